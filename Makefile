@@ -1,0 +1,115 @@
+# Each target makes what it needs first: a virtual environment with the versions in constraints.txt, and, where this runs as
+# root on Debian or Ubuntu, the system's OpenGL (and Chromium, for the tests). Elsewhere it says in one line what to install.
+#
+#   make demo PYTHON=python3.12                another interpreter
+#   make test TESTFLAGS="-k planners"          pytest options
+#   make demo PIPFLAGS="--extra-index-url …"   another source of packages
+#
+# CUDA: nothing to choose here. constraints.txt pins torch's version and not its build, so pip takes the build that its index
+# offers (on Linux that is the CUDA build, a download of gigabytes), and worldmodel uses the GPU that torch sees.
+# To get the CPU build, add the CPU index that PyTorch's installation page names to PIPFLAGS.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo longer test lint format clean opengl browser
+
+VENV ?= .venv
+TESTFLAGS ?=
+PIPFLAGS ?=
+# The first interpreter with the versions of Python for which every pin has a wheel.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' 2> /dev/null && echo $$p && break; done)
+
+PY := $(VENV)/bin/python
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+# Build back ends come at their pinned versions too: the first name is what old versions of pip read, the second what new ones do.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed opengl ## collect, train, plan, probe and report, small, on a CPU, in minutes
+	@$(BIN)/worldmodel demo
+
+longer: $(VENV)/.installed opengl ## train the full reacher world model, then control the arm with it
+	@$(BIN)/worldmodel train experiment=reacher_full
+	@$(BIN)/worldmodel control run=runs/reacher_full
+
+test: $(VENV)/.installed-dev opengl browser ## run the tests; options for pytest go in TESTFLAGS
+	@$(PY) -m pytest -q -n 2 --dist loadfile $(TESTFLAGS)
+
+lint: $(VENV)/.installed-dev ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright --pythonpath $(PY)
+
+format: $(VENV)/.installed-dev ## rewrite the code in the style that lint checks
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+clean: ## remove .venv, builds and caches; runs/ and data/ stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip's account of its work in one short line for each package: name-version (size).
+PIP_INSTALL = $(PY) -m pip install --progress-bar off $(PIPFLAGS) -c constraints.txt
+CALM = awk '/^ *(Downloading|Using cached|Processing) .*[.](whl|tar[.]gz)/ && !/[.]metadata/ { \
+		sub(/^ *(Downloading|Using cached|Processing) /, ""); sub(/ [(]from .*/, ""); sub(/^[^ ]*[/]/, ""); \
+		sub(/-[^- ]*-[^- ]*-[^- ]*[.]whl|[.]tar[.]gz/, ""); print "  " $$0; fflush() } \
+	/^ *Installing collected/ { print "  unpacking"; fflush() }'
+APT_INSTALL = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends
+CAN_APT = { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; }
+
+$(VENV)/bin/pip:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or 3.12 is needed and was not found; name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null; then \
+		package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+		if $(CAN_APT); then echo "Installing $$package"; { $(APT_INSTALL) $$package; } > /dev/null; \
+		else echo "$(PYTHON) cannot make virtual environments; install them: sudo apt-get install $$package"; exit 1; fi; \
+	fi
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "Installing worldmodel and what it needs into $(VENV), once (minutes on a fresh machine)"
+	@$(PIP_INSTALL) -e . | $(CALM)
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "Installing worldmodel and its developer tools into $(VENV), once (minutes on a fresh machine)"
+	@$(PIP_INSTALL) -e '.[dev]' | $(CALM)
+	@touch $(VENV)/.installed $@
+
+# Libraries can be there and a driver missing, so the check is to render a picture.
+define RENDER
+import mujoco
+model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 16, 16) as renderer:
+    renderer.update_scene(data)
+    renderer.render()
+endef
+export RENDER
+GL_BACKENDS = $(if $(MUJOCO_GL),$(MUJOCO_GL),$(if $(filter Darwin,$(shell uname)),cgl,egl osmesa))
+GL_PACKAGES := libegl1 libgl1-mesa-dri libopengl0
+
+opengl: | $(VENV)/.installed
+	@renders() { for gl in $(GL_BACKENDS); do MUJOCO_GL=$$gl $(PY) -c "$$RENDER" > /dev/null 2>&1 && return; done; return 1; }; \
+	if renders; then exit 0; fi; \
+	if $(CAN_APT); then echo "Installing OpenGL: $(GL_PACKAGES)"; { $(APT_INSTALL) $(GL_PACKAGES); } > /dev/null || true; fi; \
+	renders || { echo "OpenGL cannot render off screen (tried: $(GL_BACKENDS)). Install it: sudo apt-get install $(GL_PACKAGES)"; exit 1; }
+
+browser:
+	@found() { command -v chromedriver > /dev/null && \
+		{ command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null; }; \
+	if found; then exit 0; fi; \
+	if $(CAN_APT); then echo "Installing chromium and chromium-driver"; { $(APT_INSTALL) chromium chromium-driver; } > /dev/null || true; fi; \
+	found || echo "No Chromium, so no browser tests. Install it: sudo apt-get install chromium chromium-driver"

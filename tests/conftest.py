@@ -1,0 +1,24 @@
+"""Shared by all tests: one thread each for torch, and markers that skip where the machine lacks what they need."""
+
+import os
+import shutil
+
+import pytest
+import torch  # before dm_control, whose import has crashed a later import of torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _single_threaded_torch():
+    """Keep parallel test processes from contending for cores, and sums from depending on the number of threads."""
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    has_browser = bool(shutil.which("chromedriver")) and any(
+        shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")
+    )
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+        if item.get_closest_marker("browser") and not has_browser and not os.environ.get("CI"):
+            item.add_marker(pytest.mark.skip(reason="no Chromium with chromedriver"))
