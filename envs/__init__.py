@@ -1,0 +1,123 @@
+"""Worlds to learn from: MuJoCo scenes as pixels and state, with physical and visual factors that can be set.
+
+    world = envs.make("puck", randomize=["mass", "friction"])
+    observation, info = world.reset(seed=0)
+
+A leaf of the toolkit: NumPy, Gymnasium, MuJoCo and dm_control only.
+"""
+
+from envs import rendering  # isort: skip  # first: it sets MUJOCO_GL before anything imports mujoco
+
+import difflib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import gymnasium
+
+from envs.ou import OUScene
+from envs.rendering import GLUnavailable
+from envs.rollout import BatchWorld, Episode, rollout
+from envs.scenes.lit_ball import lit_ball
+from envs.scenes.puck import puck
+from envs.suite import TASKS, GoalReacher, SuiteScene
+from envs.world import MjcfScene, MujocoWorld, Scene
+
+__all__ = [
+    "BatchWorld",
+    "Episode",
+    "GLUnavailable",
+    "MjcfScene",
+    "MujocoWorld",
+    "OUScene",
+    "Scene",
+    "UnknownWorld",
+    "make",
+    "names",
+    "register",
+    "rendering",
+    "rollout",
+]
+
+SceneFactory = Callable[[], Scene]
+
+_FACTORIES: dict[str, SceneFactory] = {}
+
+
+class UnknownWorld(ValueError):
+    """No world has this name."""
+
+
+def register(name: str, scene_factory: SceneFactory) -> None:
+    """Make a world known under a name, here and to Gymnasium as `worldmodel/<name>-v0`.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _FACTORIES:
+        raise ValueError(f"a world named {name!r} is registered already; choose another name")
+    _FACTORIES[name] = scene_factory
+    gymnasium.register(f"worldmodel/{name}-v0", entry_point="envs:make", kwargs={"name": name})
+
+
+def names() -> tuple[str, ...]:
+    """The names of all worlds."""
+    return tuple(_FACTORIES)
+
+
+def make(name: str, *, kinematic: Mapping[str, Any] | None = None, **world_kwargs: Any) -> MujocoWorld:
+    """A world by name.
+
+    Args:
+        name: one of `names()`, or "path/to/file.py:factory" with `factory() -> Scene`.
+        kinematic: {"latents": {state name: scale}, "rho": rho} replaces the forces by an OU process; see `OUScene`.
+        world_kwargs: options of `MujocoWorld`, such as image_size and randomize.
+
+    Raises:
+        UnknownWorld: no such name, file or factory.
+        ValueError: an option that is out of range.
+    """
+    scene = _FACTORIES[name]() if name in _FACTORIES else _factory_from_file(name)()
+    if kinematic is not None:
+        if kinematic.keys() != {"latents", "rho"}:
+            raise ValueError(f"kinematic needs the keys latents and rho, got {', '.join(kinematic) or 'none'}")
+        scene = OUScene(scene, kinematic["latents"], kinematic["rho"])
+    return MujocoWorld(scene, **world_kwargs)
+
+
+def _factory_from_file(name: str) -> SceneFactory:
+    path, colon, attribute = name.rpartition(":")
+    if not (colon and path.endswith(".py")):
+        close = difflib.get_close_matches(name, _FACTORIES, n=4) or list(_FACTORIES)
+        raise UnknownWorld(f"unknown world {name!r}; did you mean {', '.join(close)}? or give path/to/file.py:factory")
+    if not Path(path).is_file():
+        raise UnknownWorld(f"world {name!r}: there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"_world_{Path(path).stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    if not callable(factory := getattr(module, attribute, None)):
+        raise UnknownWorld(f"world {name!r}: {path} defines no function {attribute!r} that returns a Scene")
+    return cast(SceneFactory, factory)
+
+
+def _ou(inner: SceneFactory, latents: Mapping[str, float], rho: float) -> OUScene:
+    return OUScene(inner(), latents, rho)
+
+
+def _register_all() -> None:
+    register("reacher", GoalReacher)
+    register("puck", puck)
+    register("lit_ball", lit_ball)
+    register("ou-reacher", partial(_ou, GoalReacher, {"shoulder": 1.0, "wrist": 1.0}, 0.95))
+    register("ou-puck", partial(_ou, puck, {"x": 0.65, "y": 0.65}, 0.9))
+    register("ou-lit_ball", partial(_ou, lit_ball, {"x": 0.5}, 0.9))
+    for domain, task in TASKS:
+        register(f"{domain}-{task}", partial(SuiteScene, domain, task))
+
+
+_register_all()

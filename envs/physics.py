@@ -1,0 +1,326 @@
+"""Factors: the physical constants and visual properties of a world that can be set, drawn and recorded.
+
+A factor has a prior that is Gaussian in a transform of its value: `transform(value) = transform(nominal) +
+prior_scale * t` with `t ~ N(0, 1)`, truncated to the bounds. `t` is the factor's standardised coordinate.
+
+How a value reaches the model: before the writers run, every field in `WRITABLE_FIELDS` is restored to the pristine
+model, so a writer may scale in place, and two factors on one field multiply. Writers that touch other fields must
+assign from `base`.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import mujoco
+import numpy as np
+
+Transform = Literal["log", "linear"]
+Channel = Literal["red", "green", "blue"]
+Writer = Callable[[mujoco.MjModel, mujoco.MjModel, float], None]
+
+_TRANSFORMS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "log": (math.log, math.exp),
+    "linear": (float, float),
+}
+_CHANNELS: tuple[Channel, ...] = ("red", "green", "blue")
+
+# Restored before the writers run.
+WRITABLE_FIELDS = (
+    "body_mass",
+    "body_inertia",
+    "geom_friction",
+    "dof_damping",
+    "dof_armature",
+    "dof_frictionloss",
+    "jnt_stiffness",
+    "actuator_gainprm",
+    "actuator_biasprm",
+    "actuator_gear",
+    "geom_rgba",
+    "mat_rgba",
+    "light_diffuse",
+    "light_ambient",
+    "light_dir",
+)
+_HEADLIGHT_FIELDS = ("ambient", "diffuse")
+
+
+class FactorError(ValueError):
+    """A factor was given a name or value it does not accept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """One settable property of a world; use `PhysicsFactor` or `VisualFactor`.
+
+    Attributes:
+        name: how options, data sets and reports call it.
+        unit: of the value, e.g. "kg"; "1" where it is dimensionless.
+        nominal: the value where nothing else is asked for.
+        bounds: (lowest, highest) accepted value.
+        prior_scale: standard deviation of the prior in the transformed value.
+        transform: "log" or "linear".
+        write: writes a value into a model: `write(model, base, value)`, `base` being the pristine model.
+        description: one line for a reader.
+    """
+
+    name: str
+    unit: str
+    nominal: float
+    bounds: tuple[float, float]
+    prior_scale: float
+    transform: Transform
+    write: Writer = field(repr=False)
+    description: str = ""
+    kind: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        low, high = self.bounds
+        if self.transform not in _TRANSFORMS:
+            raise FactorError(f"factor {self.name}: transform must be log or linear, got {self.transform!r}")
+        if not low <= self.nominal <= high:
+            raise FactorError(f"factor {self.name}: nominal {self.nominal} is outside its bounds [{low}, {high}]")
+        if self.transform == "log" and low <= 0:
+            raise FactorError(f"factor {self.name}: a log transform needs bounds above 0, got [{low}, {high}]")
+        if self.prior_scale <= 0:
+            raise FactorError(f"factor {self.name}: prior_scale must be > 0, got {self.prior_scale}")
+
+    def value(self, t: float) -> float:
+        """The value at standardised coordinate `t`, clipped to the bounds."""
+        return min(max(self._unclipped(t), self.bounds[0]), self.bounds[1])
+
+    def standardize(self, value: float) -> float:
+        """The standardised coordinate of a value; the inverse of `value` inside the bounds."""
+        forward, _ = _TRANSFORMS[self.transform]
+        return (forward(value) - forward(self.nominal)) / self.prior_scale
+
+    def sample(self, rng: np.random.Generator) -> float:
+        """A value from the prior; draws outside the bounds are drawn again."""
+        low, high = self.bounds
+        while not low <= (value := self._unclipped(rng.standard_normal())) <= high:
+            pass
+        return value
+
+    def grid(self, num: int) -> np.ndarray:
+        """`num` values over the whole bounds, evenly spaced in the transform, float64 (num,)."""
+        low, high = (self.standardize(bound) for bound in self.bounds)
+        return np.array([self.value(t) for t in np.linspace(low, high, num)])
+
+    def check(self, value: float) -> float:
+        """The value as a float.
+
+        Raises:
+            FactorError: it is not a finite number inside the bounds.
+        """
+        low, high = self.bounds
+        expected = f"factor {self.name} must be a number in [{low:g}, {high:g}] {self.unit}"
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+            raise FactorError(f"{expected}, got {value!r}")
+        if not low <= value <= high:  # also false for NaN
+            raise FactorError(f"{expected}, got {float(value):g}")
+        return float(value)
+
+    def describe(self) -> dict[str, object]:
+        """Everything but the writer, ready for JSON."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "nominal": self.nominal,
+            "bounds": list(self.bounds),
+            "transform": self.transform,
+            "prior_scale": self.prior_scale,
+            "kind": self.kind,
+            "description": self.description,
+        }
+
+    def _unclipped(self, t: float) -> float:
+        forward, inverse = _TRANSFORMS[self.transform]
+        return inverse(forward(self.nominal) + self.prior_scale * float(t))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhysicsFactor(Factor):
+    """A constant that changes how the world moves."""
+
+    kind: ClassVar[str] = "physical"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualFactor(Factor):
+    """A property that changes how the world looks, and nothing else."""
+
+    kind: ClassVar[str] = "visual"
+
+
+def prior_bounds(nominal: float, prior_scale: float, num_std: float = 3.2) -> tuple[float, float]:
+    """Bounds `num_std` standard deviations either side of the nominal value of a log prior."""
+    reach = math.exp(num_std * prior_scale)
+    return nominal / reach, nominal * reach
+
+
+def write_factors(model: mujoco.MjModel, base: mujoco.MjModel, values: Mapping[Factor, float]) -> None:
+    """Write all factor values into a model, so that nothing of what was written before remains.
+
+    Args:
+        model: written to, without recompiling; call `mj_setConst` after a physical factor has changed.
+        base: a pristine copy of the model.
+        values: factor -> value, already checked.
+    """
+    for name in WRITABLE_FIELDS:
+        getattr(model, name)[:] = getattr(base, name)
+    for name in _HEADLIGHT_FIELDS:
+        getattr(model.vis.headlight, name)[:] = getattr(base.vis.headlight, name)
+    model.opt.gravity[:] = base.opt.gravity
+    for factor, value in values.items():
+        factor.write(model, base, value)
+
+
+# Writers. Names are resolved when they write, so that one writer serves any model that has the names.
+
+
+def body_mass(body: str) -> Writer:
+    """The mass of one body in kg; its inertia scales along."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        index = base.body(body).id
+        ratio = value / base.body_mass[index]
+        model.body_mass[index] *= ratio
+        model.body_inertia[index] *= ratio
+
+    return write
+
+
+def mass_scale(bodies: Sequence[str] | None = None) -> Writer:
+    """One ratio for the masses and inertias of some bodies, or of all."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        rows = slice(None) if bodies is None else [base.body(name).id for name in bodies]
+        model.body_mass[rows] *= value
+        model.body_inertia[rows] *= value
+
+    return write
+
+
+def sliding_friction(geom: str) -> Writer:
+    """The sliding friction coefficient of one geom.
+
+    A contact takes the larger coefficient of its two geoms unless their priorities differ: give this geom the
+    higher priority, or the value has no effect below the other geom's.
+    """
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.geom_friction[base.geom(geom).id, 0] = value
+
+    return write
+
+
+def friction_scale() -> Writer:
+    """One ratio for the sliding friction of every geom, so that the larger of a pair scales too."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.geom_friction[:, 0] *= value
+
+    return write
+
+
+def joint_damping(*joints: str) -> Writer:
+    """The viscous damping of joints, in N s/m or N m s/rad."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        for joint in joints:
+            start = base.joint(joint).dofadr[0]
+            model.dof_damping[start : start + len(base.joint(joint).damping)] = value
+
+    return write
+
+
+def damping_scale() -> Writer:
+    """One ratio for the damping of every joint."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.dof_damping *= value
+
+    return write
+
+
+def actuator_gear(*actuators: str) -> Writer:
+    """The force, in N or N m, that a full action of motors exerts."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        for actuator in actuators:
+            model.actuator_gear[base.actuator(actuator).id, 0] = value
+
+    return write
+
+
+def actuator_scale() -> Writer:
+    """One ratio for the force of every actuator, whatever its type (gain and bias scale together)."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.actuator_gainprm *= value
+        model.actuator_biasprm *= value
+
+    return write
+
+
+def gravity() -> Writer:
+    """The downward acceleration in m/s^2."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.opt.gravity[2] = -value
+
+    return write
+
+
+def light_scale() -> Writer:
+    """One ratio for the diffuse and ambient intensity of the headlight and of every light."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.vis.headlight.ambient *= value
+        model.vis.headlight.diffuse *= value
+        model.light_ambient *= value
+        model.light_diffuse *= value
+
+    return write
+
+
+def light_diffuse(light: str) -> Writer:
+    """The diffuse intensity of one light, the same in red, green and blue."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.light_diffuse[base.light(light).id] = value
+
+    return write
+
+
+def light_azimuth(light: str) -> Writer:
+    """The azimuth in rad, from the x axis, at which a light shines; its elevation stays."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        index = base.light(light).id
+        level = math.hypot(*base.light_dir[index, :2])
+        model.light_dir[index, :2] = level * math.cos(value), level * math.sin(value)
+
+    return write
+
+
+def geom_colour(geom: str, channel: Channel) -> Writer:
+    """One colour channel of a geom that has no material."""
+    column = _CHANNELS.index(channel)
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.geom_rgba[base.geom(geom).id, column] = value
+
+    return write
+
+
+def material_colour(material: str, channel: Channel) -> Writer:
+    """One colour channel of a material."""
+    column = _CHANNELS.index(channel)
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.mat_rgba[base.material(material).id, column] = value
+
+    return write

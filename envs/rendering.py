@@ -1,0 +1,206 @@
+"""Headless rendering: choose an OpenGL library before MuJoCo is imported, and turn a simulation state into a frame.
+
+MuJoCo reads `MUJOCO_GL` at its first import, so this module sets it first; where another module has already imported
+MuJoCo, frames are rendered all the same.
+"""
+
+from __future__ import annotations  # without OpenGL there is no mujoco.GLContext to name
+
+import atexit
+import ctypes
+import importlib
+import os
+import sys
+import weakref
+from typing import Any, Literal
+
+import numpy as np
+
+# In order of preference: EGL serves GPUs and software rendering; OSMesa is software only.
+_GL_LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
+_NO_GL = ("disable", "disabled", "off", "false", "0")
+
+
+class GLUnavailable(RuntimeError):
+    """No OpenGL context can be made on this machine."""
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _choose_gl() -> None:
+    """Set `MUJOCO_GL` to the first library found ("disable" without one), unless the user has set it."""
+    # Software rendering of one small frame is about twice as fast on one thread as over llvmpipe's thread pool.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    if sys.platform.startswith("linux") and "MUJOCO_GL" not in os.environ:
+        found = (name for name, library in _GL_LIBRARIES.items() if _loads(library))
+        os.environ["MUJOCO_GL"] = next(found, "disable")
+
+
+_choose_gl()
+
+import mujoco  # noqa: E402
+
+Quality = Literal["fast", "suite"]
+QUALITIES: tuple[Quality, ...] = ("fast", "suite")
+MAX_SUPERSAMPLE = 16  # the sum over a 16x16 box still fits in 16 bits
+
+_MAX_GEOMS = 10_000
+_SLOW_EFFECTS = (
+    mujoco.mjtRndFlag.mjRND_SHADOW,
+    mujoco.mjtRndFlag.mjRND_REFLECTION,
+    mujoco.mjtRndFlag.mjRND_SKYBOX,
+    mujoco.mjtRndFlag.mjRND_FOG,
+    mujoco.mjtRndFlag.mjRND_HAZE,
+)
+
+
+_OPEN: weakref.WeakSet[FrameRenderer] = weakref.WeakSet()
+
+
+class FrameRenderer:
+    """Renders square frames of one model; holds one offscreen OpenGL context.
+
+    Args:
+        model: the model whose states are rendered; its colours and lights may change later, its size may not.
+        size: S, the side of a frame in pixels.
+        supersample: k; a frame is rendered at k*S and averaged over boxes of k x k pixels (at most 16).
+        quality: "fast" leaves out multisampling, shadows, reflections, skybox, fog and haze (on software
+            rendering more than ten times faster); "suite" is MuJoCo's full look, as dm_control renders it.
+
+    Raises:
+        GLUnavailable: no OpenGL library was found, or it made no context.
+        ValueError: a bad size, supersample or quality.
+    """
+
+    def __init__(self, model: mujoco.MjModel, size: int, supersample: int = 1, quality: Quality = "fast") -> None:
+        check_frame_options(size, supersample, quality)
+        side = size * supersample
+        self._model = model
+        self._supersample = supersample
+        self._context, self._gpu = _make_contexts(model, side, quality)
+        self._viewport = mujoco.MjrRect(0, 0, side, side)
+        self._buffer = np.empty((side, side, 3), np.uint8)
+        self._camera = mujoco.MjvCamera()
+        self._options = mujoco.MjvOption()
+        self._terrain = model.hfield_data.copy()
+        self._scene = mujoco.MjvScene(model, _MAX_GEOMS)
+        if quality == "fast":
+            for flag in _SLOW_EFFECTS:
+                self._scene.flags[flag] = 0
+        self._finalizer = weakref.finalize(self, _free, self._context, self._gpu)
+        self._finalizer.atexit = False  # close_all serves then
+        _OPEN.add(self)
+        close_all_first_at_exit()
+
+    def render(self, data: mujoco.MjData, camera: str | int) -> np.ndarray:
+        """The frame of `data.qpos` as it is now, uint8 (S, S, 3), seen by a named or numbered camera."""
+        # mj_step leaves poses one substep behind qpos; these two bring all that is drawn up to date.
+        mujoco.mj_kinematics(self._model, data)
+        mujoco.mj_camlight(self._model, data)
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._camera.fixedcamid = self._model.camera(camera).id
+        mujoco.mjv_updateScene(
+            self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
+        self._context.make_current()  # another world's renderer may have been
+        if not np.array_equal(self._terrain, self._model.hfield_data):
+            self._upload_terrain()
+        mujoco.mjr_render(self._viewport, self._scene, self._gpu)
+        mujoco.mjr_readPixels(self._buffer, None, self._viewport, self._gpu)
+        return box_average(self._buffer[::-1], self._supersample)  # OpenGL's first row is the lowest
+
+    def close(self) -> None:
+        """Free the OpenGL context; calling it twice is fine."""
+        self._finalizer()
+
+    def _upload_terrain(self) -> None:
+        """Terrain lies on the graphics device; colours and lights are read from the model for each frame."""
+        self._terrain[:] = self._model.hfield_data
+        for index in range(self._model.nhfield):
+            mujoco.mjr_uploadHField(self._model, self._gpu, index)
+
+
+def close_all() -> None:
+    """Free the OpenGL contexts of all renderers."""
+    for renderer in tuple(_OPEN):
+        renderer.close()
+
+
+def close_all_first_at_exit() -> None:
+    """Have `close_all` run before the exit hooks registered so far.
+
+    MuJoCo and dm_control each end EGL in such a hook when imported; a context that outlives EGL prints tracebacks.
+    """
+    atexit.unregister(close_all)
+    atexit.register(close_all)
+
+
+def check_frame_options(size: int, supersample: int, quality: str) -> None:
+    """Raise ValueError, in one line, unless a `FrameRenderer` accepts these options."""
+    if size < 1:
+        raise ValueError(f"image_size must be >= 1 pixel, got {size}")
+    if not 1 <= supersample <= MAX_SUPERSAMPLE:
+        raise ValueError(f"supersample must be in 1..{MAX_SUPERSAMPLE}, got {supersample}")
+    if quality not in QUALITIES:
+        raise ValueError(f"quality must be one of {', '.join(QUALITIES)}, got {quality!r}")
+
+
+def box_average(image: np.ndarray, k: int) -> np.ndarray:
+    """Mean over k x k boxes, rounded half up: uint8 (k*S, k*S, 3) -> a new uint8 (S, S, 3), in integer arithmetic."""
+    if k == 1:
+        return image.copy()
+    rows = image[0::k].astype(np.uint16)
+    for i in range(1, k):
+        rows += image[i::k]
+    boxes = rows[:, 0::k].copy()
+    for i in range(1, k):
+        boxes += rows[:, i::k]
+    return ((boxes + k * k // 2) // (k * k)).astype(np.uint8)
+
+
+def _make_contexts(model: mujoco.MjModel, side: int, quality: Quality) -> tuple[Any, mujoco.MjrContext]:
+    """An OpenGL context, and MuJoCo's in it, for frames of side x side pixels."""
+    backend = os.environ.get("MUJOCO_GL", "")
+    if backend.lower() in _NO_GL:
+        raise GLUnavailable(
+            f"No headless OpenGL library found (looked for {', '.join(_GL_LIBRARIES.values())}); "
+            "install one: apt-get install libegl1 libgl1-mesa-dri"
+        )
+    # Buffer size and multisampling are read from the model as the context is made; the model stays as it was.
+    frame_buffer, multisampling = model.vis.global_, model.vis.quality
+    saved = frame_buffer.offwidth, frame_buffer.offheight, multisampling.offsamples
+    frame_buffer.offwidth = frame_buffer.offheight = side
+    if quality == "fast":
+        multisampling.offsamples = 0
+    try:
+        context = _context_class(backend)(side, side)
+        context.make_current()
+        gpu = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, gpu)
+    except Exception as error:  # each GL backend raises its own type
+        raise GLUnavailable(
+            f"MUJOCO_GL={backend!r} makes no OpenGL context ({error}); set MUJOCO_GL to egl or osmesa, "
+            "or install one: apt-get install libegl1 libgl1-mesa-dri"
+        ) from error
+    finally:
+        frame_buffer.offwidth, frame_buffer.offheight, multisampling.offsamples = saved
+    return context, gpu
+
+
+def _context_class(backend: str) -> type[Any]:
+    """MuJoCo's own choice stands only if it was imported after `MUJOCO_GL` was set, so headless ones are named."""
+    if backend.lower() in _GL_LIBRARIES:
+        return importlib.import_module(f"mujoco.{backend.lower()}").GLContext
+    return mujoco.GLContext
+
+
+def _free(context: Any, gpu: mujoco.MjrContext) -> None:
+    context.make_current()
+    gpu.free()
+    context.free()

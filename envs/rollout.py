@@ -1,0 +1,171 @@
+"""Rollouts: the only loops over an environment.
+
+Alignment in time: `frames[t]`, `states[t]` and `factors[t]` hold before `actions[t]` is taken; `frames[t+1]` is what it
+leads to and `rewards[t]` what it earns. An episode of T actions has T+1 frames.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.excitation import Policy
+from envs.world import MujocoWorld
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A recorded episode.
+
+    Attributes:
+        frames: uint8 (T+1, S, S, 3).
+        states: float32 (T+1, X).
+        actions: float32 (T, A) in [-1, 1], as they were executed.
+        rewards: float32 (T,).
+        factors: float32 (T+1, P), the value of every declared factor, in the order of `world.factors`.
+        seed: reproduces the episode.
+    """
+
+    frames: np.ndarray
+    states: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    factors: np.ndarray
+    seed: int
+
+
+def rollout(
+    world: MujocoWorld,
+    policy: Policy,
+    *,
+    seed: int,
+    num_steps: int,
+    drift_rho: float | None = None,
+    state0: np.ndarray | None = None,
+    factors: Mapping[str, float] | None = None,
+) -> Episode:
+    """Run a policy for one episode; the same arguments give a bit-identical episode.
+
+    Args:
+        world, policy: what runs.
+        seed: of the start, the factors and the policy.
+        num_steps: T; the world's time limit does not apply. The episode is shorter only if the world terminates.
+        drift_rho: if given, the randomised physical factors are redrawn with this correlation before frame
+            num_steps // 2, so that the two halves share them only in part.
+        state0: start here, float (X,).
+        factors: name -> value, instead of what would be drawn.
+
+    Raises:
+        ValueError: num_steps < 1, or drift_rho outside [0, 1].
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be >= 1, got {num_steps}")
+    if drift_rho is not None and not 0 <= drift_rho <= 1:
+        raise ValueError(f"drift_rho must be in [0, 1], got {drift_rho}")
+    world.restart(seed=seed, factors=factors, state=state0)
+    act = policy.begin(world, np.random.default_rng((seed, 1)))  # a stream of its own
+    frames, states, values = [world.frame()], [world.state()], [[*world.factor_values.values()]]
+    actions, rewards = [], []
+    for t in range(num_steps):
+        actions.append(np.clip(act(states[-1]), -1, 1))
+        reward, terminated = world.advance(actions[-1])
+        if drift_rho is not None and t + 1 == num_steps // 2:
+            world.drift_factors([name for name in world.randomize if world.factors[name].kind == "physical"], drift_rho)
+        rewards.append(reward)
+        frames.append(world.frame())
+        states.append(world.state())
+        values.append([*world.factor_values.values()])
+        if terminated:
+            break
+    return Episode(
+        np.stack(frames),
+        np.stack(states).astype(np.float32),
+        np.stack(actions).astype(np.float32),
+        np.array(rewards, np.float32),
+        np.array(values, np.float32),
+        seed,
+    )
+
+
+class BatchWorld:
+    """N independent episodes through one world and one renderer, for controllers that plan in batches.
+
+    Each episode is exactly the one that the world would run alone. The wrapped world itself is left in the state
+    of the episode that ran last.
+    """
+
+    def __init__(self, world: MujocoWorld, num: int) -> None:
+        if num < 1:
+            raise ValueError(f"num must be >= 1 episodes, got {num}")
+        self.world = world
+        self.num = num
+        self._snapshots = []
+
+    def reset(
+        self,
+        states: np.ndarray | None = None,
+        factors: Sequence[Mapping[str, float]] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Start all episodes.
+
+        Args:
+            states: float (N, X); None draws the world's own starts.
+            factors: a mapping name -> value per episode; None draws what the world randomises.
+            seed: episode i is seeded with seed + i; None goes on with the world's own randomness.
+        """
+        for what, given in (("states", states), ("factors", factors)):
+            if given is not None and len(given) != self.num:
+                raise ValueError(f"{what} must have one entry for each of {self.num} episodes, got {len(given)}")
+        self._snapshots = []
+        for i in range(self.num):
+            self.world.restart(
+                seed=None if seed is None else seed + i,
+                factors=None if factors is None else factors[i],
+                state=None if states is None else states[i],
+            )
+            self._snapshots.append(self.world.snapshot())
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Advance every episode by one control step.
+
+        Args:
+            actions: (N, A), clipped to [-1, 1].
+
+        Returns:
+            Frames uint8 (N, S, S, 3) and states float64 (N, X) after the step.
+        """
+        self._check_started()
+        if len(actions) != self.num:
+            raise ValueError(f"actions must have one row for each of {self.num} episodes, got {len(actions)}")
+        frames, states = [], []
+        for i, action in enumerate(actions):
+            self.world.restore(self._snapshots[i])
+            self.world.advance(action)
+            frames.append(self.world.frame())
+            states.append(self.world.state())
+            self._snapshots[i] = self.world.snapshot()
+        return np.stack(frames), np.stack(states)
+
+    def frames(self) -> np.ndarray:
+        """The current frames, uint8 (N, S, S, 3)."""
+        self._check_started()
+        frames = []
+        for snapshot in self._snapshots:
+            self.world.restore(snapshot)
+            frames.append(self.world.frame())
+        return np.stack(frames)
+
+    @property
+    def states(self) -> np.ndarray:
+        """The current states, float64 (N, X)."""
+        self._check_started()
+        states = []
+        for snapshot in self._snapshots:
+            self.world.restore(snapshot)
+            states.append(self.world.state())
+        return np.stack(states)
+
+    def _check_started(self) -> None:
+        if not self._snapshots:
+            raise ValueError("BatchWorld has no episodes yet; call reset first")

@@ -1,0 +1,1 @@
+"""Our own MJCF worlds, one folder each."""

@@ -1,0 +1,187 @@
+"""Every dm_control suite task as a scene, "domain-task": "reacher-hard", "cartpole-swingup", "humanoid_CMU-run".
+
+`reacher`, without a task, is the goal-reaching world: reacher-hard with its target hidden.
+"""
+
+from functools import partial
+from typing import Any
+
+from envs import rendering  # first: it sets MUJOCO_GL  # isort: skip
+
+import mujoco
+import numpy as np
+
+from envs import physics
+from envs.physics import Factor, PhysicsFactor, VisualFactor, Writer, prior_bounds
+from envs.world import Scene, hide_geoms, unlimited_hinges
+
+# Spelled out so that names are known without importing dm_control, which takes a second; a test compares.
+_TASKS = {
+    "acrobot": "swingup swingup_sparse",
+    "ball_in_cup": "catch",
+    "cartpole": "balance balance_sparse swingup swingup_sparse two_poles three_poles",
+    "cheetah": "run",
+    "dog": "stand walk trot run fetch",
+    "finger": "spin turn_easy turn_hard",
+    "fish": "upright swim",
+    "hopper": "stand hop",
+    "humanoid": "stand walk run run_pure_state",
+    "humanoid_CMU": "stand walk run",
+    "lqr": "lqr_2_1 lqr_6_2",
+    "manipulator": "bring_ball bring_peg insert_ball insert_peg",
+    "pendulum": "swingup",
+    "point_mass": "easy hard",
+    "quadruped": "walk run escape fetch",
+    "reacher": "easy hard",
+    "stacker": "stack_2 stack_4",
+    "swimmer": "swimmer6 swimmer15",
+    "walker": "stand walk run",
+}
+TASKS = tuple((domain, task) for domain, tasks in _TASKS.items() for task in tasks.split())
+_NUM_STEPS = 1000  # the suite's episode length, whatever the control rate
+
+
+class SuiteScene(Scene):
+    """A dm_control suite task, stepped as dm_control's own `Environment` steps it.
+
+    Args:
+        domain, task: as in `dm_control.suite.load`.
+
+    Actions in [-1, 1] span the task's action range (and are the action itself where that is unbounded, as in lqr).
+    """
+
+    def __init__(self, domain: str, task: str) -> None:
+        from dm_control import suite  # slow to import
+
+        rendering.close_all_first_at_exit()
+        # The fixed seed only shapes lqr's generated model; episodes are seeded at each reset.
+        self._env: Any = suite.load(domain, task, task_kwargs={"random": 0})
+        self._env.reset()  # some tasks finish their model here
+        self.model, self.data = self._env.physics.model.ptr, self._env.physics.data.ptr
+        self.name = f"{domain}-{task}"
+        self.camera = 0
+        self.control_dt_s = self._env.control_timestep()
+        self.time_limit_s = _NUM_STEPS * self.control_dt_s
+        self.num_substeps = round(self.control_dt_s / self._env.physics.timestep())
+        spec = self._env.action_spec()
+        self.action_dim = spec.shape[0]
+        bounded = spec.maximum - spec.minimum < mujoco.mjMAXVAL
+        self.ctrl_centre = np.where(bounded, (spec.minimum + spec.maximum) / 2, 0.0)
+        self.ctrl_half_range = np.where(bounded, (spec.maximum - spec.minimum) / 2, 1.0)
+        self.angle_names = unlimited_hinges(self.model)
+        self.factors = _factors(domain, self.model)
+
+    def reset(self, rng: np.random.Generator) -> None:
+        task, env_physics = self._env.task, self._env.physics
+        task.random.seed(int(rng.integers(2**32)))
+        with env_physics.reset_context():
+            task.initialize_episode(env_physics)
+
+    def advance(self, action: np.ndarray) -> None:
+        task, env_physics = self._env.task, self._env.physics
+        task.before_step(self.ctrl_centre + self.ctrl_half_range * action, env_physics)
+        env_physics.step(self.num_substeps)
+        task.after_step(env_physics)
+
+    def reward(self) -> float:
+        return float(self._env.task.get_reward(self._env.physics))
+
+    def terminated(self) -> bool:
+        return self._env.task.get_termination(self._env.physics) is not None
+
+
+class GoalReacher(SuiteScene):
+    """reacher-hard without its target: a two-joint arm that starts anywhere and is to reach a goal state.
+
+    The reward is 0, for what dm_control rewards cannot be seen here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("reacher", "hard")
+        self.name = "reacher"
+        self.goal_tolerance = {"shoulder": 0.05, "wrist": 0.05}
+        self.angle_names = ("shoulder", "wrist")  # a picture shows either as a direction; the wrist stops short of pi
+        hide_geoms(self.model, ["target"])
+
+    def reward(self) -> float:
+        return 0.0
+
+
+def _factors(domain: str, model: mujoco.MjModel) -> tuple[Factor, ...]:
+    """The constants of the domain, then the ratios and the light that every task has.
+
+    Constants are written before the ratios: a body's mass is its own constant times mass_scale.
+    """
+    factors: list[Factor] = [
+        *_domain_factors(domain, model),
+        _ratio("mass_scale", physics.mass_scale(), "all masses and inertias"),
+        _ratio("actuator_scale", physics.actuator_scale(), "the force of all actuators"),
+    ]
+    if model.dof_damping.any():
+        factors.append(_ratio("damping_scale", physics.damping_scale(), "the damping of all joints"))
+    light = VisualFactor(
+        name="light",
+        unit="1",
+        nominal=1.0,
+        bounds=prior_bounds(1.0, 0.15),
+        prior_scale=0.15,
+        transform="log",
+        write=physics.light_scale(),
+        description="ratio for the intensity of all lights",
+    )
+    return (*factors, light)
+
+
+def _domain_factors(domain: str, model: mujoco.MjModel) -> list[PhysicsFactor]:
+    """Named constants, in their own units, of the domains that have few enough to name."""
+    mass, damping = partial(_mass, model), partial(_damping, model)
+    match domain:
+        case "reacher":
+            dampings = [damping(f"{joint}_damping", joint) for joint in ("shoulder", "wrist")]
+            return [mass("arm_mass", "arm"), mass("hand_mass", "hand"), *dampings]
+        case "pendulum":
+            return [mass("mass", "pole"), damping("damping", "hinge"), _gravity(model)]
+        case "cartpole":
+            poles = [name for index in range(model.nbody) if (name := model.body(index).name).startswith("pole")]
+            return [mass("cart_mass", "cart"), *(mass(f"{pole}_mass", pole) for pole in poles), _gravity(model)]
+        case "acrobot":
+            arms = ("upper_arm", "lower_arm")
+            return [*(mass(f"{arm}_mass", arm) for arm in arms), _gravity(model)]
+        case "ball_in_cup":
+            return [mass("ball_mass", "ball"), mass("cup_mass", "cup"), _gravity(model)]
+        case "finger":
+            return [mass("spinner_mass", "spinner"), damping("spinner_damping", "hinge")]
+        case "walker" | "hopper" | "cheetah":
+            return [mass("torso_mass", "torso"), _ratio("friction_scale", physics.friction_scale(), "all friction")]
+        case _:
+            return []
+
+
+def _ratio(name: str, write: Writer, what: str) -> PhysicsFactor:
+    return _log_factor(name, "1", 1.0, write, f"ratio for {what}")
+
+
+def _mass(model: mujoco.MjModel, name: str, body: str) -> PhysicsFactor:
+    return _log_factor(name, "kg", model.body(body).mass[0], physics.body_mass(body), f"mass of {body}")
+
+
+def _damping(model: mujoco.MjModel, name: str, joint: str) -> PhysicsFactor:
+    write = physics.joint_damping(joint)
+    return _log_factor(name, "N m s/rad", model.joint(joint).damping[0], write, f"viscous damping of {joint}")
+
+
+def _gravity(model: mujoco.MjModel) -> PhysicsFactor:
+    return _log_factor("gravity", "m/s^2", -model.opt.gravity[2], physics.gravity(), "downward acceleration")
+
+
+def _log_factor(name: str, unit: str, nominal: float, write: Writer, description: str) -> PhysicsFactor:
+    return PhysicsFactor(
+        name=name,
+        unit=unit,
+        nominal=float(nominal),
+        bounds=prior_bounds(float(nominal), 0.2),
+        prior_scale=0.2,
+        transform="log",
+        write=write,
+        description=description,
+    )

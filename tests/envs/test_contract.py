@@ -1,0 +1,264 @@
+"""What holds for every world, one suite over all of them."""
+
+import warnings
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import envs
+from envs.suite import TASKS
+from envs.world import SimulationDiverged
+
+ALL = pytest.mark.parametrize("name", envs.names())
+
+
+def random_actions(world: envs.MujocoWorld, num: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (num, world.scene.action_dim)).astype(np.float32)
+
+
+@ALL
+def test_gymnasium_accepts_it(world_of, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # unbounded states draw a remark
+        check_env(world_of(name), skip_render_check=True, skip_close_check=True)
+
+
+@ALL
+def test_names_and_spaces_agree(world_of, name):
+    world = world_of(name)
+    observation, info = world.reset(seed=1)
+    assert len(set(world.state_names)) == len(world.state_names) == len(observation["state"])
+    assert {*world.scene.angle_names, *world.scene.goal_tolerance} <= {*world.state_names}
+    assert info["factors"] == {factor.name: factor.nominal for factor in world.factors.values()}
+    assert world.max_steps * world.control_dt_s == pytest.approx(world.time_limit_s)
+    for pair in world.actuated:
+        if pair is not None:
+            assert world.state_names[pair[1]] == f"{world.state_names[pair[0]]}_vel"
+
+
+@ALL
+def test_same_seed_and_actions_give_the_same_episode_bit_for_bit(world_of, name):
+    world = world_of(name)
+    actions = random_actions(world, 3)
+
+    def episode(seed: int) -> list[np.ndarray]:
+        first, _ = world.reset(seed=seed)
+        observations = [first, *(world.step(action)[0] for action in actions)]
+        return [value for observation in observations for value in observation.values()]
+
+    once, again, other = episode(5), episode(5), episode(6)
+    assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
+    assert not np.array_equal(once[1], other[1])
+
+
+@ALL
+def test_state_can_be_set_and_decides_the_future(world_of, name):
+    world = world_of(name)
+    world.reset(seed=2)
+    for action in random_actions(world, 3):
+        world.advance(action)
+    state, frame = world.state(), world.frame()
+    world.reset(seed=2)
+    world.set_state(state)
+    assert np.array_equal(world.state(), state)
+    assert np.array_equal(world.frame(), frame)
+
+
+@ALL
+def test_frames_show_something_that_changes(world_of, name):
+    world = world_of(name)
+    frames = [world.reset(seed=seed)[0]["pixels"] for seed in (1, 2)]
+    for action in random_actions(world, 30):
+        world.advance(action)
+    frames.append(world.frame())
+    assert all(frame.std() > 1 for frame in frames)
+    assert not np.array_equal(frames[1], frames[2])
+
+
+@ALL
+def test_observations_share_no_memory(world_of, name):
+    world = world_of(name)
+    first, _ = world.reset(seed=3)
+    kept = {key: value.copy() for key, value in first.items()}
+    second, *_ = world.step(np.ones(world.scene.action_dim, np.float32))
+    for key, value in first.items():
+        assert not np.shares_memory(value, second[key])
+        assert np.array_equal(value, kept[key])
+
+
+@ALL
+def test_truncates_at_the_time_limit(world_of, name, monkeypatch):
+    world = world_of(name)
+    monkeypatch.setattr(world, "time_limit_s", 2 * world.control_dt_s)
+    world.reset(seed=4)
+    action = np.zeros(world.scene.action_dim, np.float32)
+    assert [world.step(action)[3] for _ in range(2)] == [False, True]
+
+
+@ALL
+def test_wrong_actions_are_refused_and_large_ones_clipped(world_of, name):
+    world = world_of(name)
+    dim = world.scene.action_dim
+    world.reset(seed=0)
+    with pytest.raises(ValueError, match=rf"action of {world.name} must be finite with shape \({dim},\)"):
+        world.advance(np.zeros(dim + 1))
+    if dim == 0:
+        return
+    with pytest.raises(ValueError, match="not finite"):
+        world.advance(np.full(dim, np.nan))
+    ends = []
+    for scale in (1.0, 7.0):
+        world.reset(seed=0)
+        world.advance(np.full(dim, scale))
+        ends.append(world.state())
+    assert np.array_equal(*ends)
+
+
+def test_every_suite_task_is_a_world():
+    from dm_control import suite
+
+    assert TASKS == suite.ALL_TASKS
+    assert {f"{domain}-{task}" for domain, task in TASKS} < {*envs.names()}
+
+
+@pytest.mark.parametrize("name", ["reacher-hard", "finger-turn_hard", "quadruped-walk", "lqr-lqr_2_1"])
+def test_suite_worlds_step_exactly_as_dm_control_does(name):
+    from dm_control import suite
+
+    world = envs.make(name, image_size=8)
+    world.restart(seed=0)
+    reference = suite.load(*name.split("-"), task_kwargs={"random": 0})
+    reference.reset()
+    reference.task.random.seed(int(np.random.default_rng(0).integers(2**32)))
+    reference.reset()
+    spec = reference.action_spec()
+    bounded = spec.maximum < 1e9
+    for action in random_actions(world, 10):
+        native = np.where(bounded, (spec.minimum + spec.maximum + (spec.maximum - spec.minimum) * action) / 2, action)
+        reward, _ = world.advance(action)
+        step = reference.step(native)
+        data = reference.physics.data
+        np.testing.assert_allclose(world.state(), np.concatenate((data.qpos, data.qvel, data.act)), atol=1e-9)
+        assert reward == pytest.approx(step.reward, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["reacher", "puck", "ou-reacher", "cartpole-swingup"])
+def test_gymnasium_makes_it_by_id(name):
+    env = gymnasium.make(f"worldmodel/{name}-v0", image_size=16)
+    observation, _ = env.reset(seed=0)
+    assert observation["pixels"].shape == (16, 16, 3)
+    env.close()
+
+
+def test_unknown_worlds_name_the_nearest_ones(tmp_path):
+    with pytest.raises(envs.UnknownWorld, match="reacher-hard"):
+        envs.make("reacher-hrad")
+    with pytest.raises(envs.UnknownWorld, match="there is no file"):
+        envs.make(f"{tmp_path}/absent.py:factory")
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(envs.UnknownWorld, match="no function 'factory'"):
+        envs.make(f"{tmp_path}/empty.py:factory")
+
+
+def test_a_taken_name_is_refused():
+    with pytest.raises(ValueError, match="registered already"):
+        envs.register("puck", envs.make("puck").scene.__class__)
+
+
+def test_description_rebuilds_the_world():
+    world = envs.make("ou-puck", image_size=16, randomize=["visual"], factor_rho={"light": 0.5})
+    given = world.describe()
+    options = ("name", "kinematic", "image_size", "supersample", "quality", "randomize", "factor_rho", "time_limit_s")
+    assert envs.make(**{key: given[key] for key in options}).describe() == given
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 0}, "image_size must be >= 1"),
+        ({"supersample": 17}, "supersample must be in 1..16"),
+        ({"camera": "side"}, "puck has no camera 'side'; it has top"),
+        ({"quality": "best"}, "quality must be one of fast, suite"),
+        ({"randomize": ["gravity"]}, "unknown factor 'gravity' in randomize; puck has mass, friction"),
+        ({"randomize": "mass"}, "must be a list"),
+        ({"factor_rho": {"light": 0.5}}, "'light', which is not randomised"),
+        ({"randomize": ["light"], "factor_rho": {"light": 1.5}}, "factor_rho of light must be in"),
+        ({"kinematic": {"rho": 0.5}}, "kinematic needs the keys latents and rho"),
+        ({"kinematic": {"latents": {"w": 1.0}, "rho": 0.5}}, "unknown latents w; puck has x, y, z"),
+    ],
+)
+def test_wrong_options_say_what_is_right(options, message):
+    with pytest.raises(ValueError, match=message):
+        envs.make("puck", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factor": {}}, "unknown reset option 'factor'"),
+        ({"factors": {"weight": 1.0}}, "unknown factor 'weight'; puck has mass"),
+        ({"factors": {"mass": 99.0}}, r"factor mass must be a number in \[0.38.*, 2.61.*\] kg, got 99"),
+        ({"factors": {"mass": float("nan")}}, "got nan"),
+        ({"state": np.zeros(4)}, r"state must be 6 finite numbers \(x, y, z, .*\), got shape \(4,\)"),
+    ],
+)
+def test_wrong_reset_options_say_what_is_right(world_of, options, message):
+    with pytest.raises(ValueError, match=message):
+        world_of("puck").reset(options=options)
+
+
+def test_reached_measures_angles_around_the_circle(world_of):
+    reacher = world_of("reacher")
+    goal, state = np.array([np.pi - 0.01, 0.5, 0, 0]), np.array([-np.pi + 0.01, 0.5, 3, 3])
+    assert reacher.reached(state, goal)
+    assert not reacher.reached(state, goal, wrap=False)
+    assert not reacher.reached(state + np.array([0, 0.06, 0, 0]), goal)
+    with pytest.raises(ValueError, match="has no goal tolerance"):
+        world_of("cheetah-run").reached(goal, goal)
+
+
+def test_goal_frame_leaves_the_episode_alone(world_of):
+    world = world_of("puck")
+    world.reset(seed=0)
+    before, values = world.state(), world.factor_values
+    goal = world.goal_frame(np.array([0.5, -0.5, 0, 0, 0, 0]), factors={"light": 0.9})
+    assert np.array_equal(world.state(), before)
+    assert world.factor_values == values
+    world.reset(seed=9, options={"state": np.array([0.5, -0.5, 0, 0, 0, 0]), "factors": {"light": 0.9}})
+    assert np.array_equal(world.frame(), goal)
+
+
+def test_a_world_of_ones_own_is_named_by_its_file():
+    example = Path(__file__).resolve().parents[2] / "examples" / "own_world.py"
+    world = envs.make(f"{example}:factory", image_size=16, randomize=["load_mass"])
+    observation, info = world.reset(seed=0)
+    assert world.name == "swing" and world.state_names == ("slider", "swing", "slider_vel", "swing_vel")
+    assert observation["pixels"].std() > 1 and info["factors"]["load_mass"] != 0.45
+
+
+SLIDER = """<mujoco>
+<worldbody><camera name="c"/><body><joint name="s" type="slide"/><geom size=".1"/></body></worldbody>
+<actuator><motor joint="s" ctrlrange="-2 4" ctrllimited="true"/></actuator>
+</mujoco>"""
+
+
+def test_an_action_spans_the_control_range_and_steps_must_fit():
+    scene = envs.MjcfScene(SLIDER, name="slider", control_dt_s=0.02)
+    world = envs.MujocoWorld(scene)
+    world.restart(seed=0)
+    for action, ctrl in ((-1, -2), (0, 1), (1, 4)):
+        world.advance(np.array([action]))
+        assert scene.data.ctrl[0] == ctrl
+    with pytest.raises(ValueError, match=r"multiple of the physics step 0.002 s, got 0.003 s"):
+        envs.MjcfScene(SLIDER, name="slider", control_dt_s=0.003)
+
+
+def test_a_diverged_simulation_says_so():
+    world = envs.MujocoWorld(envs.MjcfScene(SLIDER, name="slider", control_dt_s=0.02))
+    world.restart(seed=0)
+    world.scene.data.qvel[:] = np.inf
+    with pytest.raises(SimulationDiverged, match="slider diverged after 1 steps"):
+        world.advance(np.zeros(1))

@@ -1,0 +1,122 @@
+"""Policies stay in the action box, follow their seed, and have the statistics they promise."""
+
+import numpy as np
+import pytest
+
+import envs
+from envs.excitation import (
+    OU,
+    POLICIES,
+    Coasting,
+    ColoredNoise,
+    Mixture,
+    OUTracking,
+    Uniform,
+    colored_noise,
+    make_policy,
+    ou_process,
+)
+
+
+@pytest.fixture(scope="module")
+def puck() -> envs.MujocoWorld:
+    return envs.make("puck", image_size=8)
+
+
+def run(world: envs.MujocoWorld, policy, num_steps: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """States (T, X) and actions (T, A) of an episode without frames."""
+    world.restart(seed=seed)
+    act = policy.begin(world, np.random.default_rng(seed))
+    states, actions = [], []
+    for _ in range(num_steps):
+        states.append(world.state())
+        actions.append(act(states[-1]))
+        world.advance(actions[-1])
+    return np.array(states), np.array(actions)
+
+
+@pytest.mark.parametrize(
+    "policy", [Uniform(3), OU(), ColoredNoise(), Coasting(), OUTracking(), Mixture([OU(), Uniform()])]
+)
+@pytest.mark.parametrize("name", ["puck", "reacher", "ou-puck", "fish-swim"])
+def test_actions_fill_the_box_and_follow_the_seed(world_of, policy, name):
+    world = world_of(name)
+    if isinstance(policy, OUTracking) and not any(world.actuated):
+        with pytest.raises(ValueError, match="nothing to track"):
+            run(world, policy, 1)
+        return
+    _, actions = run(world, policy, 20)
+    assert actions.shape == (20, world.scene.action_dim) and actions.dtype == np.float32
+    assert np.abs(actions).max(initial=0) <= 1
+    assert np.array_equal(actions, run(world, policy, 20)[1])
+    if world.scene.action_dim:
+        assert actions.std() > 0.02
+        assert not np.array_equal(actions, run(world, policy, 20, seed=1)[1])
+
+
+def test_uniform_holds_its_actions(puck):
+    _, actions = run(puck, Uniform(hold_steps=4), 12)
+    assert len(np.unique(actions[:, 0])) == 3
+
+
+def test_ou_process_is_stationary_with_its_time_constant():
+    noise = ou_process(np.random.default_rng(0), 500, dt_s=0.1, time_constant_s=0.4)
+    values = np.array([noise() for _ in range(200)])
+    assert abs(values[0].std() - 1) < 0.1 and abs(values.std() - 1) < 0.02
+    assert abs((values[4:] * values[:-4]).mean() - np.exp(-1)) < 0.02
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("num_steps", [64, 65])
+def test_colored_noise_has_unit_variance_and_its_spectrum(exponent, num_steps):
+    noise = colored_noise(np.random.default_rng(0), num_steps, 4000, exponent)
+    assert abs((noise**2).mean() - 1) < 0.05
+    power = (np.abs(np.fft.rfft(noise, axis=0)) ** 2).mean(1)[1:-1]
+    slope = np.polyfit(np.log(np.arange(1, len(power) + 1)), np.log(power), 1)[0]
+    assert abs(slope + exponent) < 0.05
+
+
+def test_coasting_coasts_and_keeps_the_puck_in_view(puck):
+    episodes = [run(puck, Coasting(), 100, seed) for seed in range(10)]
+    states, actions = (np.concatenate(part) for part in zip(*episodes, strict=True))
+    assert 0.2 < (actions == 0).all(1).mean() < 0.6
+    assert np.quantile(np.abs(states[:, :2]), 0.99) < 1.6
+    assert states[:, 3:5].std() > 0.3
+
+
+def test_tracking_makes_states_with_the_standard_deviation_of_the_reference():
+    world = envs.make("lit_ball", image_size=8, randomize=[])
+    policy = OUTracking(std=0.3, time_constant_s=2.0, stiffness=8.0, damping=1.0)
+    positions = np.concatenate([run(world, policy, 400, seed)[0][50:, 0] for seed in range(10)])
+    assert 0.2 < positions.std() < 0.35
+
+
+def test_mixture_chooses_by_weight(puck):
+    mixture = Mixture([Uniform(), Uniform(hold_steps=50)], weights=[0.0, 1.0])
+    _, actions = run(puck, mixture, 10)
+    assert len(np.unique(actions[:, 0])) == 1
+    nested = make_policy("mixture", policies=[{"name": "uniform"}, {"name": "ou", "std": 0.2}])
+    assert nested == Mixture([Uniform(), OU(std=0.2)])
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("brownian", {}, "unknown policy 'brownian'; known: uniform, ou"),
+        ("ou", {"sigma": 1}, "policy ou has no parameter sigma; it has std, time_constant_s"),
+        ("ou", {"std": -1.0}, "std must be >= 0, got -1.0"),
+        ("ou", {"time_constant_s": 0}, "time_constant_s must be > 0"),
+        ("uniform", {"hold_steps": 0}, "hold_steps must be >= 1, got 0"),
+        ("coasting", {"engage_prob": 2}, r"engage_prob must be in \[0, 1\]"),
+        ("mixture", {"policies": []}, "must not be empty"),
+        ("mixture", {"policies": [OU()], "weights": [0.0]}, "weights must be 1 numbers"),
+    ],
+)
+def test_wrong_parameters_say_what_is_right(name, params, message):
+    with pytest.raises(ValueError, match=message):
+        make_policy(name, **params)
+
+
+def test_every_policy_but_the_mixture_needs_no_parameters():
+    for name in POLICIES.keys() - {"mixture"}:
+        make_policy(name)

@@ -1,0 +1,126 @@
+"""Every declared factor acts over its whole range, is drawn from its prior, and is written without residue."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import envs
+from envs.physics import FactorError, PhysicsFactor
+from envs.world import Snapshot
+
+NUM_STEPS = {"ball_in_cup": 80, "finger": 80, "walker": 50}  # until there is contact; 15 elsewhere
+
+
+def outcome(world: envs.MujocoWorld, start: Snapshot, name: str, value: float) -> np.ndarray:
+    """What a value of a factor leads to: the state after a rollout, or the frame of its start."""
+    world.restore(start)
+    world.set_factors({name: value})
+    if world.factors[name].kind == "visual":
+        return world.frame().astype(float)
+    rng = np.random.default_rng(0)
+    for step in range(NUM_STEPS.get(world.name.split("-")[0], 15)):
+        if step % 5 == 0:
+            action = rng.uniform(-1, 1, world.scene.action_dim)
+        world.advance(action)
+    return world.state()
+
+
+@pytest.mark.parametrize("name", envs.names())
+def test_every_factor_acts_over_its_whole_range(world_of, name):
+    world = world_of(name)
+    world.restart(seed=1)
+    start = world.snapshot()
+    for factor in world.factors.values():
+        outcomes = [outcome(world, start, factor.name, value) for value in factor.grid(5)]
+        for low, high in pairwise(outcomes):
+            assert np.abs(low - high).max() > 1e-6, f"{factor.name} does not act"
+
+
+@pytest.mark.parametrize("name", ["puck", "reacher", "quadruped-walk", "cartpole-two_poles"])
+def test_setting_a_factor_back_restores_the_model(world_of, name):
+    world = world_of(name)
+    world.restart(seed=0)
+    nominal = world.factor_values
+    fields = ("body_mass", "body_inertia", "body_invweight0", "dof_damping", "dof_invweight0", "geom_friction")
+
+    def model() -> list[np.ndarray]:
+        return [getattr(world.scene.model, field).copy() for field in fields]
+
+    before = model()
+    world.set_factors({factor.name: factor.bounds[1] for factor in world.factors.values()})
+    assert any(not np.array_equal(a, b) for a, b in zip(before, model(), strict=True))
+    world.set_factors(nominal)
+    assert all(np.allclose(a, b, rtol=1e-12) for a, b in zip(before, model(), strict=True))
+
+
+def test_factors_on_one_field_multiply(world_of):
+    world = world_of("reacher")
+    world.restart(seed=0, factors={"arm_mass": 0.05, "mass_scale": 1.5})
+    assert world.scene.model.body("arm").mass[0] == pytest.approx(0.075)
+
+
+def test_setting_factors_leaves_the_state_alone(world_of):
+    world = world_of("puck")
+    world.reset(seed=0)
+    state = world.state()
+    world.set_factors({"mass": 2.0, "friction": 0.3})
+    assert np.array_equal(world.state(), state)
+
+
+def test_a_refused_value_changes_nothing(world_of):
+    world = world_of("puck")
+    world.reset(seed=0)
+    with pytest.raises(FactorError, match="friction"):
+        world.set_factors({"mass": 2.0, "friction": 9.0})
+    assert world.factor_values["mass"] == 1.0
+
+
+def test_draws_follow_the_prior():
+    mass = envs.make("puck").factors["mass"]
+    rng = np.random.default_rng(0)
+    t = np.array([mass.standardize(mass.sample(rng)) for _ in range(4000)])
+    assert abs(t.mean()) < 3 / np.sqrt(4000)
+    assert abs(t.std() - 1) < 0.04  # 3 standard errors, and .4 % for the truncation at 3.2
+    assert np.abs(t).max() <= 3.2 + 1e-9
+    assert mass.value(mass.standardize(1.7)) == pytest.approx(1.7)
+
+
+def test_randomisation_follows_the_seed_and_spares_the_start():
+    plain, randomised = (envs.make("puck", image_size=8, randomize=names) for names in ((), ("physical",)))
+    plain.restart(seed=7)
+    randomised.restart(seed=7)
+    drawn = randomised.factor_values
+    assert np.array_equal(plain.state(), randomised.state())
+    assert drawn["mass"] != 1.0 and drawn["light"] == 0.5
+    randomised.restart(seed=7, factors={"friction": 0.2})
+    assert randomised.factor_values == {**drawn, "friction": 0.2}
+
+
+def test_factor_rho_sets_the_autocorrelation():
+    rho = {"light": 0.8, "visual": 0.0}
+    world = envs.make("lit_ball", image_size=8, randomize=["all"], factor_rho=rho)
+    world.restart(seed=0)
+    mass, rows = world.factor_values["mass"], []
+    for _ in range(3000):
+        world.advance(np.zeros(1))
+        rows.append([world.factors[name].standardize(world.factor_values[name]) for name in ("light", "ball_blue")])
+    assert world.factor_values["mass"] == mass
+    light, blue = (np.corrcoef(column[:-1], column[1:])[0, 1] for column in np.array(rows).T)
+    assert abs(light - 0.8) < 0.05  # 3 standard errors .033, and the clipping at the upper bound
+    assert abs(blue) < 3 / np.sqrt(3000)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nominal": 5.0}, "nominal 5.0 is outside its bounds"),
+        ({"bounds": (0.0, 2.0)}, "log transform needs bounds above 0"),
+        ({"prior_scale": 0.0}, "prior_scale must be > 0"),
+        ({"transform": "sqrt"}, "transform must be log or linear"),
+    ],
+)
+def test_impossible_factors_are_refused(change, message):
+    good = {"name": "m", "unit": "kg", "nominal": 1.0, "bounds": (0.5, 2.0), "prior_scale": 0.3, "transform": "log"}
+    with pytest.raises(FactorError, match=message):
+        PhysicsFactor(**{**good, **change}, write=lambda *_: None)

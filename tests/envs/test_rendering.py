@@ -1,0 +1,121 @@
+"""Frames are exact, current, and cheap where asked; a machine without OpenGL is told what to install."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import envs
+from envs.rendering import box_average
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def frame(**options) -> np.ndarray:
+    world = envs.make("reacher-hard", **options)
+    pixels = world.reset(seed=0)[0]["pixels"]
+    world.close()
+    return pixels
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 16])
+def test_box_average_is_the_rounded_mean(k):
+    image = np.random.default_rng(0).integers(0, 256, (5 * k, 5 * k, 3), dtype=np.uint8)
+    image[:k, :k] = 255
+    exact = np.floor(image.reshape(5, k, 5, k, 3).mean((1, 3)) + 0.5)
+    assert np.array_equal(box_average(image, k), exact)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_supersampling_averages_a_larger_frame(k):
+    assert np.array_equal(frame(image_size=24, supersample=k), box_average(frame(image_size=24 * k), k))
+
+
+def test_qualities_show_the_same_scene_differently():
+    fast, suite = (frame(image_size=64, quality=quality).astype(float) for quality in ("fast", "suite"))
+    assert not np.array_equal(fast, suite)
+    assert np.corrcoef(fast.ravel(), suite.ravel())[0, 1] > 0.6
+
+
+def test_fast_is_much_faster_than_suite():
+    seconds = {}
+    for quality in ("fast", "suite"):
+        world = envs.make("reacher", quality=quality)
+        world.reset(seed=0)
+        start = time.process_time()
+        for _ in range(20):
+            world.frame()
+        seconds[quality] = time.process_time() - start
+        world.close()
+    assert seconds["suite"] > 3 * seconds["fast"]
+
+
+def test_frames_are_of_the_current_state():
+    world = envs.make("puck", image_size=32)
+    world.reset(seed=0, options={"state": np.array([0, 0, 0, 2.0, 0, 0])})
+    world.advance(np.zeros(2))
+    assert np.array_equal(world.frame(), world.goal_frame(world.state()))
+
+
+def test_making_a_frame_leaves_the_model_alone():
+    world = envs.make("puck", image_size=32)
+    before = world.scene.model.vis.global_.offwidth, world.scene.model.vis.quality.offsamples
+    world.reset(seed=0)
+    assert (world.scene.model.vis.global_.offwidth, world.scene.model.vis.quality.offsamples) == before
+
+
+def test_a_closed_world_opens_again():
+    world = envs.make("puck", image_size=16)
+    first = world.reset(seed=0)[0]["pixels"]
+    world.close()
+    world.close()
+    assert np.array_equal(world.frame(), first)
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**inherited, **environment}, capture_output=True, text=True
+    )
+
+
+NO_LIBRARY = """
+import ctypes
+real = ctypes.CDLL
+def without_gl(name, *args, **kwargs):
+    if name in ("libEGL.so.1", "libOSMesa.so.8"): raise OSError
+    return real(name, *args, **kwargs)
+ctypes.CDLL = without_gl
+import envs
+world = envs.make("puck")
+world.restart(seed=0)
+world.advance([0, 0])
+print(world.state().shape)
+try: world.frame()
+except envs.GLUnavailable as error: print(error)
+"""
+
+
+def test_without_opengl_states_work_and_frames_name_the_remedy():
+    result = run_python(NO_LIBRARY)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == "(6,)"
+    assert "looked for libEGL.so.1, libOSMesa.so.8" in result.stdout
+    assert "apt-get install libegl1 libgl1-mesa-dri" in result.stdout
+
+
+def test_the_order_of_imports_does_not_matter():
+    result = run_python("import mujoco, envs\nprint(envs.make('puck').reset()[0]['pixels'].shape)")
+    assert result.stdout.strip() == "(64, 64, 3)", result.stderr
+
+
+def test_leaving_python_with_open_worlds_is_silent():
+    code = "import envs\nworlds = []\nfor name in ('puck', 'reacher', 'lit_ball', 'walker-walk'):"
+    code += "\n    worlds.append(envs.make(name))\n    if name != 'walker-walk': worlds[-1].reset()"
+    result = run_python(code)
+    assert result.returncode == 0
+    assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
