@@ -1,0 +1,65 @@
+"""Planning by rolling out a learned model: planners, objectives and receding-horizon control. Needs torch only."""
+
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from planners.cem import CEM
+from planners.gradient import GradientPlanner
+from planners.icem import ICEM
+from planners.interfaces import LatentDynamics, Objective, Plan, Planner, evaluate_objective
+from planners.mpc import MPC, MPCState
+from planners.mppi import MPPI
+from planners.objectives import ActionCost, ActionRate, GoalDistance, RewardCost, WeightedSum
+from planners.random_shooting import RandomShooting
+
+__all__ = [
+    "CEM",
+    "ICEM",
+    "MPC",
+    "MPPI",
+    "PLANNERS",
+    "ActionCost",
+    "ActionRate",
+    "GoalDistance",
+    "GradientPlanner",
+    "LatentDynamics",
+    "MPCState",
+    "Objective",
+    "Plan",
+    "Planner",
+    "RandomShooting",
+    "RewardCost",
+    "WeightedSum",
+    "evaluate_objective",
+    "make_planner",
+]
+
+PLANNERS: dict[str, type] = {
+    "cem": CEM,
+    "icem": ICEM,
+    "mppi": MPPI,
+    "gradient": GradientPlanner,
+    "random_shooting": RandomShooting,
+}
+
+
+def make_planner(name: str, **params: Any) -> Planner:
+    """The planner of this name in `PLANNERS` with these hyperparameters.
+
+    Raises ValueError for a name or a hyperparameter that does not exist, or a value out of range.
+    """
+    if name not in PLANNERS:
+        raise ValueError(_unknown("planner", name, list(PLANNERS)))
+    allowed = [field.name for field in fields(PLANNERS[name])]
+    for param in params:
+        if param not in allowed:
+            raise ValueError(_unknown(f"parameter of planner {name}", param, allowed))
+    return PLANNERS[name](**params)
+
+
+def _unknown(what: str, got: str, allowed: list[str]) -> str:
+    """One line: what was not found, what it may have meant, and what there is."""
+    close = get_close_matches(got, allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown {what} {got!r}; {hint}choose from {', '.join(allowed)}"
