@@ -1,0 +1,133 @@
+"""Every figure is a picture of the expected size with something in it, and its geometry is right."""
+
+from pathlib import Path
+
+import imageio.v3 as imageio
+import matplotlib
+import numpy as np
+import pytest
+import report_fakes as fakes
+
+from worldmodel.report import figures, geometry, style
+
+RATES = {"latent MPC": (0.97, 0.92, 0.99), "random": (0.1, 0.05, 0.18), "simulator oracle": (1.0, 0.96, 1.0)}
+
+
+def assert_picture(path: Path, width_in: float, height_in: float) -> np.ndarray:
+    """The picture at `path`, which has the given size and is neither blank nor one flat colour."""
+    picture = imageio.imread(path)[..., :3]
+    expected = (round(height_in * style.DPI), round(width_in * style.DPI))
+    assert np.abs(np.subtract(picture.shape[:2], expected)).max() <= 1
+    assert 0.01 < (picture < 250).any(-1).mean() < 0.9
+    return picture
+
+
+def has_colour(picture: np.ndarray, colour: str) -> bool:
+    wanted = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    return bool((picture == wanted).all(-1).sum() > 20)
+
+
+@pytest.mark.parametrize(("num_variables", "width_in", "height_in"), [(2, 11.0, 2.95), (3, 8.25, 2.95), (5, 11.0, 5.9)])
+def test_latents_against_truth_has_a_panel_a_variable_and_two_planes(tmp_path, num_variables, width_in, height_in):
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=(900, num_variables))
+    latents = truth @ generator.normal(size=(num_variables, 7))
+    names, units = [f"v{index}" for index in range(num_variables)], ["m"] * num_variables
+    path = figures.latents_against_truth(tmp_path / "latents.png", truth, latents, names, units)
+    assert_picture(path, width_in, height_in)
+
+
+def test_latents_against_truth_names_the_shapes_that_do_not_fit(tmp_path):
+    with pytest.raises(ValueError, match=r"\(9, 2\), \(8, 5\)"):
+        figures.latents_against_truth(tmp_path / "a.png", np.zeros((9, 2)), np.zeros((8, 5)), ["a", "b"], ["", ""])
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_curves_has_a_panel_per_stage_and_quantity(tmp_path):
+    path = figures.training_curves(tmp_path / "training.png", fakes.metrics())
+    assert_picture(path, 11.0, 2 * 2.05)
+
+
+def test_training_curves_leaves_out_what_is_not_finite(tmp_path):
+    rows = [{"stage": "encoder", "step": step, "loss": 1 / (1 + step), "bad": float("nan")} for step in range(9)]
+    assert_picture(figures.training_curves(tmp_path / "training.png", rows), 2.75, 2.05)
+    with pytest.raises(ValueError, match="at least one row"):
+        figures.training_curves(tmp_path / "none.png", [{"stage": "encoder", "step": 1, "loss": float("nan")}])
+
+
+@pytest.mark.parametrize("interval", [None, (0.88, 0.94)])
+def test_probe_scatter(tmp_path, interval):
+    truth = np.random.default_rng(0).uniform(0.5, 2, 400)
+    path = figures.probe_scatter(tmp_path / "mass.png", "mass", "kg", truth, truth + 0.1, 0.91, interval)
+    assert_picture(path, 3.2, 3.3)
+
+
+def test_probe_bars_grow_with_the_number_of_probes_and_bear_gaps(tmp_path):
+    probes = {**fakes.SUMMARY["probes"], "bare": {"r2_linear": 0.5}}
+    picture = assert_picture(figures.probe_bars(tmp_path / "probes.png", probes), 8.4, 1.15 + 0.62 * 4)
+    assert has_colour(picture, style.BLUE) and has_colour(picture, style.PALE_BLUE)
+
+
+def test_planner_cost_leaves_out_steps_after_the_end(tmp_path):
+    generator = np.random.default_rng(0)
+    distance = generator.uniform(1, 2, (12, 5))
+    distance[9:] = np.nan
+    distance[6:, 1] = np.nan
+    path = figures.planner_cost(tmp_path / "planner.png", generator.uniform(1, 2, (4, 5)), distance)
+    picture = assert_picture(path, 7.8, 2.7)
+    assert has_colour(picture, style.BLUE) and has_colour(picture, style.TEAL)
+
+
+def test_predictor_error(tmp_path):
+    path = figures.predictor_error(tmp_path / "p.png", [1, 5, 15], [0.1, 0.2, 0.3], [0.3, 0.9, 1.4])
+    assert_picture(path, 5.4, 2.9)
+
+
+def test_success_bars(tmp_path):
+    picture = assert_picture(figures.success_bars(tmp_path / "s.png", RATES), 5.0, 0.75 + 0.42 * 3)
+    assert has_colour(picture, style.BLUE) and has_colour(picture, style.GREY)
+
+
+def test_canonical_correlations_colour_the_rungs(tmp_path):
+    path = figures.canonical_correlations(tmp_path / "c.png", [0.1, 0.91, 0.82, 0.9, 0.8], 0.9)
+    picture = assert_picture(path, 4.6, 2.9)
+    assert has_colour(picture, style.BLUE) and has_colour(picture, style.AMBER)
+    with pytest.raises(ValueError, match="drift_rho"):
+        figures.canonical_correlations(tmp_path / "c.png", [0.1], 1.0)
+
+
+def test_hero(tmp_path):
+    truth, latents = fakes.world(1500)
+    path = figures.hero(tmp_path / "hero.png", fakes.frames_of_a_ball(), truth, latents, ["a", "b"], RATES)
+    assert_picture(path, 11.0, 5.0)
+
+
+def test_figures_leave_global_settings_alone(tmp_path):
+    before = dict(matplotlib.rcParams)
+    figures.success_bars(tmp_path / "s.png", RATES)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_rotation_onto_the_truth_recovers_it_but_never_stretches():
+    truth, latents = fakes.world(3000)
+    standard = (truth - truth.mean(0)) / truth.std(0)
+    assert np.mean((geometry.rotate_onto(truth, latents) - standard) ** 2) < 0.02
+    stretched = geometry.rotate_onto(truth, 3 * latents)
+    assert stretched.std() == pytest.approx(3, rel=0.05)
+
+
+def test_readout_is_scored_on_rows_it_was_not_fitted_on():
+    generator = np.random.default_rng(0)
+    truth, latents = generator.normal(size=(60, 2)), generator.normal(size=(60, 25))
+    held_out, readout = geometry.linear_readout(truth, latents)
+    assert len(held_out) == 30 and readout.shape == (30, 2)
+    assert np.mean((readout - truth[held_out]) ** 2) > 1  # noise fits noise, and predicts none
+
+
+def test_truth_grid_of_the_truth_itself_is_regular():
+    truth = np.random.default_rng(0).uniform(-1, 1, (40000, 2))
+    lines = geometry.truth_grid(truth, truth, cells=6)
+    assert len(lines) == 12
+    steps = np.diff(np.stack(lines[:6]), axis=1)
+    assert np.abs(steps[..., 0]).max() < 0.03
+    assert steps[..., 1] == pytest.approx(0.96 * 2 / 6, abs=0.03)
