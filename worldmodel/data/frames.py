@@ -1,0 +1,86 @@
+"""Frames as training wants them: uint8, at the encoder's input size, where they can be gathered fastest."""
+
+import os
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodel.data.store import DataSet
+from worldmodel.errors import UserError
+
+
+def box_resize(frames: Tensor, size: int) -> Tensor:
+    """Average square blocks of pixels: uint8 (n, S, S, 3) -> uint8 (n, size, size, 3), rounded to nearest.
+
+    Integer arithmetic, so that frames reduced once when loaded and frames reduced one by one agree to the bit.
+    """
+    side = frames.shape[1]
+    if side == size:
+        return frames
+    if side % size:
+        raise UserError(
+            f"frames are {side} x {side} pixels, the encoder takes {size} x {size} or a multiple of it; "
+            f"set env.image_size to a multiple of {size}, or encoder.input_size to a divisor of {side}"
+        )
+    block = side // size
+    rows = sum(frames[:, i::block].to(torch.int32) for i in range(block))
+    assert isinstance(rows, Tensor)
+    total = sum(rows[:, :, j::block] for j in range(block))
+    assert isinstance(total, Tensor)
+    return ((total + block * block // 2) // (block * block)).to(torch.uint8)
+
+
+class Frames(Protocol):
+    """A bank of frames of which any rows can be gathered."""
+
+    size: int
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """int64 (…) -> uint8 (…, 3, size, size), on the device of training."""
+        ...
+
+
+class MemoryFrames:
+    """All frames in memory: on the training device when they fit there, on the host otherwise."""
+
+    def __init__(self, frames: Tensor, device: torch.device) -> None:
+        self.size = frames.shape[1]
+        self._device = device
+        self._frames = frames.to(device) if _fits(frames.numel(), device) else frames
+
+    def gather(self, rows: Tensor) -> Tensor:
+        picked = self._frames[rows.to(self._frames.device)]
+        return picked.to(self._device, non_blocking=True).movedim(-1, -3)
+
+
+class DiskFrames:
+    """Frames read from the shards as they are asked for: for data sets larger than memory."""
+
+    def __init__(self, data: DataSet, size: int, device: torch.device) -> None:
+        self.size = size
+        self._data, self._device = data, device
+
+    def gather(self, rows: Tensor) -> Tensor:
+        flat = rows.flatten().tolist()
+        frames = np.concatenate([self._data.frames(slice(row, row + 1)) for row in flat])
+        small = box_resize(torch.from_numpy(frames), self.size)
+        return small.view(*rows.shape, *small.shape[1:]).to(self._device).movedim(-1, -3)
+
+
+def load_frames(data: DataSet, size: int, device: torch.device) -> Frames:
+    """All frames of `data` box-averaged to `size`: in device memory, else in host memory, else streamed from disk."""
+    if not _fits(data.num_rows * size * size * 3, torch.device("cpu")):
+        return DiskFrames(data, size, device)
+    reduced = data.map_frames(lambda chunk: box_resize(torch.from_numpy(chunk), size).numpy())
+    return MemoryFrames(torch.from_numpy(reduced), device)
+
+
+def _fits(num_bytes: int, device: torch.device) -> bool:
+    """Whether `num_bytes` take less than half of the device's free memory."""
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return num_bytes < free // 2

@@ -1,0 +1,93 @@
+"""Positive pairs and clips: which rows of a data set training looks at together.
+
+Samplers hold row indices only; they know nothing of pixels or models. All randomness comes from the generator passed.
+"""
+
+import math
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.errors import UserError
+
+
+class PairSampler(Protocol):
+    """Draws positive pairs."""
+
+    def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
+        """int64 (2, num_pairs): rows of the first and of the second view."""
+        ...
+
+
+class OUPairs:
+    """Pairs z, z' of an exact OU process, looked up in an atlas of rendered poses.
+
+    An atlas is a data set of poses whose latents are known. A pair is drawn as z ~ N(0, I),
+    z' = rho z + sqrt(1 - rho^2) eta in standardised latents; each end is the atlas pose nearest to it. That is as
+    good as rendering the pair, and far cheaper, as long as the atlas is dense: its typical spacing is
+    sqrt(2 pi / poses) standard deviations for two latents.
+
+    Where every pose was rendered several times under different nuisances (light, colour), `same_pose_fraction` of the
+    pairs are two renderings of one pose, which teaches the encoder what does not belong to the state.
+    """
+
+    def __init__(
+        self,
+        latents: np.ndarray,
+        rows: np.ndarray,
+        rho: float,
+        same_pose_fraction: float = 0.0,
+        num_pairs: int = 400_000,
+        seed: int = 0,
+    ) -> None:
+        """latents float (poses, Z) standardised; rows int64 (poses, V) the V renderings of each pose."""
+        if not 0.0 < rho < 1.0:
+            raise UserError(f"rho must lie strictly between 0 and 1, got {rho}; set method.rho")
+        if same_pose_fraction > 0 and rows.shape[1] < 2:
+            raise UserError(
+                "same_pose_fraction needs every pose rendered at least twice (env.kinematic.rho=1, env.episode_steps=1)"
+            )
+        rng = np.random.default_rng(seed)
+        z = rng.standard_normal((num_pairs, latents.shape[1]))
+        z_next = rho * z + math.sqrt(1 - rho * rho) * rng.standard_normal(z.shape)
+        tree = cKDTree(latents)
+        pose = np.asarray(tree.query(z, workers=-1)[1])
+        pose_next = np.asarray(tree.query(z_next, workers=-1)[1])
+        view = rng.integers(0, rows.shape[1], (2, num_pairs))
+        same = rng.random(num_pairs) < same_pose_fraction
+        pose_next[same] = pose[same]
+        other = (view[0] + rng.integers(1, max(2, rows.shape[1]), num_pairs)) % rows.shape[1]
+        view[1] = np.where(same, other, view[1])
+        self._pairs = torch.from_numpy(np.stack([rows[pose, view[0]], rows[pose_next, view[1]]]))
+
+    def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
+        return self._pairs[:, torch.randint(self._pairs.shape[1], (num_pairs,), generator=generator)]
+
+
+class LagPairs:
+    """Pairs of frames of one episode, `lag` control steps apart."""
+
+    def __init__(self, episodes: EpisodeIndex, lag: int) -> None:
+        self._starts = window_starts(episodes, lag + 1)
+        self._lag = lag
+
+    def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
+        start = self._starts[torch.randint(len(self._starts), (num_pairs,), generator=generator)]
+        return torch.stack([start, start + self._lag])
+
+
+def window_starts(episodes: EpisodeIndex, num_rows: int) -> Tensor:
+    """Every row from which `num_rows` rows of one episode follow (itself included), int64 (windows,)."""
+    starts = [np.arange(o, o + n - num_rows + 1) for o, n in zip(episodes.offset, episodes.length, strict=True)]
+    flat = np.concatenate(starts)
+    if len(flat) == 0:
+        longest = int(episodes.length.max()) - 1
+        raise UserError(
+            f"windows of {num_rows - 1} steps do not fit into episodes of at most {longest} steps; "
+            "shorten the window (lag, horizon) or collect longer episodes (env.episode_steps)"
+        )
+    return torch.from_numpy(flat)

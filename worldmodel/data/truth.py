@@ -1,0 +1,92 @@
+"""What a data set knows to be true of each frame: the variables that latents are measured and probed against."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodel.data.store import DataSet
+
+# a coordinate that moves less than this share of the liveliest of its kind is contact noise, not a variable
+_SMALLEST_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Variables:
+    """Named true variables of every row: values float64 (rows, Z), units one a name."""
+
+    names: list[str]
+    units: list[str]
+    values: np.ndarray
+
+    def standardized(self, rows: np.ndarray) -> np.ndarray:
+        """Values in standard units of the given rows, int64 (n,), for all rows."""
+        chosen = self.values[rows]
+        return (self.values - chosen.mean(0)) / chosen.std(0)
+
+
+def latent_variables(data: DataSet) -> Variables:
+    """What the encoder should recover, which one frame must show.
+
+    On a kinematic world: its OU latents in standard units, and factors that move within an episode. Elsewhere: every
+    position that varies, angles on a circle as cosine and sine.
+    """
+    world = data.info["world"]
+    if world["kinematic"]:
+        names = list(world["kinematic"]["latents"])
+        scale = np.array([world["kinematic"]["latents"][name] for name in names])
+        columns = [data.state_names.index(name) for name in names]
+        values = data.states[:, columns].astype(np.float64) / scale
+        moving = [name for name, rho in world["factor_rho"].items() if 0 < rho < 1 and name in data.factor_names]
+        coordinates = [standardized_factor(data, name)[:, None] for name in moving]
+        return Variables(names + moving, ["sd"] * (len(names) + len(moving)), np.concatenate([values, *coordinates], 1))
+    return _positions(data)
+
+
+def state_variables(data: DataSet) -> Variables:
+    """Every varying state variable, velocities included; angles on a circle as cosine and sine."""
+    return _state_columns(data, data.state_names)
+
+
+def _positions(data: DataSet) -> Variables:
+    return _state_columns(data, [name for name in data.state_names if not name.endswith("_vel")])
+
+
+def _state_columns(data: DataSet, chosen: list[str]) -> Variables:
+    angles = set(data.info["world"]["angle_names"])
+    names: list[str] = []
+    units: list[str] = []
+    columns: list[np.ndarray] = []
+    stds = {name: float(data.states[:, data.state_names.index(name)].std()) for name in chosen}
+    for name in chosen:
+        column = data.states[:, data.state_names.index(name)].astype(np.float64)
+        kind = [std for other, std in stds.items() if other.endswith("_vel") == name.endswith("_vel")]
+        if stds[name] <= _SMALLEST_SHARE * max(kind):
+            continue
+        parts = {f"cos {name}": np.cos(column), f"sin {name}": np.sin(column)} if name in angles else {name: column}
+        names += parts
+        units += [""] * len(parts)
+        columns += parts.values()
+    return Variables(names, units, np.stack(columns, 1))
+
+
+def physical_constants(data: DataSet) -> Variables:
+    """Physical factors that vary in the data, as their standardised coordinate (the log of a log-normal one)."""
+    world = data.info["world"]
+    varying = [f for f in world["factors"] if f["kind"] == "physical" and f["name"] in world["randomize"]]
+    values = [standardized_factor(data, factor["name"]) for factor in varying]
+    stacked = np.stack(values, 1) if values else np.zeros((data.num_rows, 0))
+    return Variables([f["name"] for f in varying], [f["unit"] for f in varying], stacked)
+
+
+def standardized_factor(data: DataSet, name: str) -> np.ndarray:
+    """A factor's coordinate t of every row, (rows,): value = inverse_transform(transform(nominal) + prior_scale t)."""
+    factor = next(f for f in data.info["world"]["factors"] if f["name"] == name)
+    values = data.factors[:, data.factor_names.index(name)].astype(np.float64)
+    transform = np.log if factor["transform"] == "log" else (lambda x: x)
+    return (transform(values) - transform(factor["nominal"])) / factor["prior_scale"]
+
+
+def factor_value(factor: dict[str, object], coordinate: np.ndarray) -> np.ndarray:
+    """The value in the factor's unit at standardised coordinates."""
+    nominal, scale = float(factor["nominal"]), float(factor["prior_scale"])  # type: ignore[arg-type]
+    return nominal * np.exp(scale * coordinate) if factor["transform"] == "log" else nominal + scale * coordinate

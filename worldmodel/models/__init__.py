@@ -1,0 +1,5 @@
+"""Encoders, predictor, context encoder, and the world model that holds them."""
+
+from worldmodel.models.world_model import ModelConfig, WorldModel
+
+__all__ = ["ModelConfig", "WorldModel"]

@@ -1,0 +1,125 @@
+"""Frame encoders, uint8 frames to latents: one module, three bodies (MLP on 16 x 16, CNN on 64 x 64, ViT on 224)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.data.frames import box_resize
+from worldmodel.errors import UserError
+
+
+@dataclass
+class EncoderConfig:
+    """What a frame encoder is made of.
+
+    kind: "mlp", "cnn" or "vit" (extra `vit`). input_size: side in pixels that frames are box-averaged to.
+    latent_dim: D; 0 chooses it from the world: as many as it has OU latents where it is kinematic, else 16.
+    normalize: "dataset" (one mean and scale per channel) or "image" (every image less its channel means, over its own
+    RMS: light and colour drop out to first order).
+    """
+
+    kind: str = "mlp"
+    input_size: int = 16
+    latent_dim: int = 0
+    hidden: int = 256
+    depth: int = 3
+    channels: list[int] = field(default_factory=lambda: [32, 64, 128, 256])
+    vit_name: str = "vit_tiny_patch16_224"
+    normalize: str = "dataset"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("mlp", "cnn", "vit"):
+            raise UserError(f"encoder.kind is one of mlp, cnn, vit, got {self.kind!r}")
+        if self.normalize not in ("dataset", "image"):
+            raise UserError(f"encoder.normalize is one of dataset, image, got {self.normalize!r}")
+        for name in ("input_size", "hidden", "depth"):
+            if getattr(self, name) < 1:
+                raise UserError(f"encoder.{name} must be >= 1, got {getattr(self, name)}")
+        if self.latent_dim < 0:
+            raise UserError(f"encoder.latent_dim must be >= 0 (0 chooses it), got {self.latent_dim}")
+        if self.kind == "cnn" and self.input_size % 2 ** len(self.channels):
+            raise UserError(
+                f"a CNN of {len(self.channels)} halvings takes a multiple of {2 ** len(self.channels)} pixels, got "
+                f"encoder.input_size={self.input_size}; use {2 ** len(self.channels)} x n or fewer encoder.channels"
+            )
+
+
+class Encoder(nn.Module):
+    """Frames uint8 (…, 3, S, S) to latents float (…, D); S is the input size or a multiple of it.
+
+    BatchNorm is not a detail: with LayerNorm or no norm LeJEPA recovers the latents far worse (arXiv:2605.26379 sees
+    36 % of such runs collapse).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.zeros(3, 1, 1))
+        self.register_buffer("scale", torch.ones(3, 1, 1))
+        self.body = _BODIES[config.kind](config)
+
+    def fit_normalization(self, frames: Tensor) -> None:
+        """Take channel means and scales from sample frames, uint8 (n, 3, s, s); "image" normalisation needs none."""
+        if self.config.normalize == "dataset":
+            x = frames.float()
+            self.mean.copy_(x.mean((0, 2, 3)).view(3, 1, 1))
+            self.scale.copy_(x.std((0, 2, 3)).clamp_min(1.0).view(3, 1, 1))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        lead = frames.shape[:-3]
+        flat = frames.flatten(0, -4) if lead else frames[None]
+        if flat.shape[-1] != self.config.input_size:
+            flat = box_resize(flat.movedim(-3, -1), self.config.input_size).movedim(-1, -3)
+        return self.body(self._normalize(flat)).float().view(*lead, -1)
+
+    def _normalize(self, frames: Tensor) -> Tensor:
+        x = frames.float()
+        if self.config.normalize == "image":
+            x = x - x.mean((-2, -1), keepdim=True)
+            # two grey levels keep an almost uniform image from being blown up to noise
+            return x / (x.square().mean((-3, -2, -1), keepdim=True).sqrt() + 2.0)
+        return (x - self.mean) / self.scale
+
+
+def mlp(num_inputs: int, hidden: Sequence[int], num_outputs: int, batch_norm: bool = False) -> nn.Sequential:
+    """A plain MLP with GELU."""
+    layers: list[nn.Module] = []
+    width = num_inputs
+    for units in hidden:
+        layers += [nn.Linear(width, units), *([nn.BatchNorm1d(units)] if batch_norm else []), nn.GELU()]
+        width = units
+    return nn.Sequential(*layers, nn.Linear(width, num_outputs))
+
+
+def _mlp_body(config: EncoderConfig) -> nn.Module:
+    head = mlp(3 * config.input_size**2, [config.hidden] * config.depth, config.latent_dim, batch_norm=True)
+    return nn.Sequential(nn.Flatten(), head)
+
+
+def _cnn_body(config: EncoderConfig) -> nn.Module:
+    """Strided convolutions, average pool, one hidden layer: the encoder of arXiv:2605.26379 (1.1 M weights at D=2)."""
+    layers: list[nn.Module] = []
+    width = 3
+    for channels in config.channels:
+        layers += [nn.Conv2d(width, channels, 4, stride=2, padding=1), nn.BatchNorm2d(channels), nn.GELU()]
+        width = channels
+    head = mlp(width, [config.hidden], config.latent_dim, batch_norm=True)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+
+
+def _vit_body(config: EncoderConfig) -> nn.Module:
+    try:
+        import timm  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UserError("encoder.kind=vit needs timm; install it with: pip install 'worldmodel[vit]'") from error
+    vit = timm.create_model(config.vit_name, img_size=config.input_size, num_classes=0)
+    head = mlp(vit.num_features, [config.hidden], config.latent_dim, batch_norm=True)
+    return nn.Sequential(vit, nn.BatchNorm1d(vit.num_features), head)
+
+
+_BODIES = {"mlp": _mlp_body, "cnn": _cnn_body, "vit": _vit_body}

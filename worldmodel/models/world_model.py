@@ -1,0 +1,134 @@
+"""The world model: a frame encoder, a latent dynamics predictor, a context encoder; and its files."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from worldmodel.errors import CheckpointError
+from worldmodel.files import write_atomically, write_json
+from worldmodel.models.context import ContextConfig, ContextEncoder
+from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.predictor import Predictor, PredictorConfig
+
+SCHEMA_VERSION = 1
+
+
+@dataclass
+class ModelConfig:
+    """The architecture, complete: `model.json` holds exactly this.
+
+    action_dim 0 means a world without actions: no predictor. context None: no physical constants are encoded.
+    """
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    action_dim: int = 0
+    predictor: PredictorConfig | None = None
+    context: ContextConfig | None = None
+
+
+class WorldModel(nn.Module):
+    """Satisfies `planners.interfaces.LatentDynamics`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        latent_dim, action_dim = config.encoder.latent_dim, config.action_dim
+        self.encoder = Encoder(config.encoder)
+        self.context_encoder = ContextEncoder(config.context, latent_dim, action_dim) if config.context else None
+        context_dim = config.context.dim if config.context else 0
+        self.predictor = Predictor(config.predictor, latent_dim, action_dim, context_dim) if config.predictor else None
+
+    @property
+    def latent_dim(self) -> int:
+        return self.config.encoder.latent_dim
+
+    @property
+    def action_dim(self) -> int:
+        return self.config.action_dim
+
+    @property
+    def num_context_frames(self) -> int:
+        """K, the frames that `encode` takes."""
+        return self._dynamics.config.num_context_frames
+
+    @property
+    def device(self) -> torch.device:
+        return self.encoder.mean.device
+
+    def encode(self, frames: Tensor, actions: Tensor | None = None) -> Tensor:
+        """Frames uint8 (B, K, 3, S, S), oldest first, and the actions (B, K-1, A) between them -> (B, D')."""
+        if actions is None:
+            actions = torch.zeros(frames.shape[0], frames.shape[1] - 1, self.action_dim, device=frames.device)
+        return self._dynamics.planning_state(self.encoder(frames), actions)
+
+    @torch.no_grad()
+    def encode_goal(self, frames: Tensor) -> Tensor:
+        """Goal frames uint8 (B, 3, S, S) -> goal latents (B, D)."""
+        return self.encoder(frames)
+
+    def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, D'), (B, N, H, A), (B, C) -> (B, N, H, D): the latent after action h."""
+        return self._dynamics.rollout(z0, actions, context)
+
+    @property
+    def _dynamics(self) -> Predictor:
+        if self.predictor is None:
+            raise CheckpointError(
+                "this model has no dynamics predictor (its world has no actions); train on one that has: env=reacher"
+            )
+        return self.predictor
+
+    def save(self, directory: Path) -> None:
+        """Write `model.safetensors` and `model.json`."""
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        write_atomically(directory / "model.safetensors", lambda path: save_file(weights, path))
+        write_json(
+            directory / "model.json",
+            {"schema": SCHEMA_VERSION, "torch": torch.__version__, "model": dataclasses.asdict(self.config)},
+        )
+
+    @staticmethod
+    def load(directory: Path | str, device: torch.device | str = "cpu") -> "WorldModel":
+        """Open the model of a run directory, ready for inference. Executes nothing that the directory holds."""
+        directory = Path(directory)
+        model = WorldModel(_read_config(directory))
+        path = directory / "model.safetensors"
+        try:
+            weights = load_file(path)
+        except Exception as error:  # safetensors raises its own, undocumented family
+            raise CheckpointError(f"cannot read the weights {path} ({error}); train the run again") from error
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the weights {path} belong to another architecture than model.json beside them; train the run again"
+            ) from error
+        return model.to(device).eval()
+
+
+def _read_config(directory: Path) -> ModelConfig:
+    path = directory / "model.json"
+    if not path.exists():
+        raise CheckpointError(f"no model at {directory} (no model.json); train one with: worldmodel train env=NAME")
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        schema, fields = content["schema"], content["model"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a model description ({error}); train the run again") from error
+    if schema != SCHEMA_VERSION:
+        raise CheckpointError(f"{path} has schema {schema}, this version reads {SCHEMA_VERSION}; train the run again")
+    try:
+        return ModelConfig(
+            encoder=EncoderConfig(**fields["encoder"]),
+            action_dim=int(fields["action_dim"]),
+            predictor=PredictorConfig(**fields["predictor"]) if fields["predictor"] else None,
+            context=ContextConfig(**fields["context"]) if fields["context"] else None,
+        )
+    except (TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} describes an unknown architecture ({error}); train the run again") from error

@@ -1,0 +1,30 @@
+"""Intervals: Wilson for success rates, the bootstrap over episodes for R2."""
+
+import math
+
+import numpy as np
+
+Z_95 = 1.959963984540054
+
+
+def wilson_interval(successes: int, trials: int) -> list[float]:
+    """95 % Wilson score interval of a proportion, [low, high]."""
+    rate, z2 = successes / trials, Z_95**2
+    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z_95 / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
+    return [max(0.0, centre - half), min(1.0, centre + half)]
+
+
+def bootstrap_r2(
+    truth: np.ndarray, prediction: np.ndarray, episode: np.ndarray, resamples: int, rng: np.random.Generator
+) -> list[float]:
+    """95 % interval [low, high] of R2 over resampled episodes: truth, prediction (n,), episode int (n,)."""
+    _, group = np.unique(episode, return_inverse=True)
+    sums = [
+        np.bincount(group, weights) for weights in (np.ones_like(truth), truth, truth**2, (truth - prediction) ** 2)
+    ]
+    num = len(sums[0])
+    weight = rng.multinomial(num, np.full(num, 1 / num), size=resamples)
+    count, total, squares, residual = (weight @ column for column in sums)
+    values = 1 - residual / (squares - total**2 / count)
+    return [float(v) for v in np.quantile(values, [0.025, 0.975])]

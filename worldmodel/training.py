@@ -1,0 +1,203 @@
+"""The one training loop, and exact resumption of it."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.errors import CheckpointError, TrainingError, UserError
+from worldmodel.files import write_atomically
+from worldmodel.progress import progress
+from worldmodel.run_directory import MetricsLog, RunDirectory
+
+CHECKPOINT_SCHEMA_VERSION = 1
+NUM_LOG_POINTS = 200
+COLLAPSED_STD = 0.01
+
+
+@dataclass
+class OptimConfig:
+    """AdamW with a linear warm-up over the first 5 % of the steps and a cosine to zero."""
+
+    steps: int = 2000
+    batch_size: int = 256
+    lr: float = 3e-3
+    weight_decay: float = 1e-4
+    grad_clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f"steps must be >= 1, got {self.steps}")
+        if self.batch_size < 2:
+            raise UserError(f"batch_size must be >= 2 (BatchNorm and SIGReg need a batch), got {self.batch_size}")
+        if not self.lr > 0:
+            raise UserError(f"lr must be > 0, got {self.lr}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing to train: a module, and its loss as a function of training progress in [0, 1].
+
+    `loss` returns named scalars, "loss" among them; with "latents" (n, D) beside them the loop watches for collapse.
+    `module` is everything the optimiser moves; it may hold parts that are dropped afterwards.
+    """
+
+    name: str
+    module: nn.Module
+    loss: Callable[[float, torch.Generator], dict[str, Tensor]]
+    optim: OptimConfig
+
+
+class Trainer:
+    """Runs stages one after another, and resumes them to the bit after a kill.
+
+    `trainer.pt` holds the step, weights, optimiser and generator state. All randomness of training comes from one CPU
+    generator, so a run that was cut off and started again ends in the same weights as one that was not.
+    """
+
+    def __init__(
+        self, run: RunDirectory, model: nn.Module, fingerprint: str, seed: int, checkpoint_every_s: float = 30.0
+    ) -> None:
+        self._run, self._model = run, model
+        self._fingerprint, self._seed = fingerprint, seed
+        self._checkpoint_every_s = checkpoint_every_s
+        self._saved = _load(run.path / "trainer.pt", fingerprint)
+        self.stages_done: list[str] = []
+        if self._saved:
+            self.stages_done = list(self._saved["stages_done"])
+            model.load_state_dict(self._saved["model"])
+
+    def fit(self, stage: Stage) -> float:
+        """Train one stage to its end and return its seconds; a stage that an earlier process finished is skipped."""
+        if stage.name in self.stages_done:
+            stage.module.eval()
+            return 0.0
+        optimizer = torch.optim.AdamW(
+            stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay,
+            fused=all(p.dtype == torch.float32 for p in stage.module.parameters()),
+        )  # fmt: skip
+        # each stage has its own stream, so that changing one leaves the others as they were
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
+        first = self._restore(stage, optimizer, generator)
+        log = MetricsLog(self._run, self.stages_done, stage.name, first)
+        start, saved_at, step = time.monotonic(), time.monotonic(), first
+        bar = progress(
+            range(first, stage.optim.steps), initial=first, total=stage.optim.steps, desc=stage.name, unit="step"
+        )
+        try:
+            stage.module.train()
+            for step in bar:
+                values = _train_step(stage, optimizer, generator, step)
+                if step % max(1, stage.optim.steps // NUM_LOG_POINTS) == 0 or step == stage.optim.steps - 1:
+                    line = _watch(stage, step, values)
+                    log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
+                    bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
+                if time.monotonic() - saved_at > self._checkpoint_every_s:
+                    self._save(stage, optimizer, generator, step + 1)
+                    saved_at = time.monotonic()
+        except KeyboardInterrupt:
+            # the interrupted step is not counted: its random numbers were drawn, so the last whole checkpoint stands
+            bar.close()
+            raise
+        finally:
+            log.close()
+        stage.module.eval()
+        self.stages_done.append(stage.name)
+        self._save(stage, optimizer, generator, stage.optim.steps)
+        return time.monotonic() - start
+
+    def _restore(self, stage: Stage, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> int:
+        if not self._saved or self._saved["stage"] != stage.name:
+            return 0
+        stage.module.load_state_dict(self._saved["module"])
+        optimizer.load_state_dict(self._saved["optimizer"])
+        generator.set_state(self._saved["generator"])
+        return int(self._saved["step"])
+
+    def _save(self, stage: Stage, optimizer: torch.optim.Optimizer, generator: torch.Generator, step: int) -> None:
+        content = {
+            "schema": CHECKPOINT_SCHEMA_VERSION,
+            "fingerprint": self._fingerprint,
+            "stages_done": self.stages_done,
+            "stage": stage.name,
+            "step": step,
+            "model": self._model.state_dict(),
+            "module": stage.module.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "generator": generator.get_state(),
+        }
+        write_atomically(self._run.path / "trainer.pt", lambda path: torch.save(content, path))
+
+
+def _train_step(
+    stage: Stage, optimizer: torch.optim.Optimizer, generator: torch.Generator, step: int
+) -> dict[str, Tensor]:
+    progress = step / stage.optim.steps
+    for group in optimizer.param_groups:
+        group["lr"] = stage.optim.lr * _one_cycle(progress)
+    values = stage.loss(progress, generator)
+    optimizer.zero_grad(set_to_none=True)
+    values["loss"].backward()
+    nn.utils.clip_grad_norm_(stage.module.parameters(), stage.optim.grad_clip)
+    optimizer.step()
+    return values
+
+
+def _one_cycle(progress: float, warmup: float = 0.05) -> float:
+    if progress < warmup:
+        return max(progress / warmup, 1e-3)
+    return max(0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))), 1e-3)
+
+
+def _watch(stage: Stage, step: int, values: dict[str, Tensor]) -> dict[str, float]:
+    """Scalars for the log; TrainingError on a non-finite loss or collapsed latents."""
+    line = {name: float(value.detach()) for name, value in values.items() if name != "latents"}
+    if not math.isfinite(line["loss"]):
+        parts = ", ".join(f"{name}={value:.3g}" for name, value in line.items())
+        raise TrainingError(
+            f"stage {stage.name}: the loss is not finite at step {step} ({parts}); lower the learning rate "
+            f"(now {stage.optim.lr:g}) or look for bad values in the data"
+        )
+    if "latents" in values:
+        line |= spread(values["latents"].detach())
+        if step > stage.optim.steps // 4 and line["latent_std"] < COLLAPSED_STD:
+            raise TrainingError(
+                f"stage {stage.name}: the latents have collapsed at step {step} (mean std {line['latent_std']:.2g}, "
+                f"effective rank {line['effective_rank']:.2f}); raise the SIGReg weight (method.sigreg_start, "
+                "method.sigreg_end) or lower the learning rate"
+            )
+    return line
+
+
+def spread(latents: Tensor) -> dict[str, float]:
+    """Collapse diagnosis of latents (n, D): mean std per dimension, and effective rank exp(entropy of eigenvalues)."""
+    centred = latents.float() - latents.float().mean(0)
+    eigenvalues = torch.linalg.eigvalsh(centred.T @ centred / max(1, len(latents) - 1)).clamp_min(1e-12)
+    share = eigenvalues / eigenvalues.sum()
+    return {
+        "latent_std": float(centred.std(0).mean()),
+        "effective_rank": float(torch.exp(-(share * share.log()).sum())),
+    }
+
+
+def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The checkpoint to resume from, or None; one of other settings is refused, not overwritten."""
+    if not path.exists():
+        return None
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        schema, other = saved["schema"], saved["fingerprint"]
+    except Exception as error:  # torch.load raises whatever the file provokes
+        raise CheckpointError(f"{path} cannot be read ({type(error).__name__}); delete {path.parent}") from error
+    if schema != CHECKPOINT_SCHEMA_VERSION:
+        raise CheckpointError(f"{path} has schema {schema}, this version reads {CHECKPOINT_SCHEMA_VERSION}")
+    if other != fingerprint:
+        raise CheckpointError(
+            f"{path.parent} holds a run with other settings; choose another name=…, or delete {path.parent}"
+        )
+    return saved
