@@ -228,7 +228,7 @@ class ProbeConfig:
     data: str = ""
     windows: int = 1
     bootstrap: int = 1000
-    max_frames: int = 20_000
+    max_frames: int = 6_000
     seed: int = 0
     device: str = "auto"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import envs
 from envs import BatchWorld, MujocoWorld
-from planners import MPC, ActionCost, GoalDistance, Objective, Planner, WeightedSum, make_planner
+from planners import MPC, ActionCost, GoalDistance, MPCState, Objective, Planner, WeightedSum, make_planner
 from worldmodel.config import ControlConfig, EnvConfig, read_run_config
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet
@@ -25,6 +25,7 @@ from worldmodel.statistics import wilson_interval
 from worldmodel.train import pick_device
 
 VIDEO_TAIL_STEPS = 8
+MIN_CONTEXT_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -183,29 +184,35 @@ class LatentController:
         self._objective: Objective = (
             WeightedSum(((1.0, distance), (config.action_cost, ActionCost(1.0)))) if config.action_cost else distance
         )
-        self._state = None
-        self._taken: Tensor | None = None
+        self._state: MPCState | None = None
+        self._latents: list[Tensor] = []
+        self._actions: list[Tensor] = []
         self._cost_curve: np.ndarray | None = None
-        self._distances: list[np.ndarray] = []
 
     def __call__(self, frames: np.ndarray, states: np.ndarray, solved: np.ndarray) -> np.ndarray:
         seen = self._tensor(frames)
-        if self._state is None or self._taken is None:
+        if self._state is None:
             self._state = self._mpc.init(seen)
         else:
-            self._state = self._mpc.observe(self._state, seen, self._taken)
-        self._taken, self._state, plan = self._mpc.act(self._state, self._objective, self._generator, self._context())
+            self._state = self._mpc.observe(self._state, seen, self._actions[-1])
+        self._latents.append(self._model.encode_goal(seen))
+        actions, self._state, plan = self._mpc.act(self._state, self._objective, self._generator, self._context())
         if plan is not None and self._cost_curve is None:
             self._cost_curve = plan.diagnostics["cost_curve"].cpu().numpy()
-        with torch.no_grad():
-            now = self._model.encode_goal(seen)
-        self._distances.append((now - self._goal).norm(dim=-1).cpu().numpy())
-        return self._taken.cpu().numpy()
+        self._actions.append(actions)
+        return actions.cpu().numpy()
 
     def _context(self) -> Tensor | None:
-        """Constants are unknown at the start: their prior mean, which is 0."""
-        config = self._model.config.context
-        return torch.zeros(len(self._goal), config.dim, device=self._goal.device) if config else None
+        """The constants, from what was seen so far; before enough was seen their prior mean, which is 0."""
+        encoder = self._model.context_encoder
+        if encoder is None:
+            return None
+        if len(self._latents) <= MIN_CONTEXT_STEPS:
+            return torch.zeros(len(self._goal), encoder.config.dim, device=self._goal.device)
+        window = encoder.config.window
+        latents, actions = self._latents[-window - 1 :], self._actions[-window:]
+        with torch.no_grad():
+            return encoder(torch.stack(latents, 1), torch.stack(actions, 1))
 
     def _tensor(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
@@ -213,7 +220,7 @@ class LatentController:
     def traces(self, solved_at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Best cost by iteration of the first plan (I, n), and latent distance to the goal (T, n), NaN once solved."""
         assert self._cost_curve is not None
-        distances = np.stack(self._distances).astype(np.float64)
+        distances = torch.stack([(seen - self._goal).norm(dim=-1) for seen in self._latents]).double().cpu().numpy()
         steps = np.arange(len(distances))[:, None]
         return self._cost_curve, np.where((solved_at >= 0) & (steps > solved_at), np.nan, distances)
 

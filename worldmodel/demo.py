@@ -5,10 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from worldmodel.config import ControlConfig, DemoConfig, ProbeConfig, TrainConfig, compose
+import torch
+
+from worldmodel.config import ControlConfig, DemoConfig, ProbeConfig, TrainConfig, compose, read_run_config
 from worldmodel.control import control
+from worldmodel.data.frames import load_frames
+from worldmodel.data.store import DataSet
+from worldmodel.data.truth import latent_variables
+from worldmodel.dynamics import encode_rows
+from worldmodel.models import WorldModel
 from worldmodel.probe import probe
-from worldmodel.report import write_page
+from worldmodel.report import figures, write_page
 from worldmodel.run_directory import RunDirectory
 from worldmodel.train import train
 
@@ -35,6 +42,7 @@ def demo(config: DemoConfig) -> str:
             overrides = [f"run={run}", f"seed={config.seed}"]
             clock.time(f"{name}.probe", lambda o=overrides: probe(compose("probe", o, ProbeConfig)))
     runs = [RunDirectory(root / name) for name in INTRODUCTION]
+    clock.time("hero", lambda: _draw_hero(root))
     page = clock.time("report", lambda: write_page([run.path for run in runs], root / "report.html", "worldmodel demo"))
     summary = _merge({name: run.read_summary() for name, run in zip(INTRODUCTION, runs, strict=True)})
     RunDirectory(root).update_summary("demo", seconds=clock.seconds(), name="demo", **summary)
@@ -80,6 +88,27 @@ def _merge(summaries: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "canonical_correlations": summaries["constants"]["canonical_correlations"],
         "stage_seconds": {name: summary["seconds"] for name, summary in summaries.items()},
     }
+
+
+def _draw_hero(root: Path) -> None:
+    """The picture that tells the story: what it sees, what it learned, what it does."""
+    run = RunDirectory(root / "identify")
+    settings = read_run_config(run.path)
+    data = DataSet(settings.directory)
+    rows = torch.from_numpy(data.split("test").rows()[:4000])
+    model = WorldModel.load(run.path)
+    frames = load_frames(data, model.config.encoder.input_size, model.device)
+    variables = latent_variables(data)
+    control_section = RunDirectory(root / "control").read_summary()["control"]
+    names = {"success": "latent MPC", "random_success": "random policy", "oracle_success": "true simulator"}
+    figures.hero(
+        run.figures / "hero.png",
+        data.frames(slice(0, 16)),
+        variables.values[rows.numpy()],
+        encode_rows(model.encoder, frames, rows).numpy(),
+        variables.names,
+        {name: (control_section[f"{key}_rate"], *control_section[f"{key}_interval"]) for key, name in names.items()},
+    )
 
 
 def _table(summary: dict[str, Any], seconds: dict[str, float]) -> str:

@@ -6,6 +6,7 @@ true latents from one view to the next.
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,8 +38,9 @@ class Identifiability:
     per_variable: dict[str, float]
     num_frames: int
 
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        """As `summary.json` holds it."""
+        return asdict(self) | {"per_variable": {name: {"r2": value} for name, value in self.per_variable.items()}}
 
 
 def affine_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:

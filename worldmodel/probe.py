@@ -69,16 +69,16 @@ def _open(config: ProbeConfig, run: RunDirectory) -> _Subject:
 def _probe_states(
     subject: _Subject, config: ProbeConfig, run: RunDirectory, rng: np.random.Generator
 ) -> dict[str, dict[str, Any]]:
-    """Read positions and velocities from the latents of now and of one step before."""
+    """Read positions and velocities from the latents of now and of the oldest frame that the predictor sees."""
     data = subject.data
     kinematic = data.info["world"]["kinematic"] is not None
     variables = latent_variables(data) if kinematic else state_variables(data)
-    previous = 0 if kinematic else 1
+    previous = 0 if subject.model.predictor is None else subject.model.predictor.config.history[-1]
     rows = {name: _frame_rows(data.split(name), previous, config.max_frames, rng) for name in SPLIT_NAMES}
 
     def split_of(table: LatentTable) -> Split:
         return Split(
-            *(_examples(_history(table, *rows[name], previous), variables, *rows[name]) for name in SPLIT_NAMES)
+            *(_examples(_history(table, rows[name][0], previous), variables, *rows[name]) for name in SPLIT_NAMES)
         )
 
     latents = split_of(subject.table)
@@ -110,17 +110,20 @@ def _frame_rows(
     return rows[chosen], episode[chosen]
 
 
-def _history(table: LatentTable, rows: np.ndarray, episode: np.ndarray, previous: int) -> np.ndarray:
+def _history(table: LatentTable, rows: np.ndarray, previous: int) -> np.ndarray:
     latents = table.latents.cpu().numpy().astype(np.float64)
-    return np.concatenate([latents[rows], *(latents[rows] - latents[rows - k] for k in range(1, previous + 1))], 1)
+    return _with_change(latents[rows], latents[rows - previous] if previous else None)
 
 
 def _pixel_history(frames: Frames, rows: np.ndarray, previous: int) -> np.ndarray:
-    now, *earlier = (
-        frames.gather(torch.from_numpy(rows - k)).flatten(1).cpu().numpy().astype(np.float32) / 255
-        for k in range(previous + 1)
-    )
-    return np.concatenate([now, *(now - before for before in earlier)], 1)
+    def pixels(chosen: np.ndarray) -> np.ndarray:
+        return frames.gather(torch.from_numpy(chosen)).flatten(1).cpu().numpy().astype(np.float32) / 255
+
+    return _with_change(pixels(rows), pixels(rows - previous) if previous else None)
+
+
+def _with_change(now: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    return now if before is None else np.concatenate([now, now - before], 1)
 
 
 def _examples(inputs: np.ndarray, variables: Variables, rows: np.ndarray, episode: np.ndarray) -> Examples:

@@ -18,7 +18,7 @@ class PredictorConfig:
 
     history: list[int] = field(default_factory=lambda: [0, 1, 2, 4])
     horizon: int = 15
-    hidden: int = 256
+    hidden: int = 384
     depth: int = 2
 
     def __post_init__(self) -> None:
@@ -57,8 +57,9 @@ class Predictor(nn.Module):
         self.from_actions = nn.Linear(horizon * action_dim, hidden, bias=False)
         self.middle = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(config.depth - 1))
         self.out = nn.Linear(hidden, horizon * latent_dim)
-        # a unit of group g may see actions up to step g; groups 0 … H-1 share the hidden units evenly
-        group = torch.arange(hidden) * horizon // hidden
+        # a unit of group g may see actions up to step g, so only outputs from step g on may see it: a quarter of the
+        # units serve every step (group 0), the others are shared evenly by all steps
+        group = ((torch.arange(hidden) - hidden // 4).clamp_min(0) * horizon) // (hidden - hidden // 4)
         step = torch.arange(horizon)
         self.register_buffer("causal_in", _mask(step.repeat_interleave(action_dim), group), persistent=False)
         self.register_buffer("causal_mid", _mask(group, group), persistent=False)
