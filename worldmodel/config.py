@@ -296,7 +296,7 @@ SCHEMAS: dict[str, type[Any]] = {
 }
 _GROUPS = {
     "collect": ["policy", "env"],
-    "train": ["method", "policy", "env"],
+    "train": ["policy", "env", "method"],
     "control": ["planner"],
     "probe": [],
     "report": [],
