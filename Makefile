@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo longer test lint format clean opengl browser
+.PHONY: help demo longer test lint format results clean opengl browser
 
 VENV ?= .venv
 TESTFLAGS ?=
@@ -40,7 +40,8 @@ demo: $(VENV)/.installed opengl ## collect, train, plan, probe and report, small
 
 longer: $(VENV)/.installed opengl ## train the full reacher world model, then control the arm with it
 	@$(BIN)/worldmodel train experiment=reacher_full
-	@$(BIN)/worldmodel control run=runs/reacher_full
+	@$(BIN)/worldmodel control run=runs/reacher_full experiment=fast_planner tasks=500
+	@$(BIN)/worldmodel report run=runs/reacher_full
 
 test: $(VENV)/.installed-dev opengl browser ## run the tests; options for pytest go in TESTFLAGS
 	@$(PY) -m pytest -q -n 2 --dist loadfile $(TESTFLAGS)
@@ -49,6 +50,9 @@ lint: $(VENV)/.installed-dev ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright --pythonpath $(PY)
+
+results: $(VENV)/.installed ## rewrite docs/RESULTS.md and the README's table from docs/results/*.json
+	@$(PY) -m worldmodel.results
 
 format: $(VENV)/.installed-dev ## rewrite the code in the style that lint checks
 	@$(BIN)/ruff check --fix-only .

@@ -1,6 +1,7 @@
 """`worldmodel train`: data set in, run directory out."""
 
 import dataclasses
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ class _Source:
 def train(config: TrainConfig) -> Path:
     """Train a world model as `config` says and return its run directory."""
     device = pick_device(config.device)
+    threads = config.threads or (1 if config.encoder.kind == "mlp" else os.cpu_count() or 1)
+    torch.set_num_threads(threads)
     collected_s, episodes, poses = _prepare_data(config, device)
     run = RunDirectory(config.run_directory)
     run.path.mkdir(parents=True, exist_ok=True)

@@ -99,13 +99,24 @@ def _episodes_standing(directory: Path, settings: dict[str, Any]) -> int:
     if not (directory / INDEX_NAME).exists():
         return 0
     index = read_index(directory)
-    for key, value in settings.items():
-        if index["settings"].get(key) != value:
+    held, asked = _flat(index["settings"]), _flat(settings)
+    for key in {**held, **asked}:
+        if held.get(key) != asked.get(key):
+            envs.make(**settings["world"]).close()  # a world or policy that does not exist is the more useful news
+            make_policy(**settings["policy"])
             raise StoreError(
-                f"{directory} holds a data set with {key}={index['settings'].get(key)}, asked for {key}={value}; "
+                f"{directory} holds a data set with {key}={held.get(key)}, asked for {key}={asked.get(key)}; "
                 f"choose another folder (data=…) or delete {directory}"
             )
     return int(index["num_episodes"])
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _episodes_in(path: Path) -> int:

@@ -130,5 +130,5 @@ def _read_config(directory: Path) -> ModelConfig:
             predictor=PredictorConfig(**fields["predictor"]) if fields["predictor"] else None,
             context=ContextConfig(**fields["context"]) if fields["context"] else None,
         )
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} describes an unknown architecture ({error}); train the run again") from error
