@@ -22,7 +22,7 @@ from worldmodel.progress import progress
 from worldmodel.report import figures, videos
 from worldmodel.run_directory import RunDirectory
 from worldmodel.statistics import wilson_interval
-from worldmodel.train import pick_device
+from worldmodel.train import pick_device, set_cpu_threads
 
 VIDEO_TAIL_STEPS = 8
 MIN_CONTEXT_STEPS = 8
@@ -69,6 +69,7 @@ def control(config: ControlConfig) -> Path:
     run = RunDirectory.open(Path(config.run))
     trained = read_run_config(run.path)
     model = WorldModel.load(run.path, pick_device(config.device))
+    set_cpu_threads(model.config.encoder)
     planner = make_planner(**config.planner)
     data = DataSet(Path(config.data or trained.data) / trained.env.name)
     world = trusted_world(trained.env, config.trust_world)

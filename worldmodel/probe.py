@@ -19,7 +19,7 @@ from worldmodel.probes import Examples, Score, Split, linear_probe, linear_r2, m
 from worldmodel.progress import progress
 from worldmodel.report import figures
 from worldmodel.run_directory import RunDirectory
-from worldmodel.train import latent_table, pick_device
+from worldmodel.train import latent_table, pick_device, set_cpu_threads
 
 SPLIT_NAMES = ("train", "validation", "test")
 
@@ -54,6 +54,7 @@ def _open(config: ProbeConfig, run: RunDirectory) -> _Subject:
     device = pick_device(config.device)
     trained = read_run_config(run.path)
     model = WorldModel.load(run.path, device)
+    set_cpu_threads(model.config.encoder)
     data = DataSet(Path(config.data or trained.data) / trained.env.name, trained.episodes)
     frames = load_frames(data, model.config.encoder.input_size, device)
     torch.manual_seed(config.seed + 1)

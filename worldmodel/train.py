@@ -32,6 +32,7 @@ from worldmodel.files import write_atomically
 from worldmodel.identifiability import Identifiability, measure, wrapped_angle_ceiling
 from worldmodel.methods import lejepa_stage, lewm_stage
 from worldmodel.models import ModelConfig, WorldModel
+from worldmodel.models.encoders import EncoderConfig
 from worldmodel.report import figures
 from worldmodel.run_directory import RunDirectory
 from worldmodel.training import Stage, Trainer
@@ -44,6 +45,11 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda was asked for, but torch sees no CUDA GPU; use device=auto or device=cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
+    """Set torch's threads on the CPU; 0: one for small MLPs, whose barriers cost more than they gain, else every core."""
+    torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else os.cpu_count() or 1))
 
 
 def collect(config: CollectConfig) -> float:
@@ -64,8 +70,7 @@ class _Source:
 def train(config: TrainConfig) -> Path:
     """Train a world model as `config` says and return its run directory."""
     device = pick_device(config.device)
-    threads = config.threads or (1 if config.encoder.kind == "mlp" else os.cpu_count() or 1)
-    torch.set_num_threads(threads)
+    set_cpu_threads(config.encoder, config.threads)
     collected_s, episodes, poses = _prepare_data(config, device)
     run = RunDirectory(config.run_directory)
     run.path.mkdir(parents=True, exist_ok=True)
