@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -80,7 +80,11 @@ class EnvConfig:
         for name in ("image_size", "supersample"):
             if getattr(self, name) < 1:
                 raise UserError(f"env.{name} must be >= 1, got {getattr(self, name)}")
-        self.name = self.name or re.sub(r"\W+", "-", self.world.rsplit("/", 1)[-1])
+
+    @property
+    def label(self) -> str:
+        """What the data set and the run are called."""
+        return self.name or re.sub(r"\W+", "-", self.world.rsplit("/", 1)[-1])
 
     def make_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `envs.make`."""
@@ -114,6 +118,7 @@ class CollectConfig:
     data_seed: int = 0
 
     def __post_init__(self) -> None:
+        _check_numbers("policy", self.policy, POLICIES)
         if self.episodes < 1:
             raise UserError(f"episodes must be >= 1, got {self.episodes}")
         if self.episode_steps < 1:
@@ -125,11 +130,11 @@ class CollectConfig:
 
     @property
     def directory(self) -> Path:
-        return Path(self.data) / self.env.name
+        return Path(self.data) / self.env.label
 
     def recording(self) -> Recording:
         return Recording(
-            name=self.env.name,
+            name=self.env.label,
             world=self.env.make_arguments(),
             policy=dict(self.policy),
             episode_steps=self.episode_steps,
@@ -164,7 +169,7 @@ class TrainConfig(CollectConfig):
         super().__post_init__()
         if self.threads < 0:
             raise UserError(f"threads must be >= 0 (0 chooses), got {self.threads}")
-        self.name = self.name or self.env.name
+        self.name = self.name or self.env.label
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"device is one of auto, cpu, cuda, got {self.device!r}")
 
@@ -210,9 +215,12 @@ class ControlConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "goal_steps", "budget_steps", "replan_every"):
+        for name in ("tasks", "goal_steps", "budget_steps", "replan_every", "oracle_tasks"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.videos < 0:
+            raise UserError(f"videos must be >= 0, got {self.videos}")
+        _check_numbers("planner", self.planner, PLANNERS)
         if self.split not in ("validation", "test"):
             raise UserError(f"split is validation or test, got {self.split!r}")
         if self.reduction not in ("sum", "terminal", "min", "mixed"):
@@ -284,6 +292,7 @@ class BenchConfig:
     def __post_init__(self) -> None:
         if self.what not in ("render", "collect", "plan"):
             raise UserError(f"what is render, collect or plan, got {self.what!r}")
+        _check_numbers("planner", self.planner, PLANNERS)
         for name in ("batch", "repeats", "episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
@@ -308,6 +317,16 @@ _GROUPS = {
     "bench": ["planner"],
 }
 _DEFAULT_CHOICE = {"env": "reacher", "method": "lejepa", "policy": "uniform", "planner": "cem"}
+
+
+def _check_numbers(group: str, chosen: dict[str, Any], classes: Mapping[str, type[Any]]) -> None:
+    """UserError unless numbers stand where a planner or policy takes them; its own checks see to names and bounds."""
+    cls = classes.get(chosen.get("name", ""))
+    hints = typing.get_type_hints(cls) if cls else {}
+    for name, value in chosen.items():
+        expected = hints.get(name)
+        if expected in (int, float) and (isinstance(value, bool) or not isinstance(value, int | expected)):
+            raise UserError(f"{group}.{name} is {'a whole' if expected is int else 'a'} number, got {value!r}")
 
 
 def config_directory() -> Path:
@@ -368,6 +387,14 @@ def compose_raw(verb: str, overrides: list[str]) -> DictConfig:
             return hydra_compose(_primary(verb), overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, verb)) from error
+    except (AttributeError, AssertionError) as error:
+        if not any("env.kinematic" in override for override in overrides):
+            raise
+        # OmegaConf cannot merge an argument into an optional dataclass that is None
+        raise UserError(
+            "env.kinematic cannot be set by an argument on an environment without one; choose a kinematic one "
+            "(env=reacher_ou, env=ou-puck, …) or write configs/env/NAME.yaml"
+        ) from error
 
 
 def _primary(verb: str) -> str:
@@ -414,6 +441,8 @@ def options(group: str) -> list[str]:
 
 def _explain(error: Exception, verb: str) -> str:
     """One line: what came, what is allowed, and the nearest thing that exists."""
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}; options are written key=value (quote values with special characters)"
     text = str(error)
     cause = str(error.__cause__) if error.__cause__ else ""
     missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
@@ -427,10 +456,10 @@ def _explain(error: Exception, verb: str) -> str:
     if key and "not in" in (text + cause):
         full = re.search(r"Could not override '([^']+)'", text)
         name = full[1] if full else key[1]
+        entry = re.search(r"full_key: (env\.\S+)\s+object_type=dict", text + cause)
+        if entry:  # a mapping that takes any key, but a new one only with a plus
+            return f"{entry[1]} is not set in this environment; add it with +{entry[1]}=VALUE"
         return f"unknown option {name!r} of worldmodel {verb}; `worldmodel {verb} --help` lists them"
-    malformed = re.search(r"Error parsing override '([^']*)'", text)
-    if malformed:
-        return f"cannot read {malformed[1]!r}; options are written key=value (quote values with special characters)"
     return _one_line(cause or text)
 
 
@@ -482,12 +511,13 @@ def sweep(verb: str, arguments: list[str], run: Callable[[Any], None]) -> None:
     @hydra.main(version_base="1.3", config_path=str(config_directory()), config_name=_primary(verb))
     def job(config: DictConfig) -> None:
         settings = _to_dataclass(config, SCHEMAS[verb])
-        label = HydraConfig.get().job.override_dirname
-        if hasattr(settings, "name") and label:
-            settings.name = f"{settings.name}-{re.sub(r'[^A-Za-z0-9.=_-]+', '-', label)}"
+        chosen = [item for item in HydraConfig.get().overrides.task if item.split("=", 1)[0] in swept]
+        if hasattr(settings, "name") and chosen:
+            settings.name = "-".join([settings.name, *(re.sub(r"[^\w.=-]+", "-", item) for item in chosen)])
         run(settings)
 
     plain = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    swept = {argument.split("=", 1)[0] for argument in plain if re.search(r"=[^\[{]*,|=\w+\(", argument)}
     if verb == "collect":
         _check_collect_keys(plain)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a traceback and exits by itself

@@ -71,7 +71,7 @@ def control(config: ControlConfig) -> Path:
     model = WorldModel.load(run.path, pick_device(config.device))
     set_cpu_threads(model.config.encoder)
     planner = make_planner(**config.planner)
-    data = DataSet(Path(config.data or trained.data) / trained.env.name)
+    data = DataSet(Path(config.data or trained.data) / trained.env.label)
     world = trusted_world(trained.env, config.trust_world)
     _check_fits(model, world)
     tasks = draw_tasks(world, data, config)

@@ -42,13 +42,15 @@ DEFAULT_LATENT_DIM = 16
 
 def pick_device(name: str) -> torch.device:
     """ "auto" takes CUDA where there is a GPU."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device is one of auto, cpu, cuda, got {name!r}")
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda was asked for, but torch sees no CUDA GPU; use device=auto or device=cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
-    """Set torch's threads on the CPU; 0: one for small MLPs, whose barriers cost more than they gain, else every core."""
+    """Set torch's threads on the CPU; 0: one for MLPs, whose barriers cost more than they gain, else every core."""
     torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else os.cpu_count() or 1))
 
 
@@ -100,7 +102,7 @@ def train(config: TrainConfig) -> Path:
     run.update_summary(
         "train",
         name=config.name,
-        env=config.env.name,
+        env=config.env.label,
         method=config.method.name,
         seed=config.seed,
         seconds={key: round(value, 2) for key, value in seconds.items()},

@@ -189,7 +189,7 @@ class DataSet:
         if not chosen.any():
             raise StoreError(
                 f"{self.directory} has {self.num_episodes} episodes, too few for a {name} split; "
-                "collect at least 10 (env.episodes=10)"
+                "collect at least 10 (episodes=10)"
             )
         return EpisodeIndex(self.offset[chosen], self.length[chosen])
 

@@ -1,0 +1,260 @@
+"""What a user does: the verbs from end to end on tiny data, bad input, and every promise of the README."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+
+import envs
+from worldmodel import config
+from worldmodel.cli import main
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = [
+    "episodes=20",
+    "episode_steps=24",
+    "workers=1",
+    "predictor.horizon=5",
+    "predictor.history=[0,1,2]",
+    "predictor.hidden=16",
+    "encoder.hidden=16",
+    "method.optim.steps=6",
+    "method.optim.batch_size=16",
+    "method.num_slices=4",
+    "predictor_training.steps=6",
+    "predictor_training.batch_size=16",
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory):
+    """A folder with a tiny reacher run at runs/demo/control, which the README's example opens, and a tiny puck run."""
+    folder = tmp_path_factory.mktemp("home")
+    before = Path.cwd()
+    os.chdir(folder)
+    assert main(["train", "env=reacher", "runs=runs/demo", "name=control", *SMALL]) == 0
+    yield folder
+    os.chdir(before)
+
+
+def error_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The one line on which a command fails."""
+    capsys.readouterr()
+    assert main(arguments) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line]
+    assert len(lines) == 1 and lines[0].startswith("error: "), lines
+    return lines[0]
+
+
+def test_control_probe_and_report(home: Path, capsys: pytest.CaptureFixture[str]):
+    run = "run=runs/demo/control"
+    small = ["tasks=3", "goal_steps=6", "budget_steps=4", "videos=2", "oracle_tasks=2", "planner.horizon=5"]
+    assert main(["control", run, *small]) == 0
+    assert main(["probe", run, "bootstrap=20", "max_frames=200"]) == 0
+    assert main(["report", run]) == 0
+    assert "report.html" in capsys.readouterr().out
+    summary = json.loads(Path("runs/demo/control/summary.json").read_text())
+    assert {"train", "control", "probe"} <= set(summary["commands"])
+    assert 0 <= summary["control"]["success_rate"] <= 1 and summary["control"]["oracle_num_tasks"] == 2
+    assert {"cos shoulder", "sin wrist", "wrist_vel"} <= set(summary["probes"])
+    assert set(summary["probes"]["cos shoulder"]["controls"]) == {
+        "random_encoder", "raw_pixels", "shuffled_labels", "true_state",
+    }  # fmt: skip
+    page = Path("runs/demo/control/report.html").read_text()
+    assert page.count("data:video/mp4") == 2 and page.count("data:image/png") >= 6
+    again = Path("runs/demo/control/model.safetensors").read_bytes()
+    assert main(["train", "env=reacher", "runs=runs/demo", "name=control", *SMALL]) == 0
+    assert Path("runs/demo/control/model.safetensors").read_bytes() == again
+
+
+def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
+    atlas = config.compose
+
+    def smaller(verb: str, overrides: list[str], schema: type) -> object:
+        extra = ["episodes=30", "env.image_size=16", "env.supersample=1"] if "env=puck_ou" in overrides else []
+        return atlas(verb, overrides + extra, schema)
+
+    monkeypatch.setattr("worldmodel.train.compose", smaller)
+    tiny = ["env.image_size=16", "env.supersample=1", "context.window=8", "context_training.optim.steps=6"]
+    assert main(["train", "env=puck", *SMALL, *tiny]) == 0
+    assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200"]) == 0
+    small = ["tasks=2", "goal_steps=6", "budget_steps=10", "videos=0", "oracle=false", "planner.horizon=5"]
+    assert main(["control", "run=runs/puck", *small]) == 0
+    summary = json.loads(Path("runs/puck/summary.json").read_text())
+    assert {"mass", "friction", "x", "y_vel"} <= set(summary["probes"])
+    assert summary["probes"]["mass"]["kind"] == "physical" and len(summary["canonical_correlations"]["values"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("lewm", ["env=reacher", "method=lewm"]),
+        ("cnn", ["env=lit_ball_ou", "encoder.kind=cnn", "encoder.input_size=32", "encoder.channels=[4,4]"]),
+        ("cartpole", ["env=cartpole-swingup"]),
+        ("own", [f"env.world={ROOT}/examples/own_world.py:factory", "env.name=own"]),
+    ],
+)
+def test_other_methods_encoders_and_worlds(home: Path, name: str, arguments: list[str]):
+    assert main(["train", f"name={name}", *SMALL, *arguments]) == 0
+    summary = json.loads((Path("runs") / name / "summary.json").read_text())
+    assert "identifiability" in summary and ("predictor" in summary) == (name != "cnn")
+
+
+def test_a_world_in_a_file_needs_trust(home: Path, capsys: pytest.CaptureFixture[str]):
+    assert "trust_world=true" in error_of(capsys, ["control", "run=runs/own", "tasks=1", "goal_steps=6"])
+    small = ["tasks=1", "goal_steps=6", "budget_steps=2", "videos=0", "oracle_tasks=1", "planner.horizon=5"]
+    assert main(["control", "run=runs/own", "trust_world=true", *small]) == 0
+
+
+def test_a_sweep_makes_one_run_each(home: Path):
+    assert main(["train", "-m", "env=reacher", "name=swept", "seed=1,2", *SMALL]) == 0
+    assert len(list(Path("runs").glob("swept-*seed=[12]*/summary.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["fly"], "fly"),
+        (["train", "env=moon"], "moon"),
+        (["train", "method=magic"], "magic"),
+        (["train", "policy=lazy"], "lazy"),
+        (["control", "run=runs/demo/control", "planner=oracle"], "oracle"),
+        (["train", "env.world=moon", "name=a"], "moon"),
+        (["train", "env.randomize=[wings]", "name=a"], "wings"),
+        (["train", "wings=2"], "wings"),
+        (["collect", "method.lag=2"], "method"),
+        (["train", "method.rho=high"], "method.rho"),
+        (["train", "method.rho=2"], "method.rho"),
+        (["train", "method.num_slices=0"], "num_slices"),
+        (["train", "method.optim.batch_size=1"], "batch_size"),
+        (["train", "episodes=0"], "episodes"),
+        (["train", "method.pairs=ou", "name=a", *SMALL], "kinematic"),
+        (["train", "env.image_size=20", "data=odd", *SMALL], "20 x 20"),
+        (["train", "method.lag=50", "name=a", *SMALL], "episodes of at most 24"),
+        (["train", "method.lag=3", "runs=runs/demo", "name=control", *SMALL], "other settings"),
+        (["train", "data_seed=9", *SMALL], "seed"),
+        (["train", "nonsense"], "nonsense"),
+        (["control"], "run="),
+        (["control", "run=nowhere"], "nowhere"),
+        (["control", "run=runs/demo/control", "tasks=1000000", "goal_steps=6"], "1000000"),
+        (["control", "run=runs/demo/control", "planner.horizon=0"], "horizon"),
+        (["control", "run=runs/demo/control", "planner.num_elites=500"], "num_elites"),
+        (["control", "run=runs/demo/control", "data=nowhere"], "nowhere"),
+        (["report", "run=nowhere"], "nowhere"),
+        (["bench", "what=everything"], "everything"),
+    ],
+)
+def test_bad_input_is_one_line(home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str):
+    assert named in error_of(capsys, arguments)
+
+
+def test_damaged_files_are_named(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    shutil.copytree("data", tmp_path / "data")
+    run = tmp_path / "run"
+    shutil.copytree("runs/demo/control", run)
+    command = ["probe", f"run={run}", f"data={tmp_path}/data"]
+    shard = tmp_path / "data/reacher/shard-00000.h5"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    assert "shard-00000.h5" in error_of(capsys, command)
+    with h5py.File(shard, "w") as file:
+        file["something"] = 3
+    assert "shard-00000.h5" in error_of(capsys, command)
+    shard.unlink()
+    assert "shard-00000.h5" in error_of(capsys, command)
+    (tmp_path / "data/reacher/dataset.json").write_text("{}")
+    assert "dataset.json" in error_of(capsys, command)
+    description = json.loads((run / "model.json").read_text())
+    (run / "model.json").write_text(json.dumps({**description, "schema": 0}))
+    assert "schema 0" in error_of(capsys, command)
+
+
+def test_a_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]):
+    assert main(["report", "run=nowhere", "--traceback"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", [*config.SCHEMAS])
+def test_help_lists_every_option(verb: str, capsys: pytest.CaptureFixture[str]):
+    assert main([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(re.search(rf"^{name}:", text, re.M) for name in vars(config.SCHEMAS[verb]()))
+
+
+def test_an_interrupted_training_goes_on(tmp_path: Path):
+    command = [sys.executable, "-m", "worldmodel.cli", "train", *SMALL, "method.optim.steps=100000"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "runs/reacher/metrics.jsonl").exists():
+        time.sleep(0.1)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
+
+
+def test_every_yaml_composes():
+    for path in sorted((ROOT / "configs").rglob("*.yaml")):
+        group, name = path.parent.name, path.stem
+        verb = "control" if group == "planner" or name == "fast_planner" else "train"
+        config.compose(verb, [f"{group}={name}"], config.SCHEMAS[verb])
+    for world in envs.names():
+        config.compose("train", [f"env={world}"], config.TrainConfig)
+
+
+def test_a_run_s_settings_come_back(home: Path):
+    settings = config.compose("train", ["env=reacher", "runs=runs/demo", "name=control", *SMALL], config.TrainConfig)
+    assert config.read_run_config(Path("runs/demo/control")) == settings
+    assert settings.fingerprint() != config.compose("train", ["seed=4"], config.TrainConfig).fingerprint()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the README
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def test_readme_python_runs(home: Path):
+    assert blocks("python")
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_readme_commands_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for line in "\n".join(blocks("bash")).splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["make"]:
+            assert re.search(rf"^{words[1]}:", makefile, re.M), line
+        elif words:
+            verb, overrides = words[1], [word.split(",")[0] for word in words[2:] if word != "-m"]
+            assert words[0] == "worldmodel"
+            config.compose(verb, overrides, config.SCHEMAS[verb])
+
+
+def test_readme_names_what_exists():
+    for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+    (tree,) = blocks("text")
+    for name in re.findall(r"^(?:  )?([\w./]+(?:/|\.py))", tree, re.M):
+        assert (ROOT / name).exists() or (ROOT / "worldmodel" / name).exists(), name
+    for name in re.findall(r"([\w]+\.py)", tree):
+        assert (ROOT / "worldmodel" / name).exists(), name
+
+
+def test_the_example_runs(tmp_path: Path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, ROOT / "examples/own_world.py"], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "own_world.gif").stat().st_size > 10_000

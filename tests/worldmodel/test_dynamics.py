@@ -1,0 +1,260 @@
+"""What is learned on frozen latents: windows stay in their half episode, and the measures know known answers."""
+
+import math
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from worldmodel_fakes import RowEncoder, seeded
+
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.dynamics import (
+    Contexts,
+    ContextTraining,
+    LatentTable,
+    Windows,
+    canonical_correlations,
+    context_stage,
+    fit_context_scale,
+    prediction_errors,
+    predictor_stage,
+)
+from worldmodel.errors import UserError
+from worldmodel.models.context import ContextConfig, ContextEncoder
+from worldmodel.models.predictor import Predictor, PredictorConfig
+from worldmodel.training import OptimConfig
+
+W, D, A, C = 4, 3, 2, 5
+LENGTHS = np.array([13, 11, 12, 20])
+OFFSET = np.array([2, 15, 30, 42])  # rows of other splits lie around them
+EPISODES = EpisodeIndex(OFFSET, LENGTHS)
+ROWS = 66
+HALVES = EPISODES.halves()
+
+
+def rows_table() -> LatentTable:
+    """Latents that are the number of their row."""
+    return LatentTable(torch.arange(ROWS)[:, None].repeat(1, D).float(), torch.zeros(ROWS, A))
+
+
+def contexts() -> tuple[Contexts, RowEncoder]:
+    encoder = RowEncoder(W)
+    stand_in = cast(Any, encoder)
+    return Contexts(stand_in, Windows(stand_in, rows_table()), EPISODES, ROWS), encoder
+
+
+def assert_inside(starts: np.ndarray, half: EpisodeIndex, episode: int) -> None:
+    """All W + 1 frames of windows that begin at these rows lie in the half episode."""
+    low, high = half.offset[episode], half.offset[episode] + half.length[episode] - 1
+    assert (starts >= low).all()
+    assert (starts + W <= high).all()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# half episodes and contexts
+
+
+def test_halves_share_the_middle_frame_and_nothing_else():
+    first, second = HALVES
+    np.testing.assert_array_equal(first.offset, OFFSET)
+    np.testing.assert_array_equal(first.offset + first.length - 1, second.offset)
+    np.testing.assert_array_equal(second.offset + second.length, OFFSET + LENGTHS)
+    # the drift falls on the action at half of the steps
+    np.testing.assert_array_equal(second.offset - OFFSET, (LENGTHS - 1) // 2)
+    for offset, length, a, b in zip(OFFSET, LENGTHS, *(h.length for h in HALVES), strict=True):
+        assert abs(a - b) <= 1
+        assert len({*range(offset, offset + a), *range(offset + a - 1, offset + length)}) == length
+
+
+def test_contexts_of_halves_come_from_windows_inside_them():
+    source, encoder = contexts()
+    drawn = source.of_halves(50, seeded())
+    assert drawn.shape == (len(EPISODES), 2, 50, 1)
+    for episode in range(len(EPISODES)):
+        for h, half in enumerate(HALVES):
+            starts = encoder.starts(drawn[episode, h])
+            assert_inside(starts, half, episode)
+            assert len(set(starts)) == half.length[episode] - W  # every window that fits is drawn
+
+
+def test_the_context_of_a_row_comes_from_its_half_episode():
+    source, encoder = contexts()
+    rows = torch.from_numpy(EPISODES.rows()).repeat(20)
+    drawn = source.of_rows(rows, seeded())
+    assert drawn.shape == (len(rows), 1)
+    starts = encoder.starts(drawn)
+    for row, start in zip(rows.tolist(), starts, strict=True):
+        episode = int(np.searchsorted(OFFSET, row, side="right")) - 1
+        assert_inside(start, HALVES[int(row >= HALVES[1].offset[episode])], episode)
+
+
+def test_windows_that_do_not_fit_into_half_an_episode_are_one_line():
+    encoder = cast(Any, RowEncoder(6))  # the shortest half has 6 rows, 5 steps
+    with pytest.raises(UserError, match=r"two windows of 6 steps .* episodes of 10 steps") as caught:
+        Contexts(encoder, Windows(encoder, rows_table()), EPISODES, ROWS)
+    assert "\n" not in str(caught.value)
+
+
+def test_context_training_pairs_the_two_halves_of_one_episode():
+    encoder = RowEncoder(W)
+    seen: list[Tensor] = []
+
+    def remember(moments: Tensor) -> Tensor:
+        seen.append(moments)
+        return moments
+
+    stand_in = cast(Any, encoder)
+    stand_in.from_moments = remember
+    training = ContextTraining(num_slices=2, optim=OptimConfig(steps=5, batch_size=300))
+    values = context_stage(stand_in, Windows(stand_in, rows_table()), EPISODES, training).loss(0.0, seeded())
+    first, second = encoder.starts(seen[0]).reshape(2, 300)
+    episode = np.searchsorted(OFFSET, first, side="right") - 1
+    for half, starts in zip(HALVES, (first, second), strict=True):
+        for e in range(len(EPISODES)):
+            assert_inside(starts[episode == e], half, e)
+    assert set(episode) == set(range(len(EPISODES)))
+    weight = training.sigreg_weight
+    assert float(values["loss"]) == pytest.approx(
+        float((1 - weight) * values["alignment"] + weight * values["sigreg"]), rel=1e-6
+    )
+    assert values["latents"].shape == (600, 1)
+
+
+def test_the_scale_of_a_context_encoder_comes_from_its_episodes():
+    generator = seeded(4)
+    table = LatentTable(torch.randn(ROWS, D, generator=generator), torch.randn(ROWS, A, generator=generator))
+    encoder = ContextEncoder(ContextConfig(dim=C, window=W, hidden=6), D, A)
+    fit_context_scale(encoder, table, EPISODES)
+    shortest = int(LENGTHS.min())
+    change = [table.latents[o : o + shortest].diff(n=2, dim=0) for o in OFFSET]
+    assert float(encoder.scale[2]) == pytest.approx(float(torch.cat(change).std()), rel=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# canonical correlations
+
+
+def test_canonical_correlations_of_ou_constants_are_a_ladder():
+    num, rho = 100_000, 0.8
+    rng = np.random.default_rng(0)
+    before = rng.standard_normal((num, 2))
+    after = rho * before + math.sqrt(1 - rho**2) * rng.standard_normal((num, 2))
+    mixing = rng.standard_normal((3, 3)) + 2 * np.eye(3)
+
+    def context(c: np.ndarray) -> np.ndarray:
+        """Two linear functions of the constants and one quadratic one (a second Hermite polynomial), mixed."""
+        return np.stack([c[:, 0], c[:, 1], c[:, 0] * c[:, 1]], 1) @ mixing + 5.0
+
+    # standard error of a correlation of Gaussians: (1 - rho^2) / sqrt(n) = 0.0011; of products it is below 3 times that
+    assert canonical_correlations(context(before), context(after)) == pytest.approx([rho, rho, rho**2], abs=0.015)
+
+
+def test_canonical_correlations_do_not_see_invertible_linear_maps():
+    rng = np.random.default_rng(1)
+    first, second = rng.standard_normal((2, 400, 3))
+    second[:, 0] += first[:, 1]
+    mixed = first @ (rng.standard_normal((3, 3)) + 2 * np.eye(3)) - 7
+    np.testing.assert_allclose(canonical_correlations(mixed, second), canonical_correlations(first, second), atol=1e-10)
+    np.testing.assert_allclose(canonical_correlations(first, mixed), 1, atol=1e-10)
+
+
+def test_canonical_correlations_of_unrelated_contexts_are_small():
+    first, second = np.random.default_rng(2).standard_normal((2, 10_000, 3))
+    assert canonical_correlations(first, second).max() < 5 * math.sqrt(3 / 10_000)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# prediction
+
+HORIZON = 4
+CONFIG = PredictorConfig(history=[0, 2], horizon=HORIZON, hidden=9, depth=1)
+GAIN = torch.tensor([[1.0, -2.0, 0.5], [0.0, 1.0, 3.0]])
+
+
+def integrated() -> LatentTable:
+    """z' = z + a GAIN within every episode."""
+    actions = torch.randn(ROWS, A, generator=seeded(5))
+    latents = torch.zeros(ROWS, D)
+    for offset, length in zip(OFFSET, LENGTHS, strict=True):
+        steps = actions[offset : offset + length - 1] @ GAIN
+        latents[offset : offset + length] = torch.cat([torch.ones(1, D), 1 + steps.cumsum(0)])
+    return LatentTable(latents, actions)
+
+
+class Integrator:
+    """Knows the dynamics of `integrated`; wrong by a lot as soon as actions and latents are out of step."""
+
+    config = SimpleNamespace(num_context_frames=3, horizon=HORIZON)
+
+    def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
+        torch.testing.assert_close(latents[:, 1:] - latents[:, :-1], actions @ GAIN, rtol=0, atol=1e-5)
+        return latents[:, -1]
+
+    def __call__(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
+        return state[:, None, None] + (actions @ GAIN).cumsum(2)
+
+    def eval(self) -> "Integrator":
+        return self
+
+
+def test_a_predictor_that_knows_the_dynamics_has_no_error():
+    model, persistence = prediction_errors(cast(Any, Integrator()), integrated(), EPISODES, None)
+    np.testing.assert_allclose(model, 0, atol=1e-5)
+    assert (persistence > 1).all()
+
+
+def test_a_predictor_of_no_change_is_persistence():
+    torch.manual_seed(0)
+    predictor = Predictor(CONFIG, D, A)
+    nn.init.zeros_(predictor.out.weight)
+    nn.init.zeros_(predictor.out.bias)
+    model, persistence = prediction_errors(predictor, integrated(), EPISODES, None)
+    assert model.shape == (HORIZON,)
+    np.testing.assert_array_equal(model, persistence)
+
+
+def test_persistence_on_a_straight_line_errs_by_the_distance_covered():
+    velocity = torch.tensor([2.0, -1.0, 2.0])  # of length 3
+    table = LatentTable(torch.arange(ROWS)[:, None] * velocity, torch.zeros(ROWS, A))
+    _, persistence = prediction_errors(Predictor(CONFIG, D, A), table, EPISODES, None)
+    np.testing.assert_allclose(persistence, 3 * np.arange(1, HORIZON + 1), rtol=1e-6)
+
+
+def test_the_predictor_s_loss_is_the_error_of_all_steps_and_falls():
+    torch.manual_seed(0)
+    predictor, table = Predictor(CONFIG, D, A), integrated()
+    optim = OptimConfig(steps=5, batch_size=64)
+    stage = predictor_stage(predictor, table, EPISODES, optim, None)
+    exact = predictor_stage(cast(Any, Integrator()), table, EPISODES, optim, None)
+    assert float(exact.loss(0.0, seeded())["loss"]) == pytest.approx(0, abs=1e-9)
+    optimizer = torch.optim.Adam(predictor.parameters(), 0.02)
+    losses = []
+    for step in range(60):
+        loss = stage.loss(step / 60, seeded(step))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+
+
+def test_a_conditioned_predictor_is_given_the_contexts_of_its_windows():
+    source, encoder = contexts()
+    seen: list[np.ndarray] = []
+
+    class Conditioned(Integrator):
+        def __call__(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
+            assert context is not None
+            seen.append(np.stack([state[:, 0].numpy(), encoder.starts(context)]))
+            return state[:, None, None].expand(-1, 1, HORIZON, -1)
+
+        def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
+            return latents[:, 0]  # the row at which the window begins
+
+    prediction_errors(cast(Any, Conditioned()), rows_table(), EPISODES, source)
+    for row, start in seen[0].T.astype(int):
+        episode = int(np.searchsorted(OFFSET, row, side="right")) - 1
+        assert_inside(start, HALVES[int(row >= HALVES[1].offset[episode])], episode)

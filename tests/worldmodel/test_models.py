@@ -1,0 +1,365 @@
+"""Models: causal in time, exact in their files, and clear about files that are not theirs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from worldmodel_fakes import seeded
+
+from planners import CEM, GoalDistance
+from worldmodel.dynamics import LatentTable, Windows
+from worldmodel.errors import CheckpointError, UserError
+from worldmodel.models import ModelConfig, WorldModel
+from worldmodel.models.context import ContextConfig, ContextEncoder
+from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.predictor import Predictor, PredictorConfig
+
+B, N, H, D, A, C = 3, 6, 7, 5, 2, 4
+HISTORY = [0, 1, 3]
+K = HISTORY[-1] + 1
+SIZE = 8
+PREDICTOR = PredictorConfig(history=HISTORY, horizon=H, hidden=22, depth=3)
+ENCODERS = {
+    "mlp": EncoderConfig(kind="mlp", input_size=SIZE, latent_dim=D, hidden=11, depth=2),
+    "cnn": EncoderConfig(kind="cnn", input_size=SIZE, latent_dim=D, hidden=11, channels=[6, 9], normalize="image"),
+}
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=seeded(seed))
+
+
+def images(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, (*shape, 3, SIZE, SIZE), generator=seeded(seed), dtype=torch.uint8)
+
+
+def world_model(kind: str = "mlp", context: bool = False) -> WorldModel:
+    """Random weights, and statistics that no fresh model has."""
+    torch.manual_seed(4)
+    config = ContextConfig(dim=C, window=5, hidden=10) if context else None
+    model = WorldModel(ModelConfig(ENCODERS[kind], A, PREDICTOR, config))
+    model.encoder.fit_normalization(images(40))
+    model.train()
+    model.encoder(images(40))  # BatchNorm sees data
+    if model.context_encoder is not None:
+        model.context_encoder.fit_scale(normal(6, 9, D), normal(6, 8, A))
+        model.context_encoder(normal(6, 9, D), normal(6, 8, A))
+    return model.eval()
+
+
+def predictor(context_dim: int = 0, **changes: Any) -> Predictor:
+    torch.manual_seed(1)
+    return Predictor(PredictorConfig(**{**vars(PREDICTOR), **changes}), D, A, context_dim)
+
+
+def planning_state(model: Predictor, batch: int = B) -> Tensor:
+    return model.planning_state(normal(batch, K, D, seed=2), normal(batch, K - 1, A, seed=3))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the predictor
+
+
+@pytest.mark.parametrize("context_dim", [0, C])
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("k", range(H))
+def test_an_action_changes_no_latent_before_it_and_all_after_it(k, depth, context_dim):
+    model = predictor(context_dim, depth=depth)
+    context = normal(B, context_dim, seed=8) if context_dim else None
+    state, actions = planning_state(model), normal(B, N, H, A, seed=5)
+    other = actions.clone()
+    other[:, :, k] += 1
+    before, after = model(state, actions, context), model(state, other, context)
+    assert before.shape == (B, N, H, D)
+    assert torch.equal(before[:, :, :k], after[:, :, :k])
+    assert (before[:, :, k:] != after[:, :, k:]).any(-1).all()
+
+
+@pytest.mark.parametrize("steps", [1, 4, H])
+def test_a_shorter_rollout_is_the_start_of_a_longer_one(steps):
+    model = predictor()
+    state, actions = planning_state(model), normal(B, N, H, A, seed=5)
+    torch.testing.assert_close(
+        model.rollout(state, actions[:, :, :steps]), model.rollout(state, actions)[:, :, :steps], rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("context_dim", [0, C])
+def test_a_longer_rollout_chains_passes_on_their_own_predictions(context_dim):
+    model = predictor(context_dim)
+    context = normal(B, context_dim, seed=8) if context_dim else None
+    total = 2 * H + 3
+    state, actions = planning_state(model), normal(B, N, total, A, seed=5)
+    rolled = model.rollout(state, actions, context)
+    assert rolled.shape == (B, N, total, D)
+    for n in range(N):
+        plan, own, parts = actions[:, n], state, []
+        for start in range(0, total, H):
+            latents = model(own, plan[:, None, start : start + H], context)[:, 0]
+            parts.append(latents)
+            if start + H < total:
+                own = model.planning_state(latents[:, -K:], plan[:, start + H - K + 1 : start + H])
+        torch.testing.assert_close(rolled[:, n], torch.cat(parts, 1), rtol=0, atol=1e-5)
+
+
+def test_chaining_with_too_short_a_horizon_is_one_line():
+    model = predictor(horizon=K - 1)
+    state = planning_state(model)
+    assert model.rollout(state, normal(B, N, K - 1, A)).shape == (B, N, K - 1, D)
+    with pytest.raises(UserError, match=r"predictor\.horizon >= 4"):
+        model.rollout(state, normal(B, N, K, A))
+
+
+def test_plans_and_batch_elements_do_not_mix():
+    model = predictor()
+    state, actions = planning_state(model), normal(B, N, H, A, seed=5)
+    whole = model.rollout(state, actions)
+    for b, n in ((0, 0), (2, 5), (1, 3)):
+        alone = model.rollout(state[b : b + 1], actions[b : b + 1, n : n + 1])
+        torch.testing.assert_close(whole[b, n], alone[0, 0], rtol=0, atol=1e-6)
+
+
+def test_a_conditioned_predictor_asks_for_its_context_and_uses_it():
+    model = predictor(C)
+    state, actions = planning_state(model), normal(B, N, H, A, seed=5)
+    with pytest.raises(UserError, match=r"pass context=\(B, C\)"):
+        model.rollout(state, actions)
+    one, other = model(state, actions, normal(B, C, seed=1)), model(state, actions, normal(B, C, seed=2))
+    assert (one != other).all()
+
+
+@pytest.mark.parametrize("wrong", [{"history": []}, {"history": [1, 2]}, {"history": [0, 2, 2]}, {"horizon": 0}])
+def test_wrong_predictor_settings(wrong):
+    with pytest.raises(UserError, match=f"predictor.{next(iter(wrong))}"):
+        PredictorConfig(**wrong)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# encoders
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"kind": "resnet"}, "mlp, cnn, vit"),
+        ({"normalize": "batch"}, "dataset, image"),
+        ({"input_size": 0}, "input_size"),
+        ({"hidden": 0}, "hidden"),
+        ({"depth": 0}, "depth"),
+        ({"latent_dim": -1}, "latent_dim"),
+        ({"kind": "cnn", "input_size": 24}, "multiple of 16"),
+        ({"kind": "cnn", "input_size": 6, "channels": [4, 5]}, "multiple of 4"),
+    ],
+)
+def test_wrong_encoder_settings_are_one_line(wrong, named):
+    with pytest.raises(UserError, match=named) as caught:
+        EncoderConfig(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("lead", [(), (B,), (B, 2), (1, B, 2)])
+def test_an_encoder_takes_any_leading_dimensions(kind, lead):
+    encoder = world_model(kind).encoder
+    frames = images(*lead, seed=9)
+    latents = encoder(frames)
+    assert latents.shape == (*lead, D)
+    assert latents.dtype == torch.float32
+    last = encoder(frames[(-1,) * len(lead)][None])[0]
+    torch.testing.assert_close(latents[(-1,) * len(lead)], last, rtol=0, atol=1e-5)
+
+
+def test_larger_frames_are_box_averaged_first():
+    encoder = world_model().encoder
+    frames = images(B)
+    large = frames.repeat_interleave(3, -1).repeat_interleave(3, -2)
+    assert torch.equal(encoder(large), encoder(frames))
+    with pytest.raises(UserError, match="8 x 8"):
+        encoder(torch.zeros(B, 3, SIZE + 1, SIZE + 1, dtype=torch.uint8))
+
+
+def test_normalisation_by_data_set_gives_every_channel_mean_0_and_variance_1():
+    encoder = Encoder(ENCODERS["mlp"])
+    frames = (images(500).float() * torch.tensor([1.0, 0.5, 0.25]).view(3, 1, 1)).to(torch.uint8)
+    encoder.fit_normalization(frames)
+    x = encoder._normalize(frames)
+    torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
+    torch.testing.assert_close(x.std((0, 2, 3)), torch.ones(3), rtol=0, atol=1e-4)
+
+
+def test_normalisation_by_image_is_blind_to_a_brighter_background():
+    encoder = Encoder(ENCODERS["cnn"])
+    frames = images(B) // 2
+    torch.testing.assert_close(encoder._normalize(frames), encoder._normalize(frames + 40), rtol=0, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the context encoder
+
+WINDOW, ROWS = 6, 40
+
+
+def context_encoder() -> ContextEncoder:
+    torch.manual_seed(3)
+    encoder = ContextEncoder(ContextConfig(dim=C, window=WINDOW, hidden=10), D, A)
+    encoder.fit_scale(normal(4, 9, D), 3 * normal(4, 8, A))
+    return encoder.eval()
+
+
+def test_moments_are_the_mean_step_features_of_their_window():
+    encoder = context_encoder()
+    latents, actions = normal(ROWS, D, seed=1), normal(ROWS, A, seed=2)
+    starts = torch.arange(ROWS - WINDOW)
+    moments = Windows(encoder, LatentTable(latents, actions)).moments(starts)
+    direct = [
+        encoder.step_features(latents[s : s + WINDOW + 1], actions[s : s + WINDOW]).mean(0) for s in starts.tolist()
+    ]
+    torch.testing.assert_close(moments, torch.stack(direct), rtol=1e-5, atol=1e-5)
+    contexts = torch.cat([encoder(latents[None, s : s + WINDOW + 1], actions[None, s : s + WINDOW]) for s in starts])
+    torch.testing.assert_close(encoder.from_moments(moments), contexts, rtol=1e-4, atol=1e-4)
+    assert contexts.shape == (len(starts), C)
+
+
+def test_step_features_are_velocity_direction_action_change_and_their_products():
+    encoder = context_encoder()
+    encoder.scale.fill_(1)
+    latents, actions = normal(B, 4, D, seed=1), normal(B, 3, A, seed=2)
+    features = encoder.step_features(latents, actions)
+    velocity = (latents[:, 2:] - latents[:, :-2]) / 2
+    direction = velocity / (velocity.norm(dim=-1, keepdim=True) + 0.1)
+    change = latents[:, 2:] - 2 * latents[:, 1:-1] + latents[:, :-2]
+    u = torch.cat([velocity, direction, (actions[:, 1:] + actions[:, :-1]) / 2, change], -1)
+    width = 3 * D + A
+    assert features.shape == (B, 2, width + width * (width + 1) // 2)
+    torch.testing.assert_close(features[..., :width], u, rtol=0, atol=1e-5)
+    products = u[..., :, None] * u[..., None, :]
+    expected = torch.stack([products[..., i, j] for i in range(width) for j in range(i, width)], -1)
+    torch.testing.assert_close(features[..., width:], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"dim": -1}, {"window": 2}, {"hidden": 0}])
+def test_wrong_context_settings(wrong):
+    with pytest.raises(UserError, match=f"context.{next(iter(wrong))}"):
+        ContextConfig(**wrong)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the world model
+
+
+def test_encode_reads_frames_oldest_first():
+    model = world_model()
+    frames, actions = images(B, K), normal(B, K - 1, A)
+    state = model.encode(frames, actions)
+    latents = model.encoder(frames.flatten(0, 1)).view(B, K, D)
+    now = latents[:, -1]
+    assert torch.equal(state[:, :D], now)
+    for i, lag in enumerate(HISTORY[1:], 1):
+        torch.testing.assert_close(state[:, i * D : (i + 1) * D], 4 * (latents[:, -1 - lag] - now), rtol=0, atol=1e-4)
+    assert torch.equal(state[:, len(HISTORY) * D :], actions.flatten(1))
+    assert torch.equal(model.encode_goal(frames[:, -1]), model.encoder(frames[:, -1]))
+
+
+def test_encode_without_actions_takes_zeros():
+    model = world_model()
+    frames = images(B, K)
+    assert torch.equal(model.encode(frames), model.encode(frames, torch.zeros(B, K - 1, A)))
+
+
+def test_a_model_without_actions_says_so():
+    model = WorldModel(ModelConfig(ENCODERS["mlp"]))
+    with pytest.raises(CheckpointError, match="no dynamics predictor"):
+        model.encode(images(B, K))
+
+
+@pytest.mark.parametrize("horizon", [H - 2, H + 4])
+@pytest.mark.parametrize("context", [False, True])
+def test_cem_plans_with_a_world_model(context, horizon):
+    model = world_model(context=context)
+    z0 = model.encode(images(B, K), normal(B, K - 1, A))
+    known = normal(B, C, seed=6) if context else None
+    goal = model.rollout(z0, torch.full((B, 1, horizon, A), 0.6), known)[:, 0, -1].detach()
+    planner = CEM(horizon=horizon, num_samples=32, num_iterations=5)
+    objective = GoalDistance(goal, "terminal")
+    plan = planner.plan(model, objective, z0, generator=seeded(), context=known)
+    assert plan.actions.shape == (B, horizon, A)
+    zeros = torch.zeros(B, 1, horizon, A)
+    still = objective(model.rollout(z0, zeros, known), zeros)[:, 0]
+    assert (plan.cost < still).all()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# files
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("context", [False, True])
+def test_a_saved_model_gives_the_same_bits(tmp_path, kind, context):
+    model = world_model(kind, context)
+    model.save(tmp_path)
+    again = WorldModel.load(tmp_path)
+    assert again.config == model.config
+    assert not again.training
+    frames, actions, plans = images(B, K), normal(B, K - 1, A), normal(B, N, H + 2, A)
+    known = normal(B, C, seed=6) if context else None
+    assert torch.equal(again.encode(frames, actions), model.encode(frames, actions))
+    state = model.encode(frames, actions)
+    assert torch.equal(again.rollout(state, plans, known), model.rollout(state, plans, known))
+    if context:
+        assert model.context_encoder is not None
+        assert again.context_encoder is not None
+        window = normal(B, 6, D, seed=7), normal(B, 5, A, seed=8)
+        assert torch.equal(again.context_encoder(*window), model.context_encoder(*window))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_model_of_an_encoder_alone_is_saved_too(tmp_path):
+    model = WorldModel(ModelConfig(ENCODERS["mlp"])).eval()
+    model.save(tmp_path)
+    again = WorldModel.load(tmp_path)
+    assert torch.equal(again.encode_goal(images(B)), model.encode_goal(images(B)))
+
+
+def edit(directory: Path, *path: str, value: Any) -> None:
+    file = directory / "model.json"
+    content = json.loads(file.read_text())
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    file.write_text(json.dumps(content))
+
+
+DAMAGE = {
+    "no model.json": lambda d: (d / "model.json").unlink(),
+    "no weights": lambda d: (d / "model.safetensors").unlink(),
+    "empty model.json": lambda d: (d / "model.json").write_text(""),
+    "foreign JSON": lambda d: (d / "model.json").write_text('{"layers": 3}'),
+    "a list": lambda d: (d / "model.json").write_text("[1, 2]"),
+    "binary model.json": lambda d: (d / "model.json").write_bytes(b"\xff\xfe\n\x00" * 30),
+    "model is no dictionary": lambda d: edit(d, "model", value=[1]),
+    "other schema": lambda d: edit(d, "schema", value=99),
+    "unknown field": lambda d: edit(d, "model", "encoder", "patches", value=7),
+    "unknown kind": lambda d: edit(d, "model", "encoder", "kind", value="transformer"),
+    "no number": lambda d: edit(d, "model", "action_dim", value="two"),
+    "text for a number": lambda d: edit(d, "model", "encoder", "hidden", value="wide"),
+    "other width": lambda d: edit(d, "model", "encoder", "hidden", value=12),
+    "other depth": lambda d: edit(d, "model", "predictor", "depth", value=2),
+    "no context": lambda d: edit(d, "model", "context", value=None),
+    "truncated weights": lambda d: (d / "model.safetensors").write_bytes((d / "model.safetensors").read_bytes()[:-50]),
+    "empty weights": lambda d: (d / "model.safetensors").write_bytes(b""),
+    "foreign weights": lambda d: torch.save({"weight": torch.zeros(2)}, d / "model.safetensors"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_files_that_are_not_a_model_are_one_line(tmp_path, damage):
+    world_model(context=True).save(tmp_path)
+    DAMAGE[damage](tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        WorldModel.load(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)

@@ -1,0 +1,304 @@
+"""Recording: the same content whatever the workers, kills and interrupts, and nothing lost but the shard in hand."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+
+from envs.rollout import Episode
+from worldmodel.data import recording
+from worldmodel.data.recording import Recording, record
+from worldmodel.data.store import DataSet, shard_path, write_shard
+from worldmodel.errors import StoreError, UserError
+
+ROOT = Path(__file__).parents[2]
+STEPS, PER_SHARD, EPISODES = 6, 3, 23
+NUM_SHARDS = 8
+WORLD = {
+    "name": "reacher",
+    "kinematic": None,
+    "image_size": 16,
+    "supersample": 1,
+    "quality": "fast",
+    "randomize": ["arm_mass"],
+    "factor_rho": {},
+}
+POLICY = {"name": "uniform", "hold_steps": 2}
+
+
+class SmallShards(Recording):
+    """Shards of few episodes; a class and no patch, because it has to reach the worker processes."""
+
+    @property
+    def episodes_per_shard(self) -> int:
+        return PER_SHARD
+
+
+class DiskFillsUp(SmallShards):
+    """The second shard meets a full disk."""
+
+    def episodes(self, indices: range) -> Iterator[Episode]:
+        yield from super().episodes(indices[:1])
+        if indices.start >= PER_SHARD:
+            raise UserError("no space left on the disk")
+        yield from super().episodes(indices[1:])
+
+
+def settings(kind: type[Recording] = SmallShards, **changes) -> Recording:
+    defaults = {"name": "tiny", "world": WORLD, "policy": POLICY, "episode_steps": STEPS, "seed": 5, "drift_rho": 0.3}
+    return kind(**{**defaults, **changes})
+
+
+def contents(directory: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Every column of every shard."""
+    found = {}
+    for path in sorted(directory.glob("*.h5")):
+        with h5py.File(path, "r") as file:
+            found[path.name] = {name: np.asarray(file[name]) for name in file}
+    return found
+
+
+def assert_same_contents(one: Path, other: Path) -> None:
+    first, second = contents(one), contents(other)
+    assert first.keys() == second.keys()
+    for shard, columns in first.items():
+        assert columns.keys() == second[shard].keys()
+        for name, values in columns.items():
+            np.testing.assert_array_equal(values, second[shard][name], err_msg=f"{shard} {name}")
+    assert json.loads((one / "dataset.json").read_text()) == json.loads((other / "dataset.json").read_text())
+
+
+def write_times(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in directory.glob("*.h5")}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Path:
+    """One worker, never interrupted."""
+    directory = tmp_path_factory.mktemp("data") / "tiny"
+    record(directory, settings(), EPISODES, 1)
+    return directory
+
+
+@pytest.fixture
+def copy(reference: Path, tmp_path: Path) -> Path:
+    directory = tmp_path / "tiny"
+    directory.mkdir()
+    for path in reference.iterdir():
+        (directory / path.name).write_bytes(path.read_bytes())
+    return directory
+
+
+def test_a_recording_holds_what_was_asked_for(reference):
+    data = DataSet(reference)
+    assert (data.num_episodes, data.num_rows) == (EPISODES, EPISODES * (STEPS + 1))
+    assert len(contents(reference)) == NUM_SHARDS
+    assert data.frames(slice(0, 2)).shape == (2, 16, 16, 3)
+    np.testing.assert_array_equal(data.length, STEPS + 1)
+
+
+def test_episodes_differ_from_one_another(reference):
+    states = DataSet(reference).states.reshape(EPISODES, STEPS + 1, -1)
+    assert len(np.unique(states[:, 0], axis=0)) == EPISODES
+
+
+def test_two_workers_record_what_one_records(reference, tmp_path):
+    record(tmp_path / "two", settings(), EPISODES, 2)
+    assert_same_contents(tmp_path / "two", reference)
+
+
+def test_growing_keeps_the_earlier_episodes(copy):
+    first = DataSet(copy)
+    pixels, states, before = first.frames(slice(0, first.num_rows)), first.states, write_times(copy)
+    record(copy, settings(), EPISODES + 3, 1)
+    grown = DataSet(copy)
+    assert grown.num_episodes == EPISODES + 3
+    np.testing.assert_array_equal(grown.frames(slice(0, first.num_rows)), pixels)
+    np.testing.assert_array_equal(grown.states[: first.num_rows], states)
+    # all but the last shard, which was not full, stand as they were
+    rewritten = {name for name, written in before.items() if write_times(copy)[name] != written}
+    assert rewritten == {f"shard-{NUM_SHARDS - 1:05d}.h5"}
+
+
+def test_a_finished_data_set_is_not_touched_and_never_shrinks(copy):
+    before = write_times(copy)
+    record(copy, settings(), EPISODES, 1)
+    record(copy, settings(), 2, 1)
+    assert write_times(copy) == before
+    assert DataSet(copy).num_episodes == EPISODES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 6}, {"episode_steps": STEPS + 1}, {"policy": {"name": "ou"}}, {"drift_rho": None}, {"name": "other"}],
+)
+def test_other_settings_are_refused_in_one_line(copy, change):
+    before = write_times(copy)
+    with pytest.raises(StoreError) as caught:
+        record(copy, settings(**change), EPISODES + 1, 1)
+    assert next(iter(change)) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert write_times(copy) == before
+
+
+def test_damaged_shards_are_recorded_again_and_leftovers_go(copy, reference):
+    whole = shard_path(copy, 0).read_bytes()
+    shard_path(copy, 1).write_bytes(whole[: len(whole) // 2])
+    shard_path(copy, 2).write_bytes(b"")
+    shard_path(copy, 3).write_bytes(b"not HDF5" * 99)
+    shard_path(copy, 4).unlink()
+    with h5py.File(shard_path(copy, 5), "w") as file:
+        file["something"] = [1, 2]
+    (copy / ".shard-00001.h5.12345.tmp").write_bytes(whole[:100])
+    before = write_times(copy)
+    record(copy, settings(), EPISODES, 1)
+    assert_same_contents(copy, reference)
+    kept = {name for name, written in write_times(copy).items() if written == before.get(name)}
+    assert kept == {"shard-00000.h5", "shard-00006.h5", "shard-00007.h5"}
+    assert not list(copy.glob(".*"))
+
+
+def test_a_disk_that_fills_up_in_a_worker_is_one_line_and_finished_shards_stay(tmp_path):
+    with pytest.raises(UserError, match=r"^no space left on the disk$"):
+        record(tmp_path, settings(DiskFillsUp), EPISODES, 1)
+    assert "shard-00000.h5" in contents(tmp_path)
+    assert "shard-00001.h5" not in contents(tmp_path)
+    with pytest.raises(StoreError, match="no episode yet"):
+        DataSet(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["record", "write_shard"])
+def test_a_full_disk_is_noticed_before_hdf5_meets_it(tmp_path, monkeypatch, call):
+    monkeypatch.setattr("worldmodel.files.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match="no space left on the disk") as caught:
+        if call == "record":
+            record(tmp_path, settings(), EPISODES, 1)
+        else:
+            write_shard(tmp_path / "shard.h5", settings().episodes(range(1)))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_write_that_the_disk_refuses_leaves_no_half_shard(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("worldmodel.data.store._append_frames", refuse)
+    with pytest.raises(OSError, match="No space left on device"):
+        recording._write_job(tmp_path, settings(), range(2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_world_is_reported_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="arm_mas"):
+        record(tmp_path, settings(world={**WORLD, "randomize": ["arm_mas"]}), EPISODES, 1)
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# kills and interrupts: the command line in a process of its own
+
+# what `python -m worldmodel.cli` does, with small shards, and slowly where a signal is to fall midway; worker processes
+# run it too, up to its last line
+SCRIPT = f"""
+import sys, time
+from worldmodel import cli
+from worldmodel.data import recording
+recording.FRAMES_PER_SHARD = {PER_SHARD * (STEPS + 1)}
+fast = recording.rollout
+def slow(*args, **kwargs):
+    time.sleep(float(sys.argv[1]))
+    return fast(*args, **kwargs)
+recording.rollout = slow
+if __name__ == "__main__":
+    sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+class Collect:
+    """`worldmodel collect` into `folder`, in a session of its own."""
+
+    def __init__(self, folder: Path, seconds_per_episode: float) -> None:
+        script = folder / "collect.py"
+        script.write_text(SCRIPT)
+        self.directory = folder / "data" / "tiny"
+        arguments = [
+            *("env=reacher", "env.name=tiny", "env.image_size=16", "env.randomize=[arm_mass]", "drift_rho=0.3"),
+            *("policy=uniform", "policy.hold_steps=2", f"episodes={EPISODES}", f"episode_steps={STEPS}"),
+            *("data_seed=5", "workers=2", f"data={folder / 'data'}"),
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), str(seconds_per_episode), "collect", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def shards(self) -> set[str]:
+        return {path.name for path in self.directory.glob("*.h5")}
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()[1]
+            assert time.monotonic() < deadline, "nothing was recorded"
+            time.sleep(0.02)
+
+    def finish(self) -> tuple[int, str]:
+        _, errors = self.process.communicate(timeout=120)
+        return self.process.returncode, errors
+
+
+@pytest.fixture
+def collect(tmp_path) -> Iterator[Callable[[float], Collect]]:
+    started: list[Collect] = []
+
+    def start(seconds_per_episode: float) -> Collect:
+        started.append(Collect(tmp_path, seconds_per_episode))
+        return started[-1]
+
+    yield start
+    for command in started:
+        if command.process.poll() is None:
+            os.killpg(command.process.pid, signal.SIGKILL)
+            command.process.communicate()
+
+
+def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(collect, reference):
+    interrupted = collect(0.4)
+    interrupted.wait_for(lambda: bool(interrupted.shards()))
+    os.killpg(interrupted.process.pid, signal.SIGINT)  # as Ctrl-C in a terminal: workers get it too
+    code, errors = interrupted.finish()
+    assert code == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    kept = write_times(interrupted.directory)
+    assert 0 < len(kept) < NUM_SHARDS
+    with pytest.raises(StoreError, match="no episode yet"):
+        DataSet(interrupted.directory)
+
+    killed = collect(0.4)
+    killed.wait_for(lambda: len(killed.shards()) > len(kept))
+    os.kill(killed.process.pid, signal.SIGKILL)  # the parent alone: its workers must end by themselves
+    assert killed.finish()[0] == -signal.SIGKILL  # the pipe closes when the last worker has ended
+    standing = write_times(killed.directory)
+    assert standing.items() >= kept.items()
+    assert len(standing) < NUM_SHARDS
+
+    record(killed.directory, settings(), EPISODES, 1)
+    assert write_times(killed.directory).items() >= standing.items()
+    assert not list(killed.directory.glob(".*"))
+    assert_same_contents(killed.directory, reference)

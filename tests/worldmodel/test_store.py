@@ -1,0 +1,228 @@
+"""Data sets on the disk: what is written is what is read, and damage is one clear line."""
+
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
+
+from worldmodel.data.store import INDEX_NAME, DataSet, shard_path, write_shard
+from worldmodel.errors import StoreError
+from worldmodel.files import write_atomically
+
+NUM_STEPS = (6, 4, 9)  # episodes differ in length
+EPISODES = [fake_episode(i, NUM_STEPS[i % 3]) for i in range(13)]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    write_fake_data(tmp_path / "fake", EPISODES)
+    return tmp_path / "fake"
+
+
+def stacked(column: str) -> np.ndarray:
+    return np.concatenate([getattr(episode, column) for episode in EPISODES])
+
+
+def test_every_column_comes_back(directory):
+    data = DataSet(directory)
+    np.testing.assert_array_equal(data.frames(slice(0, data.num_rows)), stacked("frames"))
+    np.testing.assert_array_equal(data.states, stacked("states"))
+    np.testing.assert_array_equal(data.factors, stacked("factors"))
+    np.testing.assert_array_equal(data.length, [len(episode.frames) for episode in EPISODES])
+    for offset, length, episode in zip(data.offset, data.length, EPISODES, strict=True):
+        np.testing.assert_array_equal(data.actions[offset : offset + length - 1], episode.actions)
+
+
+def test_the_action_of_a_last_row_is_nan_and_of_no_other(directory):
+    data = DataSet(directory)
+    last = np.zeros(data.num_rows, bool)
+    last[data.offset + data.length - 1] = True
+    np.testing.assert_array_equal(np.isnan(data.actions).all(1), last)
+    np.testing.assert_array_equal(np.isnan(data.actions).any(1), last)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (3, 20), (30, 41), (37, 38), (0, 90)])
+def test_frames_of_any_range_across_shards(directory, start, stop):
+    np.testing.assert_array_equal(DataSet(directory).frames(slice(start, stop)), stacked("frames")[start:stop])
+
+
+def test_map_frames_sees_every_frame_once_whatever_the_chunk(directory):
+    for chunk in (1, 7, 1000):
+        sums = DataSet(directory).map_frames(lambda frames: frames.astype(int).sum((1, 2, 3)), chunk)
+        np.testing.assert_array_equal(sums, stacked("frames").astype(int).sum((1, 2, 3)))
+
+
+def test_the_first_episodes_alone(directory):
+    whole, part = DataSet(directory), DataSet(directory, 7)
+    assert part.num_rows == whole.length[:7].sum()
+    np.testing.assert_array_equal(part.states, whole.states[: part.num_rows])
+    np.testing.assert_array_equal(part.map_frames(np.copy), stacked("frames")[: part.num_rows])
+
+
+def test_splits_are_disjoint_complete_and_stable_as_data_grows(tmp_path):
+    episodes = [fake_episode(i, 3) for i in range(40)]
+    write_fake_data(tmp_path / "all", episodes)
+    small, large = DataSet(tmp_path / "all", 20), DataSet(tmp_path / "all", 40)
+    for name, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
+        assert len(large.split(name)) == share * 40
+        assert set(small.split(name).offset) == {row for row in large.split(name).offset if row < small.num_rows}
+    offsets = np.concatenate([large.split(name).offset for name in ("train", "validation", "test")])
+    np.testing.assert_array_equal(np.sort(offsets), large.offset)
+
+
+def test_too_few_episodes_for_a_split(tmp_path):
+    write_fake_data(tmp_path / "few", EPISODES[:4])
+    with pytest.raises(StoreError, match="4 episodes, too few for a test split; collect at least 10"):
+        DataSet(tmp_path / "few").split("test")
+
+
+def test_halves_share_the_middle_frame(directory):
+    first, second = DataSet(directory).split("train").halves()
+    np.testing.assert_array_equal(first.offset + first.length - 1, second.offset)
+    episodes = DataSet(directory).split("train")
+    np.testing.assert_array_equal(second.offset + second.length, episodes.offset + episodes.length)
+
+
+def test_a_shard_reads_as_flat_rows_with_lengths_and_offsets(directory):
+    """What stable-worldmodel's HDF5 reader does: slice every flat column by ep_offset and ep_len."""
+    with h5py.File(shard_path(directory, 1)) as file:
+        columns = {name: np.asarray(file[name]) for name in file}
+    lengths, offsets = columns.pop("ep_len"), columns.pop("ep_offset")
+    assert {len(column) for column in columns.values()} == {lengths.sum()}
+    for k, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
+        episode = EPISODES[EPISODES_PER_SHARD + k]
+        np.testing.assert_array_equal(columns["pixels"][offset : offset + length], episode.frames)
+        np.testing.assert_array_equal(columns["reward"][offset : offset + length - 1], episode.rewards)
+        assert np.isnan(columns["reward"][offset + length - 1])
+
+
+def one_line(error: pytest.ExceptionInfo[StoreError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_missing_directory(tmp_path):
+    with pytest.raises(StoreError, match=r"no data set at .*nowhere.*worldmodel collect") as error:
+        DataSet(tmp_path / "nowhere")
+    one_line(error)
+
+
+def test_empty_directory(tmp_path):
+    with pytest.raises(StoreError, match="no data set at"):
+        DataSet(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"episodes": 5}', '{"schema": 1}', "\x00\x01"])
+def test_foreign_index(directory, content):
+    (directory / INDEX_NAME).write_text(content)
+    with pytest.raises(StoreError, match="is not a data set index") as error:
+        DataSet(directory)
+    assert str(directory) in one_line(error)
+
+
+def test_index_of_another_schema(directory):
+    index = json.loads((directory / INDEX_NAME).read_text())
+    (directory / INDEX_NAME).write_text(json.dumps({**index, "schema": 99}))
+    with pytest.raises(StoreError, match="has schema 99, this version reads 1"):
+        DataSet(directory)
+
+
+def test_more_episodes_than_there_are(directory):
+    with pytest.raises(StoreError, match="holds 13 episodes, 14 were asked for"):
+        DataSet(directory, 14)
+
+
+def test_missing_shard(directory):
+    shard_path(directory, 1).unlink()
+    with pytest.raises(StoreError, match=r"shard-00001.h5 is missing.*run the same collect command") as error:
+        DataSet(directory)
+    one_line(error)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, 0.99])
+def test_truncated_shard(directory, keep):
+    path = shard_path(directory, 2)
+    size = path.stat().st_size
+    os.truncate(path, keep if isinstance(keep, int) else int(size * keep))
+    with pytest.raises(StoreError, match=r"shard-00002.h5 is damaged .*delete it and run") as error:
+        DataSet(directory)
+    one_line(error)
+
+
+def test_foreign_shard(directory):
+    with h5py.File(shard_path(directory, 0), "w") as file:
+        file["observations"] = np.zeros(3)
+    with pytest.raises(StoreError, match=r"shard-00000.h5 lacks action, .*not written by worldmodel collect"):
+        DataSet(directory)
+
+
+def test_shard_whose_rows_do_not_add_up(directory):
+    with h5py.File(shard_path(directory, 0), "a") as file:
+        lengths = np.asarray(file.pop("ep_len"))
+        file["ep_len"] = lengths + 1
+    with pytest.raises(StoreError, match="rows do not add up"):
+        DataSet(directory)
+
+
+def test_damage_anywhere_is_told_as_a_damaged_shard_or_does_not_stop_the_reading(directory):
+    """Overwrite a stretch of a shard's bytes, everywhere in turn: nothing but StoreError ever comes out."""
+    path = shard_path(directory, 1)
+    whole = path.read_bytes()
+    told = 0
+    for start in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:start] + b"\xa5" * 64 + whole[start + 64 :])
+        try:
+            data = DataSet(directory)
+            for column in (data.states, data.actions, data.factors):
+                assert len(column) == data.num_rows
+            data.map_frames(np.copy)
+        except StoreError as error:
+            assert "\n" not in str(error) and "shard-00001.h5" in str(error)
+            told += 1
+    assert told > 0
+
+
+def test_nothing_stands_under_the_shard_s_name_until_it_is_whole(tmp_path):
+    path = shard_path(tmp_path, 0)
+
+    def episodes():
+        yield EPISODES[0]
+        assert not path.exists()
+        raise OSError("the disk went away")
+
+    with pytest.raises(OSError, match="went away"):
+        write_shard(path, episodes())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half of the n")
+        raise OSError
+
+    with pytest.raises(OSError):
+        write_atomically(path, fail)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_recording_that_a_kill_left_without_an_episode(directory):
+    index = json.loads((directory / INDEX_NAME).read_text())
+    (directory / INDEX_NAME).write_text(json.dumps({**index, "num_episodes": 0}))
+    with pytest.raises(StoreError, match="holds no episode yet; run the same worldmodel collect command again"):
+        DataSet(directory)
+
+
+def test_a_fault_of_the_caller_is_not_blamed_on_the_shard(directory):
+    def fail(frames: np.ndarray) -> np.ndarray:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match=r"^out of memory$"):
+        DataSet(directory).map_frames(fail)

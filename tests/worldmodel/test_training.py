@@ -1,0 +1,208 @@
+"""The training loop: interrupted and resumed is bit for bit as never interrupted, and failures are diagnosed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from worldmodel_fakes import seeded
+
+from worldmodel.errors import CheckpointError, TrainingError, UserError
+from worldmodel.run_directory import RunDirectory
+from worldmodel.training import OptimConfig, Stage, Trainer, spread
+
+IN, HIDDEN, OUT, BATCH, STEPS = 5, 7, 3, 16, 12
+X = torch.randn(90, IN, generator=seeded(1))
+Y = X @ torch.randn(IN, OUT, generator=seeded(2))
+
+
+class TwoParts(nn.Module):
+    """Two things to train, with statistics that no optimiser moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Sequential(nn.Linear(IN, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.Linear(HIDDEN, OUT))
+        self.second = nn.Linear(IN, OUT)
+
+
+def stage(
+    name: str,
+    module: nn.Module,
+    steps: int = STEPS,
+    change: Callable[[int, Tensor], Tensor] | None = None,
+    **extra: Any,
+) -> Stage:
+    """Noisy regression on random rows; `change` sees (step, loss)."""
+
+    def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(X), (BATCH,), generator=generator)
+        noise = 0.1 * torch.randn(BATCH, OUT, generator=generator)
+        value = (module(X[rows]) - Y[rows] + noise).square().mean()
+        if change:
+            value = change(round(progress * steps), value)
+        return {"loss": value, **extra}
+
+    return Stage(name, module, loss, OptimConfig(steps=steps, batch_size=BATCH, lr=0.02))
+
+
+def interrupt_at(step: int) -> Callable[[int, Tensor], Tensor]:
+    def change(now: int, loss: Tensor) -> Tensor:
+        if now == step:
+            raise KeyboardInterrupt
+        return loss
+
+    return change
+
+
+def constant(value: float, at: int) -> Callable[[int, Tensor], Tensor]:
+    return lambda now, loss: loss * value if now == at else loss
+
+
+def train(path: Path, *, stop: tuple[str, int] | None = None, seed: int = 3, every_s: float = 0.0) -> TwoParts:
+    """Both stages in a fresh process's stead; `stop` interrupts a stage at a step."""
+    model = TwoParts()
+    trainer = Trainer(RunDirectory(path), model, "same", seed, checkpoint_every_s=every_s)
+    for name, module in (("first", model.first), ("second", model.second)):
+        trainer.fit(stage(name, module, change=interrupt_at(stop[1]) if stop and stop[0] == name else None))
+    return model
+
+
+def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
+    first, second = one.state_dict(), other.state_dict()
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.mark.parametrize("every_s", [0.0, 1e9], ids=["checkpoint each step", "checkpoint each stage"])
+@pytest.mark.parametrize("stop", [("first", 0), ("first", 5), ("second", 0), ("second", 7), ("second", STEPS - 1)])
+def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path, stop, every_s):
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", stop=stop, every_s=every_s)
+    assert_same_weights(train(tmp_path / "cut", every_s=every_s), whole)
+    steps = [(line["stage"], line["step"]) for line in RunDirectory(tmp_path / "cut").read_metrics()]
+    assert steps == [(name, step) for name in ("first", "second") for step in range(STEPS)]
+    losses = [[line["loss"] for line in RunDirectory(tmp_path / name).read_metrics()] for name in ("whole", "cut")]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_cut_off_many_times_goes_on_from_where_it_was(tmp_path):
+    whole = train(tmp_path / "whole")
+    for step in (2, 3, 9):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "cut", stop=("second", step))
+    assert_same_weights(train(tmp_path / "cut"), whole)
+
+
+def test_a_resumed_stage_does_not_begin_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, stop=("first", 5))
+    seen: list[int] = []
+    model = TwoParts()
+
+    def watch(now: int, loss: Tensor) -> Tensor:
+        seen.append(now)
+        return loss
+
+    Trainer(RunDirectory(tmp_path), model, "same", 3).fit(stage("first", model.first, change=watch))
+    assert seen == list(range(5, STEPS))
+
+
+def test_finished_stages_are_skipped(tmp_path):
+    done = train(tmp_path)
+    model = TwoParts()
+    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3)
+    assert trainer.stages_done == ["first", "second"]
+
+    def never(now: int, loss: Tensor) -> Tensor:
+        raise AssertionError("trained again")
+
+    assert trainer.fit(stage("first", model.first, change=never)) == 0
+    assert not model.first.training
+    assert_same_weights(model, done)
+
+
+def test_training_lowers_the_loss_and_leaves_evaluation_mode(tmp_path):
+    model = TwoParts()
+    Trainer(RunDirectory(tmp_path), model, "same", 3).fit(stage("first", model.first, steps=100))
+    assert not model.first.training
+    losses = [line["loss"] for line in RunDirectory(tmp_path).read_metrics()]
+    assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
+
+
+def test_weights_depend_on_the_seed_alone(tmp_path):
+    one, same, other = train(tmp_path / "1"), train(tmp_path / "2"), train(tmp_path / "3", seed=4)
+    assert_same_weights(one, same)
+    assert not torch.equal(one.second.weight, other.second.weight)
+
+
+def test_a_stage_does_not_depend_on_the_stages_before_it(tmp_path):
+    model = TwoParts()
+    Trainer(RunDirectory(tmp_path / "alone"), model, "same", 3).fit(stage("second", model.second))
+    assert_same_weights(model.second, train(tmp_path / "both").second)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_stage_and_step(tmp_path, value):
+    model = TwoParts()
+    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3)
+    with pytest.raises(TrainingError, match=r"stage first: the loss is not finite at step 4 .*learning rate") as caught:
+        trainer.fit(stage("first", model.first, change=constant(value, at=4)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("latents", "collapsed"), [(torch.ones(20, OUT), True), (torch.randn(20, OUT), False)])
+def test_collapsed_latents_are_diagnosed_after_a_quarter_of_training(tmp_path, latents, collapsed):
+    model = TwoParts()
+    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3)
+    watched = stage("first", model.first, latents=latents)
+    if not collapsed:
+        trainer.fit(watched)
+        assert all("latents" not in line for line in RunDirectory(tmp_path).read_metrics())
+        return
+    with pytest.raises(TrainingError, match=r"stage first: the latents have collapsed at step 4 .*sigreg") as caught:
+        trainer.fit(watched)
+    assert "\n" not in str(caught.value)
+
+
+def test_spread_counts_the_directions_that_latents_use():
+    z = torch.randn(5000, 4, generator=seeded())
+    assert spread(z)["effective_rank"] == pytest.approx(4, abs=0.02)
+    assert spread(2 * z)["latent_std"] == pytest.approx(2, abs=0.05)
+    assert spread(z * torch.tensor([1.0, 1, 0, 0]))["effective_rank"] == pytest.approx(2, abs=0.02)
+    assert spread(torch.ones(9, 4))["latent_std"] == 0
+
+
+def test_a_run_of_other_settings_is_refused_and_kept(tmp_path):
+    train(tmp_path)
+    before = (tmp_path / "trainer.pt").read_bytes()
+    with pytest.raises(CheckpointError, match="other settings") as caught:
+        Trainer(RunDirectory(tmp_path), TwoParts(), "different", 3)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "trainer.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "list", "schema"])
+def test_a_damaged_checkpoint_is_one_line(tmp_path, damage):
+    train(tmp_path)
+    path = tmp_path / "trainer.pt"
+    whole = path.read_bytes()
+    if damage == "list":
+        torch.save([1, 2], path)
+    elif damage == "schema":
+        torch.save({**torch.load(path, weights_only=True), "schema": 99}, path)
+    else:
+        path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello\n" * 50}[damage])
+    with pytest.raises(CheckpointError, match=r"trainer\.pt") as caught:
+        Trainer(RunDirectory(tmp_path), TwoParts(), "same", 3)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 1}, {"lr": 0.0}, {"lr": float("nan")}])
+def test_wrong_optimiser_settings(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        OptimConfig(**wrong)

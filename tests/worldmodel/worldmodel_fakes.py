@@ -1,0 +1,75 @@
+"""Episodes, data sets and encoders with known content; all dimensions differ, so that no transposed axis passes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.rollout import Episode
+from worldmodel.data.store import shard_path, write_index, write_shard
+
+X, A, P, S = 3, 2, 4, 8
+EPISODES_PER_SHARD = 5
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def fake_episode(index: int, num_steps: int = 6) -> Episode:
+    """An episode of noise that depends on its index alone."""
+    rng = np.random.default_rng(index)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    rows = num_steps + 1
+    frames = rng.integers(0, 256, (rows, S, S, 3), dtype=np.uint8)
+    return Episode(frames, numbers(rows, X), numbers(num_steps, A), numbers(num_steps), numbers(rows, P), index)
+
+
+def write_fake_data(directory: Path, episodes: list[Episode], **settings: Any) -> None:
+    """A data set on the disk, as `worldmodel collect` leaves it."""
+    for start in range(0, len(episodes), EPISODES_PER_SHARD):
+        write_shard(shard_path(directory, start // EPISODES_PER_SHARD), episodes[start : start + EPISODES_PER_SHARD])
+    world = {"state_names": ["x", "y", "x_vel"], "factors": [{"name": f"factor{i}"} for i in range(P)]}
+    write_index(
+        directory,
+        {
+            "name": "fake",
+            "num_episodes": len(episodes),
+            "episodes_per_shard": EPISODES_PER_SHARD,
+            "settings": {"drift_rho": None, **settings},
+            "world": world,
+        },
+    )
+
+
+@dataclass
+class RowEncoder:
+    """Stands in for a context encoder: the feature of a step is the row it begins at, the context its window's mean.
+
+    A window of W actions that begins at row s has W - 1 features, s ... s + W - 2, and so the context s + (W - 2) / 2.
+    """
+
+    window: int
+    config: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.config = self
+
+    def step_features(self, latents: Tensor, actions: Tensor) -> Tensor:
+        return latents[..., :-2, :1]
+
+    def from_moments(self, moments: Tensor) -> Tensor:
+        return moments
+
+    def eval(self) -> "RowEncoder":
+        return self
+
+    def starts(self, contexts: Tensor) -> np.ndarray:
+        """The rows at which the windows behind these contexts begin."""
+        return np.rint(contexts[..., 0].numpy() - (self.window - 2) / 2).astype(int)
