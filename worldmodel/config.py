@@ -456,7 +456,7 @@ def _explain(error: Exception, verb: str) -> str:
     if key and "not in" in (text + cause):
         full = re.search(r"Could not override '([^']+)'", text)
         name = full[1] if full else key[1]
-        entry = re.search(r"full_key: (env\.\S+)\s+object_type=dict", text + cause)
+        entry = re.search(r"full_key: (env\.\S+)\s+reference_type=Dict", text + cause)
         if entry:  # a mapping that takes any key, but a new one only with a plus
             return f"{entry[1]} is not set in this environment; add it with +{entry[1]}=VALUE"
         return f"unknown option {name!r} of worldmodel {verb}; `worldmodel {verb} --help` lists them"
@@ -538,7 +538,7 @@ def read_run_config(directory: Path) -> TrainConfig:
     try:
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(path))
         settings = OmegaConf.to_object(merged)
-    except (OmegaConfBaseException, OSError, ValueError) as error:
+    except Exception as error:  # OmegaConf lets its YAML parser's own family through
         raise CheckpointError(
             f"{path} holds settings of another version ({_one_line(str(error))}); train again"
         ) from error

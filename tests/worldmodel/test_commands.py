@@ -229,7 +229,9 @@ def blocks(language: str) -> list[str]:
 def test_readme_python_runs(home: Path):
     assert blocks("python")
     for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", block], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0 and "the goal was" in done.stdout, done.stderr
 
 
 def test_readme_commands_exist():

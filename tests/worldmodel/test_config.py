@@ -1,4 +1,4 @@
-"""Settings: every YAML and world composes, defaults live in the dataclasses, a fingerprint sees what training sees."""
+"""Settings: every YAML composes, defaults live in the dataclasses, a fingerprint sees what training sees."""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-import envs
 from envs.excitation import POLICIES
 from planners import PLANNERS, make_planner
 from worldmodel import config
@@ -33,12 +32,6 @@ def test_every_yaml_composes_and_changes_something(group: str, name: str):
         composed, plain = training(f"{group}={name}"), training()
     # the choices that are made without asking, and the experiment that only names its environment
     assert composed != plain or name in ("reacher", "lejepa", "uniform_and_ou", "demo_control")
-
-
-@pytest.mark.parametrize("world", envs.names())
-def test_every_world_composes(world: str):
-    settings = training(f"env={world}")
-    assert settings.env.world == world and settings.run_directory == Path("runs") / settings.env.label
 
 
 def test_every_encoder_environment_composes():
