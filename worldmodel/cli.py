@@ -1,9 +1,7 @@
 """The `worldmodel` command: one verb a stage, Hydra overrides after it."""
 
-import os
 import sys
 import traceback
-import warnings
 
 USAGE = """\
 usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]
@@ -74,12 +72,5 @@ def _dispatch(arguments: list[str]) -> int:
     return 0
 
 
-def _quiet() -> None:
-    """Keep libraries' chatter off the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-
-
 if __name__ == "__main__":
-    _quiet()
     sys.exit(main())
