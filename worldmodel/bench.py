@@ -14,12 +14,13 @@ import torch
 import envs
 from envs.excitation import make_policy
 from planners import GoalDistance, make_planner
-from worldmodel.config import BenchConfig, CollectConfig, compose, read_run_config
+from worldmodel.config import compose, read_run_config
 from worldmodel.data.recording import record
 from worldmodel.errors import UserError
 from worldmodel.files import write_json
 from worldmodel.models import WorldModel
 from worldmodel.run_directory import hardware, versions
+from worldmodel.settings import BenchConfig, CollectConfig
 
 # frames per CPU-second of stable-worldmodel on reacher at 64 x 64, measured on a 2-core CPU without a GPU
 PEER_COLLECT_FRAMES_PER_CPU_S = 30.0

@@ -12,7 +12,7 @@ from torch import Tensor
 import envs
 from envs import BatchWorld, MujocoWorld
 from planners import MPC, ActionCost, GoalDistance, MPCState, Objective, Planner, WeightedSum, make_planner
-from worldmodel.config import ControlConfig, EnvConfig, read_run_config
+from worldmodel.config import read_run_config
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet
 from worldmodel.errors import UserError
@@ -21,6 +21,7 @@ from worldmodel.oracle import SimulatorDynamics, goal_features
 from worldmodel.progress import progress
 from worldmodel.report import figures, videos
 from worldmodel.run_directory import RunDirectory
+from worldmodel.settings import ControlConfig, EnvConfig
 from worldmodel.statistics import wilson_interval
 from worldmodel.train import pick_device, set_cpu_threads
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from worldmodel.config import ControlConfig, DemoConfig, ProbeConfig, TrainConfig, compose, read_run_config
+from worldmodel.config import compose, read_run_config
 from worldmodel.control import control
 from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet
@@ -17,6 +17,7 @@ from worldmodel.models import WorldModel
 from worldmodel.probe import probe
 from worldmodel.report import figures, write_page
 from worldmodel.run_directory import RunDirectory
+from worldmodel.settings import ControlConfig, DemoConfig, ProbeConfig, TrainConfig
 from worldmodel.train import train
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodel.config import ProbeConfig, read_run_config
+from worldmodel.config import read_run_config
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, factor_value, latent_variables, physical_constants, state_variables
@@ -19,6 +19,7 @@ from worldmodel.probes import Examples, Score, Split, linear_probe, linear_r2, m
 from worldmodel.progress import progress
 from worldmodel.report import figures
 from worldmodel.run_directory import RunDirectory
+from worldmodel.settings import ProbeConfig
 from worldmodel.train import latent_table, pick_device, set_cpu_threads
 
 SPLIT_NAMES = ("train", "validation", "test")

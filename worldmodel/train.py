@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from worldmodel.config import CollectConfig, TrainConfig, compose
+from worldmodel.config import compose
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
 from worldmodel.data.recording import record
@@ -35,6 +35,7 @@ from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.report import figures
 from worldmodel.run_directory import RunDirectory
+from worldmodel.settings import CollectConfig, TrainConfig
 from worldmodel.training import Stage, Trainer
 
 DEFAULT_LATENT_DIM = 16

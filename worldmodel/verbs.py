@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worldmodel.config import (
+from worldmodel.errors import UserError
+from worldmodel.settings import (
     BenchConfig,
     CollectConfig,
     ControlConfig,
@@ -14,7 +15,6 @@ from worldmodel.config import (
     ReportConfig,
     TrainConfig,
 )
-from worldmodel.errors import UserError
 
 
 @dataclass(frozen=True)

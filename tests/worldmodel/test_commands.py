@@ -17,6 +17,7 @@ import pytest
 import envs
 from worldmodel import config
 from worldmodel.cli import main
+from worldmodel.settings import SCHEMAS, TrainConfig
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -184,11 +185,11 @@ def test_a_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str])
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", [*config.SCHEMAS])
+@pytest.mark.parametrize("verb", [*SCHEMAS])
 def test_help_lists_every_option(verb: str, capsys: pytest.CaptureFixture[str]):
     assert main([verb, "--help"]) == 0
     text = capsys.readouterr().out
-    assert all(re.search(rf"^{name}:", text, re.M) for name in vars(config.SCHEMAS[verb]()))
+    assert all(re.search(rf"^{name}:", text, re.M) for name in vars(SCHEMAS[verb]()))
 
 
 def test_an_interrupted_training_goes_on(tmp_path: Path):
@@ -207,15 +208,15 @@ def test_every_yaml_composes():
     for path in sorted((ROOT / "configs").rglob("*.yaml")):
         group, name = path.parent.name, path.stem
         verb = "control" if group == "planner" or name == "fast_planner" else "train"
-        config.compose(verb, [f"{group}={name}"], config.SCHEMAS[verb])
+        config.compose(verb, [f"{group}={name}"], SCHEMAS[verb])
     for world in envs.names():
-        config.compose("train", [f"env={world}"], config.TrainConfig)
+        config.compose("train", [f"env={world}"], TrainConfig)
 
 
 def test_a_run_s_settings_come_back(home: Path):
-    settings = config.compose("train", ["env=reacher", "runs=runs/demo", "name=control", *SMALL], config.TrainConfig)
+    settings = config.compose("train", ["env=reacher", "runs=runs/demo", "name=control", *SMALL], TrainConfig)
     assert config.read_run_config(Path("runs/demo/control")) == settings
-    assert settings.fingerprint() != config.compose("train", ["seed=4"], config.TrainConfig).fingerprint()
+    assert settings.fingerprint() != config.compose("train", ["seed=4"], TrainConfig).fingerprint()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -243,7 +244,7 @@ def test_readme_commands_exist():
         elif words:
             verb, overrides = words[1], [word.split(",")[0] for word in words[2:] if word != "-m"]
             assert words[0] == "worldmodel"
-            config.compose(verb, overrides, config.SCHEMAS[verb])
+            config.compose(verb, overrides, SCHEMAS[verb])
 
 
 def test_readme_names_what_exists():

@@ -10,18 +10,19 @@ from envs.excitation import POLICIES
 from planners import PLANNERS, make_planner
 from worldmodel import config
 from worldmodel.errors import CheckpointError, UserError
+from worldmodel.settings import SCHEMAS, CollectConfig, ControlConfig, KinematicConfig, TrainConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 OF_CONTROL = {"planner", "fast_planner"}
 YAMLS = sorted((path.parent.name, path.stem) for path in CONFIGS.rglob("*.yaml"))
 
 
-def training(*overrides: str) -> config.TrainConfig:
-    return config.compose("train", list(overrides), config.TrainConfig)
+def training(*overrides: str) -> TrainConfig:
+    return config.compose("train", list(overrides), TrainConfig)
 
 
-def controlling(*overrides: str) -> config.ControlConfig:
-    return config.compose("control", list(overrides), config.ControlConfig)
+def controlling(*overrides: str) -> ControlConfig:
+    return config.compose("control", list(overrides), ControlConfig)
 
 
 @pytest.mark.parametrize(("group", "name"), YAMLS)
@@ -38,7 +39,7 @@ def test_every_encoder_environment_composes():
     named = {training(f"env={name}").env.encoder_env for group, name in YAMLS if group == "env"} - {""}
     assert named
     for name in named:
-        assert config.compose("collect", [f"env={name}"], config.CollectConfig).env.label == name
+        assert config.compose("collect", [f"env={name}"], CollectConfig).env.label == name
 
 
 @pytest.mark.parametrize("name", PLANNERS)
@@ -55,7 +56,7 @@ def test_every_policy_composes(name: str):
 
 @pytest.mark.parametrize("verb", ["control", "probe", "report", "demo", "bench"])
 def test_defaults_are_those_of_the_dataclass(verb: str):
-    schema = config.SCHEMAS[verb]
+    schema = SCHEMAS[verb]
     composed, plain = (dataclasses.asdict(settings) for settings in (config.compose(verb, [], schema), schema()))
     for settings in (composed, plain):
         settings.pop("planner", None)  # composed: the default choice; its own defaults are tested above
@@ -63,16 +64,16 @@ def test_defaults_are_those_of_the_dataclass(verb: str):
 
 
 def test_training_defaults_are_those_of_the_dataclass():
-    composed, plain = (dataclasses.asdict(settings) for settings in (training("env=puck_ou"), config.TrainConfig()))
+    composed, plain = (dataclasses.asdict(settings) for settings in (training("env=puck_ou"), TrainConfig()))
     for key in ("env", "policy", "episodes", "episode_steps", "name"):  # what the YAML is about
         del composed[key], plain[key]
     assert composed == plain
 
 
 def test_collect_reads_its_part_of_an_environment():
-    settings = config.compose("collect", ["env=puck", "episodes=7"], config.CollectConfig)
+    settings = config.compose("collect", ["env=puck", "episodes=7"], CollectConfig)
     whole = training("env=puck", "episodes=7")
-    for item in dataclasses.fields(config.CollectConfig):
+    for item in dataclasses.fields(CollectConfig):
         assert getattr(settings, item.name) == getattr(whole, item.name), item.name
 
 
@@ -113,6 +114,6 @@ def test_the_fingerprint_does_not_see_where_and_how_fast(override: str):
 def test_an_argument_cannot_make_a_world_kinematic(override: str):
     with pytest.raises(UserError, match=r"env\.kinematic .*env=reacher_ou"):
         training(override)
-    assert training("env=reacher_ou", "env.kinematic.rho=0.5").env.kinematic == config.KinematicConfig(
+    assert training("env=reacher_ou", "env.kinematic.rho=0.5").env.kinematic == KinematicConfig(
         {"shoulder": 0.7, "wrist": 0.7}, 0.5
     )
