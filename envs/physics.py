@@ -31,6 +31,7 @@ WRITABLE_FIELDS = (
     "body_mass",
     "body_inertia",
     "geom_friction",
+    "pair_friction",
     "dof_damping",
     "dof_armature",
     "dof_frictionloss",
@@ -203,15 +204,11 @@ def mass_scale(bodies: Sequence[str] | None = None) -> Writer:
     return write
 
 
-def sliding_friction(geom: str) -> Writer:
-    """The sliding friction coefficient of one geom.
-
-    A contact takes the larger coefficient of its two geoms unless their priorities differ: give this geom the
-    higher priority, or the value has no effect below the other geom's.
-    """
+def pair_friction(pair: str) -> Writer:
+    """The sliding friction coefficient of a contact pair, the same in both directions."""
 
     def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
-        model.geom_friction[base.geom(geom).id, 0] = value
+        model.pair_friction[base.pair(pair).id, :2] = value
 
     return write
 

@@ -60,6 +60,20 @@ def test_factors_on_one_field_multiply(world_of):
     assert world.scene.model.body("arm").mass[0] == pytest.approx(0.075)
 
 
+@pytest.mark.parametrize("mass", [0.5, 2.0])
+@pytest.mark.parametrize("friction", [0.08, 0.3])
+def test_the_puck_slides_at_mu_g_whatever_its_mass(world_of, mass, friction):
+    world = world_of("puck")
+    drag = world.factors["damping"].bounds[0]
+    world.restart(seed=0, factors={"mass": mass, "friction": friction, "damping": drag})
+    for _ in range(15):
+        world.advance(np.zeros(2))  # settles
+    world.set_state(np.concatenate([world.state()[:3], [1.6, 0.8, 0.0]]))
+    speeds = np.linalg.norm([world.state()[3:5] for _ in range(4) if world.advance(np.zeros(2))], axis=1)
+    viscous = drag * speeds.mean() / mass
+    assert -np.diff(speeds[1:]).mean() / world.control_dt_s - viscous == pytest.approx(friction * 9.81, rel=0.02)
+
+
 def test_setting_factors_leaves_the_state_alone(world_of):
     world = world_of("puck")
     world.reset(seed=0)

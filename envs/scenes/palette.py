@@ -1,0 +1,77 @@
+"""Factors that scenes share: constants with a log prior, lamps, colours."""
+
+import math
+from collections.abc import Callable, Mapping
+
+from envs import physics
+from envs.physics import Channel, PhysicsFactor, Transform, VisualFactor, Writer, prior_bounds
+
+_COLOUR_BOUNDS = (0.03, 1.0)
+
+
+def constant(
+    name: str, unit: str, nominal: float, prior_scale: float, write: Writer, description: str
+) -> PhysicsFactor:
+    """A positive constant with a log-normal prior around its nominal value."""
+    return PhysicsFactor(
+        name=name,
+        unit=unit,
+        nominal=nominal,
+        bounds=prior_bounds(nominal, prior_scale),
+        prior_scale=prior_scale,
+        transform="log",
+        write=write,
+        description=description,
+    )
+
+
+def lamp_intensity(light: str = "lamp") -> VisualFactor:
+    """The diffuse intensity of a light, 1 at most."""
+    return VisualFactor(
+        name="light",
+        unit="1",
+        nominal=0.5,
+        bounds=(prior_bounds(0.5, 0.35)[0], 1.0),
+        prior_scale=0.35,
+        transform="log",
+        write=physics.light_diffuse(light),
+        description=f"intensity of the {light}",
+    )
+
+
+def lamp_azimuth(light: str = "lamp") -> VisualFactor:
+    """The direction from which a light shines, around the vertical."""
+    return VisualFactor(
+        name="light_azimuth",
+        unit="rad",
+        nominal=0.75 * math.pi,
+        bounds=(0.15 * math.pi, 1.35 * math.pi),
+        prior_scale=0.5,
+        transform="linear",
+        write=physics.light_azimuth(light),
+        description=f"direction in which the {light} shines",
+    )
+
+
+def colours(
+    what: str,
+    nominal: Mapping[Channel, float],
+    write: Callable[[Channel], Writer],
+    *,
+    prior_scale: float,
+    transform: Transform = "linear",
+) -> tuple[VisualFactor, ...]:
+    """A factor `<what>_<channel>` for each channel with a nominal value, independent of one another."""
+    return tuple(
+        VisualFactor(
+            name=f"{what}_{channel}",
+            unit="1",
+            nominal=value,
+            bounds=_COLOUR_BOUNDS if transform == "linear" else prior_bounds(value, prior_scale),
+            prior_scale=prior_scale,
+            transform=transform,
+            write=write(channel),
+            description=f"{channel} of the {what}",
+        )
+        for channel, value in nominal.items()
+    )
