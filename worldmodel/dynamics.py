@@ -111,14 +111,14 @@ class Windows:
     """Moments of any window of any episode, from cumulative sums over all rows."""
 
     def __init__(self, encoder: ContextEncoder, table: LatentTable) -> None:
-        self.num_steps = encoder.config.window
+        self.num_steps, self._margin = encoder.config.window, encoder.margin
         with torch.no_grad():
             features = encoder.step_features(table.latents, table.actions[:-1]).double()
         self._sums = torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
 
     def moments(self, start: Tensor) -> Tensor:
         """Mean step features (n, F) of the windows of `num_steps` actions that begin at rows `start` (n,)."""
-        count = self.num_steps - 1
+        count = self.num_steps + 1 - 2 * self._margin
         return ((self._sums[start + count] - self._sums[start]) / count).float()
 
 

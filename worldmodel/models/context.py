@@ -1,6 +1,6 @@
 """The context encoder: a window of latents and actions to the physical constants at work in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +13,25 @@ from worldmodel.models.encoders import mlp
 class ContextConfig:
     """What a context encoder is made of.
 
-    dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at.
+    dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at. strides: control
+    steps over which differences are taken; long ones see through the noise of the latents, short ones see brief events.
     hidden: width of its two-layer MLP.
     """
 
     dim: int = 0
     window: int = 40
+    strides: list[int] = field(default_factory=lambda: [1, 2, 4])
     hidden: int = 128
 
     def __post_init__(self) -> None:
         if self.dim < 0:
             raise UserError(f"context.dim must be >= 0 (0 chooses it), got {self.dim}")
-        if self.window < 3:
-            raise UserError(f"context.window must be >= 3 control steps, got {self.window}")
+        if not self.strides or min(self.strides) < 1 or sorted(set(self.strides)) != list(self.strides):
+            raise UserError(f"context.strides must rise from at least 1, like [1,2,4], got {self.strides}")
+        if self.window <= 2 * self.strides[-1]:
+            raise UserError(
+                f"context.window must be more than twice the longest stride ({self.strides[-1]}), got {self.window}"
+            )
         if self.hidden < 1:
             raise UserError(f"context.hidden must be >= 1, got {self.hidden}")
 
@@ -34,50 +40,99 @@ class ContextEncoder(nn.Module):
     """Window of latents (B, W+1, D) and actions (B, W, A) -> context (B, C).
 
     A rigid body obeys an equation that is linear in its (transformed) constants given velocity v, direction v/|v|,
-    action a and change of velocity dv. The first and second moments of (v, v/|v|, a, dv) over the window are therefore
-    the statistics that a regression for those constants needs, whatever rotation the latents are in; an MLP maps them
-    to the context. Moments are means over steps, so that any window of an episode comes from two cumulative sums.
+    action a and acceleration. In its weak form, that equation is averaged over 2n steps with triangular weights, and the
+    averaged acceleration becomes the second difference z(t+n) - 2 z(t) + z(t-n): no derivative of the noisy latents is
+    taken, and their noise counts n^2 times less. First and second moments of (v, v/|v|, a, second difference) over the
+    window are the statistics that a regression for the constants needs, whatever rotation the latents are in; an MLP
+    maps those of all strides n to the context. Moments are means over steps, so that any window of an episode comes from
+    two cumulative sums.
     """
 
     scale: Tensor
+    pairs: Tensor
 
     def __init__(self, config: ContextConfig, latent_dim: int, action_dim: int) -> None:
         super().__init__()
         self.config = config
         self.latent_dim, self.action_dim = latent_dim, action_dim
         width = 3 * latent_dim + action_dim
-        self.register_buffer("scale", torch.ones(3))  # of v, a, dv
+        self.register_buffer("scale", torch.ones(len(config.strides), 3))  # of v, a, second difference
         self.register_buffer("pairs", torch.triu_indices(width, width), persistent=False)
-        num_features = width + width * (width + 1) // 2
+        num_moments = len(config.strides) * (width + width * (width + 1) // 2)
+        num_coefficients = len(config.strides) * ((width - latent_dim) * latent_dim + 3)
+        num_features = num_moments + num_coefficients
         self.standardize = nn.BatchNorm1d(num_features, affine=False)
         self.head = mlp(num_features, [config.hidden, config.hidden], config.dim)
 
-    pairs: Tensor
+    @property
+    def margin(self) -> int:
+        """Steps at either end of a window on which no feature is centred: the longest stride."""
+        return self.config.strides[-1]
 
     def fit_scale(self, latents: Tensor, actions: Tensor) -> None:
-        """Take the scales of velocity, action and change of velocity from episodes (E, T+1, D), (E, T, A)."""
-        velocity, action, change = _derivatives(latents, actions)
-        scales = [x.std().clamp_min(1e-6) for x in (velocity, action, change)]
-        self.scale.copy_(torch.stack(scales))
+        """Take the scales of velocity, action and second difference from episodes (E, T+1, D), (E, T, A)."""
+        for scale, stride in zip(self.scale, self.config.strides, strict=True):
+            velocity, _, action, change = weak_form(latents, actions, stride)
+            scale.copy_(torch.stack([x.std().clamp_min(1e-6) for x in (velocity, action, change)]))
 
     def step_features(self, latents: Tensor, actions: Tensor) -> Tensor:
-        """(…, T+1, D), (…, T, A) -> features (…, T-1, F) of each pair of consecutive steps."""
-        velocity, action, change = (x / s for x, s in zip(_derivatives(latents, actions), self.scale, strict=True))
-        direction = velocity / (velocity.norm(dim=-1, keepdim=True) + 0.1)
-        u = torch.cat([velocity, direction, action, change], -1)
-        return torch.cat([u, u[..., self.pairs[0]] * u[..., self.pairs[1]]], -1)
+        """(…, T+1, D), (…, T, A) -> features (…, T+1-2m, F) centred on frames m … T-m, m being the margin."""
+        parts = []
+        for (velocity_scale, action_scale, change_scale), stride in zip(self.scale, self.config.strides, strict=True):
+            trim = self.margin - stride
+            terms = weak_form(latents, actions, stride, velocity_scale)
+            velocity, direction, action, change = (x[..., trim : x.shape[-2] - trim, :] for x in terms)
+            u = torch.cat([velocity / velocity_scale, direction, action / action_scale, change / change_scale], -1)
+            parts += [u, u[..., self.pairs[0]] * u[..., self.pairs[1]]]
+        return torch.cat(parts, -1)
 
     def from_moments(self, moments: Tensor) -> Tensor:
         """Mean step features of windows (…, F) -> context (…, C)."""
-        return self.head(self.standardize(moments.flatten(0, -2))).view(*moments.shape[:-1], -1)
+        flat = moments.flatten(0, -2)
+        features = torch.cat([flat, *map(self._regress, flat.chunk(len(self.config.strides), -1))], -1)
+        return self.head(self.standardize(features)).view(*moments.shape[:-1], -1)
+
+    def _regress(self, moments: Tensor) -> Tensor:
+        """Moments of one stride (n, F) -> least-squares coefficients of the second difference on (v, v/|v|, a), and the
+        logarithm of each block's norm: (n, (2 D + A) D + 3)."""
+        width = 3 * self.latent_dim + self.action_dim
+        gram = moments.new_zeros(len(moments), width, width)
+        gram[:, self.pairs[0], self.pairs[1]] = moments[:, width:]
+        gram = gram + gram.triu(1).transpose(1, 2)
+        inputs = width - self.latent_dim
+        ridge = 1e-3 * torch.eye(inputs, device=gram.device)
+        coefficients = torch.linalg.solve(gram[:, :inputs, :inputs] + ridge, gram[:, :inputs, inputs:])
+        blocks = coefficients.split([self.latent_dim, self.latent_dim, self.action_dim], 1)
+        norms = torch.stack([block.square().sum((1, 2)).add(1e-6).log() for block in blocks], -1)
+        return torch.cat([coefficients.flatten(1), norms], -1)
 
     def forward(self, latents: Tensor, actions: Tensor) -> Tensor:
         return self.from_moments(self.step_features(latents, actions).mean(-2))
 
 
-def _derivatives(latents: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Velocity, action and change of velocity, all centred on the frame between two steps: each (…, T-1, ·)."""
+def weak_form(
+    latents: Tensor, actions: Tensor, stride: int, speed: Tensor | float = 1.0
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Velocity, its direction, action and second difference over 2n steps, each (…, T+1-2n, ·) centred on n … T-n.
+
+    latents (…, T+1, D), actions (…, T, A), n = stride. If z obeys z'' = a, the second difference is the mean of a with
+    triangular weights over the 2n steps, times n^2 dt^2; action and direction are averaged with the same weights. A
+    direction fades below a tenth of `speed` (latent units per step), where noise alone would give one.
+    """
+    num = actions.shape[-2] + 1 - 2 * stride
+    early, now, late = (latents[..., i : i + num, :] for i in (0, stride, 2 * stride))
     step = latents[..., 1:, :] - latents[..., :-1, :]
-    velocity = (step[..., 1:, :] + step[..., :-1, :]) / 2
-    change = step[..., 1:, :] - step[..., :-1, :]
-    return velocity, (actions[..., 1:, :] + actions[..., :-1, :]) / 2, change
+    heading = _smooth(step)
+    heading = heading / (heading.norm(dim=-1, keepdim=True) + 0.1 * speed)
+    weights = [stride - abs(i + 0.5) for i in range(-stride, stride)]
+    direction, action = (
+        sum(weight * x[..., i : i + num, :] for i, weight in enumerate(weights)) / sum(weights)
+        for x in (heading, actions)
+    )
+    return (late - early) / (2 * stride), torch.as_tensor(direction), torch.as_tensor(action), late - 2 * now + early
+
+
+def _smooth(step: Tensor) -> Tensor:
+    """Mean of each step (…, T, D) with its neighbours; at the ends with the one there is."""
+    padded = torch.cat([step[..., :1, :], step, step[..., -1:, :]], -2)
+    return (padded[..., :-2, :] + step + padded[..., 2:, :]) / 3
