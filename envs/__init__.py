@@ -21,9 +21,10 @@ import gymnasium
 from envs.ou import OUScene
 from envs.rendering import GLUnavailable
 from envs.rollout import BatchWorld, Episode, rollout
+from envs.scenes.block import block
 from envs.scenes.lit_ball import lit_ball
 from envs.scenes.puck import puck
-from envs.suite import TASKS, GoalReacher, SuiteScene
+from envs.suite import TASKS, DampedCartpole, GoalReacher, Pendulum, SuiteScene
 from envs.world import MjcfScene, MujocoWorld, Scene
 
 __all__ = [
@@ -113,6 +114,9 @@ def _register_all() -> None:
     register("reacher", GoalReacher)
     register("puck", puck)
     register("lit_ball", lit_ball)
+    register("block", block)
+    register("pendulum", Pendulum)
+    register("cartpole", DampedCartpole)
     register("ou-reacher", partial(_ou, GoalReacher, {"shoulder": 1.0, "wrist": 1.0}, 0.95))
     register("ou-puck", partial(_ou, puck, {"x": 0.65, "y": 0.65}, 0.9))
     register("ou-lit_ball", partial(_ou, lit_ball, {"x": 0.5}, 0.9))

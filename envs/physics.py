@@ -5,7 +5,7 @@ prior_scale * t` with `t ~ N(0, 1)`, truncated to the bounds. `t` is the factor'
 
 How a value reaches the model: before the writers run, every field in `WRITABLE_FIELDS` is restored to the pristine
 model, so a writer may scale in place, and two factors on one field multiply. Writers that touch other fields must
-assign from `base`.
+assign from `base`; so must those for fields that a scene's reset moves for others of its parts, such as geom_pos.
 """
 
 import math
@@ -24,12 +24,17 @@ _TRANSFORMS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]
     "log": (math.log, math.exp),
     "linear": (float, float),
 }
-_CHANNELS: tuple[Channel, ...] = ("red", "green", "blue")
+_CHANNELS: tuple[str, ...] = ("red", "green", "blue")
 
 # Restored before the writers run.
 WRITABLE_FIELDS = (
     "body_mass",
     "body_inertia",
+    "body_ipos",
+    "geom_size",
+    "geom_rbound",
+    "geom_aabb",
+    "tendon_range",
     "geom_friction",
     "pair_friction",
     "dof_damping",
@@ -204,11 +209,12 @@ def mass_scale(bodies: Sequence[str] | None = None) -> Writer:
     return write
 
 
-def pair_friction(pair: str) -> Writer:
-    """The sliding friction coefficient of a contact pair, the same in both directions."""
+def pair_friction(*pairs: str) -> Writer:
+    """The sliding friction coefficient of contact pairs, the same in both directions."""
 
     def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
-        model.pair_friction[base.pair(pair).id, :2] = value
+        for pair in pairs:
+            model.pair_friction[base.pair(pair).id, :2] = value
 
     return write
 
@@ -262,6 +268,75 @@ def actuator_scale() -> Writer:
     return write
 
 
+def joint_friction(*joints: str) -> Writer:
+    """The dry friction of joints, in N or N m."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        for joint in joints:
+            model.dof_frictionloss[base.joint(joint).dofadr[0]] = value
+
+    return write
+
+
+def centre_of_mass(body: str, axis: int) -> Writer:
+    """The centre of mass along one axis of the body's frame, in m; the inertia about it stays.
+
+    Compile the body with its centre of mass off the frame's origin, or MuJoCo takes the two for one.
+    """
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.body_ipos[base.body(body).id, axis] = value
+
+    return write
+
+
+def link_length(body: str, rod: str, *, rod_has_mass: bool) -> Writer:
+    """The length in m of a link whose rod is a capsule from the body's origin; masses stay.
+
+    What the body carries moves along: its other geoms, its child bodies, its centre of mass. Where the rod has the
+    mass, the inertia is that of the new capsule; else it belongs to something at the end, and keeps.
+    """
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        index, geom = base.body(body).id, base.geom(rod).id
+        radius, half_length = base.geom_size[geom, :2]
+        ratio = value / (2 * half_length)
+        for row in np.flatnonzero(base.geom_bodyid == index):
+            model.geom_pos[row] = base.geom_pos[row] * ratio
+        for row in np.flatnonzero(base.body_parentid == index):
+            if row != index:
+                model.body_pos[row] = base.body_pos[row] * ratio
+        model.body_ipos[index] *= ratio
+        model.geom_size[geom, 1] = half_length * ratio
+        model.geom_rbound[geom] = radius + half_length * ratio
+        model.geom_aabb[geom, 5] = radius + half_length * ratio  # half size along the capsule
+        if rod_has_mass:
+            before, after = (_capsule_inertia(radius, 2 * half_length * r) for r in (1.0, ratio))
+            along = np.argmin(base.body_inertia[index])
+            model.body_inertia[index] *= after[0] / before[0]
+            model.body_inertia[index, along] *= (after[1] / before[1]) / (after[0] / before[0])
+
+    return write
+
+
+def _capsule_inertia(radius: float, length: float) -> tuple[float, float]:
+    """Moments of inertia of a capsule of unit mass across and along its axis; length is the cylinder's."""
+    cylinder = length / (length + 4 / 3 * radius)
+    balls = 1 - cylinder
+    across = cylinder * (length**2 / 12 + radius**2 / 4)
+    across += balls * (2 / 5 * radius**2 + length**2 / 4 + 3 / 8 * length * radius)
+    return across, radius**2 * (cylinder / 2 + 2 / 5 * balls)
+
+
+def tendon_length(tendon: str) -> Writer:
+    """The length in m at which a limited tendon is taut."""
+
+    def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
+        model.tendon_range[base.tendon(tendon).id, 1] = value
+
+    return write
+
+
 def gravity() -> Writer:
     """The downward acceleration in m/s^2."""
 
@@ -303,12 +378,14 @@ def light_azimuth(light: str) -> Writer:
     return write
 
 
-def geom_colour(geom: str, channel: Channel) -> Writer:
-    """One colour channel of a geom that has no material."""
+def geom_colour(*geoms_and_channel: str) -> Writer:
+    """One colour channel, named last, of geoms that have no material."""
+    *geoms, channel = geoms_and_channel
     column = _CHANNELS.index(channel)
 
     def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
-        model.geom_rgba[base.geom(geom).id, column] = value
+        for geom in geoms:
+            model.geom_rgba[base.geom(geom).id, column] = value
 
     return write
 

@@ -1,6 +1,7 @@
 """Every dm_control suite task as a scene, "domain-task": "reacher-hard", "cartpole-swingup", "humanoid_CMU-run".
 
-`reacher`, without a task, is the goal-reaching world: reacher-hard with its target hidden.
+Without a task: `reacher` is the goal-reaching world, reacher-hard with its target hidden; `pendulum` and `cartpole` are
+their swing-up tasks at 25 Hz, with damping that matters and colours to ignore, for reading constants from pixels.
 """
 
 from functools import partial
@@ -13,6 +14,7 @@ import numpy as np
 
 from envs import physics
 from envs.physics import Factor, PhysicsFactor, VisualFactor, Writer, prior_bounds
+from envs.scenes import palette
 from envs.world import Scene, hide_geoms, unlimited_hinges
 
 # Spelled out so that names are known without importing dm_control, which takes a second; a test compares.
@@ -46,16 +48,18 @@ class SuiteScene(Scene):
 
     Args:
         domain, task: as in `dm_control.suite.load`.
+        control_dt_s: seconds per control step; None takes the task's.
 
     Actions in [-1, 1] span the task's action range (and are the action itself where that is unbounded, as in lqr).
     """
 
-    def __init__(self, domain: str, task: str) -> None:
+    def __init__(self, domain: str, task: str, control_dt_s: float | None = None) -> None:
         from dm_control import suite  # slow to import
 
         rendering.close_all_first_at_exit()
         # The fixed seed only shapes lqr's generated model; episodes are seeded at each reset.
-        self._env: Any = suite.load(domain, task, task_kwargs={"random": 0})
+        rate = None if control_dt_s is None else {"control_timestep": control_dt_s}
+        self._env: Any = suite.load(domain, task, task_kwargs={"random": 0}, environment_kwargs=rate)
         self._env.reset()  # some tasks finish their model here
         self.model, self.data = self._env.physics.model.ptr, self._env.physics.data.ptr
         self.name = f"{domain}-{task}"
@@ -107,6 +111,41 @@ class GoalReacher(SuiteScene):
         return 0.0
 
 
+class Pendulum(SuiteScene):
+    """pendulum-swingup at 25 Hz, in colours that can vary."""
+
+    def __init__(self) -> None:
+        super().__init__("pendulum", "swingup", control_dt_s=0.04)
+        self.name = "pendulum"
+        self.goal_tolerance = {"hinge": 0.1}
+        self.factors += _material_colours()
+
+
+class DampedCartpole(SuiteScene):
+    """cartpole-swingup at 25 Hz, in colours that can vary, with the damping of real bearings (the suite has next to none)."""
+
+    def __init__(self) -> None:
+        super().__init__("cartpole", "swingup", control_dt_s=0.04)
+        self.name = "cartpole"
+        self.goal_tolerance = {"slider": 0.05, "hinge_1": 0.1}
+        self.model.joint("slider").damping[:] = 0.5
+        self.model.joint("hinge_1").damping[:] = 0.02
+        dampings = (
+            _log_factor("cart_damping", "N s/m", 0.5, physics.joint_damping("slider"), "viscous damping of the cart"),
+            _damping(self.model, "pole_damping", "hinge_1"),
+        )
+        self.factors = (*dampings, *self.factors, *_material_colours())
+
+
+def _material_colours() -> tuple[VisualFactor, ...]:
+    """Of the suite's moving parts and its floor; the floor's texture is tinted."""
+    robot, floor = {"red": 0.7, "green": 0.5, "blue": 0.3}, {"red": 0.7, "green": 0.7, "blue": 0.7}
+    return (
+        *palette.colours("robot", robot, partial(physics.material_colour, "self"), prior_scale=0.15),
+        *palette.colours("floor", floor, partial(physics.material_colour, "grid"), prior_scale=0.12),
+    )
+
+
 def _factors(domain: str, model: mujoco.MjModel) -> tuple[Factor, ...]:
     """The constants of the domain, then the ratios and the light that every task has.
 
@@ -140,17 +179,39 @@ def _domain_factors(domain: str, model: mujoco.MjModel) -> list[PhysicsFactor]:
             dampings = [damping(f"{joint}_damping", joint) for joint in ("shoulder", "wrist")]
             return [mass("arm_mass", "arm"), mass("hand_mass", "hand"), *dampings]
         case "pendulum":
-            return [mass("mass", "pole"), damping("damping", "hinge"), _gravity(model)]
+            length = physics.link_length("pole", "pole", rod_has_mass=False)
+            return [
+                mass("mass", "pole"),
+                damping("damping", "hinge"),
+                _gravity(model),
+                _length("length", _rod_length(model, "pole"), length, "distance of the bob from the hinge"),
+            ]
         case "cartpole":
             poles = [name for index in range(model.nbody) if (name := model.body(index).name).startswith("pole")]
-            return [mass("cart_mass", "cart"), *(mass(f"{pole}_mass", pole) for pole in poles), _gravity(model)]
+            masses = [mass("cart_mass", "cart"), *(mass(f"{pole}_mass", pole) for pole in poles)]
+            lengths = [
+                _length(
+                    f"{pole}_length",
+                    _rod_length(model, pole),
+                    physics.link_length(pole, pole, rod_has_mass=True),
+                    f"length of {pole}",
+                )
+                for pole in poles
+            ]
+            return [*masses, _gravity(model), *lengths]
         case "acrobot":
             arms = ("upper_arm", "lower_arm")
             return [*(mass(f"{arm}_mass", arm) for arm in arms), _gravity(model)]
         case "ball_in_cup":
-            return [mass("ball_mass", "ball"), mass("cup_mass", "cup"), _gravity(model)]
+            taut, write = float(model.tendon_range[model.tendon("string").id, 1]), physics.tendon_length("string")
+            string = _length("string_length", taut, write, "length of the taut string")
+            return [mass("ball_mass", "ball"), mass("cup_mass", "cup"), _gravity(model), string]
         case "finger":
-            return [mass("spinner_mass", "spinner"), damping("spinner_damping", "hinge")]
+            dry = _log_factor(
+                "spinner_friction", "N m", model.joint("hinge").frictionloss[0], physics.joint_friction("hinge"),
+                "dry friction of the spinner",
+            )  # fmt: skip
+            return [mass("spinner_mass", "spinner"), damping("spinner_damping", "hinge"), dry]
         case "walker" | "hopper" | "cheetah":
             return [mass("torso_mass", "torso"), _ratio("friction_scale", physics.friction_scale(), "all friction")]
         case _:
@@ -174,14 +235,13 @@ def _gravity(model: mujoco.MjModel) -> PhysicsFactor:
     return _log_factor("gravity", "m/s^2", -model.opt.gravity[2], physics.gravity(), "downward acceleration")
 
 
+def _length(name: str, nominal: float, write: Writer, description: str) -> PhysicsFactor:
+    return palette.constant(name, "m", nominal, 0.1, write, description)
+
+
+def _rod_length(model: mujoco.MjModel, geom: str) -> float:
+    return float(2 * model.geom(geom).size[1])
+
+
 def _log_factor(name: str, unit: str, nominal: float, write: Writer, description: str) -> PhysicsFactor:
-    return PhysicsFactor(
-        name=name,
-        unit=unit,
-        nominal=float(nominal),
-        bounds=prior_bounds(float(nominal), 0.2),
-        prior_scale=0.2,
-        transform="log",
-        write=write,
-        description=description,
-    )
+    return palette.constant(name, unit, float(nominal), 0.2, write, description)

@@ -380,19 +380,30 @@ class MujocoWorld(gymnasium.Env):
             ValueError: the action has another shape, or a value that is not finite.
             SimulationDiverged: the state is no longer finite.
         """
-        warnings = self.scene.data.warning
-        warnings.number[_DIVERGENCE] = 0
+        self.scene.data.warning.number[_DIVERGENCE] = 0
         self.scene.advance(self._checked_action(action))
         self._num_steps += 1
-        if warnings.number[_DIVERGENCE].any():  # MuJoCo has put the scene back to its initial state
-            raise SimulationDiverged(
-                f"{self.name} diverged after {self._num_steps} steps with factors {self._values}; "
-                "narrow the factor bounds or shorten the physics step"
-            )
+        self._check_finite(self._num_steps)
         result = self.scene.reward(), self.scene.terminated()
         for rho in sorted({*self.factor_rho.values()} - {1.0}):
             self.drift_factors([name for name in self.randomize if self.factor_rho.get(name) == rho], rho)
         return result
+
+    def simulate(self, actions: np.ndarray) -> np.ndarray:
+        """Physics alone under actions (T, A) as they were recorded: the states float64 (T+1, X), the current one first.
+
+        Nothing else of an episode happens: no reward, no end, no drift of factors, no step counted.
+
+        Raises:
+            SimulationDiverged: a state is no longer finite.
+        """
+        self.scene.data.warning.number[_DIVERGENCE] = 0
+        states = [self.state()]
+        for action in actions:
+            self.scene.advance(action)
+            states.append(self.state())
+        self._check_finite(len(actions))
+        return np.stack(states)
 
     def frame(self) -> np.ndarray:
         """The current state as uint8 (S, S, 3)."""
@@ -516,6 +527,13 @@ class MujocoWorld(gymnasium.Env):
                 f"action of {self.name} must be finite with shape {self.action_space.shape}, got {_summary(array)}"
             )
         return np.clip(array, -1.0, 1.0)
+
+    def _check_finite(self, num_steps: int) -> None:
+        if self.scene.data.warning.number[_DIVERGENCE].any():  # MuJoCo has put the scene back to its initial state
+            raise SimulationDiverged(
+                f"{self.name} diverged after {num_steps} steps with factors {self._values}; "
+                "narrow the factor bounds or shorten the physics step"
+            )
 
     def _factor(self, name: str) -> Factor:
         if name not in self.factors:

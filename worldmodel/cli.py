@@ -65,9 +65,10 @@ def _dispatch(arguments: list[str]) -> int:
         print(config.help_text(name, VERBS[name].summary))
         return 0
     if {"-m", "--multirun"} & set(rest):
-        config.sweep(name, rest, lambda settings: print(VERBS[name].run(settings)))
+        config.sweep(config.settings_of(name, rest), rest, lambda settings: print(VERBS[name].run(settings)))
         return 0
-    settings = config.compose(name, rest, config.SCHEMAS[name])
+    chosen = config.settings_of(name, rest)
+    settings = config.compose(chosen, rest, config.SCHEMAS[chosen])
     print(VERBS[name].run(settings))
     return 0
 

@@ -30,7 +30,7 @@ import envs
 from envs.excitation import POLICIES
 from planners import PLANNERS
 from worldmodel.errors import CheckpointError, UserError
-from worldmodel.settings import SCHEMAS, CollectConfig, TrainConfig
+from worldmodel.settings import SCHEMAS, DesignConfig, TrainConfig
 
 ConfigT = TypeVar("ConfigT")
 
@@ -39,6 +39,7 @@ _GROUPS = {
     "train": ["policy", "env", "method"],
     "control": ["planner"],
     "probe": [],
+    "design": ["policy", "env", "method"],
     "report": [],
     "demo": [],
     "bench": ["planner"],
@@ -63,7 +64,7 @@ def register() -> None:
         # the schema first, then the groups, so that they are checked against it
         defaults: list[Any] = [f"_{verb}_schema", "_self_"]
         defaults += [{group: _DEFAULT_CHOICE[group]} for group in _GROUPS[verb]]
-        if verb in ("train", "control", "bench"):
+        if verb in ("train", "design", "control", "bench"):
             defaults.append({"experiment": None})
         store.store(name=f"_{verb}_schema", node=schema)
         store.store(name=verb, node={"defaults": defaults})
@@ -97,8 +98,7 @@ def compose_raw(verb: str, overrides: list[str]) -> DictConfig:
     """As `compose`, before conversion; for showing."""
     register()
     GlobalHydra.instance().clear()
-    if verb == "collect":
-        _check_collect_keys(overrides)
+    _check_keys(verb, overrides)
     try:
         with initialize_config_dir(str(config_directory()), version_base="1.3"):
             return hydra_compose(_primary(verb), overrides)
@@ -119,12 +119,34 @@ def _primary(verb: str) -> str:
     return "train" if verb == "collect" else verb
 
 
-def _check_collect_keys(overrides: list[str]) -> None:
-    known = {item.name for item in dataclasses.fields(CollectConfig)} | {"experiment", "hydra"}
+def _own_keys(verb: str) -> list[str]:
+    """The options of a verb at top level, where its composed configuration holds more than it reads itself."""
+    if verb == "design":
+        shared = ("env", "policy", "episode_steps", "seed", "runs", "name")
+        own = inspect.get_annotations(DesignConfig)
+        return [*shared, *own]
+    return [item.name for item in dataclasses.fields(SCHEMAS[verb])]
+
+
+def _check_keys(verb: str, overrides: list[str]) -> None:
+    if verb not in ("collect", "design"):
+        return  # Hydra itself refuses what the schema does not hold
+    known = {*_own_keys(verb), "experiment", "hydra"}
     for override in overrides:
         key = re.split(r"[.=@]", override.lstrip("+~"), maxsplit=1)[0]
         if key not in known:
-            raise UserError(f"unknown option {key!r} of worldmodel collect; `worldmodel collect --help` lists them")
+            command = _command(verb)
+            raise UserError(f"unknown option {key!r} of worldmodel {command}; `worldmodel {command} --help` lists them")
+
+
+def settings_of(verb: str, overrides: list[str]) -> str:
+    """Which settings a command line asks for: the verb's own, but for `probe mode=design`."""
+    return "design" if verb == "probe" and "mode=design" in overrides else verb
+
+
+def _command(verb: str) -> str:
+    """What a user types for these settings."""
+    return "probe mode=design" if verb == "design" else verb
 
 
 def _to_dataclass(config: DictConfig, schema: type[ConfigT]) -> ConfigT:
@@ -176,7 +198,8 @@ def _explain(error: Exception, verb: str) -> str:
         entry = re.search(r"full_key: (env\.\S+)\s+reference_type=Dict", text + cause)
         if entry:  # a mapping that takes any key, but a new one only with a plus
             return f"{entry[1]} is not set in this environment; add it with +{entry[1]}=VALUE"
-        return f"unknown option {name!r} of worldmodel {verb}; `worldmodel {verb} --help` lists them"
+        command = _command(verb)
+        return f"unknown option {name!r} of worldmodel {command}; `worldmodel {command} --help` lists them"
     return _one_line(cause or text)
 
 
@@ -194,16 +217,20 @@ def _suggest(name: str, known: list[str]) -> str:
 
 def help_text(verb: str, summary: str) -> str:
     """What `worldmodel VERB --help` prints: every option with its default, and what the words mean."""
-    config = compose_raw(verb, [])
-    config = OmegaConf.masked_copy(config, [item.name for item in dataclasses.fields(SCHEMAS[verb])])
-    classes = _classes_of(SCHEMAS[verb])
-    choices = [f"  {group}={'|'.join(options(group))}" for group in _GROUPS[verb]]
-    explained = "\n\n".join(f"{path or verb}: {_docstring(cls)}" for path, cls in classes)
-    return (
-        f"worldmodel {verb}: {summary}\n\n{explained}\n\nchoices (replace a whole group):\n"
+    keys = _own_keys(verb)
+    config = OmegaConf.masked_copy(compose_raw(verb, []), keys)
+    classes = [(path, cls) for path, cls in _classes_of(SCHEMAS[verb]) if not path or path.split(".")[0] in keys]
+    choices = [f"  {group}={'|'.join(options(group))}" for group in _GROUPS[verb] if group in keys]
+    command = _command(verb)
+    explained = "\n\n".join(f"{path or command}: {_docstring(cls)}" for path, cls in classes)
+    text = (
+        f"worldmodel {command}: {summary}\n\n{explained}\n\nchoices (replace a whole group):\n"
         + ("\n".join(choices) or "  none")
         + f"\n\noptions and their defaults (override as key=value, e.g. a.b=1):\n\n{OmegaConf.to_yaml(config)}"
     )
+    if verb == "probe":
+        text += f"\n{help_text('design', 'what can be identified, and which excitation does it best')}"
+    return text
 
 
 def _classes_of(schema: type[Any], path: str = "") -> list[tuple[str, type[Any]]]:
@@ -235,8 +262,7 @@ def sweep(verb: str, arguments: list[str], run: Callable[[Any], None]) -> None:
 
     plain = [argument for argument in arguments if argument not in ("-m", "--multirun")]
     swept = {argument.split("=", 1)[0] for argument in plain if re.search(r"=[^\[{]*,|=\w+\(", argument)}
-    if verb == "collect":
-        _check_collect_keys(plain)
+    _check_keys(verb, plain)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a traceback and exits by itself
     before, sys.argv = sys.argv, [f"worldmodel-{verb}", "--multirun", "hydra.job.chdir=false", *plain]
     try:

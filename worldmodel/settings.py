@@ -212,11 +212,14 @@ class ControlConfig:
 class ProbeConfig:
     """Probe a run for state variables and physical constants, with linear and MLP probes and their controls.
 
+    mode: "run" probes a trained run; "design" asks the simulator, before anything is learned, which constants of an
+    environment an excitation makes identifiable (its options are below).
     run: a trained run directory. Every probe is fitted on training episodes and scored on test episodes, so that no
     episode, and with it no drawn constant, is on both sides. windows: context windows averaged per half episode (1:
     single window). bootstrap: resamples of test episodes behind each 95 % interval.
     """
 
+    mode: str = "run"
     run: str = ""
     data: str = ""
     windows: int = 1
@@ -226,9 +229,67 @@ class ProbeConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.mode != "run":
+            raise UserError(f"mode is run or design, got {self.mode!r}")
         for name in ("windows", "bootstrap", "max_frames"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+
+
+OBJECTIVES = ("logdet", "trace", "worst")
+
+
+@dataclass
+class DesignConfig(TrainConfig):
+    """Which constants, and which combinations, an excitation makes identifiable; and an excitation that does better.
+
+    From the simulator alone: Fisher information of windows of observed positions about the constants in env.randomize
+    (all physical ones where it names none), with each window's initial state unknown; the bound on any probe's R2 that
+    follows from it and the prior; then a search over the policies of `worldmodel collect`.
+    window: control steps of a window; 0 takes context.window. noise_m, noise_rad: standard deviation of what is observed
+    of a position per frame, in metres and radians. observed: position names; empty: those that move. num_trajectories:
+    episodes of `episode_steps` behind each figure, cut into windows. segment_steps: a window is cut into segments with
+    unknown initial states of their own, because sensitivities explode where motion is chaotic; 0 takes the longest
+    whose sensitivities hold. search: policies tried, 0 for none. objective: of the search: "logdet" of I + F
+    (D-optimal), "trace" of the posterior covariance, or the "worst" constant's bound. reach_sd: a policy may leave this
+    many standard deviations of encoder_env's atlas in 2 % of frames at most. identifiable_r2: the bound from which a
+    constant is called identifiable. seed: of all. runs, name: results go to runs/<name>-design; out: figures as JSON
+    there too.
+    """
+
+    mode: str = "design"
+    window: int = 0
+    noise_m: float = 0.002
+    noise_rad: float = 0.01
+    observed: list[str] = field(default_factory=list)
+    num_trajectories: int = 64
+    segment_steps: int = 0
+    search: int = 48
+    objective: str = "logdet"
+    reach_sd: float = 2.5
+    identifiable_r2: float = 0.8
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.window = self.window or self.context.window
+        if not 1 <= self.window <= self.episode_steps:
+            raise UserError(
+                f"window must lie in 1..episode_steps={self.episode_steps}, got {self.window}; "
+                "set a shorter window or more episode_steps"
+            )
+        for name in ("noise_m", "noise_rad", "reach_sd"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} must be > 0, got {getattr(self, name)}")
+        for name, least in (("num_trajectories", 2), ("segment_steps", 0), ("search", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        if self.objective not in OBJECTIVES:
+            raise UserError(f"objective is one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
+
+    @property
+    def run_directory(self) -> Path:
+        return Path(self.runs) / f"{self.name}-design"
 
 
 @dataclass
@@ -284,6 +345,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "train": TrainConfig,
     "control": ControlConfig,
     "probe": ProbeConfig,
+    "design": DesignConfig,  # probe mode=design
     "report": ReportConfig,
     "demo": DemoConfig,
     "bench": BenchConfig,

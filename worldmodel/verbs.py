@@ -11,6 +11,7 @@ from worldmodel.settings import (
     CollectConfig,
     ControlConfig,
     DemoConfig,
+    DesignConfig,
     ProbeConfig,
     ReportConfig,
     TrainConfig,
@@ -49,7 +50,11 @@ def _control(config: ControlConfig) -> str:
     return f"results: {run}/summary.json, videos: {run}/videos\nnext: worldmodel report run={run}"
 
 
-def _probe(config: ProbeConfig) -> str:
+def _probe(config: ProbeConfig | DesignConfig) -> str:
+    if isinstance(config, DesignConfig):
+        from worldmodel.design import design
+
+        return design(config)[1]
     from worldmodel.probe import probe
 
     _require_run(config.run)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -72,6 +73,47 @@ def test_the_puck_slides_at_mu_g_whatever_its_mass(world_of, mass, friction):
     speeds = np.linalg.norm([world.state()[3:5] for _ in range(4) if world.advance(np.zeros(2))], axis=1)
     viscous = drag * speeds.mean() / mass
     assert -np.diff(speeds[1:]).mean() / world.control_dt_s - viscous == pytest.approx(friction * 9.81, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["pendulum", "cartpole", "cartpole-two_poles"])
+def test_a_length_gives_the_model_that_is_compiled_with_it(world_of, name):
+    world, factor = world_of(name), "length" if name == "pendulum" else "pole_1_length"
+    value = world.factors[factor].bounds[1]
+    world.restart(seed=0, factors={factor: value})
+    fields = ("body_mass", "body_inertia", "body_ipos", "body_pos", "geom_pos", "geom_size", "geom_rbound", "geom_aabb")
+    expected = _compiled_with_length(name, value)
+    for field in (*fields, "body_subtreemass", "dof_invweight0"):
+        assert getattr(world.scene.model, field) == pytest.approx(getattr(expected, field), rel=1e-6, abs=1e-9), field
+    world.restart(seed=0)
+    assert world.scene.model.geom_pos == pytest.approx(envs.make(name, image_size=8).scene.model.geom_pos, abs=0)
+
+
+def _compiled_with_length(name: str, length: float) -> mujoco.MjModel:
+    """The suite's own MJCF with its first rod, and what hangs on it, `length` long."""
+    from dm_control.suite import cartpole, pendulum
+
+    if name == "pendulum":
+        xml, assets = pendulum.get_model_and_assets()
+        changes = {b"0 0 0 0 0 0.5": f"0 0 0 0 0 {length}", b'pos="0 0 0.5"': f'pos="0 0 {length}"'}
+    else:
+        xml, assets = cartpole.get_model_and_assets(2 if name == "cartpole-two_poles" else 1)
+        rod = f'<geom name="pole_1" fromto="0 0 0 0 0 {length}"/>'
+        changes = {b'<geom name="pole_1"/>': rod, b'"pole_2" pos="0 0 1"': f'"pole_2" pos="0 0 {length}"'}
+    for before, after in changes.items():
+        xml = xml.replace(before, after.encode())
+    return mujoco.MjModel.from_xml_string(xml.decode(), assets)
+
+
+@pytest.mark.parametrize("pushed", [0.05, -0.05])
+def test_a_block_turns_about_its_centre_of_mass(world_of, pushed):
+    world = world_of("block")
+    state = np.zeros(16)
+    state[7] = -0.06  # the finger below the middle of the block, moving up: it hits the wall's middle
+    state[15] = 1.5
+    world.restart(seed=0, factors={"centre": pushed, "friction": world.factors["friction"].bounds[0]}, state=state)
+    for _ in range(10):
+        world.advance(np.zeros(2))
+    assert np.sign(world.state()[3]) == -np.sign(pushed) and abs(world.state()[3]) > 0.02
 
 
 def test_setting_factors_leaves_the_state_alone(world_of):

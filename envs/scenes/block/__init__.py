@@ -1,0 +1,69 @@
+"""A block on a table, seen from above and pushed from within: mass, friction and centre of mass to be found."""
+
+from functools import partial
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from envs import physics
+from envs.physics import Factor, PhysicsFactor
+from envs.scenes import palette
+from envs.world import MjcfScene
+
+_WELL_CLEARANCE_M = 0.06
+
+
+def block() -> MjcfScene:
+    """Two forces drive a fingertip at 20 Hz in a well in the block, so that it can push and turn it any way."""
+    return MjcfScene(
+        Path(__file__).with_name("scene.xml"),
+        name="block",
+        camera="top",
+        control_dt_s=0.05,
+        time_limit_s=10.0,
+        factors=_factors(),
+        reset=_reset,
+        goal_tolerance={"x": 0.05, "y": 0.05, "yaw": 0.15},
+        angle_names=("yaw",),
+    )
+
+
+def _reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+    """The block anywhere near the middle, the fingertip somewhere in its well."""
+    position, yaw = rng.uniform(-0.4, 0.4, 2), rng.uniform(-np.pi, np.pi)
+    inside = rng.uniform(-_WELL_CLEARANCE_M, _WELL_CLEARANCE_M, 2)
+    turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+    data.joint("x").qpos, data.joint("y").qpos = position
+    data.joint("yaw").qpos = yaw
+    data.joint("finger_x").qpos, data.joint("finger_y").qpos = position + turn @ inside
+
+
+def _factors() -> tuple[Factor, ...]:
+    constant, colours = palette.constant, palette.colours
+    friction = physics.pair_friction(*(f"slide{i}" for i in range(1, 5)))
+    # written by several geoms: one colour for the four walls of the well
+    body = partial(physics.geom_colour, "east", "west", "north", "south")
+    return (
+        constant("mass", "kg", 0.6, 0.3, physics.body_mass("block"), "mass of the block"),
+        constant("friction", "1", 0.25, 0.4, friction, "Coulomb friction of block and table"),
+        PhysicsFactor(
+            name="centre",
+            unit="m",
+            nominal=0.0,
+            bounds=(-0.096, 0.096),
+            prior_scale=0.03,
+            transform="linear",
+            write=physics.centre_of_mass("block", 0),
+            description="centre of mass along the block, towards its mark",
+        ),
+        palette.lamp_intensity(),
+        *colours("block", {"green": 0.35, "blue": 0.35}, body, prior_scale=0.2),
+        *colours(
+            "floor",
+            {"red": 0.25, "green": 0.28, "blue": 0.32},
+            partial(physics.geom_colour, "floor"),
+            prior_scale=0.25,
+            transform="log",
+        ),
+    )
