@@ -122,7 +122,7 @@ class Pendulum(SuiteScene):
 
 
 class DampedCartpole(SuiteScene):
-    """cartpole-swingup at 25 Hz, in colours that can vary, with the damping of real bearings (the suite has next to none)."""
+    """cartpole-swingup at 25 Hz, in colours that can vary, with damped bearings (the suite has next to none)."""
 
     def __init__(self) -> None:
         super().__init__("cartpole", "swingup", control_dt_s=0.04)

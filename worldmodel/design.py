@@ -40,7 +40,7 @@ from worldmodel.report import design_figure
 from worldmodel.run_directory import RunDirectory
 from worldmodel.settings import CollectConfig, DesignConfig
 
-NOISE_RATIOS = (0.5, 1.0, 2.0, 4.0)
+NOISE_RATIOS = (1.0, 2.0, 4.0)
 STEPS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # candidates for the finite difference, in standardised coordinates
 LARGEST_NONLINEARITY = 0.2  # change of the sensitivities between the largest step and the chosen one
 SHORTEST_SEGMENT = 8
@@ -213,7 +213,7 @@ def _spread_seeds(seed: int, indices: range) -> Iterator[int]:
 
 
 def choose_differences(study: Study) -> Differences:
-    """The finite-difference step that agrees best with the one before it, and the longest segment that is linear enough.
+    """The finite-difference step that agrees best with the one before it, and the longest linear enough segment.
 
     Too small a step drowns in the solver's tolerance, too large a one in curvature. Over long stretches of chaotic or
     contact-rich motion no derivative speaks for constants a tenth of a standard deviation away: then the window is cut.
@@ -237,7 +237,7 @@ def choose_differences(study: Study) -> Differences:
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Relative change (steps,) of derivatives (steps, motions, T+1, columns), below which three quarters of motions are."""
+    """Relative change (steps,) of derivatives (steps, motions, T+1, columns): three quarters of motions stay below."""
     change = np.linalg.norm(after - before, axis=(2, 3)) / np.linalg.norm(after, axis=(2, 3))
     return np.quantile(change, 0.75, axis=1)
 

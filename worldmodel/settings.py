@@ -246,8 +246,8 @@ class DesignConfig(TrainConfig):
     From the simulator alone: Fisher information of windows of observed positions about the constants in env.randomize
     (all physical ones where it names none), with each window's initial state unknown; the bound on any probe's R2 that
     follows from it and the prior; then a search over the policies of `worldmodel collect`.
-    window: control steps of a window; 0 takes context.window. noise_m, noise_rad: standard deviation of what is observed
-    of a position per frame, in metres and radians. observed: position names; empty: those that move. num_trajectories:
+    window: control steps of a window; 0 takes context.window. noise_m, noise_rad: standard deviation of what is seen of
+    a position per frame, in metres and radians. observed: position names; empty: those that move. num_trajectories:
     episodes of `episode_steps` behind each figure, cut into windows. segment_steps: a window is cut into segments with
     unknown initial states of their own, because sensitivities explode where motion is chaotic; 0 takes the longest
     whose sensitivities hold. search: policies tried, 0 for none. objective: of the search: "logdet" of I + F
