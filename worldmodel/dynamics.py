@@ -96,10 +96,10 @@ class ContextTraining:
     optimum linear in them. sigreg_weight: lambda.
     """
 
-    sigreg_weight: float = 0.002
+    sigreg_weight: float = 0.005
     num_slices: int = 16
     optim: OptimConfig = field(
-        default_factory=lambda: OptimConfig(steps=1500, batch_size=256, lr=2e-3, weight_decay=0.3)
+        default_factory=lambda: OptimConfig(steps=1000, batch_size=512, lr=1e-3, weight_decay=1.0)
     )
 
     def __post_init__(self) -> None:

@@ -130,7 +130,7 @@ class TrainConfig(CollectConfig):
 
     Collects first when there is no data set. runs, name: the run directory is runs/<name>; name empty takes the
     environment's. device: "auto", "cpu" or "cuda". Where the environment names an encoder_env, that one's data set
-    trains the encoder (an atlas of poses for OU pairs). threads: of torch on a CPU; 0 takes one for an MLP (a second
+    trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default). threads: of torch on a CPU; 0 takes one for an MLP (a second
     gains a quarter on an idle machine and costs tenfold on a busy one) and every core for larger encoders.
     """
 
@@ -140,6 +140,7 @@ class TrainConfig(CollectConfig):
     method: MethodConfig = field(default_factory=MethodConfig)
     predictor_training: OptimConfig = field(default_factory=lambda: OptimConfig(steps=3000, batch_size=512, lr=2e-3))
     context_training: ContextTraining = field(default_factory=ContextTraining)
+    encoder_episodes: int = 0
     runs: str = "runs"
     name: str = ""
     seed: int = 0
@@ -148,6 +149,8 @@ class TrainConfig(CollectConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.encoder_episodes < 0:
+            raise UserError(f"encoder_episodes must be >= 0 (0 takes encoder_env's own), got {self.encoder_episodes}")
         if self.threads < 0:
             raise UserError(f"threads must be >= 0 (0 chooses), got {self.threads}")
         self.name = self.name or self.env.label

@@ -129,6 +129,8 @@ def _prepare_data(config: TrainConfig, device: torch.device) -> tuple[float, _So
     if not config.env.encoder_env:
         return seconds, episodes, episodes
     overrides = [f"env={config.env.encoder_env}", f"data={config.data}", f"workers={config.workers}"]
+    if config.encoder_episodes:
+        overrides.append(f"episodes={config.encoder_episodes}")
     atlas = compose("collect", overrides, CollectConfig)
     seconds += collect(atlas)
     return seconds, episodes, _source(atlas, config.encoder.input_size, device)
