@@ -4,7 +4,7 @@ Alignment in time: `frames[t]`, `states[t]` and `factors[t]` hold before `action
 leads to and `rewards[t]` what it earns. An episode of T actions has T+1 frames.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,7 @@ def rollout(
     drift_rho: float | None = None,
     state0: np.ndarray | None = None,
     factors: Mapping[str, float] | None = None,
+    render: bool = True,
 ) -> Episode:
     """Run a policy for one episode; the same arguments give a bit-identical episode.
 
@@ -54,6 +55,7 @@ def rollout(
             num_steps // 2, so that the two halves share them only in part.
         state0: start here, float (X,).
         factors: name -> value, instead of what would be drawn.
+        render: False leaves out the pictures; frames are then (T+1, 0, 0, 3).
 
     Raises:
         ValueError: num_steps < 1, or drift_rho outside [0, 1].
@@ -64,7 +66,8 @@ def rollout(
         raise ValueError(f"drift_rho must be in [0, 1], got {drift_rho}")
     world.restart(seed=seed, factors=factors, state=state0)
     act = policy.begin(world, np.random.default_rng((seed, 1)))  # a stream of its own
-    frames, states, values = [world.frame()], [world.state()], [[*world.factor_values.values()]]
+    look = frame_source(world, render)
+    frames, states, values = [look()], [world.state()], [[*world.factor_values.values()]]
     actions, rewards = [], []
     for t in range(num_steps):
         actions.append(np.clip(act(states[-1]), -1, 1))
@@ -72,7 +75,7 @@ def rollout(
         if drift_rho is not None and t + 1 == num_steps // 2:
             world.drift_factors([name for name in world.randomize if world.factors[name].kind == "physical"], drift_rho)
         rewards.append(reward)
-        frames.append(world.frame())
+        frames.append(look())
         states.append(world.state())
         values.append([*world.factor_values.values()])
         if terminated:
@@ -87,6 +90,11 @@ def rollout(
     )
 
 
+def frame_source(world: MujocoWorld, render: bool) -> Callable[[], np.ndarray]:
+    """What gives the current frame: the world, or an empty picture (0, 0, 3) for those who only read states."""
+    return world.frame if render else lambda: np.empty((0, 0, 3), np.uint8)
+
+
 class BatchWorld:
     """N independent episodes through one world and one renderer, for controllers that plan in batches.
 
@@ -94,11 +102,14 @@ class BatchWorld:
     of the episode that ran last.
     """
 
-    def __init__(self, world: MujocoWorld, num: int) -> None:
+    def __init__(self, world: MujocoWorld, num: int, render: bool = True) -> None:
+        """With render=False frames are (N, 0, 0, 3): for controllers that read states only."""
         if num < 1:
             raise ValueError(f"num must be >= 1 episodes, got {num}")
         self.world = world
         self.num = num
+        self._look = frame_source(world, render)
+        self.rewards = np.zeros(num)  # of the last step
         self._snapshots = []
 
     def reset(
@@ -139,13 +150,22 @@ class BatchWorld:
         if len(actions) != self.num:
             raise ValueError(f"actions must have one row for each of {self.num} episodes, got {len(actions)}")
         frames, states = [], []
+        self.rewards = np.zeros(self.num)
         for i, action in enumerate(actions):
             self.world.restore(self._snapshots[i])
-            self.world.advance(action)
-            frames.append(self.world.frame())
+            self.rewards[i], _ = self.world.advance(action)
+            frames.append(self._look())
             states.append(self.world.state())
             self._snapshots[i] = self.world.snapshot()
         return np.stack(frames), np.stack(states)
+
+    def keep(self, which: np.ndarray) -> None:
+        """Go on with some of the episodes only: bool (N,), at least one of them true."""
+        self._check_started()
+        if which.shape != (self.num,) or not which.any():
+            raise ValueError(f"which must be {self.num} booleans, not all false, got {which}")
+        self._snapshots = [snapshot for snapshot, stays in zip(self._snapshots, which, strict=True) if stays]
+        self.num, self.rewards = len(self._snapshots), self.rewards[which]
 
     def frames(self) -> np.ndarray:
         """The current frames, uint8 (N, S, S, 3)."""
@@ -153,7 +173,7 @@ class BatchWorld:
         frames = []
         for snapshot in self._snapshots:
             self.world.restore(snapshot)
-            frames.append(self.world.frame())
+            frames.append(self._look())
         return np.stack(frames)
 
     @property

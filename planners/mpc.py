@@ -24,6 +24,14 @@ class MPCState:
     plan: Plan | None = None
     num_executed: int = 0
 
+    def select(self, which: Tensor) -> "MPCState":
+        """The state of some of the environments, int64 (B',); the plan leaves its diagnostics behind."""
+        plan = self.plan
+        if plan is not None:
+            elites = None if plan.elites is None else plan.elites[which]
+            plan = Plan(plan.actions[which], plan.cost[which], {}, elites)
+        return MPCState(self.frames[which], self.actions[which], plan, self.num_executed)
+
 
 @final
 @dataclass(frozen=True)
