@@ -7,7 +7,7 @@ from torch import Tensor
 from envs import MujocoWorld
 from planners import MPC, ActionCost, GoalDistance, MPCState, Objective, Planner, WeightedSum
 from worldmodel.control.tasks import Tasks
-from worldmodel.models import WorldModel
+from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.oracle import SimulatorDynamics, goal_features
 from worldmodel.settings import ControlConfig
 
@@ -22,12 +22,13 @@ class LatentController:
     def __init__(
         self, model: WorldModel, planner: Planner, config: ControlConfig, tasks: Tasks, world: MujocoWorld
     ) -> None:
-        self._model, self._mpc, self._config = model, MPC(model, planner, config.replan_every), config
+        self._model, self._config = PlanningModel(model), config
+        self._mpc = MPC(self._model, planner, config.replan_every)
         self._generator = torch.Generator().manual_seed(config.seed)
         self.goal_frames = np.stack(
             [world.goal_frame(state, factors) for state, factors in zip(tasks.goal, tasks.factors, strict=True)]
         )
-        self._goal = model.encode_goal(self._tensor(self.goal_frames))
+        self._goal = self._model.embed(self._tensor(self.goal_frames))
         self._open = torch.arange(len(tasks))
         self._state: MPCState | None = None
         self._latents: list[Tensor] = []
@@ -42,7 +43,7 @@ class LatentController:
             self._state = self._mpc.init(seen)
         else:
             self._state = self._mpc.observe(self._state, seen, self._actions[-1])
-        self._remember(self._model.encode_goal(seen))
+        self._remember(self._state.latents[:, -1])
         actions, self._state, plan = self._mpc.act(self._state, self._objective(), self._generator, self._context())
         if plan is not None:
             self.num_invalid += int((~plan.diagnostics["valid"]).sum())
