@@ -121,7 +121,7 @@ class _Blocks:
 
 @dataclass(frozen=True)
 class FoldedPredictor:
-    """A `Predictor` ready to be called: see `Predictor.fold`. Weights of the first layer are split by what they read."""
+    """A `Predictor` ready to be called, see `Predictor.fold`; the first layer is split by what its weights read."""
 
     predictor: Predictor
     state_weight: Tensor
