@@ -1,5 +1,6 @@
 """Receding-horizon control, as functions of an explicit state; batched over environments."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
@@ -68,16 +69,24 @@ class MPC:
 
     @torch.no_grad()
     def act(
-        self, state: MPCState, objective: Objective, generator: torch.Generator, context: Tensor | None = None
+        self,
+        state: MPCState,
+        objective: Objective,
+        generator: torch.Generator,
+        context: Tensor | None = None,
+        proposal: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, MPCState, Plan | None]:
         """The actions (B,A) to take now, the next state, and the plan if a new one was made.
 
-        context: (B,C), handed to the dynamics.
+        context: (B,C), handed to the dynamics. proposal: planning state (B,D') -> action sequences (B,M,H,A), a learned
+        policy's, that the planner tries beside the shifted plan; where there is no plan yet it searches around the first.
         """
         if state.plan is not None and state.num_executed < self.replan_every:
             return state.plan.actions[:, state.num_executed], state, None
         z0 = self.dynamics.encode(state.latents, state.actions)
-        warm_start = self._warm_start(state)
+        starts = [self._shifted_plan(state), None if proposal is None else proposal(z0)]
+        known = [sequences for sequences in starts if sequences is not None]
+        warm_start = torch.cat(known, 1) if known else None
         plan = self.planner.plan(
             self.dynamics, objective, z0, warm_start=warm_start, generator=generator, context=context
         )
@@ -97,7 +106,7 @@ class MPC:
             num_executed=state.num_executed + 1,
         )
 
-    def _warm_start(self, state: MPCState) -> Tensor | None:
+    def _shifted_plan(self, state: MPCState) -> Tensor | None:
         """The last plan and its elites, (B,M,H,A), shifted by the steps executed since."""
         if state.plan is None:
             return None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.excitation import POLICIES
-from planners import PLANNERS
+from planners import PLANNERS, REDUCTIONS
 from worldmodel.data.recording import Recording
 from worldmodel.dynamics import ContextTraining
 from worldmodel.errors import UserError
@@ -25,7 +25,6 @@ from worldmodel.models.predictor import PredictorConfig
 from worldmodel.training import OptimConfig
 
 PROTOCOLS = ("lewm", "strict", "reward")
-REDUCTIONS = ("sum", "terminal", "min", "mixed")
 
 
 @dataclass

@@ -107,6 +107,35 @@ def test_states_are_values():
     assert torch.equal(first, repeated)
 
 
+def test_proposals_start_the_first_plan_and_are_tried_beside_the_shifted_one():
+    planner = ScriptedPlanner()
+    mpc = MPC(RecordingDynamics(), planner)
+    proposed = torch.rand(B, 2, H, A, generator=seeded())
+    state, asked = mpc.init(frames_at(0)), []
+
+    def proposal(z0: Tensor) -> Tensor:
+        asked.append(z0.shape)
+        return proposed
+
+    for t in range(2):
+        actions, state, _ = mpc.act(state, GOAL, seeded(t), proposal=proposal)
+        state = mpc.observe(state, frames_at(t + 1), actions)
+    first, second = planner.warm_starts
+    assert first is not None and second is not None and asked == [(B, D)] * 2
+    assert torch.equal(first, proposed) and torch.equal(second[:, 1:], proposed) and second.shape[1] == 3
+
+
+def test_some_environments_go_on_alone():
+    dynamics, _, _ = linear_problem()
+    mpc = MPC(dynamics, make_planner("icem", horizon=H))
+    actions, state, _ = mpc.act(mpc.init(frames_at(1)), GOAL, seeded())
+    state = mpc.observe(state, frames_at(2), actions)
+    which = torch.tensor([2, 0])
+    some, _, _ = mpc.act(state.select(which), GoalDistance(GOAL.goal[which]), seeded())
+    everyone, _, _ = mpc.act(state, GOAL, seeded())
+    torch.testing.assert_close(some, everyone[which])
+
+
 def test_the_context_is_handed_to_the_dynamics():
     dynamics, context = RecordingDynamics(), torch.rand(B, C)
     mpc = MPC(dynamics, CEM(horizon=H))
