@@ -24,7 +24,9 @@ from envs.rollout import BatchWorld, Episode, rollout
 from envs.scenes.block import block
 from envs.scenes.lit_ball import lit_ball
 from envs.scenes.puck import puck
-from envs.suite import TASKS, DampedCartpole, GoalReacher, Pendulum, SuiteScene
+from envs.scenes.push_t import push_t
+from envs.scenes.two_room import two_room
+from envs.suite import GOAL_SCENES, TASKS, SuiteScene, VariedCartpole, VariedPendulum
 from envs.world import MjcfScene, MujocoWorld, Scene
 
 __all__ = [
@@ -111,13 +113,13 @@ def _ou(inner: SceneFactory, latents: Mapping[str, float], rho: float) -> OUScen
 
 
 def _register_all() -> None:
-    register("reacher", GoalReacher)
-    register("puck", puck)
-    register("lit_ball", lit_ball)
-    register("block", block)
-    register("pendulum", Pendulum)
-    register("cartpole", DampedCartpole)
-    register("ou-reacher", partial(_ou, GoalReacher, {"shoulder": 1.0, "wrist": 1.0}, 0.95))
+    for name, factory in GOAL_SCENES.items():
+        register(name, factory)
+    for factory in (puck, lit_ball, block, two_room, push_t):
+        register(factory.__name__, factory)
+    register("ou-reacher", partial(_ou, GOAL_SCENES["reacher"], {"shoulder": 1.0, "wrist": 1.0}, 0.95))
+    register("varied_pendulum", VariedPendulum)
+    register("varied_cartpole", VariedCartpole)
     register("ou-puck", partial(_ou, puck, {"x": 0.65, "y": 0.65}, 0.9))
     register("ou-lit_ball", partial(_ou, lit_ball, {"x": 0.5}, 0.9))
     for domain, task in TASKS:

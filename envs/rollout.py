@@ -102,11 +102,14 @@ class BatchWorld:
     of the episode that ran last.
     """
 
-    def __init__(self, world: MujocoWorld, num: int) -> None:
+    def __init__(self, world: MujocoWorld, num: int, render: bool = True) -> None:
+        """With render=False frames are (N, 0, 0, 3): for controllers that read states only."""
         if num < 1:
             raise ValueError(f"num must be >= 1 episodes, got {num}")
         self.world = world
         self.num = num
+        self._look = frame_source(world, render)
+        self.rewards = np.zeros(num)  # of the last step
         self._snapshots = []
 
     def reset(
@@ -147,13 +150,22 @@ class BatchWorld:
         if len(actions) != self.num:
             raise ValueError(f"actions must have one row for each of {self.num} episodes, got {len(actions)}")
         frames, states = [], []
+        self.rewards = np.zeros(self.num)
         for i, action in enumerate(actions):
             self.world.restore(self._snapshots[i])
-            self.world.advance(action)
-            frames.append(self.world.frame())
+            self.rewards[i], _ = self.world.advance(action)
+            frames.append(self._look())
             states.append(self.world.state())
             self._snapshots[i] = self.world.snapshot()
         return np.stack(frames), np.stack(states)
+
+    def keep(self, which: np.ndarray) -> None:
+        """Go on with some of the episodes only: bool (N,), at least one of them true."""
+        self._check_started()
+        if which.shape != (self.num,) or not which.any():
+            raise ValueError(f"which must be {self.num} booleans, not all false, got {which}")
+        self._snapshots = [snapshot for snapshot, stays in zip(self._snapshots, which, strict=True) if stays]
+        self.num, self.rewards = len(self._snapshots), self.rewards[which]
 
     def frames(self) -> np.ndarray:
         """The current frames, uint8 (N, S, S, 3)."""
@@ -161,7 +173,7 @@ class BatchWorld:
         frames = []
         for snapshot in self._snapshots:
             self.world.restore(snapshot)
-            frames.append(self.world.frame())
+            frames.append(self._look())
         return np.stack(frames)
 
     @property

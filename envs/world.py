@@ -85,6 +85,7 @@ class Scene(ABC):
         factors: what can be set and randomised.
         goal_tolerance: state name -> how near counts as reached, in the state's own unit.
         angle_names: state names that live on a circle.
+        task_goal: the state that the reward asks for, float (X,), where there is one.
         ctrl_centre, ctrl_half_range: (nu,); controls are centre + half range * action.
         num_substeps: physics steps per control step.
         kinematic: None where forces move the scene, else what does, ready for JSON.
@@ -103,6 +104,7 @@ class Scene(ABC):
     factors: tuple[Factor, ...] = ()
     goal_tolerance: Mapping[str, float] = {}
     angle_names: tuple[str, ...] = ()
+    task_goal: np.ndarray | None = None
     kinematic: dict[str, Any] | None = None
 
     @abstractmethod

@@ -5,12 +5,24 @@ from difflib import get_close_matches
 from typing import Any
 
 from planners.cem import CEM
+from planners.ensemble import Ensemble, MeanOverMembers
+from planners.follow import Follow
 from planners.gradient import GradientPlanner
 from planners.icem import ICEM
 from planners.interfaces import LatentDynamics, Objective, Plan, Planner, evaluate_objective
 from planners.mpc import MPC, MPCState
 from planners.mppi import MPPI
-from planners.objectives import ActionCost, ActionRate, GoalDistance, RewardCost, WeightedSum
+from planners.objectives import (
+    REDUCTIONS,
+    ActionCost,
+    ActionRate,
+    Constraint,
+    GoalDistance,
+    LearnedDistance,
+    OverHorizon,
+    RewardCost,
+    WeightedSum,
+)
 from planners.random_shooting import RandomShooting
 
 __all__ = [
@@ -19,13 +31,20 @@ __all__ = [
     "MPC",
     "MPPI",
     "PLANNERS",
+    "REDUCTIONS",
     "ActionCost",
     "ActionRate",
+    "Constraint",
+    "Ensemble",
+    "Follow",
     "GoalDistance",
     "GradientPlanner",
     "LatentDynamics",
+    "LearnedDistance",
     "MPCState",
+    "MeanOverMembers",
     "Objective",
+    "OverHorizon",
     "Plan",
     "Planner",
     "RandomShooting",
@@ -41,6 +60,7 @@ PLANNERS: dict[str, type] = {
     "mppi": MPPI,
     "gradient": GradientPlanner,
     "random_shooting": RandomShooting,
+    "follow": Follow,
 }
 
 

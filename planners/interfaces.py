@@ -6,7 +6,8 @@ Letters of shapes, the same everywhere in this repository:
     H  horizon          G  action blocks     I  iterations        A  action
     D  latent           C  context           S  image side        M  sequences to start from
 
-`D'` is the planning state of a model: whatever `encode` returns and `rollout` starts from. Actions are in [-1, 1].
+`D'` is the planning state of a model: whatever `encode` returns and `rollout` starts from. A frame is embedded once,
+when it is seen. Actions are in [-1, 1].
 Alignment in time: `frames[t]` is seen, then `actions[t]` is taken, then `frames[t+1]` is seen.
 """
 
@@ -23,7 +24,7 @@ class LatentDynamics(Protocol):
 
     @property
     def num_context_frames(self) -> int:
-        """K, the frames that `encode` reads."""
+        """K, the embedded frames that `encode` reads."""
         ...
 
     @property
@@ -31,8 +32,12 @@ class LatentDynamics(Protocol):
         """A, the numbers in one action."""
         ...
 
-    def encode(self, frames: Tensor, actions: Tensor | None = None) -> Tensor:
-        """The planning state: frames uint8 (B,K,3,S,S) and the actions (B,K-1,A) between them -> (B,D')."""
+    def embed(self, frames: Tensor) -> Tensor:
+        """The latents of single frames: uint8 (B,3,S,S) -> (B,D)."""
+        ...
+
+    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """The planning state: latents (B,K,D), the newest last, and the actions (B,K-1,A) between them -> (B,D')."""
         ...
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:

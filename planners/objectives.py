@@ -1,5 +1,6 @@
 """Costs of candidate plans, to be added up with `WeightedSum`. All are frozen and hold no hidden state."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
@@ -11,44 +12,135 @@ from planners.checks import check_choice, check_shape
 from planners.interfaces import Objective, evaluate_objective
 
 
+Reduction = Literal["sum", "terminal", "min", "mixed"]
+REDUCTIONS = ("sum", "terminal", "min", "mixed")
+
+
+@final
+@dataclass(frozen=True)
+class OverHorizon:
+    """How a cost of each step becomes the cost of a plan.
+
+    reduction: "sum" is the mean over the horizon, so that its scale does not depend on H; "terminal" the last step;
+        "min" the lowest step; "mixed" the last step plus `running_weight` times the mean.
+        Under replanning "terminal" tends to postpone arrival; prefer "sum".
+    until: only the first `until` steps count, for a horizon that shrinks as time runs out; None counts all.
+    """
+
+    reduction: Reduction = "sum"
+    running_weight: float = 0.3
+    until: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("reduction", self.reduction, REDUCTIONS)
+        if self.until is not None and self.until < 1:
+            raise ValueError(f"until must be >= 1 step, got {self.until}; pass None to count the whole horizon")
+
+    def __call__(self, per_step: Tensor) -> Tensor:
+        """Cost (B,N) of costs per step (B,N,H)."""
+        counted = per_step[..., : self.until]
+        match self.reduction:
+            case "sum":
+                return counted.mean(-1)
+            case "terminal":
+                return counted[..., -1]
+            case "min":
+                return counted.amin(-1)
+            case "mixed":
+                return counted[..., -1] + self.running_weight * counted.mean(-1)
+
+
 @final
 @dataclass(frozen=True)
 class GoalDistance:
-    """Squared latent distance to a goal, reduced over the horizon.
+    """Squared latent distance to a goal.
 
-    goal: (B,D).
-    reduction: "sum" is the mean over the horizon, so that its scale does not depend on H; "terminal" the last step;
-        "min" the nearest step; "mixed" the last step plus `running_weight` times the mean.
-        Under replanning "terminal" tends to postpone arrival; prefer "sum".
-    weights: (D,), the weight of each latent coordinate; None weighs all by one.
+    goal: (B,D). reduction: over the horizon, by name or with its parameters.
+    metric: None weighs all directions alike; (D,) weighs each coordinate; (D,E) is a factor L of the metric L L^T, so
+        that the distance is |(z - goal) L|^2 (whitening, a learned anisotropic metric).
     """
 
     goal: Tensor
-    reduction: Literal["sum", "terminal", "min", "mixed"] = "sum"
-    weights: Tensor | None = None
-    running_weight: float = 0.3
+    reduction: Reduction | OverHorizon = "sum"
+    metric: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_shape("goal", self.goal, (None, None), "(B, D)", "pass one goal latent per batch element")
-        check_choice("reduction", self.reduction, ("sum", "terminal", "min", "mixed"))
-        if self.weights is not None:
-            check_shape("weights", self.weights, self.goal.shape[1:], "(D,)", "pass one weight per latent coordinate")
+        over_horizon(self.reduction)
+        if self.metric is not None:
+            shape = (self.goal.shape[1], None)[: max(self.metric.ndim, 1)]
+            check_shape("metric", self.metric, shape, "(D,) or (D, E)", "pass one weight per coordinate, or a factor")
 
     def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Cost (B,N) of latents (B,N,H,D); actions are not read."""
-        expected = (latents.shape[0], latents.shape[-1])
-        check_shape("goal", self.goal, expected, "(B, D)", "encode one goal per batch element with the planning model")
-        squared = (latents - self.goal[:, None, None]).square()
-        distance = (squared if self.weights is None else squared * self.weights).sum(-1)
-        match self.reduction:
-            case "sum":
-                return distance.mean(-1)
-            case "terminal":
-                return distance[..., -1]
-            case "min":
-                return distance.amin(-1)
-            case "mixed":
-                return distance[..., -1] + self.running_weight * distance.mean(-1)
+        _check_goal(self.goal, latents)
+        error = latents - self.goal[:, None, None]
+        if self.metric is None:
+            distance = error.square().sum(-1)
+        elif self.metric.ndim == 1:
+            distance = (error.square() * self.metric).sum(-1)
+        else:
+            distance = (error @ self.metric).square().sum(-1)
+        return over_horizon(self.reduction)(distance)
+
+
+@final
+@dataclass(frozen=True)
+class LearnedDistance:
+    """A learned distance to a goal, such as the time it takes to get there.
+
+    goal: (B,D). distance: latents (B,N,H,D), goal (B,1,1,D) -> (B,N,H), lower is nearer.
+    """
+
+    goal: Tensor
+    distance: Callable[[Tensor, Tensor], Tensor]
+    reduction: Reduction | OverHorizon = "sum"
+
+    def __post_init__(self) -> None:
+        check_shape("goal", self.goal, (None, None), "(B, D)", "pass one goal latent per batch element")
+        over_horizon(self.reduction)
+
+    def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """Cost (B,N) of latents (B,N,H,D); actions are not read."""
+        _check_goal(self.goal, latents)
+        distance = self.distance(latents, self.goal[:, None, None])
+        check_shape("distance", distance, latents.shape[:3], "(B, N, H)", "return one distance per latent")
+        return over_horizon(self.reduction)(distance)
+
+
+def over_horizon(reduction: Reduction | OverHorizon) -> OverHorizon:
+    """The reduction of this name with its default parameters, or the one given."""
+    return OverHorizon(reduction) if isinstance(reduction, str) else reduction
+
+
+def _check_goal(goal: Tensor, latents: Tensor) -> None:
+    expected = (latents.shape[0], latents.shape[-1])
+    check_shape("goal", goal, expected, "(B, D)", "encode one goal per batch element with the planning model")
+
+
+@final
+@dataclass(frozen=True)
+class Constraint:
+    """What a plan must not do to states or actions: its mean squared excess over the horizon.
+
+    excess: latents (B,N,H,D), actions (B,N,H,A) -> (B,N,H), by how much the limit is passed; at most 0 within it.
+    weight: of the mean squared excess; infinity forbids: a plan that passes the limit anywhere costs infinity.
+    """
+
+    excess: Callable[[Tensor, Tensor], Tensor]
+    weight: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError(f"weight must be > 0, got {self.weight}; infinity forbids what a finite weight discourages")
+
+    def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """Cost (B,N) of latents (B,N,H,D) and actions (B,N,H,A)."""
+        excess = self.excess(latents, actions)
+        check_shape("excess", excess, latents.shape[:3], "(B, N, H)", "return by how much each step passes the limit")
+        if math.isinf(self.weight):
+            return torch.where((excess > 0).any(-1), math.inf, 0.0)
+        return self.weight * excess.clamp_min(0).square().mean(-1)
 
 
 @final

@@ -43,8 +43,10 @@ class SimulatorDynamics:
         self._pool = Rollout(nthread=num_threads)
         self._data = [mujoco.MjData(world.scene.model) for _ in range(num_threads)]
 
-    def encode(self, frames: Tensor, actions: Tensor | None = None) -> Tensor:
+    def embed(self, frames: Tensor) -> Tensor:
         raise TypeError("the oracle plans from true states; pass them to the planner as z0")
+
+    encode = embed
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, X), (B, N, H, A) -> goal features (B, N, H, Z); the models are those of the first B environments."""

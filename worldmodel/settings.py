@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.excitation import POLICIES
-from planners import PLANNERS
+from planners import PLANNERS, REDUCTIONS
 from worldmodel.data.recording import Recording
 from worldmodel.dynamics import ContextTraining
 from worldmodel.errors import UserError
@@ -23,6 +23,8 @@ from worldmodel.models.context import ContextConfig
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.models.predictor import PredictorConfig
 from worldmodel.training import OptimConfig
+
+PROTOCOLS = ("lewm", "strict", "reward")
 
 
 @dataclass
@@ -173,42 +175,56 @@ class TrainConfig(CollectConfig):
 class ControlConfig:
     """Drive the robot by MPC in the latent space towards goal images, beside a random policy and the simulator oracle.
 
-    run: a trained run directory. tasks: start and goal from one held-out episode, `goal_steps` control steps apart.
-    budget_steps: control steps to get there. replan_every: control steps between plans. reduction: how latent distance
-    to the goal counts over the horizon: sum, terminal, min or mixed. action_cost: weight of mean squared action.
-    split: held-out episodes that tasks come from. videos: how many tasks to film. oracle: also plan with the true
-    simulator, on the first `oracle_tasks` tasks. data: folder of data sets; empty: where the run found them.
-    trust_world: make a world that the run names as a Python file.
+    run: a trained run directory, or a pattern like "runs/reacher-*" for several training seeds, which then do the same
+    tasks. supervised: the like for runs whose encoder was trained on true states (method=supervised), set beside them.
+    protocol: "lewm" (goal 25 steps ahead, twice the time to get there, a moment within tolerance is enough, raw joint
+    values, as arXiv:2603.19312 evaluates), "strict" (pairs that are solved at the start left out, angles compared on
+    the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts).
+    Every task comes from an episode of its own, simulated here from seeds that no data set has: under the policy of the
+    run's data, or the excitation `policy` named here.
+    tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
+    protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
+    the horizon: sum, terminal, min or mixed. action_cost: weight of mean squared action.
+    split: "validation" or "test", the stream of task seeds. videos: how many tasks to film. oracle: also plan with the
+    true simulator, on the first `oracle_tasks` tasks. trust_world: make a world that the run names as a Python file.
+    out: also write the results there, as JSON.
     """
 
     run: str = ""
+    supervised: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
+    protocol: str = "lewm"
+    policy: str = ""
     tasks: int = 100
-    goal_steps: int = 25
-    budget_steps: int = 50
+    goal_steps: int = 0
+    budget_steps: int = 0
     replan_every: int = 1
     reduction: str = "sum"
     action_cost: float = 0.0
     split: str = "test"
-    data: str = ""
     videos: int = 4
     trust_world: bool = False
     oracle: bool = True
     oracle_tasks: int = 50
     seed: int = 0
     device: str = "auto"
+    out: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "goal_steps", "budget_steps", "replan_every", "oracle_tasks"):
+        for name in ("tasks", "replan_every", "oracle_tasks"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+        for name in ("goal_steps", "budget_steps"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must be >= 1, or 0 for the protocol's own, got {getattr(self, name)}")
         if self.videos < 0:
             raise UserError(f"videos must be >= 0, got {self.videos}")
         _check_numbers("planner", self.planner, PLANNERS)
-        if self.split not in ("validation", "test"):
-            raise UserError(f"split is validation or test, got {self.split!r}")
-        if self.reduction not in ("sum", "terminal", "min", "mixed"):
-            raise UserError(f"reduction is sum, terminal, min or mixed, got {self.reduction!r}")
+        _check_choice("protocol", self.protocol, PROTOCOLS)
+        _check_choice("split", self.split, ("validation", "test"))
+        _check_choice("reduction", self.reduction, REDUCTIONS)
+        if self.policy:
+            _check_choice("policy", self.policy, tuple(POLICIES))
 
 
 @dataclass
@@ -353,6 +369,11 @@ SCHEMAS: dict[str, type[Any]] = {
     "demo": DemoConfig,
     "bench": BenchConfig,
 }
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"{name} is one of {', '.join(choices)}, got {value!r}")
 
 
 def _check_numbers(group: str, chosen: dict[str, Any], classes: Mapping[str, type[Any]]) -> None:

@@ -15,6 +15,22 @@ def wilson_interval(successes: int, trials: int) -> list[float]:
     return [max(0.0, centre - half), min(1.0, centre + half)]
 
 
+def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> list[float]:
+    """95 % interval [low, high] of the first proportion less the second, each (successes, trials).
+
+    Newcombe's (1998) hybrid score interval: two Wilson intervals combined as for independent samples, so that on the
+    same tasks it is too wide rather than too narrow.
+    """
+    (p, (p_low, p_high)), (q, (q_low, q_high)) = ((s / n, wilson_interval(s, n)) for s, n in (first, second))
+    return [p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low)]
+
+
+def mean_interval(values: np.ndarray) -> list[float]:
+    """95 % interval [low, high] of the mean of values (n,), by its normal approximation."""
+    half = Z_95 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    return [float(values.mean()) - half, float(values.mean()) + half]
+
+
 def bootstrap_r2(
     truth: np.ndarray, prediction: np.ndarray, episode: np.ndarray, resamples: int, rng: np.random.Generator
 ) -> list[float]:

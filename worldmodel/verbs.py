@@ -46,8 +46,10 @@ def _control(config: ControlConfig) -> str:
     from worldmodel.control import control
 
     _require_run(config.run)
-    run = control(config)
-    return f"results: {run}/summary.json, videos: {run}/videos\nnext: worldmodel report run={run}"
+    runs = control(config)
+    results = "\n".join(f"results: {run}/summary.json, videos: {run}/videos" for run in runs)
+    pooled = f"all runs together: {config.out}\n" if config.out else ""
+    return f"{results}\n{pooled}next: worldmodel report run={runs[0]}"
 
 
 def _probe(config: ProbeConfig | DesignConfig) -> str:

@@ -27,8 +27,11 @@ class LinearDynamics:
     def action_dim(self) -> int:
         return len(self.gain)
 
-    def encode(self, frames: Tensor, actions: Tensor | None = None) -> Tensor:
+    def embed(self, frames: Tensor) -> Tensor:
         return frames.to(self.drift.dtype).flatten(1)[:, : len(self.drift)]
+
+    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
+        return latents[:, -1]
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         z = z0[:, None].expand(-1, actions.shape[1], -1)
@@ -45,12 +48,17 @@ class RecordingDynamics:
 
     num_context_frames: int = 3
     action_dim: int = A
-    encoded: list[tuple[Tensor, Tensor | None]] = field(default_factory=list)
+    encoded: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     rolled_out: list[tuple[Tensor, Tensor | None]] = field(default_factory=list)
+    num_embedded: int = 0
 
-    def encode(self, frames: Tensor, actions: Tensor | None = None) -> Tensor:
-        self.encoded.append((frames, actions))
-        return torch.zeros(len(frames), D)
+    def embed(self, frames: Tensor) -> Tensor:
+        self.num_embedded += len(frames)
+        return frames.flatten(1)[:, :1].float()
+
+    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
+        self.encoded.append((latents, actions))
+        return torch.zeros(len(latents), D)
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         self.rolled_out.append((actions, context))

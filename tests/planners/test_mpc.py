@@ -46,28 +46,26 @@ def drive(mpc: MPC, num_steps: int) -> list[Tensor]:
 def test_the_first_context_is_the_first_frame_repeated_and_zero_actions():
     dynamics = RecordingDynamics(num_context_frames=3)
     drive(MPC(dynamics, ScriptedPlanner()), 1)
-    frames, actions = dynamics.encoded[0]
-    assert frames.dtype == torch.uint8
-    assert torch.equal(frames, torch.zeros(B, 3, 3, S, S, dtype=torch.uint8))
-    assert actions is not None
+    latents, actions = dynamics.encoded[0]
+    assert torch.equal(latents, torch.zeros(B, 3, 1))
     assert torch.equal(actions, torch.zeros(B, 2, A))
 
 
 def test_frames_and_actions_are_aligned_in_time():
     dynamics = RecordingDynamics(num_context_frames=3)
     executed = drive(MPC(dynamics, ScriptedPlanner()), 5)
-    frames, actions = dynamics.encoded[4]
-    assert frames[:, :, 0, 0, 0].tolist() == [[2, 3, 4]] * B
-    assert actions is not None
+    latents, actions = dynamics.encoded[4]
+    assert latents[:, :, 0].tolist() == [[2, 3, 4]] * B
+    assert dynamics.num_embedded == 6 * B, "each frame is embedded once"
     assert torch.equal(actions, torch.stack(executed[2:4], dim=1)), "action t lies between frames t and t + 1"
 
 
 def test_one_context_frame_has_no_past_actions():
     dynamics = RecordingDynamics(num_context_frames=1)
     drive(MPC(dynamics, ScriptedPlanner()), 3)
-    frames, actions = dynamics.encoded[2]
-    assert actions is None
-    assert frames[:, :, 0, 0, 0].tolist() == [[2]] * B
+    latents, actions = dynamics.encoded[2]
+    assert actions.shape == (B, 0, A)
+    assert latents[:, :, 0].tolist() == [[2]] * B
 
 
 def test_a_plan_is_followed_until_it_is_due_and_then_warm_starts_the_next():
@@ -107,6 +105,35 @@ def test_states_are_values():
     repeated, _, no_plan = mpc.act(after, GOAL, seeded())
     assert no_plan is None
     assert torch.equal(first, repeated)
+
+
+def test_proposals_start_the_first_plan_and_are_tried_beside_the_shifted_one():
+    planner = ScriptedPlanner()
+    mpc = MPC(RecordingDynamics(), planner)
+    proposed = torch.rand(B, 2, H, A, generator=seeded())
+    state, asked = mpc.init(frames_at(0)), []
+
+    def proposal(z0: Tensor) -> Tensor:
+        asked.append(z0.shape)
+        return proposed
+
+    for t in range(2):
+        actions, state, _ = mpc.act(state, GOAL, seeded(t), proposal=proposal)
+        state = mpc.observe(state, frames_at(t + 1), actions)
+    first, second = planner.warm_starts
+    assert first is not None and second is not None and asked == [(B, D)] * 2
+    assert torch.equal(first, proposed) and torch.equal(second[:, 1:], proposed) and second.shape[1] == 3
+
+
+def test_some_environments_go_on_alone():
+    dynamics, _, _ = linear_problem()
+    mpc = MPC(dynamics, make_planner("icem", horizon=H))
+    actions, state, _ = mpc.act(mpc.init(frames_at(1)), GOAL, seeded())
+    state = mpc.observe(state, frames_at(2), actions)
+    which = torch.tensor([2, 0])
+    some, _, _ = mpc.act(state.select(which), GoalDistance(GOAL.goal[which]), seeded())
+    everyone, _, _ = mpc.act(state, GOAL, seeded())
+    torch.testing.assert_close(some, everyone[which])
 
 
 def test_the_context_is_handed_to_the_dynamics():

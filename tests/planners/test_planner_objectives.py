@@ -1,10 +1,24 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from planner_fakes import A, B, D, H, seeded
+from planner_fakes import A, B, D, H, linear_problem, seeded
 
-from planners import ActionCost, ActionRate, GoalDistance, RewardCost, WeightedSum, evaluate_objective
+from planners import (
+    REDUCTIONS,
+    ActionCost,
+    ActionRate,
+    Constraint,
+    Ensemble,
+    GoalDistance,
+    LearnedDistance,
+    MeanOverMembers,
+    OverHorizon,
+    RewardCost,
+    WeightedSum,
+    evaluate_objective,
+)
 
 N = 7
 LATENTS = torch.randn(B, N, H, D, generator=seeded(1))
@@ -30,7 +44,53 @@ def squared_distances(weights=None) -> list[list[list[float]]]:
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.0, 0.5])])
 def test_goal_distance_by_hand(reduction, reduce, weights):
     expected = torch.tensor([[reduce(d) for d in plans] for plans in squared_distances(weights)])
-    torch.testing.assert_close(GoalDistance(GOAL, reduction, weights)(LATENTS, ACTIONS), expected)
+    torch.testing.assert_close(GoalDistance(GOAL, reduction, metric=weights)(LATENTS, ACTIONS), expected)
+
+
+def test_a_metric_by_its_factor_weighs_directions():
+    factor = torch.randn(D, 3, generator=seeded(4))
+    error = LATENTS - GOAL[:, None, None]
+    expected = torch.einsum("bnhd,de,bnhe->bnh", error, factor @ factor.T, error).mean(-1)
+    torch.testing.assert_close(GoalDistance(GOAL, metric=factor)(LATENTS, ACTIONS), expected)
+    diagonal = torch.rand(D, generator=seeded(5))
+    torch.testing.assert_close(
+        GoalDistance(GOAL, metric=diagonal.sqrt().diag())(LATENTS, ACTIONS),
+        GoalDistance(GOAL, metric=diagonal)(LATENTS, ACTIONS),
+    )
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_shrinking_horizon_counts_the_first_steps_only(reduction):
+    shrunk = GoalDistance(GOAL, OverHorizon(reduction, until=2))(LATENTS, ACTIONS)
+    torch.testing.assert_close(shrunk, GoalDistance(GOAL, reduction)(LATENTS[:, :, :2], ACTIONS[:, :, :2]))
+
+
+def test_a_learned_distance_is_reduced_like_any_other():
+    learned = LearnedDistance(GOAL, lambda z, goal: (z - goal).square().sum(-1), "mixed")
+    torch.testing.assert_close(learned(LATENTS, ACTIONS), GoalDistance(GOAL, "mixed")(LATENTS, ACTIONS))
+    with pytest.raises(ValueError, match="distance must have shape"):
+        LearnedDistance(GOAL, lambda z, goal: z)(LATENTS, ACTIONS)
+
+
+def test_a_constraint_discourages_or_forbids():
+    too_far = Constraint(lambda latents, actions: actions[..., 0] - 0.5, weight=3.0)
+    excess = (ACTIONS[..., 0] - 0.5).clamp_min(0)
+    torch.testing.assert_close(too_far(LATENTS, ACTIONS), 3 * excess.square().mean(-1))
+    forbidden = replace(too_far, weight=math.inf)(LATENTS, ACTIONS)
+    assert torch.equal(forbidden.isinf(), (excess > 0).any(-1)) and (forbidden[forbidden.isfinite()] == 0).all()
+    with pytest.raises(ValueError, match="weight must be > 0"):
+        Constraint(lambda latents, actions: latents[..., 0], weight=0.0)
+
+
+def test_an_ensemble_costs_what_its_members_cost_on_average():
+    dynamics, _, z0 = linear_problem()
+    other = replace(dynamics, gain=2 * dynamics.gain)
+    both = Ensemble([dynamics, other])
+    goal = GoalDistance(GOAL[:, :D])
+    costs = torch.stack([goal(member.rollout(z0, ACTIONS), ACTIONS) for member in both.members])
+    latents = both.rollout(z0, ACTIONS)
+    torch.testing.assert_close(MeanOverMembers(goal, 2)(latents, ACTIONS), costs.mean(0))
+    torch.testing.assert_close(MeanOverMembers(goal, 2, 0.5)(latents, ACTIONS), costs.mean(0) + 0.5 * costs.std(0))
 
 
 def test_action_costs_by_hand():
@@ -72,7 +132,7 @@ def test_non_finite_costs_become_plus_infinity_and_others_stay():
     [
         (lambda: GoalDistance(GOAL[0]), r"goal must have shape \(B, D\) .* got \(4,\)"),
         (lambda: GoalDistance(GOAL[:1])(LATENTS, ACTIONS), r"goal must have shape \(B, D\) = \(3, 4\), got \(1, 4\)"),
-        (lambda: GoalDistance(GOAL, weights=torch.ones(B)), r"weights must have shape \(D,\) = \(4\), got \(3,\)"),
+        (lambda: GoalDistance(GOAL, metric=torch.ones(B)), r"metric must have shape \(D,\) or \(D, E\) = \(4\), got \(3,\)"),
         (lambda: GoalDistance(GOAL, "last"), "reduction must be one of sum, terminal, min, mixed, got 'last'"),  # type: ignore[arg-type]
         (lambda: RewardCost(torch.sum, discount=2), r"discount must be in \[0, 1\], got 2"),
         (lambda: RewardCost(lambda z: z)(LATENTS, ACTIONS), r"reward must have shape \(B, N, H\) = \(3, 7, 5\)"),

@@ -12,7 +12,7 @@ from worldmodel_fakes import seeded
 from planners import CEM, GoalDistance
 from worldmodel.dynamics import LatentTable, Windows
 from worldmodel.errors import CheckpointError, UserError
-from worldmodel.models import ModelConfig, WorldModel
+from worldmodel.models import ModelConfig, PlanningModel, WorldModel
 from worldmodel.models.context import ContextConfig, ContextEncoder
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.predictor import Predictor, PredictorConfig
@@ -250,36 +250,58 @@ def test_wrong_context_settings(wrong):
 # the world model
 
 
-def test_encode_reads_frames_oldest_first():
+def test_encode_reads_latents_oldest_first():
     model = world_model()
     frames, actions = images(B, K), normal(B, K - 1, A)
-    state = model.encode(frames, actions)
-    latents = model.encoder(frames.flatten(0, 1)).view(B, K, D)
-    now = latents[:, -1]
+    latents = model.embed(frames)
+    assert torch.equal(latents, model.encoder(frames.flatten(0, 1)).view(B, K, D))
+    state, now = model.encode(latents, actions), latents[:, -1]
     assert torch.equal(state[:, :D], now)
     for i, lag in enumerate(HISTORY[1:], 1):
         torch.testing.assert_close(state[:, i * D : (i + 1) * D], 4 * (latents[:, -1 - lag] - now), rtol=0, atol=1e-4)
     assert torch.equal(state[:, len(HISTORY) * D :], actions.flatten(1))
-    assert torch.equal(model.encode_goal(frames[:, -1]), model.encoder(frames[:, -1]))
-
-
-def test_encode_without_actions_takes_zeros():
-    model = world_model()
-    frames = images(B, K)
-    assert torch.equal(model.encode(frames), model.encode(frames, torch.zeros(B, K - 1, A)))
 
 
 def test_a_model_without_actions_says_so():
     model = WorldModel(ModelConfig(ENCODERS["mlp"]))
-    with pytest.raises(CheckpointError, match="no dynamics predictor"):
-        model.encode(images(B, K))
+    for ask in (lambda: model.encode(normal(B, K, D), normal(B, K - 1, A)), lambda: PlanningModel(model)):
+        with pytest.raises(CheckpointError, match="no dynamics predictor"):
+            ask()
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("context", [False, True])
+def test_a_planning_model_answers_as_the_model_does(kind, context):
+    model = world_model(kind, context)
+    fast = PlanningModel(model)
+    frames, actions, plans = images(B, K), normal(B, K - 1, A), normal(B, N, 2 * H + 3, A)
+    known = normal(B, C, seed=6) if context else None
+    latents = model.embed(frames)
+    torch.testing.assert_close(fast.embed(frames), latents, rtol=0, atol=1e-5)
+    state = model.encode(latents, actions)
+    assert torch.equal(fast.encode(latents, actions), state)
+    for steps in (1, H - 1, H, 2 * H + 3):
+        expected = model.rollout(state, plans[:, :, :steps], known)
+        torch.testing.assert_close(fast.rollout(state, plans[:, :, :steps], known), expected, rtol=1e-4, atol=1e-4)
+    assert (fast.num_context_frames, fast.action_dim, fast.latent_dim) == (K, A, D)
+
+
+@pytest.mark.parametrize("block_width", [3, 5, 10_000])
+def test_folding_skips_only_what_the_mask_forbids(block_width):
+    predictor = world_model().predictor
+    assert predictor is not None
+    folded = predictor.fold(block_width)
+    state, actions = normal(B, predictor.state_dim), normal(B, N, H, A)
+    torch.testing.assert_close(folded(state, actions), predictor(state, actions), rtol=1e-4, atol=1e-5)
+    weights = sum(weight.numel() for weight, _ in folded.out.parts)
+    assert weights < predictor.out.weight.numel() or block_width == 10_000
 
 
 @pytest.mark.parametrize("horizon", [H - 2, H + 4])
 @pytest.mark.parametrize("context", [False, True])
 def test_cem_plans_with_a_world_model(context, horizon):
     model = world_model(context=context)
-    z0 = model.encode(images(B, K), normal(B, K - 1, A))
+    z0 = model.encode(model.embed(images(B, K)), normal(B, K - 1, A))
     known = normal(B, C, seed=6) if context else None
     goal = model.rollout(z0, torch.full((B, 1, horizon, A), 0.6), known)[:, 0, -1].detach()
     planner = CEM(horizon=horizon, num_samples=32, num_iterations=5)
@@ -305,8 +327,8 @@ def test_a_saved_model_gives_the_same_bits(tmp_path, kind, context):
     assert not again.training
     frames, actions, plans = images(B, K), normal(B, K - 1, A), normal(B, N, H + 2, A)
     known = normal(B, C, seed=6) if context else None
-    assert torch.equal(again.encode(frames, actions), model.encode(frames, actions))
-    state = model.encode(frames, actions)
+    assert torch.equal(again.embed(frames), model.embed(frames))
+    state = model.encode(model.embed(frames), actions)
     assert torch.equal(again.rollout(state, plans, known), model.rollout(state, plans, known))
     if context:
         assert model.context_encoder is not None
@@ -320,7 +342,7 @@ def test_a_model_of_an_encoder_alone_is_saved_too(tmp_path):
     model = WorldModel(ModelConfig(ENCODERS["mlp"])).eval()
     model.save(tmp_path)
     again = WorldModel.load(tmp_path)
-    assert torch.equal(again.encode_goal(images(B)), model.encode_goal(images(B)))
+    assert torch.equal(again.embed(images(B)), model.embed(images(B)))
 
 
 def edit(directory: Path, *path: str, value: Any) -> None:

@@ -25,11 +25,14 @@ def box_resize(frames: Tensor, size: int) -> Tensor:
             f"set env.image_size to a multiple of {size}, or encoder.input_size to a divisor of {side}"
         )
     block = side // size
-    rows = sum(frames[:, i::block].to(torch.int32) for i in range(block))
-    assert isinstance(rows, Tensor)
-    total = sum(rows[:, :, j::block] for j in range(block))
-    assert isinstance(total, Tensor)
-    return ((total + block * block // 2) // (block * block)).to(torch.uint8)
+    dtype = torch.int16 if 255 * block**2 <= torch.iinfo(torch.int16).max else torch.int32
+    rows = frames[:, 0::block].to(dtype)
+    for i in range(1, block):
+        rows += frames[:, i::block]
+    boxes = rows[:, :, 0::block].clone()
+    for i in range(1, block):
+        boxes += rows[:, :, i::block]
+    return ((boxes.to(torch.int32) + block * block // 2) // (block * block)).to(torch.uint8)
 
 
 class Frames(Protocol):

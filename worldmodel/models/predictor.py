@@ -73,49 +73,110 @@ class Predictor(nn.Module):
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, D'), (B, N, H', A) with H' <= horizon, (B, C) -> latents (B, N, H', D) after each action."""
-        steps = actions.shape[2]
-        flat = nn.functional.pad(actions.flatten(2), (0, (self.config.horizon - steps) * self.action_dim))
-        if self.context_dim:
-            if context is None:
-                raise UserError("this predictor is conditioned on physical constants; pass context=(B, C)")
-            state_and_context = torch.cat([state, context], -1)
-        else:
-            state_and_context = state
-        driven = nn.functional.linear(flat, self.from_actions.weight * self.causal_in)
-        x = nn.functional.gelu(self.from_state(state_and_context)[:, None] + driven)
-        for layer in self.middle:
-            assert isinstance(layer, nn.Linear)
-            x = nn.functional.gelu(nn.functional.linear(x, layer.weight * self.causal_mid, layer.bias))
-        size = steps * self.latent_dim
-        weight = (self.out.weight * self.causal_out)[:size]
-        change = nn.functional.linear(x, weight, self.out.bias[:size]).unflatten(-1, (steps, self.latent_dim))
-        return state[:, None, None, : self.latent_dim] + change
+        return self.fold(self.config.hidden)(state, actions, context)
 
     def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `forward`, for any number of steps: passes of `horizon` steps are chained on their own predictions."""
-        horizon = self.config.horizon
-        latents = self(state, actions[:, :, :horizon], context)
+        return self.fold(self.config.hidden).rollout(state, actions, context)
+
+    def fold(self, block_width: int = 128) -> "FoldedPredictor":
+        """The same function with the causal masks multiplied into the weights, for many calls with these weights.
+
+        Where units are sorted by group, a block of `block_width` of them reads a prefix of the layer below; what the
+        mask forbids is then not computed at all.
+        """
+        state, context = self.from_state.weight.split([self.state_dim, self.context_dim], 1)
+        hidden = [
+            _Blocks.of(layer.weight * self.causal_mid, layer.bias, self.causal_mid, block_width)
+            for layer in self.middle
+            if isinstance(layer, nn.Linear)
+        ]
+        out = _Blocks.of(self.out.weight * self.causal_out, self.out.bias, self.causal_out, block_width)
+        return FoldedPredictor(
+            self, state, context, self.from_state.bias, self.from_actions.weight * self.causal_in, hidden, out
+        )
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """A linear layer in row blocks: (weight (rows, inputs read), bias (rows,)) each."""
+
+    parts: list[tuple[Tensor, Tensor]]
+
+    @staticmethod
+    def of(weight: Tensor, bias: Tensor, mask: Tensor, width: int) -> "_Blocks":
+        """Rows in blocks of `width`, each with the inputs up to the last that `mask` lets any of its rows read."""
+        if width >= len(weight):
+            return _Blocks([(weight, bias)])
+        parts = []
+        for rows, row_bias, seen in zip(weight.split(width), bias.split(width), mask.split(width), strict=True):
+            num_read = int(seen.amax(0).nonzero().amax()) + 1
+            parts.append((rows[:, :num_read].contiguous(), row_bias))
+        return _Blocks(parts)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        outputs = [nn.functional.linear(x[..., : rows.shape[1]], rows, bias) for rows, bias in self.parts]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+
+
+@dataclass(frozen=True)
+class FoldedPredictor:
+    """A `Predictor` ready to be called, see `Predictor.fold`; the first layer is split by what its weights read."""
+
+    predictor: Predictor
+    state_weight: Tensor
+    context_weight: Tensor
+    bias: Tensor
+    action_weight: Tensor
+    hidden: list[_Blocks]
+    out: _Blocks
+
+    def __call__(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `Predictor.forward`."""
+        return self._predict(state[:, None], actions, context)
+
+    def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `Predictor.rollout`."""
+        horizon = self.predictor.config.horizon
+        latents = self._predict(state[:, None], actions[:, :, :horizon], context)
         while latents.shape[2] < actions.shape[2]:
             done = latents.shape[2]
-            chunk = actions[:, :, done : done + horizon]
-            state_n, context_n = self._advance(state, latents, actions[:, :, :done], context)
-            more = self(state_n, chunk.flatten(0, 1)[:, None], context_n)
-            latents = torch.cat([latents, more.view(*chunk.shape[:3], self.latent_dim)], 2)
+            state_n = self._advance(latents, actions[:, :, :done])
+            more = self._predict(state_n, actions[:, :, done : done + horizon], context)
+            latents = torch.cat([latents, more], 2)
         return latents
 
-    def _advance(
-        self, state: Tensor, latents: Tensor, actions: Tensor, context: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Planning states (B * N, D') at the end of predicted latents (B, N, h, D), h >= K."""
-        frames = self.config.num_context_frames
+    def _predict(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
+        """One pass from states (B, N, D'), or (B, 1, D') for all candidates."""
+        steps, action_dim = actions.shape[2:]
+        # actions beyond the given ones do not count: neither their columns nor the steps they lead to are computed
+        driven = nn.functional.linear(actions.flatten(2), self.action_weight[:, : steps * action_dim])
+        x = nn.functional.gelu(driven + self._offset(state, context))
+        for layer in self.hidden:
+            x = nn.functional.gelu(layer(x))
+        size = steps * self.predictor.latent_dim
+        change = self.out(x)[..., :size].unflatten(-1, (steps, self.predictor.latent_dim))
+        return state[:, :, None, : self.predictor.latent_dim] + change
+
+    def _offset(self, state: Tensor, context: Tensor | None) -> Tensor:
+        """What the first layer has of state and context, (B, N or 1, hidden)."""
+        offset = nn.functional.linear(state, self.state_weight, self.bias)
+        if not self.predictor.context_dim:
+            return offset
+        if context is None:
+            raise UserError("this predictor is conditioned on physical constants; pass context=(B, C)")
+        return offset + nn.functional.linear(context, self.context_weight)[:, None]
+
+    def _advance(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """Planning states (B, N, D') at the end of predicted latents (B, N, h, D), h >= K."""
+        frames = self.predictor.config.num_context_frames
         if latents.shape[2] < frames:
             raise UserError(
-                f"chained rollouts need predictor.horizon >= {frames} (the history), got {self.config.horizon}"
+                f"chained rollouts need predictor.horizon >= {frames} (the history), got {latents.shape[2]}"
             )
-        last = latents[:, :, -frames:].flatten(0, 1)
         between = actions[:, :, actions.shape[2] - frames + 1 :].flatten(0, 1)
-        expanded = None if context is None else context.repeat_interleave(latents.shape[1], 0)
-        return self.planning_state(last, between), expanded
+        last = self.predictor.planning_state(latents[:, :, -frames:].flatten(0, 1), between)
+        return last.unflatten(0, latents.shape[:2])
 
 
 # latents a step apart differ little; this brings differences to the size of the latents themselves

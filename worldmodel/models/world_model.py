@@ -54,23 +54,21 @@ class WorldModel(nn.Module):
 
     @property
     def num_context_frames(self) -> int:
-        """K, the frames that `encode` takes."""
+        """K, the latents that `encode` takes."""
         return self._dynamics.config.num_context_frames
 
     @property
     def device(self) -> torch.device:
         return self.encoder.mean.device
 
-    def encode(self, frames: Tensor, actions: Tensor | None = None) -> Tensor:
-        """Frames uint8 (B, K, 3, S, S), oldest first, and the actions (B, K-1, A) between them -> (B, D')."""
-        if actions is None:
-            actions = torch.zeros(frames.shape[0], frames.shape[1] - 1, self.action_dim, device=frames.device)
-        return self._dynamics.planning_state(self.encoder(frames), actions)
-
     @torch.no_grad()
-    def encode_goal(self, frames: Tensor) -> Tensor:
-        """Goal frames uint8 (B, 3, S, S) -> goal latents (B, D)."""
+    def embed(self, frames: Tensor) -> Tensor:
+        """Frames uint8 (…, 3, S, S), of the world or of a goal -> latents (…, D)."""
         return self.encoder(frames)
+
+    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """Latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D')."""
+        return self._dynamics.planning_state(latents, actions)
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, D'), (B, N, H, A), (B, C) -> (B, N, H, D): the latent after action h."""

@@ -1,0 +1,56 @@
+"""Push-T: a round pusher, and a T-shaped block to be moved to a place and an angle; seen from above."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from envs import physics
+from envs.physics import PhysicsFactor, VisualFactor, prior_bounds
+from envs.world import MjcfScene
+
+_TOUCHING_M = 0.4  # no part of the T is farther than this from its origin, radius of the pusher included
+
+
+def push_t() -> MjcfScene:
+    """Two forces move the pusher at 10 Hz, at most .8 m/s. A goal is the block's pose; the pusher may be anywhere."""
+    return MjcfScene(
+        Path(__file__).with_name("scene.xml"),
+        name="push_t",
+        camera="top",
+        control_dt_s=0.1,
+        time_limit_s=20.0,
+        factors=(
+            PhysicsFactor(
+                name="block_mass",
+                unit="kg",
+                nominal=1.0,
+                bounds=prior_bounds(1.0, 0.3),
+                prior_scale=0.3,
+                transform="log",
+                write=physics.body_mass("block"),
+                description="mass of the block",
+            ),
+            VisualFactor(
+                name="light",
+                unit="1",
+                nominal=0.6,
+                bounds=(prior_bounds(0.6, 0.2)[0], 1.0),
+                prior_scale=0.2,
+                transform="log",
+                write=physics.light_diffuse("lamp"),
+                description="intensity of the lamp",
+            ),
+        ),
+        reset=_reset,
+        goal_tolerance={"block_x": 0.08, "block_y": 0.08, "block_angle": np.pi / 9},
+    )
+
+
+def _reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+    """The block anywhere, the pusher where it does not touch it, but not far."""
+    block = rng.uniform(-0.4, 0.4, 2)
+    direction, distance = rng.uniform(-np.pi, np.pi), rng.uniform(_TOUCHING_M, 0.55)
+    pusher = np.clip(block + distance * np.array([np.cos(direction), np.sin(direction)]), -0.95, 0.95)
+    data.qpos[:] = (*block, rng.uniform(-np.pi, np.pi), *pusher)
+    data.qvel[0] = rng.normal(0.0, 0.05)

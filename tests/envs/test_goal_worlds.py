@@ -1,0 +1,71 @@
+"""Worlds about goals: what moves in them, what counts as reached, and what their reward asks for."""
+
+import numpy as np
+import pytest
+
+import envs
+from envs.suite import GOAL_SCENES
+
+GOAL_WORLDS = (*GOAL_SCENES, "puck", "two_room", "push_t")
+
+
+@pytest.mark.parametrize("name", GOAL_WORLDS)
+def test_a_goal_is_reached_where_every_tolerance_holds(world_of, name):
+    world = world_of(name)
+    world.restart(seed=0)
+    goal = world.state()
+    assert world.scene.goal_tolerance and world.reached(goal, goal)
+    for coordinate, tolerance in world.scene.goal_tolerance.items():
+        state = goal.copy()
+        index = world.state_names.index(coordinate)
+        state[index] += 0.9 * tolerance
+        assert world.reached(state, goal)
+        state[index] += 0.2 * tolerance
+        assert not world.reached(state, goal)
+
+
+@pytest.mark.parametrize("name", [name for name, make in GOAL_SCENES.items() if name in ("pendulum", "cartpole")])
+def test_the_task_goal_earns_the_highest_reward(world_of, name):
+    world = world_of(name)
+
+    def reward_at(state: np.ndarray) -> float:
+        world.restart(seed=0, state=state)
+        return world.advance(np.zeros(world.scene.action_dim))[0]
+
+    best = reward_at(world.scene.task_goal)
+    world.restart(seed=0)
+    assert best > 0.99 and best > reward_at(world.state())
+
+
+def test_walls_part_the_two_rooms_and_the_door_joins_them(world_of):
+    """Full thrust to the right from the left room ends at the wall beside the door, and in the other room through it."""
+    world = world_of("two_room")
+    ends = []
+    for y in (0.5, 0.0):
+        world.restart(seed=0, state=np.array([-0.6, y, 0, 0]))
+        for _ in range(20):
+            world.advance(np.array([1.0, 0.0]))
+        ends.append(world.state()[0])
+    assert ends[0] == pytest.approx(-0.15, abs=0.02) and ends[1] > 0.8
+
+
+def test_the_pusher_moves_the_block_which_then_stays(world_of):
+    world = world_of("push_t")
+    world.restart(seed=0, state=np.array([0.3, 0, 0, -0.5, 0.1, *[0] * 5]))
+    start = world.state()
+    for _ in range(12):
+        world.advance(np.array([1.0, 0.0]))
+    pushed = world.state()
+    assert pushed[0] > start[0] + 0.1, "pushed along x"
+    for _ in range(10):
+        world.advance(np.array([-1.0, 0.0]))
+    left = world.state()
+    for _ in range(5):
+        world.advance(np.zeros(2))
+    assert np.abs(world.state()[:3] - left[:3]).max() < 1e-3, "at rest once the pusher has gone"
+
+
+def test_what_is_hidden_earns_nothing():
+    world = envs.make("point_mass", image_size=8)
+    world.restart(seed=0, state=np.zeros(4))
+    assert world.advance(np.zeros(2))[0] == 0

@@ -1,0 +1,129 @@
+"""Protocols of control: which tasks are drawn, when one counts as solved, and what the figures say."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+import envs
+from worldmodel.control.episodes import Outcome, run_tasks
+from worldmodel.control.evaluate import section
+from worldmodel.control.tasks import Protocol, Tasks, draw_tasks, make_protocol
+from worldmodel.errors import UserError
+from worldmodel.settings import ControlConfig, TrainConfig
+from worldmodel.statistics import difference_interval, wilson_interval
+
+
+@pytest.fixture(scope="module")
+def puck():
+    world = envs.make("puck", image_size=8)
+    yield world
+    world.close()
+
+
+RECORDED = TrainConfig(policy={"name": "ou"}, episode_steps=30)
+
+
+def test_protocols_differ_as_documented():
+    lewm, strict, reward = (make_protocol(ControlConfig(protocol=name)) for name in ("lewm", "strict", "reward"))
+    assert (lewm.goal_steps, lewm.budget_steps, lewm.hold_steps, lewm.wrap, lewm.drop_solved) == (
+        25,
+        50,
+        1,
+        False,
+        False,
+    )
+    assert (strict.hold_steps, strict.wrap, strict.drop_solved) == (5, True, True)
+    assert make_protocol(ControlConfig(protocol="strict", goal_steps=100)).budget_steps == 200
+    assert reward.budget_steps == 1000 and reward.rewarded
+
+
+def test_tasks_are_reproducible_apart_by_split_and_not_solved_at_the_start(puck, monkeypatch):
+    strict = Protocol("strict", goal_steps=4, hold_steps=5)
+    config = ControlConfig(tasks=7)
+    once, again = (draw_tasks(puck, RECORDED, strict, config) for _ in range(2))
+    other = draw_tasks(puck, RECORDED, strict, replace(config, split="validation"))
+    assert np.array_equal(once.start, again.start) and not np.isin(once.start, other.start).any()
+    assert len(once) == 7 and len(np.unique(once.start[:, 0])) == 7, "every task from an episode of its own"
+    assert not any(puck.reached(s, g) for s, g in zip(once.start, once.goal, strict=True))
+    monkeypatch.setattr(puck.scene, "goal_tolerance", {"x": 99.0})
+    with pytest.raises(UserError, match="tasks: the others were solved at the start"):
+        draw_tasks(puck, RECORDED, strict, replace(config, tasks=1))
+
+
+@dataclass
+class Script:
+    """Pushes every puck along x with a given action, and notes how many it was asked for."""
+
+    push: float
+    sees: bool = False
+    asked: list[int] = field(default_factory=list)
+
+    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+        self.asked.append(len(states))
+        return np.full((len(states), 2), (self.push, 0.0), np.float32)
+
+    def keep(self, open_: np.ndarray) -> None:
+        assert open_.any()
+
+
+def tasks_at(distances: list[float]) -> Tasks:
+    start = np.zeros((len(distances), 6))
+    goal = start.copy()
+    goal[:, 0] = distances
+    return Tasks(start, goal, [{}] * len(distances))
+
+
+def test_a_goal_must_be_held_for_as_long_as_the_protocol_says(puck):
+    """A resting puck is within tolerance of the first goal and the third; the second is out of reach."""
+    hold = Protocol("test", budget_steps=9, hold_steps=5)
+    still = run_tasks(puck, tasks_at([0.04, 0.5, 0.0]), Script(0.0), hold, "still")
+    assert still.solved_at.tolist() == [1, -1, 1]
+    assert still.num_decisions == 5 * 3 + 4 * 1, "solved tasks are dropped once they were held"
+    puck.restart(seed=0, state=np.zeros(6))
+    for _ in range(4):
+        puck.advance(np.array([1.0, 0.0]))
+    on_the_way = tasks_at([puck.state()[0]])
+    passing = run_tasks(puck, on_the_way, Script(1.0), hold, "through")
+    touched = run_tasks(puck, on_the_way, Script(1.0), replace(hold, hold_steps=1), "touch")
+    assert passing.solved_at[0] == -1 and touched.solved_at[0] == 4
+    late = run_tasks(puck, tasks_at([0.04]), Script(0.0), replace(hold, budget_steps=4), "late")
+    assert late.solved_at[0] == -1, "the budget ended before the goal was held long enough"
+
+
+def test_angles_may_be_compared_raw_or_on_the_circle():
+    world = envs.make("reacher", image_size=8)
+    start, goal = np.zeros((1, 4)), np.zeros((1, 4))
+    goal[0, 0] = 2 * np.pi
+    tasks = Tasks(start, goal, [{}])
+    for wrap, solved in ((True, True), (False, False)):
+        protocol = Protocol("test", budget_steps=2, wrap=wrap)
+        outcome = run_tasks(world, tasks, Script(0.0), protocol, "turn")
+        assert outcome.solved[0] == solved
+    world.close()
+
+
+def outcome_of(solved: list[bool]) -> Outcome:
+    return Outcome(np.where(solved, 3, -1), np.arange(len(solved), dtype=float), 1.0, 10, np.zeros(0))
+
+
+def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():
+    latent = [outcome_of([True, True, False, False]), outcome_of([True, False, False, False])]
+    content = section(
+        ControlConfig(planner={"name": "cem"}), Protocol("lewm"), {"": latent, "oracle": [outcome_of([True, True])]}
+    )
+    assert content["success_rate"] == 3 / 8 and content["success_by_run"] == [0.5, 0.25]
+    assert content["success_interval"] == wilson_interval(3, 8)
+    assert content["regret"] == 1 - 3 / 4 and content["oracle_num_tasks"] == 2
+    rewarded = section(ControlConfig(), Protocol("reward", rewarded=True), {"": latent, "oracle": [outcome_of([True])]})
+    assert rewarded["return"] == 1.5 and rewarded["regret"] == 0 and "success_rate" not in rewarded
+
+
+def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    p, q, n, m = 0.9, 0.97, 150, 60
+    hits = 0
+    for _ in range(1000):
+        low, high = difference_interval((int(rng.binomial(n, p)), n), (int(rng.binomial(m, q)), m))
+        hits += low <= p - q <= high
+    assert 0.93 <= hits / 1000 <= 0.98

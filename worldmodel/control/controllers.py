@@ -1,0 +1,137 @@
+"""Controllers: MPC in the latent space from pixels, the same planner on the true simulator, and random actions."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs import MujocoWorld
+from planners import MPC, ActionCost, GoalDistance, MPCState, Objective, Planner, WeightedSum
+from worldmodel.control.tasks import Tasks
+from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.oracle import SimulatorDynamics, goal_features
+from worldmodel.settings import ControlConfig
+
+MIN_CONTEXT_STEPS = 8
+
+
+class LatentController:
+    """MPC in the latent space from pixels alone; remembers costs and distances for the planner's picture."""
+
+    sees = True
+
+    def __init__(
+        self, model: WorldModel, planner: Planner, config: ControlConfig, tasks: Tasks, world: MujocoWorld
+    ) -> None:
+        self._model, self._config = PlanningModel(model), config
+        self._mpc = MPC(self._model, planner, config.replan_every)
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self.goal_frames = np.stack(
+            [world.goal_frame(state, factors) for state, factors in zip(tasks.goal, tasks.factors, strict=True)]
+        )
+        self._goal = self._model.embed(self._tensor(self.goal_frames))
+        self._open = torch.arange(len(tasks))
+        self._state: MPCState | None = None
+        self._latents: list[Tensor] = []
+        self._actions: list[Tensor] = []
+        self._distances: list[np.ndarray] = []
+        self._cost_curve: np.ndarray | None = None
+        self.num_invalid = 0
+
+    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+        seen = self._tensor(frames)
+        if self._state is None:
+            self._state = self._mpc.init(seen)
+        else:
+            self._state = self._mpc.observe(self._state, seen, self._actions[-1])
+        self._remember(self._state.latents[:, -1])
+        actions, self._state, plan = self._mpc.act(self._state, self._objective(), self._generator, self._context())
+        if plan is not None:
+            self.num_invalid += int((~plan.diagnostics["valid"]).sum())
+            if self._cost_curve is None:
+                self._cost_curve = plan.diagnostics["cost_curve"].cpu().numpy()
+        self._actions.append(actions)
+        return actions.cpu().numpy()
+
+    def keep(self, open_: np.ndarray) -> None:
+        which = torch.from_numpy(np.flatnonzero(open_))
+        self._open, self._goal = self._open[which], self._goal[which]
+        self._state = None if self._state is None else self._state.select(which)
+        self._latents = [latents[which] for latents in self._latents]
+        self._actions = [actions[which] for actions in self._actions]
+
+    def traces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Best cost by iteration of the first plan (I, n), and latent distance to the goal (T, n), NaN once solved."""
+        assert self._cost_curve is not None
+        return self._cost_curve, np.stack(self._distances)
+
+    def _objective(self) -> Objective:
+        distance = GoalDistance(self._goal, self._config.reduction)  # type: ignore[arg-type]
+        if not self._config.action_cost:
+            return distance
+        return WeightedSum(((1.0, distance), (self._config.action_cost, ActionCost(1.0))))
+
+    def _remember(self, latents: Tensor) -> None:
+        self._latents.append(latents)
+        distance = np.full(len(self.goal_frames), np.nan)
+        distance[self._open.numpy()] = (latents - self._goal).norm(dim=-1).double().cpu().numpy()
+        self._distances.append(distance)
+
+    def _context(self) -> Tensor | None:
+        """The constants, from what was seen so far; before enough was seen their prior mean, which is 0."""
+        encoder = self._model.context_encoder
+        if encoder is None:
+            return None
+        if len(self._latents) <= MIN_CONTEXT_STEPS:
+            return torch.zeros(len(self._goal), encoder.config.dim, device=self._goal.device)
+        window = encoder.config.window
+        latents, actions = self._latents[-window - 1 :], self._actions[-window:]
+        with torch.no_grad():
+            return encoder(torch.stack(latents, 1), torch.stack(actions, 1))
+
+    def _tensor(self, frames: np.ndarray) -> Tensor:
+        return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
+
+
+class OracleController:
+    """The same planner on the true simulator and the true state."""
+
+    sees = False
+
+    def __init__(self, world: MujocoWorld, tasks: Tasks, planner: Planner, config: ControlConfig) -> None:
+        self._dynamics = SimulatorDynamics(world, tasks.factors)
+        self._planner, self._reduction = planner, config.reduction
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._goal = torch.from_numpy(goal_features(world, tasks.goal)).float()
+        self._warm: Tensor | None = None
+
+    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+        plan = self._planner.plan(
+            self._dynamics,
+            GoalDistance(self._goal, self._reduction),  # type: ignore[arg-type]
+            torch.from_numpy(states),
+            warm_start=self._warm,
+            generator=self._generator,
+        )
+        self._warm = torch.cat([plan.actions[:, 1:], torch.zeros_like(plan.actions[:, :1])], 1)
+        return plan.actions[:, 0].numpy()
+
+    def keep(self, open_: np.ndarray) -> None:
+        which = np.flatnonzero(open_)
+        self._dynamics = self._dynamics.subset(which)
+        self._goal = self._goal[which]
+        self._warm = None if self._warm is None else self._warm[which]
+
+
+class RandomController:
+    """Uniform actions."""
+
+    sees = False
+
+    def __init__(self, action_dim: int, seed: int) -> None:
+        self._rng, self._action_dim = np.random.default_rng(seed), action_dim
+
+    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+        return self._rng.uniform(-1, 1, (len(states), self._action_dim)).astype(np.float32)
+
+    def keep(self, open_: np.ndarray) -> None:
+        pass

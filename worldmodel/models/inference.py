@@ -1,0 +1,59 @@
+"""A trained world model made ready for planning: the same answers in fewer operations."""
+
+import copy
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from worldmodel.models.context import ContextEncoder
+from worldmodel.models.encoders import Encoder
+from worldmodel.models.world_model import WorldModel
+
+
+class PlanningModel:
+    """Satisfies `planners.interfaces.LatentDynamics`; answers as the `WorldModel` does, to rounding.
+
+    BatchNorm is folded into the layer before it, the causal masks into the weights, and blocks of zeros are skipped.
+    Later changes to the model's weights are not seen.
+    """
+
+    def __init__(self, model: WorldModel) -> None:
+        """Raises CheckpointError when the model has no predictor."""
+        self.num_context_frames, self.action_dim = model.num_context_frames, model.action_dim
+        self.latent_dim, self.device = model.latent_dim, model.device
+        self.context_encoder: ContextEncoder | None = model.context_encoder
+        self._encoder = fold_batch_norm(model.encoder)
+        assert model.predictor is not None  # num_context_frames has asked for it
+        with torch.no_grad():
+            self._predictor = model.predictor.fold()
+
+    @torch.no_grad()
+    def embed(self, frames: Tensor) -> Tensor:
+        """As `WorldModel.embed`."""
+        return self._encoder(frames)
+
+    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """As `WorldModel.encode`."""
+        return self._predictor.predictor.planning_state(latents, actions)
+
+    def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `WorldModel.rollout`."""
+        return self._predictor.rollout(z0, actions, context)
+
+
+def fold_batch_norm(encoder: Encoder) -> Encoder:
+    """A copy for inference, in which every BatchNorm that follows a linear or convolutional layer is part of it."""
+    folded = copy.deepcopy(encoder).eval()
+    for module in [*folded.modules()]:
+        if isinstance(module, nn.Sequential):
+            for (name, layer), (norm_name, norm) in pairwise([*module.named_children()]):
+                if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                    setattr(module, name, fuse_linear_bn_eval(layer, norm))
+                elif isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(module, name, fuse_conv_bn_eval(layer, norm))
+                else:
+                    continue
+                setattr(module, norm_name, nn.Identity())
+    return folded
