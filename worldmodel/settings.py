@@ -132,8 +132,9 @@ class TrainConfig(CollectConfig):
 
     Collects first when there is no data set. runs, name: the run directory is runs/<name>; name empty takes the
     environment's. device: "auto", "cpu" or "cuda". Where the environment names an encoder_env, that one's data set
-    trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default). threads: of torch on a CPU; 0 takes one for an MLP (a second
-    gains a quarter on an idle machine and costs tenfold on a busy one) and every core for larger encoders.
+    trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default).
+    threads: of torch on a CPU; 0 takes one for an MLP (a second gains a quarter on an idle machine and costs tenfold on
+    a busy one) and every core for larger encoders.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

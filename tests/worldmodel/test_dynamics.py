@@ -126,11 +126,11 @@ def test_context_training_pairs_the_two_halves_of_one_episode():
 def test_the_scale_of_a_context_encoder_comes_from_its_episodes():
     generator = seeded(4)
     table = LatentTable(torch.randn(ROWS, D, generator=generator), torch.randn(ROWS, A, generator=generator))
-    encoder = ContextEncoder(ContextConfig(dim=C, window=W, hidden=6), D, A)
+    encoder = ContextEncoder(ContextConfig(dim=C, window=W, strides=[1], hidden=6), D, A)
     fit_context_scale(encoder, table, EPISODES)
     shortest = int(LENGTHS.min())
     change = [table.latents[o : o + shortest].diff(n=2, dim=0) for o in OFFSET]
-    assert float(encoder.scale[2]) == pytest.approx(float(torch.cat(change).std()), rel=1e-5)
+    assert float(encoder.scale[0, 2]) == pytest.approx(float(torch.cat(change).std()), rel=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

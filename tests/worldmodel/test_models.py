@@ -13,7 +13,7 @@ from planners import CEM, GoalDistance
 from worldmodel.dynamics import LatentTable, Windows
 from worldmodel.errors import CheckpointError, UserError
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
-from worldmodel.models.context import ContextConfig, ContextEncoder
+from worldmodel.models.context import ContextConfig, ContextEncoder, weak_form
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.predictor import Predictor, PredictorConfig
 
@@ -39,7 +39,7 @@ def images(*shape: int, seed: int = 0) -> Tensor:
 def world_model(kind: str = "mlp", context: bool = False) -> WorldModel:
     """Random weights, and statistics that no fresh model has."""
     torch.manual_seed(4)
-    config = ContextConfig(dim=C, window=5, hidden=10) if context else None
+    config = ContextConfig(dim=C, window=5, strides=[1, 2], hidden=10) if context else None
     model = WorldModel(ModelConfig(ENCODERS[kind], A, PREDICTOR, config))
     model.encoder.fit_normalization(images(40))
     model.train()
@@ -185,7 +185,7 @@ def test_normalisation_by_data_set_gives_every_channel_mean_0_and_variance_1():
     encoder = Encoder(ENCODERS["mlp"])
     frames = (images(500).float() * torch.tensor([1.0, 0.5, 0.25]).view(3, 1, 1)).to(torch.uint8)
     encoder.fit_normalization(frames)
-    x = encoder._normalize(frames)
+    x = encoder.normalize(frames)
     torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
     torch.testing.assert_close(x.std((0, 2, 3)), torch.ones(3), rtol=0, atol=1e-4)
 
@@ -193,18 +193,18 @@ def test_normalisation_by_data_set_gives_every_channel_mean_0_and_variance_1():
 def test_normalisation_by_image_is_blind_to_a_brighter_background():
     encoder = Encoder(ENCODERS["cnn"])
     frames = images(B) // 2
-    torch.testing.assert_close(encoder._normalize(frames), encoder._normalize(frames + 40), rtol=0, atol=1e-5)
+    torch.testing.assert_close(encoder.normalize(frames), encoder.normalize(frames + 40), rtol=0, atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # the context encoder
 
-WINDOW, ROWS = 6, 40
+WINDOW, STRIDES, ROWS = 7, [1, 3], 40
 
 
 def context_encoder() -> ContextEncoder:
     torch.manual_seed(3)
-    encoder = ContextEncoder(ContextConfig(dim=C, window=WINDOW, hidden=10), D, A)
+    encoder = ContextEncoder(ContextConfig(dim=C, window=WINDOW, strides=STRIDES, hidden=10), D, A)
     encoder.fit_scale(normal(4, 9, D), 3 * normal(4, 8, A))
     return encoder.eval()
 
@@ -223,24 +223,60 @@ def test_moments_are_the_mean_step_features_of_their_window():
     assert contexts.shape == (len(starts), C)
 
 
-def test_step_features_are_velocity_direction_action_change_and_their_products():
+def test_step_features_are_those_of_every_stride_and_their_products():
     encoder = context_encoder()
     encoder.scale.fill_(1)
-    latents, actions = normal(B, 4, D, seed=1), normal(B, 3, A, seed=2)
+    latents, actions = normal(B, 9, D, seed=1), normal(B, 8, A, seed=2)
     features = encoder.step_features(latents, actions)
-    velocity = (latents[:, 2:] - latents[:, :-2]) / 2
-    direction = velocity / (velocity.norm(dim=-1, keepdim=True) + 0.1)
-    change = latents[:, 2:] - 2 * latents[:, 1:-1] + latents[:, :-2]
-    u = torch.cat([velocity, direction, (actions[:, 1:] + actions[:, :-1]) / 2, change], -1)
     width = 3 * D + A
-    assert features.shape == (B, 2, width + width * (width + 1) // 2)
-    torch.testing.assert_close(features[..., :width], u, rtol=0, atol=1e-5)
-    products = u[..., :, None] * u[..., None, :]
-    expected = torch.stack([products[..., i, j] for i in range(width) for j in range(i, width)], -1)
-    torch.testing.assert_close(features[..., width:], expected, rtol=1e-5, atol=1e-5)
+    per_stride = width + width * (width + 1) // 2
+    assert features.shape == (B, 9 - 2 * STRIDES[-1], len(STRIDES) * per_stride)
+    for stride, part in zip(STRIDES, features.split(per_stride, -1), strict=True):
+        trim = STRIDES[-1] - stride
+        terms = [x[:, trim : x.shape[1] - trim] for x in weak_form(latents, actions, stride)]
+        u = torch.cat(terms, -1)
+        torch.testing.assert_close(part[..., :width], u, rtol=0, atol=1e-5)
+        products = u[..., :, None] * u[..., None, :]
+        expected = torch.stack([products[..., i, j] for i in range(width) for j in range(i, width)], -1)
+        torch.testing.assert_close(part[..., width:], expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("wrong", [{"dim": -1}, {"window": 2}, {"hidden": 0}])
+def test_at_stride_1_the_weak_form_is_central_differences():
+    latents, actions = normal(B, 6, D, seed=1), normal(B, 5, A, seed=2)
+    velocity, direction, action, change = weak_form(latents, actions, 1)
+    torch.testing.assert_close(velocity, (latents[:, 2:] - latents[:, :-2]) / 2)
+    torch.testing.assert_close(direction, velocity / (velocity.norm(dim=-1, keepdim=True) + 0.1))
+    torch.testing.assert_close(action, (actions[:, 1:] + actions[:, :-1]) / 2)
+    torch.testing.assert_close(change, latents[:, 2:] - 2 * latents[:, 1:-1] + latents[:, :-2])
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_the_weak_form_is_exact_for_a_body_under_held_forces(stride: int):
+    """z'' = gain a, a held over each step: the second difference is gain n^2 times the weighted action, exactly."""
+    gain = torch.linspace(0.5, 2, A * D, dtype=torch.float64).view(A, D)
+    actions = normal(B, 20, A, seed=1).double()
+    acceleration = actions @ gain
+    velocity = torch.cat([normal(B, 1, D, seed=2).double(), acceleration], 1).cumsum(1)  # at the frames
+    step = velocity[:, :-1] + acceleration / 2
+    latents = torch.cat([normal(B, 1, D, seed=3).double(), step], 1).cumsum(1)
+    _, _, action, change = weak_form(latents, actions, stride)
+    torch.testing.assert_close(change, stride**2 * action @ gain, rtol=1e-9, atol=1e-9)
+
+
+def test_regression_reads_gain_drag_and_friction_out_of_moments():
+    """A second difference made of (v, v/|v|, a) by known coefficients gives those coefficients back."""
+    encoder = context_encoder()
+    inputs = 2 * D + A
+    x, truth = normal(400, inputs, seed=1), normal(inputs, D, seed=2)
+    u = torch.cat([x, x @ truth], -1)
+    moments = torch.cat([u, u[:, encoder.pairs[0]] * u[:, encoder.pairs[1]]], -1).mean(0, keepdim=True)
+    found = encoder._regress(moments)[0]
+    torch.testing.assert_close(found[:-3].view(inputs, D), truth, rtol=0, atol=0.02)
+    norms = [block.square().sum().log() for block in truth.split([D, D, A])]
+    torch.testing.assert_close(found[-3:], torch.stack(norms), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("wrong", [{"dim": -1}, {"window": 8}, {"hidden": 0}, {"strides": [2, 1]}, {"strides": [0]}])
 def test_wrong_context_settings(wrong):
     with pytest.raises(UserError, match=f"context.{next(iter(wrong))}"):
         ContextConfig(**wrong)

@@ -62,6 +62,7 @@ class RowEncoder:
     """
 
     window: int
+    margin: int = 1
     config: Any = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from worldmodel.errors import UserError
 from worldmodel.models.encoders import mlp
 
+_RIDGE = 1e-3  # in units of standardised features: what keeps the regression of a window at rest from blowing up
+
 
 @dataclass
 class ContextConfig:
@@ -40,12 +42,12 @@ class ContextEncoder(nn.Module):
     """Window of latents (B, W+1, D) and actions (B, W, A) -> context (B, C).
 
     A rigid body obeys an equation that is linear in its (transformed) constants given velocity v, direction v/|v|,
-    action a and acceleration. In its weak form, that equation is averaged over 2n steps with triangular weights, and the
-    averaged acceleration becomes the second difference z(t+n) - 2 z(t) + z(t-n): no derivative of the noisy latents is
-    taken, and their noise counts n^2 times less. First and second moments of (v, v/|v|, a, second difference) over the
-    window are the statistics that a regression for the constants needs, whatever rotation the latents are in; an MLP
-    maps those of all strides n to the context. Moments are means over steps, so that any window of an episode comes from
-    two cumulative sums.
+    action a and acceleration. In its weak form, that equation is averaged over 2n steps with triangular weights, and
+    the averaged acceleration becomes the second difference z(t+n) - 2 z(t) + z(t-n): no derivative of the noisy latents
+    is taken, and their noise counts n^2 times less. First and second moments of (v, v/|v|, a, second difference) over
+    the window are the statistics that a regression for the constants needs, whatever rotation the latents are in; an
+    MLP maps those of all strides n to the context. Moments are means over steps, so that any window of an episode comes
+    from two cumulative sums. Beside them the MLP is given what least squares makes of them, window by window.
     """
 
     scale: Tensor
@@ -94,16 +96,18 @@ class ContextEncoder(nn.Module):
 
     def _regress(self, moments: Tensor) -> Tensor:
         """Moments of one stride (n, F) -> least-squares coefficients of the second difference on (v, v/|v|, a), and the
-        logarithm of each block's norm: (n, (2 D + A) D + 3)."""
-        width = 3 * self.latent_dim + self.action_dim
+        logarithm of each block's norm: (n, (2 D + A) D + 3).
+
+        A log-normal constant enters the logarithms linearly: a's block holds force over mass, v/|v|'s friction.
+        """
+        width, inputs = 3 * self.latent_dim + self.action_dim, 2 * self.latent_dim + self.action_dim
         gram = moments.new_zeros(len(moments), width, width)
         gram[:, self.pairs[0], self.pairs[1]] = moments[:, width:]
         gram = gram + gram.triu(1).transpose(1, 2)
-        inputs = width - self.latent_dim
-        ridge = 1e-3 * torch.eye(inputs, device=gram.device)
+        ridge = _RIDGE * torch.eye(inputs, device=gram.device)
         coefficients = torch.linalg.solve(gram[:, :inputs, :inputs] + ridge, gram[:, :inputs, inputs:])
         blocks = coefficients.split([self.latent_dim, self.latent_dim, self.action_dim], 1)
-        norms = torch.stack([block.square().sum((1, 2)).add(1e-6).log() for block in blocks], -1)
+        norms = torch.stack([block.square().sum((1, 2)).add(_RIDGE**2).log() for block in blocks], -1)
         return torch.cat([coefficients.flatten(1), norms], -1)
 
     def forward(self, latents: Tensor, actions: Tensor) -> Tensor:
@@ -121,18 +125,18 @@ def weak_form(
     """
     num = actions.shape[-2] + 1 - 2 * stride
     early, now, late = (latents[..., i : i + num, :] for i in (0, stride, 2 * stride))
-    step = latents[..., 1:, :] - latents[..., :-1, :]
-    heading = _smooth(step)
+    heading = (latents[..., 2:, :] - latents[..., :-2, :]) / 2
     heading = heading / (heading.norm(dim=-1, keepdim=True) + 0.1 * speed)
-    weights = [stride - abs(i + 0.5) for i in range(-stride, stride)]
-    direction, action = (
-        sum(weight * x[..., i : i + num, :] for i, weight in enumerate(weights)) / sum(weights)
-        for x in (heading, actions)
+    return (
+        (late - early) / (2 * stride),
+        _weighted(heading, [stride - abs(i) for i in range(1 - stride, stride)]),
+        _weighted(actions, [stride - abs(i + 0.5) for i in range(-stride, stride)]),
+        late - 2 * now + early,
     )
-    return (late - early) / (2 * stride), torch.as_tensor(direction), torch.as_tensor(action), late - 2 * now + early
 
 
-def _smooth(step: Tensor) -> Tensor:
-    """Mean of each step (…, T, D) with its neighbours; at the ends with the one there is."""
-    padded = torch.cat([step[..., :1, :], step, step[..., -1:, :]], -2)
-    return (padded[..., :-2, :] + step + padded[..., 2:, :]) / 3
+def _weighted(x: Tensor, weights: list[float]) -> Tensor:
+    """Running mean of x (…, n, ·) with these weights: (…, n + 1 - len(weights), ·)."""
+    num = x.shape[-2] + 1 - len(weights)
+    kernel = torch.tensor(weights, dtype=x.dtype, device=x.device) / sum(weights)
+    return torch.stack([w * x[..., i : i + num, :] for i, w in enumerate(kernel)]).sum(0)

@@ -13,13 +13,14 @@ class PredictorConfig:
     """What a predictor sees and how far it looks.
 
     history: which past latents it sees, in control steps before now (0 is now). horizon: H, latents predicted in one
-    pass; longer rollouts chain passes. hidden, depth: its MLP.
+    pass; longer rollouts chain passes. hidden, depth: its MLP. conditioned: on the context, where constants vary.
     """
 
     history: list[int] = field(default_factory=lambda: [0, 1, 2, 4])
     horizon: int = 15
     hidden: int = 384
     depth: int = 2
+    conditioned: bool = True
 
     def __post_init__(self) -> None:
         if not self.history or self.history[0] != 0 or sorted(set(self.history)) != list(self.history):

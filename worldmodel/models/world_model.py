@@ -41,7 +41,8 @@ class WorldModel(nn.Module):
         latent_dim, action_dim = config.encoder.latent_dim, config.action_dim
         self.encoder = Encoder(config.encoder)
         self.context_encoder = ContextEncoder(config.context, latent_dim, action_dim) if config.context else None
-        context_dim = config.context.dim if config.context else 0
+        conditioned = config.context is not None and config.predictor is not None and config.predictor.conditioned
+        context_dim = config.context.dim if config.context and conditioned else 0
         self.predictor = Predictor(config.predictor, latent_dim, action_dim, context_dim) if config.predictor else None
 
     @property
