@@ -109,6 +109,10 @@ class Factor:
             pass
         return value
 
+    def sample_shell(self, rng: np.random.Generator, low: float, high: float) -> float:
+        """A value whose |t| is uniform in [low, high], on either side of the nominal; clipped to the bounds."""
+        return self.value(rng.choice([-1.0, 1.0]) * rng.uniform(low, high))
+
     def grid(self, num: int) -> np.ndarray:
         """`num` values over the whole bounds, evenly spaced in the transform, float64 (num,)."""
         low, high = (self.standardize(bound) for bound in self.bounds)

@@ -222,6 +222,8 @@ class MujocoWorld(gymnasium.Env):
         factor_rho: factor name, "physical" or "visual" -> rho. After each step a randomised factor's
             standardised coordinate becomes rho * t + sqrt(1 - rho^2) * eps: 1 (the default) keeps it for the
             episode, 0 redraws it for every frame. A factor's own name wins over its kind.
+        factor_shell: factor name, "physical" or "visual" -> (low, high): at a reset the size of a randomised factor's
+            standardised coordinate is drawn uniformly between these, instead of from the prior: for tests out of range.
         time_limit_s: seconds until truncation; by default the scene's.
         camera: the camera that sees the frames; by default the scene's.
         render_mode: "rgb_array", for Gymnasium.
@@ -239,6 +241,7 @@ class MujocoWorld(gymnasium.Env):
         quality: Quality = "fast",
         randomize: Sequence[str] = (),
         factor_rho: Mapping[str, float] | None = None,
+        factor_shell: Mapping[str, Sequence[float]] | None = None,
         time_limit_s: float | None = None,
         camera: str | int | None = None,
         render_mode: str | None = "rgb_array",
@@ -255,6 +258,7 @@ class MujocoWorld(gymnasium.Env):
         self.factors = {factor.name: factor for factor in scene.factors}
         self.randomize = self._select_factors(randomize, "randomize")
         self.factor_rho = self._resolve_rho(factor_rho or {})
+        self.factor_shell = self._resolve_shell(factor_shell or {})
         self._renderer: FrameRenderer | None = None
         self._pristine = copy(scene.model)
         self._scratch = mujoco.MjData(scene.model)
@@ -318,6 +322,7 @@ class MujocoWorld(gymnasium.Env):
             "factors": [factor.describe() for factor in self.factors.values()],
             "randomize": list(self.randomize),
             "factor_rho": dict(self.factor_rho),
+            "factor_shell": {name: list(shell) for name, shell in self.factor_shell.items()},
             "kinematic": self.scene.kinematic,
         }
 
@@ -367,8 +372,7 @@ class MujocoWorld(gymnasium.Env):
         self.set_factors({name: factor.nominal for name, factor in self.factors.items()})
         self.scene.reset(self.np_random)
         for name, factor in self.factors.items():
-            value = factor.sample(self.np_random) if name in self.randomize else factor.nominal
-            self._assign(name, value)
+            self._assign(name, self._drawn(factor) if name in self.randomize else factor.nominal)
         for name, value in (factors or {}).items():
             self._assign(name, self._factor(name).check(value))
         self._write_factors()
@@ -557,16 +561,33 @@ class MujocoWorld(gymnasium.Env):
 
     def _resolve_rho(self, factor_rho: Mapping[str, float]) -> dict[str, float]:
         """Randomised factor name -> rho, with kinds spelled out."""
-        resolved: dict[str, float] = {}
-        for word in sorted(factor_rho, key=lambda word: word in self.factors):  # names last: they win over kinds
-            rho = factor_rho[word]
+        for word, rho in factor_rho.items():
             if not 0 <= rho <= 1:
                 raise FactorError(f"factor_rho of {word} must be in [0, 1], got {rho}")
-            names = [name for name in self._select_factors([word], "factor_rho") if name in self.randomize]
+        return {name: float(rho) for name, rho in self._by_name(factor_rho, "factor_rho").items()}
+
+    def _resolve_shell(self, factor_shell: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+        """Randomised factor name -> (low, high), with kinds spelled out."""
+        for word, shell in factor_shell.items():
+            if len(shell) != 2 or not 0 <= shell[0] <= shell[1]:
+                raise FactorError(f"factor_shell of {word} must be [low, high] with 0 <= low <= high, got {shell}")
+        return {
+            name: (float(low), float(high)) for name, (low, high) in self._by_name(factor_shell, "factor_shell").items()
+        }
+
+    def _by_name(self, by_word: Mapping[str, Any], option: str) -> dict[str, Any]:
+        """What was said of names and kinds, by name of each randomised factor; names win over kinds."""
+        resolved: dict[str, Any] = {}
+        for word in sorted(by_word, key=lambda word: word in self.factors):
+            names = [name for name in self._select_factors([word], option) if name in self.randomize]
             if not names:
-                raise FactorError(f"factor_rho names {word!r}, which is not randomised; add it to randomize")
-            resolved |= dict.fromkeys(names, float(rho))
+                raise FactorError(f"{option} names {word!r}, which is not randomised; add it to randomize")
+            resolved |= dict.fromkeys(names, by_word[word])
         return resolved
+
+    def _drawn(self, factor: Factor) -> float:
+        shell = self.factor_shell.get(factor.name)
+        return factor.sample(self.np_random) if shell is None else factor.sample_shell(self.np_random, *shell)
 
     def _assign(self, name: str, value: float) -> None:
         self._values[name] = value

@@ -52,12 +52,12 @@ class Score:
 
 def linear_probe(split: Split, resamples: int, rng: np.random.Generator) -> Score:
     """Ridge regression; its penalty is chosen by leave-one-out on the training episodes."""
-    return _score(split.test, _linear_predict(split.train, split.test.inputs), resamples, rng)
+    return _score(split.test, linear_predict(split.train, split.test.inputs), resamples, rng)
 
 
 def linear_r2(split: Split) -> np.ndarray:
     """R2 (Z,) of the linear probe, without interval: for controls."""
-    return r2(split.test.targets, _linear_predict(split.train, split.test.inputs))
+    return r2(split.test.targets, linear_predict(split.train, split.test.inputs))
 
 
 def mlp_probe(split: Split, resamples: int, rng: np.random.Generator, seed: int) -> Score:
@@ -69,7 +69,8 @@ def mlp_probe(split: Split, resamples: int, rng: np.random.Generator, seed: int)
     return _score(split.test, targets.undo(prediction), resamples, rng)
 
 
-def _linear_predict(train: Examples, inputs: np.ndarray) -> np.ndarray:
+def linear_predict(train: Examples, inputs: np.ndarray) -> np.ndarray:
+    """Targets (n, Z) that a ridge regression fitted on `train` reads from inputs (n, p)."""
     scaler = _Scaler(train.inputs)
     ridge = RidgeCV(alphas=ALPHAS, alpha_per_target=train.targets.shape[1] > 1)
     ridge.fit(scaler.apply(train.inputs), train.targets)

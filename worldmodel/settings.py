@@ -15,8 +15,8 @@ from typing import Any
 
 from envs.excitation import POLICIES
 from planners import PLANNERS, REDUCTIONS
+from worldmodel.contexts import ContextTraining
 from worldmodel.data.recording import Recording
-from worldmodel.dynamics import ContextTraining
 from worldmodel.errors import UserError
 from worldmodel.methods import MethodConfig
 from worldmodel.models.context import ContextConfig
@@ -44,6 +44,8 @@ class EnvConfig:
     instead of physics. image_size: side of a frame, pixels. supersample: rendered that many times larger, box-averaged.
     quality: "fast" or "suite". randomize: factors drawn per episode: names, or physical, visual, all.
     factor_rho: per-step autocorrelation of randomised factors (1 stays, 0 is drawn afresh every frame).
+    factor_shell: [low, high] in prior standard deviations between which randomised factors are drawn, on either side of
+    their nominal value, instead of from the prior.
     encoder_env: environment whose frames train the encoder; empty: this one.
     """
 
@@ -55,6 +57,7 @@ class EnvConfig:
     quality: str = "fast"
     randomize: list[str] = field(default_factory=list)
     factor_rho: dict[str, float] = field(default_factory=dict)
+    factor_shell: dict[str, list[float]] = field(default_factory=dict)
     encoder_env: str = ""
 
     def __post_init__(self) -> None:
@@ -79,6 +82,7 @@ class EnvConfig:
             "quality": self.quality,
             "randomize": list(self.randomize),
             "factor_rho": dict(self.factor_rho),
+            "factor_shell": {name: list(shell) for name, shell in self.factor_shell.items()},
         }
 
 
@@ -228,6 +232,10 @@ class ControlConfig:
             _check_choice("policy", self.policy, tuple(POLICIES))
 
 
+SHIFTS = ("held", "constants", "nuisances", "excitation")
+SHELL_SD = (2.0, 3.0)
+
+
 @dataclass
 class ProbeConfig:
     """Probe a run for state variables and physical constants, with linear and MLP probes and their controls.
@@ -236,7 +244,9 @@ class ProbeConfig:
     environment an excitation makes identifiable (its options are below).
     run: a trained run directory. Every probe is fitted on training episodes and scored on test episodes, so that no
     episode, and with it no drawn constant, is on both sides. windows: context windows averaged per half episode (1:
-    single window). bootstrap: resamples of test episodes behind each 95 % interval.
+    single window). bootstrap: resamples of test episodes behind each 95 % interval. shifts: also read constants where
+    training never was, on `shift_episodes` fresh episodes each: "held" (nothing shifted; constants held all episode),
+    "constants" (2 to 3 prior sd out), "nuisances" (light and colours 2 to 3 sd out), "excitation" (another policy).
     """
 
     mode: str = "run"
@@ -245,13 +255,17 @@ class ProbeConfig:
     windows: int = 1
     bootstrap: int = 1000
     max_frames: int = 6_000
+    shifts: list[str] = field(default_factory=list)
+    shift_episodes: int = 150
     seed: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.mode != "run":
             raise UserError(f"mode is run or design, got {self.mode!r}")
-        for name in ("windows", "bootstrap", "max_frames"):
+        for shift in self.shifts:
+            _check_choice("shifts", shift, SHIFTS)
+        for name in ("windows", "bootstrap", "max_frames", "shift_episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +13,13 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from worldmodel.config import compose
+from worldmodel.contexts import Contexts, Windows, context_stage, fit_context_scale
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
-from worldmodel.data.truth import latent_variables, physical_constants
-from worldmodel.dynamics import (
-    Contexts,
-    LatentTable,
-    Windows,
-    context_stage,
-    encode_rows,
-    fit_context_scale,
-    prediction_errors,
-    predictor_stage,
-)
+from worldmodel.data.table import LatentTable
+from worldmodel.data.truth import half_constants, latent_variables, physical_constants
+from worldmodel.dynamics import encode_rows, prediction_errors, predictor_stage
 from worldmodel.errors import UserError
 from worldmodel.files import write_atomically
 from worldmodel.identifiability import Identifiability, measure, wrapped_angle_ceiling
@@ -229,7 +223,9 @@ def _train_dynamics(config: TrainConfig, model: WorldModel, trainer: Trainer, so
         if "context" not in trainer.stages_done:
             fit_context_scale(encoder, table, source.train)
         windows = Windows(encoder, table)
-        seconds["context"] = trainer.fit(context_stage(encoder, windows, source.train, config.context_training))
+        constants = torch.from_numpy(half_constants(source.data, source.train)).float().to(table.latents.device)
+        stage = context_stage(encoder, windows, source.train, config.context_training, constants)
+        seconds["context"] = trainer.fit(stage)
         contexts = Contexts(encoder, windows, source.train, source.data.num_rows)
     stretches = segments(source.data, source.train)
     stage = predictor_stage(model.predictor, table, stretches, config.predictor_training, contexts)
@@ -241,11 +237,12 @@ def _evaluate_dynamics(model: WorldModel, source: _Source, run: RunDirectory) ->
     """Prediction error on test episodes, relative to persistence, by horizon."""
     assert model.predictor is not None
     table = latent_table(model, source.data, source.frames)
-    contexts = None
+    context_of = None
     if model.context_encoder is not None:
         windows = Windows(model.context_encoder, table)
         contexts = Contexts(model.context_encoder, windows, source.test, source.data.num_rows)
-    errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), contexts)
+        context_of = partial(contexts.of_rows, generator=torch.Generator().manual_seed(0))
+    errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)
     horizon = len(errors)
     figures.predictor_error(run.figures / "predictor_error.png", np.arange(1, horizon + 1), errors, persistence)
     shown = sorted({1, *range(5, horizon + 1, 5), horizon})

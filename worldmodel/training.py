@@ -136,6 +136,16 @@ class Trainer:
         write_atomically(self._run.path / "trainer.pt", lambda path: torch.save(content, path))
 
 
+def fit_quietly(stage: Stage, seed: int) -> None:
+    """Train one stage in memory, without log or checkpoint: for controls that take seconds."""
+    optimizer = torch.optim.AdamW(stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay)
+    generator = torch.Generator().manual_seed(seed)
+    stage.module.train()
+    for step in range(stage.optim.steps):
+        _train_step(stage, optimizer, generator, step)
+    stage.module.eval()
+
+
 def _train_step(
     stage: Stage, optimizer: torch.optim.Optimizer, generator: torch.Generator, step: int
 ) -> dict[str, Tensor]:

@@ -171,7 +171,17 @@ def test_a_taken_name_is_refused():
 def test_description_rebuilds_the_world():
     world = envs.make("ou-puck", image_size=16, randomize=["visual"], factor_rho={"light": 0.5})
     given = world.describe()
-    options = ("name", "kinematic", "image_size", "supersample", "quality", "randomize", "factor_rho", "time_limit_s")
+    options = (
+        "name",
+        "kinematic",
+        "image_size",
+        "supersample",
+        "quality",
+        "randomize",
+        "factor_rho",
+        "factor_shell",
+        "time_limit_s",
+    )
     assert envs.make(**{key: given[key] for key in options}).describe() == given
 
 

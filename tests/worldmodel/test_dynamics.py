@@ -10,18 +10,17 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import RowEncoder, seeded
 
-from worldmodel.data.store import EpisodeIndex
-from worldmodel.dynamics import (
+from worldmodel.contexts import (
     Contexts,
     ContextTraining,
-    LatentTable,
     Windows,
     canonical_correlations,
     context_stage,
     fit_context_scale,
-    prediction_errors,
-    predictor_stage,
 )
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.dynamics import prediction_errors, predictor_stage
 from worldmodel.errors import UserError
 from worldmodel.models.context import ContextConfig, ContextEncoder
 from worldmodel.models.predictor import Predictor, PredictorConfig

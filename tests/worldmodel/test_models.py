@@ -10,7 +10,8 @@ from torch import Tensor
 from worldmodel_fakes import seeded
 
 from planners import CEM, GoalDistance
-from worldmodel.dynamics import LatentTable, Windows
+from worldmodel.contexts import Windows
+from worldmodel.data.table import LatentTable
 from worldmodel.errors import CheckpointError, UserError
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
 from worldmodel.models.context import ContextConfig, ContextEncoder, weak_form
@@ -269,8 +270,9 @@ def test_regression_reads_gain_drag_and_friction_out_of_moments():
     inputs = 2 * D + A
     x, truth = normal(400, inputs, seed=1), normal(inputs, D, seed=2)
     u = torch.cat([x, x @ truth], -1)
-    moments = torch.cat([u, u[:, encoder.pairs[0]] * u[:, encoder.pairs[1]]], -1).mean(0, keepdim=True)
-    found = encoder._regress(moments)[0]
+    one_stride = torch.cat([u, u[:, encoder.pairs[0]] * u[:, encoder.pairs[1]]], -1).mean(0, keepdim=True)
+    moments = one_stride.repeat(1, len(STRIDES))
+    found = encoder._regress(encoder.grams(moments)[0])[0]
     torch.testing.assert_close(found[:-3].view(inputs, D), truth, rtol=0, atol=0.02)
     norms = [block.square().sum().log() for block in truth.split([D, D, A])]
     torch.testing.assert_close(found[-3:], torch.stack(norms), rtol=0, atol=0.02)

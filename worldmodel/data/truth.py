@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldmodel.data.store import DataSet
+from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.errors import UserError
 
 # a coordinate that moves less than this share of the liveliest of its kind is contact noise, not a variable
@@ -82,6 +82,13 @@ def physical_constants(data: DataSet) -> Variables:
     values = [standardized_factor(data, factor["name"]) for factor in varying]
     stacked = np.stack(values, 1) if values else np.zeros((data.num_rows, 0))
     return Variables([f["name"] for f in varying], [f["unit"] for f in varying], stacked)
+
+
+def half_constants(data: DataSet, episodes: EpisodeIndex) -> np.ndarray:
+    """Physical constants at work in each half of the given episodes, (E, 2, P); at a half's first frame they may be the
+    other half's still, so they are read at its second."""
+    values = physical_constants(data).values
+    return np.stack([values[half.offset + 1] for half in episodes.halves()], 1)
 
 
 def standardized_factor(data: DataSet, name: str) -> np.ndarray:

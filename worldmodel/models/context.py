@@ -67,6 +67,11 @@ class ContextEncoder(nn.Module):
         self.head = mlp(num_features, [config.hidden, config.hidden], config.dim)
 
     @property
+    def num_inputs(self) -> int:
+        """Regressors of the equation of motion, 2 D + A: velocity, direction, action."""
+        return 2 * self.latent_dim + self.action_dim
+
+    @property
     def margin(self) -> int:
         """Steps at either end of a window on which no feature is centred: the longest stride."""
         return self.config.strides[-1]
@@ -91,19 +96,27 @@ class ContextEncoder(nn.Module):
     def from_moments(self, moments: Tensor) -> Tensor:
         """Mean step features of windows (…, F) -> context (…, C)."""
         flat = moments.flatten(0, -2)
-        features = torch.cat([flat, *map(self._regress, flat.chunk(len(self.config.strides), -1))], -1)
+        features = torch.cat([flat, *map(self._regress, self.grams(flat))], -1)
         return self.head(self.standardize(features)).view(*moments.shape[:-1], -1)
 
-    def _regress(self, moments: Tensor) -> Tensor:
-        """Moments of one stride (n, F) -> least-squares coefficients of the second difference on (v, v/|v|, a), and the
-        logarithm of each block's norm: (n, (2 D + A) D + 3).
+    def grams(self, moments: Tensor) -> list[Tensor]:
+        """Moments of windows (n, F) -> for each stride the mean of u u^T, (n, 3 D + A, 3 D + A); u is (v, v/|v|, a) and
+        then the second difference."""
+        width = self.num_inputs + self.latent_dim
+        grams = []
+        for part in moments.chunk(len(self.config.strides), -1):
+            gram = moments.new_zeros(len(moments), width, width)
+            gram[:, self.pairs[0], self.pairs[1]] = part[:, width:]
+            grams.append(gram + gram.triu(1).transpose(1, 2))
+        return grams
+
+    def _regress(self, gram: Tensor) -> Tensor:
+        """Least-squares coefficients of the second difference on (v, v/|v|, a), and the logarithm of each block's norm:
+        (n, 3 D + A, 3 D + A) -> (n, (2 D + A) D + 3).
 
         A log-normal constant enters the logarithms linearly: a's block holds force over mass, v/|v|'s friction.
         """
-        width, inputs = 3 * self.latent_dim + self.action_dim, 2 * self.latent_dim + self.action_dim
-        gram = moments.new_zeros(len(moments), width, width)
-        gram[:, self.pairs[0], self.pairs[1]] = moments[:, width:]
-        gram = gram + gram.triu(1).transpose(1, 2)
+        inputs = self.num_inputs
         ridge = _RIDGE * torch.eye(inputs, device=gram.device)
         coefficients = torch.linalg.solve(gram[:, :inputs, :inputs] + ridge, gram[:, :inputs, inputs:])
         blocks = coefficients.split([self.latent_dim, self.latent_dim, self.action_dim], 1)

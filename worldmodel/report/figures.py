@@ -217,6 +217,22 @@ def canonical_correlations(path: Path, correlations: Sequence[float] | np.ndarra
         return style.save_png(figure, path)
 
 
+def sharpening(path: Path, lengths: Sequence[int], r2: np.ndarray, names: Sequence[str]) -> Path:
+    """Draw how R2 (lengths, P) of each constant grows with the window it is read from, in control steps."""
+    with style.styled():
+        figure = style.new_figure(4.6, 2.9)
+        axes = figure.add_subplot()
+        for k, name in enumerate(names):
+            axes.plot(
+                lengths, r2[:, k], marker="o", markersize=3.5, color=style.SERIES[k], label=style.readable_name(name)
+            )
+        axes.set(xlabel="window (control steps)", ylabel="linear R2", ylim=(min(0.0, float(r2.min())), 1.0))
+        axes.set_title("The estimate sharpens")
+        axes.legend(loc="lower right")
+        style.light_grid(axes)
+        return style.save_png(figure, path)
+
+
 def hero(
     path: Path,
     frames: np.ndarray,

@@ -1,0 +1,71 @@
+"""Constants read where training never was: other ranges of constants, other looks, another excitation."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from envs.excitation import POLICIES
+from worldmodel.contexts import Windows
+from worldmodel.data.frames import load_frames
+from worldmodel.data.recording import record
+from worldmodel.data.store import DataSet
+from worldmodel.data.truth import physical_constants
+from worldmodel.identifiability import r2
+from worldmodel.probe.subject import Subject
+from worldmodel.probes import Examples, linear_predict
+from worldmodel.settings import SHELL_SD, ProbeConfig, TrainConfig
+from worldmodel.train import latent_table
+
+OTHER_EXCITATION = {"name": "coasting", "std": 1.3, "release_prob": 0.3, "engage_prob": 0.5}
+
+
+def probe_shifts(subject: Subject, train: Examples, config: ProbeConfig) -> dict[str, Any]:
+    """For every shift in `config.shifts`, R2 of the linear probe of `train`, from one window and from the mean of all
+    that fit into an episode, whose constants are held; and the error in prior standard deviations."""
+    return {shift: _shifted(subject, train, config, shift) for shift in config.shifts}
+
+
+def _shifted(subject: Subject, train: Examples, config: ProbeConfig, shift: str) -> dict[str, Any]:
+    data = _collect(subject.trained, shift, config.shift_episodes)
+    encoder, model = subject.model.context_encoder, subject.model
+    assert encoder is not None
+    table = latent_table(model, data, load_frames(data, model.config.encoder.input_size, model.device))
+    windows, room = Windows(encoder, table), int(data.length.min()) - encoder.config.window
+    spread = np.unique(np.linspace(0, room - 1, max(2, 2 * room // encoder.config.window)).astype(int))
+    starts = torch.from_numpy(data.offset[:, None] + spread)
+    with torch.no_grad():
+        contexts = encoder.from_moments(windows.moments(starts.flatten())).cpu().numpy()
+    read = linear_predict(train, contexts).reshape(len(data.offset), len(spread), -1)
+    variables = physical_constants(data)
+    truth = variables.values[data.offset]
+    single, averaged = r2(truth, read[:, len(spread) // 2]), r2(truth, read.mean(1))
+    rmse = np.sqrt(((read[:, len(spread) // 2] - truth) ** 2).mean(0))
+    return {
+        name: {"r2": float(single[k]), "r2_averaged": float(averaged[k]), "rmse_sd": float(rmse[k])}
+        for k, name in enumerate(variables.names)
+    }
+
+
+def _collect(trained: TrainConfig, shift: str, num_episodes: int) -> DataSet:
+    """Record (or find) the data set of a shift, beside the run's own."""
+    env = trained.env
+    if shift == "constants":
+        env = replace(env, factor_shell={"physical": list(SHELL_SD)})
+    if shift == "nuisances":
+        env = replace(env, factor_shell={"visual": list(SHELL_SD)})
+    policy = OTHER_EXCITATION if shift == "excitation" else trained.policy
+    assert OTHER_EXCITATION["name"] in POLICIES
+    moved = replace(
+        trained,
+        env=replace(env, name=f"{trained.env.label}-{shift}"),
+        policy=dict(policy),
+        drift_rho=None,
+        data_seed=trained.data_seed + 1,  # constants and starts that no training episode had
+        episodes=num_episodes,
+    )
+    directory = Path(moved.directory)
+    record(directory, moved.recording(), num_episodes, trained.workers)
+    return DataSet(directory, num_episodes)

@@ -1,0 +1,45 @@
+"""What is probed: a run's model and its data, with latents of every row."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from worldmodel.config import read_run_config
+from worldmodel.data.frames import Frames, load_frames
+from worldmodel.data.store import DataSet
+from worldmodel.data.table import LatentTable
+from worldmodel.models import WorldModel
+from worldmodel.run_directory import RunDirectory
+from worldmodel.settings import ProbeConfig, TrainConfig
+from worldmodel.train import latent_table, pick_device, set_cpu_threads
+
+SPLIT_NAMES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run's model, the settings it was trained with, and its data; `random_table` is by an untrained encoder."""
+
+    trained: TrainConfig
+    model: WorldModel
+    data: DataSet
+    frames: Frames
+    table: LatentTable
+    random_table: LatentTable
+
+
+def open_subject(config: ProbeConfig, run: RunDirectory) -> Subject:
+    """The subject of a trained run."""
+    device = pick_device(config.device)
+    trained = read_run_config(run.path)
+    if config.data:
+        trained = replace(trained, data=config.data)
+    model = WorldModel.load(run.path, device)
+    set_cpu_threads(model.config.encoder)
+    data = DataSet(trained.directory, trained.episodes)
+    frames = load_frames(data, model.config.encoder.input_size, device)
+    torch.manual_seed(config.seed + 1)
+    untrained = WorldModel(model.config).to(device)
+    untrained.encoder.fit_normalization(frames.gather(torch.arange(0, data.num_rows, max(1, data.num_rows // 2048))))
+    tables = latent_table(model, data, frames), latent_table(untrained, data, frames)
+    return Subject(trained, model, data, frames, *tables)
