@@ -214,8 +214,8 @@ def linear_contexts(
     low, room = _half_windows(episodes, windows.num_steps)
     with torch.no_grad():
         contexts = encoder.eval().from_moments(windows.moments((low + room // 2).T.flatten())).cpu().double()
-    truth = torch.from_numpy(constants).flatten(0, 1)
-    truth = torch.cat([truth, torch.ones(len(truth), 1)], 1)
+    truth = torch.from_numpy(constants).double().flatten(0, 1)
+    truth = torch.cat([truth, torch.ones_like(truth[:, :1])], 1)
     weights = torch.linalg.lstsq(truth, contexts).solution.float()
     return lambda known: known @ weights[:-1] + weights[-1]
 

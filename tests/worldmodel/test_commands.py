@@ -86,14 +86,18 @@ def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
         return atlas(verb, overrides + extra, schema)
 
     monkeypatch.setattr("worldmodel.train.compose", smaller)
-    tiny = ["env.image_size=16", "env.supersample=1", "context.window=8", "context_training.optim.steps=6"]
+    tiny = ["env.image_size=16", "env.supersample=1", "context.window=10", "context_training.optim.steps=6"]
     assert main(["train", "env=puck", *SMALL, *tiny]) == 0
-    assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200"]) == 0
+    shifts = ["shifts=[held,constants,nuisances,excitation]", "shift_episodes=3"]
+    assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200", *shifts]) == 0
     small = ["tasks=2", "goal_steps=6", "budget_steps=10", "videos=0", "oracle=false", "planner.horizon=5"]
     assert main(["control", "run=runs/puck", *small]) == 0
     summary = json.loads(Path("runs/puck/summary.json").read_text())
     assert {"mass", "friction", "x", "y_vel"} <= set(summary["probes"])
     assert summary["probes"]["mass"]["kind"] == "physical" and len(summary["canonical_correlations"]["values"]) == 2
+    assert set(summary["shifts"]) == {"held", "constants", "nuisances", "excitation"}
+    assert summary["shifts"]["constants"]["mass"].keys() == {"r2", "r2_averaged", "rmse_sd"}
+    assert Path("runs/puck/figures/probe_window_length.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What is learned on frozen latents: windows stay in their half episode, and the measures know known answers."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,12 +12,15 @@ from torch import Tensor, nn
 from worldmodel_fakes import RowEncoder, seeded
 
 from worldmodel.contexts import (
+    CONTEXT_METHODS,
     Contexts,
     ContextTraining,
+    MotionHead,
     Windows,
     canonical_correlations,
     context_stage,
     fit_context_scale,
+    linear_contexts,
 )
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
@@ -24,7 +28,7 @@ from worldmodel.dynamics import prediction_errors, predictor_stage
 from worldmodel.errors import UserError
 from worldmodel.models.context import ContextConfig, ContextEncoder
 from worldmodel.models.predictor import Predictor, PredictorConfig
-from worldmodel.training import OptimConfig
+from worldmodel.training import OptimConfig, fit_quietly
 
 W, D, A, C = 4, 3, 2, 5
 LENGTHS = np.array([13, 11, 12, 20])
@@ -130,6 +134,64 @@ def test_the_scale_of_a_context_encoder_comes_from_its_episodes():
     shortest = int(LENGTHS.min())
     change = [table.latents[o : o + shortest].diff(n=2, dim=0) for o in OFFSET]
     assert float(encoder.scale[0, 2]) == pytest.approx(float(torch.cat(change).std()), rel=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# context methods
+
+
+def sliding_bodies(num: int = 60) -> tuple[LatentTable, EpisodeIndex, np.ndarray]:
+    """Bodies z'' = gain a with a log-normal gain of their own, one an episode: table, episodes, log gain (E, 2, 1)."""
+    generator, steps = seeded(5), 24
+    log_gain = torch.randn(num, 1, 1, generator=generator)
+    actions = torch.randn(num, steps + 1, A, generator=generator)
+    force = (0.5 * log_gain).exp() * actions @ torch.ones(A, D)
+    velocity = force.cumsum(1)
+    latents = torch.cat([torch.zeros(num, 1, D), (velocity - force / 2)[:, :-1]], 1).cumsum(1)
+    offset = np.arange(num) * (steps + 1)
+    table = LatentTable(latents.reshape(-1, D), actions.reshape(-1, A))
+    return table, EpisodeIndex(offset, np.full(num, steps + 1)), log_gain.expand(num, 2, 1).numpy()
+
+
+@pytest.mark.parametrize("method", CONTEXT_METHODS)
+def test_every_context_method_finds_the_constant(method: str):
+    table, episodes, constants = sliding_bodies()
+    torch.manual_seed(0)
+    encoder = ContextEncoder(ContextConfig(dim=1, window=10, strides=[1, 2], hidden=16), D, A)
+    fit_context_scale(encoder, table, episodes)
+    windows = Windows(encoder, table)
+    optim = OptimConfig(steps=150, batch_size=64, lr=5e-3)
+    training = ContextTraining(method=method, sigreg_weight=0.02, optim=optim)
+    truth = torch.from_numpy(constants)
+    fit_quietly(context_stage(encoder, windows, episodes, training, truth), seed=0)
+    halves = Contexts(encoder, windows, episodes, len(table.latents)).of_halves(1, seeded())[:, :, 0, 0]
+    found = np.corrcoef(halves.numpy().ravel(), constants.ravel())[0, 1]
+    assert abs(found) > 0.9
+
+
+def test_what_motion_leaves_unexplained_is_that_of_least_squares():
+    table, episodes, _ = sliding_bodies(12)
+    encoder = ContextEncoder(ContextConfig(dim=1, window=10, strides=[2], hidden=6), D, A)
+    fit_context_scale(encoder, table, episodes)
+    features = encoder.step_features(table.latents[:11], table.actions[:10])[:, : encoder.num_inputs + D]
+    inputs, change = features.split([encoder.num_inputs, D], 1)
+    head = MotionHead(encoder)
+    coefficients = torch.randn(encoder.num_inputs, D, generator=seeded(1))
+    head.head = torch.nn.Linear(1, coefficients.numel())
+    torch.nn.init.zeros_(head.head.weight)
+    head.head.bias.data = coefficients.flatten()
+    moments = Windows(encoder, table).moments(torch.tensor([0]))
+    direct = (change - inputs @ coefficients).square().sum() / change.square().sum()
+    assert head(torch.zeros(1, 1), moments).item() == pytest.approx(float(direct), rel=1e-4)
+
+
+def test_linear_contexts_undo_a_linear_encoder():
+    table, episodes, constants = sliding_bodies()
+    stand_in = cast(Any, RowEncoder(10))
+    stand_in.from_moments = lambda moments: 3 * torch.from_numpy(constants[:, 0]).repeat(1, 2).view(-1, 1) - 2
+    to_context = linear_contexts(stand_in, Windows(stand_in, table), episodes, constants)
+    known = torch.tensor([[0.0], [2.0]])
+    torch.testing.assert_close(to_context(known), 3 * known - 2, rtol=0, atol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -253,7 +315,8 @@ def test_a_conditioned_predictor_is_given_the_contexts_of_its_windows():
         def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
             return latents[:, 0]  # the row at which the window begins
 
-    prediction_errors(cast(Any, Conditioned()), rows_table(), EPISODES, source)
+    context_of = partial(source.of_rows, generator=seeded())
+    prediction_errors(cast(Any, Conditioned()), rows_table(), EPISODES, context_of)
     for row, start in seen[0].T.astype(int):
         episode = int(np.searchsorted(OFFSET, row, side="right")) - 1
         assert_inside(start, HALVES[int(row >= HALVES[1].offset[episode])], episode)
