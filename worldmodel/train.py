@@ -23,6 +23,8 @@ from worldmodel.dynamics import (
     context_stage,
     encode_rows,
     fit_context_scale,
+    fit_metrics,
+    heads_stage,
     prediction_errors,
     predictor_stage,
 )
@@ -152,6 +154,7 @@ def _architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mod
         action_dim=episodes.actions.shape[1],
         predictor=config.predictor if has_dynamics else None,
         context=dataclasses.replace(config.context, dim=config.context.dim or num_constants) if with_context else None,
+        heads=config.heads if has_dynamics and config.goal_heads else None,
     )
 
 
@@ -232,6 +235,10 @@ def _train_dynamics(config: TrainConfig, model: WorldModel, trainer: Trainer, so
     stretches = segments(source.data, source.train)
     stage = predictor_stage(model.predictor, table, stretches, config.predictor_training, contexts)
     seconds["predictor"] = trainer.fit(stage)
+    if model.heads is not None:
+        fit_metrics(model.heads, model.predictor, table, stretches, contexts)
+        optim = config.heads_training
+        seconds["heads"] = trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, optim))
     return seconds
 
 
