@@ -189,8 +189,8 @@ class ControlConfig:
     protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
     the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
     metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors) or
-    temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with planner=follow that
-    alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared action.
+    temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with
+    planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared action.
     split: "validation" or "test", the stream of task seeds. videos: how many tasks to film. oracle: also plan with the
     true simulator, on the first `oracle_tasks` tasks. trust_world: make a world that the run names as a Python file.
     out: also write the results there, as JSON.
@@ -288,8 +288,10 @@ class DemoConfig:
 class BenchConfig:
     """Measure speed: rates per CPU-second and medians, on this machine.
 
-    what: "render", "collect" or "plan". env: for render and collect. run: for plan. batch: environments planned for at
-    once. repeats: of each measurement. episodes: collected in each repeat. out: also write the figures there, as JSON.
+    what: "render", "collect" or "plan". env: for render and collect. run: for plan; empty takes the default reacher model
+    with random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours
+    beside a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. out: also write the
+    figures there, as JSON.
     """
 
     what: str = "render"
@@ -297,6 +299,7 @@ class BenchConfig:
     run: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
     batch: int = 64
+    lewm_size: bool = False
     repeats: int = 5
     episodes: int = 40
     out: str = ""
