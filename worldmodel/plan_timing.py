@@ -95,9 +95,8 @@ def time_plan(
 ) -> dict[str, float]:
     """Milliseconds per environment of encoding a frame and of planning, by part; the floor of the rollouts."""
     generator = torch.Generator().manual_seed(0)
-    frames = (
-        torch.randint(256, (batch, 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator).to(torch.uint8).to(model.device)
-    )
+    noise = torch.randint(256, (batch, 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
+    frames = noise.to(model.device, torch.uint8)
     latents = model.embed(frames)
     past = torch.zeros(batch, model.num_context_frames - 1, model.action_dim, device=model.device)
     z0 = model.encode(latents[:, None].expand(-1, model.num_context_frames, -1), past)
@@ -162,7 +161,7 @@ class LewmSizePredictor(nn.Module):
     """
 
     def __init__(
-        self, dim: int = 192, action_dim: int = 10, depth: int = 6, heads: int = 16, width: int = 1024
+        self, dim: int = 192, action_dim: int = 5 * ACTION_DIM, depth: int = 6, heads: int = 16, width: int = 1024
     ) -> None:
         super().__init__()
         self.dim, self.heads, self.window = dim, heads, 3

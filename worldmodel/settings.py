@@ -190,7 +190,8 @@ class ControlConfig:
     the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
     metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors) or
     temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with
-    planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared action.
+    planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared
+    action.
     split: "validation" or "test", the stream of task seeds. videos: how many tasks to film. oracle: also plan with the
     true simulator, on the first `oracle_tasks` tasks. trust_world: make a world that the run names as a Python file.
     out: also write the results there, as JSON.
@@ -288,10 +289,10 @@ class DemoConfig:
 class BenchConfig:
     """Measure speed: rates per CPU-second and medians, on this machine.
 
-    what: "render", "collect" or "plan". env: for render and collect. run: for plan; empty takes the default reacher model
-    with random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours
-    beside a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. out: also write the
-    figures there, as JSON.
+    what: "render", "collect" or "plan". env: for render and collect. run: for plan; empty takes the default reacher
+    model with random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size,
+    ours beside a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. out: also write
+    the figures there, as JSON.
     """
 
     what: str = "render"
