@@ -184,7 +184,7 @@ class ControlConfig:
     values, as arXiv:2603.19312 evaluates), "strict" (pairs that are solved at the start left out, angles compared on
     the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts).
     Every task comes from an episode of its own, simulated here from seeds that no data set has: under the policy of the
-    run's data, or the excitation `policy` named here.
+    run's data, or the excitation `task_policy` named here.
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
     protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
     the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
@@ -201,7 +201,7 @@ class ControlConfig:
     supervised: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
     protocol: str = "lewm"
-    policy: str = ""
+    task_policy: str = ""
     tasks: int = 100
     goal_steps: int = 0
     budget_steps: int = 0
@@ -236,8 +236,8 @@ class ControlConfig:
         _check_choice("metric", self.metric, METRICS)
         if self.planner.get("name") == "follow" and not self.proposal:
             raise UserError("planner=follow only follows proposals; add proposal=true")
-        if self.policy:
-            _check_choice("policy", self.policy, tuple(POLICIES))
+        if self.task_policy:
+            _check_choice("task_policy", self.task_policy, tuple(POLICIES))
 
 
 @dataclass
