@@ -79,7 +79,7 @@ class MPC:
         """The actions (B,A) to take now, the next state, and the plan if a new one was made.
 
         context: (B,C), handed to the dynamics. proposal: planning state (B,D') -> action sequences (B,M,H,A), a learned
-        policy's, that the planner tries beside the shifted plan; where there is no plan yet it searches around the first.
+        policy's, that the planner tries beside the shifted plan; the first plan is searched around the first of them.
         """
         if state.plan is not None and state.num_executed < self.replan_every:
             return state.plan.actions[:, state.num_executed], state, None

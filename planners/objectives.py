@@ -11,7 +11,6 @@ from torch import Tensor
 from planners.checks import check_choice, check_shape
 from planners.interfaces import Objective, evaluate_objective
 
-
 Reduction = Literal["sum", "terminal", "min", "mixed"]
 REDUCTIONS = ("sum", "terminal", "min", "mixed")
 
@@ -132,7 +131,7 @@ class Constraint:
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
-            raise ValueError(f"weight must be > 0, got {self.weight}; infinity forbids what a finite weight discourages")
+            raise ValueError(f"weight must be > 0, got {self.weight}; a finite weight discourages, infinity forbids")
 
     def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Cost (B,N) of latents (B,N,H,D) and actions (B,N,H,A)."""

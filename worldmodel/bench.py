@@ -13,14 +13,23 @@ import torch
 
 import envs
 from envs.excitation import make_policy
-from planners import GoalDistance, make_planner
-from worldmodel.config import compose, read_run_config
+from planners import make_planner
+from worldmodel.config import compose
 from worldmodel.data.recording import record
-from worldmodel.errors import UserError
 from worldmodel.files import write_json
-from worldmodel.models import WorldModel
+from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.plan_timing import (
+    LEWM_PLANNER,
+    Clock,
+    closed_loop_ms,
+    default_model,
+    machine_rates,
+    time_lewm_size,
+    time_plan,
+)
 from worldmodel.run_directory import hardware, versions
 from worldmodel.settings import BenchConfig, CollectConfig
+from worldmodel.train import pick_device
 
 # frames per CPU-second of stable-worldmodel on reacher at 64 x 64, measured on a 2-core CPU without a GPU
 PEER_COLLECT_FRAMES_PER_CPU_S = 30.0
@@ -108,27 +117,21 @@ def _collect(config: BenchConfig) -> dict[str, Any]:
 
 
 def _plan(config: BenchConfig) -> dict[str, Any]:
-    """CPU milliseconds of one plan and environment: encoding, rollouts, and the whole; alone and in a batch."""
+    """Milliseconds per environment of a plan by part, beside the floor: the configured planner alone and in a batch,
+    LeWM's budget, and the closed loop with rendering."""
+    device = pick_device("auto")
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    clock = Clock(device)
+    rates = machine_rates(clock, device, config.repeats)
+    loaded = WorldModel.load(config.run, device) if config.run else default_model().to(device)
+    model, planner = PlanningModel(loaded), make_planner(**config.planner)
+    figures: dict[str, Any] = {"planner": dict(config.planner), "device": str(device), **rates}
+    cases = {"alone": (planner, 1), f"batch_{config.batch}": (planner, config.batch), "lewm_budget": (LEWM_PLANNER, 1)}
+    for name, (searcher, batch) in cases.items():
+        timed = time_plan(model, searcher, batch, config.repeats, clock, rates)
+        figures |= {f"{name}_{key}": value for key, value in timed.items()}
     if not config.run:
-        raise UserError("bench what=plan needs a trained model; add run=runs/NAME")
-    model = WorldModel.load(config.run)
-    planner = make_planner(**config.planner)
-    size = read_run_config(Path(config.run)).env.image_size
-    generator = torch.Generator().manual_seed(0)
-    figures: dict[str, Any] = {"planner": dict(config.planner)}
-    for batch in (1, config.batch):
-        shape = (batch, model.num_context_frames, 3, size, size)
-        frames = torch.randint(256, shape, generator=generator).to(torch.uint8)
-        with torch.no_grad():
-            z0 = model.encode(frames)
-        objective = GoalDistance(torch.randn(batch, model.latent_dim, generator=generator))
-        samples = int(config.planner["num_samples"])
-        actions = torch.rand(batch, samples, planner.horizon, model.action_dim, generator=generator) * 2 - 1
-        timed = {
-            "encode": torch.no_grad()(lambda frames=frames: model.encode(frames)),
-            "rollout": torch.no_grad()(lambda z0=z0, actions=actions: model.rollout(z0, actions)),
-            "plan": lambda z0=z0, objective=objective: planner.plan(model, objective, z0, generator=generator),
-        }
-        for name, work in timed.items():
-            figures[f"{name}_cpu_ms_batch_{batch}"] = 1e3 * _median_cpu_s(work, config.repeats) / batch
-    return figures
+        figures["closed_loop_cpu_ms"] = closed_loop_ms(model, planner, clock)
+        figures["closed_loop_hz"] = 1e3 / figures["closed_loop_cpu_ms"]
+    return figures | (time_lewm_size(config.repeats, clock) if config.lewm_size else {})

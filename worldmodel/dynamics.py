@@ -12,6 +12,7 @@ from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.models.encoders import Encoder
+from worldmodel.models.heads import GoalHeads
 from worldmodel.models.predictor import Predictor
 from worldmodel.training import OptimConfig, Stage
 
@@ -72,3 +73,71 @@ def prediction_errors(
     model = (predicted - target).square().sum(-1).mean(0).sqrt()
     persistence = (now[:, None] - target).square().sum(-1).mean(0).sqrt()
     return model.cpu().numpy(), persistence.cpu().numpy()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# goal heads
+
+
+def heads_stage(
+    heads: GoalHeads, predictor: Predictor, table: LatentTable, episodes: EpisodeIndex, optim: OptimConfig
+) -> Stage:
+    """Hindsight: whatever an episode shows k steps later, k = 1 ... reach, was a goal that its actions led to.
+
+    The inverse dynamics learns the mean of those actions (up to step k), the temporal distance log(1 + k); a fifth of
+    its pairs are unrelated frames, which are far apart.
+    """
+    frames, horizon, reach = predictor.config.num_context_frames, heads.horizon, heads.config.reach
+    starts = window_starts(episodes, frames + max(reach, horizon))
+
+    def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        num = optim.batch_size
+        start = starts[torch.randint(len(starts), (num,), generator=generator)]
+        steps = torch.randint(1, reach + 1, (num,), generator=generator)
+        now = start + frames - 1
+        history = start[:, None] + torch.arange(frames)
+        state = predictor.planning_state(table.latents[history], table.actions[history[:, :-1]])
+        goal, target = table.latents[now + steps], table.actions[now[:, None] + torch.arange(horizon)]
+        device = table.latents.device
+        counts = (torch.arange(horizon) < steps[:, None])[:, :, None].to(device)
+        inverse = ((heads.actions_to(state, goal, steps.to(device)) - target).square() * counts).sum()
+        inverse = inverse / (counts.sum() * heads.action_dim)
+        unrelated = torch.rand(num, generator=generator) < 0.2
+        other = starts[torch.randint(len(starts), (num,), generator=generator)]
+        # a frame is at no distance from itself: one pair in `reach` is the same frame twice
+        apart = torch.where(unrelated, 0, steps - 1)
+        seen = table.latents[torch.where(unrelated, other, now + apart)]
+        truth = torch.where(unrelated, heads.max_distance(), torch.log1p(apart.float())).to(device)
+        temporal = (heads.distance(table.latents[now], seen) - truth).square().mean()
+        return {"loss": inverse + temporal, "inverse": inverse, "temporal": temporal}
+
+    return Stage("heads", heads, loss, optim)
+
+
+@torch.no_grad()
+def fit_metrics(
+    heads: GoalHeads,
+    predictor: Predictor,
+    table: LatentTable,
+    episodes: EpisodeIndex,
+    contexts: Contexts | None,
+    num_windows: int = 4096,
+) -> None:
+    """Set the heads' metrics: inverse covariance of latents, and of prediction errors over all steps of the horizon."""
+    generator = torch.Generator().manual_seed(0)
+    starts = window_starts(episodes, predictor.config.num_context_frames + predictor.config.horizon)
+    start = starts[torch.randperm(len(starts), generator=generator)[:num_windows]]
+    context = contexts.of_rows(start, generator) if contexts else None
+    predicted, target, now = _predict(predictor.eval(), table, start, context)
+    heads.whitening.copy_(_whitening(now))
+    heads.precision.copy_(_whitening((predicted - target).flatten(0, 1)))
+
+
+def _whitening(x: Tensor) -> Tensor:
+    """A factor L (D, D) of the inverse covariance L L^T of x (n, D), scaled so that its metric has trace D."""
+    centred = (x - x.mean(0)).double()
+    covariance = centred.T @ centred / len(x)
+    values, vectors = torch.linalg.eigh(covariance)
+    # directions of less than a thousandth of the mean variance count like those that have it
+    factor = vectors * values.clamp_min(1e-3 * float(values.mean())).rsqrt()
+    return (factor * (x.shape[1] / factor.square().sum()).sqrt()).to(x.dtype)

@@ -21,10 +21,12 @@ from worldmodel.errors import UserError
 from worldmodel.methods import MethodConfig
 from worldmodel.models.context import ContextConfig
 from worldmodel.models.encoders import EncoderConfig
+from worldmodel.models.heads import HeadsConfig
 from worldmodel.models.predictor import PredictorConfig
 from worldmodel.training import OptimConfig
 
 PROTOCOLS = ("lewm", "strict", "reward")
+METRICS = ("l2", "whitened", "learned", "temporal")
 
 
 @dataclass
@@ -139,12 +141,16 @@ class TrainConfig(CollectConfig):
     trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default).
     threads: of torch on a CPU; 0 takes one for an MLP (a second gains a quarter on an idle machine and costs tenfold on
     a busy one) and every core for larger encoders.
+    goal_heads: also learn an inverse dynamics, a temporal distance and metrics, for control's `proposal` and `metric`.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
     context: ContextConfig = field(default_factory=ContextConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
+    goal_heads: bool = False
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
+    heads_training: OptimConfig = field(default_factory=lambda: OptimConfig(steps=3000, batch_size=512, lr=2e-3))
     predictor_training: OptimConfig = field(default_factory=lambda: OptimConfig(steps=3000, batch_size=512, lr=2e-3))
     context_training: ContextTraining = field(default_factory=ContextTraining)
     encoder_episodes: int = 0
@@ -186,10 +192,14 @@ class ControlConfig:
     values, as arXiv:2603.19312 evaluates), "strict" (pairs that are solved at the start left out, angles compared on
     the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts).
     Every task comes from an episode of its own, simulated here from seeds that no data set has: under the policy of the
-    run's data, or the excitation `policy` named here.
+    run's data, or the excitation `task_policy` named here.
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
     protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
-    the horizon: sum, terminal, min or mixed. action_cost: weight of mean squared action.
+    the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
+    metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors) or
+    temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with
+    planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared
+    action.
     split: "validation" or "test", the stream of task seeds. videos: how many tasks to film. oracle: also plan with the
     true simulator, on the first `oracle_tasks` tasks. trust_world: make a world that the run names as a Python file.
     out: also write the results there, as JSON.
@@ -199,12 +209,15 @@ class ControlConfig:
     supervised: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
     protocol: str = "lewm"
-    policy: str = ""
+    task_policy: str = ""
     tasks: int = 100
     goal_steps: int = 0
     budget_steps: int = 0
     replan_every: int = 1
     reduction: str = "sum"
+    shrinking: bool = False
+    metric: str = "l2"
+    proposal: bool = False
     action_cost: float = 0.0
     split: str = "test"
     videos: int = 4
@@ -228,8 +241,11 @@ class ControlConfig:
         _check_choice("protocol", self.protocol, PROTOCOLS)
         _check_choice("split", self.split, ("validation", "test"))
         _check_choice("reduction", self.reduction, REDUCTIONS)
-        if self.policy:
-            _check_choice("policy", self.policy, tuple(POLICIES))
+        _check_choice("metric", self.metric, METRICS)
+        if self.planner.get("name") == "follow" and not self.proposal:
+            raise UserError("planner=follow only follows proposals; add proposal=true")
+        if self.task_policy:
+            _check_choice("task_policy", self.task_policy, tuple(POLICIES))
 
 
 SHIFTS = ("held", "constants", "nuisances", "excitation")
@@ -352,8 +368,10 @@ class DemoConfig:
 class BenchConfig:
     """Measure speed: rates per CPU-second and medians, on this machine.
 
-    what: "render", "collect" or "plan". env: for render and collect. run: for plan. batch: environments planned for at
-    once. repeats: of each measurement. episodes: collected in each repeat. out: also write the figures there, as JSON.
+    what: "render", "collect" or "plan". env: for render and collect. run: for plan; empty takes the default reacher
+    model with random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size,
+    ours beside a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. out: also write
+    the figures there, as JSON.
     """
 
     what: str = "render"
@@ -361,6 +379,7 @@ class BenchConfig:
     run: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
     batch: int = 64
+    lewm_size: bool = False
     repeats: int = 5
     episodes: int = 40
     out: str = ""

@@ -19,7 +19,7 @@ from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
-from worldmodel.dynamics import encode_rows, prediction_errors, predictor_stage
+from worldmodel.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
 from worldmodel.errors import UserError
 from worldmodel.files import write_atomically
 from worldmodel.identifiability import Identifiability, measure, wrapped_angle_ceiling
@@ -148,6 +148,7 @@ def _architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mod
         action_dim=episodes.actions.shape[1],
         predictor=config.predictor if has_dynamics else None,
         context=dataclasses.replace(config.context, dim=config.context.dim or num_constants) if with_context else None,
+        heads=config.heads if has_dynamics and config.goal_heads else None,
     )
 
 
@@ -230,6 +231,10 @@ def _train_dynamics(config: TrainConfig, model: WorldModel, trainer: Trainer, so
     stretches = segments(source.data, source.train)
     stage = predictor_stage(model.predictor, table, stretches, config.predictor_training, contexts)
     seconds["predictor"] = trainer.fit(stage)
+    if model.heads is not None:
+        fit_metrics(model.heads, model.predictor, table, stretches, contexts)
+        optim = config.heads_training
+        seconds["heads"] = trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, optim))
     return seconds
 
 

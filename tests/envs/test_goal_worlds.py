@@ -38,7 +38,7 @@ def test_the_task_goal_earns_the_highest_reward(world_of, name):
 
 
 def test_walls_part_the_two_rooms_and_the_door_joins_them(world_of):
-    """Full thrust to the right from the left room ends at the wall beside the door, and in the other room through it."""
+    """Full thrust to the right ends at the wall beside the door, and in the other room through it."""
     world = world_of("two_room")
     ends = []
     for y in (0.5, 0.0):

@@ -132,7 +132,10 @@ def test_non_finite_costs_become_plus_infinity_and_others_stay():
     [
         (lambda: GoalDistance(GOAL[0]), r"goal must have shape \(B, D\) .* got \(4,\)"),
         (lambda: GoalDistance(GOAL[:1])(LATENTS, ACTIONS), r"goal must have shape \(B, D\) = \(3, 4\), got \(1, 4\)"),
-        (lambda: GoalDistance(GOAL, metric=torch.ones(B)), r"metric must have shape \(D,\) or \(D, E\) = \(4\), got \(3,\)"),
+        (
+            lambda: GoalDistance(GOAL, metric=torch.ones(B)),
+            r"metric must have shape .* = \(4\), got \(3,\)",
+        ),
         (lambda: GoalDistance(GOAL, "last"), "reduction must be one of sum, terminal, min, mixed, got 'last'"),  # type: ignore[arg-type]
         (lambda: RewardCost(torch.sum, discount=2), r"discount must be in \[0, 1\], got 2"),
         (lambda: RewardCost(lambda z: z)(LATENTS, ACTIONS), r"reward must have shape \(B, N, H\) = \(3, 7, 5\)"),

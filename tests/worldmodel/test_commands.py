@@ -104,6 +104,7 @@ def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
     ("name", "arguments"),
     [
         ("lewm", ["env=reacher", "method=lewm"]),
+        ("heads", ["env=reacher", "goal_heads=true", "heads.reach=5", "heads.hidden=16", "heads_training.steps=6"]),
         ("cnn", ["env=lit_ball_ou", "encoder.kind=cnn", "encoder.input_size=32", "encoder.channels=[4,4]"]),
         ("cartpole", ["env=cartpole-swingup"]),
         ("own", [f"env.world={ROOT}/examples/own_world.py:factory", "env.name=own"]),
@@ -113,6 +114,17 @@ def test_other_methods_encoders_and_worlds(home: Path, name: str, arguments: lis
     assert main(["train", f"name={name}", *SMALL, *arguments]) == 0
     summary = json.loads((Path("runs") / name / "summary.json").read_text())
     assert "identifiability" in summary and ("predictor" in summary) == (name != "cnn")
+
+
+def test_control_with_learned_heads(home: Path, capsys: pytest.CaptureFixture[str]):
+    small = ["tasks=2", "goal_steps=6", "budget_steps=4", "videos=0", "oracle=false", "planner.horizon=5"]
+    assert "goal_heads=true" in error_of(capsys, ["control", "run=runs/demo/control", "proposal=true", *small])
+    follow = ["proposal=true", "planner=follow", "metric=temporal", "protocol=strict"]
+    search = ["proposal=true", "metric=learned", "shrinking=true", "out=pooled.json"]
+    assert main(["control", "run=runs/heads", *follow, *small]) == 0
+    assert main(["control", "run=runs/heads", *search, *small]) == 0
+    pooled = json.loads(Path("pooled.json").read_text())
+    assert pooled["metric"] == "learned" and pooled["world"] == "reacher" and pooled["num_runs"] == 1
 
 
 def test_a_world_in_a_file_needs_trust(home: Path, capsys: pytest.CaptureFixture[str]):
@@ -152,7 +164,7 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["control"], "run="),
         (["control", "run=nowhere"], "nowhere"),
         (["control", "run=runs/demo/control", "protocol=loose"], "lewm, strict, reward"),
-        (["control", "run=runs/demo/control", "policy=lazy"], "lazy"),
+        (["control", "run=runs/demo/control", "task_policy=lazy"], "lazy"),
         (["control", "run=runs/demo/control", "protocol=reward"], "task_goal"),
         (["control", "run=runs/demo/control", "planner.horizon=0"], "horizon"),
         (["control", "run=runs/demo/control", "planner.num_elites=500"], "num_elites"),

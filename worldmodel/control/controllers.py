@@ -1,13 +1,27 @@
 """Controllers: MPC in the latent space from pixels, the same planner on the true simulator, and random actions."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from envs import MujocoWorld
-from planners import MPC, ActionCost, GoalDistance, MPCState, Objective, Planner, WeightedSum
+from planners import (
+    MPC,
+    ActionCost,
+    GoalDistance,
+    LearnedDistance,
+    MPCState,
+    Objective,
+    OverHorizon,
+    Planner,
+    WeightedSum,
+)
 from worldmodel.control.tasks import Tasks
+from worldmodel.errors import UserError
 from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.models.heads import GoalHeads
 from worldmodel.oracle import SimulatorDynamics, goal_features
 from worldmodel.settings import ControlConfig
 
@@ -20,14 +34,22 @@ class LatentController:
     sees = True
 
     def __init__(
-        self, model: WorldModel, planner: Planner, config: ControlConfig, tasks: Tasks, world: MujocoWorld
+        self,
+        model: WorldModel,
+        planner: Planner,
+        config: ControlConfig,
+        tasks: Tasks,
+        world: MujocoWorld,
+        budget_steps: int,
     ) -> None:
+        _check_heads(model, config)
         self._model, self._config = PlanningModel(model), config
         self._mpc = MPC(self._model, planner, config.replan_every)
         self._generator = torch.Generator().manual_seed(config.seed)
         self.goal_frames = np.stack(
             [world.goal_frame(state, factors) for state, factors in zip(tasks.goal, tasks.factors, strict=True)]
         )
+        self._budget_steps, self._horizon = budget_steps, planner.horizon
         self._goal = self._model.embed(self._tensor(self.goal_frames))
         self._open = torch.arange(len(tasks))
         self._state: MPCState | None = None
@@ -44,7 +66,9 @@ class LatentController:
         else:
             self._state = self._mpc.observe(self._state, seen, self._actions[-1])
         self._remember(self._state.latents[:, -1])
-        actions, self._state, plan = self._mpc.act(self._state, self._objective(), self._generator, self._context())
+        actions, self._state, plan = self._mpc.act(
+            self._state, self._objective(), self._generator, self._context(), self._proposal()
+        )
         if plan is not None:
             self.num_invalid += int((~plan.diagnostics["valid"]).sum())
             if self._cost_curve is None:
@@ -65,10 +89,21 @@ class LatentController:
         return self._cost_curve, np.stack(self._distances)
 
     def _objective(self) -> Objective:
-        distance = GoalDistance(self._goal, self._config.reduction)  # type: ignore[arg-type]
+        distance = goal_objective(self._goal, self._model.heads, self._config, self._reduction())
         if not self._config.action_cost:
             return distance
         return WeightedSum(((1.0, distance), (self._config.action_cost, ActionCost(1.0))))
+
+    def _reduction(self) -> OverHorizon:
+        # the latents seen so far include the one before the first step
+        left = max(1, min(self._horizon, self._budget_steps - len(self._latents) + 1))
+        return OverHorizon(self._config.reduction, until=left if self._config.shrinking else None)  # type: ignore[arg-type]
+
+    def _proposal(self) -> Callable[[Tensor], Tensor] | None:
+        heads = self._model.heads
+        if not self._config.proposal or heads is None:
+            return None
+        return lambda state: heads.propose(state, self._goal, self._horizon)
 
     def _remember(self, latents: Tensor) -> None:
         self._latents.append(latents)
@@ -90,6 +125,21 @@ class LatentController:
 
     def _tensor(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
+
+
+def _check_heads(model: WorldModel, config: ControlConfig) -> None:
+    if model.heads is None and (config.proposal or config.metric != "l2"):
+        wish = "proposal=true" if config.proposal else f"metric={config.metric}"
+        raise UserError(f"{wish} needs learned goal heads, which this run has not; train it with goal_heads=true")
+
+
+def goal_objective(goal: Tensor, heads: GoalHeads | None, config: ControlConfig, reduction: OverHorizon) -> Objective:
+    """The latent cost that `config.metric` names."""
+    if config.metric == "l2" or heads is None:
+        return GoalDistance(goal, reduction)
+    if config.metric == "temporal":
+        return LearnedDistance(goal, heads.distance, reduction)
+    return GoalDistance(goal, reduction, heads.whitening if config.metric == "whitened" else heads.precision)
 
 
 class OracleController:

@@ -91,7 +91,9 @@ def _latent(setting: _Setting, run: RunDirectory, num_filmed: int = 0) -> tuple[
     model = WorldModel.load(run.path, pick_device(setting.config.device))
     set_cpu_threads(model.config.encoder)
     _check_fits(model, setting.world)
-    controller = LatentController(model, setting.planner, setting.config, setting.tasks, setting.world)
+    controller = LatentController(
+        model, setting.planner, setting.config, setting.tasks, setting.world, setting.protocol.budget_steps
+    )
     outcome = _run(setting, controller, f"latent MPC, {run.path.name}", num_filmed)
     if controller.num_invalid:
         print(f"{run.path}: {controller.num_invalid} plans found no finite cost; the plan before was followed")
@@ -164,6 +166,9 @@ def section(config: ControlConfig, protocol: Protocol, outcomes: Outcomes) -> di
         "budget_steps": protocol.budget_steps,
         "planner": dict(config.planner),
         "reduction": config.reduction,
+        "shrinking": config.shrinking,
+        "metric": config.metric,
+        "proposal": config.proposal,
         "replan_every": config.replan_every,
         "cpu_ms_per_decision": 1e3
         * sum(of.decision_cpu_s for of in outcomes[""])

@@ -68,13 +68,13 @@ class Tasks:
 def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, config: ControlConfig) -> Tasks:
     """`config.tasks` tasks, each from an episode of its own that no training saw.
 
-    Episodes are simulated here, like those of the run's data set but from other seeds, or under `config.policy`; so a
-    run needs no data set to be judged, and the same settings give the same tasks for every run of a world.
+    Episodes are simulated here, like those of the run's data set but from other seeds, or under `config.task_policy`;
+    so a run needs no data set to be judged, and the same settings give the same tasks for every run of a world.
     """
     seeds = np.random.SeedSequence([_STREAMS[config.split], config.seed])
     if protocol.rewarded:
         return _rewarded_tasks(world, config.tasks, seeds)
-    policy = make_policy(**({"name": config.policy} if config.policy else recorded.policy))
+    policy = make_policy(**({"name": config.task_policy} if config.task_policy else recorded.policy))
     num_steps = max(recorded.episode_steps, protocol.goal_steps)
     starts, goals, factors = [], [], []
     for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):

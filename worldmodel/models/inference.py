@@ -9,6 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from worldmodel.models.context import ContextEncoder
 from worldmodel.models.encoders import Encoder
+from worldmodel.models.heads import GoalHeads
 from worldmodel.models.world_model import WorldModel
 
 
@@ -24,6 +25,7 @@ class PlanningModel:
         self.num_context_frames, self.action_dim = model.num_context_frames, model.action_dim
         self.latent_dim, self.device = model.latent_dim, model.device
         self.context_encoder: ContextEncoder | None = model.context_encoder
+        self.heads: GoalHeads | None = model.heads
         self._encoder = fold_batch_norm(model.encoder)
         assert model.predictor is not None  # num_context_frames has asked for it
         with torch.no_grad():

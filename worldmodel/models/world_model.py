@@ -14,6 +14,7 @@ from worldmodel.errors import CheckpointError
 from worldmodel.files import write_atomically, write_json
 from worldmodel.models.context import ContextConfig, ContextEncoder
 from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.heads import GoalHeads, HeadsConfig
 from worldmodel.models.predictor import Predictor, PredictorConfig
 
 SCHEMA_VERSION = 1
@@ -24,12 +25,14 @@ class ModelConfig:
     """The architecture, complete: `model.json` holds exactly this.
 
     action_dim 0 means a world without actions: no predictor. context None: no physical constants are encoded.
+    heads None: no goal heads.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     action_dim: int = 0
     predictor: PredictorConfig | None = None
     context: ContextConfig | None = None
+    heads: HeadsConfig | None = None
 
 
 class WorldModel(nn.Module):
@@ -44,6 +47,10 @@ class WorldModel(nn.Module):
         conditioned = config.context is not None and config.predictor is not None and config.predictor.conditioned
         context_dim = config.context.dim if config.context and conditioned else 0
         self.predictor = Predictor(config.predictor, latent_dim, action_dim, context_dim) if config.predictor else None
+        self.heads = None
+        if self.predictor is not None and config.predictor is not None and config.heads is not None:
+            state_dim, horizon = self.predictor.state_dim, config.predictor.horizon
+            self.heads = GoalHeads(config.heads, latent_dim, state_dim, action_dim, horizon)
 
     @property
     def latent_dim(self) -> int:
@@ -128,6 +135,7 @@ def _read_config(directory: Path) -> ModelConfig:
             action_dim=int(fields["action_dim"]),
             predictor=PredictorConfig(**fields["predictor"]) if fields["predictor"] else None,
             context=ContextConfig(**fields["context"]) if fields["context"] else None,
+            heads=HeadsConfig(**fields["heads"]) if fields.get("heads") else None,
         )
     except (TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} describes an unknown architecture ({error}); train the run again") from error

@@ -1,0 +1,108 @@
+"""Goal heads: what hindsight teaches on dynamics whose answers are known, and how controllers use it."""
+
+import numpy as np
+import pytest
+import torch
+from worldmodel_fakes import seeded
+
+from planners import GoalDistance, LearnedDistance, OverHorizon
+from worldmodel.control.controllers import goal_objective
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.dynamics import LatentTable, fit_metrics, heads_stage
+from worldmodel.errors import UserError
+from worldmodel.models.heads import GoalHeads, HeadsConfig
+from worldmodel.models.predictor import Predictor, PredictorConfig
+from worldmodel.settings import ControlConfig
+from worldmodel.training import OptimConfig
+
+D, A, H, B, EPISODES, T = 2, 2, 4, 3, 60, 30
+STEP = 0.1  # how far a full action moves the latent
+
+
+def integrator() -> tuple[LatentTable, EpisodeIndex]:
+    """Latents that actions move along their axes: z' = z + STEP a."""
+    actions = torch.rand(EPISODES, T + 1, A, generator=seeded()) * 2 - 1
+    actions[:, -1] = 0
+    moved = torch.cat([torch.zeros(EPISODES, 1, A), actions[:, :-1].cumsum(1)], 1)
+    latents = torch.randn(EPISODES, 1, D, generator=seeded(1)) * 0.3 + STEP * moved
+    offset = np.arange(EPISODES) * (T + 1)
+    return LatentTable(latents.flatten(0, 1), actions.flatten(0, 1)), EpisodeIndex(offset, np.full(EPISODES, T + 1))
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[GoalHeads, Predictor]:
+    torch.manual_seed(0)
+    table, episodes = integrator()
+    predictor = Predictor(PredictorConfig(history=[0, 1], horizon=H, hidden=16), D, A)
+    heads = GoalHeads(HeadsConfig(reach=H, hidden=48), D, predictor.state_dim, A, H)
+    stage = heads_stage(heads, predictor, table, episodes, OptimConfig(steps=600, batch_size=128, lr=5e-3))
+    optimizer = torch.optim.Adam(heads.parameters(), 5e-3)
+    generator = seeded(2)
+    for step in range(stage.optim.steps):
+        optimizer.param_groups[0]["lr"] = 5e-3 * (1 - step / stage.optim.steps)
+        optimizer.zero_grad()
+        stage.loss(step / stage.optim.steps, generator)["loss"].backward()
+        optimizer.step()
+    return heads.eval(), predictor
+
+
+def test_the_inverse_dynamics_spreads_the_way_over_the_steps(trained):
+    """The mean of independent actions that sum to a displacement is an equal share of it at each step."""
+    heads, predictor = trained
+    state = torch.zeros(1, predictor.state_dim)
+    goal = torch.tensor([[0.12, -0.08]])
+    with torch.no_grad():
+        for steps in (2, 4):
+            actions = heads.actions_to(state, goal, torch.tensor([float(steps)]))[0, :steps]
+            torch.testing.assert_close(actions, (goal / STEP / steps).expand(steps, A), rtol=0, atol=0.2)
+
+
+def test_proposals_stop_when_they_should_be_there(trained):
+    heads, predictor = trained
+    proposed = heads.propose(torch.zeros(B, predictor.state_dim), torch.full((B, D), 0.1), H + 3)
+    assert proposed.shape == (B, 4, H + 3, A) and proposed.abs().max() <= 1
+    for index, steps in enumerate((1, 2, 3, 4)):
+        assert (proposed[:, index, steps:] == 0).all() and (proposed[:, index, :steps] != 0).all()
+
+
+def test_the_temporal_distance_grows_with_the_way(trained):
+    heads, _ = trained
+    start = torch.zeros(4, D)
+    goals = torch.tensor([[0.0, 0.0], [0.06, 0.0], [0.15, 0.0], [1.5, 1.0]])
+    with torch.no_grad():
+        distance = heads.distance(start, goals)
+    assert (distance.diff() > 0).all() and distance[0] < 0.5 and distance[-1] < heads.max_distance() + 0.5
+
+
+def test_metrics_are_inverse_covariances(trained):
+    heads, predictor = trained
+    table, episodes = integrator()
+    stretched = LatentTable(table.latents * torch.tensor([5.0, 1.0]), table.actions)
+    fit_metrics(heads, predictor, stretched, episodes, None)
+    metric = heads.whitening @ heads.whitening.T
+    covariance = torch.cov(stretched.latents.T)
+    torch.testing.assert_close(metric @ covariance / (metric @ covariance).trace() * D, torch.eye(D), rtol=0, atol=0.1)
+    assert metric.trace() == pytest.approx(D)
+
+
+def test_a_metric_names_its_objective(trained):
+    heads, _ = trained
+    goal, reduction = torch.zeros(B, D), OverHorizon("sum")
+    kinds = {
+        name: goal_objective(goal, heads, ControlConfig(metric=name), reduction)
+        for name in ("l2", "learned", "temporal")
+    }
+    assert isinstance(kinds["l2"], GoalDistance) and kinds["l2"].metric is None
+    assert isinstance(kinds["learned"], GoalDistance) and kinds["learned"].metric is heads.precision
+    assert isinstance(kinds["temporal"], LearnedDistance)
+    latents, actions = torch.randn(B, 5, H, D, generator=seeded()), torch.zeros(B, 5, H, A)
+    assert all(kind(latents, actions).shape == (B, 5) for kind in kinds.values())
+
+
+def test_wrong_settings_are_one_line():
+    with pytest.raises(UserError, match=r"heads\.reach must be >= 1"):
+        HeadsConfig(reach=0)
+    with pytest.raises(UserError, match="add proposal=true"):
+        ControlConfig(planner={"name": "follow"})
+    with pytest.raises(UserError, match="metric is one of l2, whitened, learned, temporal"):
+        ControlConfig(metric="l1")

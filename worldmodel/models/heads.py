@@ -1,0 +1,76 @@
+"""Goal heads on frozen latents: an inverse dynamics, a temporal distance, and metrics of the latent space."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.errors import UserError
+from worldmodel.models.encoders import mlp
+
+
+@dataclass
+class HeadsConfig:
+    """What goal heads are made of.
+
+    reach: control steps that a goal lies ahead in training, at most. hidden, depth: of each head's MLP.
+    """
+
+    reach: int = 25
+    hidden: int = 256
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("reach", "hidden", "depth"):
+            if getattr(self, name) < 1:
+                raise UserError(f"heads.{name} must be >= 1, got {getattr(self, name)}")
+
+
+class GoalHeads(nn.Module):
+    """Learned from what episodes reached in hindsight; see `dynamics.heads_stage` and `dynamics.fit_metrics`.
+
+    whitening, precision: factors L (D, D) of metrics L L^T, the inverse covariance of latents and of prediction errors.
+    """
+
+    whitening: Tensor
+    precision: Tensor
+
+    def __init__(self, config: HeadsConfig, latent_dim: int, state_dim: int, action_dim: int, horizon: int) -> None:
+        super().__init__()
+        self.config, self.action_dim, self.horizon = config, action_dim, horizon
+        hidden = [config.hidden] * config.depth
+        self.inverse = mlp(state_dim + latent_dim + 1, hidden, horizon * action_dim)
+        self.temporal = mlp(3 * latent_dim, hidden, 1)
+        self.register_buffer("whitening", torch.eye(latent_dim))
+        self.register_buffer("precision", torch.eye(latent_dim))
+
+    def actions_to(self, state: Tensor, goal: Tensor, steps: Tensor) -> Tensor:
+        """Planning state (…, D'), goal latent (…, D), control steps to get there (…) -> actions (…, H, A).
+
+        The mean of the actions that led from there to there in that time; those after it mean nothing.
+        """
+        time = (steps / self.config.reach).unsqueeze(-1)
+        flat = self.inverse(torch.cat([state, goal, time.to(state)], -1))
+        return flat.unflatten(-1, (self.horizon, self.action_dim))
+
+    @torch.no_grad()
+    def propose(self, state: Tensor, goal: Tensor, horizon: int) -> Tensor:
+        """Action sequences (B, M, H', A) from states (B, D') to goals (B, D), for M times to get there, then zeros."""
+        reach = min(self.config.reach, self.horizon)
+        times = torch.tensor(sorted({max(1, reach * part // 4) for part in (1, 2, 3, 4)}), device=state.device)
+        shape = (len(state), len(times))
+        states, goals = (x[:, None].expand(*shape, -1) for x in (state, goal))
+        actions = self.actions_to(states, goals, times.expand(shape)).clamp(-1, 1)
+        alive = torch.arange(self.horizon, device=state.device) < times[:, None]
+        actions = (actions * alive[:, :, None])[:, :, :horizon]
+        return nn.functional.pad(actions, (0, 0, 0, horizon - actions.shape[2]))
+
+    def distance(self, latents: Tensor, goal: Tensor) -> Tensor:
+        """log(1 + control steps) between latents and goals (…, D) -> (…); never negative."""
+        latents, goal = torch.broadcast_tensors(latents, goal)
+        return nn.functional.softplus(self.temporal(torch.cat([latents, goal, (latents - goal).abs()], -1))[..., 0])
+
+    def max_distance(self) -> float:
+        """The distance that unrelated frames are taught to have."""
+        return math.log(1 + 2 * self.config.reach)
