@@ -175,8 +175,9 @@ def open_study(config: DesignConfig) -> Study:
 def _constants(world: MujocoWorld) -> tuple[str, ...]:
     physical = [name for name, factor in world.factors.items() if factor.kind == "physical"]
     if not physical:
-        kind = "a kinematic world: nothing moves it" if world.scene.kinematic else "a world without physical factors"
-        raise UserError(f"{world.name} is {kind}; choose an env whose masses or frictions can be set, such as env=puck")
+        raise UserError(
+            f"{world.name} has no physical factors; choose an env whose masses or frictions can be set (env=puck)"
+        )
     return tuple(name for name in world.randomize if name in physical) or tuple(physical)
 
 
