@@ -17,14 +17,13 @@ import mujoco
 import numpy as np
 
 Transform = Literal["log", "linear"]
-Channel = Literal["red", "green", "blue"]
 Writer = Callable[[mujoco.MjModel, mujoco.MjModel, float], None]
 
 _TRANSFORMS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "log": (math.log, math.exp),
     "linear": (float, float),
 }
-_CHANNELS: tuple[str, ...] = ("red", "green", "blue")
+_CHANNELS = ("red", "green", "blue")
 
 # Restored before the writers run.
 WRITABLE_FIELDS = (
@@ -382,20 +381,19 @@ def light_azimuth(light: str) -> Writer:
     return write
 
 
-def geom_colour(*geoms_and_channel: str) -> Writer:
-    """One colour channel, named last, of geoms that have no material."""
-    *geoms, channel = geoms_and_channel
+def geom_colour(geoms: str | Sequence[str], channel: str) -> Writer:
+    """One colour channel ("red", "green" or "blue") of one or more geoms that have no material."""
     column = _CHANNELS.index(channel)
 
     def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:
-        for geom in geoms:
+        for geom in [geoms] if isinstance(geoms, str) else geoms:
             model.geom_rgba[base.geom(geom).id, column] = value
 
     return write
 
 
-def material_colour(material: str, channel: Channel) -> Writer:
-    """One colour channel of a material."""
+def material_colour(material: str, channel: str) -> Writer:
+    """One colour channel ("red", "green" or "blue") of a material."""
     column = _CHANNELS.index(channel)
 
     def write(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None:

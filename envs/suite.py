@@ -154,6 +154,7 @@ class VariedPendulum(SuiteScene):
     def __init__(self) -> None:
         super().__init__("pendulum", "swingup", control_dt_s=0.04)
         self.name = "varied_pendulum"
+        self.model.cam_fovy[self.camera] = 36  # nearer than the suite's: the swing fills the frame
         self.goal_tolerance = {"hinge": 0.1}
         self.factors += _material_colours()
 
@@ -219,9 +220,9 @@ def _domain_factors(domain: str, model: mujoco.MjModel) -> list[PhysicsFactor]:
             length = physics.link_length("pole", "pole", rod_has_mass=False)
             return [
                 mass("mass", "pole"),
+                _length("length", _rod_length(model, "pole"), length, "distance of the bob from the hinge"),
                 damping("damping", "hinge"),
                 _gravity(model),
-                _length("length", _rod_length(model, "pole"), length, "distance of the bob from the hinge"),
             ]
         case "cartpole":
             poles = [name for index in range(model.nbody) if (name := model.body(index).name).startswith("pole")]
@@ -235,14 +236,14 @@ def _domain_factors(domain: str, model: mujoco.MjModel) -> list[PhysicsFactor]:
                 )
                 for pole in poles
             ]
-            return [*masses, _gravity(model), *lengths]
+            return [*masses, *lengths, _gravity(model)]
         case "acrobot":
             arms = ("upper_arm", "lower_arm")
             return [*(mass(f"{arm}_mass", arm) for arm in arms), _gravity(model)]
         case "ball_in_cup":
             taut, write = float(model.tendon_range[model.tendon("string").id, 1]), physics.tendon_length("string")
             string = _length("string_length", taut, write, "length of the taut string")
-            return [mass("ball_mass", "ball"), mass("cup_mass", "cup"), _gravity(model), string]
+            return [mass("ball_mass", "ball"), mass("cup_mass", "cup"), string, _gravity(model)]
         case "finger":
             dry = _log_factor(
                 "spinner_friction", "N m", model.joint("hinge").frictionloss[0], physics.joint_friction("hinge"),

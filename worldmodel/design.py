@@ -152,10 +152,10 @@ def design(config: DesignConfig) -> tuple[dict[str, Any], str]:
 
 def open_study(config: DesignConfig) -> Study:
     """The world, the constants in question, what is observed of it and how well."""
-    world = envs.make(**(config.env.make_arguments() | {"factor_rho": {}}))
+    world = envs.make(**dict(config.env.make_arguments(), factor_rho={}))
     constants = _constants(world)
     # constants are drawn from their priors whatever else the environment randomises: pictures do not matter here
-    world = envs.make(**(config.env.make_arguments() | {"randomize": list(constants), "factor_rho": {}}))
+    world = envs.make(**dict(config.env.make_arguments(), randomize=list(constants), factor_rho={}))
     names = position_names(world)
     if unknown := [name for name in config.observed if name not in names]:
         raise UserError(f"observed names {unknown[0]!r}; the positions of {world.name} are {', '.join(names)}")
@@ -175,8 +175,9 @@ def open_study(config: DesignConfig) -> Study:
 def _constants(world: MujocoWorld) -> tuple[str, ...]:
     physical = [name for name, factor in world.factors.items() if factor.kind == "physical"]
     if not physical:
-        kind = "a kinematic world: nothing moves it" if world.scene.kinematic else "a world without physical factors"
-        raise UserError(f"{world.name} is {kind}; choose an env whose masses or frictions can be set, such as env=puck")
+        raise UserError(
+            f"{world.name} has no physical factors; choose an env whose masses or frictions can be set (env=puck)"
+        )
     return tuple(name for name in world.randomize if name in physical) or tuple(physical)
 
 

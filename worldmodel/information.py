@@ -15,7 +15,7 @@ import numpy as np
 LARGEST_EXPONENT = 3
 MOST_FACTORS = 4  # of one combination
 # a combination may change this much along an unreadable direction, as a cosine, and still count as unchanged
-LARGEST_COSINE = 0.05
+LARGEST_COSINE = 0.03
 
 
 def marginal_information(

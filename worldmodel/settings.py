@@ -322,6 +322,8 @@ class DesignConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.env.kinematic is not None:
+            raise UserError(f"env={self.env.label} is kinematic: its motion has no constants; choose another env")
         self.window = self.window or self.context.window
         if not 1 <= self.window <= self.episode_steps:
             raise UserError(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from envs import physics
-from envs.physics import Channel, PhysicsFactor, Transform, VisualFactor, Writer, prior_bounds
+from envs.physics import PhysicsFactor, Transform, VisualFactor, Writer, prior_bounds
 
 _COLOUR_BOUNDS = (0.03, 1.0)
 
@@ -55,8 +55,8 @@ def lamp_azimuth(light: str = "lamp") -> VisualFactor:
 
 def colours(
     what: str,
-    nominal: Mapping[Channel, float],
-    write: Callable[[Channel], Writer],
+    nominal: Mapping[str, float],
+    write: Callable[[str], Writer],
     *,
     prior_scale: float,
     transform: Transform = "linear",

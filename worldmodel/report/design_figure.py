@@ -70,7 +70,7 @@ def _spectrum(axes: Axes, parts: Mapping[str, Any]) -> None:
 
 def _correlations(axes: Axes, judged: Mapping[str, Any]) -> None:
     matrix, names = np.array(judged["posterior_correlation"]), [*judged["r2_bound"]]
-    axes.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
+    axes.imshow(matrix, vmin=-2, vmax=2, cmap="RdBu_r")  # pale enough for figures on top
     for (row, column), value in np.ndenumerate(matrix):
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
     labels = [style.readable_name(name) for name in names]

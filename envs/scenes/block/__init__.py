@@ -42,8 +42,7 @@ def _reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator)
 def _factors() -> tuple[Factor, ...]:
     constant, colours = palette.constant, palette.colours
     friction = physics.pair_friction(*(f"slide{i}" for i in range(1, 5)))
-    # written by several geoms: one colour for the four walls of the well
-    body = partial(physics.geom_colour, "east", "west", "north", "south")
+    walls = partial(physics.geom_colour, ("east", "west", "north", "south"))
     return (
         constant("mass", "kg", 0.6, 0.3, physics.body_mass("block"), "mass of the block"),
         constant("friction", "1", 0.25, 0.4, friction, "Coulomb friction of block and table"),
@@ -58,7 +57,7 @@ def _factors() -> tuple[Factor, ...]:
             description="centre of mass along the block, towards its mark",
         ),
         palette.lamp_intensity(),
-        *colours("block", {"green": 0.35, "blue": 0.35}, body, prior_scale=0.2),
+        *colours("block", {"green": 0.35, "blue": 0.35}, walls, prior_scale=0.2),
         *colours(
             "floor",
             {"red": 0.25, "green": 0.28, "blue": 0.32},
