@@ -137,6 +137,14 @@ class BatchWorld:
             )
             self._snapshots.append(self.world.snapshot())
 
+    def drift(self, names: Sequence[str], rho: float) -> None:
+        """Redraw factors of every episode with correlation rho to what they are; see `MujocoWorld.drift_factors`."""
+        self._check_started()
+        for i, snapshot in enumerate(self._snapshots):
+            self.world.restore(snapshot)
+            self.world.drift_factors(names, rho)
+            self._snapshots[i] = self.world.snapshot()
+
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Advance every episode by one control step.
 

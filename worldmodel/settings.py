@@ -182,6 +182,9 @@ class TrainConfig(CollectConfig):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+CONTEXT_SOURCES = ("online", "true", "mean")
+
+
 @dataclass
 class ControlConfig:
     """Drive the robot by MPC in the latent space towards goal images, beside a random policy and the simulator oracle.
@@ -200,6 +203,9 @@ class ControlConfig:
     temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with
     planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared
     action.
+    context: where a world with unknown constants is known from: "online" (what was seen so far), "true" (the constants
+    themselves) or "mean" (not at all). drift_rho: the constants are redrawn with this correlation after a quarter of
+    the budget; empty: they stay.
     split: "validation" or "test", the stream of task seeds. videos: how many tasks to film. oracle: also plan with the
     true simulator, on the first `oracle_tasks` tasks. trust_world: make a world that the run names as a Python file.
     out: also write the results there, as JSON.
@@ -219,6 +225,8 @@ class ControlConfig:
     metric: str = "l2"
     proposal: bool = False
     action_cost: float = 0.0
+    context: str = "online"
+    drift_rho: float | None = None
     split: str = "test"
     videos: int = 4
     trust_world: bool = False
@@ -242,6 +250,14 @@ class ControlConfig:
         _check_choice("split", self.split, ("validation", "test"))
         _check_choice("reduction", self.reduction, REDUCTIONS)
         _check_choice("metric", self.metric, METRICS)
+        _check_choice("context", self.context, CONTEXT_SOURCES)
+        if self.drift_rho is not None and not 0 <= self.drift_rho <= 1:
+            raise UserError(f"drift_rho must lie in [0, 1], got {self.drift_rho}")
+        if self.drift_rho is not None and (self.context == "true" or self.oracle):
+            raise UserError(
+                "context=true and the oracle know only the constants at the start; with drift_rho add oracle=false, and "
+                "another context"
+            )
         if self.planner.get("name") == "follow" and not self.proposal:
             raise UserError("planner=follow only follows proposals; add proposal=true")
         if self.task_policy:

@@ -27,7 +27,7 @@ def test_shapes_dtypes_and_alignment(puck):
     assert episode.states.shape == (6, 6) and episode.states.dtype == np.float32
     assert episode.actions.shape == (5, 2) and episode.actions.dtype == np.float32
     assert episode.rewards.shape == (5,) and episode.rewards.dtype == np.float32
-    assert episode.factors.shape == (6, 9) and episode.factors.dtype == np.float32
+    assert episode.factors.shape == (6, 10) and episode.factors.dtype == np.float32
     observation, _ = puck.reset(seed=3)
     for t in range(5):
         assert np.array_equal(observation["pixels"], episode.frames[t])
@@ -50,7 +50,7 @@ def test_given_start_and_factors_are_used(puck):
 
 def test_drift_happens_once_in_the_middle_and_to_physical_factors_alone(puck):
     factors = rollout(puck, OU(), seed=1, num_steps=6, drift_rho=0.5).factors
-    physical, visual = factors[:, :3], factors[:, 3:]
+    physical, visual = factors[:, :4], factors[:, 4:]
     assert (physical[:3] == physical[0]).all() and (physical[3:] == physical[3]).all()
     assert (physical[2] != physical[3]).all() and (visual == visual[0]).all()
     unchanged = rollout(puck, OU(), seed=1, num_steps=6, drift_rho=1.0).factors

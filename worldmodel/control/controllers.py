@@ -18,14 +18,13 @@ from planners import (
     Planner,
     WeightedSum,
 )
+from worldmodel.control.contexts import ContextSource
 from worldmodel.control.tasks import Tasks
 from worldmodel.errors import UserError
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.models.heads import GoalHeads
 from worldmodel.oracle import SimulatorDynamics, goal_features
 from worldmodel.settings import ControlConfig
-
-MIN_CONTEXT_STEPS = 8
 
 
 class LatentController:
@@ -41,6 +40,7 @@ class LatentController:
         tasks: Tasks,
         world: MujocoWorld,
         budget_steps: int,
+        contexts: ContextSource | None = None,
     ) -> None:
         _check_heads(model, config)
         self._model, self._config = PlanningModel(model), config
@@ -50,6 +50,7 @@ class LatentController:
             [world.goal_frame(state, factors) for state, factors in zip(tasks.goal, tasks.factors, strict=True)]
         )
         self._budget_steps, self._horizon = budget_steps, planner.horizon
+        self._contexts = contexts
         self._goal = self._model.embed(self._tensor(self.goal_frames))
         self._open = torch.arange(len(tasks))
         self._state: MPCState | None = None
@@ -66,8 +67,9 @@ class LatentController:
         else:
             self._state = self._mpc.observe(self._state, seen, self._actions[-1])
         self._remember(self._state.latents[:, -1])
+        context = self._contexts(self._latents, self._actions) if self._contexts else None
         actions, self._state, plan = self._mpc.act(
-            self._state, self._objective(), self._generator, self._context(), self._proposal()
+            self._state, self._objective(), self._generator, context, self._proposal()
         )
         if plan is not None:
             self.num_invalid += int((~plan.diagnostics["valid"]).sum())
@@ -80,6 +82,8 @@ class LatentController:
         which = torch.from_numpy(np.flatnonzero(open_))
         self._open, self._goal = self._open[which], self._goal[which]
         self._state = None if self._state is None else self._state.select(which)
+        if self._contexts:
+            self._contexts.keep(which)
         self._latents = [latents[which] for latents in self._latents]
         self._actions = [actions[which] for actions in self._actions]
 
@@ -110,18 +114,6 @@ class LatentController:
         distance = np.full(len(self.goal_frames), np.nan)
         distance[self._open.numpy()] = (latents - self._goal).norm(dim=-1).double().cpu().numpy()
         self._distances.append(distance)
-
-    def _context(self) -> Tensor | None:
-        """The constants, from what was seen so far; before enough was seen their prior mean, which is 0."""
-        encoder = self._model.context_encoder
-        if encoder is None:
-            return None
-        if len(self._latents) <= MIN_CONTEXT_STEPS:
-            return torch.zeros(len(self._goal), encoder.config.dim, device=self._goal.device)
-        window = encoder.config.window
-        latents, actions = self._latents[-window - 1 :], self._actions[-window:]
-        with torch.no_grad():
-            return encoder(torch.stack(latents, 1), torch.stack(actions, 1))
 
     def _tensor(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)

@@ -59,12 +59,21 @@ class Outcome:
 
 
 def run_tasks(
-    world: MujocoWorld, tasks: Tasks, controller: Controller, protocol: Protocol, name: str, num_filmed: int = 0
+    world: MujocoWorld,
+    tasks: Tasks,
+    controller: Controller,
+    protocol: Protocol,
+    name: str,
+    num_filmed: int = 0,
+    drift_rho: float | None = None,
 ) -> Outcome:
-    """Run all tasks side by side for the protocol's budget; a solved task is dropped, a filmed one a little later."""
+    """Run all tasks side by side for the protocol's budget; a solved task is dropped, a filmed one a little later.
+
+    drift_rho: after a quarter of the budget the randomised constants are redrawn with this correlation.
+    """
     num = len(tasks)
     batch = BatchWorld(world, num, render=controller.sees)
-    batch.reset(states=tasks.start, factors=tasks.factors)
+    batch.reset(states=tasks.start, factors=tasks.factors, seed=0)  # the same drift under every controller
     frames, states = batch.frames(), batch.states
     open_tasks, held = np.arange(num), np.zeros(num, int)
     solved_at, returns = np.full(num, -1), np.zeros(num)
@@ -75,6 +84,8 @@ def run_tasks(
         actions = controller.act(frames, states)
         cpu_s += time.process_time() - begun
         num_decisions += len(open_tasks)
+        if drift_rho is not None and step == 1 + protocol.budget_steps // 4:
+            batch.drift([name for name in world.randomize if world.factors[name].kind == "physical"], drift_rho)
         frames, states = batch.step(actions)
         returns[open_tasks] += batch.rewards
         film.append(film[-1].copy())

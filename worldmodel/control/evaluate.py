@@ -11,6 +11,7 @@ import numpy as np
 from envs import MujocoWorld
 from planners import Planner, make_planner
 from worldmodel.config import read_run_config
+from worldmodel.control.contexts import context_source
 from worldmodel.control.controllers import LatentController, OracleController, RandomController
 from worldmodel.control.episodes import VIDEO_TAIL_STEPS, Outcome, run_tasks
 from worldmodel.control.tasks import Protocol, Tasks, draw_tasks, make_protocol, trusted_world
@@ -83,7 +84,8 @@ def _check_same_world(run: RunDirectory, label: str) -> None:
 
 
 def _run(setting: _Setting, controller: Any, name: str, num_filmed: int = 0) -> Outcome:
-    return run_tasks(setting.world, setting.tasks, controller, setting.protocol, name, num_filmed)
+    drift_rho = setting.config.drift_rho
+    return run_tasks(setting.world, setting.tasks, controller, setting.protocol, name, num_filmed, drift_rho)
 
 
 def _latent(setting: _Setting, run: RunDirectory, num_filmed: int = 0) -> tuple[Outcome, LatentController]:
@@ -91,8 +93,10 @@ def _latent(setting: _Setting, run: RunDirectory, num_filmed: int = 0) -> tuple[
     model = WorldModel.load(run.path, pick_device(setting.config.device))
     set_cpu_threads(model.config.encoder)
     _check_fits(model, setting.world)
+    trained = read_run_config(run.path)
+    contexts = context_source(setting.config.context, model, trained, setting.world, setting.tasks)
     controller = LatentController(
-        model, setting.planner, setting.config, setting.tasks, setting.world, setting.protocol.budget_steps
+        model, setting.planner, setting.config, setting.tasks, setting.world, setting.protocol.budget_steps, contexts
     )
     outcome = _run(setting, controller, f"latent MPC, {run.path.name}", num_filmed)
     if controller.num_invalid:
@@ -169,6 +173,8 @@ def section(config: ControlConfig, protocol: Protocol, outcomes: Outcomes) -> di
         "shrinking": config.shrinking,
         "metric": config.metric,
         "proposal": config.proposal,
+        "context": config.context,
+        "drift_rho": config.drift_rho,
         "replan_every": config.replan_every,
         "cpu_ms_per_decision": 1e3
         * sum(of.decision_cpu_s for of in outcomes[""])

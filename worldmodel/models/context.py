@@ -76,6 +76,11 @@ class ContextEncoder(nn.Module):
         """Steps at either end of a window on which no feature is centred: the longest stride."""
         return self.config.strides[-1]
 
+    @property
+    def min_steps(self) -> int:
+        """Control steps of the shortest window in which features are centred on two frames."""
+        return 2 * self.margin + 1
+
     def fit_scale(self, latents: Tensor, actions: Tensor) -> None:
         """Take the scales of velocity, action and second difference from episodes (E, T+1, D), (E, T, A)."""
         for scale, stride in zip(self.scale, self.config.strides, strict=True):

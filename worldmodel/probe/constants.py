@@ -185,8 +185,7 @@ def _pixel_split(subject: Subject, window: int) -> Split:
 
 def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -> tuple[list[int], np.ndarray]:
     """How the estimate sharpens: window lengths in control steps, and linear R2 (lengths, P) from windows so long."""
-    shortest = 2 * encoder.margin + 2
-    lengths = np.unique(np.geomspace(shortest, encoder.config.window, NUM_LENGTHS).round().astype(int))
+    lengths = np.unique(np.geomspace(encoder.min_steps, encoder.config.window, NUM_LENGTHS).round().astype(int))
     splits = (_context_split(encoder, subject.table, subject.data, config, int(length)) for length in lengths)
     return lengths.tolist(), np.stack([linear_r2(split) for split in splits])
 
