@@ -182,7 +182,7 @@ class TrainConfig(CollectConfig):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-CONTEXT_SOURCES = ("online", "true", "mean")
+CONTEXT_SOURCES = ("online", "known", "mean")
 
 
 @dataclass
@@ -203,7 +203,7 @@ class ControlConfig:
     temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with
     planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared
     action.
-    context: where a world with unknown constants is known from: "online" (what was seen so far), "true" (the constants
+    context: where a world with unknown constants is known from: "online" (what was seen so far), "known" (the constants
     themselves) or "mean" (not at all). drift_rho: the constants are redrawn with this correlation after a quarter of
     the budget; empty: they stay.
     split: "validation" or "test", the stream of task seeds. videos: how many tasks to film. oracle: also plan with the
@@ -253,9 +253,9 @@ class ControlConfig:
         _check_choice("context", self.context, CONTEXT_SOURCES)
         if self.drift_rho is not None and not 0 <= self.drift_rho <= 1:
             raise UserError(f"drift_rho must lie in [0, 1], got {self.drift_rho}")
-        if self.drift_rho is not None and (self.context == "true" or self.oracle):
+        if self.drift_rho is not None and (self.context == "known" or self.oracle):
             raise UserError(
-                "context=true and the oracle know only the constants at the start; with drift_rho add oracle=false, and "
+                "context=known and the oracle know only the constants at the start; with drift_rho add oracle=false, and "
                 "another context"
             )
         if self.planner.get("name") == "follow" and not self.proposal:

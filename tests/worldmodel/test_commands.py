@@ -91,7 +91,7 @@ def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
     shifts = ["shifts=[held,constants,nuisances,excitation]", "shift_episodes=3"]
     assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200", *shifts]) == 0
     small = ["tasks=2", "goal_steps=6", "budget_steps=12", "videos=0", "oracle=false", "planner.horizon=5"]
-    for context in (["context=true"], ["context=mean"], ["drift_rho=0.5"], ["context=online"]):
+    for context in (["context=known"], ["context=mean"], ["drift_rho=0.5"], ["context=online"]):
         assert main(["control", "run=runs/puck", *small, *context]) == 0
     summary = json.loads(Path("runs/puck/summary.json").read_text())
     assert {"mass", "friction", "x", "y_vel"} <= set(summary["probes"])

@@ -59,7 +59,7 @@ def context_source(
 ) -> ContextSource | None:
     """The source that `control.context` names; None where the model knows no constants.
 
-    "true" fits the map from constants to contexts on the run's data set, and so needs it.
+    "known" fits the map from constants to contexts on the run's data set, and so needs it.
     """
     encoder = model.context_encoder
     if encoder is None:
