@@ -74,8 +74,11 @@ class Trainer:
             self.stages_done = list(self._saved["stages_done"])
             model.load_state_dict(self._saved["model"])
 
-    def fit(self, stage: Stage) -> float:
-        """Train one stage to its end and return its seconds; a stage that an earlier process finished is skipped."""
+    def fit(self, stage: Stage, observe: Callable[[int], None] | None = None) -> float:
+        """Train one stage to its end and return its seconds; a stage that an earlier process finished is skipped.
+
+        `observe` is called with every step that is logged, after it was taken; it leaves the module in training mode.
+        """
         if stage.name in self.stages_done:
             stage.module.eval()
             return 0.0
@@ -99,6 +102,8 @@ class Trainer:
                     line = _watch(stage, step, values)
                     log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
                     bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
+                    if observe:
+                        observe(step)
                 if time.monotonic() - saved_at > self._checkpoint_every_s:
                     self._save(stage, optimizer, generator, step + 1)
                     saved_at = time.monotonic()
