@@ -26,7 +26,7 @@ class Candidate:
 
     @property
     def settings(self) -> list[dict[str, Any]]:
-        """The tuning budget, four of each: every knob at the fast learning rate, the middle one at the slow rate too."""
+        """The tuning budget, four: every knob at the fast learning rate, the middle one at the slow rate too."""
         return [*({"optim.lr": FAST, **knob} for knob in self.knob), {"optim.lr": SLOW, **self.knob[1]}]
 
     def configure(self, method: MethodConfig, setting: int) -> MethodConfig:
