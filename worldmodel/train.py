@@ -145,6 +145,7 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
     latent_dim = config.encoder.latent_dim
     if latent_dim == 0:
         latent_dim = latent_variables(poses).values.shape[1] if poses.info["world"]["kinematic"] else DEFAULT_LATENT_DIM
+    _check_support(latent_dim, config.encoder.input_size, poses)
     num_constants = physical_constants(episodes).values.shape[1]
     has_dynamics = episodes.actions.shape[1] > 0 and not episodes.info["world"]["kinematic"]
     with_context = has_dynamics and num_constants > 0
@@ -154,6 +155,16 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
         predictor=config.predictor if has_dynamics else None,
         context=dataclasses.replace(config.context, dim=config.context.dim or num_constants) if with_context else None,
     )
+
+
+def _check_support(latent_dim: int, input_size: int, poses: DataSet) -> None:
+    """Latents can vary in no more directions than there are frames, or numbers in a frame."""
+    num_frames, num_inputs = int(poses.split("train").length.sum()), 3 * input_size**2
+    if latent_dim >= min(num_frames, num_inputs):
+        raise UserError(
+            f"encoder.latent_dim={latent_dim} is more than the data supports: {num_frames} training frames of "
+            f"{num_inputs} numbers in {poses.info['name']}; lower it, or collect more"
+        )
 
 
 def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:

@@ -63,11 +63,17 @@ class Trainer:
     """
 
     def __init__(
-        self, run: RunDirectory, model: nn.Module, fingerprint: str, seed: int, checkpoint_every_s: float = 30.0
+        self,
+        run: RunDirectory,
+        model: nn.Module,
+        fingerprint: str,
+        seed: int,
+        checkpoint_every_s: float = 30.0,
+        num_log_points: int = NUM_LOG_POINTS,
     ) -> None:
         self._run, self._model = run, model
         self._fingerprint, self._seed = fingerprint, seed
-        self._checkpoint_every_s = checkpoint_every_s
+        self._checkpoint_every_s, self._num_log_points = checkpoint_every_s, num_log_points
         self._saved = _load(run.path / "trainer.pt", fingerprint)
         self.stages_done: list[str] = []
         if self._saved:
@@ -98,7 +104,7 @@ class Trainer:
             stage.module.train()
             for step in bar:
                 values = _train_step(stage, optimizer, generator, step)
-                if step % max(1, stage.optim.steps // NUM_LOG_POINTS) == 0 or step == stage.optim.steps - 1:
+                if step % max(1, stage.optim.steps // self._num_log_points) == 0 or step == stage.optim.steps - 1:
                     line = _watch(stage, step, values)
                     log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
                     bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)

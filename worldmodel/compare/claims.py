@@ -103,13 +103,14 @@ def _s5(content: Table, table: Table) -> dict[str, Any] | None:
 def _s6(content: Table, table: Table) -> dict[str, Any] | None:
     if not all(table.get(name, {}).get("batch") for name in ("lejepa", "infonce")):
         return None
+    usual = content["batch_size"]
     drops = {}
     for name in ("lejepa", "infonce"):
         sizes = table[name]["batch"]
-        drops[name] = sizes["256"]["mean"] - min(row["mean"] for size, row in sizes.items() if int(size) < 256)
+        drops[name] = sizes[str(usual)]["mean"] - min(row["mean"] for size, row in sizes.items() if int(size) < usual)
     return _verdict(
         "S6", "contrastive learning is unstable below a batch of 256",
-        f"from a batch of 256 to the worst smaller one InfoNCE's R2 falls by over {DROP}, and by more than LeJEPA's",
+        f"from a batch of {usual} to the worst smaller one InfoNCE's R2 falls by over {DROP}, and more than LeJEPA's",
         {"drop_of_r2": drops}, drops["infonce"] > DROP and drops["infonce"] > drops["lejepa"],
     )  # fmt: skip
 

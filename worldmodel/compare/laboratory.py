@@ -31,7 +31,8 @@ from worldmodel.settings import TrainConfig
 from worldmodel.train import Source, architecture, pick_device, prepare_data, set_cpu_threads, spread_rows
 from worldmodel.training import Trainer, spread
 
-NUM_MEASURED = 4000
+NUM_MEASURED = 2000
+NUM_LOGGED = 40
 NUM_CURVE_POINTS = 12
 NUM_DISTANCES = 20_000
 
@@ -148,7 +149,7 @@ class Laboratory:
         work = self.folder / "work" / cell.name
         shutil.rmtree(work, ignore_errors=True)
         curve = _Curve(self, encoder, stage.module, method.optim.steps, spread_rows(episodes, NUM_MEASURED))
-        trainer = Trainer(RunDirectory(work), encoder, self.fingerprint, cell.seed, checkpoint_every_s=1e9)
+        trainer = Trainer(RunDirectory(work), encoder, self.fingerprint, cell.seed, 1e9, NUM_LOGGED)
         trainer.fit(stage, curve.observe)
         collapsed = [line["collapsed"] for line in RunDirectory(work).read_metrics()]
         shutil.rmtree(work)
@@ -166,7 +167,7 @@ class Laboratory:
         """Looking up OU pairs takes as long as many training steps; all candidates share them."""
         key = (cell.share, cell.inside, cell.seed)
         if key not in self._pairs:
-            self._pairs = {key: positive_pairs(method, self.poses.data, episodes, cell.seed)}
+            self._pairs[key] = positive_pairs(method, self.poses.data, episodes, cell.seed)
         return self._pairs[key]
 
     # Measures
@@ -246,8 +247,9 @@ def rank_correlation(z: np.ndarray, h: np.ndarray) -> float:
     rng = np.random.default_rng(0)
     i, j = rng.integers(0, len(z), (2, NUM_DISTANCES))
     true, latent = (np.linalg.norm(x[i] - x[j], axis=1) for x in (z, h))
-    value = float(spearmanr(true, latent).statistic)  # type: ignore[attr-defined]
-    return value if np.isfinite(value) else 0.0
+    if latent.max() == latent.min():
+        return 0.0
+    return float(spearmanr(true, latent).statistic)  # type: ignore[attr-defined]
 
 
 def random_and_pixels(lab: Laboratory) -> dict[str, dict[str, Any]]:

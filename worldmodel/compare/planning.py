@@ -32,7 +32,7 @@ def plan_with(lab: Laboratory, cell: Cell) -> dict[str, Any]:
     )
     shutil.rmtree(config.run_directory, ignore_errors=True)
     run = train(config)
-    overrides = [f"run={run}", f"data={config.data}", f"tasks={scale.tasks}", f"seed={cell.seed}", "videos=0"]
+    overrides = [f"run={run}", f"tasks={scale.tasks}", f"seed={cell.seed}", "videos=0"]
     control(compose("control", [*overrides, "oracle=false", "experiment=fast_planner"], ControlConfig))
     summary = RunDirectory(run).read_summary()
     driven = summary["control"]

@@ -33,7 +33,6 @@ def build_recipe(
     Raises UserError where the data lacks what the method needs.
     """
     latent_dim = encoder.config.latent_dim
-    _check_support(latent_dim, encoder, episodes, data)
     if method.name == "lewm":
         return _lewm_recipe(method, encoder, data, episodes)
     sampler, unit = pairs or positive_pairs(method, data, episodes, seed)
@@ -58,16 +57,6 @@ def build_recipe(
         case "supervised":
             return Recipe(sampler, Supervised(supervised_targets(latent_variables(data), latent_dim)))
     raise AssertionError(method.name)
-
-
-def _check_support(latent_dim: int, encoder: Encoder, episodes: EpisodeIndex, data: DataSet) -> None:
-    """Latents can vary in no more directions than there are frames, or numbers in a frame."""
-    num_frames, num_inputs = int(episodes.length.sum()), 3 * encoder.config.input_size**2
-    if latent_dim >= min(num_frames, num_inputs):
-        raise UserError(
-            f"encoder.latent_dim={latent_dim} is more than the data supports: {num_frames} training frames of "
-            f"{num_inputs} numbers in {data.info['name']}; lower it, or collect more"
-        )
 
 
 def _lewm_recipe(method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex) -> Recipe:
