@@ -187,6 +187,7 @@ def _method_columns(table: dict[str, Any]) -> list[str]:
         "R2 z→h",
         "rank correlation",
         "effective rank",
+        "latent std",
         "collapsed",
         "steps to 95 %",
         "CPU s",
@@ -199,7 +200,8 @@ def _method_row(row: dict[str, Any]) -> list[str]:
     reached = row["convergence"]["steps_to_threshold"]
     values = [_mean_interval(row[key]) for key in ("r2_h_to_z", "r2_z_to_h")]
     values += [f"{row['rank_correlation']['mean']:.3f}", f"{row['effective_rank']['mean']:.2f}"]
-    values += [f"{row['collapsed_share']:.0%}", f"{reached:.0f}" if reached else "never", f"{row['cpu_s']['mean']:.1f}"]
+    values += [f"{row['latent_std']['mean']:.2g}", f"{row['collapsed_share']:.0%}"]
+    values += [f"{reached:.0f}" if reached else "never", f"{row['cpu_s']['mean']:.1f}"]
     if "memory" in row:
         values.append(f"{sum(row['memory']['kept']['1024'].values()) / 2**20:.1f}")
     if "planning" in row:

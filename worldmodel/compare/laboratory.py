@@ -151,7 +151,6 @@ class Laboratory:
         curve = _Curve(self, encoder, stage.module, method.optim.steps, spread_rows(episodes, NUM_MEASURED))
         trainer = Trainer(RunDirectory(work), encoder, self.fingerprint, cell.seed, 1e9, NUM_LOGGED)
         trainer.fit(stage, curve.observe)
-        collapsed = [line["collapsed"] for line in RunDirectory(work).read_metrics()]
         shutil.rmtree(work)
         return {
             **dataclasses.asdict(cell),
@@ -159,7 +158,6 @@ class Laboratory:
             "cpu_s": round(curve.cpu_s(), 2),
             "num_frames": int(episodes.length.sum()),
             "curve": curve.points,
-            "collapsed": bool(np.mean(collapsed[-len(collapsed) // 4 :]) > 0.5),
             **self.measured(encoder, episodes),
         }
 
@@ -260,7 +258,7 @@ def random_and_pixels(lab: Laboratory) -> dict[str, dict[str, Any]]:
     with torch.no_grad():  # BatchNorm's statistics, which training would have set
         for rows in spread_rows(lab.poses.train, 4096).split(512):
             encoder(lab.poses.frames.gather(rows))
-    untrained = lab.measured(encoder, lab.poses.train)["test"]
+    untrained = lab.measured(encoder, lab.poses.train)
     parts: list[Examples] = []
     for episodes in (lab.poses.train, lab.poses.data.split("validation"), lab.poses.test):
         rows = spread_rows(episodes, 2000)
@@ -268,7 +266,11 @@ def random_and_pixels(lab: Laboratory) -> dict[str, dict[str, Any]]:
         parts.append(Examples(pixels, lab.variables.values[rows.numpy()], np.arange(len(rows))))
     pixels_r2 = linear_r2(Split(*parts))
     return {
-        "random_encoder": {"r2_h_to_z": untrained["r2_h_to_z"], "r2_z_to_h": untrained["r2_z_to_h"]},
+        "random_encoder": {
+            "r2_h_to_z": untrained["test"]["r2_h_to_z"],
+            "r2_z_to_h": untrained["test"]["r2_z_to_h"],
+            "latent_std": untrained["diagnosis"]["latent_std"],
+        },
         "raw_pixels": {
             "r2_h_to_z": float(pixels_r2.mean()),
             "per_variable": dict(zip(lab.variables.names, map(float, pixels_r2), strict=True)),

@@ -55,10 +55,12 @@ def _methods_study(config: CompareConfig, scale: Scale) -> str:
         "baselines": random_and_pixels(lab),
     }
     table: dict[str, Any] = content["methods"]
+    untrained_std = content["baselines"]["random_encoder"]["latent_std"]
     chosen: dict[str, int] = {}
     for candidate in candidates:
         chosen[candidate.name], tried = tune(lab, candidate)
-        table[candidate.name] = {**measure(lab, candidate, chosen[candidate.name], seeds), "tried": tried}
+        row = measure(lab, candidate, chosen[candidate.name], seeds, untrained_std)
+        table[candidate.name] = {**row, "tried": tried}
     best = table["supervised"] if "supervised" in table else max(table.values(), key=lambda r: r["r2_h_to_z"]["mean"])
     content["convergence_threshold"] = CONVERGED * best["r2_h_to_z"]["mean"]
     for row in table.values():
@@ -100,10 +102,16 @@ def _header(config: CompareConfig, scale: Scale) -> dict[str, Any]:
         "steps": scale.steps,
         "batch_size": scale.batch_size,
         "num_seeds": config.num_seeds,
-        "command": command_line(),
+        "command": _command(),
         "versions": versions(),
         "hardware": hardware(),
     }
+
+
+def _command() -> str:
+    """The command that is running, without what its figures do not depend on."""
+    places = ("data=", "runs=", "workers=", "threads=", "out=", "--traceback")
+    return " ".join(word for word in command_line().split() if not word.startswith(places))
 
 
 def _write(config: CompareConfig, folder: Path, content: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from worldmodel.compare.planning import plan_with
 from worldmodel.statistics import over_seeds
 
 TUNING_SEED = 1000
+COLLAPSED = 0.1  # of the untrained encoder's standard deviation
 MEMORY_BATCHES = (64, 256, 1024)
 # the sweeps are about these; the others have their row in the table
 SWEPT = {
@@ -29,10 +30,16 @@ def tune(lab: Laboratory, candidate: Candidate) -> tuple[int, list[dict[str, Any
     return int(np.argmax([entry["r2_h_to_z"] for entry in tried])), tried
 
 
-def measure(lab: Laboratory, candidate: Candidate, setting: int, seeds: Sequence[int]) -> dict[str, Any]:
-    """Recovery on test episodes, rank correlation, diagnosis and convergence of the tuned method."""
+def measure(
+    lab: Laboratory, candidate: Candidate, setting: int, seeds: Sequence[int], untrained_std: float
+) -> dict[str, Any]:
+    """Recovery on test episodes, rank correlation, diagnosis and convergence of the tuned method.
+
+    A training has collapsed if its latents' standard deviation ends under a tenth of the untrained encoder's.
+    """
     cells = [lab.result(Cell(candidate.name, setting, seed, lab.scale.batch_size)) for seed in seeds]
     tests = [cell["test"] for cell in cells]
+    stds = [cell["diagnosis"]["latent_std"] for cell in cells]
     row: dict[str, Any] = {
         "family": candidate.family,
         "setting": candidate.settings[setting],
@@ -45,7 +52,8 @@ def measure(lab: Laboratory, candidate: Candidate, setting: int, seeds: Sequence
         "orthogonality_error": None,
         "effective_rank": over_seeds([cell["diagnosis"]["effective_rank"] for cell in cells]),
         "latent_variance": [cell["diagnosis"]["latent_variance"] for cell in cells],
-        "collapsed_share": float(np.mean([cell["collapsed"] for cell in cells])),
+        "latent_std": over_seeds(stds),
+        "collapsed_share": float(np.mean(np.array(stds) < COLLAPSED * untrained_std)),
         "cpu_s": over_seeds([cell["cpu_s"] for cell in cells]),
         "curve": _mean_curve([cell["curve"] for cell in cells]),
     }
