@@ -1,8 +1,11 @@
-"""Intervals: Wilson for success rates, the bootstrap over episodes for R2."""
+"""Intervals: Wilson for success rates, the bootstrap over episodes for R2, Student's t over seeds."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from scipy import stats
 
 Z_95 = 1.959963984540054
 
@@ -44,3 +47,13 @@ def bootstrap_r2(
     count, total, squares, residual = (weight @ column for column in sums)
     values = 1 - residual / (squares - total**2 / count)
     return [float(v) for v in np.quantile(values, [0.025, 0.975])]
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Mean of one value a seed, its 95 % interval by Student's t (None for one seed), and the values."""
+    mean, num = float(np.mean(values)), len(values)
+    interval = None
+    if num > 1:
+        half = float(stats.t.ppf(0.975, num - 1) * np.std(values, ddof=1) / math.sqrt(num))
+        interval = [mean - half, mean + half]
+    return {"mean": mean, "interval": interval, "values": [float(value) for value in values]}
