@@ -39,6 +39,7 @@ _GROUPS = {
     "train": ["policy", "env", "method"],
     "control": ["planner"],
     "probe": [],
+    "surprise": [],
     "report": [],
     "demo": [],
     "bench": ["planner"],

@@ -13,6 +13,7 @@ from worldmodel.settings import (
     DemoConfig,
     ProbeConfig,
     ReportConfig,
+    SurpriseConfig,
     TrainConfig,
 )
 
@@ -59,6 +60,14 @@ def _probe(config: ProbeConfig) -> str:
     return f"results: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
 
 
+def _surprise(config: SurpriseConfig) -> str:
+    from worldmodel.surprise import surprise
+
+    _require_run(config.run)
+    run = surprise(config)
+    return f"results: {run}/summary.json, figure: {run}/figures/surprise.png"
+
+
 def _report(config: ReportConfig) -> str:
     from worldmodel.report import write_page
 
@@ -89,6 +98,7 @@ VERBS = {
     "train": Verb("train encoder, dynamics and context into runs/<name>/; collects first if need be", _train),
     "control": Verb("drive the robot to goal images by MPC in the latent space of a run", _control),
     "probe": Verb("read state variables and physical constants from a run's latents", _probe),
+    "surprise": Verb("score how well a run foresees what happens: teleport, colour and mass change", _surprise),
     "report": Verb("write one self-contained HTML page about a run", _report),
     "bench": Verb("measure speed: rendering, collection, planning", _bench),
     "demo": Verb("all of it, small, on a CPU, in minutes", _demo),
