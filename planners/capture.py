@@ -77,6 +77,4 @@ class _Replay:
         plan = self.plan
         diagnostics = {name: value.clone() for name, value in plan.diagnostics.items()}
         elites = None if plan.elites is None else plan.elites.clone()
-        return replace(
-            plan, actions=plan.actions.clone(), cost=plan.cost.clone(), diagnostics=diagnostics, elites=elites
-        )
+        return Plan(plan.actions.clone(), plan.cost.clone(), diagnostics, elites)

@@ -81,7 +81,7 @@ def _check_fits(config: SurpriseConfig, model: PlanningModel) -> None:
 
 
 def available_events(world: MujocoWorld) -> list[str]:
-    """What can happen in a world: a jump to another state always, other light or colour, other mass where it has them."""
+    """What can happen in a world: a jump to another state, and where it has them other light, colours or masses."""
     return ["teleport", *(name for name in ("colour", "mass") if _factor(world, name))]
 
 
