@@ -4,6 +4,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
+from planners.capture import capture
 from planners.cem import CEM
 from planners.ensemble import Ensemble, MeanOverMembers
 from planners.follow import Follow
@@ -50,6 +51,7 @@ __all__ = [
     "RandomShooting",
     "RewardCost",
     "WeightedSum",
+    "capture",
     "evaluate_objective",
     "make_planner",
 ]

@@ -41,6 +41,7 @@ _GROUPS = {
     "control": ["planner"],
     "probe": [],
     "design": ["policy", "env", "method"],
+    "surprise": [],
     "report": [],
     "demo": [],
     "bench": ["planner"],

@@ -129,11 +129,11 @@ def fit_metrics(
     start = starts[torch.randperm(len(starts), generator=generator)[:num_windows]]
     context = contexts.of_rows(start, generator) if contexts else None
     predicted, target, now = _predict(predictor.eval(), table, start, context)
-    heads.whitening.copy_(_whitening(now))
-    heads.precision.copy_(_whitening((predicted - target).flatten(0, 1)))
+    heads.whitening.copy_(whitening(now))
+    heads.precision.copy_(whitening((predicted - target).flatten(0, 1)))
 
 
-def _whitening(x: Tensor) -> Tensor:
+def whitening(x: Tensor) -> Tensor:
     """A factor L (D, D) of the inverse covariance L L^T of x (n, D), scaled so that its metric has trace D."""
     centred = (x - x.mean(0)).double()
     covariance = centred.T @ centred / len(x)

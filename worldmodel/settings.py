@@ -397,6 +397,32 @@ class DesignConfig(TrainConfig):
 
 
 @dataclass
+class SurpriseConfig:
+    """Score how well each moment of a trajectory was foreseen, with and without something that cannot happen.
+
+    run: a trained run directory. trajectories: how many, each run once as it is and once with every event the world
+    has: teleport (another state), colour (light or a colour at the far end of its range), mass (the same of a mass);
+    with the same start and actions, so that the tests are paired. episode_steps, event_step: control steps. horizon:
+    predicted steps behind a score. out: also write the results there, as JSON.
+    """
+
+    run: str = ""
+    trajectories: int = 100
+    episode_steps: int = 40
+    event_step: int = 20
+    horizon: int = 5
+    trust_world: bool = False
+    seed: int = 0
+    device: str = "auto"
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        for name, least in (("trajectories", 6), ("episode_steps", 1), ("event_step", 1), ("horizon", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be >= {least}, got {getattr(self, name)}")
+
+
+@dataclass
 class ReportConfig:
     """Write one self-contained HTML page about a run: report.html in its folder."""
 
@@ -454,6 +480,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "control": ControlConfig,
     "probe": ProbeConfig,
     "design": DesignConfig,  # probe mode=design
+    "surprise": SurpriseConfig,
     "report": ReportConfig,
     "demo": DemoConfig,
     "bench": BenchConfig,

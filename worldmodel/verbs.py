@@ -1,9 +1,10 @@
 """The verbs: settings in, one line about where the result is out. Each imports its machinery when it runs."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from worldmodel.errors import UserError
 from worldmodel.settings import (
@@ -15,8 +16,11 @@ from worldmodel.settings import (
     DesignConfig,
     ProbeConfig,
     ReportConfig,
+    SurpriseConfig,
     TrainConfig,
 )
+
+ConfigT = TypeVar("ConfigT")
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,7 @@ def _compare(config: CompareConfig) -> str:
 def _control(config: ControlConfig) -> str:
     from worldmodel.control import control
 
-    _require_run(config.run)
-    runs = control(config)
+    runs = control(_with_run(config))
     results = "\n".join(f"results: {run}/summary.json, videos: {run}/videos" for run in runs)
     pooled = f"all runs together: {config.out}\n" if config.out else ""
     return f"{results}\n{pooled}next: worldmodel report run={runs[0]}"
@@ -66,15 +69,21 @@ def _probe(config: ProbeConfig | DesignConfig) -> str:
         return design(config)[1]
     from worldmodel.probe import probe
 
-    _require_run(config.run)
-    run = probe(config)
+    run = probe(_with_run(config))
     return f"results: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
+
+
+def _surprise(config: SurpriseConfig) -> str:
+    from worldmodel.surprise import surprise
+
+    run = surprise(_with_run(config))
+    return f"results: {run}/summary.json, figure: {run}/figures/surprise.png"
 
 
 def _report(config: ReportConfig) -> str:
     from worldmodel.report import write_page
 
-    _require_run(config.run)
+    config = _with_run(config)
     run = Path(config.run)
     return f"page: {write_page([run], Path(config.out) if config.out else run / 'report.html').resolve()}"
 
@@ -91,9 +100,14 @@ def _demo(config: DemoConfig) -> str:
     return demo(config)
 
 
-def _require_run(run: str) -> None:
+def _with_run(config: ConfigT) -> ConfigT:
+    """The settings with the run found: one that comes with the package is copied to where verbs may write."""
+    from worldmodel.pretrained import find_run
+
+    run: str = config.run  # type: ignore[attr-defined]
     if not run:
-        raise UserError("which run? add run=runs/NAME (worldmodel train makes one)")
+        raise UserError("which run? add run=runs/NAME (worldmodel train makes one), or run=pretrained/reacher")
+    return dataclasses.replace(config, run=find_run(run))  # type: ignore[type-var]
 
 
 VERBS = {
@@ -102,6 +116,7 @@ VERBS = {
     "compare": Verb("measure every method on one world, and the seed's claims about them", _compare),
     "control": Verb("drive the robot to goal images by MPC in the latent space of a run", _control),
     "probe": Verb("read state variables and physical constants from a run's latents", _probe),
+    "surprise": Verb("score how well a run foresees what happens: teleport, colour and mass change", _surprise),
     "report": Verb("write one self-contained HTML page about a run", _report),
     "bench": Verb("measure speed: rendering, collection, planning", _bench),
     "demo": Verb("all of it, small, on a CPU, in minutes", _demo),

@@ -276,7 +276,44 @@ def test_readme_names_what_exists():
         assert (ROOT / "worldmodel" / name).exists(), name
 
 
-def test_the_example_runs(tmp_path: Path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, ROOT / "examples/own_world.py"], cwd=tmp_path, env=environment, check=True)
+def example(name: str, folder: Path) -> str:
+    """What an example prints, run as a user runs it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, ROOT / "examples" / name]
+    return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_example_world_runs(tmp_path: Path):
+    example("own_world.py", tmp_path)
     assert (tmp_path / "own_world.gif").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "success"),
+    [
+        ("own_cost.py", r"joint errors \[ ?-?0\.0?\d? *-?0\.0?\d?\] rad, strongest shoulder torque 0\.[45]"),
+        ("own_world_control.py", "rad: reached"),
+        ("foreign_model.py", "height (0.99|1.00)"),
+    ],
+)
+def test_the_planning_examples_reach_their_goals(name: str, success: str, tmp_path: Path):
+    said = example(name, tmp_path)
+    assert re.search(success, said), said
+
+
+def test_a_pretrained_run_works_at_once_and_its_files_are_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["tasks=8", "oracle=false", "videos=1", "experiment=fast_planner", "out=pooled.json"]
+    assert main(["control", "run=pretrained/reacher", *arguments]) == 0
+    assert json.loads(Path("pooled.json").read_text())["success_rate"] >= 7 / 8
+    assert list(Path("runs/pretrained/reacher/videos").glob("*.mp4"))
+    packaged = ROOT / "worldmodel" / "pretrained" / "reacher"
+    assert not (packaged / "videos").exists(), "nothing is written into the package"
+    for path in (packaged / "config.yaml", packaged / "summary.json", packaged / "model.json"):
+        assert not re.search(r"[\s\"']/\w", path.read_text()), "no path of the machine it was trained on"
+
+
+def test_an_unknown_pretrained_run_names_those_there_are(capsys: pytest.CaptureFixture[str]):
+    assert "there is reacher" in error_of(capsys, ["control", "run=pretrained/walker"])
+    assert main(["surprise", "run=pretrained/reacher", "event_step=3"]) == 1
+    assert "event_step must lie in" in capsys.readouterr().err

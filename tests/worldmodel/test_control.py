@@ -127,3 +127,20 @@ def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
         low, high = difference_interval((int(rng.binomial(n, p)), n), (int(rng.binomial(m, q)), m))
         hits += low <= p - q <= high
     assert 0.93 <= hits / 1000 <= 0.98
+
+
+def test_the_reward_protocol_sums_the_worlds_own_reward_from_its_own_starts():
+    world = envs.make("pendulum", image_size=8)
+    protocol = replace(make_protocol(ControlConfig(protocol="reward")), budget_steps=4)
+    tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(protocol="reward", tasks=2))
+    assert not tasks.goal.any()
+    upright = Tasks(np.stack([tasks.goal[0], np.array([np.pi, 0.0])]), tasks.goal, tasks.factors)
+
+    class Still(Script):
+        def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+            return np.zeros((len(states), 1), np.float32)
+
+    outcome = run_tasks(world, upright, Still(0.0), protocol, "still")
+    assert outcome.returns[0] == pytest.approx(4, abs=0.01) and outcome.returns[1] == 0
+    assert not outcome.solved.any(), "the reward is what counts here, not the goal"
+    world.close()

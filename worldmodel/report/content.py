@@ -259,6 +259,7 @@ def _control(run: RunFiles, figures: list[Path]) -> Section:
     for prefix, label in (
         ("", "Latent MPC"),
         ("random_", "Random actions"),
+        ("supervised_", "Same planner, encoder trained on true states"),
         ("oracle_", "Same planner, true simulator"),
     ):
         rate = values.get(f"{prefix}success_rate")

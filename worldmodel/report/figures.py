@@ -153,6 +153,23 @@ def planner_cost(path: Path, cost_curve: np.ndarray, goal_distance: np.ndarray) 
         return style.save_png(figure, path)
 
 
+def surprise_curves(
+    path: Path, scores: Mapping[str, np.ndarray], first_step: int, event_step: int, control_dt_s: float
+) -> Path:
+    """Draw surprise (n, W) by event against time: median and middle half; column 0 is known at `first_step`."""
+    with style.styled():
+        figure, (axes,) = style.panels(1, 1, (5.2, 2.9))
+        for (name, values), colour in zip(scores.items(), style.SERIES, strict=False):
+            time_s = control_dt_s * (first_step + np.arange(values.shape[1]))
+            low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+            axes.fill_between(time_s, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(time_s, middle, color=colour, label="as ever" if name == "none" else style.readable_name(name))
+        axes.axvline(event_step * control_dt_s, color=style.MUTED, linewidth=0.8, linestyle=":")
+        axes.set(xlabel="time (s)", ylabel="surprise (1: as ever)", yscale="log")
+        axes.legend()
+        return style.save_png(figure, path)
+
+
 def predictor_error(
     path: Path,
     horizons: Sequence[int] | np.ndarray,

@@ -1,0 +1,42 @@
+"""Plan in a world of one's own: put the cart of own_world.py to a place with its load at rest.
+
+    python examples/own_world_control.py
+
+The true simulator is a model like any other, so a new world can be planned in before anything is learned of it. From
+pixels the same goes by two commands:
+
+    worldmodel train env.world=examples/own_world.py:factory env.name=swing
+    worldmodel control run=runs/swing trust_world=true
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import envs
+from planners import ICEM, GoalDistance
+from worldmodel.oracle import SimulatorDynamics, goal_features
+
+NUM_STEPS = 40
+
+
+def main() -> None:
+    world = envs.make(f"{Path(__file__).with_name('own_world.py')}:factory", image_size=32)
+    start, goal = np.array([-0.3, 0.4, 0.0, 0.0]), np.array([0.3, 0.0, 0.0, 0.0])
+    simulator = SimulatorDynamics(world, [{}])
+    objective = GoalDistance(torch.from_numpy(goal_features(world, goal[None])).float())
+    planner = ICEM(horizon=20, num_samples=64, num_iterations=3)
+    generator, plan = torch.Generator().manual_seed(0), None
+    world.restart(seed=0, state=start)
+    for _ in range(NUM_STEPS):
+        shifted = None if plan is None else plan.actions.roll(-1, 1)
+        state = torch.from_numpy(world.state()[None])
+        plan = planner.plan(simulator, objective, state, warm_start=shifted, generator=generator)
+        world.advance(plan.actions[0, 0].numpy())
+    reached = "reached" if world.reached(world.state(), goal) else "not reached"
+    print(f"the cart is at {world.state()[0]:.2f} m, its load at {world.state()[1]:.2f} rad: {reached}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Violation of expectation: pairs differ by the event alone, and the tests know known answers."""
+
+import numpy as np
+import pytest
+
+import envs
+from envs.excitation import OU
+from worldmodel.settings import SurpriseConfig
+from worldmodel.surprise import available_events, paired_test, record, score
+
+CONFIG = SurpriseConfig(episode_steps=9, event_step=5)
+
+
+@pytest.fixture(scope="module")
+def puck():
+    world = envs.make("puck", image_size=16)
+    yield world
+    world.close()
+
+
+def test_worlds_offer_the_events_they_have(puck):
+    assert available_events(puck) == ["teleport", "colour", "mass"]
+    reacher = envs.make("reacher", image_size=8)
+    assert available_events(reacher) == ["teleport", "colour", "mass"]
+
+
+@pytest.mark.parametrize("event", ["teleport", "colour", "mass"])
+def test_a_pair_is_the_same_up_to_the_event(puck, event):
+    plain = record(puck, OU(), 3, CONFIG)
+    again = record(puck, OU(), 3, CONFIG, "none", plain.actions)
+    changed = record(puck, OU(), 3, CONFIG, event, plain.actions)
+    assert np.array_equal(plain.frames, again.frames) and np.array_equal(plain.actions, changed.actions)
+    assert np.array_equal(plain.frames[:5], changed.frames[:5])
+    # a mass shows in the motion after it only
+    first = 6 if event == "mass" else 5
+    assert not np.array_equal(plain.frames[first:], changed.frames[first:])
+    assert (event == "mass") == np.array_equal(plain.frames[5], changed.frames[5])
+
+
+def test_ordinary_errors_score_one_and_larger_ones_more():
+    rng = np.random.default_rng(0)
+    scale = np.array([1.0, 0.01, 5.0])
+    plain = rng.standard_normal((60, 7, 2, 3)) * scale
+    changed = plain.copy()
+    changed[:, 4, :, 1] += 0.05
+    scores = score({"none": plain, "odd": changed})
+    assert scores["none"].mean() == pytest.approx(1, abs=0.1)
+    assert (scores["odd"][:, 4] > scores["none"][:, 4]).mean() > 0.9, "five deviations in the finest direction"
+    assert np.array_equal(np.delete(scores["odd"], 4, 1), np.delete(scores["none"], 4, 1))
+
+
+def test_the_paired_test_tells_something_from_nothing():
+    rng = np.random.default_rng(0)
+    plain = rng.random((80, 5))
+    nothing, something = paired_test(plain, plain), paired_test(plain, plain + 0.1)
+    assert nothing["p_wilcoxon"] == 1 and nothing["auroc"] == pytest.approx(0.5) and nothing["mean_gain"] == 0
+    assert something["p_wilcoxon"] < 1e-6 and something["more_surprised"] == 1
+    assert something["mean_gain"] == pytest.approx(0.1)

@@ -1,0 +1,5 @@
+"""See `worldmodel.pretrained`."""
+
+from worldmodel.pretrained import main
+
+main()
