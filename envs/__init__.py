@@ -21,6 +21,7 @@ import gymnasium
 from envs.ou import OUScene
 from envs.rendering import GLUnavailable
 from envs.rollout import BatchWorld, Episode, rollout
+from envs.scenes.arm3 import arm3
 from envs.scenes.lit_ball import lit_ball
 from envs.scenes.puck import puck
 from envs.suite import TASKS, GoalReacher, SuiteScene
@@ -113,6 +114,7 @@ def _register_all() -> None:
     register("reacher", GoalReacher)
     register("puck", puck)
     register("lit_ball", lit_ball)
+    register("arm3", arm3)
     register("ou-reacher", partial(_ou, GoalReacher, {"shoulder": 1.0, "wrist": 1.0}, 0.95))
     register("ou-puck", partial(_ou, puck, {"x": 0.65, "y": 0.65}, 0.9))
     register("ou-lit_ball", partial(_ou, lit_ball, {"x": 0.5}, 0.9))

@@ -1,8 +1,10 @@
-"""Intervals: Wilson for success rates, the bootstrap over episodes for R2."""
+"""Intervals: Wilson for success rates, the bootstrap over episodes for R2, Student's t over seeds."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
 Z_95 = 1.959963984540054
 
@@ -28,3 +30,12 @@ def bootstrap_r2(
     count, total, squares, residual = (weight @ column for column in sums)
     values = 1 - residual / (squares - total**2 / count)
     return [float(v) for v in np.quantile(values, [0.025, 0.975])]
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of independent runs with its 95 % interval by Student's t: (mean, low, high); one run has no interval."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, mean, mean
+    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
+    return mean, mean - half, mean + half

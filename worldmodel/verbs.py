@@ -13,6 +13,7 @@ from worldmodel.settings import (
     DemoConfig,
     ProbeConfig,
     ReportConfig,
+    ReproduceConfig,
     TrainConfig,
 )
 
@@ -71,6 +72,13 @@ def _bench(config: BenchConfig) -> str:
     return bench(config)[1]
 
 
+def _reproduce(config: ReproduceConfig) -> str:
+    from worldmodel.reproduce import reproduce
+
+    out = reproduce(config)
+    return f"results: {out}/results.json, figure: {out}/figure.png"
+
+
 def _demo(config: DemoConfig) -> str:
     from worldmodel.demo import demo
 
@@ -89,5 +97,6 @@ VERBS = {
     "probe": Verb("read state variables and physical constants from a run's latents", _probe),
     "report": Verb("write one self-contained HTML page about a run", _report),
     "bench": Verb("measure speed: rendering, collection, planning", _bench),
+    "reproduce": Verb("measure a published table again, theirs beside ours", _reproduce),
     "demo": Verb("all of it, small, on a CPU, in minutes", _demo),
 }

@@ -1,0 +1,50 @@
+"""The canonical readout finds Gaussian latents behind nonlinear features, up to a rotation, with the theorem's ladder."""
+
+import numpy as np
+import pytest
+
+from envs.mixing import latents, views
+from worldmodel.canonical import fit_canonical, hermite_features
+from worldmodel.identifiability import affine_apply, affine_fit, r2
+
+
+def test_hermite_features_are_orthonormal_under_the_gaussian():
+    features = hermite_features(np.random.default_rng(0).standard_normal((400_000, 2)), 3)
+    assert features.shape == (400_000, 9)  # 2 + 3 + 4
+    np.testing.assert_allclose(features.T @ features / len(features), np.eye(9), atol=0.05)
+
+
+def test_readout_recovers_the_latents_and_the_ladder_of_correlations():
+    rng = np.random.default_rng(0)
+    rho = 0.9  # between the views: two at rho, three at rho^2, four at rho^3
+    seen = views(rng, latents(rng, 60_000, 2), np.sqrt(rho))
+    bent = np.stack([seen[..., 0], seen[..., 1] + seen[..., 0] ** 2], -1)
+    readout = fit_canonical(hermite_features(bent, 4), 2)
+    np.testing.assert_allclose(readout.correlations[:2], rho, atol=0.01)
+    np.testing.assert_allclose(readout.correlations[2:5], rho**2, atol=0.03)
+    z = seen[0]
+    h = readout(hermite_features(bent[0], 4))
+    np.testing.assert_allclose(np.cov(h.T), np.eye(2), atol=0.03)
+    assert r2(z, affine_apply(affine_fit(h, z), h)).mean() > 0.99
+    assert r2(z, affine_apply(affine_fit(bent[0], z), bent[0])).mean() < 0.9
+
+
+def test_more_views_are_the_mean_over_their_pairs():
+    rng = np.random.default_rng(1)
+    seen = views(rng, latents(rng, 5, 3), 0.7, num_views=4).astype(float)
+    seen -= seen.mean((0, 1))
+    pairs = [seen[i].T @ seen[j] / 5 for i in range(4) for j in range(4) if i != j]
+    within = np.mean([seen[i].T @ seen[i] / 5 for i in range(4)], axis=0)
+    readout = fit_canonical(seen, 3, ridge=1e-12)
+    expected = np.linalg.eigvals(np.linalg.solve(within, np.mean(pairs, axis=0)))
+    np.testing.assert_allclose(readout.correlations, np.sort(expected.real)[::-1], rtol=1e-6)
+    assert readout.weights.shape == (3, 3)
+
+
+def test_ridge_leaves_dead_features_out():
+    features = np.zeros((2, 50, 4))
+    features[..., :2] = np.random.default_rng(0).standard_normal((2, 50, 2))
+    readout = fit_canonical(features, 2)
+    assert len(readout.correlations) == 2
+    assert np.isfinite(readout(features[0])).all()
+    assert pytest.approx(0.0) == readout.weights[2:]
