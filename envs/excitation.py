@@ -193,9 +193,10 @@ class DesignedGaussian:
 
     Each joint follows a reference of its own: white noise through three equal first-order filters, so that position,
     velocity and acceleration exist, all jointly Gaussian, with autocorrelation exp(-x) (1 + x + x^2 / 3) after
-    x = bandwidth_rad_s * seconds, the same for every joint. Computed torque (MuJoCo's inverse dynamics, which knows masses,
-    gravity and damping) holds the joints on it, and the episode starts in the reference's own law. These are the
-    assumptions of arXiv:2605.26379, Theorem 1, met by design; only torque limits break them, so keep the torques within.
+    x = bandwidth_rad_s * seconds, the same for every joint. Computed torque (MuJoCo's inverse dynamics, which knows
+    masses, gravity and damping) holds the joints on it, and the episode starts in the reference's own law. These are
+    the assumptions of arXiv:2605.26379, Theorem 1, met by design; only torque limits break them, so keep the torques
+    within.
 
     Attributes:
         std: of the positions in metres or radians around the model's reference, one for all joints or one each.
@@ -312,7 +313,8 @@ def _smooth_reference(
     # in units of 1/w: y1' = -y1 + noise, y2' = -y2 + y1, y3' = -y3 + y2, and y3 is the position
     shift = np.diag([1.0, 1.0], -1)
     decay = np.exp(-w * dt_s) * (np.eye(3) + shift * w * dt_s + shift @ shift * (w * dt_s) ** 2 / 2)
-    # stationary covariance of the cascade under unit noise, by its own time scale: E y_i y_j = C(i+j-2, i-1) / 2^(i+j-1)
+    # stationary covariance of the cascade under unit noise, by its own time scale: E y_i y_j = C(i+j-2, i-1) /
+    # 2^(i+j-1)
     stationary = np.array([[math.comb(i + j, i) / 2 ** (i + j + 1) for j in range(3)] for i in range(3)])
     stationary /= stationary[2, 2]
     first = np.linalg.cholesky(stationary)
@@ -331,7 +333,8 @@ def _smooth_reference(
 
 
 class _InverseDynamics:
-    """Which action gives the joints of a fully actuated world an acceleration, by MuJoCo's discrete inverse dynamics."""
+    """Which action gives the joints of a fully actuated world an acceleration, by MuJoCo's discrete inverse
+    dynamics."""
 
     def __init__(self, world: MujocoWorld) -> None:
         scene = world.scene

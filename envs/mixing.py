@@ -1,11 +1,12 @@
-"""Synthetic worlds of arXiv:2605.26379: latents, their views, and exact nonlinear mixings (Section 5, "2D" and "scaling").
+"""Synthetic worlds of arXiv:2605.26379: latents, their views, and exact nonlinear mixings (Section 5, "2D" and
+"scaling").
 
 Latents z (n, Z) are independent with unit variance. A mixing is a diffeomorphism x = g(z), applied row by row; each has
 its exact inverse, so that what can be recovered is known to be everything.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,21 +85,27 @@ def latents(rng: np.random.Generator, num: int, dim: int, alpha: float = 2.0) ->
 
 
 def views(
-    rng: np.random.Generator, parents: np.ndarray, rho: float, num_views: int = 2, alpha: float = 2.0
+    rng: np.random.Generator,
+    parents: np.ndarray,
+    rho: float | Sequence[float],
+    num_views: int = 2,
+    alpha: float = 2.0,
 ) -> np.ndarray:
     """Views z_v = rho z + sqrt(1 - rho^2) eta_v of parents z (n, Z), eta_v drawn like z: (num_views, n, Z).
 
     Two views of one Gaussian parent are an exact OU pair of autocorrelation rho^2, as in the paper's own experiments;
-    so views with rho = sqrt(r) are pairs of autocorrelation r, any two of them.
+    so views with rho = sqrt(r) are pairs of autocorrelation r, any two of them. `rho` is one for all latents, or one
+    each.
 
     Raises:
         ValueError: rho outside (0, 1).
     """
-    if not 0 < rho < 1:
+    if not (0 < np.min(rho) and np.max(rho) < 1):
         raise ValueError(f"rho must lie strictly between 0 and 1, got {rho}")
     num, dim = parents.shape
     noise = latents(rng, num_views * num, dim, alpha).reshape(num_views, num, dim)
-    return np.float32(rho) * parents + np.float32(math.sqrt(1 - rho * rho)) * noise
+    share = np.asarray(rho, np.float32)
+    return share * parents + np.sqrt(1 - share**2) * noise
 
 
 def _turn(values: np.ndarray, sign: float) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Canonical readout: the linear map of features that two views of one state agree on best.
 
-For Gaussian latents with one autocorrelation rho the theorem of arXiv:2605.26379 says what that map is: of all functions
-of the observation, the linear ones in z are shared best (correlation rho; degree k has rho^k). So the best-shared
-directions of any features rich enough to hold z are z itself, up to a rotation. That is LeJEPA's own optimum, solved
-exactly in the last layer instead of by stochastic steps; like LeJEPA it sees pairs and no labels.
+For Gaussian latents with one autocorrelation rho the theorem of arXiv:2605.26379 says what that map is: of all
+functions of the observation, the linear ones in z are shared best (correlation rho; degree k has rho^k). So the
+best-shared directions of any features rich enough to hold z are z itself, up to a rotation. That is LeJEPA's own
+optimum, solved exactly in the last layer instead of by stochastic steps; like LeJEPA it sees pairs and no labels.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class CanonicalReadout:
 def fit_canonical(views: np.ndarray, num_latents: int, ridge: float = 1e-4) -> CanonicalReadout:
     """The `num_latents` directions in which exchangeable views of one state, features (V, n, F), agree best.
 
-    ridge: variance added to every principal direction of the standardised features, in units of the mean one; directions
-    below it are left out.
+    ridge: variance added to every principal direction of the standardised features, in units of the mean one;
+    directions below it are left out.
     """
     features = views.astype(np.float64)
     mean, std = features.mean((0, 1)), features.std((0, 1))
@@ -54,8 +54,8 @@ def fit_canonical(views: np.ndarray, num_latents: int, ridge: float = 1e-4) -> C
 
 
 def hermite_features(latents: np.ndarray, degree: int) -> np.ndarray:
-    """Products of probabilists' Hermite polynomials of total degree 1 to `degree`: (…, K) -> (…, F), each of unit variance
-    under N(0, I)."""
+    """Products of probabilists' Hermite polynomials of total degree 1 to `degree`: (…, K) -> (…, F), each of unit
+    variance under N(0, I)."""
     dim = latents.shape[-1]
     polynomials = [np.ones_like(latents), latents]
     for order in range(1, degree):

@@ -140,7 +140,8 @@ def wrapped_angle_ceiling(scale: float, num_points: int = 20_001) -> float:
 
 
 def unwrapped_mean(angles: np.ndarray, scale: float) -> np.ndarray:
-    """Mean of an angle N(0, scale^2) given its direction, any shape: what the best encoder can tell of `angles` (rad)."""
+    """Mean of an angle N(0, scale^2) given its direction, any shape: what the best encoder can tell of `angles`
+    (rad)."""
     candidates, density = _unwrapped((angles.ravel() + math.pi) % (2 * math.pi) - math.pi, scale)
     return ((candidates * density).sum(1) / np.maximum(density.sum(1), 1e-300)).reshape(angles.shape)
 

@@ -286,9 +286,9 @@ class ReproduceConfig:
     table: which one; `worldmodel reproduce` without a table lists them. scale: "quick" (minutes on two CPU cores) or
     "full" (the paper's size). seeds: of training; settings are chosen on a validation split with the first. rhos:
     autocorrelations, where the table has such rows; empty takes its own. world: what pixel tables look at; empty takes
-    their own. out: where cells, results.json and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells are
-    kept there, and a command that was cut off goes on. data: folder of rendered data sets. polish: also read latents
-    through the canonical readout (`worldmodel.canonical`), self-supervised too, in columns of its own.
+    their own. out: where cells, results.json and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells
+    are kept there, and a command that was cut off goes on. data: folder of rendered data sets. polish: also read
+    latents through the canonical readout (`worldmodel.canonical`), self-supervised too, in columns of its own.
     """
 
     table: str = ""

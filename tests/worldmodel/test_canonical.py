@@ -1,4 +1,5 @@
-"""The canonical readout finds Gaussian latents behind nonlinear features, up to a rotation, with the theorem's ladder."""
+"""The canonical readout finds Gaussian latents behind nonlinear features, up to a rotation, with the theorem's
+ladder."""
 
 import numpy as np
 import pytest

@@ -26,11 +26,12 @@ class PairSampler(Protocol):
 class OUPairs:
     """Pairs z, z' of an exact OU process, looked up in an atlas of rendered poses.
 
-    An atlas is a data set of poses whose latents are known. A pair is drawn as z = sqrt(rho) w + sqrt(1 - rho) eta with a
-    w ~ N(0, I) in common and an eta each, which is z ~ N(0, I), z' = rho z + sqrt(1 - rho^2) eta' in standardised
-    latents; each end is the atlas pose nearest to it. That is as good as rendering the pair, and far cheaper, as long as
-    the atlas is dense: its typical spacing is sqrt(2 pi / poses) standard deviations for two latents. More views of one w
-    (`num_views`) are such pairs two by two, and steady the alignment where rho is low.
+    An atlas is a data set of poses whose latents are known. A pair is drawn as z = sqrt(rho) w + sqrt(1 - rho) eta with
+    a w ~ N(0, I) in common and an eta each, which is z ~ N(0, I), z' = rho z + sqrt(1 - rho^2) eta' in standardised
+    latents; each end is the atlas pose nearest to it. That is as good as rendering the pair, and far cheaper, as long
+    as
+    the atlas is dense: its typical spacing is sqrt(2 pi / poses) standard deviations for two latents. More views of one
+    w (`num_views`) are such pairs two by two, and steady the alignment where rho is low.
 
     Where every pose was rendered several times under different nuisances (light, colour), `same_pose_fraction` of the
     pairs are two renderings of one pose, which teaches the encoder what does not belong to the state.

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from worldmodel.errors import UserError
+from worldmodel.models.encoders import EncoderConfig
 from worldmodel.reproduce.core import Request, header_text, run_table
 from worldmodel.reproduce.figure import draw
 from worldmodel.reproduce.tables import TABLES
 from worldmodel.settings import ReproduceConfig
 from worldmodel.train import set_cpu_threads
-from worldmodel.models.encoders import EncoderConfig
 
 
 def reproduce(config: ReproduceConfig) -> Path:

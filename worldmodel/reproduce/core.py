@@ -1,7 +1,8 @@
 """What every table shares: conditions times seeds, cells kept on the disk, rows beside published values.
 
-A table is a list of conditions and a function that measures one of them with one seed. Everything else is here: settings
-chosen on a validation split, cells that a cut-off run does not lose, intervals, the printed table, JSON and a figure.
+A table is a list of conditions and a function that measures one of them with one seed. Everything else is here:
+settings chosen on a validation split, cells that a cut-off run does not lose, intervals, the printed table, JSON and a
+figure.
 """
 
 import hashlib

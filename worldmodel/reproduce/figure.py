@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from worldmodel.reproduce.core import Row, Table
 from worldmodel.report import style
+from worldmodel.reproduce.core import Row, Table
 
 
 def draw(table: Table, rows: list[Row], content: dict[str, Any], path: Path) -> Path:

@@ -13,7 +13,7 @@ def _conditions(request: Request) -> list[Condition]:
     return [
         Condition(
             f"{mixing}-{loss}-alpha={alpha:g}",
-            {"mixing": mixing, "loss": loss, "alpha": alpha, "steps": request.pick(500, 20_000)},
+            {"mixing": mixing, "loss": loss, "alpha": alpha, "steps": request.pick(400, 20_000)},
             series=f"{mixing} {loss}",
             x=alpha,
         )

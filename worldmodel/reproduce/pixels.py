@@ -3,20 +3,18 @@
 Letters: Z true variables, D latents, V views, F features, n samples.
 """
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import envs
 from worldmodel.canonical import CanonicalReadout, fit_canonical
 from worldmodel.data.frames import Frames, load_frames
-from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
+from worldmodel.data.pairs import PairSampler
 from worldmodel.data.recording import Recording, record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.dynamics import encode_rows
@@ -30,8 +28,8 @@ from worldmodel.run_directory import RunDirectory
 from worldmodel.train import pick_device
 from worldmodel.training import OptimConfig, Trainer
 
-NUM_READOUT_PAIRS = 40_000
-NUM_FIT_ROWS = 10_000
+NUM_READOUT_FRAMES = 50_000
+NUM_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Pixels:
     def split(self, name: str) -> EpisodeIndex:
         return self.data.split(name)
 
-    def rows(self, split: str, most: int = NUM_FIT_ROWS) -> np.ndarray:
+    def rows(self, split: str, most: int = NUM_ROWS) -> np.ndarray:
         """At most so many rows of a split, evenly spread."""
         rows = self.split(split).rows()
         return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
@@ -113,16 +111,24 @@ class PixelRun:
 
 def train_encoder(run: PixelRun, pixels: Pixels, pairs: PairSampler, rho: float, cell: Cell) -> Encoder:
     """LeJEPA on `pairs`, whose latents have autocorrelation `rho`."""
+    weight = SIGRegWeight(run.sigreg_start, run.sigreg_end, 1 - rho)
+    return train_objective(run, pixels, pairs, LeJEPA(weight, run.num_slices), cell)
+
+
+def train_objective(run: PixelRun, pixels: Pixels, pairs: PairSampler, objective: nn.Module, cell: Cell) -> Encoder:
+    """An encoder that minimises `objective`, a module from `Views` to named scalars."""
     device = pick_device(cell.request.device)
     torch.manual_seed(cell.seed)
     encoder = Encoder(EncoderConfig(input_size=run.input_size, latent_dim=run.latent_dim, hidden=run.hidden)).to(device)
     encoder.fit_normalization(pixels.frames.gather(torch.from_numpy(pixels.rows("train", 4096))))
-    objective = LeJEPA(SIGRegWeight(run.sigreg_start, run.sigreg_end, 1 - rho), run.num_slices)
-    num_views = len(pairs.sample(2, torch.Generator()))
-    optim = OptimConfig(run.steps, run.num_frames // num_views, run.lr)
+    optim = OptimConfig(run.steps, run.num_frames // _num_views(pairs), run.lr)
     trainer = Trainer(RunDirectory(cell.folder), encoder, cell.folder.name, cell.seed)
     trainer.fit(encoder_stage(Recipe(pairs, objective), encoder, pixels.frames, optim, on_collapse="report"))
     return encoder
+
+
+def _num_views(pairs: PairSampler) -> int:
+    return len(pairs.sample(1, torch.Generator()))
 
 
 @torch.no_grad()
@@ -138,7 +144,8 @@ def encode_features(encoder: Encoder, frames: Frames, rows: np.ndarray) -> np.nd
 
 def fit_readout(encoder: Encoder, pixels: Pixels, pairs: PairSampler, num_latents: int, seed: int) -> CanonicalReadout:
     """The canonical readout of the encoder's features over training pairs."""
-    rows = pairs.sample(NUM_READOUT_PAIRS, torch.Generator().manual_seed(seed)).numpy()
+    generator = torch.Generator().manual_seed(seed)
+    rows = pairs.sample(NUM_READOUT_FRAMES // _num_views(pairs), generator).numpy()
     unique, place = np.unique(rows, return_inverse=True)
     features = encode_features(encoder, pixels.frames, unique)
     return fit_canonical(features[place.reshape(rows.shape)], num_latents)

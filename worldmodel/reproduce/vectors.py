@@ -4,7 +4,7 @@ Letters: Z latents, V views, n samples.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from envs.mixing import Mixing, latents, make_mixing, views
 from worldmodel.canonical import fit_canonical
 from worldmodel.identifiability import Identifiability, measure
-from worldmodel.losses import alignment, whitening_penalty
+from worldmodel.losses import alignment, sigreg, whitening_penalty
 from worldmodel.methods.contrastive import InfoNCE, InfoNCEConfig
 from worldmodel.methods.gaussian import LeJEPA, SIGRegWeight
 from worldmodel.methods.views import Views
@@ -33,17 +33,20 @@ class VectorRun:
     """One training on mixed vectors.
 
     mixing, dim, num_layers: see `envs.mixing`. alpha: shape of the latents (2: Gaussian). rho: of each view to its
-    parent, so that pairs have autocorrelation rho^2, as in the reference's own code.
+    parent, so that pairs have autocorrelation rho^2, as in the reference's own code; a list has one for each latent.
+    latent_dim: D; 0 takes the world's own.
     encoder: "fourier" (MLP on the input and random sines of it) or "matched" (the mixing's own inverse architecture).
-    loss: "lejepa", "whitening" (its second moments alone) or "infonce". sigreg_start, sigreg_end: lambda in units of
-    1 - rho^2, rising geometrically; absolute: not in that unit. optim, hidden, depth, num_slices: as elsewhere.
+    loss: "lejepa", "whitening" (its second moments alone), "infonce" or "prediction" (one rate for each latent).
+    sigreg_start, sigreg_end: lambda in units of 1 - rho^2, rising geometrically; absolute: not in that unit. optim,
+    hidden, depth, num_slices: as elsewhere.
     """
 
     mixing: str
     dim: int = 2
     num_layers: int = 8
     alpha: float = 2.0
-    rho: float = 0.95
+    rho: float | Sequence[float] = 0.95
+    latent_dim: int = 0
     encoder: str = "fourier"
     loss: str = "lejepa"
     sigreg_start: float = 0.02
@@ -58,11 +61,12 @@ class VectorRun:
 
     @property
     def pair_rho(self) -> float:
-        return self.rho**2
+        """Autocorrelation of a pair; the mean of them where latents differ."""
+        return float(np.mean(np.square(self.rho)))
 
 
 class FourierMLP(nn.Module):
-    """x (n, Z) -> [x, sin W x, cos W x] -> MLP with BatchNorm -> (n, Z).
+    """x (n, Z) -> [x, sin W x, cos W x] -> MLP with BatchNorm -> (n, D).
 
     Sines of random frequencies let a small MLP bend as fast as the spiral turns. `features` is what the last, linear
     layer reads.
@@ -112,6 +116,22 @@ class SoftWhitening(nn.Module):
         return {"loss": (align + penalty) / 2, "alignment": align, "penalty": penalty}
 
 
+class RatePrediction(nn.Module):
+    """Prediction instead of alignment: a view is the other times a rate learned for each latent, and SIGReg."""
+
+    def __init__(self, latent_dim: int, weight: SIGRegWeight, num_slices: int) -> None:
+        super().__init__()
+        self.rate = nn.Parameter(torch.full((latent_dim,), 0.9))
+        self.weight, self.num_slices = weight, num_slices
+
+    def forward(self, seen: Views) -> dict[str, Tensor]:
+        weight = self.weight(seen.progress)
+        first, second = seen.latents
+        missed = ((second - self.rate * first).square().mean() + (first - self.rate * second).square().mean()) / 4
+        gaussian = sigreg(seen.latents.flatten(0, 1), self.num_slices, seen.generator)
+        return {"loss": (1 - weight) * missed + weight * gaussian, "prediction": missed, "sigreg": gaussian}
+
+
 @dataclass(frozen=True)
 class Learned:
     """A trained encoder with the mixing it sees through."""
@@ -134,20 +154,21 @@ def learn(run: VectorRun, cell: Cell) -> Learned:
     """Train as `run` says with the cell's seed."""
     torch.manual_seed(cell.seed)
     mixing = make_mixing(run.mixing, run.dim, run.num_layers, cell.seed)
-    encoder = MatchedEncoder(run.dim, run.num_layers) if run.encoder == "matched" else FourierMLP(run.dim)
-    objective = _objective(run)
+    encoder = MatchedEncoder(run.dim, run.num_layers) if run.encoder == "matched" else FourierMLP(run.dim,
+    run.latent_dim) objective = _objective(run)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         seen = views(rng, latents(rng, run.batch_size, run.dim, run.alpha), run.rho, alpha=run.alpha)
-        learned = encoder(torch.from_numpy(mixing.mix(seen.reshape(-1, run.dim)))).view(*seen.shape)
+        learned = encoder(torch.from_numpy(mixing.mix(seen.reshape(-1, run.dim)))).view(*seen.shape[:2], -1)
         nothing = torch.empty(0)
         values = objective(Views(nothing, nothing, learned, learned, progress, generator))
         return values | ({"latents": learned.flatten(0, 1)} if run.dim <= LARGEST_WATCHED_DIM else {})
 
     optim = OptimConfig(run.steps, run.batch_size, run.lr, run.weight_decay, run.grad_clip)
     trainer = Trainer(RunDirectory(cell.folder), encoder, cell.folder.name, cell.seed)
-    trainer.fit(Stage("encoder", encoder, loss, optim, on_collapse="report"))
+    learning = nn.ModuleDict({"encoder": encoder, "objective": objective})
+    trainer.fit(Stage("encoder", learning, loss, optim, on_collapse="report"))
     return Learned(run, mixing, encoder)
 
 
@@ -156,12 +177,15 @@ def _objective(run: VectorRun) -> nn.Module:
         return InfoNCE(InfoNCEConfig(temperature=2.0))  # the reference's kernel width 1
     if run.loss == "whitening":
         return SoftWhitening()
-    unit = 1.0 if run.absolute else 1 - run.pair_rho
-    return LeJEPA(SIGRegWeight(run.sigreg_start, run.sigreg_end, unit), run.num_slices)
+    weight = SIGRegWeight(run.sigreg_start, run.sigreg_end, 1.0 if run.absolute else 1 - run.pair_rho)
+    if run.loss == "prediction":
+        return RatePrediction(run.latent_dim or run.dim, weight, run.num_slices)
+    return LeJEPA(weight, run.num_slices)
 
 
 def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str, float]:
-    """R2 both ways and the bound on fresh latents, of the latents as trained and, if asked for, of the canonical readout.
+    """R2 both ways and the bound on fresh latents, of the latents as trained and, if asked for, of the canonical
+    readout.
 
     "validation" is of other latents than the rest.
     """
@@ -187,7 +211,8 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
 
 
 def _measured(
-    encode: Any, learned: Learned, fit: np.ndarray, held_out: np.ndarray, pairs: np.ndarray
+    encode: Callable[[np.ndarray], np.ndarray], learned: Learned, fit: np.ndarray, held_out: np.ndarray, pairs:
+    np.ndarray
 ) -> Identifiability:
     names = [f"z{index}" for index in range(learned.run.dim)]
     encoded = (encode(pairs[0]), encode(pairs[1]))
@@ -198,4 +223,4 @@ def measure_run(cell: Cell) -> dict[str, float]:
     """Train as the cell's settings say, and measure."""
     settings: Mapping[str, Any] = cell.settings
     run = VectorRun(**settings)
-    return recovery(learn(run, cell), cell, max(NUM_HELD_OUT if run.dim <= 256 else 4 * run.dim, 4 * run.dim))
+    return recovery(learn(run, cell), cell, NUM_HELD_OUT if run.dim <= 256 else 4 * run.dim)
