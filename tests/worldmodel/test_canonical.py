@@ -1,5 +1,4 @@
-"""The canonical readout finds Gaussian latents behind nonlinear features, up to a rotation, with the theorem's
-ladder."""
+"""The canonical readout finds Gaussian latents behind nonlinear features up to a rotation, with its ladder."""
 
 import numpy as np
 import pytest

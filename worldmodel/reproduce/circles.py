@@ -163,5 +163,5 @@ TABLE = Table(
     measure=_measure,
     num_drawn=3,
     tuned_on="torus-4-latents",
-    note="own angle: atan2 of two latents, only zero and sense matched; the angle itself has a jump no latent can follow",
+    note="own angle: atan2 of two latents, only zero and sense matched; the angle itself has a jump no latent follows",
 )

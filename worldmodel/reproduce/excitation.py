@@ -16,7 +16,8 @@ def _designed(std: float, bandwidth_rad_s: float) -> dict[str, Any]:
 # strides at which the designed autocorrelation is about .9
 _WORLDS: dict[str, Mapping[str, Any]] = {
     "reacher": {
-        "world": "reacher", "names": list(JOINTS), "policy": DESIGNED, "stride": 10, "episodes": 650, "episode_steps": 30,
+        "world": "reacher", "names": list(JOINTS), "policy": DESIGNED, "stride": 10,
+        "episodes": 650, "episode_steps": 30,
     },
     "arm3": {
         "world": "arm3", "names": ["shoulder", "elbow", "wrist"], "policy": _designed(0.6, 4.0), "stride": 10,

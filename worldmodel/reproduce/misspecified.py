@@ -85,5 +85,5 @@ TABLE = Table(
     conditions=_conditions,
     measure=_measure,
     num_drawn=3,
-    note="sinusoid; unequal: pairs at .90 and .56; spare: 4 latents of 2 variables; polished: the 2 best-shared directions",
+    note="sinusoid; unequal: pairs at .90 and .56; spare: 4 latents, 2 variables; polished: the 2 best-shared directions",
 )

@@ -97,6 +97,6 @@ TABLE = Table(
     conditions=_conditions,
     measure=_measure,
     num_drawn=1,
-    note="published recipe: seconds a step measured, times its 39,000 steps: EXTRAPOLATED, and an upper bound, for it may "
+    note="published recipe: seconds a step measured, times its 39,000 steps: EXTRAPOLATED, and an upper bound: it may "
     "pass the mark before its schedule ends. Its SIGReg here is our faster one. Rendering is in neither",
 )

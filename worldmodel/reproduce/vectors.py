@@ -75,11 +75,11 @@ class FourierMLP(nn.Module):
     frequencies: Tensor
 
     def __init__(
-        self, dim: int, num_frequencies: int = 64, std: float = 1.0, hidden: int = 128, depth: int = 4
+        self, dim: int, latent_dim: int, num_frequencies: int = 64, std: float = 1.0, hidden: int = 128, depth: int = 4
     ) -> None:
         super().__init__()
         self.register_buffer("frequencies", std * torch.randn(dim, num_frequencies))
-        self.body = mlp(dim + 2 * num_frequencies, [hidden] * depth, dim, batch_norm=True)
+        self.body = mlp(dim + 2 * num_frequencies, [hidden] * depth, latent_dim, batch_norm=True)
 
     def features(self, x: Tensor) -> Tensor:
         angle = x @ self.frequencies
@@ -154,8 +154,9 @@ def learn(run: VectorRun, cell: Cell) -> Learned:
     """Train as `run` says with the cell's seed."""
     torch.manual_seed(cell.seed)
     mixing = make_mixing(run.mixing, run.dim, run.num_layers, cell.seed)
-    encoder = MatchedEncoder(run.dim, run.num_layers) if run.encoder == "matched" else FourierMLP(run.dim,
-    run.latent_dim) objective = _objective(run)
+    matched = run.encoder == "matched"
+    encoder = MatchedEncoder(run.dim, run.num_layers) if matched else FourierMLP(run.dim, run.latent_dim or run.dim)
+    objective = _objective(run)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
@@ -211,8 +212,11 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
 
 
 def _measured(
-    encode: Callable[[np.ndarray], np.ndarray], learned: Learned, fit: np.ndarray, held_out: np.ndarray, pairs:
-    np.ndarray
+    encode: Callable[[np.ndarray], np.ndarray],
+    learned: Learned,
+    fit: np.ndarray,
+    held_out: np.ndarray,
+    pairs: np.ndarray,
 ) -> Identifiability:
     names = [f"z{index}" for index in range(learned.run.dim)]
     encoded = (encode(pairs[0]), encode(pairs[1]))
