@@ -6,6 +6,7 @@ best-shared directions of any features rich enough to hold z are z itself, up to
 optimum, solved exactly in the last layer instead of by stochastic steps; like LeJEPA it sees pairs and no labels.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,18 +25,20 @@ class CanonicalReadout:
     correlations: np.ndarray
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Features (n, F) to latents float64 (n, K)."""
+        """Features (…, F) to latents float64 (…, K)."""
         return (features.astype(np.float64) - self.mean) @ self.weights
 
 
-def fit_canonical(views: np.ndarray, num_latents: int, ridge: float = 1e-4) -> CanonicalReadout:
+def fit_canonical(
+    views: np.ndarray, num_latents: int, ridge: float = 1e-4, std: np.ndarray | None = None
+) -> CanonicalReadout:
     """The `num_latents` directions in which exchangeable views of one state, features (V, n, F), agree best.
 
     ridge: variance added to every principal direction of the standardised features, in units of the mean one;
-    directions below it are left out.
+    directions below it are left out. std: what features are standardised by, (F,); by default their own.
     """
     features = views.astype(np.float64)
-    mean, std = features.mean((0, 1)), features.std((0, 1))
+    mean, std = features.mean((0, 1)), features.std((0, 1)) if std is None else std
     unit = np.where(std > 1e-9 * std.max(), 1 / np.maximum(std, 1e-300), 0.0)
     centred = (features - mean) * unit
     num_views, num = centred.shape[:2]
@@ -51,6 +54,61 @@ def fit_canonical(views: np.ndarray, num_latents: int, ridge: float = 1e-4) -> C
     weights = whitening @ rotation[:, ::-1][:, :num_latents]
     scale = np.sqrt(np.einsum("fk,fg,gk->k", weights, within, weights, optimize=True))
     return CanonicalReadout(mean, unit[:, None] * weights / scale, correlations[::-1])
+
+
+@dataclass(frozen=True)
+class SequentialReadout:
+    """Canonical directions found one after another, each among what no function of the earlier latents explains.
+
+    readouts: one latent each. explained: per step, weights (P, F) from polynomials of the latents so far to features.
+    """
+
+    readouts: list[CanonicalReadout]
+    explained: list[np.ndarray]
+    degree: int
+
+    @property
+    def correlations(self) -> np.ndarray:
+        """Of the views along every latent, (K,)."""
+        return np.array([readout.correlations[0] for readout in self.readouts])
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Features (…, F) to latents float64 (…, K)."""
+        latents, rest = np.empty((*features.shape[:-1], 0)), features.astype(np.float64)
+        for step, readout in enumerate(self.readouts):
+            latents = np.concatenate([latents, readout(rest)], -1)
+            if step < len(self.explained):
+                rest = features - _with_one(hermite_features(latents, self.degree)) @ self.explained[step]
+        return latents
+
+
+def fit_sequential(views: np.ndarray, num_latents: int, degree: int = 8, ridge: float = 1e-4) -> SequentialReadout:
+    """A canonical readout for variables of *unequal* autocorrelation, from features (V, n, F) of exchangeable views.
+
+    A slow variable's square may be shared better than a fast variable, so the best-shared directions together are not
+    the variables. One at a time they are: the slowest is shared best; of what is uncorrelated with all functions of it
+    (polynomials up to `degree`), the next one; and so on.
+    """
+    features = views.astype(np.float64)
+    found = SequentialReadout([], [], degree)
+    # the features' own scale, so that what little a step leaves of some is not blown up
+    rest, std = features, features.std((0, 1))
+    for step in range(num_latents):
+        found.readouts.append(fit_canonical(rest, 1, ridge, std))
+        if step + 1 < num_latents:
+            design = _with_one(hermite_features(found(features), degree)).reshape(-1, _num_terms(step + 1, degree))
+            weights = np.linalg.lstsq(design, features.reshape(len(design), -1), rcond=None)[0]
+            found.explained.append(weights)
+            rest = features - (design @ weights).reshape(features.shape)
+    return found
+
+
+def _with_one(features: np.ndarray) -> np.ndarray:
+    return np.concatenate([features, np.ones((*features.shape[:-1], 1))], -1)
+
+
+def _num_terms(dim: int, degree: int) -> int:
+    return math.comb(dim + degree, degree)
 
 
 def hermite_features(latents: np.ndarray, degree: int) -> np.ndarray:

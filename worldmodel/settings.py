@@ -257,7 +257,7 @@ class DemoConfig:
 class BenchConfig:
     """Measure speed: rates per CPU-second and medians, on this machine.
 
-    what: "render", "collect" or "plan". env: for render and collect. run: for plan. batch: environments planned for at
+    what: "render", "collect", "plan" or "sigreg". env: for render and collect. run: for plan. batch: environments planned for at
     once. repeats: of each measurement. episodes: collected in each repeat. out: also write the figures there, as JSON.
     """
 
@@ -271,8 +271,8 @@ class BenchConfig:
     out: str = ""
 
     def __post_init__(self) -> None:
-        if self.what not in ("render", "collect", "plan"):
-            raise UserError(f"what is render, collect or plan, got {self.what!r}")
+        if self.what not in ("render", "collect", "plan", "sigreg"):
+            raise UserError(f"what is render, collect, plan or sigreg, got {self.what!r}")
         _check_numbers("planner", self.planner, PLANNERS)
         for name in ("batch", "repeats", "episodes"):
             if getattr(self, name) < 1:

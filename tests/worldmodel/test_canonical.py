@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from envs.mixing import latents, views
-from worldmodel.canonical import fit_canonical, hermite_features
+from worldmodel.canonical import fit_canonical, fit_sequential, hermite_features
 from worldmodel.identifiability import affine_apply, affine_fit, r2
 
 
@@ -48,3 +48,17 @@ def test_ridge_leaves_dead_features_out():
     assert len(readout.correlations) == 2
     assert np.isfinite(readout(features[0])).all()
     assert pytest.approx(0.0) == readout.weights[2:]
+
+
+def test_sequential_readout_finds_a_fast_variable_behind_the_square_of_a_slow_one():
+    rng = np.random.default_rng(0)
+    rhos = np.array([0.9, 0.6])  # 0.9^2 = .81 and 0.9^3 = .73 are shared better than the second variable
+    seen = views(rng, latents(rng, 40_000, 2), np.sqrt(rhos)).astype(float)
+    features = hermite_features(np.stack([seen[..., 0], seen[..., 1] + seen[..., 0] ** 2], -1), 4)
+    together, in_turn = fit_canonical(features, 2), fit_sequential(features, 2)
+    z = seen[0]
+    scores = [r2(z, affine_apply(affine_fit(h, z), h)) for h in (together(features[0]), in_turn(features[0]))]
+    assert scores[0][0] > 0.97 and scores[0][1] < 0.1
+    assert scores[1].min() > 0.97
+    np.testing.assert_allclose(in_turn.correlations, rhos, atol=0.03)
+    assert in_turn(features).shape == (2, 40_000, 2)

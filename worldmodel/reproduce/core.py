@@ -222,7 +222,7 @@ def header_text(table: Table, request: Request) -> str:
     source = read_published(table.name)["source"]
     columns = "  ".join(f"{header:>{_width(header)}}" for header in table.measures.values())
     return (
-        f"{table.title}\nscale {request.scale}, seeds {', '.join(map(str, request.seeds))}; mean ± half a 95 % interval "
+        f"{table.title}\nscale {request.scale}, seeds {', '.join(map(str, request.seeds))}; mean ± half 95 % interval "
         f"(published: {source})\n{table.note}\n{'':{_LABEL}}  {columns}   CPU s"
     )
 

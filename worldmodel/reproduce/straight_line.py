@@ -97,5 +97,5 @@ TABLE = Table(
     conditions=_conditions,
     measure=_measure,
     num_drawn=2,
-    note="angles N(0, .7^2) rad; 30 start-goal pairs, 8 steps, 5 nearest of the gallery; true-angles: the decoder alone",
+    note="angles N(0, .7^2) rad; 30 start-goal pairs; 8 steps, 5 nearest neighbours; true-angles: the decoder alone",
 )
