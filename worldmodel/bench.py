@@ -130,7 +130,9 @@ def _sigreg(config: BenchConfig) -> dict[str, Any]:
         figures[f"exponent_in_{name}"] = float(slope)
     figures["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if config.out:
-        _draw_sigreg(Path(config.out).with_suffix(".png"), {"batch": (batches, over_batch), "slices": (slices, over_slices)})
+        _draw_sigreg(
+            Path(config.out).with_suffix(".png"), {"batch": (batches, over_batch), "slices": (slices, over_slices)}
+        )
     return figures
 
 

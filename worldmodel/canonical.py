@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,46 @@ def fit_canonical(
     directions below it are left out. std: what features are standardised by, (F,); by default their own.
     """
     features = views.astype(np.float64)
-    mean, std = features.mean((0, 1)), features.std((0, 1)) if std is None else std
-    unit = np.where(std > 1e-9 * std.max(), 1 / np.maximum(std, 1e-300), 0.0)
+    mean = features.mean((0, 1))
+    unit = _unit(features.std((0, 1)) if std is None else std)
     centred = (features - mean) * unit
     num_views, num = centred.shape[:2]
     within = np.einsum("vnf,vng->fg", centred, centred, optimize=True) / (num_views * num)
     total = centred.sum(0)
     # every ordered pair of different views: the outer product of sums, less the views with themselves
     between = (total.T @ total / num - num_views * within) / (num_views * (num_views - 1))
+    return _solve(mean, unit, within, between, num_latents, ridge)
+
+
+def fit_canonical_pairs(
+    features: np.ndarray, pairs: np.ndarray, num_latents: int, ridge: float = 1e-5
+) -> CanonicalReadout:
+    """As `fit_canonical`, of few features (n, F) in many pairs: int (2, m), rows of `features` that show one state
+    twice.
+
+    The pairs are counted into an n x n table first, so that a million of them cost what a few do.
+    """
+    num, num_pairs = len(features), pairs.shape[1]
+    share = np.bincount(pairs.ravel(), minlength=num) / (2 * num_pairs)
+    mean = share @ features
+    unit = _unit(np.sqrt(share @ (features - mean) ** 2))
+    # single precision: the products below are most of the work, and their sums are averages of n terms
+    centred = ((features - mean) * unit).astype(np.float32)
+    counts = sparse.csr_array((np.full(num_pairs, 0.5 / num_pairs, np.float32), (pairs[0], pairs[1])), shape=(num, num))
+    within = centred.T @ (share[:, None].astype(np.float32) * centred)
+    between = centred.T @ (counts @ centred)
+    return _solve(mean, unit, within.astype(np.float64), (between + between.T).astype(np.float64), num_latents, ridge)
+
+
+def _unit(std: np.ndarray) -> np.ndarray:
+    """What brings features to unit variance; 0 for those that do not vary."""
+    return np.where(std > 1e-9 * std.max(), 1 / np.maximum(std, 1e-300), 0.0)
+
+
+def _solve(
+    mean: np.ndarray, unit: np.ndarray, within: np.ndarray, between: np.ndarray, num_latents: int, ridge: float
+) -> CanonicalReadout:
+    """The readout from second moments (F, F) of (features - mean) * unit within a view and between two."""
     variance, directions = np.linalg.eigh(within)
     floor = ridge * variance.mean()
     kept = variance > floor

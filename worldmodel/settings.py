@@ -257,8 +257,9 @@ class DemoConfig:
 class BenchConfig:
     """Measure speed: rates per CPU-second and medians, on this machine.
 
-    what: "render", "collect", "plan" or "sigreg". env: for render and collect. run: for plan. batch: environments planned for at
-    once. repeats: of each measurement. episodes: collected in each repeat. out: also write the figures there, as JSON.
+    what: "render", "collect", "plan" or "sigreg". env: for render and collect. run: for plan. batch: environments
+    planned for at once. repeats: of each measurement. episodes: collected in each repeat. out: also write the figures
+    there, as JSON.
     """
 
     what: str = "render"

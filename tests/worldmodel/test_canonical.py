@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from envs.mixing import latents, views
-from worldmodel.canonical import fit_canonical, fit_sequential, hermite_features
+from worldmodel.canonical import fit_canonical, fit_canonical_pairs, fit_sequential, hermite_features
 from worldmodel.identifiability import affine_apply, affine_fit, r2
 
 
@@ -62,3 +62,13 @@ def test_sequential_readout_finds_a_fast_variable_behind_the_square_of_a_slow_on
     assert scores[1].min() > 0.97
     np.testing.assert_allclose(in_turn.correlations, rhos, atol=0.03)
     assert in_turn(features).shape == (2, 40_000, 2)
+
+
+def test_counted_pairs_give_what_the_pairs_give():
+    rng = np.random.default_rng(2)
+    features = rng.standard_normal((40, 5)) * np.array([1.0, 3.0, 0.2, 1.0, 1.0])
+    pairs = rng.integers(0, 40, (2, 3000))
+    both_ways = np.stack([np.concatenate([features[pairs[i]], features[pairs[1 - i]]]) for i in (0, 1)])
+    expected, counted = fit_canonical(both_ways, 3, ridge=1e-3), fit_canonical_pairs(features, pairs, 3, ridge=1e-3)
+    np.testing.assert_allclose(counted.correlations, expected.correlations, atol=1e-5)
+    np.testing.assert_allclose(np.abs(counted(features)), np.abs(expected(features)), atol=1e-3)

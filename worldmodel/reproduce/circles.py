@@ -140,7 +140,7 @@ def _circle(angles: np.ndarray) -> np.ndarray:
 
 
 def _conditions(request: Request) -> list[Condition]:
-    run = {"steps": request.pick(400, 20_000)}
+    run = {"steps": request.pick(250, 20_000)}
     candidates = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
     choices = (("gaussian", 2), ("gaussian", 4), ("torus", 4))
     return [

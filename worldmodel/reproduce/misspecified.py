@@ -19,7 +19,7 @@ SPARE_DIM = 4
 
 
 def _conditions(request: Request) -> list[Condition]:
-    base = {"mixing": "sinusoid", "steps": request.pick(500, 20_000)}
+    base = {"mixing": "sinusoid", "steps": request.pick(250, 20_000)}
     weights = {"usual": 0.3, "strong": 3.0}
     conditions = []
     for case, settings in (("unequal", {"rho": list(UNEQUAL)}), ("spare", {"latent_dim": SPARE_DIM})):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import envs
-from worldmodel.canonical import CanonicalReadout, fit_canonical
+from worldmodel.canonical import CanonicalReadout, fit_canonical_pairs
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.pairs import PairSampler
 from worldmodel.data.recording import Recording, record
@@ -28,7 +28,7 @@ from worldmodel.run_directory import RunDirectory
 from worldmodel.train import pick_device
 from worldmodel.training import OptimConfig, Trainer
 
-NUM_READOUT_FRAMES = 50_000
+NUM_READOUT_PAIRS = 300_000
 NUM_ROWS = 5_000
 
 
@@ -133,22 +133,28 @@ def _num_views(pairs: PairSampler) -> int:
 
 @torch.no_grad()
 def encode_features(encoder: Encoder, frames: Frames, rows: np.ndarray) -> np.ndarray:
-    """What the encoder's last, linear layer reads: float32 (n, F)."""
+    """Every hidden layer of an MLP encoder side by side: float32 (n, F)."""
     encoder.eval()
-    head = encoder.body[-1]
-    assert isinstance(encoder.body, nn.Sequential) and isinstance(head, nn.Sequential)
-    before = nn.Sequential(*encoder.body[:-1], *head[:-1])
-    parts = torch.from_numpy(rows).split(4096)
-    return torch.cat([before(encoder.normalize(frames.gather(part))) for part in parts]).cpu().numpy()
+    layers = encoder.body[-1]
+    assert isinstance(encoder.body, nn.Sequential) and isinstance(layers, nn.Sequential)
+    parts = []
+    for part in torch.from_numpy(rows).split(4096):
+        x = encoder.body[:-1](encoder.normalize(frames.gather(part)))
+        hidden = []
+        for layer in layers[:-1]:
+            x = layer(x)
+            if isinstance(layer, nn.GELU):
+                hidden.append(x)
+        parts.append(torch.cat(hidden, 1))
+    return torch.cat(parts).cpu().numpy()
 
 
 def fit_readout(encoder: Encoder, pixels: Pixels, pairs: PairSampler, num_latents: int, seed: int) -> CanonicalReadout:
     """The canonical readout of the encoder's features over training pairs."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = pairs.sample(NUM_READOUT_FRAMES // _num_views(pairs), generator).numpy()
+    rows = pairs.sample(NUM_READOUT_PAIRS, torch.Generator().manual_seed(seed)).numpy()[:2]
     unique, place = np.unique(rows, return_inverse=True)
     features = encode_features(encoder, pixels.frames, unique)
-    return fit_canonical(features[place.reshape(rows.shape)], num_latents)
+    return fit_canonical_pairs(features, place.reshape(rows.shape), num_latents)
 
 
 @dataclass(frozen=True)

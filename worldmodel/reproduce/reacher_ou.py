@@ -14,7 +14,7 @@ RHOS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 SCALES_RAD = (1.0, 0.7)
 LAMBDAS = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
 NUM_VIEWS = 4  # of one state, any two of them an exact pair: less noise at the price of as many frames
-NUM_GROUPS = 50_000
+NUM_GROUPS = 200_000
 
 
 def atlas(scale_rad: float, request: Request) -> Scenes:
@@ -45,7 +45,7 @@ def _conditions(request: Request) -> list[Condition]:
     return [
         Condition(
             f"s={scale:g}-rho={rho:g}",
-            {"scale_rad": scale, "rho": rho, "num_views": NUM_VIEWS, "run": {"steps": request.pick(300, 20_000)}},
+            {"scale_rad": scale, "rho": rho, "num_views": NUM_VIEWS, "run": {"steps": request.pick(150, 20_000)}},
             LAMBDAS,
             series=f"s = {scale:g} rad",
             x=rho,

@@ -12,7 +12,7 @@ _DESIGNED_STRIDE = 10  # autocorrelation .905
 
 def _conditions(request: Request) -> list[Condition]:
     world = request.world or "reacher"
-    run = {"steps": request.pick(400, 20_000)}
+    run = {"steps": request.pick(200, 20_000)}
     rollouts = {**_ROLLOUTS, "episodes": request.pick(650, 6500), "world": world, "run": run}
     plain = [
         Condition(
@@ -42,6 +42,7 @@ TABLE = Table(
     conditions=_conditions,
     measure=measure_rollouts,
     num_drawn=3,
+    tuned_on="designed-stride=10",
     x_label="stride in control steps of 0.02 s",
     log_x=True,
     note="held out: other episodes of the same policy (the reference scores on Gaussian poses)",

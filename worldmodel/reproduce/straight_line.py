@@ -24,7 +24,7 @@ GALLERY = 10_000
 def _conditions(request: Request) -> list[Condition]:
     world = request.world or "reacher"
     rollouts = {"world": world, "names": list(JOINTS), "episodes": request.pick(650, 6500), "episode_steps": 30}
-    steps = request.pick(300, 20_000)
+    steps = request.pick(150, 20_000)
     return [
         Condition("true-angles", {"data": "none"}),
         Condition("ou-pairs", {"data": "ou", "rho": 0.95, "steps": steps}),

@@ -7,15 +7,16 @@ from pathlib import Path
 import torch
 
 from worldmodel.data.frames import load_frames
+from worldmodel.data.pairs import OUPairs
 from worldmodel.losses import alignment, sigreg
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.reproduce.core import Cell, Condition, Request, Table
-from worldmodel.reproduce.pixels import PixelRun, Reader, identify, train_encoder
+from worldmodel.reproduce.pixels import PixelRun, Pixels, Reader, fit_readout, identify, train_encoder
 from worldmodel.reproduce.reacher_ou import angle_ceiling, atlas_pairs, open_atlas
 
 SCALE_RAD, RHO = 1.0, 0.95
 SHARE = 0.95
-STEPS_LADDER = (50, 100, 200, 400, 800)
+STEPS_LADDER = (1, 50, 100, 200, 400, 800)
 # the reference: 100 epochs of 100,000 pairs in batches of 256, 64 x 64 frames, a CNN of 1.1 M weights, 256 slices
 REFERENCE_STEPS = 100 * (100_000 // 256)
 REFERENCE_BATCH, REFERENCE_SLICES, REFERENCE_SIZE = 256, 256, 64
@@ -40,8 +41,7 @@ def _ours(cell: Cell) -> dict[str, float]:
     ladder_s = 0.0
     for steps in STEPS_LADDER:
         start = time.process_time()
-        run = Cell(cell.settings, cell.seed, Path(f"{cell.folder}-{steps}"), cell.request)
-        read = Reader(train_encoder(PixelRun(steps=steps), pixels, pairs, RHO, run))
+        read = _learn(steps, pixels, pairs, cell)
         seconds = time.process_time() - start
         ladder_s += seconds
         if identify(read, pixels, "validation").r2_h_to_z >= mark or steps == STEPS_LADDER[-1]:
@@ -54,6 +54,14 @@ def _ours(cell: Cell) -> dict[str, float]:
                 "share_of_ceiling": SHARE * r2 / mark,
             }
     raise AssertionError(STEPS_LADDER)
+
+
+def _learn(steps: int, pixels: Pixels, pairs: OUPairs, cell: Cell) -> Reader:
+    """An encoder after so many steps, read through the canonical readout."""
+    run = Cell(cell.settings, cell.seed, Path(f"{cell.folder}-{steps}"), cell.request)
+    encoder = train_encoder(PixelRun(steps=steps), pixels, pairs, RHO, run)
+    readout = fit_readout(encoder, pixels, pairs, 2, cell.seed) if cell.request.polish else None
+    return Reader(encoder, readout)
 
 
 def _reference(cell: Cell) -> dict[str, float]:
@@ -98,5 +106,6 @@ TABLE = Table(
     measure=_measure,
     num_drawn=1,
     note="published recipe: seconds a step measured, times its 39,000 steps: EXTRAPOLATED, and an upper bound: it may "
-    "pass the mark before its schedule ends. Its SIGReg here is our faster one. Rendering is in neither",
+    "pass the mark before its schedule ends. Its SIGReg here is our faster one. Ours is read through the canonical "
+    "readout; its first rung is one step: a random network and the readout. Rendering is in neither",
 )
