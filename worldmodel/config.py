@@ -37,6 +37,7 @@ ConfigT = TypeVar("ConfigT")
 _GROUPS = {
     "collect": ["policy", "env"],
     "train": ["policy", "env", "method"],
+    "compare": ["policy", "env"],
     "control": ["planner"],
     "probe": [],
     "report": [],

@@ -54,9 +54,10 @@ def affine_apply(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def r2(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Coefficient of determination of every column: (n, q), (n, q) -> (q,)."""
+    """Coefficient of determination of every column: (n, q), (n, q) -> (q,); of a column that does not vary, 0."""
     residual = ((truth - prediction) ** 2).sum(0)
-    return 1.0 - residual / ((truth - truth.mean(0)) ** 2).sum(0)
+    total = ((truth - truth.mean(0)) ** 2).sum(0)
+    return np.where(total > 0, 1.0 - residual / np.where(total > 0, total, 1.0), 0.0)
 
 
 def measure(

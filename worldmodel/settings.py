@@ -24,6 +24,8 @@ from worldmodel.models.encoders import EncoderConfig
 from worldmodel.models.predictor import PredictorConfig
 from worldmodel.training import OptimConfig
 
+COMPARE_PARTS = ("memory", "planning", "batch", "data")
+
 
 @dataclass
 class KinematicConfig:
@@ -164,6 +166,41 @@ class TrainConfig(CollectConfig):
         for key in ("runs", "name", "workers", "data", "threads"):
             del content[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass
+class CompareConfig(TrainConfig):
+    """Compare methods on one world: recovery, memory, planning, convergence, batch size, data size, shifted tests.
+
+    study: "methods" (the seed's table, with a verdict on each of its claims) or "lit_ball" (can ball and light be told
+    apart, from which pairs, and under lights never seen; chooses its own worlds). scale: "quick" (about an hour of two
+    CPU cores; sets encoder.hidden and every number of steps) or "full". methods: names, e.g. [lejepa,infonce]; empty:
+    all. parts: of the table. num_seeds: trainings behind each figure. out: also write the JSON there. Finished
+    trainings are kept in runs/compare-<env>, so that the same command goes on after a cut. Every method is tuned over
+    four settings on validation episodes, with a seed of its own; what is reported is of test episodes.
+    """
+
+    study: str = "methods"
+    scale: str = "quick"
+    methods: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=lambda: [*COMPARE_PARTS])
+    num_seeds: int = 3
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.study not in ("methods", "lit_ball"):
+            raise UserError(f"study is methods or lit_ball, got {self.study!r}")
+        if self.scale not in ("quick", "full"):
+            raise UserError(f"scale is quick or full, got {self.scale!r}")
+        if unknown := [part for part in self.parts if part not in COMPARE_PARTS]:
+            raise UserError(f"unknown part {unknown[0]!r} in parts; choose from {', '.join(COMPARE_PARTS)}")
+        if self.num_seeds < 1:
+            raise UserError(f"num_seeds must be >= 1, got {self.num_seeds}")
+
+    def training(self) -> TrainConfig:
+        """The part that says how to train."""
+        return TrainConfig(**{item.name: getattr(self, item.name) for item in dataclasses.fields(TrainConfig)})
 
 
 @dataclass
@@ -318,6 +355,7 @@ class ReproduceConfig:
 SCHEMAS: dict[str, type[Any]] = {
     "collect": CollectConfig,
     "train": TrainConfig,
+    "compare": CompareConfig,
     "control": ControlConfig,
     "probe": ProbeConfig,
     "report": ReportConfig,

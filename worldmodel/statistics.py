@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -32,10 +33,11 @@ def bootstrap_r2(
     return [float(v) for v in np.quantile(values, [0.025, 0.975])]
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of independent runs with its 95 % interval by Student's t: (mean, low, high); one run has no interval."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, mean, mean
-    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return mean, mean - half, mean + half
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Mean of one value a seed, its 95 % interval by Student's t (None for one seed), and the values."""
+    mean, num = float(np.mean(values)), len(values)
+    interval = None
+    if num > 1:
+        half = float(stats.t.ppf(0.975, num - 1) * np.std(values, ddof=1) / math.sqrt(num))
+        interval = [mean - half, mean + half]
+    return {"mean": mean, "interval": interval, "values": [float(value) for value in values]}

@@ -60,7 +60,7 @@ def collect(config: CollectConfig) -> float:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """A data set ready for training: its frames at the encoder's size, its episodes by split."""
 
     data: DataSet
@@ -73,17 +73,17 @@ def train(config: TrainConfig) -> Path:
     """Train a world model as `config` says and return its run directory."""
     device = pick_device(config.device)
     set_cpu_threads(config.encoder, config.threads)
-    collected_s, episodes, poses = _prepare_data(config, device)
+    collected_s, episodes, poses = prepare_data(config, device)
     run = RunDirectory(config.run_directory)
     run.path.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    model = WorldModel(_architecture(config, episodes.data, poses.data)).to(device)
+    model = WorldModel(architecture(config, episodes.data, poses.data)).to(device)
     trainer = Trainer(run, model, config.fingerprint(), config.seed)
     settings = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
     write_atomically(run.path / "config.yaml", lambda path: path.write_text(settings))
 
     seconds = {"collect": collected_s}
-    sample = poses.frames.gather(_spread_rows(poses.train, 4096))
+    sample = poses.frames.gather(spread_rows(poses.train, 4096))
     if "encoder" not in trainer.stages_done:
         model.encoder.fit_normalization(sample)
     seconds["encoder"] = trainer.fit(_encoder_stage(config, model, poses))
@@ -122,28 +122,30 @@ def train(config: TrainConfig) -> Path:
     return run.path
 
 
-def _prepare_data(config: TrainConfig, device: torch.device) -> tuple[float, _Source, _Source]:
+def prepare_data(config: TrainConfig, device: torch.device) -> tuple[float, Source, Source]:
     """Collect what is missing; the episodes for the dynamics, and the frames for the encoder (often the same)."""
     seconds = collect(config)
-    episodes = _source(config, config.encoder.input_size, device)
+    episodes = open_source(config, config.encoder.input_size, device)
     if not config.env.encoder_env:
         return seconds, episodes, episodes
     overrides = [f"env={config.env.encoder_env}", f"data={config.data}", f"workers={config.workers}"]
     atlas = compose("collect", overrides, CollectConfig)
     seconds += collect(atlas)
-    return seconds, episodes, _source(atlas, config.encoder.input_size, device)
+    return seconds, episodes, open_source(atlas, config.encoder.input_size, device)
 
 
-def _source(config: CollectConfig, size: int, device: torch.device) -> _Source:
+def open_source(config: CollectConfig, size: int, device: torch.device) -> Source:
+    """The finished data set of `config`, with frames of `size` pixels a side."""
     data = DataSet(config.directory, config.episodes)
-    return _Source(data, load_frames(data, size, device), data.split("train"), data.split("test"))
+    return Source(data, load_frames(data, size, device), data.split("train"), data.split("test"))
 
 
-def _architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:
+def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:
     """The model that the settings and the data ask for: zeros in the settings are decided here."""
     latent_dim = config.encoder.latent_dim
     if latent_dim == 0:
         latent_dim = latent_variables(poses).values.shape[1] if poses.info["world"]["kinematic"] else DEFAULT_LATENT_DIM
+    _check_support(latent_dim, config.encoder.input_size, poses)
     num_constants = physical_constants(episodes).values.shape[1]
     has_dynamics = episodes.actions.shape[1] > 0 and not episodes.info["world"]["kinematic"]
     with_context = has_dynamics and num_constants > 0
@@ -155,7 +157,17 @@ def _architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mod
     )
 
 
-def _spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
+def _check_support(latent_dim: int, input_size: int, poses: DataSet) -> None:
+    """Latents can vary in no more directions than there are frames, or numbers in a frame."""
+    num_frames, num_inputs = int(poses.split("train").length.sum()), 3 * input_size**2
+    if latent_dim >= min(num_frames, num_inputs):
+        raise UserError(
+            f"encoder.latent_dim={latent_dim} is more than the data supports: {num_frames} training frames of "
+            f"{num_inputs} numbers in {poses.info['name']}; lower it, or collect more"
+        )
+
+
+def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
     """At most `num` rows, evenly spread over the episodes."""
     rows = episodes.rows()
     return torch.from_numpy(rows[np.linspace(0, len(rows) - 1, min(num, len(rows))).astype(np.int64)])
@@ -165,28 +177,25 @@ def _spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 # the encoder
 
 
-def _encoder_stage(config: TrainConfig, model: WorldModel, poses: _Source) -> Stage:
+def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
     method = config.method
     recipe = build_recipe(method, model.encoder, poses.data, poses.train, config.seed)
     return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 
-def _identifiability(config: TrainConfig, model: WorldModel, poses: _Source, run: RunDirectory) -> Identifiability:
+def _identifiability(config: TrainConfig, model: WorldModel, poses: Source, run: RunDirectory) -> Identifiability:
     """Measure on test episodes with maps fitted on training episodes; draw latents against truth."""
     variables = latent_variables(poses.data)
     kinematic = poses.data.info["world"]["kinematic"]
     z = variables.values if kinematic else variables.standardized(poses.train.rows())
-    fit_rows, test_rows = _spread_rows(poses.train, 20_000), _spread_rows(poses.test, 20_000)
+    fit_rows, test_rows = spread_rows(poses.train, 20_000), spread_rows(poses.test, 20_000)
     fit, test = ((z[rows.numpy()], _latents(model, poses, rows)) for rows in (fit_rows, test_rows))
     pairs = rho = ceiling = None
     if kinematic:
         if 0 < kinematic["rho"] < 1:
             first = torch.from_numpy(poses.test.offset)
             pairs, rho = (_latents(model, poses, first), _latents(model, poses, first + 1)), kinematic["rho"]
-        angles = set(poses.data.info["world"]["angle_names"])
-        ceiling = float(np.mean([
-            wrapped_angle_ceiling(kinematic["latents"][name]) if name in angles else 1.0 for name in variables.names
-        ]))  # fmt: skip
+        ceiling = r2_ceiling(poses.data, variables.names)
     shown = slice(0, 4000)
     figures.latents_against_truth(
         run.figures / "latents_against_truth.png", test[0][shown], test[1][shown], variables.names, variables.units
@@ -194,7 +203,16 @@ def _identifiability(config: TrainConfig, model: WorldModel, poses: _Source, run
     return measure(fit, test, variables.names, pairs, rho, ceiling)
 
 
-def _latents(model: WorldModel, source: _Source, rows: Tensor) -> np.ndarray:
+def r2_ceiling(data: DataSet, names: list[str]) -> float:
+    """Highest mean R2 with which any encoder can read these latents: on kinematic worlds angles wrap."""
+    world = data.info["world"]
+    if not world["kinematic"]:
+        return 1.0
+    scales, angles = world["kinematic"]["latents"], set(world["angle_names"])
+    return float(np.mean([wrapped_angle_ceiling(scales[name]) if name in angles else 1.0 for name in names]))
+
+
+def _latents(model: WorldModel, source: Source, rows: Tensor) -> np.ndarray:
     return encode_rows(model.encoder, source.frames, rows).cpu().numpy()
 
 
@@ -216,7 +234,7 @@ def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
     return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
 
 
-def _train_dynamics(config: TrainConfig, model: WorldModel, trainer: Trainer, source: _Source) -> dict[str, float]:
+def _train_dynamics(config: TrainConfig, model: WorldModel, trainer: Trainer, source: Source) -> dict[str, float]:
     """Context encoder first, where constants vary; then the predictor, conditioned on it. Returns seconds by stage."""
     assert model.predictor is not None
     seconds: dict[str, float] = {}
@@ -235,7 +253,7 @@ def _train_dynamics(config: TrainConfig, model: WorldModel, trainer: Trainer, so
     return seconds
 
 
-def _evaluate_dynamics(model: WorldModel, source: _Source, run: RunDirectory) -> dict[str, object]:
+def _evaluate_dynamics(model: WorldModel, source: Source, run: RunDirectory) -> dict[str, object]:
     """Prediction error on test episodes, relative to persistence, by horizon."""
     assert model.predictor is not None
     table = latent_table(model, source.data, source.frames)

@@ -63,19 +63,28 @@ class Trainer:
     """
 
     def __init__(
-        self, run: RunDirectory, model: nn.Module, fingerprint: str, seed: int, checkpoint_every_s: float = 30.0
+        self,
+        run: RunDirectory,
+        model: nn.Module,
+        fingerprint: str,
+        seed: int,
+        checkpoint_every_s: float = 30.0,
+        num_log_points: int = NUM_LOG_POINTS,
     ) -> None:
         self._run, self._model = run, model
         self._fingerprint, self._seed = fingerprint, seed
-        self._checkpoint_every_s = checkpoint_every_s
+        self._checkpoint_every_s, self._num_log_points = checkpoint_every_s, num_log_points
         self._saved = _load(run.path / "trainer.pt", fingerprint)
         self.stages_done: list[str] = []
         if self._saved:
             self.stages_done = list(self._saved["stages_done"])
             model.load_state_dict(self._saved["model"])
 
-    def fit(self, stage: Stage) -> float:
-        """Train one stage to its end and return its seconds; a stage that an earlier process finished is skipped."""
+    def fit(self, stage: Stage, observe: Callable[[int], None] | None = None) -> float:
+        """Train one stage to its end and return its seconds; a stage that an earlier process finished is skipped.
+
+        `observe` is called with every step that is logged, after it was taken; it leaves the module in training mode.
+        """
         if stage.name in self.stages_done:
             stage.module.eval()
             return 0.0
@@ -95,10 +104,12 @@ class Trainer:
             stage.module.train()
             for step in bar:
                 values = _train_step(stage, optimizer, generator, step)
-                if step % max(1, stage.optim.steps // NUM_LOG_POINTS) == 0 or step == stage.optim.steps - 1:
+                if step % max(1, stage.optim.steps // self._num_log_points) == 0 or step == stage.optim.steps - 1:
                     line = _watch(stage, step, values)
                     log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
                     bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
+                    if observe:
+                        observe(step)
                 if time.monotonic() - saved_at > self._checkpoint_every_s:
                     self._save(stage, optimizer, generator, step + 1)
                     saved_at = time.monotonic()

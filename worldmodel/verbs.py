@@ -9,6 +9,7 @@ from worldmodel.errors import UserError
 from worldmodel.settings import (
     BenchConfig,
     CollectConfig,
+    CompareConfig,
     ControlConfig,
     DemoConfig,
     ProbeConfig,
@@ -40,6 +41,12 @@ def _train(config: TrainConfig) -> str:
     return (
         f"trained: {run}\nnext: worldmodel control run={run}, worldmodel probe run={run}, worldmodel report run={run}"
     )
+
+
+def _compare(config: CompareConfig) -> str:
+    from worldmodel.compare import compare
+
+    return compare(config)
 
 
 def _control(config: ControlConfig) -> str:
@@ -93,6 +100,7 @@ def _require_run(run: str) -> None:
 VERBS = {
     "collect": Verb("record pixel rollouts of a world into data/<env>/", _collect),
     "train": Verb("train encoder, dynamics and context into runs/<name>/; collects first if need be", _train),
+    "compare": Verb("measure every method on one world, and the seed's claims about them", _compare),
     "control": Verb("drive the robot to goal images by MPC in the latent space of a run", _control),
     "probe": Verb("read state variables and physical constants from a run's latents", _probe),
     "report": Verb("write one self-contained HTML page about a run", _report),

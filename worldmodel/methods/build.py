@@ -18,47 +18,45 @@ from worldmodel.methods.views import MovingAverage, Recipe
 from worldmodel.models.encoders import Encoder
 
 
-def build_recipe(method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex, seed: int) -> Recipe:
-    """The recipe of `method` on the training `episodes` of `data`; `seed` is of the prepared pairs.
+def build_recipe(
+    method: MethodConfig,
+    encoder: Encoder,
+    data: DataSet,
+    episodes: EpisodeIndex,
+    seed: int,
+    pairs: tuple[PairSampler, float] | None = None,
+) -> Recipe:
+    """The recipe of `method` on the training `episodes` of `data`.
+
+    `seed` is of the prepared pairs; recipes may share `pairs` that `positive_pairs` made.
 
     Raises UserError where the data lacks what the method needs.
     """
     latent_dim = encoder.config.latent_dim
-    _check_support(latent_dim, encoder, episodes, data)
     if method.name == "lewm":
         return _lewm_recipe(method, encoder, data, episodes)
-    pairs, unit = positive_pairs(method, data, episodes, seed)
+    sampler, unit = pairs or positive_pairs(method, data, episodes, seed)
     match method.name:
         case "lejepa":
             weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit)
-            return Recipe(pairs, LeJEPA(weight, method.num_slices))
+            return Recipe(sampler, LeJEPA(weight, method.num_slices))
         case "jepa":
             ema = method.jepa.target == "ema"
             target = MovingAverage(encoder, method.jepa.momentum) if ema else None
-            return Recipe(pairs, JEPA(method.jepa, latent_dim), target)
+            return Recipe(sampler, JEPA(method.jepa, latent_dim), target)
         case "infonce":
-            return Recipe(pairs, InfoNCE(method.infonce))
+            return Recipe(sampler, InfoNCE(method.infonce))
         case "vicreg":
-            return Recipe(pairs, VICReg(method.vicreg))
+            return Recipe(sampler, VICReg(method.vicreg))
         case "whitening":
-            return Recipe(pairs, Whitening(method.whitening))
+            return Recipe(sampler, Whitening(method.whitening))
         case "autoencoder":
-            return Recipe(pairs, Autoencoder(method.reconstruction, encoder))
+            return Recipe(sampler, Autoencoder(method.reconstruction, encoder))
         case "vae":
-            return Recipe(pairs, VAE(method.reconstruction, encoder))
+            return Recipe(sampler, VAE(method.reconstruction, encoder))
         case "supervised":
-            return Recipe(pairs, Supervised(supervised_targets(latent_variables(data), latent_dim)))
+            return Recipe(sampler, Supervised(supervised_targets(latent_variables(data), latent_dim)))
     raise AssertionError(method.name)
-
-
-def _check_support(latent_dim: int, encoder: Encoder, episodes: EpisodeIndex, data: DataSet) -> None:
-    """Latents can vary in no more directions than there are frames, or numbers in a frame."""
-    num_frames, num_inputs = int(episodes.length.sum()), 3 * encoder.config.input_size**2
-    if latent_dim >= min(num_frames, num_inputs):
-        raise UserError(
-            f"encoder.latent_dim={latent_dim} is more than the data supports: {num_frames} training frames of "
-            f"{num_inputs} numbers in {data.info['name']}; lower it, or collect more"
-        )
 
 
 def _lewm_recipe(method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex) -> Recipe:

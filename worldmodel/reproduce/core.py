@@ -17,7 +17,7 @@ import numpy as np
 
 from worldmodel.files import write_json
 from worldmodel.run_directory import command_line, hardware, versions
-from worldmodel.statistics import mean_interval
+from worldmodel.statistics import over_seeds
 
 PUBLISHED = Path(__file__).with_name("published.json")
 VALIDATION = "validation"
@@ -190,13 +190,7 @@ def _row_content(row: Row, published: dict[str, Any]) -> dict[str, Any]:
     theirs = published["rows"].get(row.condition.key, {})
     measures: dict[str, Any] = {}
     for name, values in row.figures.items():
-        mean, low, high = mean_interval(values)
-        measures[name] = {
-            "mean": _rounded(mean),
-            "interval": [_rounded(low), _rounded(high)],
-            "values": [_rounded(value) for value in values],
-            "published": theirs.get(name),
-        }
+        measures[name] = _rounded(over_seeds(values)) | {"published": theirs.get(name)}
     return {
         "key": row.condition.key,
         "series": row.condition.series,
@@ -208,9 +202,15 @@ def _row_content(row: Row, published: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rounded(value: float) -> float | None:
-    """Seven significant digits; None for what JSON has no number for."""
-    return float(f"{value:.7g}") if np.isfinite(value) else None
+def _rounded(content: Any) -> Any:
+    """Numbers in dictionaries and lists to seven significant digits; None for what JSON has no number for."""
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_rounded(value) for value in content]
+    if isinstance(content, float):
+        return float(f"{content:.7g}") if np.isfinite(content) else None
+    return content
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -241,8 +241,9 @@ def _row_text(table: Table, row: Row, published: dict[str, Any]) -> str:
         values, reference = row.figures.get(name), theirs.get(name)
         text = "-"
         if values is not None:
-            mean, _, high = mean_interval(values)
-            text = _number(mean) + (f"±{high - mean:.1g}" if len(values) > 1 else "")
+            found = over_seeds(values)
+            text = _number(found["mean"])
+            text += f"±{found['interval'][1] - found['mean']:.1g}" if found["interval"] else ""
         text += f" ({_number(reference)})" if reference is not None else ""
         shown.append(f"{text:>{_width(header)}}")
     return f"{row.condition.key:{_LABEL}}  {'  '.join(shown)}  {np.median(row.cpu_s):6.1f}"

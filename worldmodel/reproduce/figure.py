@@ -31,9 +31,10 @@ def _panel(axis: Axes, table: Table, name: str, rows: list[dict[str, Any]]) -> N
         colour = style.SERIES[index % len(style.SERIES)]
         x = np.array([row["x"] if row["x"] is not None else place for place, row in enumerate(shown)], float)
         mean = np.array([row["measures"][name]["mean"] for row in shown])
-        low, high = np.array([row["measures"][name]["interval"] for row in shown], float).T
+        intervals = [row["measures"][name]["interval"] for row in shown]
+        errors = np.hstack([style.interval_errors(*found) for found in zip(mean, intervals, strict=True)])
         axis.errorbar(
-            x, mean, [mean - low, high - mean], fmt="o-" if table.x_label else "o", color=colour, ms=4, lw=1.4,
+            x, mean, errors, fmt="o-" if table.x_label else "o", color=colour, ms=4, lw=1.4,
             capsize=2, label=label or "ours",
         )  # fmt: skip
         theirs = [(place, row["measures"][name]["published"]) for place, row in zip(x, shown, strict=True)]

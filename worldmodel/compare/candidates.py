@@ -1,0 +1,104 @@
+"""Who is compared, and the settings each may be tuned over: as many for one as for another."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worldmodel.errors import UserError
+from worldmodel.methods import MethodConfig
+
+SLOW, FAST = 1e-3, 3e-3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method under comparison.
+
+    family: how the seed's table speaks of it. preset: dotted keys of `MethodConfig` and their values. knob: three
+    values of what the method itself adds.
+    """
+
+    name: str
+    family: str
+    preset: Mapping[str, Any]
+    knob: Sequence[Mapping[str, Any]]
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """The tuning budget, four: every knob at the fast learning rate, the middle one at the slow rate too."""
+        return [*({"optim.lr": FAST, **knob} for knob in self.knob), {"optim.lr": SLOW, **self.knob[1]}]
+
+    def configure(self, method: MethodConfig, setting: int) -> MethodConfig:
+        """`method` (an environment's) as this candidate with its setting number `setting`."""
+        return override(method, {**self.preset, "on_collapse": "report", **self.settings[setting]})
+
+
+def _values(key: str, *values: Any) -> list[dict[str, Any]]:
+    return [{key: value} for value in values]
+
+
+def _vicreg(*weights: tuple[float, float, float]) -> list[dict[str, Any]]:
+    return [{"vicreg.invariance": i, "vicreg.variance": v, "vicreg.covariance": c} for i, v, c in weights]
+
+
+_LEWM = {"name": "lewm", "num_slices": 64, "sigreg_start": 0.005, "sigreg_end": 0.005}
+
+CANDIDATES = {
+    candidate.name: candidate
+    for candidate in (
+        Candidate("lejepa", "LeJEPA", {"name": "lejepa"}, _values("sigreg_scale", 0.3, 1.0, 3.0)),
+        Candidate("lewm", "LeJEPA", _LEWM, _values("sigreg_scale", 0.3, 1.0, 3.0)),
+        Candidate(
+            "jepa_ema", "standard JEPA", {"name": "jepa", "jepa.target": "ema"},
+            _values("jepa.momentum", 0.9, 0.99, 0.996),
+        ),
+        Candidate(
+            "jepa_stop_gradient", "standard JEPA", {"name": "jepa", "jepa.target": "stop_gradient"},
+            _values("jepa.hidden", 32, 256, 512),
+        ),
+        Candidate(
+            "jepa_none", "standard JEPA", {"name": "jepa", "jepa.target": "none"}, _values("jepa.hidden", 32, 256, 512)
+        ),
+        Candidate(
+            "infonce", "contrastive", {"name": "infonce", "infonce.similarity": "gaussian"},
+            _values("infonce.temperature", 0.3, 1.0, 3.0),
+        ),
+        Candidate(
+            "infonce_cosine", "contrastive", {"name": "infonce", "infonce.similarity": "cosine"},
+            _values("infonce.temperature", 0.05, 0.1, 0.5),
+        ),
+        Candidate("vicreg", "VICReg", {"name": "vicreg"}, _vicreg((5, 25, 25), (25, 25, 25), (25, 25, 1))),
+        Candidate("whitening", "whitening", {"name": "whitening"}, _values("whitening.penalty", 0.01, 0.1, 1.0)),
+        Candidate("autoencoder", "autoencoder", {"name": "autoencoder"}, _values("reconstruction.depth", 1, 2, 3)),
+        Candidate("vae", "autoencoder", {"name": "vae"}, _values("reconstruction.kl_weight", 0.001, 0.01, 0.1)),
+        Candidate("supervised", "supervised", {"name": "supervised"}, _values("optim.weight_decay", 1e-5, 1e-3, 1e-1)),
+    )
+}  # fmt: skip
+
+
+def choose(names: Sequence[str], has_actions: bool) -> list[Candidate]:
+    """The candidates of these names, or all that the world allows (lewm predicts from actions)."""
+    if unknown := [name for name in names if name not in CANDIDATES]:
+        raise UserError(f"unknown method {unknown[0]!r} in methods; choose from {', '.join(CANDIDATES)}")
+    if "lewm" in names and not has_actions:
+        raise UserError("lewm predicts from actions, and this world has none; leave it out of methods")
+    return [
+        candidate
+        for name, candidate in CANDIDATES.items()
+        if (name in names if names else has_actions or name != "lewm")
+    ]
+
+
+def override(method: MethodConfig, values: Mapping[str, Any]) -> MethodConfig:
+    """`method` with dotted keys replaced; "sigreg_scale" multiplies both ends of lambda's schedule."""
+    for key, value in values.items():
+        if key == "sigreg_scale":
+            start, end = method.sigreg_start * value, method.sigreg_end * value
+            method = dataclasses.replace(method, sigreg_start=start, sigreg_end=end)
+        elif "." in key:
+            part, name = key.split(".")
+            method = dataclasses.replace(method, **{part: dataclasses.replace(getattr(method, part), **{name: value})})
+        else:
+            method = dataclasses.replace(method, **{key: value})
+    return method

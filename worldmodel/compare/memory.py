@@ -1,0 +1,119 @@
+"""What training a method keeps in memory: counted in tensors, and measured in a process of its own."""
+
+import multiprocessing
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from worldmodel.compare.candidates import CANDIDATES
+from worldmodel.data.frames import MemoryFrames
+from worldmodel.data.store import DataSet
+from worldmodel.methods import MethodConfig, build_recipe, encoder_stage
+from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.training import Stage
+
+NUM_ROWS = 2048
+NUM_STEPS = 5
+
+
+class _AnyRows:
+    """Random rows as pairs: memory does not depend on which."""
+
+    def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(NUM_ROWS, (2, num_pairs), generator=generator)
+
+
+def _stage(method: MethodConfig, encoder: EncoderConfig, data: DataSet, device: torch.device) -> Stage:
+    torch.manual_seed(0)
+    body = Encoder(encoder).to(device)
+    frames = torch.randint(256, (NUM_ROWS, encoder.input_size, encoder.input_size, 3)).to(torch.uint8)
+    recipe = build_recipe(method, body, data, data.split("train"), 0, (_AnyRows(), 1.0))
+    if method.name == "lewm":
+        frames = frames[torch.arange(data.num_rows) % NUM_ROWS]
+    return encoder_stage(recipe, body, MemoryFrames(frames, device), method.optim, "report")
+
+
+def kept_bytes(method: MethodConfig, encoder: EncoderConfig, data: DataSet) -> dict[str, int]:
+    """Bytes of tensors that one training step holds at once, by what they are for.
+
+    weights: of everything that is trained or averaged. optimizer: gradients and AdamW's two moments. activations: what
+    autograd keeps between the forward and the backward pass, each storage once, frames and weights not counted.
+    """
+    stage = _stage(method, encoder, data, torch.device("cpu"))
+    trained = [parameter for parameter in stage.module.parameters() if parameter.requires_grad]
+    weights = sum(value.nbytes for value in stage.module.state_dict().values())
+    own = {value.untyped_storage().data_ptr() for value in stage.module.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own and tensor.dtype != torch.uint8:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        values = stage.loss(0.5, torch.Generator().manual_seed(0))
+    values["loss"].backward()
+    return {
+        "weights": weights,
+        "optimizer": 3 * sum(parameter.nbytes for parameter in trained),
+        "activations": sum(kept.values()),
+    }
+
+
+def peak_bytes(method: MethodConfig, encoder: EncoderConfig, data: Path) -> dict[str, int | None]:
+    """Peak memory of a few training steps, in a fresh process: "cpu" resident, above what stood before the encoder was
+    made (Linux only), and "gpu" allocated, where there is one."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_measure, (method, encoder, data))
+
+
+def _measure(method: MethodConfig, encoder: EncoderConfig, directory: Path) -> dict[str, int | None]:
+    torch.set_num_threads(1)
+    data = DataSet(directory)
+    warm_up = CANDIDATES["lejepa"].configure(method, 0)
+    _train(_stage(warm_up, EncoderConfig(input_size=4, hidden=4, latent_dim=2), data, torch.device("cpu")), 2)
+    before = _reset_peak()
+    _train(_stage(method, encoder, data, torch.device("cpu")), NUM_STEPS)
+    after = _status("VmHWM")
+    cpu = after - before if before is not None and after is not None else None
+    gpu = None
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        standing = torch.cuda.memory_allocated()
+        _train(_stage(method, encoder, data, torch.device("cuda")), NUM_STEPS)
+        gpu = torch.cuda.max_memory_allocated() - standing
+    return {"cpu": cpu, "gpu": gpu}
+
+
+def _train(stage: Stage, num_steps: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(stage.module.parameters(), 1e-4)
+    stage.module.train()
+    for _ in range(num_steps):
+        values = stage.loss(0.5, generator)
+        optimizer.zero_grad(set_to_none=True)
+        values["loss"].backward()
+        optimizer.step()
+
+
+def _reset_peak() -> int | None:
+    """Resident bytes now, with the kernel's peak set back to them; None where the kernel has no such counter."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def _status(key: str) -> int | None:
+    path = Path("/proc/self/status")
+    if not path.exists():
+        return None
+    line = next((line for line in path.read_text().splitlines() if line.startswith(f"{key}:")), None)
+    return int(line.split()[1]) * 1024 if line else None

@@ -1,0 +1,132 @@
+"""Test sets out of the training distribution: poses, light and colours that an encoder never saw."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodel.data.store import DataSet
+from worldmodel.data.truth import Variables, latent_variables, standardized_factor
+from worldmodel.identifiability import r2
+from worldmodel.settings import TrainConfig
+from worldmodel.train import Source, collect, open_source
+
+RANGE_SD = 2.5
+NUM_FRAMES = 2000
+STEPS = 9
+MIN_FRAMES = 50
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Frames to test on, `rows` (n,) of a source, and the truth of them (n, Z) in the training data's units."""
+
+    name: str
+    source: Source
+    rows: Tensor
+    truth: np.ndarray
+
+    def score(self, prediction: np.ndarray, names: list[str]) -> dict[str, Any]:
+        """Of variables (n, Z) read by a linear map that was fitted on training frames: R2, and RMSE in sd."""
+        values, errors = r2(self.truth, prediction), np.sqrt(((prediction - self.truth) ** 2).mean(0))
+        return {
+            "r2": float(values.mean()),
+            "rmse_sd": float(errors.mean()),
+            "per_variable": {
+                name: {"r2": float(value), "rmse_sd": float(error)}
+                for name, value, error in zip(names, values, errors, strict=True)
+            },
+            "num_frames": len(self.rows),
+        }
+
+
+def _moving_factors(data: DataSet) -> list[str]:
+    """Visual factors that vary in the data."""
+    world = data.info["world"]
+    return [f["name"] for f in world["factors"] if f["kind"] == "visual" and f["name"] in world["randomize"]]
+
+
+def nuisances(data: DataSet) -> Variables:
+    """Visual factors that vary and are not among the variables to recover, in standard units."""
+    names = [name for name in _moving_factors(data) if name not in latent_variables(data).names]
+    columns = [standardized_factor(data, name) for name in names]
+    return Variables(names, ["sd"] * len(names), np.stack(columns, 1) if names else np.zeros((data.num_rows, 0)))
+
+
+def is_inside(data: DataSet) -> np.ndarray:
+    """Rows bool (rows,) that training may see: kinematic latents and visual factors within RANGE_SD."""
+    beyond_poses, beyond_light = _beyond(data)
+    return ~(beyond_poses | beyond_light)
+
+
+def _beyond(data: DataSet) -> tuple[np.ndarray, np.ndarray]:
+    """Rows bool (rows,) with a kinematic latent out of range, and with a visual factor out of range."""
+    kinematic = data.info["world"]["kinematic"]
+    poses = latent_variables(data).values[:, : len(kinematic["latents"])] if kinematic else np.zeros((data.num_rows, 1))
+    factors = [np.abs(standardized_factor(data, name)) > RANGE_SD for name in _moving_factors(data)]
+    return (np.abs(poses) > RANGE_SD).any(1), np.any([np.zeros(data.num_rows, bool), *factors], 0)
+
+
+def draw_shifts(config: TrainConfig, poses: Source, variables: Variables, device: torch.device) -> list[Shift]:
+    """Poses and light beyond the range that `is_inside` leaves to training, and factors that never varied in it.
+
+    variables: of the rows of `poses`, in the units that errors are counted in.
+    """
+    unseen = [_unseen(config, poses, name, device) for name in _still_factors(poses.data)]
+    return [*_beyond_range(poses, variables), *unseen]
+
+
+def _beyond_range(poses: Source, variables: Variables) -> list[Shift]:
+    """Rows of held-out and training episodes alike: training inside the range has seen none of them."""
+    groups = dict(zip(("poses", "light"), _beyond(poses.data), strict=True))
+    return [
+        Shift(f"{name} beyond {RANGE_SD:g} sd", poses, torch.from_numpy(np.flatnonzero(rows)), variables.values[rows])
+        for name, rows in groups.items()
+        if rows.sum() >= MIN_FRAMES
+    ]
+
+
+def _still_factors(data: DataSet) -> dict[str, list[str]]:
+    """Visual factors that stood still in training, by what they change."""
+    world = data.info["world"]
+    still = [f["name"] for f in world["factors"] if f["kind"] == "visual" and f["name"] not in world["randomize"]]
+    lights = [name for name in still if "light" in name]
+    groups = {
+        "light direction": [name for name in lights if "azimuth" in name],
+        "light": [name for name in lights if "azimuth" not in name],
+        "colours": [name for name in still if name not in lights],
+    }
+    return {name: factors for name, factors in groups.items() if factors}
+
+
+def _unseen(config: TrainConfig, poses: Source, name: str, device: torch.device) -> Shift:
+    """Episodes of the same world in which factors vary that stood still in training."""
+    recorded = poses.data.info["settings"]["world"]
+    factors = _still_factors(poses.data)[name]
+    label = f"{poses.data.info['name']}-{name.replace(' ', '-')}"
+    env = dataclasses.replace(
+        config.env,
+        name=label,
+        randomize=[*recorded["randomize"], *factors],
+    )
+    steps = 1 if poses.data.info["world"]["kinematic"] else min(config.episode_steps, STEPS)
+    other = dataclasses.replace(
+        config, env=env, episodes=NUM_FRAMES // (steps + 1), episode_steps=steps, data_seed=config.data_seed + 1
+    )
+    collect(other)
+    source = open_source(other, poses.frames.size, device)
+    rows = torch.arange(source.data.num_rows)
+    return Shift(f"unseen {name}", source, rows, _in_training_units(source.data, poses.data))
+
+
+def _in_training_units(data: DataSet, training: DataSet) -> np.ndarray:
+    """Variables of `data` (rows, Z) in the standard units of the training data."""
+    own, reference = latent_variables(data), latent_variables(training)
+    columns = [own.names.index(name) for name in reference.names]
+    if training.info["world"]["kinematic"]:
+        return own.values[:, columns]
+    chosen = reference.values[training.split("train").rows()]
+    return (own.values[:, columns] - chosen.mean(0)) / chosen.std(0)
