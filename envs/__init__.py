@@ -21,6 +21,7 @@ import gymnasium
 from envs.ou import OUScene
 from envs.rendering import GLUnavailable
 from envs.rollout import BatchWorld, Episode, rollout
+from envs.scenes.arm3 import arm3
 from envs.scenes.block import block
 from envs.scenes.lit_ball import lit_ball
 from envs.scenes.puck import puck
@@ -115,7 +116,7 @@ def _ou(inner: SceneFactory, latents: Mapping[str, float], rho: float) -> OUScen
 def _register_all() -> None:
     for name, factory in GOAL_SCENES.items():
         register(name, factory)
-    for factory in (puck, lit_ball, block, two_room, push_t):
+    for factory in (puck, lit_ball, block, two_room, push_t, arm3):
         register(factory.__name__, factory)
     register("ou-reacher", partial(_ou, GOAL_SCENES["reacher"], {"shoulder": 1.0, "wrist": 1.0}, 0.95))
     register("varied_pendulum", VariedPendulum)

@@ -5,10 +5,13 @@ from the state, float64 (X,), to the action, float32 (A,) in [-1, 1]. Time const
 means the same at any control rate.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+import mujoco
 import numpy as np
 
 from envs.world import MujocoWorld
@@ -185,6 +188,59 @@ class OUTracking:
 
 
 @dataclass(frozen=True)
+class DesignedGaussian:
+    """Torques that make the positions of a real, dynamic rollout Gaussian, stationary and alike in autocorrelation.
+
+    Each joint follows a reference of its own: white noise through three equal first-order filters, so that position,
+    velocity and acceleration exist, all jointly Gaussian, with autocorrelation exp(-x) (1 + x + x^2 / 3) after
+    x = bandwidth_rad_s * seconds, the same for every joint. Computed torque (MuJoCo's inverse dynamics, which knows
+    masses, gravity and damping) holds the joints on it, and the episode starts in the reference's own law. These are
+    the assumptions of arXiv:2605.26379, Theorem 1, met by design; only torque limits break them, so keep the torques
+    within.
+
+    Attributes:
+        std: of the positions in metres or radians around the model's reference, one for all joints or one each.
+        bandwidth_rad_s: of the filters; torques grow with its square.
+        tracking_rad_s: how fast an error is undone, both poles of the error.
+    """
+
+    std: float | Sequence[float] = 0.5
+    bandwidth_rad_s: float = 4.0
+    tracking_rad_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        _require("std", float(np.min(self.std)), float(np.min(self.std)) > 0, "> 0")
+        for name in ("bandwidth_rad_s", "tracking_rad_s"):
+            _require(name, getattr(self, name), getattr(self, name) > 0, "> 0")
+
+    def autocorrelation(self, lag_s: float) -> float:
+        """Of every position with itself `lag_s` seconds later."""
+        x = self.bandwidth_rad_s * lag_s
+        return float(np.exp(-x) * (1 + x + x * x / 3))
+
+    def begin(self, world: MujocoWorld, rng: np.random.Generator) -> Actor:
+        inverse = _InverseDynamics(world)
+        num_joints = world.scene.model.nv
+        std = np.asarray(self.std, float)
+        if std.shape not in ((), (num_joints,)):
+            raise ValueError(f"std must be one number or one for each of {num_joints} joints, got {self.std}")
+        reference = _smooth_reference(rng, num_joints, world.control_dt_s, self.bandwidth_rad_s)
+        centre = world.scene.model.qpos0
+        position, velocity, acceleration = std * reference()
+        world.set_state(np.concatenate([centre + position, velocity, world.scene.data.act]))
+        pole = self.tracking_rad_s
+
+        def act(state: np.ndarray) -> np.ndarray:
+            nonlocal position, velocity, acceleration
+            q, v = state[:num_joints] - centre, state[num_joints : 2 * num_joints]
+            wanted = acceleration + 2 * pole * (velocity - v) + pole**2 * (position - q)
+            position, velocity, acceleration = std * reference()
+            return _clip(inverse.action(state, wanted))
+
+        return act
+
+
+@dataclass(frozen=True)
 class Mixture:
     """One of several policies per episode, chosen with probabilities proportional to the weights (default: equal)."""
 
@@ -210,6 +266,7 @@ POLICIES: dict[str, type] = {
     "colored_noise": ColoredNoise,
     "coasting": Coasting,
     "ou_tracking": OUTracking,
+    "designed_gaussian": DesignedGaussian,
     "mixture": Mixture,
 }
 
@@ -245,6 +302,81 @@ def ou_process(rng: np.random.Generator, dim: int, dt_s: float, time_constant_s:
         return current
 
     return advance
+
+
+def _smooth_reference(
+    rng: np.random.Generator, dim: int, dt_s: float, bandwidth_rad_s: float
+) -> Callable[[], np.ndarray]:
+    """White noise through three equal filters, sampled exactly: each call gives position, velocity and acceleration
+    (3, dim) of the next step, in units in which the position has unit variance."""
+    w = bandwidth_rad_s
+    # in units of 1/w: y1' = -y1 + noise, y2' = -y2 + y1, y3' = -y3 + y2, and y3 is the position
+    shift = np.diag([1.0, 1.0], -1)
+    decay = np.exp(-w * dt_s) * (np.eye(3) + shift * w * dt_s + shift @ shift * (w * dt_s) ** 2 / 2)
+    # stationary covariance of the cascade under unit noise, by its own time scale: E y_i y_j = C(i+j-2, i-1) /
+    # 2^(i+j-1)
+    stationary = np.array([[math.comb(i + j, i) / 2 ** (i + j + 1) for j in range(3)] for i in range(3)])
+    stationary /= stationary[2, 2]
+    first = np.linalg.cholesky(stationary)
+    step = np.linalg.cholesky(stationary - decay @ stationary @ decay.T)
+    # position, velocity, acceleration of y3
+    read = np.array([[0.0, 0.0, 1.0], [0.0, w, -w], [w * w, -2 * w * w, w * w]])
+    value = first @ rng.standard_normal((3, dim))
+
+    def advance() -> np.ndarray:
+        nonlocal value
+        current = read @ value
+        value = decay @ value + step @ rng.standard_normal((3, dim))
+        return current
+
+    return advance
+
+
+class _InverseDynamics:
+    """Which action gives the joints of a fully actuated world an acceleration, by MuJoCo's discrete inverse
+    dynamics."""
+
+    def __init__(self, world: MujocoWorld) -> None:
+        scene = world.scene
+        # a copy: the flag makes mj_inverse account for how the integrator treats damping
+        self._model = copy(scene.model)
+        self._model.opt.enableflags |= mujoco.mjtEnableBit.mjENBL_INVDISCRETE
+        self._data = mujoco.MjData(self._model)
+        self._scene = scene
+        model = self._model
+        if model.nq != model.nv or model.nu == 0 or model.na:
+            raise ValueError(
+                f"designed_gaussian needs hinges and slides driven by plain motors, {world.name} has other joints or "
+                "actuators; use ou_tracking"
+            )
+        self._force_of_ctrl = self._forces(model.qpos0)
+        elsewhere = self._forces(model.qpos0 + 0.3)
+        fixed = np.allclose(self._force_of_ctrl, elsewhere, atol=1e-9)
+        if not fixed or np.linalg.matrix_rank(self._force_of_ctrl) < model.nv:
+            raise ValueError(
+                f"designed_gaussian needs every joint of {world.name} driven by a motor of fixed gain: "
+                f"{model.nu} actuators cannot push all of {model.nv} joints; use ou_tracking"
+            )
+        self._ctrl_of_force = np.linalg.pinv(self._force_of_ctrl)
+
+    def _forces(self, qpos: np.ndarray) -> np.ndarray:
+        """Generalised force per unit of control, (nv, nu), at a posture."""
+        model, data = self._model, self._data
+        columns = []
+        for index in range(model.nu):
+            data.qpos[:], data.qvel[:], data.ctrl[:] = qpos, 0, np.eye(model.nu)[index]
+            mujoco.mj_forward(model, data)
+            columns.append(data.qfrc_actuator.copy())
+        return np.stack(columns, 1)
+
+    def action(self, state: np.ndarray, acceleration: np.ndarray) -> np.ndarray:
+        """State (X,), acceleration (nv,) in rad/s^2 or m/s^2 -> action (A,), not yet clipped to [-1, 1]."""
+        model, data = self._model, self._data
+        data.qpos[:], data.qvel[:] = state[: model.nq], state[model.nq : model.nq + model.nv]
+        data.qacc[:] = acceleration
+        mujoco.mj_inverse(model, data)
+        ctrl = self._ctrl_of_force @ data.qfrc_inverse
+        return (ctrl - self._scene.ctrl_centre) / self._scene.ctrl_half_range
 
 
 def colored_noise(rng: np.random.Generator, num_steps: int, dim: int, exponent: float) -> np.ndarray:

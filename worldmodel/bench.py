@@ -17,6 +17,7 @@ from planners import make_planner
 from worldmodel.config import compose
 from worldmodel.data.recording import record
 from worldmodel.files import write_json
+from worldmodel.losses import sigreg
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.plan_timing import (
     LEWM_PLANNER,
@@ -27,6 +28,7 @@ from worldmodel.plan_timing import (
     time_lewm_size,
     time_plan,
 )
+from worldmodel.report import style
 from worldmodel.run_directory import hardware, versions
 from worldmodel.settings import BenchConfig, CollectConfig
 from worldmodel.train import pick_device
@@ -37,7 +39,7 @@ PEER_COLLECT_FRAMES_PER_CPU_S = 30.0
 
 def bench(config: BenchConfig) -> tuple[dict[str, Any], str]:
     """Measure one thing; returns its figures and a table. Writes them as JSON where `out` says."""
-    measure = {"render": _render, "collect": _collect, "plan": _plan}[config.what]
+    measure = {"render": _render, "collect": _collect, "plan": _plan, "sigreg": _sigreg}[config.what]
     figures = measure(config)
     content = {"what": config.what, "env": config.env, **figures, "versions": versions(), "hardware": hardware()}
     if config.out:
@@ -114,6 +116,45 @@ def _collect(config: BenchConfig) -> dict[str, Any]:
         "peer_frames_per_cpu_s": PEER_COLLECT_FRAMES_PER_CPU_S,
         "ratio_to_peer": rate / PEER_COLLECT_FRAMES_PER_CPU_S,
     }
+
+
+def _sigreg(config: BenchConfig) -> dict[str, Any]:
+    """CPU milliseconds of SIGReg with its gradient over batch and slices, D = 64; how each doubling multiplies it.
+
+    A cost linear in batch and slices doubles with either. Drawn into figure.png beside `out`, where it is given.
+    """
+    dim, batches, slices = 64, (256, 512, 1024, 2048, 4096), (64, 128, 256, 512, 1024)
+    generator = torch.Generator().manual_seed(0)
+
+    def cpu_ms(num_rows: int, num_slices: int) -> float:
+        latents = torch.randn(num_rows, dim, generator=generator, requires_grad=True)
+        return 1e3 * _median_cpu_s(lambda: sigreg(latents, num_slices, generator).backward(), config.repeats)
+
+    over_batch = {f"ms_batch_{num}_slices_256": cpu_ms(num, 256) for num in batches}
+    over_slices = {f"ms_batch_1024_slices_{num}": cpu_ms(1024, num) for num in slices}
+    figures: dict[str, Any] = {"latent_dim": dim, **over_batch, **over_slices}
+    for name, sizes, costs in (("batch", batches, over_batch), ("slices", slices, over_slices)):
+        # slope of log cost against log size: 1 is linear, below 1 there is a fixed part
+        slope = np.polyfit(np.log(sizes), np.log(list(costs.values())), 1)[0]
+        figures[f"exponent_in_{name}"] = float(slope)
+    figures["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if config.out:
+        _draw_sigreg(
+            Path(config.out).with_suffix(".png"), {"batch": (batches, over_batch), "slices": (slices, over_slices)}
+        )
+    return figures
+
+
+def _draw_sigreg(path: Path, curves: dict[str, tuple[tuple[int, ...], dict[str, float]]]) -> None:
+    with style.styled():
+        figure, axes = style.panels(len(curves), len(curves), (3.1, 2.7))
+        for axis, (name, (sizes, costs)) in zip(axes, curves.items(), strict=True):
+            values = np.array(list(costs.values()))
+            axis.loglog(sizes, values, "o-", color=style.BLUE, label="measured")
+            axis.loglog(sizes, values[-1] * np.array(sizes) / sizes[-1], "--", color=style.GREY, label="linear")
+            axis.set(title=f"SIGReg over {name}", xlabel=name, ylabel="CPU ms, with gradient")
+            axis.legend()
+        style.save_png(figure, path)
 
 
 def _plan(config: BenchConfig) -> dict[str, Any]:

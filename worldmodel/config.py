@@ -45,6 +45,7 @@ _GROUPS = {
     "report": [],
     "demo": [],
     "bench": ["planner"],
+    "reproduce": [],
 }
 _DEFAULT_CHOICE = {"env": "reacher", "method": "lejepa", "policy": "uniform", "planner": "cem"}
 

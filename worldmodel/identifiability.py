@@ -134,13 +134,23 @@ def wrapped_angle_ceiling(scale: float, num_points: int = 20_001) -> float:
 
     The best reading is the mean of the angle given its wrapped value; the ceiling is that reading's share of variance.
     """
-    wrapped = np.linspace(-math.pi, math.pi, num_points)
-    turns = 2 * math.pi * np.arange(-6, 7)
-    angles = wrapped[:, None] + turns
-    density = np.exp(-0.5 * (angles / scale) ** 2)
+    angles, density = _unwrapped(np.linspace(-math.pi, math.pi, num_points), scale)
     total = density.sum(1)
     mean = (density * angles).sum(1) / np.maximum(total, 1e-300)
     return float((total * mean**2).sum() / (total[:, None] * (density / total[:, None]) * angles**2).sum())
+
+
+def unwrapped_mean(angles: np.ndarray, scale: float) -> np.ndarray:
+    """Mean of an angle N(0, scale^2) given its direction, any shape: what the best encoder can tell of `angles`
+    (rad)."""
+    candidates, density = _unwrapped((angles.ravel() + math.pi) % (2 * math.pi) - math.pi, scale)
+    return ((candidates * density).sum(1) / np.maximum(density.sum(1), 1e-300)).reshape(angles.shape)
+
+
+def _unwrapped(directions: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Angles (n, turns) that share a direction (n,), and their unnormalised density under N(0, scale^2)."""
+    angles = directions[:, None] + 2 * math.pi * np.arange(-6, 7)
+    return angles, np.exp(-0.5 * (angles / scale) ** 2)
 
 
 def _with_one(x: np.ndarray) -> np.ndarray:

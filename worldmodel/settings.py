@@ -448,7 +448,7 @@ class DemoConfig:
 class BenchConfig:
     """Measure speed: rates per CPU-second and medians, on this machine.
 
-    what: "render", "collect" or "plan". env: for render and collect. run: for plan; empty takes the default reacher
+    what: "render", "collect", "plan" or "sigreg". env: for render and collect. run: for plan; empty takes the default reacher
     model with random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size,
     ours beside a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. out: also write
     the figures there, as JSON.
@@ -465,12 +465,47 @@ class BenchConfig:
     out: str = ""
 
     def __post_init__(self) -> None:
-        if self.what not in ("render", "collect", "plan"):
-            raise UserError(f"what is render, collect or plan, got {self.what!r}")
+        if self.what not in ("render", "collect", "plan", "sigreg"):
+            raise UserError(f"what is render, collect, plan or sigreg, got {self.what!r}")
         _check_numbers("planner", self.planner, PLANNERS)
         for name in ("batch", "repeats", "episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+
+
+@dataclass
+class ReproduceConfig:
+    """Measure a published table again: theirs beside ours, with seeds and 95 % intervals.
+
+    table: which one; `worldmodel reproduce` without a table lists them. scale: "quick" (minutes on two CPU cores) or
+    "full" (the paper's size). seeds: of training; settings are chosen on a validation split with the first. rhos:
+    autocorrelations, where the table has such rows; empty takes its own. world: what pixel tables look at; empty takes
+    their own. out: where cells, results.json and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells
+    are kept there, and a command that was cut off goes on. data: folder of rendered data sets. polish: also read
+    latents through the canonical readout (`worldmodel.canonical`), self-supervised too, in columns of its own.
+    """
+
+    table: str = ""
+    scale: str = "quick"
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    rhos: list[float] = field(default_factory=list)
+    world: str = ""
+    out: str = ""
+    data: str = "data/reproduce"
+    polish: bool = True
+    workers: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("quick", "full"):
+            raise UserError(f"scale is quick or full, got {self.scale!r}")
+        if not self.seeds:
+            raise UserError("seeds is empty; name at least one, e.g. seeds=[0,1,2]")
+        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"seeds must be different whole numbers >= 0, got {self.seeds}")
+        for rho in self.rhos:
+            if not 0 < rho < 1:
+                raise UserError(f"rho must lie strictly between 0 and 1, got {rho}; e.g. rhos=[0.5,0.9]")
 
 
 SCHEMAS: dict[str, type[Any]] = {
@@ -484,6 +519,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "report": ReportConfig,
     "demo": DemoConfig,
     "bench": BenchConfig,
+    "reproduce": ReproduceConfig,
 }
 
 

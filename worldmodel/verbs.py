@@ -16,6 +16,7 @@ from worldmodel.settings import (
     DesignConfig,
     ProbeConfig,
     ReportConfig,
+    ReproduceConfig,
     SurpriseConfig,
     TrainConfig,
 )
@@ -94,6 +95,13 @@ def _bench(config: BenchConfig) -> str:
     return bench(config)[1]
 
 
+def _reproduce(config: ReproduceConfig) -> str:
+    from worldmodel.reproduce import reproduce
+
+    out = reproduce(config)
+    return f"results: {out}/results.json, figure: {out}/figure.png"
+
+
 def _demo(config: DemoConfig) -> str:
     from worldmodel.demo import demo
 
@@ -119,5 +127,6 @@ VERBS = {
     "surprise": Verb("score how well a run foresees what happens: teleport, colour and mass change", _surprise),
     "report": Verb("write one self-contained HTML page about a run", _report),
     "bench": Verb("measure speed: rendering, collection, planning", _bench),
+    "reproduce": Verb("measure a published table again, theirs beside ours", _reproduce),
     "demo": Verb("all of it, small, on a CPU, in minutes", _demo),
 }

@@ -120,3 +120,63 @@ def test_wrong_parameters_say_what_is_right(name, params, message):
 def test_every_policy_but_the_mixture_needs_no_parameters():
     for name in POLICIES.keys() - {"mixture"}:
         make_policy(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "std", "bandwidth"), [("reacher", 0.6, 4.0), ("arm3", 0.6, 4.0), ("point_mass-easy", 0.07, 0.8)]
+)
+def test_designed_gaussian_states_are_gaussian_stationary_and_alike(name, std, bandwidth):
+    world = envs.make(name)
+    policy = make_policy("designed_gaussian", std=std, bandwidth_rad_s=bandwidth)
+    lag = 10
+    first, last, clipped = [], [], []
+    for seed in range(300):  # independent starts: standard errors follow from 300 draws
+        world.restart(seed=seed)
+        act = policy.begin(world, np.random.default_rng(seed))
+        first.append(world.state())
+        for _ in range(lag):
+            action = act(world.state())
+            clipped.append(np.abs(action) >= 1)
+            world.advance(action)
+        last.append(world.state())
+    num_joints = world.scene.model.nv
+    start, end = (np.array(states)[:, :num_joints] / std for states in (first, last))
+    world.close()
+    assert np.mean(clipped) < 0.02
+    for positions in (start, end):
+        np.testing.assert_allclose(positions.std(0), 1.0, atol=0.17)  # four standard errors of 1/sqrt(2 n)
+        assert np.abs((positions**4).mean(0) / positions.var(0) ** 2 - 3).max() < 1.2  # sqrt(24 / n) = .28
+    expected = policy.autocorrelation(lag * world.control_dt_s)
+    drift = end - expected * start  # independent of the start if the pair is Gaussian with this correlation
+    np.testing.assert_allclose(drift.std(0), np.sqrt(1 - expected**2), rtol=0.25)
+    np.testing.assert_allclose(np.corrcoef(drift.T, start.T)[:num_joints, num_joints:], 0.0, atol=0.24)
+
+
+def test_designed_gaussian_follows_its_reference_exactly_where_torques_allow():
+    # twice as many substeps or not, joints that start on the reference stay on it: error far below the spread
+    world = envs.make("arm3")
+    policy = make_policy("designed_gaussian", std=0.3, bandwidth_rad_s=2.0)
+    world.restart(seed=0)
+    act = policy.begin(world, np.random.default_rng(5))
+    twin = make_policy("designed_gaussian", std=0.3, bandwidth_rad_s=2.0)
+    ideal = envs.make("arm3")
+    ideal.restart(seed=0)
+    twin.begin(ideal, np.random.default_rng(5))
+    np.testing.assert_array_equal(world.state(), ideal.state())  # the same stream, the same start
+    speeds = []
+    for _ in range(100):
+        world.advance(act(world.state()))
+        speeds.append(world.state()[3:])
+    assert np.abs(np.diff(speeds, axis=0)).max() < 0.3  # rad/s a step: smooth, no chatter
+    world.close()
+    ideal.close()
+
+
+def test_designed_gaussian_refuses_worlds_it_cannot_drive():
+    for name in ("cheetah-run", "acrobot-swingup"):
+        world = envs.make(name)
+        with pytest.raises(ValueError, match="designed_gaussian needs"):
+            make_policy("designed_gaussian").begin(world, np.random.default_rng(0))
+        world.close()
+    with pytest.raises(ValueError, match="bandwidth_rad_s must be > 0"):
+        make_policy("designed_gaussian", bandwidth_rad_s=0.0)

@@ -19,17 +19,19 @@ class PairSampler(Protocol):
     """Draws positive pairs."""
 
     def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
-        """int64 (2, num_pairs): rows of the first and of the second view."""
+        """int64 (V, num_pairs): rows of the first, the second, … view."""
         ...
 
 
 class OUPairs:
     """Pairs z, z' of an exact OU process, looked up in an atlas of rendered poses.
 
-    An atlas is a data set of poses whose latents are known. A pair is drawn as z ~ N(0, I),
-    z' = rho z + sqrt(1 - rho^2) eta in standardised latents; each end is the atlas pose nearest to it. That is as
-    good as rendering the pair, and far cheaper, as long as the atlas is dense: its typical spacing is
-    sqrt(2 pi / poses) standard deviations for two latents.
+    An atlas is a data set of poses whose latents are known. A pair is drawn as z = sqrt(rho) w + sqrt(1 - rho) eta with
+    a w ~ N(0, I) in common and an eta each, which is z ~ N(0, I), z' = rho z + sqrt(1 - rho^2) eta' in standardised
+    latents; each end is the atlas pose nearest to it. That is as good as rendering the pair, and far cheaper, as long
+    as
+    the atlas is dense: its typical spacing is sqrt(2 pi / poses) standard deviations for two latents. More views of one
+    w (`num_views`) are such pairs two by two, and steady the alignment where rho is low.
 
     Where every pose was rendered several times under different nuisances (light, colour), `same_pose_fraction` of the
     pairs are two renderings of one pose, which teaches the encoder what does not belong to the state.
@@ -43,8 +45,9 @@ class OUPairs:
         same_pose_fraction: float = 0.0,
         num_pairs: int = 400_000,
         seed: int = 0,
+        num_views: int = 2,
     ) -> None:
-        """latents float (poses, Z) standardised; rows int64 (poses, V) the V renderings of each pose."""
+        """latents float (poses, Z) standardised; rows int64 (poses, R) the R renderings of each pose."""
         if not 0.0 < rho < 1.0:
             raise UserError(f"rho must lie strictly between 0 and 1, got {rho}; set method.rho")
         if same_pose_fraction > 0 and rows.shape[1] < 2:
@@ -52,17 +55,16 @@ class OUPairs:
                 "same_pose_fraction needs every pose rendered at least twice (env.kinematic.rho=1, env.episode_steps=1)"
             )
         rng = np.random.default_rng(seed)
-        z = rng.standard_normal((num_pairs, latents.shape[1]))
-        z_next = rho * z + math.sqrt(1 - rho * rho) * rng.standard_normal(z.shape)
-        tree = cKDTree(latents)
-        pose = np.asarray(tree.query(z, workers=-1)[1])
-        pose_next = np.asarray(tree.query(z_next, workers=-1)[1])
-        view = rng.integers(0, rows.shape[1], (2, num_pairs))
+        shape = (num_pairs, latents.shape[1])
+        noise = rng.standard_normal((num_views, *shape))
+        z = math.sqrt(rho) * rng.standard_normal(shape) + math.sqrt(1 - rho) * noise
+        pose = np.asarray(cKDTree(latents).query(z, workers=-1)[1])
+        view = rng.integers(0, rows.shape[1], (num_views, num_pairs))
         same = rng.random(num_pairs) < same_pose_fraction
-        pose_next[same] = pose[same]
+        pose[1, same] = pose[0, same]
         other = (view[0] + rng.integers(1, max(2, rows.shape[1]), num_pairs)) % rows.shape[1]
         view[1] = np.where(same, other, view[1])
-        self._pairs = torch.from_numpy(np.stack([rows[pose, view[0]], rows[pose_next, view[1]]]))
+        self._pairs = torch.from_numpy(rows[pose, view])
 
     def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
         return self._pairs[:, torch.randint(self._pairs.shape[1], (num_pairs,), generator=generator)]

@@ -1,0 +1,74 @@
+"""The canonical readout finds Gaussian latents behind nonlinear features up to a rotation, with its ladder."""
+
+import numpy as np
+import pytest
+
+from envs.mixing import latents, views
+from worldmodel.canonical import fit_canonical, fit_canonical_pairs, fit_sequential, hermite_features
+from worldmodel.identifiability import affine_apply, affine_fit, r2
+
+
+def test_hermite_features_are_orthonormal_under_the_gaussian():
+    features = hermite_features(np.random.default_rng(0).standard_normal((400_000, 2)), 3)
+    assert features.shape == (400_000, 9)  # 2 + 3 + 4
+    np.testing.assert_allclose(features.T @ features / len(features), np.eye(9), atol=0.05)
+
+
+def test_readout_recovers_the_latents_and_the_ladder_of_correlations():
+    rng = np.random.default_rng(0)
+    rho = 0.9  # between the views: two at rho, three at rho^2, four at rho^3
+    seen = views(rng, latents(rng, 60_000, 2), np.sqrt(rho))
+    bent = np.stack([seen[..., 0], seen[..., 1] + seen[..., 0] ** 2], -1)
+    readout = fit_canonical(hermite_features(bent, 4), 2)
+    np.testing.assert_allclose(readout.correlations[:2], rho, atol=0.01)
+    np.testing.assert_allclose(readout.correlations[2:5], rho**2, atol=0.03)
+    z = seen[0]
+    h = readout(hermite_features(bent[0], 4))
+    np.testing.assert_allclose(np.cov(h.T), np.eye(2), atol=0.03)
+    assert r2(z, affine_apply(affine_fit(h, z), h)).mean() > 0.99
+    assert r2(z, affine_apply(affine_fit(bent[0], z), bent[0])).mean() < 0.9
+
+
+def test_more_views_are_the_mean_over_their_pairs():
+    rng = np.random.default_rng(1)
+    seen = views(rng, latents(rng, 5, 3), 0.7, num_views=4).astype(float)
+    seen -= seen.mean((0, 1))
+    pairs = [seen[i].T @ seen[j] / 5 for i in range(4) for j in range(4) if i != j]
+    within = np.mean([seen[i].T @ seen[i] / 5 for i in range(4)], axis=0)
+    readout = fit_canonical(seen, 3, ridge=1e-12)
+    expected = np.linalg.eigvals(np.linalg.solve(within, np.mean(pairs, axis=0)))
+    np.testing.assert_allclose(readout.correlations, np.sort(expected.real)[::-1], rtol=1e-6)
+    assert readout.weights.shape == (3, 3)
+
+
+def test_ridge_leaves_dead_features_out():
+    features = np.zeros((2, 50, 4))
+    features[..., :2] = np.random.default_rng(0).standard_normal((2, 50, 2))
+    readout = fit_canonical(features, 2)
+    assert len(readout.correlations) == 2
+    assert np.isfinite(readout(features[0])).all()
+    assert pytest.approx(0.0) == readout.weights[2:]
+
+
+def test_sequential_readout_finds_a_fast_variable_behind_the_square_of_a_slow_one():
+    rng = np.random.default_rng(0)
+    rhos = np.array([0.9, 0.6])  # 0.9^2 = .81 and 0.9^3 = .73 are shared better than the second variable
+    seen = views(rng, latents(rng, 40_000, 2), np.sqrt(rhos)).astype(float)
+    features = hermite_features(np.stack([seen[..., 0], seen[..., 1] + seen[..., 0] ** 2], -1), 4)
+    together, in_turn = fit_canonical(features, 2), fit_sequential(features, 2)
+    z = seen[0]
+    scores = [r2(z, affine_apply(affine_fit(h, z), h)) for h in (together(features[0]), in_turn(features[0]))]
+    assert scores[0][0] > 0.97 and scores[0][1] < 0.1
+    assert scores[1].min() > 0.97
+    np.testing.assert_allclose(in_turn.correlations, rhos, atol=0.03)
+    assert in_turn(features).shape == (2, 40_000, 2)
+
+
+def test_counted_pairs_give_what_the_pairs_give():
+    rng = np.random.default_rng(2)
+    features = rng.standard_normal((40, 5)) * np.array([1.0, 3.0, 0.2, 1.0, 1.0])
+    pairs = rng.integers(0, 40, (2, 3000))
+    both_ways = np.stack([np.concatenate([features[pairs[i]], features[pairs[1 - i]]]) for i in (0, 1)])
+    expected, counted = fit_canonical(both_ways, 3, ridge=1e-3), fit_canonical_pairs(features, pairs, 3, ridge=1e-3)
+    np.testing.assert_allclose(counted.correlations, expected.correlations, atol=1e-5)
+    np.testing.assert_allclose(np.abs(counted(features)), np.abs(expected(features)), atol=1e-3)

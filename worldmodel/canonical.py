@@ -1,0 +1,167 @@
+"""Canonical readout: the linear map of features that two views of one state agree on best.
+
+For Gaussian latents with one autocorrelation rho the theorem of arXiv:2605.26379 says what that map is: of all
+functions of the observation, the linear ones in z are shared best (correlation rho; degree k has rho^k). So the
+best-shared directions of any features rich enough to hold z are z itself, up to a rotation. That is LeJEPA's own
+optimum, solved exactly in the last layer instead of by stochastic steps; like LeJEPA it sees pairs and no labels.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+
+@dataclass(frozen=True)
+class CanonicalReadout:
+    """latents = (features - mean) @ weights: unit variance and uncorrelated on the fitted views.
+
+    mean (F,), weights (F, K). correlations: of the views along every direction, falling, (F',) with F' <= F; the first
+    K belong to the readout.
+    """
+
+    mean: np.ndarray
+    weights: np.ndarray
+    correlations: np.ndarray
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Features (…, F) to latents float64 (…, K)."""
+        return (features.astype(np.float64) - self.mean) @ self.weights
+
+
+def fit_canonical(
+    views: np.ndarray, num_latents: int, ridge: float = 1e-4, std: np.ndarray | None = None
+) -> CanonicalReadout:
+    """The `num_latents` directions in which exchangeable views of one state, features (V, n, F), agree best.
+
+    ridge: variance added to every principal direction of the standardised features, in units of the mean one;
+    directions below it are left out. std: what features are standardised by, (F,); by default their own.
+    """
+    features = views.astype(np.float64)
+    mean = features.mean((0, 1))
+    unit = _unit(features.std((0, 1)) if std is None else std)
+    centred = (features - mean) * unit
+    num_views, num = centred.shape[:2]
+    within = np.einsum("vnf,vng->fg", centred, centred, optimize=True) / (num_views * num)
+    total = centred.sum(0)
+    # every ordered pair of different views: the outer product of sums, less the views with themselves
+    between = (total.T @ total / num - num_views * within) / (num_views * (num_views - 1))
+    return _solve(mean, unit, within, between, num_latents, ridge)
+
+
+def fit_canonical_pairs(
+    features: np.ndarray, pairs: np.ndarray, num_latents: int, ridge: float = 1e-5
+) -> CanonicalReadout:
+    """As `fit_canonical`, of few features (n, F) in many pairs: int (2, m), rows of `features` that show one state
+    twice.
+
+    The pairs are counted into an n x n table first, so that a million of them cost what a few do.
+    """
+    num, num_pairs = len(features), pairs.shape[1]
+    share = np.bincount(pairs.ravel(), minlength=num) / (2 * num_pairs)
+    mean = share @ features
+    unit = _unit(np.sqrt(share @ (features - mean) ** 2))
+    # single precision: the products below are most of the work, and their sums are averages of n terms
+    centred = ((features - mean) * unit).astype(np.float32)
+    counts = sparse.csr_array((np.full(num_pairs, 0.5 / num_pairs, np.float32), (pairs[0], pairs[1])), shape=(num, num))
+    within = centred.T @ (share[:, None].astype(np.float32) * centred)
+    between = centred.T @ (counts @ centred)
+    return _solve(mean, unit, within.astype(np.float64), (between + between.T).astype(np.float64), num_latents, ridge)
+
+
+def _unit(std: np.ndarray) -> np.ndarray:
+    """What brings features to unit variance; 0 for those that do not vary."""
+    return np.where(std > 1e-9 * std.max(), 1 / np.maximum(std, 1e-300), 0.0)
+
+
+def _solve(
+    mean: np.ndarray, unit: np.ndarray, within: np.ndarray, between: np.ndarray, num_latents: int, ridge: float
+) -> CanonicalReadout:
+    """The readout from second moments (F, F) of (features - mean) * unit within a view and between two."""
+    variance, directions = np.linalg.eigh(within)
+    floor = ridge * variance.mean()
+    kept = variance > floor
+    whitening = directions[:, kept] / np.sqrt(variance[kept] + floor)
+    correlations, rotation = np.linalg.eigh(whitening.T @ between @ whitening)
+    weights = whitening @ rotation[:, ::-1][:, :num_latents]
+    scale = np.sqrt(np.einsum("fk,fg,gk->k", weights, within, weights, optimize=True))
+    return CanonicalReadout(mean, unit[:, None] * weights / scale, correlations[::-1])
+
+
+@dataclass(frozen=True)
+class SequentialReadout:
+    """Canonical directions found one after another, each among what no function of the earlier latents explains.
+
+    readouts: one latent each. explained: per step, weights (P, F) from polynomials of the latents so far to features.
+    """
+
+    readouts: list[CanonicalReadout]
+    explained: list[np.ndarray]
+    degree: int
+
+    @property
+    def correlations(self) -> np.ndarray:
+        """Of the views along every latent, (K,)."""
+        return np.array([readout.correlations[0] for readout in self.readouts])
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Features (…, F) to latents float64 (…, K)."""
+        latents, rest = np.empty((*features.shape[:-1], 0)), features.astype(np.float64)
+        for step, readout in enumerate(self.readouts):
+            latents = np.concatenate([latents, readout(rest)], -1)
+            if step < len(self.explained):
+                rest = features - _with_one(hermite_features(latents, self.degree)) @ self.explained[step]
+        return latents
+
+
+def fit_sequential(views: np.ndarray, num_latents: int, degree: int = 8, ridge: float = 1e-4) -> SequentialReadout:
+    """A canonical readout for variables of *unequal* autocorrelation, from features (V, n, F) of exchangeable views.
+
+    A slow variable's square may be shared better than a fast variable, so the best-shared directions together are not
+    the variables. One at a time they are: the slowest is shared best; of what is uncorrelated with all functions of it
+    (polynomials up to `degree`), the next one; and so on.
+    """
+    features = views.astype(np.float64)
+    found = SequentialReadout([], [], degree)
+    # the features' own scale, so that what little a step leaves of some is not blown up
+    rest, std = features, features.std((0, 1))
+    for step in range(num_latents):
+        found.readouts.append(fit_canonical(rest, 1, ridge, std))
+        if step + 1 < num_latents:
+            design = _with_one(hermite_features(found(features), degree)).reshape(-1, _num_terms(step + 1, degree))
+            weights = np.linalg.lstsq(design, features.reshape(len(design), -1), rcond=None)[0]
+            found.explained.append(weights)
+            rest = features - (design @ weights).reshape(features.shape)
+    return found
+
+
+def _with_one(features: np.ndarray) -> np.ndarray:
+    return np.concatenate([features, np.ones((*features.shape[:-1], 1))], -1)
+
+
+def _num_terms(dim: int, degree: int) -> int:
+    return math.comb(dim + degree, degree)
+
+
+def hermite_features(latents: np.ndarray, degree: int) -> np.ndarray:
+    """Products of probabilists' Hermite polynomials of total degree 1 to `degree`: (…, K) -> (…, F), each of unit
+    variance under N(0, I)."""
+    dim = latents.shape[-1]
+    polynomials = [np.ones_like(latents), latents]
+    for order in range(1, degree):
+        polynomials.append(latents * polynomials[order] - order * polynomials[order - 1])
+    norms = np.cumprod([1.0, *np.sqrt(np.arange(1, degree + 1))])
+    columns = []
+    for orders in _compositions(dim, degree):
+        parts = [polynomials[order][..., index] / norms[order] for index, order in enumerate(orders) if order]
+        columns.append(np.prod(parts, axis=0))
+    return np.stack(columns, -1)
+
+
+def _compositions(dim: int, degree: int) -> list[tuple[int, ...]]:
+    """Every tuple of `dim` orders with a sum from 1 to `degree`, by sum."""
+    tuples: list[tuple[int, ...]] = [()]
+    for _ in range(dim):
+        tuples = [(*head, order) for head in tuples for order in range(degree + 1 - sum(head))]
+    return sorted((orders for orders in tuples if any(orders)), key=lambda orders: (sum(orders), orders))
