@@ -291,8 +291,8 @@ class ControlConfig:
             raise UserError(f"drift_rho must lie in [0, 1], got {self.drift_rho}")
         if self.drift_rho is not None and (self.context == "known" or self.oracle):
             raise UserError(
-                "context=known and the oracle know only the constants at the start; with drift_rho add oracle=false, and "
-                "another context"
+                "context=known and the oracle know only the constants at the start; with drift_rho add oracle=false, "
+                "and another context"
             )
         if self.planner.get("name") == "follow" and not self.proposal:
             raise UserError("planner=follow only follows proposals; add proposal=true")
@@ -448,10 +448,10 @@ class DemoConfig:
 class BenchConfig:
     """Measure speed: rates per CPU-second and medians, on this machine.
 
-    what: "render", "collect", "plan" or "sigreg". env: for render and collect. run: for plan; empty takes the default reacher
-    model with random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size,
-    ours beside a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. out: also write
-    the figures there, as JSON.
+    what: "render", "collect", "plan" or "sigreg". env: for render and collect. run: for plan; empty takes the default
+    reacher model with random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's
+    size, ours beside a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. out: also
+    write the figures there, as JSON.
     """
 
     what: str = "render"
