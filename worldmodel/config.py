@@ -231,6 +231,8 @@ def sweep(verb: str, arguments: list[str], run: Callable[[Any], None]) -> None:
         chosen = [item for item in HydraConfig.get().overrides.task if item.split("=", 1)[0] in swept]
         if hasattr(settings, "name") and chosen:
             settings.name = "-".join([settings.name, *(re.sub(r"[^\w.=-]+", "-", item) for item in chosen)])
+        if getattr(settings, "devices", 1) > 1:
+            raise UserError("a sweep trains with one process a job; give devices= to one run at a time")
         run(settings)
 
     plain = [argument for argument in arguments if argument not in ("-m", "--multirun")]

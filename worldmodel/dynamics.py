@@ -9,6 +9,7 @@ from torch import Tensor
 from worldmodel.data.frames import Frames
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
+from worldmodel.distributed import in_parallel
 from worldmodel.errors import UserError
 from worldmodel.losses import alignment, sigreg
 from worldmodel.models.context import ContextEncoder
@@ -45,9 +46,13 @@ def predictor_stage(
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         start = starts[torch.randint(len(starts), (optim.batch_size,), generator=generator)]
-        context = contexts.of_rows(start, generator) if contexts else None
-        predicted, target, _ = _predict(predictor, table, start, context)
-        error = (predicted - target).square().mean()
+        given = [contexts.of_rows(start, generator)] if contexts else []
+
+        def errors(start: Tensor, context: Tensor | None = None) -> Tensor:
+            predicted, target, _ = _predict(predictor, table, start, context)
+            return (predicted - target).square().mean((1, 2))
+
+        error = in_parallel(errors, start, *given).mean()
         return {"loss": error, "prediction": error}
 
     return Stage("predictor", predictor, loss, optim)
@@ -138,7 +143,8 @@ def context_stage(
         num = training.optim.batch_size
         episode = torch.randint(len(episodes), (num,), generator=generator)
         shift = (torch.rand(2, num, generator=generator) * room[:, episode]).long()
-        views = encoder.from_moments(windows.moments((low[:, episode] + shift).flatten())).view(2, num, -1)
+        rows = (low[:, episode] + shift).flatten()
+        views = in_parallel(lambda rows: encoder.from_moments(windows.moments(rows)), rows).view(2, num, -1)
         align, latents = alignment(views), views.flatten(0, 1)
         gaussian = sigreg(latents, training.num_slices, generator)
         total = (1 - training.sigreg_weight) * align + training.sigreg_weight * gaussian

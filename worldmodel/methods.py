@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from worldmodel.data.frames import Frames
 from worldmodel.data.pairs import PairSampler, window_starts
 from worldmodel.data.store import EpisodeIndex
+from worldmodel.distributed import in_parallel
 from worldmodel.errors import UserError
 from worldmodel.losses import alignment, sigreg
 from worldmodel.models.encoders import Encoder, mlp
@@ -74,7 +75,7 @@ def lejepa_stage(
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         rows = pairs.sample(method.optim.batch_size, generator)
         with _autocast(encoder):
-            latents = encoder(frames.gather(rows.flatten()))
+            latents = in_parallel(lambda rows: encoder(frames.gather(rows)), rows.flatten())
         weight = method.sigreg_weight(progress) * weight_unit
         align = alignment(latents.view(2, -1, latents.shape[-1]))
         gaussian = sigreg(latents, method.num_slices, generator)
@@ -107,7 +108,8 @@ def lewm_stage(
         start = starts[torch.randint(len(starts), (num_clips,), generator=generator)]
         rows = start[:, None] + offsets
         with _autocast(encoder):
-            latents = encoder(frames.gather(rows.flatten())).view(num_clips, history + 1, latent_dim)
+            latents = in_parallel(lambda rows: encoder(frames.gather(rows)), rows.flatten())
+        latents = latents.view(num_clips, history + 1, latent_dim)
         now, target = latents[:, history - 1], latents[:, history]
         earlier = (latents[:, : history - 1] - now[:, None]).flatten(1)
         steps = actions[start[:, None] + history - 1 + torch.arange(block)].flatten(1).to(latents.device)

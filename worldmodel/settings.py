@@ -16,6 +16,7 @@ from typing import Any
 from envs.excitation import POLICIES
 from planners import PLANNERS
 from worldmodel.data.recording import Recording
+from worldmodel.distributed import STRATEGIES
 from worldmodel.dynamics import ContextTraining
 from worldmodel.errors import UserError
 from worldmodel.methods import MethodConfig
@@ -131,7 +132,10 @@ class TrainConfig(CollectConfig):
     Collects first when there is no data set. runs, name: the run directory is runs/<name>; name empty takes the
     environment's. device: "auto", "cpu" or "cuda". Where the environment names an encoder_env, that one's data set
     trains the encoder (an atlas of poses for OU pairs). threads: of torch on a CPU; 0 takes one for an MLP (a second
-    gains a quarter on an idle machine and costs tenfold on a busy one) and every core for larger encoders.
+    gains a quarter on an idle machine and costs tenfold on a busy one) and every core for larger encoders. devices:
+    processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of one
+    process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
+    gradients too.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -145,11 +149,19 @@ class TrainConfig(CollectConfig):
     seed: int = 0
     device: str = "auto"
     threads: int = 0
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "ddp"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.threads < 0:
             raise UserError(f"threads must be >= 0 (0 chooses), got {self.threads}")
+        for name in ("devices", "nodes"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if self.strategy not in STRATEGIES:
+            raise UserError(f"strategy is one of {', '.join(STRATEGIES)}, got {self.strategy!r}")
         self.name = self.name or self.env.label
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"device is one of auto, cpu, cuda, got {self.device!r}")
@@ -161,7 +173,7 @@ class TrainConfig(CollectConfig):
     def fingerprint(self) -> str:
         """Hash of everything that the trained weights depend on."""
         content = dataclasses.asdict(self)
-        for key in ("runs", "name", "workers", "data", "threads"):
+        for key in ("runs", "name", "workers", "data", "threads", "devices", "nodes", "strategy"):
             del content[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

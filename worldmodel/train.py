@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import latent_variables, physical_constants
+from worldmodel.distributed import Processes, launch
 from worldmodel.dynamics import (
     Contexts,
     LatentTable,
@@ -71,35 +74,78 @@ class _Source:
 
 
 def train(config: TrainConfig) -> Path:
-    """Train a world model as `config` says and return its run directory."""
-    device = pick_device(config.device)
+    """Train a world model as `config` says and return its run directory.
+
+    With devices or nodes above 1 this command, or the script that calls this, runs once in each process.
+    """
+    collected_s = _collect_all(config)
+    processes = launch(config.devices, config.nodes, config.strategy, pick_device(config.device))
     set_cpu_threads(config.encoder, config.threads)
-    collected_s, episodes, poses = _prepare_data(config, device)
-    run = RunDirectory(config.run_directory)
-    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with _locked(RunDirectory(config.run_directory), processes) as run:
+            _train(config, run, processes, collected_s)
+            processes.wait()
+            return run.path
+    finally:
+        processes.leave()
+
+
+@contextmanager
+def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
+    """The run, locked by the first process; where that fails, all give up."""
+    with ExitStack() as stack:
+        refused: UserError | None = None
+        if processes.is_first:
+            try:
+                stack.enter_context(run.locked())
+            except UserError as error:
+                refused = error
+        if processes.agree(int(refused is not None)):
+            raise refused or UserError(f"the first process could not lock {run.path}")
+        yield run
+
+
+def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collected_s: float) -> None:
+    """All stages, on every process; the first one evaluates and writes."""
+    episodes, poses = _sources(config, processes.device)
     torch.manual_seed(config.seed)
-    model = WorldModel(_architecture(config, episodes.data, poses.data)).to(device)
-    trainer = Trainer(run, model, config.fingerprint(), config.seed)
-    settings = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
-    write_atomically(run.path / "config.yaml", lambda path: path.write_text(settings))
+    model = WorldModel(_architecture(config, episodes.data, poses.data)).to(processes.device)
+    trainer = Trainer(run, model, config.fingerprint(), config.seed, processes=processes)
+    if processes.is_first:
+        settings = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
+        write_atomically(run.path / "config.yaml", lambda path: path.write_text(settings))
 
     seconds = {"collect": collected_s}
+    sections: dict[str, object] = {}
     sample = poses.frames.gather(_spread_rows(poses.train, 4096))
     if "encoder" not in trainer.stages_done:
         model.encoder.fit_normalization(sample)
     seconds["encoder"] = trainer.fit(_encoder_stage(config, model, poses))
-    model.save(run.path)
-
-    start = time.monotonic()
-    identified = _identifiability(config, model, poses, run)
-    sections: dict[str, object] = {"identifiability": identified.to_json()}
-    seconds["identifiability"] = time.monotonic() - start
+    if processes.is_first:
+        model.save(run.path)
+        start = time.monotonic()
+        sections["identifiability"] = _identifiability(config, model, poses, run).to_json()
+        seconds["identifiability"] = time.monotonic() - start
     if model.predictor is not None:
         seconds |= _train_dynamics(config, model, trainer, episodes)
-        sections |= _evaluate_dynamics(model, episodes, run)
-    model.save(run.path)
+        if processes.is_first:
+            sections |= _evaluate_dynamics(model, episodes, run)
+    if processes.is_first:
+        model.save(run.path)
+        figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
+        _summarise(config, run, model, (episodes.data, poses.data), seconds, sections)
 
-    figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
+
+def _summarise(
+    config: TrainConfig,
+    run: RunDirectory,
+    model: WorldModel,
+    data: tuple[DataSet, DataSet],
+    seconds: dict[str, float],
+    sections: dict[str, object],
+) -> None:
+    """The run's `summary.json`; `data`: the episodes for the dynamics, and the frames for the encoder."""
+    episodes, poses = data
     run.update_summary(
         "train",
         name=config.name,
@@ -108,10 +154,10 @@ def train(config: TrainConfig) -> Path:
         seed=config.seed,
         seconds={key: round(value, 2) for key, value in seconds.items()},
         data={
-            "episodes": episodes.data.num_episodes,
-            "frames": episodes.data.num_rows,
+            "episodes": episodes.num_episodes,
+            "frames": episodes.num_rows,
             "image_size": config.env.image_size,
-            "encoder_frames": poses.data.num_rows,
+            "encoder_frames": poses.num_rows,
         },
         model={
             "latent_dim": model.latent_dim,
@@ -120,19 +166,26 @@ def train(config: TrainConfig) -> Path:
         },
         **sections,
     )
-    return run.path
 
 
-def _prepare_data(config: TrainConfig, device: torch.device) -> tuple[float, _Source, _Source]:
-    """Collect what is missing; the episodes for the dynamics, and the frames for the encoder (often the same)."""
+def _collect_all(config: TrainConfig) -> float:
+    """Collect what is missing of the episodes for the dynamics and the frames for the encoder; seconds."""
     seconds = collect(config)
+    return seconds + (collect(_atlas(config)) if config.env.encoder_env else 0.0)
+
+
+def _atlas(config: TrainConfig) -> CollectConfig:
+    """The settings of the data set that trains the encoder, where it is not the run's own."""
+    overrides = [f"env={config.env.encoder_env}", f"data={config.data}", f"workers={config.workers}"]
+    return compose("collect", overrides, CollectConfig)
+
+
+def _sources(config: TrainConfig, device: torch.device) -> tuple[_Source, _Source]:
+    """The episodes for the dynamics, and the frames for the encoder (often the same)."""
     episodes = _source(config, config.encoder.input_size, device)
     if not config.env.encoder_env:
-        return seconds, episodes, episodes
-    overrides = [f"env={config.env.encoder_env}", f"data={config.data}", f"workers={config.workers}"]
-    atlas = compose("collect", overrides, CollectConfig)
-    seconds += collect(atlas)
-    return seconds, episodes, _source(atlas, config.encoder.input_size, device)
+        return episodes, episodes
+    return episodes, _source(_atlas(config), config.encoder.input_size, device)
 
 
 def _source(config: CollectConfig, size: int, device: torch.device) -> _Source:

@@ -1,6 +1,7 @@
 """The verbs: settings in, one line about where the result is out. Each imports its machinery when it runs."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,16 +45,16 @@ def _train(config: TrainConfig) -> str:
 def _control(config: ControlConfig) -> str:
     from worldmodel.control import control
 
-    _require_run(config.run)
-    run = control(config)
+    with _at_work_on(config.run):
+        run = control(config)
     return f"results: {run}/summary.json, videos: {run}/videos\nnext: worldmodel report run={run}"
 
 
 def _probe(config: ProbeConfig) -> str:
     from worldmodel.probe import probe
 
-    _require_run(config.run)
-    run = probe(config)
+    with _at_work_on(config.run):
+        run = probe(config)
     return f"results: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
 
 
@@ -80,6 +81,14 @@ def _demo(config: DemoConfig) -> str:
 def _require_run(run: str) -> None:
     if not run:
         raise UserError("which run? add run=runs/NAME (worldmodel train makes one)")
+
+
+def _at_work_on(run: str) -> AbstractContextManager[None]:
+    """Keeps other commands out of a finished run."""
+    from worldmodel.run_directory import RunDirectory
+
+    _require_run(run)
+    return RunDirectory.open(Path(run)).locked()
 
 
 VERBS = {
