@@ -237,7 +237,9 @@ def _shard(module: nn.Module, mesh: Any) -> nn.Module:
     """FSDP on the module as one piece: optimiser states and gradients are sharded, weights are whole during a step."""
     from torch.distributed.fsdp import fully_shard
 
-    fully_shard(module, mesh=mesh["data_parallel"])
+    # what no optimiser moves is not sharded: a moving average is written to in the forward pass
+    frozen = {weight for weight in module.parameters() if not weight.requires_grad}
+    fully_shard(module, mesh=mesh["data_parallel"], ignored_params=frozen)
     return module
 
 

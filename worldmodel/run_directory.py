@@ -109,13 +109,18 @@ class MetricsLog:
         self._seconds_before = max((line["seconds"] for line in kept if line["stage"] == stage), default=0.0)
         self._board = SummaryWriter(str(run.path / "tensorboard" / stage), purge_step=step)
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Log scalars, and lists of them (one curve an entry in TensorBoard)."""
         seconds = round(self._seconds_before + time.monotonic() - self._start, 3)
         line = {"stage": self._stage, "step": step, "seconds": seconds, **values}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         for name, value in values.items():
-            self._board.add_scalar(f"{self._stage}/{name}", value, step)
+            if isinstance(value, list):
+                for index, entry in enumerate(value):
+                    self._board.add_scalar(f"{self._stage}/{name}/{index}", entry, step)
+            else:
+                self._board.add_scalar(f"{self._stage}/{name}", value, step)
 
     def close(self) -> None:
         self._board.close()

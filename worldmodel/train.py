@@ -15,7 +15,6 @@ from torch import Tensor
 
 from worldmodel.config import compose
 from worldmodel.data.frames import Frames, load_frames
-from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import latent_variables, physical_constants
@@ -33,7 +32,7 @@ from worldmodel.dynamics import (
 from worldmodel.errors import UserError
 from worldmodel.files import write_atomically
 from worldmodel.identifiability import Identifiability, measure, wrapped_angle_ceiling
-from worldmodel.methods import lejepa_stage, lewm_stage
+from worldmodel.methods import build_recipe, encoder_stage
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.report import figures
@@ -221,39 +220,8 @@ def _spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 
 def _encoder_stage(config: TrainConfig, model: WorldModel, poses: _Source) -> Stage:
     method = config.method
-    if method.name == "lewm":
-        if poses.data.actions.shape[1] == 0:
-            raise UserError(
-                f"method=lewm predicts from actions, and {poses.data.info['name']} has none; use method=lejepa"
-            )
-        actions = torch.from_numpy(np.nan_to_num(poses.data.actions)).to(model.device)
-        return lewm_stage(method, model.encoder, poses.frames, actions, poses.train)
-    kinematic = poses.data.info["world"]["kinematic"]
-    pairs = method.pairs if method.pairs != "auto" else ("ou" if kinematic else "lag")
-    if pairs == "lag":
-        return lejepa_stage(method, model.encoder, poses.frames, LagPairs(poses.train, method.lag), 1.0)
-    sampler, rho = _ou_pairs(config, poses)
-    return lejepa_stage(method, model.encoder, poses.frames, sampler, 1.0 - rho)
-
-
-def _ou_pairs(config: TrainConfig, poses: _Source) -> tuple[PairSampler, float]:
-    """OU pairs over the training poses; an episode at rho = 1 is one pose in several renderings."""
-    kinematic = poses.data.info["world"]["kinematic"]
-    if not kinematic:
-        raise UserError(
-            f"method.pairs=ou needs a kinematic world, {poses.data.info['name']} is not one; use method.pairs=lag"
-        )
-    held = kinematic["rho"] == 1
-    rho = config.method.rho or kinematic["rho"]
-    if not 0 < rho < 1:
-        raise UserError("the atlas holds still poses (env.kinematic.rho=1): set method.rho strictly between 0 and 1")
-    offsets, lengths = poses.train.offset, poses.train.length
-    if held:
-        rows = offsets[:, None] + np.arange(int(lengths.min()))
-    else:
-        rows = poses.train.rows()[:, None]
-    latents = latent_variables(poses.data).values[rows[:, 0]]
-    return OUPairs(latents, rows, rho, config.method.same_pose_fraction, seed=config.seed), rho
+    recipe = build_recipe(method, model.encoder, poses.data, poses.train, config.seed)
+    return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 
 def _identifiability(config: TrainConfig, model: WorldModel, poses: _Source, run: RunDirectory) -> Identifiability:

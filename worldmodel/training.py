@@ -46,13 +46,15 @@ class Stage:
     """One thing to train: a module, and its loss as a function of training progress in [0, 1].
 
     `loss` returns named scalars, "loss" among them; with "latents" (n, D) beside them the loop watches for collapse.
-    `module` is everything the optimiser moves; it may hold parts that are dropped afterwards.
+    `module` is everything the optimiser moves; it may hold parts that are dropped afterwards. on_collapse: "stop"
+    raises TrainingError, "report" goes on and logs "collapsed" beside the diagnosis.
     """
 
     name: str
     module: nn.Module
     loss: Callable[[float, torch.Generator], dict[str, Tensor]]
     optim: OptimConfig
+    on_collapse: str = "stop"
 
 
 class Trainer:
@@ -202,9 +204,9 @@ def _one_cycle(progress: float, warmup: float = 0.05) -> float:
     return max(0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))), 1e-3)
 
 
-def _watch(stage: Stage, step: int, values: dict[str, Tensor]) -> dict[str, float]:
-    """Scalars for the log; TrainingError on a non-finite loss or collapsed latents."""
-    line = {name: float(value.detach()) for name, value in values.items() if name != "latents"}
+def _watch(stage: Stage, step: int, values: dict[str, Tensor]) -> dict[str, Any]:
+    """Scalars for the log; TrainingError on a non-finite loss, and on collapsed latents if the stage wants to stop."""
+    line: dict[str, Any] = {name: float(value.detach()) for name, value in values.items() if name != "latents"}
     if not math.isfinite(line["loss"]):
         parts = ", ".join(f"{name}={value:.3g}" for name, value in line.items())
         raise TrainingError(
@@ -212,23 +214,30 @@ def _watch(stage: Stage, step: int, values: dict[str, Tensor]) -> dict[str, floa
             f"(now {stage.optim.lr:g}) or look for bad values in the data"
         )
     if "latents" in values:
-        line |= spread(values["latents"].detach())
-        if step > stage.optim.steps // 4 and line["latent_std"] < COLLAPSED_STD:
+        found = spread(values["latents"].detach())
+        line |= found | {"collapsed": float(found["latent_std"] < COLLAPSED_STD)}
+        if line["collapsed"] and step > stage.optim.steps // 4 and stage.on_collapse == "stop":
             raise TrainingError(
                 f"stage {stage.name}: the latents have collapsed at step {step} (mean std {line['latent_std']:.2g}, "
                 f"effective rank {line['effective_rank']:.2f}); raise the SIGReg weight (method.sigreg_start, "
-                "method.sigreg_end) or lower the learning rate"
+                "method.sigreg_end) where the method has one, lower the learning rate, or watch it happen with "
+                "method.on_collapse=report"
             )
     return line
 
 
-def spread(latents: Tensor) -> dict[str, float]:
-    """Collapse diagnosis of latents (n, D): mean std per dimension, and effective rank exp(entropy of eigenvalues)."""
+def spread(latents: Tensor) -> dict[str, Any]:
+    """Collapse diagnosis of latents (n, D).
+
+    latent_std: mean over dimensions. latent_variance: list (D,). effective_rank: exp(entropy of the covariance's
+    eigenvalues), between 1 and D.
+    """
     centred = latents.float() - latents.float().mean(0)
     eigenvalues = torch.linalg.eigvalsh(centred.T @ centred / max(1, len(latents) - 1)).clamp_min(1e-12)
     share = eigenvalues / eigenvalues.sum()
     return {
         "latent_std": float(centred.std(0).mean()),
+        "latent_variance": [float(f"{value:.4g}") for value in centred.var(0)],
         "effective_rank": float(torch.exp(-(share * share.log()).sum())),
     }
 

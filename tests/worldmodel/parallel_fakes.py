@@ -7,17 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from worldmodel_fakes import seeded
+from worldmodel_fakes import KINEMATIC, A, S, fake_episode, seeded, write_fake_data
 
-from worldmodel.data.frames import MemoryFrames
-from worldmodel.data.pairs import LagPairs
-from worldmodel.data.store import EpisodeIndex
+from worldmodel.data.frames import load_frames
+from worldmodel.data.store import DataSet
 from worldmodel.distributed import Processes, launch, whole
 from worldmodel.dynamics import ContextTraining, LatentTable, Windows, context_stage, predictor_stage
-from worldmodel.methods import MethodConfig, lejepa_stage, lewm_stage
+from worldmodel.methods import METHODS, MethodConfig, build_recipe, encoder_stage
 from worldmodel.models.context import ContextConfig, ContextEncoder
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.predictor import Predictor, PredictorConfig
@@ -25,50 +23,56 @@ from worldmodel.run_directory import RunDirectory
 from worldmodel.training import OptimConfig, Stage, Trainer, _Objective
 
 CPU = torch.device("cpu")
-D, A, SIZE, BATCH, STEPS, NUM_EPISODES = 3, 2, 16, 26, 4, 9
-LENGTH = 21
-EPISODES = EpisodeIndex(np.arange(NUM_EPISODES) * LENGTH, np.full(NUM_EPISODES, LENGTH))
+D, BATCH, STEPS, NUM_EPISODES, NUM_STEPS = 5, 23, 4, 12, 20
 OPTIM = OptimConfig(steps=STEPS, batch_size=BATCH, lr=0.01)
 
 
-def stages() -> dict[str, Stage]:
-    """Every way in which this toolkit trains something, from equal weights; 26 rows do not divide by 4."""
+def stages(folder: Path) -> dict[str, Stage]:
+    """Every way in which this toolkit trains something, from equal weights; 2 x 23 rows do not divide by 4."""
+    data = DataSet(folder)
+    frames, episodes = load_frames(data, S, CPU), data.split("train")
     torch.manual_seed(0)
-    num_rows = NUM_EPISODES * LENGTH
-    frames = MemoryFrames(torch.randint(256, (num_rows, SIZE, SIZE, 3), dtype=torch.uint8), CPU)
-    table = LatentTable(torch.randn(num_rows, D), torch.rand(num_rows, A))
+    table = LatentTable(torch.randn(data.num_rows, D), torch.rand(data.num_rows, A))
     context = ContextEncoder(ContextConfig(dim=2, window=6), D, A)
     predictor = Predictor(PredictorConfig(history=[0, 1], horizon=4, hidden=16), D, A)
 
-    def encoder(kind: str = "mlp") -> Encoder:
-        return Encoder(EncoderConfig(kind=kind, input_size=SIZE, latent_dim=D, hidden=12, channels=[4, 6]))
+    def of_method(name: str, kind: str = "mlp") -> Stage:
+        torch.manual_seed(0)
+        encoder = Encoder(EncoderConfig(kind=kind, input_size=S, latent_dim=D, hidden=12, depth=2, channels=[4, 6]))
+        method = MethodConfig(name=name, lag=2, block=2, optim=OPTIM, on_collapse="report")
+        return encoder_stage(build_recipe(method, encoder, data, episodes, 0), encoder, frames, OPTIM, "report")
 
-    pairs, method = LagPairs(EPISODES, 2), MethodConfig(optim=OPTIM, block=2, num_history=3)
     return {
-        "lejepa": lejepa_stage(method, encoder(), frames, pairs, 1.0),
-        "cnn": lejepa_stage(method, encoder("cnn"), frames, pairs, 1.0),
-        "lewm": lewm_stage(method, encoder(), frames, table.actions, EPISODES),
-        "context": context_stage(context, Windows(context, table), EPISODES, ContextTraining(optim=OPTIM)),
-        "predictor": predictor_stage(predictor, table, EPISODES, OPTIM, None),
+        **{name: of_method(name) for name in METHODS},
+        "lejepa of images": of_method("lejepa", "cnn"),
+        "context": context_stage(context, Windows(context, table), episodes, ContextTraining(optim=OPTIM)),
+        "predictor": predictor_stage(predictor, table, episodes, OPTIM, None),
     }
+
+
+def write_data(folder: Path) -> None:
+    """What `stages` trains on."""
+    write_fake_data(folder, [fake_episode(index, NUM_STEPS) for index in range(NUM_EPISODES)], KINEMATIC)
 
 
 def gradients(stage: Stage, processes: Processes) -> dict[str, Tensor]:
     """Gradients of one step, and BatchNorm's statistics after it."""
     stage.module.train()
     objective = processes.set_up(_Objective(stage))
-    processes.backward(objective(0.5, seeded(7))["loss"])
-    found = {name: whole(weight.grad) for name, weight in stage.module.named_parameters()}
+    loss = objective(0.5, seeded(7))["loss"]
+    processes.backward(loss)
+    found = {name: whole(weight.grad) for name, weight in stage.module.named_parameters() if weight.requires_grad}
+    found["loss"] = loss.detach()
     return found | {name: buffer for name, buffer in stage.module.named_buffers() if "running" in name}
 
 
-def every_gradient(processes: Processes) -> dict[str, dict[str, Tensor]]:
-    return {name: gradients(stage, processes) for name, stage in stages().items()}
+def every_gradient(processes: Processes, data: Path) -> dict[str, dict[str, Tensor]]:
+    return {name: gradients(stage, processes) for name, stage in stages(data).items()}
 
 
-def train(processes: Processes, folder: Path, num_steps: int = STEPS) -> dict[str, Tensor]:
-    """Train a stage for `num_steps` steps, as a command does that is then cut off."""
-    stage = stages()["lejepa"]
+def train(processes: Processes, data: Path, folder: Path, num_steps: int = STEPS) -> dict[str, Tensor]:
+    """Train a stage for `num_steps` steps, as a command does that is then cut off; it has a moving average."""
+    stage = stages(data)["jepa"]
     whole_loss = stage.loss
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:

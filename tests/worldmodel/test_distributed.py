@@ -15,7 +15,14 @@ from worldmodel.settings import TrainConfig
 ALONE = Processes(fakes.CPU)
 
 
-def assert_equal_gradients(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    fakes.write_data(folder)
+    return folder
+
+
+def assert_equal_gradients(method: str, one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     """Largest difference over the largest entry, tensor by tensor, under 1e-5.
 
     A bias before BatchNorm has the gradient zero: what is computed for it is rounding, and measured against the rest.
@@ -24,24 +31,24 @@ def assert_equal_gradients(one: dict[str, Tensor], other: dict[str, Tensor]) -> 
     largest = max(float(value.abs().max()) for value in one.values())
     for name, value in one.items():
         scale = max(float(value.abs().max()), 1e-3 * largest)
-        assert float((value - other[name]).abs().max()) < 1e-5 * scale, name
+        assert float((value - other[name]).abs().max()) < 1e-5 * scale, (method, name)
 
 
 @pytest.mark.parametrize(("num", "strategy"), [(2, "ddp"), (4, "ddp"), (2, "fsdp")])
-def test_gradients_of_several_processes_are_those_of_one(tmp_path: Path, num: int, strategy: str):
-    together = fakes.in_processes(num, strategy, fakes.every_gradient, tmp_path)
-    alone = fakes.every_gradient(ALONE)
+def test_gradients_of_several_processes_are_those_of_one(tmp_path: Path, data: Path, num: int, strategy: str):
+    together = fakes.in_processes(num, strategy, fakes.every_gradient, tmp_path, data)
+    alone = fakes.every_gradient(ALONE, data)
     assert alone.keys() == together.keys()
     for name, gradients in alone.items():
-        assert_equal_gradients(gradients, together[name])
+        assert_equal_gradients(name, gradients, together[name])
 
 
-def test_a_parallel_run_cut_off_resumes_to_the_bit_and_in_one_process_too(tmp_path: Path):
-    whole = fakes.in_processes(2, "fsdp", fakes.train, tmp_path, tmp_path / "whole")
-    assert fakes.in_processes(2, "fsdp", fakes.train, tmp_path, tmp_path / "cut", 2) == {}
+def test_a_parallel_run_cut_off_resumes_to_the_bit_and_in_one_process_too(tmp_path: Path, data: Path):
+    whole = fakes.in_processes(2, "fsdp", fakes.train, tmp_path, data, tmp_path / "whole")
+    assert fakes.in_processes(2, "fsdp", fakes.train, tmp_path, data, tmp_path / "cut", 2) == {}
     shutil.copytree(tmp_path / "cut", tmp_path / "alone")
-    resumed = fakes.in_processes(2, "fsdp", fakes.train, tmp_path, tmp_path / "cut")
-    alone = fakes.train(ALONE, tmp_path / "alone")
+    resumed = fakes.in_processes(2, "fsdp", fakes.train, tmp_path, data, tmp_path / "cut")
+    alone = fakes.train(ALONE, data, tmp_path / "alone")
     assert whole.keys() == resumed.keys() == alone.keys()
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name

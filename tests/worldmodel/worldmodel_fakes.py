@@ -31,11 +31,17 @@ def fake_episode(index: int, num_steps: int = 6) -> Episode:
     return Episode(frames, numbers(rows, X), numbers(num_steps, A), numbers(num_steps), numbers(rows, P), index)
 
 
-def write_fake_data(directory: Path, episodes: list[Episode], **settings: Any) -> None:
-    """A data set on the disk, as `worldmodel collect` leaves it."""
+KINEMATIC = {"kinematic": {"latents": {"x": 1.0, "y": 1.0}, "rho": 0.9}, "factor_rho": {}}
+
+
+def write_fake_data(
+    directory: Path, episodes: list[Episode], world: dict[str, Any] | None = None, **settings: Any
+) -> None:
+    """A data set on the disk, as `worldmodel collect` leaves it; `world` adds to its description."""
     for start in range(0, len(episodes), EPISODES_PER_SHARD):
         write_shard(shard_path(directory, start // EPISODES_PER_SHARD), episodes[start : start + EPISODES_PER_SHARD])
-    world = {"state_names": ["x", "y", "x_vel"], "factors": [{"name": f"factor{i}"} for i in range(P)]}
+    description = {"state_names": ["x", "y", "x_vel"], "factors": [{"name": f"factor{i}"} for i in range(P)]}
+    description |= {"angle_names": [], "kinematic": None} | (world or {})
     write_index(
         directory,
         {
@@ -43,7 +49,7 @@ def write_fake_data(directory: Path, episodes: list[Episode], **settings: Any) -
             "num_episodes": len(episodes),
             "episodes_per_shard": EPISODES_PER_SHARD,
             "settings": {"drift_rho": None, **settings},
-            "world": world,
+            "world": description,
         },
     )
 

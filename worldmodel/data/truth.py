@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldmodel.data.store import DataSet
+from worldmodel.errors import UserError
 
 # a coordinate that moves less than this share of the liveliest of its kind is contact noise, not a variable
 _SMALLEST_SHARE = 0.01
@@ -66,6 +67,11 @@ def _state_columns(data: DataSet, chosen: list[str]) -> Variables:
         names += parts
         units += [""] * len(parts)
         columns += parts.values()
+    if not columns:
+        raise UserError(
+            f"no position varies in {data.directory}, so that there is nothing to recover; "
+            "choose a world that moves, or a livelier policy"
+        )
     return Variables(names, units, np.stack(columns, 1))
 
 

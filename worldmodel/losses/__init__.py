@@ -1,6 +1,21 @@
 """Objectives, as pure functions of latents."""
 
 from worldmodel.losses.alignment import alignment
+from worldmodel.losses.contrastive import SIMILARITIES, infonce, similarity_logits
 from worldmodel.losses.sigreg import epps_pulley, sigreg, spread_directions
+from worldmodel.losses.variance import covariance, decorrelation, variance_hinge, whiten, whitening_penalty
 
-__all__ = ["alignment", "epps_pulley", "sigreg", "spread_directions"]
+__all__ = [
+    "SIMILARITIES",
+    "alignment",
+    "covariance",
+    "decorrelation",
+    "epps_pulley",
+    "infonce",
+    "sigreg",
+    "similarity_logits",
+    "spread_directions",
+    "variance_hinge",
+    "whiten",
+    "whitening_penalty",
+]

@@ -75,9 +75,10 @@ class Encoder(nn.Module):
         flat = frames.flatten(0, -4) if lead else frames[None]
         if flat.shape[-1] != self.config.input_size:
             flat = box_resize(flat.movedim(-3, -1), self.config.input_size).movedim(-1, -3)
-        return self.body(self._normalize(flat)).float().view(*lead, -1)
+        return self.body(self.normalize(flat)).float().view(*lead, -1)
 
-    def _normalize(self, frames: Tensor) -> Tensor:
+    def normalize(self, frames: Tensor) -> Tensor:
+        """Frames uint8 (n, 3, S, S) as the body sees them, float (n, 3, S, S)."""
         x = frames.float()
         if self.config.normalize == "image":
             x = x - x.mean((-2, -1), keepdim=True)

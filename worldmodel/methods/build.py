@@ -1,0 +1,92 @@
+"""From a method's settings and a data set to its recipe."""
+
+import numpy as np
+import torch
+
+from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
+from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.data.truth import latent_variables
+from worldmodel.errors import UserError
+from worldmodel.methods.config import MethodConfig
+from worldmodel.methods.contrastive import InfoNCE
+from worldmodel.methods.gaussian import Clips, LeJEPA, LeWM, SIGRegWeight
+from worldmodel.methods.jepa import JEPA
+from worldmodel.methods.reconstruction import VAE, Autoencoder
+from worldmodel.methods.supervised import Supervised, supervised_targets
+from worldmodel.methods.variance import VICReg, Whitening
+from worldmodel.methods.views import MovingAverage, Recipe
+from worldmodel.models.encoders import Encoder
+
+
+def build_recipe(method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex, seed: int) -> Recipe:
+    """The recipe of `method` on the training `episodes` of `data`; `seed` is of the prepared pairs.
+
+    Raises UserError where the data lacks what the method needs.
+    """
+    latent_dim = encoder.config.latent_dim
+    _check_support(latent_dim, encoder, episodes, data)
+    if method.name == "lewm":
+        return _lewm_recipe(method, encoder, data, episodes)
+    pairs, unit = positive_pairs(method, data, episodes, seed)
+    match method.name:
+        case "lejepa":
+            weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit)
+            return Recipe(pairs, LeJEPA(weight, method.num_slices))
+        case "jepa":
+            ema = method.jepa.target == "ema"
+            target = MovingAverage(encoder, method.jepa.momentum) if ema else None
+            return Recipe(pairs, JEPA(method.jepa, latent_dim), target)
+        case "infonce":
+            return Recipe(pairs, InfoNCE(method.infonce))
+        case "vicreg":
+            return Recipe(pairs, VICReg(method.vicreg))
+        case "whitening":
+            return Recipe(pairs, Whitening(method.whitening))
+        case "autoencoder":
+            return Recipe(pairs, Autoencoder(method.reconstruction, encoder))
+        case "vae":
+            return Recipe(pairs, VAE(method.reconstruction, encoder))
+        case "supervised":
+            return Recipe(pairs, Supervised(supervised_targets(latent_variables(data), latent_dim)))
+    raise AssertionError(method.name)
+
+
+def _check_support(latent_dim: int, encoder: Encoder, episodes: EpisodeIndex, data: DataSet) -> None:
+    """Latents can vary in no more directions than there are frames, or numbers in a frame."""
+    num_frames, num_inputs = int(episodes.length.sum()), 3 * encoder.config.input_size**2
+    if latent_dim >= min(num_frames, num_inputs):
+        raise UserError(
+            f"encoder.latent_dim={latent_dim} is more than the data supports: {num_frames} training frames of "
+            f"{num_inputs} numbers in {data.info['name']}; lower it, or collect more"
+        )
+
+
+def _lewm_recipe(method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex) -> Recipe:
+    if data.actions.shape[1] == 0:
+        raise UserError(f"method=lewm predicts from actions, and {data.info['name']} has none; use method=lejepa")
+    actions = torch.from_numpy(np.nan_to_num(data.actions)).to(encoder.mean.device)
+    weight = SIGRegWeight(method.sigreg_start, method.sigreg_end)
+    objective = LeWM(weight, method.num_slices, encoder.config.latent_dim, actions, method.block, method.num_history)
+    return Recipe(Clips(episodes, method.num_history, method.block), objective)
+
+
+def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, seed: int) -> tuple[PairSampler, float]:
+    """Positive pairs of `episodes`, and the unit that lambda is counted in (1 - rho for OU pairs, else 1)."""
+    kinematic = data.info["world"]["kinematic"]
+    pairs = method.pairs if method.pairs != "auto" else ("ou" if kinematic else "lag")
+    if pairs == "lag":
+        return LagPairs(episodes, method.lag), 1.0
+    if not kinematic:
+        raise UserError(
+            f"method.pairs=ou needs a kinematic world, {data.info['name']} is not one; use method.pairs=lag"
+        )
+    rho = method.rho or kinematic["rho"]
+    if not 0 < rho < 1:
+        raise UserError("the atlas holds still poses (env.kinematic.rho=1): set method.rho strictly between 0 and 1")
+    held = kinematic["rho"] == 1  # an episode is one pose in several renderings
+    if held:
+        rows = episodes.offset[:, None] + np.arange(int(episodes.length.min()))
+    else:
+        rows = episodes.rows()[:, None]
+    latents = latent_variables(data).values[rows[:, 0]]
+    return OUPairs(latents, rows, rho, method.same_pose_fraction, seed=seed), 1.0 - rho
