@@ -39,7 +39,7 @@ def stages(folder: Path) -> dict[str, Stage]:
     def of_method(name: str, kind: str = "mlp") -> Stage:
         torch.manual_seed(0)
         encoder = Encoder(EncoderConfig(kind=kind, input_size=S, latent_dim=D, hidden=12, depth=2, channels=[4, 6]))
-        method = MethodConfig(name=name, lag=2, block=2, optim=OPTIM, on_collapse="report")
+        method = MethodConfig(name=name, pairs="lag", lag=2, block=2, optim=OPTIM, on_collapse="report")
         return encoder_stage(build_recipe(method, encoder, data, episodes, 0), encoder, frames, OPTIM, "report")
 
     return {
