@@ -71,6 +71,8 @@ def _dispatch(arguments: list[str]) -> int:
     if {"-m", "--multirun"} & set(rest):
         config.sweep(name, rest, lambda settings: print(VERBS[name].run(settings)))
         return 0
+    if name == "data" and rest and "=" not in rest[0]:  # worldmodel data verify path=…
+        rest[0] = f"what={rest[0]}"
     settings = config.compose(name, rest, config.SCHEMAS[name])
     print(VERBS[name].run(settings))
     return 0

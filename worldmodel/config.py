@@ -42,6 +42,7 @@ _GROUPS = {
     "report": [],
     "demo": [],
     "bench": ["planner"],
+    "data": [],
 }
 _DEFAULT_CHOICE = {"env": "reacher", "method": "lejepa", "policy": "uniform", "planner": "cem"}
 

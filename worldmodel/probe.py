@@ -56,7 +56,7 @@ def _open(config: ProbeConfig, run: RunDirectory) -> _Subject:
     trained = read_run_config(run.path)
     model = WorldModel.load(run.path, device)
     set_cpu_threads(model.config.encoder)
-    data = DataSet(Path(config.data or trained.data) / trained.env.label, trained.episodes)
+    data = DataSet(Path(config.data or trained.data) / trained.env.label, trained.num_episodes)
     frames = load_frames(data, model.config.encoder.input_size, device)
     torch.manual_seed(config.seed + 1)
     untrained = WorldModel(model.config).to(device)

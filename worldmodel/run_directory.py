@@ -87,8 +87,10 @@ class RunDirectory:
         write_json(self.path / "summary.json", summary)
 
     def read_metrics(self) -> list[dict[str, Any]]:
+        """Logged lines; one that a kill cut short is none."""
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 class MetricsLog:

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from worldmodel.config import compose
+from worldmodel.data.arrays import RECORDED
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
@@ -59,6 +60,9 @@ def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
 
 def collect(config: CollectConfig) -> float:
     """Complete the data set of `config`; returns seconds (0 when it stood already)."""
+    if config.env.world == RECORDED:
+        DataSet(config.directory)
+        return 0.0
     return record(config.directory, config.recording(), config.episodes, config.workers)
 
 
@@ -109,7 +113,7 @@ def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collect
     episodes, poses = _sources(config, processes.device)
     torch.manual_seed(config.seed)
     model = WorldModel(_architecture(config, episodes.data, poses.data)).to(processes.device)
-    trainer = Trainer(run, model, config.fingerprint(), config.seed, processes=processes)
+    trainer = Trainer(run, model, config.fingerprint(), config.seed, config.checkpoint_every_s, processes)
     if processes.is_first:
         settings = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
         write_atomically(run.path / "config.yaml", lambda path: path.write_text(settings))
@@ -123,7 +127,8 @@ def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collect
     if processes.is_first:
         model.save(run.path)
         start = time.monotonic()
-        sections["identifiability"] = _identifiability(config, model, poses, run).to_json()
+        if poses.data.state_names:  # a recording from elsewhere may hold frames and actions only
+            sections["identifiability"] = _identifiability(config, model, poses, run).to_json()
         seconds["identifiability"] = time.monotonic() - start
     if model.predictor is not None:
         seconds |= _train_dynamics(config, model, trainer, episodes)
@@ -188,8 +193,10 @@ def _sources(config: TrainConfig, device: torch.device) -> tuple[_Source, _Sourc
 
 
 def _source(config: CollectConfig, size: int, device: torch.device) -> _Source:
-    data = DataSet(config.directory, config.episodes)
-    return _Source(data, load_frames(data, size, device), data.split("train"), data.split("test"))
+    data = DataSet(config.directory, config.num_episodes)
+    frames = load_frames(data, size, device)
+    print(f"frames of {data.directory}: {frames.place}")
+    return _Source(data, frames, data.split("train"), data.split("test"))
 
 
 def _architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:

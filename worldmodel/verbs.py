@@ -11,6 +11,7 @@ from worldmodel.settings import (
     BenchConfig,
     CollectConfig,
     ControlConfig,
+    DataConfig,
     DemoConfig,
     ProbeConfig,
     ReportConfig,
@@ -72,6 +73,12 @@ def _bench(config: BenchConfig) -> str:
     return bench(config)[1]
 
 
+def _data(config: DataConfig) -> str:
+    from worldmodel.data.manage import manage
+
+    return manage(config)
+
+
 def _demo(config: DemoConfig) -> str:
     from worldmodel.demo import demo
 
@@ -97,6 +104,7 @@ VERBS = {
     "control": Verb("drive the robot to goal images by MPC in the latent space of a run", _control),
     "probe": Verb("read state variables and physical constants from a run's latents", _probe),
     "report": Verb("write one self-contained HTML page about a run", _report),
-    "bench": Verb("measure speed: rendering, collection, planning", _bench),
+    "bench": Verb("measure speed and endurance: rendering, collection, planning, loading, kills, memory", _bench),
+    "data": Verb("look after data sets: info, verify, merge, convert", _data),
     "demo": Verb("all of it, small, on a CPU, in minutes", _demo),
 }

@@ -1,4 +1,4 @@
-"""Methods: each trains by name on any data, its loss is its formula, targets follow their rule, and errors are plain."""
+"""Methods: each trains by name on any data, its loss is its formula, targets follow their rule, errors are plain."""
 
 from pathlib import Path
 

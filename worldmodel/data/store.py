@@ -169,6 +169,11 @@ class DataSet:
         return self._read_all("action")
 
     @cached_property
+    def rewards(self) -> np.ndarray:
+        """float32 (rows,); NaN in the last row of an episode."""
+        return self._read_all("reward")
+
+    @cached_property
     def factors(self) -> np.ndarray:
         """float32 (rows, P), the columns named by `factor_names`."""
         return self._read_all("factors")
@@ -189,9 +194,10 @@ class DataSet:
 
         Raises StoreError where the bytes of a shard are not those that were written.
         """
-        return np.concatenate([function(frames) for frames in self._chunks(chunk)])
+        return np.concatenate([function(frames) for frames in self.chunks(chunk)])
 
-    def _chunks(self, chunk: int) -> Iterator[np.ndarray]:
+    def chunks(self, chunk: int) -> Iterator[np.ndarray]:
+        """All frames in order, at most `chunk` at a time; StoreError at the end of a shard that is damaged."""
         for path, num_rows in zip(self.shards, self.shard_rows, strict=True):
             with open_shard(path) as file:
                 pixels = file["pixels"]
@@ -203,6 +209,14 @@ class DataSet:
                     yield frames
                 if num_rows == len(pixels):
                     _compare(pixels, digest.hexdigest(), path)
+
+    def episodes(self) -> Iterator[Episode]:
+        """All episodes, one after another, as they were recorded (their seeds are not kept: 0)."""
+        for offset, length in zip(self.offset.tolist(), self.length.tolist(), strict=True):
+            rows, steps = slice(offset, offset + length), slice(offset, offset + length - 1)
+            yield Episode(
+                self.frames(rows), self.states[rows], self.actions[steps], self.rewards[steps], self.factors[rows], 0
+            )
 
     def split(self, name: str) -> EpisodeIndex:
         """Episodes of "train" (80 %), "validation" or "test" (10 % each), by index: more data keeps the split."""
