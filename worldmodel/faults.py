@@ -1,6 +1,6 @@
 """`worldmodel bench what=faults`: kill collection and training at random instants, and see what is lost.
 
-Each run is started, killed (SIGKILL, with all its workers) after a random time, started again, and so on until it ends
+Each run is started, killed (SIGKILL; its workers end with it) after a random time, started again, and so on until it ends
 by itself; what it leaves is then compared with what a run left that nothing disturbed: data sets to the byte; of a
 training the weights to the byte, and optimiser, generator and logged losses number by number.
 """
@@ -9,7 +9,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -90,24 +89,23 @@ def _torment(
 
 
 def _run_for(run: Callable[[Path], None], directory: Path, seconds: float | None) -> bool:
-    """Run in a process group of its own, killed after `seconds`; whether it ended by itself, and well."""
+    """Run in a process of its own, killed after `seconds`; whether it ended by itself, and well.
+
+    Workers of a collection end with it, in the middle of whatever they do, and may overlap with those of the next.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["worldmodel.faults"])  # imports once, not at every start
-    process = context.Process(target=_in_own_group, args=(run, directory))
+    # imports once, not at every start; workers of a collection start from there, too
+    context.set_forkserver_preload(["worldmodel.faults", "torch.utils.tensorboard.writer"])
+    process = context.Process(target=_quietly, args=(run, directory))
     process.start()
     process.join(seconds)
     if process.exitcode is None:
-        assert process.pid is not None
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            process.kill()  # it had not come to make its group
+        process.kill()
     process.join()
     return process.exitcode == 0
 
 
-def _in_own_group(run: Callable[[Path], None], directory: Path) -> None:
-    os.setpgrp()
+def _quietly(run: Callable[[Path], None], directory: Path) -> None:
     torch.set_num_threads(1)
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
@@ -160,7 +158,7 @@ def _train(directory: Path) -> None:
     config.predictor.history = [0, 1]
     config.method.lag, config.method.sigreg_start, config.method.sigreg_end = 3, 0.02, 0.02
     for optim in (config.method.optim, config.predictor_training):
-        optim.steps, optim.batch_size = 60, 64
+        optim.steps, optim.batch_size = 30, 64
     train(config)
 
 

@@ -315,8 +315,8 @@ class DataConfig:
     """Look after data sets: `worldmodel data info|verify|merge|convert path=…`.
 
     what: "info" (what it holds), "verify" (every byte against its checksum), "merge" (path and others, of one world,
-    into out), or "convert" (a LeRobot v3 folder, a Minari folder or stable-worldmodel's HDF5 into out=data/NAME; ours into
-    out=NAME.h5 for stable-worldmodel). camera: which image column to take; empty: the first. image_size: pixels that
+    into out), or "convert" (a LeRobot v3 folder, a Minari folder or stable-worldmodel's HDF5 into out=data/NAME; ours
+    into out=NAME.h5 for stable-worldmodel). camera: which image column to take; empty: the first. image_size: pixels that
     converted frames are reduced to, after their middle square was cut out; 0 keeps theirs.
     """
 

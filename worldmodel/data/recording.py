@@ -204,9 +204,10 @@ class _Workers:
     def _run_pool(self, jobs: list[range], bar: Any) -> None:
         """One pool of workers, until all jobs are done or it breaks."""
         workers = max(1, min(self._num_workers, len(jobs)))
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])  # the simulator is imported once, not by every worker
         frames_done = context.Value("q", 0)  # of this pool: a worker may die with the lock of the last one's in hand
-        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(frames_done, os.getpid()))
+        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(frames_done,))
         try:
             while jobs:
                 waiting = {pool.submit(_record_shard, self._directory, self._recording, job): job for job in jobs}
@@ -246,18 +247,19 @@ class _Workers:
 _frames_done: "Synchronized[int] | None" = None
 
 
-def _start_worker(counter: "Synchronized[int]", parent: int) -> None:
+def _start_worker(counter: "Synchronized[int]") -> None:
     global _frames_done
     _frames_done = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent(parent: int) -> None:
-    """A killed parent cannot stop its workers; they notice that they were orphaned."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _end_with_parent() -> None:
+    """A killed parent cannot stop its workers; they notice that they were orphaned, at once."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)
 
 
