@@ -1,24 +1,38 @@
 """`worldmodel bench`: speed, as rates per CPU-second and medians, each beside its floor or its peer's rate."""
 
+import os
 import resource
+import secrets
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import envs
 from envs.excitation import make_policy
 from planners import make_planner
 from worldmodel.config import compose
+from worldmodel.data.arrays import write_arrays
+from worldmodel.data.frames import DiskFrames, Frames, load_frames
+from worldmodel.data.pairs import window_starts
 from worldmodel.data.recording import record
+from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.endurance import endurance
+from worldmodel.faults import faults
 from worldmodel.files import write_json
 from worldmodel.losses import sigreg
+from worldmodel.methods import MethodConfig, build_recipe, encoder_stage
 from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.plan_timing import (
     LEWM_PLANNER,
     Clock,
@@ -35,11 +49,21 @@ from worldmodel.train import pick_device
 
 # frames per CPU-second of stable-worldmodel on reacher at 64 x 64, measured on a 2-core CPU without a GPU
 PEER_COLLECT_FRAMES_PER_CPU_S = 30.0
+CPU = torch.device("cpu")
 
 
 def bench(config: BenchConfig) -> tuple[dict[str, Any], str]:
     """Measure one thing; returns its figures and a table. Writes them as JSON where `out` says."""
-    measure = {"render": _render, "collect": _collect, "plan": _plan, "sigreg": _sigreg}[config.what]
+    measure = {
+        "render": _render,
+        "collect": _collect,
+        "plan": _plan,
+        "sigreg": _sigreg,
+        "load": _load,
+        "processes": _processes,
+        "faults": lambda config: faults(config.repeats, config.seed),
+        "memory": lambda config: endurance(config.repeats, config.env),
+    }[config.what]
     figures = measure(config)
     content = {"what": config.what, "env": config.env, **figures, "versions": versions(), "hardware": hardware()}
     if config.out:
@@ -116,6 +140,114 @@ def _collect(config: BenchConfig) -> dict[str, Any]:
         "peer_frames_per_cpu_s": PEER_COLLECT_FRAMES_PER_CPU_S,
         "ratio_to_peer": rate / PEER_COLLECT_FRAMES_PER_CPU_S,
     }
+
+
+def _load(config: BenchConfig) -> dict[str, Any]:
+    """Clips of four 64 x 64 frames per CPU-second, from memory and from mapped shards, beside the peer where installed;
+    and training steps per CPU-second on each, which says what streaming costs in the end."""
+    side, length, num_rows, batch = 64, 201, 12_060, 256
+    with tempfile.TemporaryDirectory() as folder:
+        rng = np.random.default_rng(0)
+
+        def episode() -> Mapping[str, np.ndarray]:
+            return {
+                "frames": rng.integers(0, 256, (length, side, side, 3), np.uint8),
+                "actions": np.zeros((length - 1, 2)),
+            }
+
+        write_arrays(Path(folder), "bench", (episode() for _ in range(num_rows // length)))
+        data = DataSet(Path(folder))
+        starts = window_starts(EpisodeIndex(data.offset, data.length), 4)
+        generator = torch.Generator().manual_seed(0)
+        figures: dict[str, Any] = {"clips_of": "4 frames of 64 x 64 x 3", "batch": batch}
+
+        def draw() -> Tensor:
+            return starts[torch.randint(len(starts), (batch,), generator=generator)][:, None] + torch.arange(4)
+
+        for name, frames in (("memory", load_frames(data, side, CPU)), ("disk", DiskFrames(data, side, CPU))):
+            figures[f"{name}_clips_per_cpu_s"] = batch / _median_cpu_s(lambda f=frames: f.gather(draw()), 50)
+        steps = {
+            name: _steps_per_cpu_s(frames, data, config.repeats)
+            for name, frames in (("memory", load_frames(data, 16, CPU)), ("disk", DiskFrames(data, 16, CPU)))
+        }
+        figures |= {f"training_steps_per_cpu_s_{name}": rate for name, rate in steps.items()}
+        figures["training_disk_to_memory"] = steps["disk"] / steps["memory"]
+        return figures | _peer_load(data.shards[0], config.repeats)
+
+
+def _steps_per_cpu_s(frames: Frames, data: DataSet, repeats: int) -> float:
+    """Steps of LeJEPA with the default encoder, which takes 16 x 16 of the 64 x 64 pixels."""
+    encoder = Encoder(EncoderConfig(latent_dim=8))
+    method = MethodConfig(pairs="lag", lag=3)
+    recipe = build_recipe(method, encoder, data, data.split("train"), 0)
+    stage = encoder_stage(recipe, encoder, frames, method.optim)
+    optimizer = torch.optim.AdamW(stage.module.parameters(), 1e-3, fused=True)
+    generator = torch.Generator().manual_seed(0)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        stage.loss(0.5, generator)["loss"].backward()
+        optimizer.step()
+
+    return 1 / _median_cpu_s(step, 5 * repeats)
+
+
+def _peer_load(shard: Path, repeats: int) -> dict[str, float]:
+    """Clips per CPU-second of stable-worldmodel's HDF5 reader on the same shard; nothing where it is not installed."""
+    try:
+        from stable_worldmodel.data.formats.hdf5 import HDF5Dataset
+    except ImportError:
+        return {}
+    found = {}
+    for name, columns in (("all_columns", None), ("frames_only", ["pixels"])):
+        peer = HDF5Dataset(path=shard, num_steps=4, keys_to_load=columns)
+        chosen = np.random.default_rng(0).integers(0, len(peer), 100).tolist()
+        work = partial(lambda peer, chosen: [peer[index] for index in chosen], peer, chosen)
+        found[f"peer_hdf5_{name}_clips_per_cpu_s"] = 100 / _median_cpu_s(work, repeats)
+    return found
+
+
+def _processes(config: BenchConfig) -> dict[str, Any]:
+    """What two CPU processes cost and gain against one, at the same total batch: CPU and wall seconds of a step.
+
+    The steps of a short training are taken from those of a long one, so that imports and set-up drop out.
+    """
+    num_steps = {"short": 20, "long": 20 + 40 * config.repeats}
+    figures: dict[str, Any] = {"total_batch": 256, "steps": num_steps["long"] - num_steps["short"]}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, options in _SCALED.items():
+            for processes in (1, 2):
+                cost = {
+                    name: _train_in_processes(processes, [*options, f"method.optim.steps={steps}"], Path(folder))
+                    for name, steps in num_steps.items()
+                }
+                for unit, index in (("cpu", 0), ("wall", 1)):
+                    ms = 1e3 * (cost["long"][index] - cost["short"][index]) / figures["steps"]
+                    figures[f"{kind}_{unit}_ms_per_step_{processes}"] = ms
+            for unit, ideal in (("cpu", 1), ("wall", 2)):
+                one, two = (figures[f"{kind}_{unit}_ms_per_step_{processes}"] for processes in (1, 2))
+                figures[f"{kind}_{unit}_efficiency"] = one / (ideal * two)
+    return figures
+
+
+_SCALED = {
+    "mlp": ["encoder.kind=mlp"],
+    "cnn": ["encoder.kind=cnn", "encoder.input_size=32", "encoder.channels=[16,32,64]", "encoder.hidden=128"],
+}
+
+
+def _train_in_processes(num: int, options: list[str], folder: Path) -> tuple[float, float]:
+    """CPU and wall seconds of a whole training command under torchrun."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(num), "-m", "worldmodel.cli", "train"),
+        *("env=reacher_ou", "env.image_size=32", "episodes=400", "device=cpu", "threads=1", f"data={folder / 'data'}"),
+        *(f"runs={folder / 'runs'}", f"name={secrets.token_hex(4)}", "method.optim.batch_size=128", *options),
+    ]
+    cpu, wall = _cpu_seconds(), time.monotonic()
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"the training under measurement failed: {' '.join(done.stderr.split())[-300:]}")
+    return _cpu_seconds() - cpu, time.monotonic() - wall
 
 
 def _sigreg(config: BenchConfig) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import sys
 import traceback
 
+from worldmodel import interrupts
+
 USAGE = """\
 usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]
 
@@ -17,15 +19,17 @@ Train a world model on MuJoCo pixels, prove what its latents are, plan in them, 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; 0 on success, 1 on an error that the user can mend, 130 on an interrupt."""
+    """Run one verb; 0 on success, 1 on an error that the user can mend, 130 on an interrupt, 143 on SIGTERM."""
     arguments = sys.argv[1:] if arguments is None else arguments
     show_traceback = "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
-        return _dispatch(arguments)
-    except KeyboardInterrupt:
-        print("\ninterrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)
-        return 130
+        with interrupts.sigterm_raises():
+            return _dispatch(arguments)
+    except (KeyboardInterrupt, interrupts.Terminated) as error:
+        asked, status = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
+        print(f"\n{asked}; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        return status
     except Exception as error:
         if show_traceback:
             traceback.print_exc()
@@ -67,6 +71,8 @@ def _dispatch(arguments: list[str]) -> int:
     if {"-m", "--multirun"} & set(rest):
         config.sweep(config.settings_of(name, rest), rest, lambda settings: print(VERBS[name].run(settings)))
         return 0
+    if name == "data" and rest and "=" not in rest[0]:  # worldmodel data verify path=…
+        rest[0] = f"what={rest[0]}"
     chosen = config.settings_of(name, rest)
     settings = config.compose(chosen, rest, config.SCHEMAS[chosen])
     print(VERBS[name].run(settings))

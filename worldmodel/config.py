@@ -46,6 +46,7 @@ _GROUPS = {
     "demo": [],
     "bench": ["planner"],
     "reproduce": [],
+    "data": [],
 }
 _DEFAULT_CHOICE = {"env": "reacher", "method": "lejepa", "policy": "uniform", "planner": "cem"}
 
@@ -261,6 +262,8 @@ def sweep(verb: str, arguments: list[str], run: Callable[[Any], None]) -> None:
         chosen = [item for item in HydraConfig.get().overrides.task if item.split("=", 1)[0] in swept]
         if hasattr(settings, "name") and chosen:
             settings.name = "-".join([settings.name, *(re.sub(r"[^\w.=-]+", "-", item) for item in chosen)])
+        if getattr(settings, "devices", 1) > 1:
+            raise UserError("a sweep trains with one process a job; give devices= to one run at a time")
         run(settings)
 
     plain = [argument for argument in arguments if argument not in ("-m", "--multirun")]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
+from worldmodel.distributed import in_parallel
 from worldmodel.errors import UserError
 from worldmodel.losses import alignment, decorrelation, infonce, sigreg, variance_hinge
 from worldmodel.models.context import ContextEncoder
@@ -87,15 +88,17 @@ def context_stage(
         num = training.optim.batch_size
         episode = torch.randint(len(episodes), (num,), generator=generator)
         shift = (torch.rand(2, num, generator=generator) * room[:, episode]).long()
-        moments = windows.moments((low[:, episode] + shift).flatten())
+        rows = (low[:, episode] + shift).flatten()
+        moments = windows.moments(rows)
+        views = in_parallel(lambda rows: encoder.from_moments(windows.moments(rows)), rows).view(2, num, -1)
         truth = None if constants is None else constants[episode].transpose(0, 1)
-        return objective(moments, truth, generator)
+        return objective(views, moments, truth, generator)
 
     return Stage("context", objective, loss, training.optim)
 
 
 class _Objective(nn.Module):
-    """Moments of two windows of each of B episodes, (2 B, F), to named scalars, by `training.method`."""
+    """Contexts (2, B, C) of two windows of each of B episodes, and the windows' moments (2 B, F), to named scalars."""
 
     def __init__(self, encoder: ContextEncoder, training: ContextTraining) -> None:
         super().__init__()
@@ -103,10 +106,11 @@ class _Objective(nn.Module):
         predicts = training.method == "prediction" or training.prediction_weight > 0
         self.motion = MotionHead(encoder) if predicts else None
 
-    def forward(self, moments: Tensor, truth: Tensor | None, generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(
+        self, views: Tensor, moments: Tensor, truth: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """truth: float (2, B, P), for the supervised method."""
         settings = self.training_settings
-        views = self.encoder.from_moments(moments).unflatten(0, (2, -1))
         values = self._compare(views, truth, generator)
         if self.motion is not None:
             swapped = moments.unflatten(0, (2, -1)).flip(0).flatten(0, 1)

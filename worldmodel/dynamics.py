@@ -11,6 +11,7 @@ from worldmodel.data.frames import Frames
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
+from worldmodel.distributed import in_parallel
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.predictor import Predictor
@@ -33,9 +34,13 @@ def predictor_stage(
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         start = starts[torch.randint(len(starts), (optim.batch_size,), generator=generator)]
-        context = contexts.of_rows(start, generator) if contexts else None
-        predicted, target, _ = _predict(predictor, table, start, context)
-        error = (predicted - target).square().mean()
+        given = [contexts.of_rows(start, generator)] if contexts else []
+
+        def errors(start: Tensor, context: Tensor | None = None) -> Tensor:
+            predicted, target, _ = _predict(predictor, table, start, context)
+            return (predicted - target).square().mean((1, 2))
+
+        error = in_parallel(errors, start, *given).mean()
         return {"loss": error, "prediction": error}
 
     return Stage("predictor", predictor, loss, optim)

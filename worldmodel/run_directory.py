@@ -1,16 +1,20 @@
 """A run directory: everything one training run leaves on the disk, and what later verbs add to it."""
 
+import fcntl
 import json
+import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from worldmodel.errors import CheckpointError
+from worldmodel.errors import CheckpointError, UserError
 from worldmodel.files import write_atomically, write_json
 
 SUMMARY_SCHEMA_VERSION = 1
@@ -30,6 +34,27 @@ class RunDirectory:
                 f"{path} is not a finished run (no summary.json); train it first: worldmodel train env=NAME"
             )
         return RunDirectory(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other commands out of this run; the operating system releases it however this process ends.
+
+        Raises UserError when another command is at work here; on a shared file system, on whatever machine.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise UserError(
+                    f"{self.path} is in use by {file.read(500).strip() or 'another command'}; "
+                    "wait until it has ended, or choose another run"
+                ) from error
+            file.truncate(0)
+            file.write(f"`{command_line()}` (process {os.getpid()} on {platform.node()})\n")
+            file.flush()
+            yield
 
     @property
     def figures(self) -> Path:
@@ -62,8 +87,10 @@ class RunDirectory:
         write_json(self.path / "summary.json", summary)
 
     def read_metrics(self) -> list[dict[str, Any]]:
+        """Logged lines; one that a kill cut short is none."""
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 class MetricsLog:
@@ -119,7 +146,5 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    import os
-
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpu": gpu}

@@ -16,7 +16,9 @@ from typing import Any
 from envs.excitation import POLICIES
 from planners import PLANNERS, REDUCTIONS
 from worldmodel.contexts import ContextTraining
+from worldmodel.data.arrays import RECORDED
 from worldmodel.data.recording import Recording
+from worldmodel.distributed import STRATEGIES
 from worldmodel.errors import UserError
 from worldmodel.methods import MethodConfig
 from worldmodel.models.context import ContextConfig
@@ -64,6 +66,8 @@ class EnvConfig:
     encoder_env: str = ""
 
     def __post_init__(self) -> None:
+        if self.name:
+            check_name("env.name", self.name)
         if self.quality not in ("fast", "suite"):
             raise UserError(f"env.quality is fast or suite, got {self.quality!r}")
         for name in ("image_size", "supersample"):
@@ -122,6 +126,11 @@ class CollectConfig:
     def directory(self) -> Path:
         return Path(self.data) / self.env.label
 
+    @property
+    def num_episodes(self) -> int | None:
+        """Episodes to use; None: all that the data set holds."""
+        return None if self.env.world == RECORDED else self.episodes
+
     def recording(self) -> Recording:
         return Recording(
             name=self.env.label,
@@ -142,6 +151,9 @@ class TrainConfig(CollectConfig):
     trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default).
     threads: of torch on a CPU; 0 takes one for an MLP (a second gains a quarter on an idle machine and costs tenfold on
     a busy one) and every core for larger encoders.
+    devices: processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of
+    one process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
+    gradients too. checkpoint_every_s: seconds of training that a kill may cost.
     goal_heads: also learn an inverse dynamics, a temporal distance and metrics, for control's `proposal` and `metric`.
     """
 
@@ -160,6 +172,10 @@ class TrainConfig(CollectConfig):
     seed: int = 0
     device: str = "auto"
     threads: int = 0
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "ddp"
+    checkpoint_every_s: float = 30.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,7 +183,15 @@ class TrainConfig(CollectConfig):
             raise UserError(f"encoder_episodes must be >= 0 (0 takes encoder_env's own), got {self.encoder_episodes}")
         if self.threads < 0:
             raise UserError(f"threads must be >= 0 (0 chooses), got {self.threads}")
+        for name in ("devices", "nodes"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+        if not self.checkpoint_every_s >= 0:
+            raise UserError(f"checkpoint_every_s must be >= 0, got {self.checkpoint_every_s}")
+        if self.strategy not in STRATEGIES:
+            raise UserError(f"strategy is one of {', '.join(STRATEGIES)}, got {self.strategy!r}")
         self.name = self.name or self.env.label
+        check_name("name", self.name)
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"device is one of auto, cpu, cuda, got {self.device!r}")
 
@@ -178,7 +202,7 @@ class TrainConfig(CollectConfig):
     def fingerprint(self) -> str:
         """Hash of everything that the trained weights depend on."""
         content = dataclasses.asdict(self)
-        for key in ("runs", "name", "workers", "data", "threads"):
+        for key in ("runs", "name", "workers", "data", "threads", "devices", "nodes", "strategy", "checkpoint_every_s"):
             del content[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -444,14 +468,19 @@ class DemoConfig:
     workers: int = 0
 
 
+BENCHES = ("render", "collect", "plan", "sigreg", "load", "processes", "faults", "memory")
+
+
 @dataclass
 class BenchConfig:
-    """Measure speed: rates per CPU-second and medians, on this machine.
+    """Measure speed and endurance on this machine: rates per CPU-second and medians.
 
-    what: "render", "collect", "plan" or "sigreg". env: for render and collect. run: for plan; empty takes the default
-    reacher model with random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's
-    size, ours beside a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. out: also
-    write the figures there, as JSON.
+    what: "render", "collect", "plan", "sigreg", "load" (clips from memory and from disk), "processes" (training in two
+    against one), "faults" (`repeats` random kills of collection and training, and what they cost) or "memory" (growth
+    over `repeats` episodes, training steps and control steps). env: for render, collect and memory. run: for plan;
+    empty takes the default reacher model with random weights. batch: environments planned for at once. lewm_size: also
+    time a network of LeWM's size, ours beside a straightforward CEM. repeats: of each measurement. episodes: collected
+    in each repeat. seed: of faults. out: also write the figures there, as JSON.
     """
 
     what: str = "render"
@@ -462,11 +491,12 @@ class BenchConfig:
     lewm_size: bool = False
     repeats: int = 5
     episodes: int = 40
+    seed: int = 0
     out: str = ""
 
     def __post_init__(self) -> None:
-        if self.what not in ("render", "collect", "plan", "sigreg"):
-            raise UserError(f"what is render, collect, plan or sigreg, got {self.what!r}")
+        if self.what not in BENCHES:
+            raise UserError(f"what is one of {', '.join(BENCHES)}, got {self.what!r}")
         _check_numbers("planner", self.planner, PLANNERS)
         for name in ("batch", "repeats", "episodes"):
             if getattr(self, name) < 1:
@@ -508,6 +538,30 @@ class ReproduceConfig:
                 raise UserError(f"rho must lie strictly between 0 and 1, got {rho}; e.g. rhos=[0.5,0.9]")
 
 
+@dataclass
+class DataConfig:
+    """Look after data sets: `worldmodel data info|verify|merge|convert path=…`.
+
+    what: "info" (what it holds), "verify" (every byte against its checksum), "merge" (path and others, of one world,
+    into out), or "convert" (a LeRobot v3 folder, a Minari folder or stable-worldmodel's HDF5 into out=data/NAME; ours
+    into out=NAME.h5 for stable-worldmodel). camera: which image column to take; empty: the first. image_size: pixels
+    that converted frames are reduced to, after their middle square was cut out; 0 keeps theirs.
+    """
+
+    what: str = "info"
+    path: str = ""
+    others: list[str] = field(default_factory=list)
+    out: str = ""
+    camera: str = ""
+    image_size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.what not in ("info", "verify", "merge", "convert"):
+            raise UserError(f"what is info, verify, merge or convert, got {self.what!r}")
+        if self.image_size < 0:
+            raise UserError(f"image_size must be >= 0 (0 keeps it), got {self.image_size}")
+
+
 SCHEMAS: dict[str, type[Any]] = {
     "collect": CollectConfig,
     "train": TrainConfig,
@@ -520,12 +574,19 @@ SCHEMAS: dict[str, type[Any]] = {
     "demo": DemoConfig,
     "bench": BenchConfig,
     "reproduce": ReproduceConfig,
+    "data": DataConfig,
 }
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UserError(f"{name} is one of {', '.join(choices)}, got {value!r}")
+
+
+def check_name(key: str, name: str) -> None:
+    """UserError unless a name is that of one folder: neither a path nor hidden."""
+    if not re.fullmatch(r"[\w=][\w.=,+-]{0,199}", name):
+        raise UserError(f"{key} is one folder's name (letters, digits, and . = , + - _ inside), got {name!r}")
 
 
 def _check_numbers(group: str, chosen: dict[str, Any], classes: Mapping[str, type[Any]]) -> None:

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +16,13 @@ from torch import Tensor
 
 from worldmodel.config import compose
 from worldmodel.contexts import Contexts, Windows, context_stage, fit_context_scale
+from worldmodel.data.arrays import RECORDED
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
+from worldmodel.distributed import Processes, launch
 from worldmodel.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
 from worldmodel.errors import UserError
 from worldmodel.files import write_atomically
@@ -50,6 +54,9 @@ def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
 
 def collect(config: CollectConfig) -> float:
     """Complete the data set of `config`; returns seconds (0 when it stood already)."""
+    if config.env.world == RECORDED:
+        DataSet(config.directory)
+        return 0.0
     return record(config.directory, config.recording(), config.episodes, config.workers)
 
 
@@ -64,35 +71,79 @@ class Source:
 
 
 def train(config: TrainConfig) -> Path:
-    """Train a world model as `config` says and return its run directory."""
-    device = pick_device(config.device)
+    """Train a world model as `config` says and return its run directory.
+
+    With devices or nodes above 1 this command, or the script that calls this, runs once in each process.
+    """
+    collected_s = collect_all(config)
+    processes = launch(config.devices, config.nodes, config.strategy, pick_device(config.device))
     set_cpu_threads(config.encoder, config.threads)
-    collected_s, episodes, poses = prepare_data(config, device)
-    run = RunDirectory(config.run_directory)
-    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with _locked(RunDirectory(config.run_directory), processes) as run:
+            _train(config, run, processes, collected_s)
+            processes.wait()
+            return run.path
+    finally:
+        processes.leave()
+
+
+@contextmanager
+def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
+    """The run, locked by the first process; where that fails, all give up."""
+    with ExitStack() as stack:
+        refused: UserError | None = None
+        if processes.is_first:
+            try:
+                stack.enter_context(run.locked())
+            except UserError as error:
+                refused = error
+        if processes.agree(int(refused is not None)):
+            raise refused or UserError(f"the first process could not lock {run.path}")
+        yield run
+
+
+def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collected_s: float) -> None:
+    """All stages, on every process; the first one evaluates and writes."""
+    episodes, poses = open_sources(config, processes.device)
     torch.manual_seed(config.seed)
-    model = WorldModel(architecture(config, episodes.data, poses.data)).to(device)
-    trainer = Trainer(run, model, config.fingerprint(), config.seed)
-    settings = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
-    write_atomically(run.path / "config.yaml", lambda path: path.write_text(settings))
+    model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
+    trainer = Trainer(run, model, config.fingerprint(), config.seed, config.checkpoint_every_s, processes)
+    if processes.is_first:
+        settings = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
+        write_atomically(run.path / "config.yaml", lambda path: path.write_text(settings))
 
     seconds = {"collect": collected_s}
+    sections: dict[str, object] = {}
     sample = poses.frames.gather(spread_rows(poses.train, 4096))
     if "encoder" not in trainer.stages_done:
         model.encoder.fit_normalization(sample)
     seconds["encoder"] = trainer.fit(_encoder_stage(config, model, poses))
-    model.save(run.path)
-
-    start = time.monotonic()
-    identified = _identifiability(config, model, poses, run)
-    sections: dict[str, object] = {"identifiability": identified.to_json()}
-    seconds["identifiability"] = time.monotonic() - start
+    if processes.is_first:
+        model.save(run.path)
+        start = time.monotonic()
+        if poses.data.state_names:  # a recording from elsewhere may hold frames and actions only
+            sections["identifiability"] = _identifiability(config, model, poses, run).to_json()
+        seconds["identifiability"] = time.monotonic() - start
     if model.predictor is not None:
         seconds |= _train_dynamics(config, model, trainer, episodes)
-        sections |= _evaluate_dynamics(model, episodes, run)
-    model.save(run.path)
+        if processes.is_first:
+            sections |= _evaluate_dynamics(model, episodes, run)
+    if processes.is_first:
+        model.save(run.path)
+        figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
+        _summarise(config, run, model, (episodes.data, poses.data), seconds, sections)
 
-    figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
+
+def _summarise(
+    config: TrainConfig,
+    run: RunDirectory,
+    model: WorldModel,
+    data: tuple[DataSet, DataSet],
+    seconds: dict[str, float],
+    sections: dict[str, object],
+) -> None:
+    """The run's `summary.json`; `data`: the episodes for the dynamics, and the frames for the encoder."""
+    episodes, poses = data
     run.update_summary(
         "train",
         name=config.name,
@@ -101,10 +152,10 @@ def train(config: TrainConfig) -> Path:
         seed=config.seed,
         seconds={key: round(value, 2) for key, value in seconds.items()},
         data={
-            "episodes": episodes.data.num_episodes,
-            "frames": episodes.data.num_rows,
+            "episodes": episodes.num_episodes,
+            "frames": episodes.num_rows,
             "image_size": config.env.image_size,
-            "encoder_frames": poses.data.num_rows,
+            "encoder_frames": poses.num_rows,
         },
         model={
             "latent_dim": model.latent_dim,
@@ -113,27 +164,36 @@ def train(config: TrainConfig) -> Path:
         },
         **sections,
     )
-    return run.path
 
 
-def prepare_data(config: TrainConfig, device: torch.device) -> tuple[float, Source, Source]:
-    """Collect what is missing; the episodes for the dynamics, and the frames for the encoder (often the same)."""
+def collect_all(config: TrainConfig) -> float:
+    """Collect what is missing of the episodes for the dynamics and the frames for the encoder; seconds."""
     seconds = collect(config)
-    episodes = open_source(config, config.encoder.input_size, device)
-    if not config.env.encoder_env:
-        return seconds, episodes, episodes
+    return seconds + (collect(_atlas(config)) if config.env.encoder_env else 0.0)
+
+
+def _atlas(config: TrainConfig) -> CollectConfig:
+    """The settings of the data set that trains the encoder, where it is not the run's own."""
     overrides = [f"env={config.env.encoder_env}", f"data={config.data}", f"workers={config.workers}"]
     if config.encoder_episodes:
         overrides.append(f"episodes={config.encoder_episodes}")
-    atlas = compose("collect", overrides, CollectConfig)
-    seconds += collect(atlas)
-    return seconds, episodes, open_source(atlas, config.encoder.input_size, device)
+    return compose("collect", overrides, CollectConfig)
+
+
+def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Source]:
+    """The episodes for the dynamics, and the frames for the encoder (often the same)."""
+    episodes = open_source(config, config.encoder.input_size, device)
+    if not config.env.encoder_env:
+        return episodes, episodes
+    return episodes, open_source(_atlas(config), config.encoder.input_size, device)
 
 
 def open_source(config: CollectConfig, size: int, device: torch.device) -> Source:
     """The finished data set of `config`, with frames of `size` pixels a side."""
-    data = DataSet(config.directory, config.episodes)
-    return Source(data, load_frames(data, size, device), data.split("train"), data.split("test"))
+    data = DataSet(config.directory, config.num_episodes)
+    frames = load_frames(data, size, device)
+    print(f"frames of {data.directory}: {frames.place}")
+    return Source(data, frames, data.split("train"), data.split("test"))
 
 
 def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:

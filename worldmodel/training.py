@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from worldmodel import interrupts
+from worldmodel.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.errors import CheckpointError, TrainingError, UserError
 from worldmodel.files import write_atomically
 from worldmodel.progress import progress
@@ -59,7 +61,8 @@ class Trainer:
     """Runs stages one after another, and resumes them to the bit after a kill.
 
     `trainer.pt` holds the step, weights, optimiser and generator state. All randomness of training comes from one CPU
-    generator, so a run that was cut off and started again ends in the same weights as one that was not.
+    generator, so a run that was cut off and started again ends in the same weights as one that was not. SIGTERM and
+    Ctrl-C take effect between two steps, and lose none. Of several processes the first one writes.
     """
 
     def __init__(
@@ -69,16 +72,19 @@ class Trainer:
         fingerprint: str,
         seed: int,
         checkpoint_every_s: float = 30.0,
+        processes: Processes | None = None,
         num_log_points: int = NUM_LOG_POINTS,
     ) -> None:
         self._run, self._model = run, model
         self._fingerprint, self._seed = fingerprint, seed
         self._checkpoint_every_s, self._num_log_points = checkpoint_every_s, num_log_points
+        self._processes = processes or Processes(torch.device("cpu"))
         self._saved = _load(run.path / "trainer.pt", fingerprint)
         self.stages_done: list[str] = []
         if self._saved:
             self.stages_done = list(self._saved["stages_done"])
             model.load_state_dict(self._saved["model"])
+        self._processes.wait()  # the first must not write what others still read
 
     def fit(self, stage: Stage, observe: Callable[[int], None] | None = None) -> float:
         """Train one stage to its end and return its seconds; a stage that an earlier process finished is skipped.
@@ -88,47 +94,69 @@ class Trainer:
         if stage.name in self.stages_done:
             stage.module.eval()
             return 0.0
+        start = time.monotonic()
+        # each stage has its own stream, so that changing one leaves the others as they were
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
+        first = self._restore_module(stage, generator)
+        objective = self._processes.set_up(_Objective(stage))
         optimizer = torch.optim.AdamW(
             stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay,
             fused=all(p.dtype == torch.float32 for p in stage.module.parameters()),
         )  # fmt: skip
-        # each stage has its own stream, so that changing one leaves the others as they were
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
-        first = self._restore(stage, optimizer, generator)
-        log = MetricsLog(self._run, self.stages_done, stage.name, first)
-        start, saved_at, step = time.monotonic(), time.monotonic(), first
-        bar = progress(
-            range(first, stage.optim.steps), initial=first, total=stage.optim.steps, desc=stage.name, unit="step"
-        )
-        try:
-            stage.module.train()
-            for step in bar:
-                values = _train_step(stage, optimizer, generator, step)
-                if step % max(1, stage.optim.steps // self._num_log_points) == 0 or step == stage.optim.steps - 1:
-                    line = _watch(stage, step, values)
-                    log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
-                    bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
-                    if observe:
-                        observe(step)
-                if time.monotonic() - saved_at > self._checkpoint_every_s:
-                    self._save(stage, optimizer, generator, step + 1)
-                    saved_at = time.monotonic()
-        except KeyboardInterrupt:
-            # the interrupted step is not counted: its random numbers were drawn, so the last whole checkpoint stands
-            bar.close()
-            raise
-        finally:
-            log.close()
+        if first:
+            assert self._saved
+            load_optimizer(optimizer, self._saved["optimizer"])
+        self._run_steps(stage, objective, optimizer, generator, first, observe)
+        unshard(stage.module)
         stage.module.eval()
         self.stages_done.append(stage.name)
         self._save(stage, optimizer, generator, stage.optim.steps)
         return time.monotonic() - start
 
-    def _restore(self, stage: Stage, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> int:
+    def _run_steps(
+        self,
+        stage: Stage,
+        objective: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+        first: int,
+        observe: Callable[[int], None] | None,
+    ) -> None:
+        log = MetricsLog(self._run, self.stages_done, stage.name, first) if self._processes.is_first else None
+        steps, saved_at = stage.optim.steps, time.monotonic()
+        bar = progress(
+            range(first, steps), initial=first, total=steps, desc=stage.name, unit="step", disable=log is None
+        )
+        stage.module.train()
+        try:
+            with interrupts.deferred() as request:
+                for step in bar:
+                    values = _train_step(self._processes, stage, objective, optimizer, generator, step)
+                    if step % max(1, steps // self._num_log_points) == 0 or step == steps - 1:
+                        line = _watch(stage, step, values)
+                        if log:
+                            log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
+                        bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
+                        if observe:
+                            observe(step)
+                    due = time.monotonic() - saved_at > self._checkpoint_every_s
+                    # one process notices first, all stop and save after the same step
+                    wanted = self._processes.agree(2 * request.signal + due)
+                    if wanted:
+                        self._save(stage, optimizer, generator, step + 1)
+                        saved_at = time.monotonic()
+                    request.signal = wanted // 2
+                    request.raise_if_made()
+        finally:
+            bar.close()
+            if log:
+                log.close()
+
+    def _restore_module(self, stage: Stage, generator: torch.Generator) -> int:
+        """Take weights and generator up where they were saved; returns the step to go on with."""
         if not self._saved or self._saved["stage"] != stage.name:
             return 0
         stage.module.load_state_dict(self._saved["module"])
-        optimizer.load_state_dict(self._saved["optimizer"])
         generator.set_state(self._saved["generator"])
         return int(self._saved["step"])
 
@@ -139,36 +167,53 @@ class Trainer:
             "stages_done": self.stages_done,
             "stage": stage.name,
             "step": step,
-            "model": self._model.state_dict(),
-            "module": stage.module.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "model": whole(self._model.state_dict()),
+            "module": whole(stage.module.state_dict()),
+            "optimizer": whole(optimizer.state_dict()),
             "generator": generator.get_state(),
         }
-        write_atomically(self._run.path / "trainer.pt", lambda path: torch.save(content, path))
+        if self._processes.is_first:
+            write_atomically(self._run.path / "trainer.pt", lambda path: torch.save(content, path))
 
 
 def fit_quietly(stage: Stage, seed: int) -> None:
     """Train one stage in memory, without log or checkpoint: for controls that take seconds."""
     optimizer = torch.optim.AdamW(stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay)
-    generator = torch.Generator().manual_seed(seed)
+    generator, alone = torch.Generator().manual_seed(seed), Processes(torch.device("cpu"))
     stage.module.train()
     for step in range(stage.optim.steps):
-        _train_step(stage, optimizer, generator, step)
+        _train_step(alone, stage, stage.loss, optimizer, generator, step)
     stage.module.eval()
 
 
 def _train_step(
-    stage: Stage, optimizer: torch.optim.Optimizer, generator: torch.Generator, step: int
+    processes: Processes,
+    stage: Stage,
+    objective: Callable[[float, torch.Generator], dict[str, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    step: int,
 ) -> dict[str, Tensor]:
     progress = step / stage.optim.steps
     for group in optimizer.param_groups:
         group["lr"] = stage.optim.lr * _one_cycle(progress)
-    values = stage.loss(progress, generator)
+    values = objective(progress, generator)
     optimizer.zero_grad(set_to_none=True)
-    values["loss"].backward()
+    processes.backward(values["loss"])
     nn.utils.clip_grad_norm_(stage.module.parameters(), stage.optim.grad_clip)
     optimizer.step()
     return values
+
+
+class _Objective(nn.Module):
+    """A stage's loss as the forward pass of a module, which is what averaging gradients hangs on."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.module, self._loss = stage.module, stage.loss
+
+    def forward(self, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        return self._loss(progress, generator)
 
 
 def _one_cycle(progress: float, warmup: float = 0.05) -> float:

@@ -1,7 +1,9 @@
 """The verbs: settings in, one line about where the result is out. Each imports its machinery when it runs."""
 
 import dataclasses
-from collections.abc import Callable
+import glob
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +14,7 @@ from worldmodel.settings import (
     CollectConfig,
     CompareConfig,
     ControlConfig,
+    DataConfig,
     DemoConfig,
     DesignConfig,
     ProbeConfig,
@@ -57,7 +60,9 @@ def _compare(config: CompareConfig) -> str:
 def _control(config: ControlConfig) -> str:
     from worldmodel.control import control
 
-    runs = control(_with_run(config))
+    config = _with_run(config)
+    with _at_work_on(config.run):
+        runs = control(config)
     results = "\n".join(f"results: {run}/summary.json, videos: {run}/videos" for run in runs)
     pooled = f"all runs together: {config.out}\n" if config.out else ""
     return f"{results}\n{pooled}next: worldmodel report run={runs[0]}"
@@ -70,7 +75,9 @@ def _probe(config: ProbeConfig | DesignConfig) -> str:
         return design(config)[1]
     from worldmodel.probe import probe
 
-    run = probe(_with_run(config))
+    config = _with_run(config)
+    with _at_work_on(config.run):
+        run = probe(config)
     return f"results: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
 
 
@@ -102,6 +109,12 @@ def _reproduce(config: ReproduceConfig) -> str:
     return f"results: {out}/results.json, figure: {out}/figure.png"
 
 
+def _data(config: DataConfig) -> str:
+    from worldmodel.data.manage import manage
+
+    return manage(config)
+
+
 def _demo(config: DemoConfig) -> str:
     from worldmodel.demo import demo
 
@@ -118,6 +131,17 @@ def _with_run(config: ConfigT) -> ConfigT:
     return dataclasses.replace(config, run=find_run(run))  # type: ignore[type-var]
 
 
+@contextmanager
+def _at_work_on(pattern: str) -> Iterator[None]:
+    """Keeps other commands out of a finished run, or of all that a pattern names."""
+    from worldmodel.run_directory import RunDirectory
+
+    with ExitStack() as stack:
+        for run in sorted(path for path in glob.glob(pattern) if Path(path).is_dir()) or [pattern]:
+            stack.enter_context(RunDirectory.open(Path(run)).locked())
+        yield
+
+
 VERBS = {
     "collect": Verb("record pixel rollouts of a world into data/<env>/", _collect),
     "train": Verb("train encoder, dynamics and context into runs/<name>/; collects first if need be", _train),
@@ -126,7 +150,8 @@ VERBS = {
     "probe": Verb("read state variables and physical constants from a run's latents", _probe),
     "surprise": Verb("score how well a run foresees what happens: teleport, colour and mass change", _surprise),
     "report": Verb("write one self-contained HTML page about a run", _report),
-    "bench": Verb("measure speed: rendering, collection, planning", _bench),
+    "bench": Verb("measure speed and endurance: rendering, collection, planning, loading, kills, memory", _bench),
     "reproduce": Verb("measure a published table again, theirs beside ours", _reproduce),
+    "data": Verb("look after data sets: info, verify, merge, convert", _data),
     "demo": Verb("all of it, small, on a CPU, in minutes", _demo),
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+import torch
 
 import envs
 from worldmodel import config
@@ -172,6 +173,15 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["control", "run=runs/demo/control", "supervised=nowhere"], "nowhere"),
         (["report", "run=nowhere"], "nowhere"),
         (["bench", "what=everything"], "everything"),
+        (["data", "polish", "path=data/reacher"], "polish"),
+        (["data", "info"], "path="),
+        (["data", "verify", "path=nowhere"], "nowhere"),
+        (["data", "convert", "path=.", "out=data/new"], "LeRobot"),
+        (["train", "name=../elsewhere"], "one folder's name"),
+        (["train", "name=/tmp/elsewhere"], "one folder's name"),
+        (["collect", "env.name=../../elsewhere"], "one folder's name"),
+        (["train", "devices=0"], "devices"),
+        (["train", "-m", "devices=2", "seed=1,2"], "one process a job"),
     ],
 )
 def test_bad_input_is_one_line(home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str):
@@ -211,16 +221,20 @@ def test_help_lists_every_option(verb: str, capsys: pytest.CaptureFixture[str]):
     assert all(re.search(rf"^{name}:", text, re.M) for name in vars(SCHEMAS[verb]()))
 
 
-def test_an_interrupted_training_goes_on(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("number", "status", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_an_interrupted_training_goes_on(tmp_path: Path, number: int, status: int, said: str):
     command = [sys.executable, "-m", "worldmodel.cli", "train", *SMALL, "method.optim.steps=100000"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "runs/reacher/metrics.jsonl").exists():
         time.sleep(0.1)
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate()
-    assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
+    assert process.returncode == status and said in errors and "Traceback" not in errors
+    assert torch.load(tmp_path / "runs/reacher/trainer.pt", weights_only=True)["step"] > 0
 
 
 def test_every_yaml_composes():

@@ -1,15 +1,18 @@
 """Recording: the same content whatever the workers, kills and interrupts, and nothing lost but the shard in hand."""
 
 import errno
-import json
+import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,9 +20,11 @@ import pytest
 
 from envs.rollout import Episode
 from worldmodel.data import recording
+from worldmodel.data.leases import lease
 from worldmodel.data.recording import Recording, record
 from worldmodel.data.store import DataSet, shard_path, write_shard
 from worldmodel.errors import StoreError, UserError
+from worldmodel.files import write_atomically
 
 ROOT = Path(__file__).parents[2]
 STEPS, PER_SHARD, EPISODES = 6, 3, 23
@@ -75,7 +80,8 @@ def assert_same_contents(one: Path, other: Path) -> None:
         assert columns.keys() == second[shard].keys()
         for name, values in columns.items():
             np.testing.assert_array_equal(values, second[shard][name], err_msg=f"{shard} {name}")
-    assert json.loads((one / "dataset.json").read_text()) == json.loads((other / "dataset.json").read_text())
+    for path in sorted([*one.glob("*.h5"), one / "dataset.json"]):
+        assert path.read_bytes() == (other / path.name).read_bytes(), path.name
 
 
 def write_times(directory: Path) -> dict[str, int]:
@@ -195,8 +201,90 @@ def test_a_write_that_the_disk_refuses_leaves_no_half_shard(tmp_path, monkeypatc
 
     monkeypatch.setattr("worldmodel.data.store._append_frames", refuse)
     with pytest.raises(OSError, match="No space left on device"):
-        recording._write_job(tmp_path, settings(), range(2))
-    assert not list(tmp_path.iterdir())
+        recording._record_shard(tmp_path, settings(), range(2))
+    assert {path.name for path in tmp_path.iterdir()} <= {".leases"}
+
+
+@dataclass(frozen=True)
+class WithMishaps(SmallShards):
+    """The worker of the second shard dies, and the worker of the third hangs; both only the first time."""
+
+    folder: str = ""
+
+    def episodes(self, indices: range) -> Iterator[Episode]:
+        yield from super().episodes(indices[:1])
+        shard = indices.start // PER_SHARD
+        tried = Path(self.folder) / f"tried-{shard}"
+        if shard in (1, 2) and not tried.exists():
+            tried.touch()
+            os.kill(os.getpid(), signal.SIGKILL) if shard == 1 else time.sleep(600)
+        yield from super().episodes(indices[1:])
+
+
+class AlwaysDies(SmallShards):
+    def episodes(self, indices: range) -> Iterator[Episode]:
+        os._exit(1)
+
+
+def test_workers_that_die_or_hang_are_replaced_and_nothing_is_lost(reference, tmp_path):
+    record(tmp_path / "tiny", settings(WithMishaps, folder=str(tmp_path)), 3 * PER_SHARD, 1, stall_s=10)
+    assert {path.name for path in tmp_path.glob("tried-*")} == {"tried-1", "tried-2"}
+    for shard in range(3):
+        assert shard_path(tmp_path / "tiny", shard).read_bytes() == shard_path(reference, shard).read_bytes()
+
+
+def test_workers_that_always_die_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "MAX_FAILURES", 0)
+    with pytest.raises(UserError, match=r"worker processes died 1 times .* episodes 0 to 2\)") as caught:
+        record(tmp_path, settings(AlwaysDies), EPISODES, 1)
+    assert "\n" not in str(caught.value)
+
+
+def record_the_fourth_shard_slowly(directory: Path, reference: Path, started: Any) -> None:
+    """Another command on the same data set: it is at shard 3 until all others stand."""
+    with lease(directory, 3) as granted:
+        assert granted
+        started.set()
+        while len(list(directory.glob("*.h5"))) < NUM_SHARDS - 1:
+            time.sleep(0.05)
+        write_atomically(shard_path(directory, 3), lambda path: shutil.copy(shard_path(reference, 3), path))
+
+
+def test_two_commands_share_the_work_on_one_data_set(copy, reference):
+    for shard in (3, 6):
+        shard_path(copy, shard).unlink()
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    other = context.Process(target=record_the_fourth_shard_slowly, args=(copy, reference, started))
+    other.start()
+    assert started.wait(30)
+    record(copy, settings(), EPISODES, 1)
+    other.join()
+    assert other.exitcode == 0
+    assert_same_contents(copy, reference)
+    assert not list(copy.glob(".*"))
+
+
+def test_a_lease_ends_with_its_process(tmp_path):
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+
+    def hold() -> None:
+        with lease(tmp_path, 2) as granted:
+            assert granted
+            started.set()
+            time.sleep(600)
+
+    holder = context.Process(target=hold)
+    holder.start()
+    assert started.wait(30)
+    for shard, free in ((2, False), (1, True)):
+        with lease(tmp_path, shard) as granted:
+            assert granted == free
+    holder.kill()
+    holder.join()
+    with lease(tmp_path, 2) as granted:
+        assert granted
 
 
 def test_a_wrong_world_is_reported_before_anything_is_written(tmp_path):
@@ -214,6 +302,7 @@ SCRIPT = f"""
 import sys, time
 from worldmodel import cli
 from worldmodel.data import recording
+from worldmodel.data.leases import lease
 recording.FRAMES_PER_SHARD = {PER_SHARD * (STEPS + 1)}
 fast = recording.rollout
 def slow(*args, **kwargs):

@@ -1,5 +1,7 @@
 """The training loop: interrupted and resumed is bit for bit as never interrupted, and failures are diagnosed."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
 from worldmodel.errors import CheckpointError, TrainingError, UserError
+from worldmodel.interrupts import Terminated
 from worldmodel.run_directory import RunDirectory
 from worldmodel.training import OptimConfig, Stage, Trainer, spread
 
@@ -96,6 +99,41 @@ def test_a_run_cut_off_many_times_goes_on_from_where_it_was(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "cut", stop=("second", step))
     assert_same_weights(train(tmp_path / "cut"), whole)
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_takes_effect_between_two_steps_and_loses_none(tmp_path, number, raised):
+    def kill_at_four(now: int, loss: Tensor) -> Tensor:
+        if now == 4:
+            os.kill(os.getpid(), number)
+        return loss
+
+    model = TwoParts()
+    trainer = Trainer(RunDirectory(tmp_path / "cut"), model, "same", 3, checkpoint_every_s=1e9)
+    with pytest.raises(raised):
+        trainer.fit(stage("first", model.first, change=kill_at_four))
+    assert torch.load(tmp_path / "cut" / "trainer.pt", weights_only=True)["step"] == 5
+    assert_same_weights(train(tmp_path / "cut"), train(tmp_path / "whole"))
+
+
+def test_two_commands_on_one_run_refuse_each_other(tmp_path):
+    with RunDirectory(tmp_path).locked():
+        with pytest.raises(UserError, match=r"is in use by .*process \d+") as caught, RunDirectory(tmp_path).locked():
+            pass
+        assert "\n" not in str(caught.value)
+    with RunDirectory(tmp_path).locked():
+        pass
+
+
+def test_a_log_line_that_a_kill_cut_short_is_dropped(tmp_path):
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", stop=("second", 5))
+    with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "second", "st')
+    assert_same_weights(train(tmp_path / "cut"), whole)
+    steps = [line["step"] for line in RunDirectory(tmp_path / "cut").read_metrics()]
+    assert steps == 2 * list(range(STEPS))
 
 
 def test_a_resumed_stage_does_not_begin_again(tmp_path):

@@ -28,7 +28,15 @@ from worldmodel.methods import MethodConfig, build_recipe, encoder_stage, positi
 from worldmodel.models.encoders import Encoder
 from worldmodel.run_directory import RunDirectory
 from worldmodel.settings import TrainConfig
-from worldmodel.train import Source, architecture, pick_device, prepare_data, set_cpu_threads, spread_rows
+from worldmodel.train import (
+    Source,
+    architecture,
+    collect_all,
+    open_sources,
+    pick_device,
+    set_cpu_threads,
+    spread_rows,
+)
 from worldmodel.training import Trainer, spread
 
 NUM_MEASURED = 2000
@@ -63,7 +71,8 @@ class Laboratory:
         self.config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, hidden=scale.hidden))
         self.device = pick_device(config.device)
         set_cpu_threads(config.encoder, config.threads)
-        _, self.episodes, self.poses = prepare_data(self.config, self.device)
+        collect_all(self.config)
+        self.episodes, self.poses = open_sources(self.config, self.device)
         self.architecture = architecture(self.config, self.episodes.data, self.poses.data)
         self._pairs: dict[tuple[float, bool, int], tuple[PairSampler, float]] = {}
 

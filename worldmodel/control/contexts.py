@@ -68,7 +68,7 @@ def context_source(
         return OnlineContexts(encoder, len(tasks), model.device)
     if name == "mean":
         return KnownContexts(torch.zeros(len(tasks), encoder.config.dim, device=model.device))
-    data = DataSet(trained.directory, trained.episodes)
+    data = DataSet(trained.directory, trained.num_episodes)
     table = latent_table(model, data, load_frames(data, model.config.encoder.input_size, model.device))
     episodes = data.split("train")
     to_context = linear_contexts(encoder, Windows(encoder, table), episodes, half_constants(data, episodes))

@@ -1,12 +1,15 @@
 """Frames as training wants them: uint8, at the encoder's input size, where they can be gathered fastest."""
 
+import math
 import os
+import re
+from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodel.data.mapped import MappedFrames
 from worldmodel.data.store import DataSet
 from worldmodel.errors import UserError
 
@@ -36,9 +39,10 @@ def box_resize(frames: Tensor, size: int) -> Tensor:
 
 
 class Frames(Protocol):
-    """A bank of frames of which any rows can be gathered."""
+    """A bank of frames of which any rows can be gathered. `place` says where they are, for people."""
 
     size: int
+    place: str
 
     def gather(self, rows: Tensor) -> Tensor:
         """int64 (…) -> uint8 (…, 3, size, size), on the device of training."""
@@ -52,23 +56,31 @@ class MemoryFrames:
         self.size = frames.shape[1]
         self._device = device
         self._frames = frames.to(device) if _fits(frames.numel(), device) else frames
+        where = "device memory" if self._frames.device.type == "cuda" else "memory"
+        self.place = f"{len(frames):,} of {self.size} x {self.size} in {where} ({_shown(frames.numel())})"
 
     def gather(self, rows: Tensor) -> Tensor:
-        picked = self._frames[rows.to(self._frames.device)]
+        # along one axis of a matrix: indexing copies byte by byte, this copies rows, ten times as fast
+        flat = self._frames.flatten(1).index_select(0, rows.flatten().to(self._frames.device))
+        picked = flat.view(*rows.shape, *self._frames.shape[1:])
         return picked.to(self._device, non_blocking=True).movedim(-1, -3)
 
 
 class DiskFrames:
-    """Frames read from the shards as they are asked for: for data sets larger than memory."""
+    """Frames read from the mapped shards as they are asked for: for data sets larger than memory."""
 
     def __init__(self, data: DataSet, size: int, device: torch.device) -> None:
         self.size = size
-        self._data, self._device = data, device
+        self._mapped, self._device = MappedFrames(data), device
+        num_bytes = data.num_rows * math.prod(self._mapped.shape)
+        self.place = (
+            f"{data.num_rows:,} streamed from {data.directory} ({_shown(num_bytes)}), reduced to {size} x {size}"
+        )
 
     def gather(self, rows: Tensor) -> Tensor:
-        flat = rows.flatten().tolist()
-        frames = np.concatenate([self._data.frames(slice(row, row + 1)) for row in flat])
-        small = box_resize(torch.from_numpy(frames), self.size)
+        flat = rows.flatten().numpy()
+        self._mapped.announce(flat)
+        small = box_resize(torch.from_numpy(self._mapped.gather(flat)), self.size)
         return small.view(*rows.shape, *small.shape[1:]).to(self._device).movedim(-1, -3)
 
 
@@ -81,9 +93,24 @@ def load_frames(data: DataSet, size: int, device: torch.device) -> Frames:
 
 
 def _fits(num_bytes: int, device: torch.device) -> bool:
-    """Whether `num_bytes` take less than half of the device's free memory."""
+    """Whether `num_bytes` take less than half of the device's free memory, shared with this machine's other ranks."""
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return num_bytes < free // 2
+        return num_bytes < torch.cuda.mem_get_info(device)[0] // 2
+    return num_bytes < _available_bytes() // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def _available_bytes() -> int:
+    """Host memory that can be had; Linux counts what the page cache would give back."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists() and (found := re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())):
+        return 1024 * int(found[1])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _shown(num_bytes: float) -> str:
+    """Bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} TB"

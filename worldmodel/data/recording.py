@@ -1,5 +1,9 @@
 """Recording a data set: worker processes roll out episodes and write whole shards.
 
+Any number of commands, on any machines that share the file system, may record one data set together, without a
+coordinator: whoever holds the lease of a shard records it (`leases.py`), and each command returns when all shards
+stand. A shard's content depends on its number alone, so that at worst, where locks are not shared, work is done twice.
+
 Kept free of torch, so that a worker starts in a second.
 """
 
@@ -10,22 +14,30 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 import envs
 from envs.excitation import make_policy
 from envs.rollout import Episode, rollout
-from worldmodel.data.store import INDEX_NAME, read_index, shard_path, write_index, write_shard
-from worldmodel.errors import StoreError
+from worldmodel.data.leases import lease, remove_leases
+from worldmodel.data.store import INDEX_NAME, open_shard, read_column, read_index, shard_path, write_index, write_shard
+from worldmodel.errors import StoreError, UserError
+from worldmodel.files import leftovers, write_new
 from worldmodel.progress import progress
 
 FRAMES_PER_SHARD = 10_000
+# between two looks at a shard that another command records
+BUSY_POLL_S = 0.5
+# workers on a busy machine may take so long to start, the import of the simulator included
+START_S = 120.0
+# worker processes may die or hang that often in a row without a shard being finished
+MAX_FAILURES = 2
 
 
 @dataclass(frozen=True)
@@ -59,10 +71,13 @@ class Recording:
             world.close()
 
 
-def record(directory: Path, recording: Recording, num_episodes: int, num_workers: int) -> float:
+def record(directory: Path, recording: Recording, num_episodes: int, num_workers: int, stall_s: float = 600.0) -> float:
     """Complete the data set at `directory` to `num_episodes`; shards that stand are kept. Returns seconds.
 
-    Raises StoreError when the directory holds a data set of other settings, UserError when the disk is full.
+    `stall_s`: workers that finish no episode for so long are taken to hang, and are replaced.
+
+    Raises StoreError when the directory holds a data set of other settings; UserError when the disk is full, or when
+    workers die or hang again and again.
     """
     start = time.monotonic()
     settings = asdict(recording)
@@ -70,7 +85,7 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
     total = max(num_episodes, standing)
     per_shard = recording.episodes_per_shard
     jobs = [range(i, min(i + per_shard, total)) for i in range(0, total, per_shard)]
-    jobs = [job for job in jobs if _episodes_in(shard_path(directory, job.start // per_shard)) != len(job)]
+    jobs = [job for job in jobs if not _stands(directory, recording, job)]
     if jobs or standing < total:  # a kill may fall between the last shard and the index
         # before anything is recorded: a wrong world, policy or factor is reported by this process, and only once
         world = envs.make(**recording.world)
@@ -80,18 +95,29 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
         world.close()
         index = {
             "name": recording.name,
-            "num_episodes": standing,
+            "num_episodes": 0,
             "episodes_per_shard": per_shard,
             "settings": settings,
             "world": description,
         }
-        for leftover in directory.glob(".shard-*.tmp"):
-            leftover.unlink(missing_ok=True)
-        # before the first shard too, so that what a kill leaves is never completed with other settings
-        write_index(directory, index)
-        _run_jobs(directory, recording, jobs, num_workers)
-        write_index(directory, {**index, "num_episodes": total})
+        # before the first shard, so that what a kill leaves is never completed with other settings
+        _claim(directory, index)
+        _Workers(directory, recording, num_workers, stall_s).run(jobs)
+        # another command may have completed more in the meantime
+        write_index(directory, {**index, "num_episodes": max(total, _episodes_standing(directory, settings))})
+        for shard in range(-(-total // per_shard)):
+            for leftover in leftovers(shard_path(directory, shard)):
+                leftover.unlink(missing_ok=True)
+        remove_leases(directory)
     return time.monotonic() - start
+
+
+def _claim(directory: Path, index: dict[str, Any]) -> None:
+    """Say what the data set will be, unless that stands already; StoreError where it stands differently."""
+    try:
+        write_index(directory, index, write_new)
+    except FileExistsError:
+        _episodes_standing(directory, index["settings"])
 
 
 def _episodes_standing(directory: Path, settings: dict[str, Any]) -> int:
@@ -119,65 +145,133 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _episodes_in(path: Path) -> int:
-    """Episodes in the shard at `path`; 0 when it does not stand or cannot be read."""
+def _stands(directory: Path, recording: Recording, job: range) -> bool:
+    """Whether the shard of these episodes stands and holds as many; one that cannot be read does not."""
+    path = shard_path(directory, job.start // recording.episodes_per_shard)
     if not path.exists():
-        return 0
+        return False
     try:
-        with h5py.File(path, "r") as file:
-            lengths = file["ep_len"]
-            assert isinstance(lengths, h5py.Dataset)
-            return len(lengths)
-    except (OSError, KeyError):
-        return 0
+        with open_shard(path) as file:
+            return len(read_column(file, "ep_len", path)) >= len(job)
+    except StoreError:
+        return False
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# worker processes
+# the parent of the workers
+
+
+class _Stalled(Exception):
+    """No worker has finished an episode for too long."""
+
+
+class _Workers:
+    """Worker processes that record shards, replaced when they die or hang."""
+
+    def __init__(self, directory: Path, recording: Recording, num_workers: int, stall_s: float) -> None:
+        self._directory, self._recording, self._stall_s = directory, recording, stall_s
+        # torchrun starts several commands on a machine
+        self._num_workers = num_workers or (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) or 1
+
+    def run(self, jobs: list[range]) -> None:
+        """Until the shards of all jobs stand, recorded here or by another command."""
+        total = sum(map(len, jobs)) * (self._recording.episode_steps + 1)
+        bar = progress(total=total, desc=f"collect {self._recording.name}", unit="frame", unit_scale=True)
+        failures = 0
+        try:
+            while jobs:
+                try:
+                    self._run_pool(jobs, bar)
+                except (BrokenProcessPool, _Stalled) as error:
+                    before, jobs = len(jobs), self._missing(jobs)
+                    failures = failures + 1 if len(jobs) == before else 1
+                    if jobs and failures > MAX_FAILURES:
+                        raise UserError(self._diagnosis(error, jobs[0])) from error
+                jobs = self._missing(jobs)
+        finally:
+            bar.close()
+
+    def _missing(self, jobs: list[range]) -> list[range]:
+        return [job for job in jobs if not _stands(self._directory, self._recording, job)]
+
+    def _diagnosis(self, error: Exception, job: range) -> str:
+        what = f"hung for {self._stall_s:g} s" if isinstance(error, _Stalled) else "died"
+        return (
+            f"worker processes {what} {MAX_FAILURES + 1} times without finishing a shard (next: episodes {job.start} "
+            f"to {job.stop - 1}); what is finished is kept. Try workers=1; look at the world, or the machine's memory"
+        )
+
+    def _run_pool(self, jobs: list[range], bar: Any) -> None:
+        """One pool of workers, until all jobs are done or it breaks."""
+        workers = max(1, min(self._num_workers, len(jobs)))
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])  # the simulator is imported once, not by every worker
+        frames_done = context.Value("q", 0)  # of this pool: a worker may die with the lock of the last one's in hand
+        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(frames_done,))
+        try:
+            while jobs:
+                waiting = {pool.submit(_record_shard, self._directory, self._recording, job): job for job in jobs}
+                jobs = self._collect(waiting, frames_done, bar)  # what others are at
+                if jobs:
+                    time.sleep(BUSY_POLL_S)
+        except BaseException as error:
+            for child in multiprocessing.active_children():
+                child.kill() if isinstance(error, _Stalled) else child.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _collect(self, waiting: dict["Future[bool]", range], frames_done: "Synchronized[int]", bar: Any) -> list[range]:
+        """Wait for all jobs; returns those that another command holds the lease of."""
+        busy: list[range] = []
+        moved, seen, patience = time.monotonic(), frames_done.value, max(self._stall_s, START_S)
+        while waiting:
+            finished, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            done = frames_done.value
+            if finished or done != seen:
+                moved, patience = time.monotonic(), self._stall_s
+            elif time.monotonic() - moved > patience:
+                raise _Stalled
+            bar.update(done - seen)
+            seen = done
+            for future in finished:
+                job = waiting.pop(future)
+                if not future.result():
+                    busy.append(job)
+        return busy
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# a worker process
 
 _frames_done: "Synchronized[int] | None" = None
 
 
-def _run_jobs(directory: Path, recording: Recording, jobs: list[range], num_workers: int) -> None:
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
-    total = sum(map(len, jobs)) * (recording.episode_steps + 1)
-    workers = max(1, min(num_workers or os.cpu_count() or 1, len(jobs)))
-    bar = progress(total=total, desc=f"collect {recording.name}", unit="frame", unit_scale=True)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(counter, os.getpid()))
-    try:
-        waiting: set[Future[None]] = {pool.submit(_write_job, directory, recording, job) for job in jobs}
-        while waiting:
-            finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            bar.update(counter.value - bar.n)
-            for future in finished:
-                future.result()
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        bar.close()
-
-
-def _start_worker(counter: "Synchronized[int]", parent: int) -> None:
+def _start_worker(counter: "Synchronized[int]") -> None:
     global _frames_done
     _frames_done = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent(parent: int) -> None:
-    """A killed parent cannot stop its workers; they notice that they were orphaned."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _end_with_parent() -> None:
+    """A killed parent cannot stop its workers; they notice that they were orphaned, at once."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)
 
 
-def _write_job(directory: Path, recording: Recording, job: range) -> None:
-    path = shard_path(directory, job.start // recording.episodes_per_shard)
-    write_shard(path, _counted(recording.episodes(job)))
+def _record_shard(directory: Path, recording: Recording, job: range) -> bool:
+    """Record the episodes of a job; False where another command is doing so."""
+    shard = job.start // recording.episodes_per_shard
+    with lease(directory, shard) as granted:
+        if granted and not _stands(directory, recording, job):
+            for leftover in leftovers(shard_path(directory, shard)):
+                leftover.unlink(missing_ok=True)
+            write_shard(shard_path(directory, shard), _counted(recording.episodes(job)))
+    return granted
 
 
 def _counted(episodes: Iterator[Episode]) -> Iterator[Episode]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from worldmodel.data.frames import Frames
 from worldmodel.data.pairs import PairSampler
+from worldmodel.distributed import in_parallel
 from worldmodel.models.encoders import Encoder
 from worldmodel.training import OptimConfig, Stage
 
@@ -68,7 +69,10 @@ class MovingAverage(nn.Module):
 def encoder_stage(
     recipe: Recipe, encoder: Encoder, frames: Frames, optim: OptimConfig, on_collapse: str = "stop"
 ) -> Stage:
-    """Train `encoder` by a recipe. The latents of a batch, targets included, are made here and nowhere else."""
+    """Train `encoder` by a recipe. The latents of a batch, targets included, are made here and nowhere else.
+
+    Several processes make them in shares, and every one has them all: the objective knows nothing of it.
+    """
     parts = {"encoder": encoder, "objective": recipe.objective.to(encoder.mean.device)}
     if recipe.target:
         parts["target"] = recipe.target
@@ -78,12 +82,12 @@ def encoder_stage(
         rows = recipe.sampler.sample(optim.batch_size, generator)
         seen = frames.gather(rows.flatten())
         with _autocast(encoder):
-            latents = encoder(seen).view(*rows.shape, -1)
+            latents = in_parallel(encoder, seen).view(*rows.shape, -1)
             targets = latents
             if recipe.target:
                 # before the step, which is after the last one: an interrupted training resumes to the bit
                 recipe.target.follow(encoder)
-                targets = recipe.target(seen).view_as(latents)
+                targets = in_parallel(recipe.target, seen).view_as(latents)
         views = Views(rows, seen.view(*rows.shape, *seen.shape[1:]), latents, targets, progress, generator)
         values = cast(dict[str, Tensor], recipe.objective(views))
         return {**values, "latents": latents.flatten(0, 1)}

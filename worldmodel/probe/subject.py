@@ -36,7 +36,7 @@ def open_subject(config: ProbeConfig, run: RunDirectory) -> Subject:
         trained = replace(trained, data=config.data)
     model = WorldModel.load(run.path, device)
     set_cpu_threads(model.config.encoder)
-    data = DataSet(trained.directory, trained.episodes)
+    data = DataSet(trained.directory, trained.num_episodes)
     frames = load_frames(data, model.config.encoder.input_size, device)
     torch.manual_seed(config.seed + 1)
     untrained = WorldModel(model.config).to(device)

@@ -1,0 +1,131 @@
+"""A user's own recordings as a data set: arrays in, shards out."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.rollout import Episode
+from worldmodel.data.store import INDEX_NAME, shard_path, write_index, write_shard
+from worldmodel.errors import StoreError, UserError
+from worldmodel.files import write_new
+
+FRAMES_PER_SHARD = 10_000
+# what `env.world` is called where there is no simulator: a data set that was recorded elsewhere
+RECORDED = "recorded"
+
+
+def write_arrays(
+    directory: Path | str,
+    name: str,
+    episodes: Iterable[Mapping[str, np.ndarray]],
+    *,
+    state_names: Sequence[str] = (),
+    action_bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    control_dt_s: float = 0.1,
+    source: str = "arrays",
+) -> int:
+    """Write episodes as a data set that every verb but `control` takes (`worldmodel train env=recorded env.name=…`).
+
+    Args:
+        directory: data/<name>; nothing may stand there.
+        episodes: of each, "frames" uint8 (T+1, S, S, 3) and "actions" float (T, A); where known, "states" float
+            (T+1, X) and "rewards" float (T,). They are taken one by one, so that they may exceed memory.
+        state_names: X names. Velocities end in "_vel".
+        action_bounds: lowest and highest action, float (A,): scaled to [-1, 1], where planners look for actions.
+        control_dt_s: seconds from one frame to the next.
+        source: where they are from; kept in the index.
+
+    Returns:
+        The number of episodes.
+
+    Raises:
+        StoreError: something stands at `directory`.
+        UserError: an episode whose arrays do not fit together, or whose actions leave [-1, 1].
+    """
+    directory = Path(directory)
+    if (directory / INDEX_NAME).exists():
+        raise StoreError(f"{directory} holds a data set already; choose another folder, or delete it")
+    directory.mkdir(parents=True, exist_ok=True)
+    checked = _checked(episodes, len(state_names), action_bounds)
+    first = next(checked, None)
+    if first is None:
+        raise UserError(f"no episodes to write to {directory}")
+    per_shard = max(1, FRAMES_PER_SHARD // len(first.frames))
+    num_episodes = 0
+    for shard, group in enumerate(_groups(chain([first], checked), per_shard)):
+        write_shard(shard_path(directory, shard), group)
+        num_episodes += len(group)
+    world = {
+        "name": RECORDED,
+        "image_size": first.frames.shape[1],
+        "control_dt_s": control_dt_s,
+        "state_names": list(state_names),
+        "angle_names": [],
+        "factors": [],
+        "randomize": [],
+        "factor_rho": {},
+        "kinematic": None,
+        "action_bounds": None if action_bounds is None else [np.asarray(end).tolist() for end in action_bounds],
+    }
+    index = {
+        "name": name,
+        "num_episodes": num_episodes,
+        "episodes_per_shard": per_shard,
+        "settings": {"source": source, "drift_rho": None},
+        "world": world,
+    }
+    write_index(directory, index, write_new)
+    return num_episodes
+
+
+def _groups(episodes: Iterator[Episode], size: int) -> Iterator[list[Episode]]:
+    while group := list(islice(episodes, size)):
+        yield group
+
+
+def _checked(
+    episodes: Iterable[Mapping[str, np.ndarray]], num_states: int, bounds: tuple[np.ndarray, np.ndarray] | None
+) -> Iterator[Episode]:
+    shape: tuple[Any, ...] | None = None
+    for index, arrays in enumerate(episodes):
+        episode = _episode(index, arrays, num_states, bounds)
+        found = (episode.frames.shape[1:], episode.actions.shape[1:])
+        if shape not in (None, found):
+            raise UserError(f"episode {index} has frames and actions of shapes {found}, the first one {shape}")
+        shape = found
+        yield episode
+
+
+def _episode(
+    index: int, arrays: Mapping[str, np.ndarray], num_states: int, bounds: tuple[np.ndarray, np.ndarray] | None
+) -> Episode:
+    def expect(holds: bool, what: str) -> None:
+        if not holds:
+            raise UserError(f"episode {index}: {what}")
+
+    frames, actions = np.asarray(arrays["frames"]), np.asarray(arrays["actions"], np.float32)
+    num = len(frames)
+    square = frames.ndim == 4 and frames.shape[1] == frames.shape[2] and frames.shape[3] == 3
+    expect(
+        frames.dtype == np.uint8 and square, f"frames must be uint8 (T+1, S, S, 3), got {frames.dtype} {frames.shape}"
+    )
+    expect(num >= 2, f"at least two frames are needed, got {num}")
+    expect(
+        actions.ndim == 2 and len(actions) == num - 1, f"{num} frames need ({num - 1}, A) actions, got {actions.shape}"
+    )
+    if bounds is not None:
+        low, high = (np.asarray(end, np.float32) for end in bounds)
+        actions = 2 * (actions - low) / np.maximum(high - low, 1e-8) - 1
+    expect(bool(np.isfinite(actions).all()), "actions must be finite numbers")
+    expect(
+        not actions.size or float(np.abs(actions).max()) < 1.001,
+        "actions must lie in [-1, 1]; pass their limits as action_bounds=(low, high)",
+    )
+    states = np.asarray(arrays.get("states", np.zeros((num, num_states))), np.float32)
+    expect(states.shape == (num, num_states), f"states must be ({num}, {num_states}), got {states.shape}")
+    rewards = np.asarray(arrays.get("rewards", np.zeros(num - 1)), np.float32)
+    expect(rewards.shape == (num - 1,), f"rewards must be ({num - 1},), got {rewards.shape}")
+    return Episode(frames, states, actions.clip(-1, 1), rewards, np.zeros((num, 0), np.float32), index)
