@@ -128,7 +128,7 @@ def _draw(run: RunDirectory, setting: _Setting, outcomes: Outcomes, controller: 
     if not setting.protocol.rewarded:
         names = {"": "latent MPC", "random": "random policy", "oracle": "simulator oracle", "supervised": "supervised"}
         rates = {names[key]: (_rate(of), *_interval(of)) for key, of in outcomes.items()}
-        figures.success_bars(run.figures / "success.png", rates)
+        figures.success_bars(run.figures / "success.png", rates)  # type: ignore[arg-type]
     figures.planner_cost(run.figures / "planner_cost.png", *controller.traces())
     filmed = _film(run, controller.goal_frames, 1 / setting.world.control_dt_s, outcomes[""][0])
     content = section(setting.config, setting.protocol, outcomes) | {"videos": filmed}
