@@ -137,7 +137,9 @@ GOAL_SCENES: dict[str, Callable[[], GoalScene]] = {
         angle_names=("shoulder", "wrist"), hidden=("target",),
     ),
     "pendulum": partial(GoalScene, "pendulum", "swingup", {"hinge": 0.1}, task_goal=(0.0, 0.0)),
-    "cartpole": partial(GoalScene, "cartpole", "swingup", {"slider": 0.1, "hinge_1": 0.1}, task_goal=(0.0, 0.0, 0.0, 0.0)),
+    "cartpole": partial(
+        GoalScene, "cartpole", "swingup", {"slider": 0.1, "hinge_1": 0.1}, task_goal=(0.0, 0.0, 0.0, 0.0)
+    ),
     "ball_in_cup": partial(
         GoalScene, "ball_in_cup", "catch", {"cup_x": 0.05, "cup_z": 0.05, "ball_x": 0.05, "ball_z": 0.05}
     ),
