@@ -136,8 +136,10 @@ GOAL_SCENES: dict[str, Callable[[], GoalScene]] = {
         GoalScene, "reacher", "hard", {"shoulder": 0.05, "wrist": 0.05},
         angle_names=("shoulder", "wrist"), hidden=("target",),
     ),
-    "pendulum": partial(GoalScene, "pendulum", "swingup", {"hinge": 0.1}, task_goal=np.zeros(2)),
-    "cartpole": partial(GoalScene, "cartpole", "swingup", {"slider": 0.1, "hinge_1": 0.1}, task_goal=np.zeros(4)),
+    "pendulum": partial(GoalScene, "pendulum", "swingup", {"hinge": 0.1}, task_goal=(0.0, 0.0)),
+    "cartpole": partial(
+        GoalScene, "cartpole", "swingup", {"slider": 0.1, "hinge_1": 0.1}, task_goal=(0.0, 0.0, 0.0, 0.0)
+    ),
     "ball_in_cup": partial(
         GoalScene, "ball_in_cup", "catch", {"cup_x": 0.05, "cup_z": 0.05, "ball_x": 0.05, "ball_z": 0.05}
     ),

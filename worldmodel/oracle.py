@@ -46,7 +46,8 @@ class SimulatorDynamics:
     def embed(self, frames: Tensor) -> Tensor:
         raise TypeError("the oracle plans from true states; pass them to the planner as z0")
 
-    encode = embed
+    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
+        raise TypeError("the oracle plans from true states; pass them to the planner as z0")
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, X), (B, N, H, A) -> goal features (B, N, H, Z); the models are those of the first B environments."""

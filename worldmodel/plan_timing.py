@@ -266,7 +266,7 @@ def time_lewm_size(repeats: int, clock: Clock) -> dict[str, float]:
         latents = windowed_rollout(network, z0.expand(num, -1), blocks)
         cost = (latents[:, -1] - goal).square().sum(-1)
         elites = blocks[cost.topk(LEWM_PLANNER.num_elites, largest=False).indices]
-        elites.mean(0).tolist(), elites.std(0).tolist()
+        _ = elites.mean(0).tolist(), elites.std(0).tolist()
 
     ours = CEM(horizon=25, action_block=5, num_samples=num - 1, num_iterations=1, num_elites=30, num_kept_elites=0)
     dynamics, objective = LewmSizeDynamics(network), GoalDistance(goal, "terminal")

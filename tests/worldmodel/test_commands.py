@@ -19,6 +19,7 @@ import envs
 from worldmodel import config
 from worldmodel.cli import main
 from worldmodel.settings import SCHEMAS, TrainConfig
+from worldmodel.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -162,6 +163,7 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["train", "method.lag=50", "name=a", *SMALL], "episodes of at most 24"),
         (["train", "method.lag=3", "runs=runs/demo", "name=control", *SMALL], "other settings"),
         (["train", "data_seed=9", *SMALL], "seed"),
+        (["train", "name=a", "encoder.latent_dim=500", *SMALL], "more than the data supports"),
         (["train", "nonsense"], "nonsense"),
         (["control"], "run="),
         (["control", "run=nowhere"], "nowhere"),
@@ -214,7 +216,7 @@ def test_a_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str])
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", [*SCHEMAS])
+@pytest.mark.parametrize("verb", [*VERBS])
 def test_help_lists_every_option(verb: str, capsys: pytest.CaptureFixture[str]):
     assert main([verb, "--help"]) == 0
     text = capsys.readouterr().out
@@ -277,7 +279,8 @@ def test_readme_commands_exist():
         elif words:
             verb, overrides = words[1], [word.split(",")[0] for word in words[2:] if word != "-m"]
             assert words[0] == "worldmodel"
-            config.compose(verb, overrides, SCHEMAS[verb])
+            chosen = config.settings_of(verb, overrides)
+            config.compose(chosen, overrides, SCHEMAS[chosen])
 
 
 def test_readme_names_what_exists():

@@ -44,7 +44,7 @@ def test_every_encoder_environment_composes():
 
 @pytest.mark.parametrize("name", PLANNERS)
 def test_every_planner_has_its_dataclass_defaults(name: str):
-    settings = controlling(f"planner={name}").planner
+    settings = controlling(f"planner={name}", "proposal=true").planner  # which `follow` asks for
     assert make_planner(**settings) == PLANNERS[name]()
     assert set(settings) == {"name"} | {item.name for item in dataclasses.fields(PLANNERS[name])}
 

@@ -25,7 +25,11 @@ def study(*overrides: str) -> Study:
 
 def test_a_pendulum_without_torque_shows_ratios_and_no_mass():
     asked = study(
-        "env=pendulum", "env.randomize=[mass,length,damping,gravity]", "policy.std=0", "window=60", "episode_steps=60"
+        "env=varied_pendulum",
+        "env.randomize=[mass,length,damping,gravity]",
+        "policy.std=0",
+        "window=60",
+        "episode_steps=60",
     )
     differences = choose_differences(asked)
     excited = excite(asked, differences, {"name": "ou", "std": 0.0}, range(8))
@@ -37,7 +41,7 @@ def test_a_pendulum_without_torque_shows_ratios_and_no_mass():
 
 
 def test_torque_shows_the_mass_and_more_noise_hides_it():
-    asked = study("env=pendulum", "env.randomize=[mass]", "window=20", "episode_steps=40")
+    asked = study("env=varied_pendulum", "env.randomize=[mass]", "window=20", "episode_steps=40")
     excited = excite(asked, choose_differences(asked), {"name": "ou"}, range(6), "given")
     bounds = [1 - posterior_covariance(information[-1])[0, 0] for information in excited.information]
     assert bounds[0] > 0.7 and list(bounds) == sorted(bounds, reverse=True)
@@ -49,8 +53,8 @@ def test_torque_shows_the_mass_and_more_noise_hides_it():
 
 
 def test_unknown_states_between_segments_cost_information():
-    whole = study("env=pendulum", "window=24", "episode_steps=24", "segment_steps=24")
-    parts = study("env=pendulum", "window=24", "episode_steps=24", "segment_steps=8")
+    whole = study("env=varied_pendulum", "window=24", "episode_steps=24", "segment_steps=24")
+    parts = study("env=varied_pendulum", "window=24", "episode_steps=24", "segment_steps=8")
     informations = [excite(s, choose_differences(s), {"name": "ou"}, range(3)).windows for s in (whole, parts)]
     for more, less in zip(*informations, strict=True):
         assert np.linalg.eigvalsh(more - less).min() > -1e-3 * np.linalg.norm(more)
@@ -64,7 +68,7 @@ def test_objectives_prefer_more_information():
 
 
 def test_the_search_finds_a_better_policy_and_never_loses_the_given_one():
-    world = envs.make("pendulum", image_size=8)
+    world = envs.make("varied_pendulum", image_size=8)
 
     def wanted(policy: dict[str, Any], num: int) -> float:
         return -abs(np.log(policy["std"] / 2.0)) if policy["name"] == "ou" else -9.0
@@ -78,7 +82,7 @@ def test_the_search_finds_a_better_policy_and_never_loses_the_given_one():
     kept = new_search().run(lambda policy, num: float(policy == {"name": "ou", "std": 0.5}), 20, 2, 3, steps.append)
     assert kept.policy == {"name": "ou", "std": 0.5}
     arguments = overrides(best.policy).split()
-    assert config.compose("design", ["mode=design", "env=pendulum", *arguments], DesignConfig).policy == {
+    assert config.compose("design", ["mode=design", "env=varied_pendulum", *arguments], DesignConfig).policy == {
         "name": "ou", **best.policy
     }  # fmt: skip
 
@@ -86,11 +90,14 @@ def test_the_search_finds_a_better_policy_and_never_loses_the_given_one():
 def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = [*SMALL[:3], "search=4", "out=results/design.json"]
-    assert main([*COMMAND, "env=pendulum", "env.randomize=[mass,gravity]", "noise_rad=0.02", *small]) == 0
+    assert main([*COMMAND, "env=varied_pendulum", "env.randomize=[mass,gravity]", "noise_rad=0.02", *small]) == 0
     printed = capsys.readouterr().out
     content = json.loads((tmp_path / "results/design.json").read_text())
-    summary = json.loads((tmp_path / "runs/pendulum-design/summary.json").read_text())
-    assert summary["design"] == content and (tmp_path / "runs/pendulum-design/figures/design.png").stat().st_size > 9000
+    summary = json.loads((tmp_path / "runs/varied_pendulum-design/summary.json").read_text())
+    assert (
+        summary["design"] == content
+        and (tmp_path / "runs/varied_pendulum-design/figures/design.png").stat().st_size > 9000
+    )
     assert content["observed"] == {"hinge": 0.02} and content["given"]["policy"]["name"] == "ou"
     for name in ("mass", "gravity"):
         low, high = content["given"]["r2_bound_interval"][name]
@@ -105,7 +112,7 @@ def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeyp
         (["env=puck_ou"], "kinematic"),
         (["env=puck", "window=90"], "window must lie in 1..episode_steps=80"),
         (["env=puck", "noise_m=0"], "noise_m must be > 0"),
-        (["env=pendulum", "noise_rad=-1"], "noise_rad must be > 0"),
+        (["env=varied_pendulum", "noise_rad=-1"], "noise_rad must be > 0"),
         (["env=point_mass-hard", "policy=ou_tracking", *SMALL], "drives one joint"),
         (["env=puck", "policy=ou", "policy.std=-1", *SMALL], "std"),
         (["env=puck", "env.randomize=[weight]", *SMALL], "unknown factor 'weight'"),
@@ -133,4 +140,4 @@ def test_a_mode_that_does_not_exist_is_named(capsys):
 def test_help_tells_of_both_modes(capsys):
     assert main(["probe", "--help"]) == 0
     printed = capsys.readouterr().out
-    assert "worldmodel probe mode=design:" in printed and "noise_m: 0.002" in printed and "episodes:" not in printed
+    assert "worldmodel probe mode=design:" in printed and "noise_m: 0.002" in printed and "\nepisodes:" not in printed

@@ -70,7 +70,7 @@ def _beyond(data: DataSet) -> tuple[np.ndarray, np.ndarray]:
     factors = np.zeros((data.num_rows, 0))
     if names := _moving_factors(data):
         factors = np.stack([standardized_factor(data, name) for name in names], 1)
-    beyond_poses, beyond_light = ((np.abs(values) > RANGE_SD).any(1) for values in (poses, factors))
+    beyond_poses, beyond_light = (np.asarray((np.abs(v) > RANGE_SD).any(1)) for v in (poses, factors))
     return beyond_poses, beyond_light
 
 

@@ -46,8 +46,9 @@ def control(config: ControlConfig) -> list[Path]:
     protocol = make_protocol(config)
     planner = make_planner(**config.planner)
     setting = _Setting(config, world, protocol, draw_tasks(world, trained, protocol, config), planner)
-    for run in (*runs, *supervised):
+    for run in (*runs, *supervised):  # before anything runs: a run that cannot be used is named at once
         _check_same_world(run, trained.env.label)
+        _load(setting, run)
 
     beside: Outcomes = {"random": [_run(setting, RandomController(world.scene.action_dim, config.seed), "random")]}
     if config.oracle:
@@ -90,9 +91,7 @@ def _run(setting: _Setting, controller: Any, name: str, num_filmed: int = 0) -> 
 
 def _latent(setting: _Setting, run: RunDirectory, num_filmed: int = 0) -> tuple[Outcome, LatentController]:
     """Latent MPC by the model of a run."""
-    model = WorldModel.load(run.path, pick_device(setting.config.device))
-    set_cpu_threads(model.config.encoder)
-    _check_fits(model, setting.world)
+    model = _load(setting, run)
     trained = read_run_config(run.path)
     contexts = context_source(setting.config.context, model, trained, setting.world, setting.tasks)
     controller = LatentController(
@@ -102,6 +101,14 @@ def _latent(setting: _Setting, run: RunDirectory, num_filmed: int = 0) -> tuple[
     if controller.num_invalid:
         print(f"{run.path}: {controller.num_invalid} plans found no finite cost; the plan before was followed")
     return outcome, controller
+
+
+def _load(setting: _Setting, run: RunDirectory) -> WorldModel:
+    """The model of a run, fit for the world."""
+    model = WorldModel.load(run.path, pick_device(setting.config.device))
+    set_cpu_threads(model.config.encoder)
+    _check_fits(model, setting.world)
+    return model
 
 
 def _check_fits(model: WorldModel, world: MujocoWorld) -> None:
@@ -121,7 +128,7 @@ def _draw(run: RunDirectory, setting: _Setting, outcomes: Outcomes, controller: 
     if not setting.protocol.rewarded:
         names = {"": "latent MPC", "random": "random policy", "oracle": "simulator oracle", "supervised": "supervised"}
         rates = {names[key]: (_rate(of), *_interval(of)) for key, of in outcomes.items()}
-        figures.success_bars(run.figures / "success.png", rates)
+        figures.success_bars(run.figures / "success.png", rates)  # type: ignore[arg-type]
     figures.planner_cost(run.figures / "planner_cost.png", *controller.traces())
     filmed = _film(run, controller.goal_frames, 1 / setting.world.control_dt_s, outcomes[""][0])
     content = section(setting.config, setting.protocol, outcomes) | {"videos": filmed}
