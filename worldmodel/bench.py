@@ -27,6 +27,7 @@ from worldmodel.data.pairs import window_starts
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.endurance import endurance
+from worldmodel.errors import UserError
 from worldmodel.faults import faults
 from worldmodel.files import write_json
 from worldmodel.losses import sigreg

@@ -1,7 +1,7 @@
 """`worldmodel bench what=faults`: kill collection and training at random instants, and see what is lost.
 
-Each run is started, killed (SIGKILL; its workers end with it) after a random time, started again, and so on until it ends
-by itself; what it leaves is then compared with what a run left that nothing disturbed: data sets to the byte; of a
+Each run is started, killed (SIGKILL; its workers end with it) after a random time, started again, and so on until it
+ends by itself; what it leaves is then compared with what a run left that nothing disturbed: data sets to the byte; of a
 training the weights to the byte, and optimiser, generator and logged losses number by number.
 """
 
