@@ -142,7 +142,7 @@ def encode_features(encoder: Encoder, frames: Frames, rows: np.ndarray) -> np.nd
     for part in torch.from_numpy(rows).split(4096):
         x = encoder.body[:-1](encoder.normalize(frames.gather(part)))
         hidden = []
-        for layer in layers[:-1]:
+        for layer in list(layers)[:-1]:
             x = layer(x)
             if isinstance(layer, nn.GELU):
                 hidden.append(x)
