@@ -14,7 +14,7 @@ Row = tuple[str, str, str, str]
 def main() -> None:
     """Rewrite both files; run from the repository's root."""
     demos = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("demo-seed*.json"))]
-    rows = [*_demo_rows(demos), *_bench_rows(), *_full_rows(), *_plan_rows()]
+    rows = [*_study_rows(), *_demo_rows(demos), *_bench_rows(), *_full_rows(), *_plan_rows()]
     table = _markdown(rows)
     readme = Path("README.md")
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
@@ -33,10 +33,37 @@ def main() -> None:
     print("wrote README.md, docs/RESULTS.md")
 
 
+def _study_rows() -> list[Row]:
+    """The figures that say what the toolkit is for, each from a study of its own."""
+    rows: list[Row] = []
+    puck = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("puck-seed*.json"))]
+    for name in ("mass", "friction") if puck else ():
+        values = [run["probes"][name]["r2_linear"] for run in puck]
+        label = f"puck's log {name} from pixels, no labels, linear R2, one window"
+        rows.append((label, _spread(values, ".3f"), ".95", "`worldmodel train experiment=puck_full`"))
+    for name, label, target in (
+        ("lewm", "reacher from pixels, LeWM's protocol, goal images reached", "99 %"),
+        ("strict25", "… goals held for 5 steps, 25 steps ahead", "98 %"),
+        ("strict50", "… 50 steps ahead", "97 %"),
+        ("strict100", "… 100 steps ahead", "95 %"),
+    ):
+        if of := _read(f"control-reacher-{name}.json"):
+            low, high = of["success_interval"]
+            value = f"{of['success_rate']:.1%} [{low:.1%}, {high:.1%}]"
+            rows.append(
+                (label, value, target, f"`worldmodel control`, {of['num_tasks']} tasks x {of['num_runs']} seeds")
+            )
+    if dynamic := _read("reproduce-reacher_trajectories.json"):
+        found = next(row for row in dynamic["rows"] if row["series"] == "designed excitation")["measures"]["r2_h_to_z"]
+        label = "reacher angles from *dynamic* rollouts, designed excitation, R2"
+        rows.append((label, _mean_interval(found), ".97", "`worldmodel reproduce table=reacher_trajectories`"))
+    return rows
+
+
 def _demo_rows(demos: Sequence[dict[str, Any]]) -> list[Row]:
     if not demos:
         return []
-    command = f"`make demo` (seeds {', '.join(str(index) for index in range(len(demos)))})"
+    command = f"`make demo` (seed{'s' * (len(demos) > 1)} {', '.join(str(index) for index in range(len(demos)))})"
     measures: list[tuple[str, Callable[[dict[str, Any]], float], str, str]] = [
         (
             "reacher joint angles from OU pixels, linear R2, latents to truth",
