@@ -262,13 +262,13 @@ def sweep(verb: str, arguments: list[str], run: Callable[[Any], None]) -> None:
         chosen = [item for item in HydraConfig.get().overrides.task if item.split("=", 1)[0] in swept]
         if hasattr(settings, "name") and chosen:
             settings.name = "-".join([settings.name, *(re.sub(r"[^\w.=-]+", "-", item) for item in chosen)])
-        if getattr(settings, "devices", 1) > 1:
-            raise UserError("a sweep trains with one process a job; give devices= to one run at a time")
         run(settings)
 
     plain = [argument for argument in arguments if argument not in ("-m", "--multirun")]
     swept = {argument.split("=", 1)[0] for argument in plain if re.search(r"=[^\[{]*,|=\w+\(", argument)}
     _check_keys(verb, plain)
+    if any(re.match(r"devices=(?!1$)", argument) for argument in plain):
+        raise UserError("a sweep trains with one process a job; give devices= to one run at a time")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a traceback and exits by itself
     before, sys.argv = sys.argv, [f"worldmodel-{verb}", "--multirun", "hydra.job.chdir=false", *plain]
     try:

@@ -75,8 +75,9 @@ def train(config: TrainConfig) -> Path:
 
     With devices or nodes above 1 this command, or the script that calls this, runs once in each process.
     """
+    device = pick_device(config.device)
     collected_s = collect_all(config)
-    processes = launch(config.devices, config.nodes, config.strategy, pick_device(config.device))
+    processes = launch(config.devices, config.nodes, config.strategy, device)
     set_cpu_threads(config.encoder, config.threads)
     try:
         with _locked(RunDirectory(config.run_directory), processes) as run:

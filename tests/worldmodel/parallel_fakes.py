@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from worldmodel_fakes import KINEMATIC, A, S, fake_episode, seeded, write_fake_data
 
+from worldmodel.contexts import CONTEXT_METHODS, ContextTraining, Windows, context_stage
 from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet
+from worldmodel.data.table import LatentTable
 from worldmodel.distributed import Processes, launch, whole
-from worldmodel.dynamics import ContextTraining, LatentTable, Windows, context_stage, predictor_stage
+from worldmodel.dynamics import predictor_stage
 from worldmodel.methods import METHODS, MethodConfig, build_recipe, encoder_stage
 from worldmodel.models.context import ContextConfig, ContextEncoder
 from worldmodel.models.encoders import Encoder, EncoderConfig
@@ -33,8 +35,14 @@ def stages(folder: Path) -> dict[str, Stage]:
     frames, episodes = load_frames(data, S, CPU), data.split("train")
     torch.manual_seed(0)
     table = LatentTable(torch.randn(data.num_rows, D), torch.rand(data.num_rows, A))
-    context = ContextEncoder(ContextConfig(dim=2, window=6), D, A)
     predictor = Predictor(PredictorConfig(history=[0, 1], horizon=4, hidden=16), D, A)
+
+    def of_context(method: str, prediction_weight: float = 0.0) -> Stage:
+        torch.manual_seed(0)
+        encoder = ContextEncoder(ContextConfig(dim=2, window=6, strides=[1, 2], hidden=12), D, A)
+        training = ContextTraining(method, prediction_weight=prediction_weight, optim=OPTIM)
+        constants = torch.randn(len(episodes), 2, 2, generator=seeded(1))
+        return context_stage(encoder, Windows(encoder, table), episodes, training, constants)
 
     def of_method(name: str, kind: str = "mlp") -> Stage:
         torch.manual_seed(0)
@@ -45,7 +53,8 @@ def stages(folder: Path) -> dict[str, Stage]:
     return {
         **{name: of_method(name) for name in METHODS},
         "lejepa of images": of_method("lejepa", "cnn"),
-        "context": context_stage(context, Windows(context, table), episodes, ContextTraining(optim=OPTIM)),
+        **{f"context {name}": of_context(name) for name in CONTEXT_METHODS},
+        "context lejepa with prediction": of_context("lejepa", 0.5),
         "predictor": predictor_stage(predictor, table, episodes, OPTIM, None),
     }
 

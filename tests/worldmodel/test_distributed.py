@@ -25,12 +25,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def assert_equal_gradients(method: str, one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     """Largest difference over the largest entry, tensor by tensor, under 1e-5.
 
-    A bias before BatchNorm has the gradient zero: what is computed for it is rounding, and measured against the rest.
+    A bias before BatchNorm, or one that only shifts latents whose place does not matter, has the gradient zero: what is
+    computed for it is rounding, and measured against the rest.
     """
     assert one.keys() == other.keys()
     largest = max(float(value.abs().max()) for value in one.values())
     for name, value in one.items():
-        scale = max(float(value.abs().max()), 1e-3 * largest)
+        scale = max(float(value.abs().max()), 1e-2 * largest)
         assert float((value - other[name]).abs().max()) < 1e-5 * scale, (method, name)
 
 

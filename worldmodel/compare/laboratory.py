@@ -158,7 +158,7 @@ class Laboratory:
         work = self.folder / "work" / cell.name
         shutil.rmtree(work, ignore_errors=True)
         curve = _Curve(self, encoder, stage.module, method.optim.steps, spread_rows(episodes, NUM_MEASURED))
-        trainer = Trainer(RunDirectory(work), encoder, self.fingerprint, cell.seed, 1e9, NUM_LOGGED)
+        trainer = Trainer(RunDirectory(work), encoder, self.fingerprint, cell.seed, 1e9, num_log_points=NUM_LOGGED)
         trainer.fit(stage, curve.observe)
         shutil.rmtree(work)
         return {
