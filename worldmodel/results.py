@@ -102,6 +102,14 @@ def _bench_rows() -> list[Row]:
         rows.append(
             ("collected frames per CPU-second, everything included", value, "20 x", "`worldmodel bench what=collect`")
         )
+    if load := _read("bench-load.json"):
+        value = f"{load['memory_clips_per_cpu_s']:,.0f} / {load['disk_clips_per_cpu_s']:,.0f}"
+        label = "clips of 4 frames loaded per CPU-second, memory / mapped shards"
+        rows.append((label, value, "50,000 / 20,000", "`worldmodel bench what=load`"))
+    if kills := _read("bench-faults.json"):
+        value = f"{kills['lost']} of {kills['kills']}"
+        label = "random kills of collection and training after which anything differed"
+        rows.append((label, value, "0", "`worldmodel bench what=faults repeats=200`"))
     return rows
 
 
