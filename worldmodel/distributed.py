@@ -217,7 +217,8 @@ def launch(devices: int, nodes: int, strategy: str, device: torch.device) -> Pro
 def _fabric(devices: int, nodes: int, strategy: str, device: torch.device) -> Any:
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
+        from lightning_fabric.strategies.ddp import DDPStrategy
+        from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
     except ImportError as error:
         raise UserError(
             "training in several processes needs Lightning Fabric; install it with: pip install "

@@ -124,7 +124,7 @@ def _control(env: str) -> Iterator[None]:
     try:
         for seed in range(10**9):
             batch.reset(seed=seed)
-            goal = GoalDistance(model.encode_goal(frames()))
+            goal = GoalDistance(model.embed(frames()))
             state = mpc.init(frames())
             for _ in range(5):
                 actions, state, _ = mpc.act(state, goal, generator)

@@ -151,9 +151,9 @@ def _bytes(path: Path) -> bytes | None:
 def _train(directory: Path) -> None:
     """A whole training, encoder and predictor, on a data set that is collected first."""
     collecting = _collecting(directory.parent / "data")
-    shared = {name: getattr(collecting, name) for name in vars(collecting) if name != "data_seed"}
-    where = {"runs": str(directory.parent), "name": directory.name}
-    config = TrainConfig(**shared, **where, device="cpu", checkpoint_every_s=0.02)
+    shared: dict[str, Any] = {name: getattr(collecting, name) for name in vars(collecting) if name != "data_seed"}
+    shared |= {"runs": str(directory.parent), "name": directory.name}
+    config = TrainConfig(**shared, device="cpu", checkpoint_every_s=0.02)
     config.encoder.hidden, config.predictor.hidden, config.predictor.horizon = 32, 32, 4
     config.predictor.history = [0, 1]
     config.method.lag, config.method.sigreg_start, config.method.sigreg_end = 3, 0.02, 0.02

@@ -171,7 +171,9 @@ def _minari_files(path: Path) -> list[Path]:
 def _minari(path: Path, camera: str) -> Foreign:
     """One group an episode; `observations` is an array, or a group of arrays, of T+1 entries, `actions` of T."""
     with _opened(path) as file:
-        groups = sorted((name for name in file if name.startswith("episode_")), key=lambda name: int(name[8:] or 0))
+        groups = sorted(
+            (str(name) for name in file if str(name).startswith("episode_")), key=lambda name: int(name[8:] or 0)
+        )
         if not groups:
             raise StoreError(f"{path} holds no episodes")
         first = _minari_columns(file[groups[0]])
@@ -193,7 +195,7 @@ def _minari(path: Path, camera: str) -> Foreign:
                 arrays = {"frames": read[camera], "actions": read["actions"]}
                 parts = [read[name] for name in vectors]
                 arrays["states"] = np.concatenate(parts, 1) if parts else np.zeros((len(read[camera]), 0))
-                if "rewards" in file[group]:
+                if f"{group}/rewards" in file:
                     arrays["rewards"] = _dataset(file[group], "rewards", path)[:].reshape(-1)
                 yield arrays
 
@@ -205,7 +207,7 @@ def _minari_columns(episode: Any) -> dict[str, h5py.Dataset]:
     if isinstance(observations, h5py.Dataset):
         return {"observations": observations}
     if isinstance(observations, h5py.Group):
-        return {f"observations/{name}": observations[name] for name in sorted(observations)}
+        return {f"observations/{name}": observations[name] for name in sorted(observations)}  # type: ignore[return-value]
     return {}
 
 

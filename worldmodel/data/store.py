@@ -56,14 +56,14 @@ def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
             for episode in episodes:
                 require_space(path.parent, episode.frames.nbytes)
                 _append_frames(file, episode.frames)
-                digest.update(np.ascontiguousarray(episode.frames))
+                digest.update(np.ascontiguousarray(episode.frames))  # type: ignore[arg-type]
                 small.append(_small_columns(episode))
             lengths = np.array([len(columns["state"]) for columns in small], np.int64)
             columns = {name: np.concatenate([columns[name] for columns in small]) for name in small[0]}
             columns |= {"ep_len": lengths, "ep_offset": np.cumsum(lengths) - lengths}
             for name, values in columns.items():
                 file[name] = values
-                file[name].attrs[CHECKSUM] = hashlib.sha256(values).hexdigest()
+                file[name].attrs[CHECKSUM] = hashlib.sha256(values).hexdigest()  # type: ignore[arg-type]
             file["pixels"].attrs[CHECKSUM] = digest.hexdigest()
 
     write_atomically(path, fill)
@@ -329,7 +329,8 @@ def read_column(file: h5py.File, name: str, path: Path) -> np.ndarray:
     """A whole column of an open shard; StoreError where its bytes are not those that were written."""
     column = plain_column(file, name, path)
     values = np.asarray(column[:])
-    _compare(column, hashlib.sha256(np.ascontiguousarray(values)).hexdigest(), path)
+    found = hashlib.sha256(np.ascontiguousarray(values)).hexdigest()  # type: ignore[arg-type]
+    _compare(column, found, path)
     return values
 
 
