@@ -124,20 +124,31 @@ def _render(config: BenchConfig) -> dict[str, Any]:
 
 
 def _collect(config: BenchConfig) -> dict[str, Any]:
-    """Frames per CPU-second of whole collections: start of the workers, rendering, physics and writing included."""
-    collect = compose("collect", [f"env={config.env}"], CollectConfig)
-    rates = []
-    for _ in range(config.repeats):
+    """Frames per CPU-second of whole collections: start of the workers, rendering, physics and writing included.
+
+    With engine=warp frames per second too, since a GPU does the work; a first collection, which compiles, is left out.
+    """
+    collect = compose(
+        "collect", [f"env={config.env}", f"engine={config.engine}", f"worlds={config.worlds}"], CollectConfig
+    )
+    num_frames = config.episodes * (collect.episode_steps + 1)
+    cpu_rates, rates = [], []
+    for repeat in range(config.repeats + (config.engine == "warp")):
         with tempfile.TemporaryDirectory() as folder:
-            start = _cpu_seconds()
+            cpu, wall = _cpu_seconds(), time.monotonic()
             record(Path(folder), collect.recording(), config.episodes, collect.workers)
-            rates.append(config.episodes * (collect.episode_steps + 1) / (_cpu_seconds() - start))
-    rate = statistics.median(rates)
+            if repeat or config.engine == "classic":
+                cpu_rates.append(num_frames / (_cpu_seconds() - cpu))
+                rates.append(num_frames / (time.monotonic() - wall))
+    rate = statistics.median(cpu_rates)
+    batched = {"worlds": config.worlds, "frames_per_s": statistics.median(rates)} if config.engine == "warp" else {}
     return {
         "image_size": collect.env.image_size,
+        "engine": config.engine,
+        **batched,
         "frames_per_cpu_s": rate,
-        "frames_per_cpu_s_lowest": min(rates),
-        "frames_per_cpu_s_highest": max(rates),
+        "frames_per_cpu_s_lowest": min(cpu_rates),
+        "frames_per_cpu_s_highest": max(cpu_rates),
         "peer_frames_per_cpu_s": PEER_COLLECT_FRAMES_PER_CPU_S,
         "ratio_to_peer": rate / PEER_COLLECT_FRAMES_PER_CPU_S,
     }

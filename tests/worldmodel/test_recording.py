@@ -52,11 +52,11 @@ class SmallShards(Recording):
 class DiskFillsUp(SmallShards):
     """The second shard meets a full disk."""
 
-    def episodes(self, indices: range) -> Iterator[Episode]:
-        yield from super().episodes(indices[:1])
+    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
+        yield from super().episodes(indices[:1], progress)
         if indices.start >= PER_SHARD:
             raise UserError("no space left on the disk")
-        yield from super().episodes(indices[1:])
+        yield from super().episodes(indices[1:], progress)
 
 
 def settings(kind: type[Recording] = SmallShards, **changes) -> Recording:
@@ -211,18 +211,18 @@ class WithMishaps(SmallShards):
 
     folder: str = ""
 
-    def episodes(self, indices: range) -> Iterator[Episode]:
-        yield from super().episodes(indices[:1])
+    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
+        yield from super().episodes(indices[:1], progress)
         shard = indices.start // PER_SHARD
         tried = Path(self.folder) / f"tried-{shard}"
         if shard in (1, 2) and not tried.exists():
             tried.touch()
             os.kill(os.getpid(), signal.SIGKILL) if shard == 1 else time.sleep(600)
-        yield from super().episodes(indices[1:])
+        yield from super().episodes(indices[1:], progress)
 
 
 class AlwaysDies(SmallShards):
-    def episodes(self, indices: range) -> Iterator[Episode]:
+    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
         os._exit(1)
 
 
