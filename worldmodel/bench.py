@@ -28,6 +28,7 @@ from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.endurance import endurance
 from worldmodel.errors import UserError
+from worldmodel.exactness import gradient_differences
 from worldmodel.faults import faults
 from worldmodel.files import write_json
 from worldmodel.losses import sigreg
@@ -45,7 +46,7 @@ from worldmodel.plan_timing import (
 )
 from worldmodel.report import style
 from worldmodel.run_directory import hardware, versions
-from worldmodel.settings import BenchConfig, CollectConfig
+from worldmodel.settings import BenchConfig, CollectConfig, EnvConfig
 from worldmodel.train import pick_device
 
 # frames per CPU-second of stable-worldmodel on reacher at 64 x 64, measured on a 2-core CPU without a GPU
@@ -220,13 +221,17 @@ def _peer_load(shard: Path, repeats: int) -> dict[str, float]:
 
 
 def _processes(config: BenchConfig) -> dict[str, Any]:
-    """What two CPU processes cost and gain against one, at the same total batch: CPU and wall seconds of a step.
+    """What two CPU processes compute, cost and gain against one, at the same total batch: differences of gradients, CPU
+    and wall seconds of a step.
 
     The steps of a short training are taken from those of a long one, so that imports and set-up drop out.
     """
     num_steps = {"short": 20, "long": 20 + 40 * config.repeats}
     figures: dict[str, Any] = {"total_batch": 256, "steps": num_steps["long"] - num_steps["short"]}
     with tempfile.TemporaryDirectory() as folder:
+        differences = _gradient_differences(Path(folder) / "small")
+        figures["gradient_difference"] = differences
+        figures["gradient_difference_largest"] = max(differences.values())
         for kind, options in _SCALED.items():
             for processes in (1, 2):
                 cost = {
@@ -240,6 +245,14 @@ def _processes(config: BenchConfig) -> dict[str, Any]:
                 one, two = (figures[f"{kind}_{unit}_ms_per_step_{processes}"] for processes in (1, 2))
                 figures[f"{kind}_{unit}_efficiency"] = one / (ideal * two)
     return figures
+
+
+def _gradient_differences(folder: Path) -> dict[str, float]:
+    """Relative to one process, for every method, on twelve short episodes of a pendulum."""
+    env = EnvConfig(world="pendulum", image_size=8)
+    collect = CollectConfig(env, {"name": "uniform"}, episodes=12, episode_steps=20)
+    record(folder, collect.recording(), collect.episodes, num_workers=1)
+    return gradient_differences(folder, 2)
 
 
 _SCALED = {

@@ -98,7 +98,7 @@ class Trainer:
         # each stage has its own stream, so that changing one leaves the others as they were
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
         first = self._restore_module(stage, generator)
-        objective = self._processes.set_up(_Objective(stage))
+        objective = self._processes.set_up(LossModule(stage))
         optimizer = torch.optim.AdamW(
             stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay,
             fused=all(p.dtype == torch.float32 for p in stage.module.parameters()),
@@ -205,7 +205,7 @@ def _train_step(
     return values
 
 
-class _Objective(nn.Module):
+class LossModule(nn.Module):
     """A stage's loss as the forward pass of a module, which is what averaging gradients hangs on."""
 
     def __init__(self, stage: Stage) -> None:

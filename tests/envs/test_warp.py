@@ -46,7 +46,7 @@ def pixel_error(one: Episode, other: Episode) -> np.ndarray:
 
 @DEVICES
 def test_puck_with_constants_and_colours_of_its_own_in_every_episode(device: str):
-    ours, theirs = both(PUCK, TRACKING, device, num_steps=10, drift_rho=0.9)
+    ours, theirs = both(PUCK, TRACKING, device, num_steps=6, drift_rho=0.9)
     for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         assert one.seed == other.seed and (one.rewards == 0).all()
         np.testing.assert_array_equal(one.factors, other.factors)
@@ -62,8 +62,8 @@ def test_puck_with_constants_and_colours_of_its_own_in_every_episode(device: str
 
 def test_an_episode_does_not_depend_on_those_beside_it():
     world = envs.make(**PUCK)
-    together = list(warp_rollouts(world, TRACKING, seeds=SEEDS, num_steps=5, device="cpu"))
-    fewer = list(warp_rollouts(world, TRACKING, seeds=SEEDS[1:], num_steps=5, device="cpu"))
+    together = list(warp_rollouts(world, TRACKING, seeds=SEEDS, num_steps=2, device="cpu"))
+    fewer = list(warp_rollouts(world, TRACKING, seeds=SEEDS[1:], num_steps=2, device="cpu"))
     for index, episode in enumerate(fewer):
         for name, value in vars(episode).items():
             np.testing.assert_array_equal(value, getattr(together[index + 1], name), err_msg=name)
@@ -72,7 +72,7 @@ def test_an_episode_does_not_depend_on_those_beside_it():
 @DEVICES
 def test_reacher_moves_alike_and_its_arm_is_seen_where_it_is(device: str):
     world = {"name": "reacher", "image_size": 32, "randomize": ["physical"]}
-    for one, other in zip(*both(world, Uniform(), device, num_steps=6), strict=True):
+    for one, other in zip(*both(world, Uniform(), device, num_steps=4), strict=True):
         np.testing.assert_array_equal(one.actions, other.actions)
         np.testing.assert_allclose(one.states, other.states, atol=1e-5)
         arm, their_arm = (episode.frames[..., 0] > episode.frames[..., 2] for episode in (one, other))
