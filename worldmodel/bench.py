@@ -64,10 +64,10 @@ def bench(config: BenchConfig) -> tuple[dict[str, Any], str]:
         "load": _load,
         "processes": _processes,
         "faults": lambda config: faults(config.repeats, config.seed),
-        "memory": lambda config: endurance(config.repeats, config.env),
+        "memory": lambda config: endurance(config.repeats, config.world),
     }[config.what]
     figures = measure(config)
-    content = {"what": config.what, "env": config.env, **figures, "versions": versions(), "hardware": hardware()}
+    content = {"what": config.what, "env": config.world, **figures, "versions": versions(), "hardware": hardware()}
     if config.out:
         write_json(Path(config.out), content)
     width = max(map(len, figures))
@@ -80,9 +80,14 @@ def _shown(value: Any) -> str:
 
 
 def _cpu_seconds() -> float:
-    """CPU seconds of this process and its finished children."""
+    """CPU seconds of this process, its children, and what these have waited for: workers belong to a server process."""
     usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(part.ru_utime + part.ru_stime for part in usage)
+    ticks = 0
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            # after the name in brackets: state, and from the twelfth on utime, stime, cutime, cstime
+            ticks += sum(map(int, Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[11:15]))
+    return sum(part.ru_utime + part.ru_stime for part in usage) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _median_cpu_s(work: Callable[[], Any], repeats: int) -> float:
@@ -98,7 +103,7 @@ def _median_cpu_s(work: Callable[[], Any], repeats: int) -> float:
 
 def _render(config: BenchConfig) -> dict[str, Any]:
     """Frames per CPU-second of rendering alone and of a whole control step, with physics alone as the floor."""
-    collect = compose("collect", [f"env={config.env}"], CollectConfig)
+    collect = compose("collect", [f"env={config.world}"], CollectConfig)
     world = envs.make(**collect.env.make_arguments())
     world.reset(seed=0)
     act = make_policy("uniform").begin(world, np.random.default_rng(0))
@@ -130,7 +135,7 @@ def _collect(config: BenchConfig) -> dict[str, Any]:
     With engine=warp frames per second too, since a GPU does the work; a first collection, which compiles, is left out.
     """
     collect = compose(
-        "collect", [f"env={config.env}", f"engine={config.engine}", f"worlds={config.worlds}"], CollectConfig
+        "collect", [f"env={config.world}", f"engine={config.engine}", f"worlds={config.worlds}"], CollectConfig
     )
     num_frames = config.episodes * (collect.episode_steps + 1)
     cpu_rates, rates = [], []

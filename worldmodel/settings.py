@@ -491,15 +491,15 @@ class BenchConfig:
 
     what: "render", "collect", "plan", "sigreg", "load" (clips from memory and from disk), "processes" (training in two
     against one: gradients and costs), "faults" (`repeats` random kills of collection and training, and what they cost)
-    or "memory" (growth over `repeats` episodes, training steps and control steps). env: for render, collect and memory.
-    engine, worlds: of collect. run: for plan; empty takes the default reacher model with random weights. batch:
-    environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside a straightforward CEM.
-    repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also write the figures
-    there, as JSON.
+    or "memory" (growth over `repeats` episodes, training steps and control steps). world: an environment's name, for
+    render, collect and memory. engine, worlds: of collect. run: for plan; empty takes the default reacher model with
+    random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside
+    a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
+    write the figures there, as JSON.
     """
 
     what: str = "render"
-    env: str = "reacher"
+    world: str = "reacher"
     engine: str = "classic"
     worlds: int = 128
     run: str = ""

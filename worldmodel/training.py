@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel import interrupts
+from worldmodel.digest import CHECKSUM, digest
 from worldmodel.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.errors import CheckpointError, TrainingError, UserError
 from worldmodel.files import write_atomically
@@ -173,6 +174,7 @@ class Trainer:
             "generator": generator.get_state(),
         }
         if self._processes.is_first:
+            content[CHECKSUM] = digest(content)
             write_atomically(self._run.path / "trainer.pt", lambda path: torch.save(content, path))
 
 
@@ -275,4 +277,7 @@ def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         raise CheckpointError(
             f"{path.parent} holds a run with other settings; choose another name=…, or delete {path.parent}"
         )
+    written = saved.pop(CHECKSUM, None)
+    if written not in (None, digest(saved)):
+        raise CheckpointError(f"{path} is damaged: its checksum differs from the one written with it; delete it")
     return saved

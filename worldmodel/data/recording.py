@@ -159,7 +159,7 @@ def _episodes_standing(directory: Path, settings: dict[str, Any]) -> int:
     if not (directory / INDEX_NAME).exists():
         return 0
     index = read_index(directory)
-    held, asked = _flat(index["settings"]), _flat(settings)
+    held, asked = ({"engine": "classic", **_flat(content)} for content in (index["settings"], settings))
     for key in {**held, **asked}:
         if held.get(key) != asked.get(key):
             envs.make(**settings["world"]).close()  # a world or policy that does not exist is the more useful news
