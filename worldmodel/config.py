@@ -141,7 +141,7 @@ def _check_keys(verb: str, overrides: list[str]) -> None:
         return  # Hydra itself refuses what the schema does not hold
     known = {*_own_keys(verb), "experiment", "hydra"}
     for override in overrides:
-        key = re.split(r"[.=@]", override.lstrip("+~"), maxsplit=1)[0]
+        key = re.split(r"[.=@/]", override.lstrip("+~"), maxsplit=1)[0]  # hydra/launcher is hydra's
         if key not in known:
             command = _command(verb)
             raise UserError(f"unknown option {key!r} of worldmodel {command}; `worldmodel {command} --help` lists them")

@@ -239,6 +239,9 @@ class _Workers:
     def _run_pool(self, jobs: list[range], bar: Any) -> None:
         """One pool of workers, until all jobs are done or it breaks."""
         workers = max(1, min(self._num_workers, len(jobs)))
+        # Inside a job of joblib the default is a method of its own, whose name new processes would look up in vain.
+        if multiprocessing.get_start_method(allow_none=True) not in (None, *multiprocessing.get_all_start_methods()):
+            multiprocessing.set_start_method("forkserver", force=True)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])  # the simulator is imported once, not by every worker
         frames_done = context.Value("q", 0)  # of this pool: a worker may die with the lock of the last one's in hand
