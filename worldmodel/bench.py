@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def _load(config: BenchConfig) -> dict[str, Any]:
         }
         figures |= {f"training_steps_per_cpu_s_{name}": rate for name, rate in steps.items()}
         figures["training_disk_to_memory"] = steps["disk"] / steps["memory"]
-        return figures | _peer_load(data.shards[0], config.repeats)
+        return figures | _peer_load(data, config.repeats)
 
 
 def _steps_per_cpu_s(frames: Frames, data: DataSet, repeats: int) -> float:
@@ -210,15 +211,18 @@ def _steps_per_cpu_s(frames: Frames, data: DataSet, repeats: int) -> float:
     return 1 / _median_cpu_s(step, 5 * repeats)
 
 
-def _peer_load(shard: Path, repeats: int) -> dict[str, float]:
-    """Clips per CPU-second of stable-worldmodel's HDF5 reader on the same shard; nothing where it is not installed."""
+def _peer_load(data: DataSet, repeats: int) -> dict[str, Any]:
+    """Clips per CPU-second of stable-worldmodel's HDF5 reader on a shard of ours, and whether it reads what we wrote;
+    nothing where it is not installed."""
     try:
         from stable_worldmodel.data.formats.hdf5 import HDF5Dataset
     except ImportError:
         return {}
-    found = {}
+    found: dict[str, Any] = {"peer_version": metadata.version("stable-worldmodel")}
     for name, columns in (("all_columns", None), ("frames_only", ["pixels"])):
-        peer = HDF5Dataset(path=shard, num_steps=4, keys_to_load=columns)
+        peer = HDF5Dataset(path=data.shards[0], num_steps=4, keys_to_load=columns)
+        same = np.array_equal(np.moveaxis(np.asarray(peer[5]["pixels"]), 1, -1), data.frames(slice(5, 9)))
+        found[f"peer_hdf5_{name}_reads_what_was_written"] = same
         chosen = np.random.default_rng(0).integers(0, len(peer), 100).tolist()
         work = partial(lambda peer, chosen: [peer[index] for index in chosen], peer, chosen)
         found[f"peer_hdf5_{name}_clips_per_cpu_s"] = 100 / _median_cpu_s(work, repeats)
