@@ -28,6 +28,7 @@ from worldmodel.data.pairs import window_starts
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.endurance import endurance
+from worldmodel.engines import engines
 from worldmodel.errors import UserError
 from worldmodel.exactness import gradient_differences
 from worldmodel.faults import faults
@@ -64,6 +65,7 @@ def bench(config: BenchConfig) -> tuple[dict[str, Any], str]:
         "sigreg": _sigreg,
         "load": _load,
         "processes": _processes,
+        "engines": lambda config: engines(),
         "faults": lambda config: faults(config.repeats, config.seed),
         "memory": lambda config: endurance(config.repeats, config.world),
     }[config.what]

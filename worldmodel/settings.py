@@ -482,7 +482,7 @@ class DemoConfig:
     workers: int = 0
 
 
-BENCHES = ("render", "collect", "plan", "sigreg", "load", "processes", "faults", "memory")
+BENCHES = ("render", "collect", "plan", "sigreg", "load", "processes", "faults", "memory", "engines")
 
 
 @dataclass
@@ -490,11 +490,12 @@ class BenchConfig:
     """Measure speed and endurance on this machine: rates per CPU-second and medians.
 
     what: "render", "collect", "plan", "sigreg", "load" (clips from memory and from disk), "processes" (training in two
-    against one: gradients and costs), "faults" (`repeats` random kills of collection and training, and what they cost)
-    or "memory" (growth over `repeats` episodes, training steps and control steps). world: an environment's name, for
-    render, collect and memory. engine, worlds: of collect. run: for plan; empty takes the default reacher model with
-    random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside
-    a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
+    against one: gradients and costs), "faults" (`repeats` random kills of collection and training, and what they
+    cost), "memory" (growth over `repeats` episodes, training steps and control steps) or "engines" (MuJoCo Warp's
+    episodes against MuJoCo's). world: an environment's name, for render, collect and memory. engine, worlds: of
+    collect. run: for plan; empty takes the default reacher model with random weights. batch: environments planned for
+    at once. lewm_size: also time a network of LeWM's size, ours beside a straightforward CEM. repeats: of each
+    measurement. episodes: collected in each repeat. seed: of faults. out: also
     write the figures there, as JSON.
     """
 

@@ -80,7 +80,7 @@ class Recording:
         length: dict[str, Any] = {"num_steps": self.episode_steps, "drift_rho": self.drift_rho}
         try:
             if self.engine == "warp":
-                yield from _warp().warp_rollouts(world, policy, seeds=seeds, progress=progress, **length)
+                yield from warp_engine().warp_rollouts(world, policy, seeds=seeds, progress=progress, **length)
                 return
             for seed in seeds:
                 episode = rollout(world, policy, seed=seed, **length)
@@ -90,7 +90,7 @@ class Recording:
             world.close()
 
 
-def _warp() -> Any:
+def warp_engine() -> Any:
     """The module of the batched engine, which needs a package that the others do not."""
     try:
         from envs import warp
@@ -123,8 +123,8 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
         world.reset(seed=0)  # renders, so that a machine without OpenGL is noticed here too
         description = world.describe()
         if recording.engine == "warp":
-            _warp().check_supported(world)
-            if note := _warp().drawn_differently(world):
+            warp_engine().check_supported(world)
+            if note := warp_engine().drawn_differently(world):
                 print(f"note: {note}")
         world.close()
         index = {
