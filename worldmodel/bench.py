@@ -268,7 +268,7 @@ def _gradient_differences(folder: Path) -> dict[str, Any]:
         frames = rng.integers(0, 256, (21, 16, 16, 3), np.uint8)
         return {"frames": frames, "actions": rng.uniform(-1, 1, (20, 2)), "states": rng.standard_normal((21, 3))}
 
-    write_arrays(folder / "noise", "noise", (episode() for _ in range(12)), ["x", "y", "z"])
+    write_arrays(folder / "noise", "noise", (episode() for _ in range(12)), state_names=["x", "y", "z"])
     collect = CollectConfig(EnvConfig(image_size=16), {"name": "uniform"}, episodes=12, episode_steps=20)
     record(folder / "rendered", collect.recording(), collect.episodes, num_workers=1)
     figures: dict[str, Any] = {}
