@@ -225,7 +225,7 @@ class _Worlds:
                 model, nworld=num, cam_res=(side, side), render_rgb=True, render_depth=False, render_seg=False,
                 cam_active=[model.camera(world.camera).id],
             )  # fmt: skip
-            self._frames = wp.empty((num, world.image_size, world.image_size, 3), dtype=wp.uint8)
+            self._frames: Any = wp.empty((num, world.image_size, world.image_size, 3), dtype=wp.uint8)  # type: ignore
         self._supersample = world.supersample
         self._written: dict[str, np.ndarray] = {}
         self._graphs: dict[str, Any] = {}
@@ -298,7 +298,7 @@ class _Worlds:
 @wp.kernel
 def _box_average(packed: wp.array2d(dtype=wp.uint32), k: int, frames: wp.array4d(dtype=wp.uint8)):  # type: ignore
     """Packed colours (N, kS * kS), first row on top -> means over k x k boxes, rounded as `rendering.box_average`."""
-    world, y, x = wp.tid()
+    world, y, x = wp.tid()  # type: ignore
     side = frames.shape[2] * k
     red, green, blue = wp.int32(0), wp.int32(0), wp.int32(0)  # literals would not change in a loop
     for i in range(k):
