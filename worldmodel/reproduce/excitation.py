@@ -35,7 +35,7 @@ def _conditions(request: Request) -> list[Condition]:
     for name, settings in _WORLDS.items():
         if request.world not in ("", settings["world"]):
             continue
-        run = {"steps": request.pick(200, 20_000)}
+        run = {"steps": request.pick(1000, 20_000)}
         sized = {**settings, "run": run, "episodes": request.pick(1, 10) * settings["episodes"]}
         conditions.append(Condition(f"{name}-designed", sized, LAMBDAS))
         if name == "arm3" or request.full:

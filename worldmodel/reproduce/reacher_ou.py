@@ -35,17 +35,18 @@ def open_atlas(scale_rad: float, request: Request) -> Pixels:
     return open_scenes(atlas(scale_rad, request), request)
 
 
-def atlas_pairs(pixels: Pixels, scale_rad: float, rho: float, seed: int, num_views: int = NUM_VIEWS) -> OUPairs:
-    """Exact OU pairs over the training poses."""
-    rows = pixels.split("train").rows()[:, None]
-    return OUPairs(pixels.z[rows[:, 0]] / scale_rad, rows, rho, num_pairs=NUM_GROUPS, seed=seed, num_views=num_views)
+def atlas_pairs(pixels: Pixels, scale_rad: float, rho: float, seed: int, split: str = "train") -> OUPairs:
+    """Exact OU pairs over the poses of a split."""
+    rows = pixels.split(split).rows()[:, None]
+    latents = pixels.z[rows[:, 0]] / scale_rad
+    return OUPairs(latents, rows, rho, num_pairs=NUM_GROUPS, seed=seed, num_views=NUM_VIEWS)
 
 
 def _conditions(request: Request) -> list[Condition]:
     return [
         Condition(
             f"s={scale:g}-rho={rho:g}",
-            {"scale_rad": scale, "rho": rho, "num_views": NUM_VIEWS, "run": {"steps": request.pick(150, 20_000)}},
+            {"scale_rad": scale, "rho": rho, "run": {"steps": request.pick(800, 20_000)}},
             LAMBDAS,
             series=f"s = {scale:g} rad",
             x=rho,
@@ -59,10 +60,10 @@ def _measure(cell: Cell) -> dict[str, float]:
     settings = cell.settings
     scale, rho = settings["scale_rad"], settings["rho"]
     pixels = open_atlas(scale, cell.request)
-    pairs = atlas_pairs(pixels, scale, rho, cell.seed, settings["num_views"])
+    pairs_of = functools.partial(atlas_pairs, pixels, scale, rho, cell.seed)
     run = PixelRun(sigreg_end=settings["sigreg_end"], **settings["run"])
-    encoder = train_encoder(run, pixels, pairs, rho, cell)
-    figures = figures_of(encoder, pixels, pairs, cell)
+    encoder = train_encoder(run, pixels, pairs_of("train"), rho, cell)
+    figures = figures_of(encoder, pixels, pairs_of, cell)
     ceiling = angle_ceiling(pixels, scale)
     shares = {f"share_{name}": figures[name] / ceiling for name in figures if name.startswith("r2_h_to_z")}
     return figures | shares | {"ceiling": ceiling}
