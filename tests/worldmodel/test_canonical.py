@@ -78,8 +78,8 @@ def test_counted_pairs_give_what_the_pairs_give():
 def test_the_ridge_is_the_one_that_agrees_best_on_other_pairs():
     rng = np.random.default_rng(3)
 
-    def draw():  # rows 2 i and 2 i + 1 share a state, which ten features show; fifty others are noise
-        shown = np.repeat(rng.standard_normal((30, 1)), 2, 0) + 0.3 * rng.standard_normal((60, 10))
+    def draw():  # rows 2 i and 2 i + 1 share a state, which four features show; fifty others are noise
+        shown = np.repeat(rng.standard_normal((30, 1)), 2, 0) + 0.7 * rng.standard_normal((60, 4))
         return np.concatenate([shown, rng.standard_normal((60, 50))], 1)
 
     features, fresh, pairs = draw(), draw(), np.arange(60).reshape(30, 2).T
@@ -87,5 +87,6 @@ def test_the_ridge_is_the_one_that_agrees_best_on_other_pairs():
     def score(ridges):
         return agreement(fit_canonical_pairs(features, pairs, 1, (fresh, pairs), ridges)(fresh), pairs)
 
-    assert score([1.0]) > score([1e-5]) + 0.2
-    assert score([1e-5, 1.0]) == pytest.approx(score([1.0]))
+    alone = [score([ridge]) for ridge in (1e-5, 0.5, 1.0, 3.0)]
+    assert max(alone) - min(alone) > 0.01
+    assert score([1e-5, 0.5, 1.0, 3.0]) == pytest.approx(max(alone))

@@ -10,7 +10,8 @@ from worldmodel.reproduce.rollouts import UNIFORM, lag_pairs, learn_rollouts, ro
 
 DESIGNED = {"name": "designed_gaussian", "std": 0.6, "bandwidth_rad_s": 4.0, "tracking_rad_s": 20.0}
 # 30 control steps are 0.6 s; many short episodes cover more starts than few long ones
-_ROLLOUTS = {"names": list(JOINTS), "episodes": 650, "episode_steps": 30}
+_ROLLOUTS = {"names": list(JOINTS), "episode_steps": 30}
+NUM_EPISODES = 2000
 _DESIGNED_STRIDE = 10  # autocorrelation .905
 
 
@@ -20,8 +21,8 @@ _WIDE_LATENTS = 6
 
 def _conditions(request: Request) -> list[Condition]:
     world = request.world or "reacher"
-    run = {"steps": request.pick(1000, 20_000)}
-    rollouts = {**_ROLLOUTS, "episodes": request.pick(650, 6500), "world": world, "run": run}
+    run = {"steps": request.pick(1500, 20_000)}
+    rollouts = {**_ROLLOUTS, "episodes": request.pick(NUM_EPISODES, 10 * NUM_EPISODES), "world": world, "run": run}
     plain = [
         Condition(
             f"uniform-stride={stride}", {**rollouts, "policy": UNIFORM, "stride": stride}, LAMBDAS,

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from worldmodel.reproduce.core import Cell, Condition, Request, Table
 from worldmodel.reproduce.pixels import PixelRun, Reader, fit_readout, identify, train_encoder
 from worldmodel.reproduce.reacher_ou import JOINTS, atlas_pairs, open_atlas
-from worldmodel.reproduce.reacher_trajectories import DESIGNED
+from worldmodel.reproduce.reacher_trajectories import DESIGNED, NUM_EPISODES
 from worldmodel.reproduce.rollouts import UNIFORM, autocorrelations, lag_pairs, open_rollouts
 
 SCALE_RAD = 0.7
@@ -24,7 +24,12 @@ GALLERY = 10_000
 
 def _conditions(request: Request) -> list[Condition]:
     world = request.world or "reacher"
-    rollouts = {"world": world, "names": list(JOINTS), "episodes": request.pick(650, 6500), "episode_steps": 30}
+    rollouts = {
+        "world": world,
+        "names": list(JOINTS),
+        "episodes": request.pick(NUM_EPISODES, 10 * NUM_EPISODES),
+        "episode_steps": 30,
+    }
     steps = request.pick(800, 20_000)
     return [
         Condition("true-angles", {"data": "none"}),
