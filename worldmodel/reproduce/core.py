@@ -176,6 +176,7 @@ def _content(table: Table, request: Request, rows: list[Row], published: dict[st
         "table": table.name,
         "title": table.title,
         "note": table.note,
+        "measures": dict(table.measures),
         "scale": request.scale,
         "seeds": list(request.seeds),
         "source": published["source"],

@@ -136,11 +136,13 @@ def _num_views(pairs: PairSampler) -> int:
 def encode_features(encoder: Encoder, frames: Frames, rows: np.ndarray) -> np.ndarray:
     """Every hidden layer of an MLP encoder side by side: float32 (n, F)."""
     encoder.eval()
-    layers = encoder.body[-1]
-    assert isinstance(encoder.body, nn.Sequential) and isinstance(layers, nn.Sequential)
+    body = encoder.body
+    assert isinstance(body, nn.Sequential)
+    layers = body[-1]
+    assert isinstance(layers, nn.Sequential)
     parts = []
     for part in torch.from_numpy(rows).split(4096):
-        x = encoder.body[:-1](encoder.normalize(frames.gather(part)))
+        x = body[:-1](encoder.normalize(frames.gather(part)))
         hidden = []
         for layer in layers[:-1]:
             x = layer(x)
