@@ -65,9 +65,13 @@ def is_inside(data: DataSet) -> np.ndarray:
 def _beyond(data: DataSet) -> tuple[np.ndarray, np.ndarray]:
     """Rows bool (rows,) with a kinematic latent out of range, and with a visual factor out of range."""
     kinematic = data.info["world"]["kinematic"]
-    poses = latent_variables(data).values[:, : len(kinematic["latents"])] if kinematic else np.zeros((data.num_rows, 1))
-    factors = [np.abs(standardized_factor(data, name)) > RANGE_SD for name in _moving_factors(data)]
-    return (np.abs(poses) > RANGE_SD).any(1), np.any([np.zeros(data.num_rows, bool), *factors], 0)
+    num_poses = len(kinematic["latents"]) if kinematic else 0
+    poses = latent_variables(data).values[:, :num_poses]
+    factors = np.zeros((data.num_rows, 0))
+    if names := _moving_factors(data):
+        factors = np.stack([standardized_factor(data, name) for name in names], 1)
+    beyond_poses, beyond_light = ((np.abs(values) > RANGE_SD).any(1) for values in (poses, factors))
+    return beyond_poses, beyond_light
 
 
 def draw_shifts(config: TrainConfig, poses: Source, variables: Variables, device: torch.device) -> list[Shift]:
