@@ -138,8 +138,7 @@ def encode_features(encoder: Encoder, frames: Frames, rows: np.ndarray) -> np.nd
     encoder.eval()
     body = encoder.body
     assert isinstance(body, nn.Sequential)
-    layers = body[-1]
-    assert isinstance(layers, nn.Sequential)
+    layers = list(body[-1].children())
     parts = []
     for part in torch.from_numpy(rows).split(4096):
         x = body[:-1](encoder.normalize(frames.gather(part)))

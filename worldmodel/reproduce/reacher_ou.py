@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from worldmodel.data.pairs import OUPairs
-from worldmodel.identifiability import r2, unwrapped_mean
+from worldmodel.identifiability import aligned_angle_r2, r2, unwrapped_mean
 from worldmodel.reproduce.core import Cell, Condition, Request, Table
 from worldmodel.reproduce.pixels import PixelRun, Pixels, Scenes, figures_of, open_scenes, train_encoder
 
@@ -75,6 +75,11 @@ def angle_ceiling(pixels: Pixels, scale_rad: float) -> float:
     return float(np.mean(r2(angles, unwrapped_mean(angles, scale_rad))))
 
 
+def _known(condition: Condition) -> dict[str, float]:
+    """What the best-aligned latents of wrapped angles reach, with no error of learning at all."""
+    return {"aligned_optimum": aligned_angle_r2(condition.settings["scale_rad"], condition.settings["rho"])}
+
+
 TABLE = Table(
     name="reacher_ou",
     title="Reacher angles from pixels, exact OU pairs",
@@ -84,9 +89,11 @@ TABLE = Table(
         "r2_h_to_z_polished": "R2 h->z, polished",
         "share_r2_h_to_z": "share of ceiling",
         "share_r2_h_to_z_polished": "share, polished",
+        "aligned_optimum": "alignment's own optimum",
     },
     conditions=_conditions,
     measure=_measure,
+    known=_known,
     num_drawn=3,
     tuned_on="s=0.7-rho=0.9",
     x_label="autocorrelation rho",
