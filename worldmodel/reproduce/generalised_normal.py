@@ -4,7 +4,7 @@ from worldmodel.reproduce.core import Condition, Request, Table
 from worldmodel.reproduce.vectors import measure_run
 
 _FULL_ALPHAS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-_QUICK_ALPHAS = (0.125, 0.5, 2.0, 8.0, 32.0)
+_QUICK_ALPHAS = (0.125, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
 _MIXINGS = {"quick": ("sinusoid",), "full": ("spiral", "banana", "sinusoid", "coupling")}
 LOSSES = ("lejepa", "whitening", "infonce")
 
@@ -13,7 +13,7 @@ def _conditions(request: Request) -> list[Condition]:
     return [
         Condition(
             f"{mixing}-{loss}-alpha={alpha:g}",
-            {"mixing": mixing, "loss": loss, "alpha": alpha, "steps": request.pick(200, 20_000)},
+            {"mixing": mixing, "loss": loss, "alpha": alpha, "steps": request.pick(800, 20_000)},
             series=f"{mixing} {loss}",
             x=alpha,
         )
