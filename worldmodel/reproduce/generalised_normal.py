@@ -18,7 +18,7 @@ def _conditions(request: Request) -> list[Condition]:
             x=alpha,
         )
         for mixing in _MIXINGS[request.scale]
-        for loss in (LOSSES if request.full else LOSSES[:2])
+        for loss in request.pick(LOSSES[:1], LOSSES)
         for alpha in request.pick(_QUICK_ALPHAS, _FULL_ALPHAS)
     ]
 
