@@ -5,6 +5,7 @@ true latents from one view to the next.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -140,8 +141,9 @@ def wrapped_angle_ceiling(scale: float, num_points: int = 20_001) -> float:
     return float((total * mean**2).sum() / (total[:, None] * (density / total[:, None]) * angles**2).sum())
 
 
-def aligned_angle_r2(scale: float, rho: float, num_points: int = 360) -> float:
-    """R2 of an angle N(0, scale^2) (rad) read from what two views of its direction share best, pairs at `rho`.
+def aligned_angle_r2(scale: float, rho: float | Sequence[float], num_points: int = 360) -> float:
+    """R2 of an angle N(0, scale^2) (rad) read from what two views of its direction share best, pairs at `rho`, or
+    equally many at each of several.
 
     Where the angle wraps, the best-aligned function of the direction is not the best reading of the angle: this, not
     `wrapped_angle_ceiling`, is what alignment can reach with one latent an angle. The function is the leading odd
@@ -152,7 +154,9 @@ def aligned_angle_r2(scale: float, rho: float, num_points: int = 360) -> float:
     joint = np.zeros((num_points, num_points))
     for first, second in np.ndindex(len(turns), len(turns)):
         a, b = np.meshgrid(grid + turns[first], grid + turns[second], indexing="ij")
-        joint += np.exp(-0.5 * (a * a - 2 * rho * a * b + b * b) / (scale**2 * (1 - rho * rho)))
+        for one in np.atleast_1d(rho):
+            rest = 1 - one * one
+            joint += np.exp(-0.5 * (a * a - 2 * one * a * b + b * b) / (scale**2 * rest)) / math.sqrt(rest)
     joint /= joint.sum()
     share = joint.sum(1)
     root = np.sqrt(share)

@@ -478,9 +478,10 @@ class BenchConfig:
     what: "render", "collect", "plan", "train" (peak memory of the default training), "sigreg", "load" (clips from
     memory and from disk), "processes" (training in two against one), "faults" (`repeats` random kills of collection and
     training, and what they cost) or "memory" (growth over `repeats` episodes, training steps and control steps). env:
-    for render, collect, train and memory. run: for plan; empty takes the default reacher model with random weights. batch: environments planned for at once. lewm_size: also
-    time a network of LeWM's size, ours beside a straightforward CEM. repeats: of each measurement. episodes: collected
-    in each repeat. seed: of faults. out: also write the figures there, as JSON.
+    for render, collect, train and memory. run: for plan; empty takes the default reacher model with random weights.
+    batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside a
+    straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
+    write the figures there, as JSON.
     """
 
     what: str = "render"

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
+from worldmodel.data.pairs import nearest_poses
 from worldmodel.identifiability import affine_apply, affine_fit, r2
 from worldmodel.losses import alignment
 from worldmodel.losses.torus import torus_sigreg
@@ -52,9 +52,7 @@ class CirclePairs:
         rng = np.random.default_rng(seed)
         first = rng.uniform(0, 2 * math.pi, (num_pairs, angles.shape[1]))
         second = first + step_rad * rng.standard_normal(first.shape)
-        tree = cKDTree(angles % (2 * math.pi), boxsize=2 * math.pi)
-        nearest = tree.query(np.stack([first, second]) % (2 * math.pi), workers=-1)[1]
-        self._pairs = torch.from_numpy(rows[np.asarray(nearest)])
+        self._pairs = torch.from_numpy(rows[nearest_poses(angles, np.stack([first, second]), 2 * math.pi)])
 
     def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
         """int64 (2, num_pairs)."""

@@ -188,19 +188,27 @@ def identify(read: Reader, pixels: Pixels, split: str) -> Identifiability:
     return measure((z_fit, read(pixels, fit_rows)), (z, read(pixels, rows)), list(pixels.scenes.names))
 
 
-def readers(encoder: Encoder, pixels: Pixels, pairs_of: PairsOfSplit, cell: Cell) -> dict[str, Reader]:
-    """The encoder as trained, under "", and if asked for with the canonical readout, under "_polished"."""
+def readers(encoder: Encoder, seen: Pixels, pairs_of: PairsOfSplit, cell: Cell) -> dict[str, Reader]:
+    """The encoder as trained, under "", and if asked for with the canonical readout, under "_polished".
+
+    seen: what the pairs are rows of.
+    """
     found = {"": Reader(encoder)}
     if cell.request.polish:
-        readout = fit_readout(encoder, pixels, pairs_of, encoder.config.latent_dim, cell.seed)
+        readout = fit_readout(encoder, seen, pairs_of, encoder.config.latent_dim, cell.seed)
         found["_polished"] = Reader(encoder, readout)
     return found
 
 
-def figures_of(encoder: Encoder, pixels: Pixels, pairs_of: PairsOfSplit, cell: Cell) -> dict[str, float]:
-    """R2 both ways on the test split, as trained and polished; "validation" for choosing settings."""
+def figures_of(
+    encoder: Encoder, pixels: Pixels, pairs_of: PairsOfSplit, cell: Cell, seen: Pixels | None = None
+) -> dict[str, float]:
+    """R2 both ways on the test split, as trained and polished; "validation" for choosing settings.
+
+    seen: what the pairs are rows of, where it is not `pixels`.
+    """
     figures = {VALIDATION: identify(Reader(encoder), pixels, "validation").r2_h_to_z}
-    for suffix, read in readers(encoder, pixels, pairs_of, cell).items():
+    for suffix, read in readers(encoder, seen or pixels, pairs_of, cell).items():
         found = identify(read, pixels, "test")
         figures |= {f"r2_h_to_z{suffix}": found.r2_h_to_z, f"r2_z_to_h{suffix}": found.r2_z_to_h}
         figures |= {f"r2_{name}{suffix}": value for name, value in found.per_variable.items()}
