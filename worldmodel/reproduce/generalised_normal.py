@@ -25,7 +25,7 @@ def _conditions(request: Request) -> list[Condition]:
 
 TABLE = Table(
     name="generalised_normal",
-    title="Generalised-normal latents: recovery peaks at the Gaussian, alpha = 2",
+    title="Latents of the generalised-normal family: which laws are recovered (alpha 2: the Gaussian)",
     measures={"r2_h_to_z": "R2 h->z", "r2_z_to_h": "R2 z->h"},
     conditions=_conditions,
     measure=measure_run,
