@@ -18,8 +18,9 @@ SCALES_RAD = (1.0, 0.7)
 LAMBDAS = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
 NUM_VIEWS = 4  # of one state, any two of them an exact pair: less noise at the price of as many frames
 NUM_GROUPS = 200_000
-# of the atlas where angles wrap: an N(0, 1) one has so few poses near the turn that both ends of a pair are often one
-WIDE_ATLAS_RAD = 1.6
+# of the atlas where angles wrap and pairs are close: an N(0, 1) one has so few poses near the turn that both ends of a
+# pair are often the same
+WIDE_ATLAS_RAD, CLOSE_RHO = 1.6, 0.9
 # autocorrelations of the further lags of one process that steady a slow one
 LAGGED_RHOS = (0.9, 0.7)
 
@@ -60,14 +61,15 @@ def atlas_pairs(
 
 def _conditions(request: Request) -> list[Condition]:
     conditions = []
+    run = {"steps": request.pick(800, 20_000)}
     for scale in SCALES_RAD:
-        wide = {"atlas_rad": WIDE_ATLAS_RAD} if scale >= 1 else {}
-        common = {"scale_rad": scale, **wide, "run": {"steps": request.pick(800, 20_000)}}
         for rho in request.rhos or RHOS:
             key, series = f"s={scale:g}-rho={rho:g}", f"s = {scale:g} rad"
-            conditions.append(Condition(key, {**common, "rho": rho}, LAMBDAS, series=series, x=rho))
+            wide = {"atlas_rad": WIDE_ATLAS_RAD} if scale >= 1 and rho >= CLOSE_RHO else {}
+            settings = {"scale_rad": scale, "rho": rho, **wide, "run": run}
+            conditions.append(Condition(key, settings, LAMBDAS, series=series, x=rho))
             if wide and rho > LAGGED_RHOS[0]:
-                lagged = {**common, "rho": rho, "lags": lags(rho)}
+                lagged = {**settings, "lags": lags(rho)}
                 conditions.append(Condition(f"{key}-lags", lagged, LAMBDAS, series=f"{series}, several lags", x=rho))
     return conditions
 
