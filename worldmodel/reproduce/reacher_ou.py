@@ -90,7 +90,7 @@ def _measure(cell: Cell) -> dict[str, float]:
     pixels = open_atlas(scale, cell.request)
     seen = open_atlas(settings.get("atlas_rad", scale), cell.request)
     wrapped = "atlas_rad" in settings
-    pairs_of = functools.partial(atlas_pairs, seen, scale, rho, cell.seed, wrapped=wrapped)
+    pairs_of = functools.cache(functools.partial(atlas_pairs, seen, scale, rho, cell.seed, wrapped=wrapped))
     run = PixelRun(sigreg_end=settings["sigreg_end"], **settings["run"])
     encoder = train_encoder(run, seen, pairs_of("train"), float(np.mean(rho)), cell)
     figures = figures_of(encoder, pixels, pairs_of, cell, seen)
