@@ -99,7 +99,9 @@ class CollectConfig:
 
     policy: excitation policy and its parameters. episodes, episode_steps: how many, of how many control steps.
     drift_rho: correlation of the randomised physical constants before and after the middle of an episode.
-    data: folder of data sets. workers: processes; 0 takes every core. seed: of the data.
+    data: folder of data sets. workers: processes; 0 takes every core (one with engine=warp). data_seed: of the data.
+    engine: "classic" (MuJoCo and OpenGL, one episode after the other in each process) or "warp" (MuJoCo Warp simulates
+    and ray-traces `worlds` episodes at once, on a CUDA GPU where there is one; for worlds without a reward).
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -110,9 +112,12 @@ class CollectConfig:
     data: str = "data"
     workers: int = 0
     data_seed: int = 0
+    engine: str = "classic"
+    worlds: int = 128
 
     def __post_init__(self) -> None:
         _check_numbers("policy", self.policy, POLICIES)
+        _check_engine(self.engine, self.worlds)
         if self.episodes < 1:
             raise UserError(f"episodes must be >= 1, got {self.episodes}")
         if self.episode_steps < 1:
@@ -131,6 +136,13 @@ class CollectConfig:
         """Episodes to use; None: all that the data set holds."""
         return None if self.env.world == RECORDED else self.episodes
 
+    def content(self) -> dict[str, Any]:
+        """All settings as plain values, for fingerprints; the classic engine goes without saying."""
+        content = dataclasses.asdict(self)
+        if self.engine == "classic":
+            del content["engine"], content["worlds"]
+        return content
+
     def recording(self) -> Recording:
         return Recording(
             name=self.env.label,
@@ -139,6 +151,8 @@ class CollectConfig:
             episode_steps=self.episode_steps,
             seed=self.data_seed,
             drift_rho=self.drift_rho,
+            engine=self.engine,
+            worlds=self.worlds,
         )
 
 
@@ -201,7 +215,7 @@ class TrainConfig(CollectConfig):
 
     def fingerprint(self) -> str:
         """Hash of everything that the trained weights depend on."""
-        content = dataclasses.asdict(self)
+        content = self.content()
         for key in ("runs", "name", "workers", "data", "threads", "devices", "nodes", "strategy", "checkpoint_every_s"):
             del content[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -468,7 +482,7 @@ class DemoConfig:
     workers: int = 0
 
 
-BENCHES = ("render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory")
+BENCHES = ("render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines")
 
 
 @dataclass
@@ -476,16 +490,19 @@ class BenchConfig:
     """Measure speed and endurance on this machine: rates per CPU-second and medians.
 
     what: "render", "collect", "plan", "train" (peak memory of the default training), "sigreg", "load" (clips from
-    memory and from disk), "processes" (training in two against one), "faults" (`repeats` random kills of collection and
-    training, and what they cost) or "memory" (growth over `repeats` episodes, training steps and control steps). env:
-    for render, collect, train and memory. run: for plan; empty takes the default reacher model with random weights.
-    batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside a
-    straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
+    memory and from disk), "processes" (training in two against one: gradients and costs), "faults" (`repeats` random
+    kills of collection and training, and what they cost), "memory" (growth over `repeats` episodes, training steps and
+    control steps) or "engines" (MuJoCo Warp's episodes against MuJoCo's). world: an environment's name, for render,
+    collect, train and memory. engine, worlds: of collect. run: for plan; empty takes the default reacher model with
+    random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside
+    a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
     write the figures there, as JSON.
     """
 
     what: str = "render"
-    env: str = "reacher"
+    world: str = "reacher"
+    engine: str = "classic"
+    worlds: int = 128
     run: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
     batch: int = 64
@@ -499,6 +516,7 @@ class BenchConfig:
         if self.what not in BENCHES:
             raise UserError(f"what is one of {', '.join(BENCHES)}, got {self.what!r}")
         _check_numbers("planner", self.planner, PLANNERS)
+        _check_engine(self.engine, self.worlds)
         for name in ("batch", "repeats", "episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
@@ -588,6 +606,13 @@ def check_name(key: str, name: str) -> None:
     """UserError unless a name is that of one folder: neither a path nor hidden."""
     if not re.fullmatch(r"[\w=][\w.=,+-]{0,199}", name):
         raise UserError(f"{key} is one folder's name (letters, digits, and . = , + - _ inside), got {name!r}")
+
+
+def _check_engine(engine: str, worlds: int) -> None:
+    if engine not in ("classic", "warp"):
+        raise UserError(f"engine is classic or warp, got {engine!r}")
+    if worlds < 1:
+        raise UserError(f"worlds must be >= 1, got {worlds}")
 
 
 def _check_numbers(group: str, chosen: dict[str, Any], classes: Mapping[str, type[Any]]) -> None:
