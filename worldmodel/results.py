@@ -30,6 +30,7 @@ def main() -> None:
             _comparisons(),
             _lit_ball(),
             _control_details(),
+            _surprises(),
             _puck(),
             _reproductions(),
             _scale(),
@@ -61,9 +62,9 @@ def _study_rows() -> list[Row]:
         if of := _read(f"control-reacher-{name}.json"):
             low, high = of["success_interval"]
             value = f"{of['success_rate']:.1%} [{low:.1%}, {high:.1%}]"
-            rows.append(
-                (label, value, target, f"`worldmodel control`, {of['num_tasks']} tasks x {of['num_runs']} seeds")
-            )
+            metric = "" if of["metric"] == "l2" else f" metric={of['metric']}"
+            command = f"`worldmodel control protocol={of['protocol']['name']}{metric}`"
+            rows.append((label, value, target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
     return rows
 
 
@@ -404,7 +405,7 @@ def _control_details() -> str:
         low, high = of.get("regret_interval", (float("nan"), float("nan")))
         regret = f"{of['regret']:.1%} [{low:.1%}, {high:.1%}]" if "regret" in of else "–"
         cells = [
-            name,
+            name if of["metric"] == "l2" else f"{name} ({of['metric']})",
             f"{of['num_tasks']} x {of['num_runs']}",
             _rated(of, ""),
             by_seed,
@@ -416,6 +417,42 @@ def _control_details() -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _surprises() -> str:
+    """Every evaluation of `worldmodel surprise out=docs/results/surprise-*.json`."""
+    lines = []
+    for path in sorted(FOLDER.glob("surprise-*.json")):
+        content = json.loads(path.read_text())
+        for event, of in content["events"].items():
+            low, high = of["mean_gain_interval"]
+            cells = [
+                content["env"],
+                event,
+                str(content["num_trajectories"]),
+                f"{of['median_without']:.2f}",
+                f"{of['median_with']:.2f}",
+                f"{of['mean_gain']:.2f} [{low:.2f}, {high:.2f}]",
+                f"{of['more_surprised']:.0%}",
+                f"{of['p_wilcoxon']:.1e}",
+                f"{of['auroc']:.3f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    if not lines:
+        return ""
+    head = [
+        "",
+        "## Surprise at what cannot happen",
+        "",
+        "`worldmodel surprise run=pretrained/reacher trajectories=200 out=docs/results/surprise-reacher.json`: highest",
+        "whitened prediction error (1 is usual) in the windows that see the event, with it and without it, from one",
+        "start under the same actions. Mean gain with its 95 % interval, share of trajectories with a gain, Wilcoxon's",
+        "signed-rank p, one-sided, and the area under the ROC curve over all trajectories.",
+        "",
+        "| world | event | pairs | median without | median with | mean gain | more surprised | p | AUROC |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *lines]) + "\n"
 
 
 def _rated(content: dict[str, Any], prefix: str) -> str:

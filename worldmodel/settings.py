@@ -6,6 +6,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import typing
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from worldmodel.models.predictor import PredictorConfig
 from worldmodel.training import OptimConfig
 
 PROTOCOLS = ("lewm", "strict", "reward")
-METRICS = ("l2", "whitened", "learned", "temporal")
+METRICS = ("l2", "whitened", "learned", "temporal", "staged")
 COMPARE_PARTS = ("memory", "planning", "batch", "data")
 
 
@@ -168,7 +169,8 @@ class TrainConfig(CollectConfig):
     devices: processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of
     one process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
     gradients too. checkpoint_every_s: seconds of training that a kill may cost.
-    goal_heads: also learn an inverse dynamics, a temporal distance and metrics, for control's `proposal` and `metric`.
+    goal_heads: also learn an inverse dynamics, a temporal distance and metrics, for control's `proposal` and `metric`;
+    given for a run that was trained without, only they are trained.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -214,11 +216,17 @@ class TrainConfig(CollectConfig):
         return Path(self.runs) / self.name
 
     def fingerprint(self) -> str:
-        """Hash of everything that the trained weights depend on."""
+        """Hash of everything that the trained weights depend on; goal heads, which no other weight depends on, add one
+        of their own after a "+"."""
         content = self.content()
         for key in ("runs", "name", "workers", "data", "threads", "devices", "nodes", "strategy", "checkpoint_every_s"):
             del content[key]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        heads = {key: content.pop(key) for key in ("goal_heads", "heads", "heads_training")}
+        return f"{_hash(content)}+{_hash(heads)}" if self.goal_heads else _hash(content)
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 CONTEXT_SOURCES = ("online", "known", "mean")
@@ -273,10 +281,10 @@ class ControlConfig:
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
     protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
     the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
-    metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors) or
-    temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with
-    planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared
-    action.
+    metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors), temporal
+    (squared time of the learned shortest way to the goal) or staged (temporal, and l2 within 5 steps of the goal).
+    proposal: also try what the learned inverse dynamics proposes; with planner=follow that alone. All but l2 need a run
+    trained with goal_heads=true. action_cost: weight of mean squared action.
     context: where a world with unknown constants is known from: "online" (what was seen so far), "known" (the constants
     themselves) or "mean" (not at all). drift_rho: the constants are redrawn with this correlation after a quarter of
     the budget; empty: they stay.
@@ -319,6 +327,8 @@ class ControlConfig:
                 raise UserError(f"{name} must be >= 1, or 0 for the protocol's own, got {getattr(self, name)}")
         if self.videos < 0:
             raise UserError(f"videos must be >= 0, got {self.videos}")
+        if not 0 <= self.action_cost < math.inf:
+            raise UserError(f"action_cost must be >= 0 and finite, got {self.action_cost}")
         _check_numbers("planner", self.planner, PLANNERS)
         _check_choice("protocol", self.protocol, PROTOCOLS)
         _check_choice("split", self.split, ("validation", "test"))
