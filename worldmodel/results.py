@@ -247,7 +247,7 @@ def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
         "oracle's rate less the latent planner's on the oracle's tasks, with Newcombe's interval; at start: tasks that "
         "took nothing to solve.",
         "",
-        "| evaluation | tasks x seeds | from pixels | by seed | random | at start | oracle | supervised | regret | ms |",
+        "| evaluation | tasks x seeds | pixels | by seed | random | at start | oracle | supervised | regret | ms |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, of in found:
