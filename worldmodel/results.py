@@ -386,37 +386,74 @@ def _measured(found: dict[str, Any] | None) -> str:
 def _control_details() -> str:
     """Every evaluation of `worldmodel control out=docs/results/control-*.json`, beside what it is measured against."""
     found = [
-        (path.stem.removeprefix("control-"), json.loads(path.read_text())) for path in FOLDER.glob("control-*.json")
+        (path.stem.removeprefix("control-"), json.loads(path.read_text()))
+        for path in sorted(FOLDER.glob("control-*.json"))
     ]
-    if not found:
-        return ""
+    success = [(name, of) for name, of in found if not of["protocol"]["rewarded"]]
+    rewarded = [(name, of) for name, of in found if of["protocol"]["rewarded"]]
+    return _success_table(success) * bool(success) + _return_table(rewarded) * bool(rewarded)
+
+
+def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
     lines = [
         "",
         "## Control by protocol",
         "",
         "Success with its 95 % Wilson interval, all training seeds together (in brackets: by seed); regret is the "
-        "oracle's rate less the latent planner's on the oracle's tasks, with Newcombe's interval.",
+        "oracle's rate less the latent planner's on the oracle's tasks, with Newcombe's interval; at start: tasks that "
+        "took nothing to solve.",
         "",
-        "| evaluation | tasks x seeds | from pixels | by seed | random | oracle | supervised | regret | ms |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| evaluation | tasks x seeds | pixels | by seed | random | at start | oracle | supervised | regret | ms |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, of in sorted(found):
+    for name, of in found:
         by_seed = ", ".join(f"{rate:.1%}" for rate in of["success_by_run"])
         low, high = of.get("regret_interval", (float("nan"), float("nan")))
-        regret = f"{of['regret']:.1%} [{low:.1%}, {high:.1%}]" if "regret" in of else "–"
         cells = [
             name if of["metric"] == "l2" else f"{name} ({of['metric']})",
             f"{of['num_tasks']} x {of['num_runs']}",
             _rated(of, ""),
             by_seed,
             _rated(of, "random_"),
+            f"{of['solved_at_start']:.1%}" if "solved_at_start" in of else "–",
             _rated(of, "oracle_"),
             _rated(of, "supervised_"),
-            regret,
+            f"{of['regret']:.1%} [{low:.1%}, {high:.1%}]" if "regret" in of else "–",
             f"{of['cpu_ms_per_decision']:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _return_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    lines = [
+        "",
+        "### The world's own reward",
+        "",
+        "Mean return of an episode with its 95 % interval, of all training seeds together; regret on the oracle's "
+        "episodes.",
+        "",
+        "| evaluation | episodes x seeds | steps | from pixels | random | oracle | supervised | regret | ms |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, of in found:
+        keys = ("return", "random_return", "oracle_return", "supervised_return", "regret")
+        cells = [
+            name,
+            f"{of['num_tasks']} x {of['num_runs']}",
+            str(of["budget_steps"]),
+            *(_returned(of, key) for key in keys),
+            f"{of['cpu_ms_per_decision']:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _returned(content: dict[str, Any], key: str) -> str:
+    if key not in content:
+        return "–"
+    low, high = content[f"{key}_interval"]
+    return f"{content[key]:.0f} [{low:.0f}, {high:.0f}]"
 
 
 def _surprises() -> str:
