@@ -146,6 +146,14 @@ def design(config: DesignConfig) -> tuple[dict[str, Any], str]:
     return content, describe(content, run)
 
 
+def judge(config: DesignConfig) -> dict[str, Any]:
+    """What the environment's own excitation makes identifiable: "r2_bound", "identifiable", "combinations", …"""
+    study = open_study(config)
+    given = _policy_of(config)
+    excited = excite(study, choose_differences(study), given, range(10_000, 10_000 + config.num_trajectories), "bound")
+    return _judged(study, given, excited)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what is asked
 

@@ -13,7 +13,7 @@ from worldmodel.contexts import (
     context_stage,
     fit_context_scale,
 )
-from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import Variables, factor_value, half_constants, latent_variables, physical_constants
 from worldmodel.errors import UserError
@@ -26,7 +26,7 @@ from worldmodel.probes import Examples, Split, linear_probe, linear_r2, mlp_prob
 from worldmodel.progress import progress
 from worldmodel.report import figures
 from worldmodel.run_directory import RunDirectory
-from worldmodel.settings import ProbeConfig
+from worldmodel.settings import ProbeConfig, StateConfig
 from worldmodel.training import fit_quietly
 
 NUM_LENGTHS = 5
@@ -81,10 +81,15 @@ def _context_split(
     parts = []
     for name in SPLIT_NAMES:
         episodes = data.split(name)
-        contexts = Contexts(encoder, windows, episodes, data.num_rows)
-        c = contexts.of_halves(config.windows, torch.Generator().manual_seed(config.seed)).mean(2)
-        parts.append(_half_examples(c.cpu().numpy(), data, episodes))
+        constants = half_constants(data, episodes)
+        parts.append(context_examples(Contexts(encoder, windows, episodes, data.num_rows), constants, config))
     return Split(*parts)
+
+
+def context_examples(contexts: Contexts, constants: np.ndarray, config: ProbeConfig | StateConfig) -> Examples:
+    """Contexts of half episodes, averaged over `config.windows` windows, against the constants (E, 2, P) at work."""
+    averaged = contexts.of_halves(config.windows, torch.Generator().manual_seed(config.seed)).mean(2)
+    return half_examples(averaged.cpu().numpy(), constants)
 
 
 def _moment_split(reader: ContextEncoder, table: LatentTable, data: DataSet) -> Split:
@@ -95,15 +100,14 @@ def _moment_split(reader: ContextEncoder, table: LatentTable, data: DataSet) -> 
     for name in SPLIT_NAMES:
         episodes = data.split(name)
         moments = [windows.moments(torch.from_numpy(half.offset)).cpu().numpy() for half in episodes.halves()]
-        parts.append(_half_examples(np.stack(moments, 1), data, episodes))
+        parts.append(half_examples(np.stack(moments, 1), half_constants(data, episodes)))
     return Split(*parts)
 
 
-def _half_examples(inputs: np.ndarray, data: DataSet, episodes: EpisodeIndex) -> Examples:
-    """Inputs (E, 2, p) of both halves against the constants at work in them."""
+def half_examples(inputs: np.ndarray, constants: np.ndarray) -> Examples:
+    """Inputs (E, 2, p) of both halves of episodes against the constants (E, 2, P) at work in them."""
     flat = inputs.reshape(-1, inputs.shape[-1]).astype(np.float64)
-    targets = half_constants(data, episodes).reshape(len(flat), -1)
-    return Examples(flat, targets, np.repeat(np.arange(len(episodes)), 2))
+    return Examples(flat, constants.reshape(len(flat), -1), np.repeat(np.arange(len(constants)), 2))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -175,7 +179,7 @@ def _pixel_split(subject: Subject, window: int) -> Split:
                 frames = subject.frames.gather(part).float().flatten(2) / 255
                 moments.append(torch.cat([frames.mean(1), frames.std(1)], -1).cpu())
             inputs.append(torch.cat(moments).numpy())
-        parts.append(_half_examples(np.stack(inputs, 1), subject.data, episodes))
+        parts.append(half_examples(np.stack(inputs, 1), half_constants(subject.data, episodes)))
     return Split(*parts)
 
 
