@@ -342,6 +342,8 @@ class ProbeConfig:
     single window). bootstrap: resamples of test episodes behind each 95 % interval. shifts: also read constants where
     training never was, on `shift_episodes` fresh episodes each: "held" (nothing shifted; constants held all episode),
     "constants" (2 to 3 prior sd out), "nuisances" (light and colours 2 to 3 sd out), "excitation" (another policy).
+    bound_trajectories: simulated behind the bound on any reader of the constants, at the latents' own position error
+    (0: no bound).
     """
 
     mode: str = "run"
@@ -350,6 +352,7 @@ class ProbeConfig:
     windows: int = 1
     bootstrap: int = 1000
     max_frames: int = 6_000
+    bound_trajectories: int = 12
     shifts: list[str] = field(default_factory=list)
     shift_episodes: int = 150
     seed: int = 0
@@ -363,6 +366,7 @@ class ProbeConfig:
         for name in ("windows", "bootstrap", "max_frames", "shift_episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+        _check_bound(self.bound_trajectories)
 
 
 OBJECTIVES = ("logdet", "trace", "worst")
@@ -450,6 +454,13 @@ class StateConfig(TrainConfig):
         super().__post_init__()
         if self.env.kinematic is not None:
             raise UserError(f"env={self.env.label} is kinematic: its motion has no constants; choose another env")
+        if self.episodes < 10:
+            raise UserError(f"episodes must be >= 10, so that some are held out, got {self.episodes}")
+        if self.context.window > self.episode_steps // 2:  # before minutes of simulation, not after
+            raise UserError(
+                f"two windows of {self.context.window} steps do not fit into episodes of {self.episode_steps} steps; "
+                "set context.window to at most half of episode_steps"
+            )
         for method in self.methods:
             _check_choice("methods", method, CONTEXT_METHODS)
         if not self.methods:
@@ -457,9 +468,10 @@ class StateConfig(TrainConfig):
         for name in ("noise_m", "noise_rad"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} must be > 0, got {getattr(self, name)}")
-        for name, least in (("num_seeds", 1), ("windows", 1), ("shift_episodes", 0), ("bound_trajectories", 0)):
+        for name, least in (("num_seeds", 1), ("windows", 1), ("shift_episodes", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        _check_bound(self.bound_trajectories)
 
     @property
     def run_directory(self) -> Path:
@@ -628,6 +640,11 @@ SCHEMAS: dict[str, type[Any]] = {
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UserError(f"{name} is one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_bound(bound_trajectories: int) -> None:
+    if bound_trajectories < 0 or bound_trajectories == 1:
+        raise UserError(f"bound_trajectories must be >= 2, or 0 for no bound, got {bound_trajectories}")
 
 
 def check_name(key: str, name: str) -> None:

@@ -86,7 +86,26 @@ def physical_constants(data: DataSet) -> Variables:
     varying = [f for f in world["factors"] if f["kind"] == "physical" and f["name"] in world["randomize"]]
     values = [standardized_factor(data, factor["name"]) for factor in varying]
     stacked = np.stack(values, 1) if values else np.zeros((data.num_rows, 0))
-    return Variables([f["name"] for f in varying], [f["unit"] for f in varying], stacked)
+    names = [factor["name"] for factor in varying]
+    for name, value in zip(names, stacked.T, strict=True):
+        _check_constant(name, value, data)
+    return Variables(names, [factor["unit"] for factor in varying], stacked)
+
+
+def _check_constant(name: str, value: np.ndarray, data: DataSet) -> None:
+    """UserError where a constant's labels cannot teach or be probed: not finite, or the same in all episodes."""
+    if not np.isfinite(value).all():
+        row = int(np.flatnonzero(~np.isfinite(value))[0])
+        episode = int(np.searchsorted(data.offset, row, side="right")) - 1
+        raise UserError(
+            f"{name} is not a finite number in episode {episode} of {data.directory}; record it again, or leave it out "
+            "of env.randomize"
+        )
+    if value.std() < 1e-6 and data.num_episodes > 1:
+        raise UserError(
+            f"{name} is the same in all {data.num_episodes} episodes of {data.directory}, so nothing can be learned "
+            f"of it; leave {name} out of env.randomize, or record episodes in which it varies"
+        )
 
 
 def half_constants(data: DataSet, episodes: EpisodeIndex) -> np.ndarray:

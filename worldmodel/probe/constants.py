@@ -18,6 +18,8 @@ from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import Variables, factor_value, half_constants, latent_variables, physical_constants
 from worldmodel.errors import UserError
 from worldmodel.models.context import ContextEncoder
+from worldmodel.probe.bound import bounds
+from worldmodel.probe.count import count_constants
 from worldmodel.probe.outcome import pair, results
 from worldmodel.probe.prediction import context_errors
 from worldmodel.probe.shifts import probe_shifts
@@ -52,14 +54,19 @@ def probe_constants(
     lengths, by_length = _by_length(encoder, subject, config)
     figures.sharpening(run.figures / "probe_window_length.png", lengths, by_length, variables.names)
     sections: dict[str, Any] = {
-        "canonical_correlations": _count_constants(encoder, subject, run),
+        "canonical_correlations": _correlations(encoder, subject, run),
         "window_length": {"steps": lengths, **{n: list(by_length[:, k]) for k, n in enumerate(variables.names)}},
         "context_errors": context_errors(subject, config),
     }
     if config.shifts:
         sections["shifts"] = probe_shifts(subject, latents.train, config)
     controls = _controls(subject, latents, variables, config, rng)
-    return results(variables, "physical", linear, nonlinear, controls), sections
+    probes = results(variables, "physical", linear, nonlinear, controls)
+    if config.bound_trajectories:
+        sections["bound"] = bounds(subject, config.bound_trajectories)
+        for name, bound in sections["bound"]["r2_bound"].items():
+            probes[name]["r2_bound"] = bound
+    return probes, sections
 
 
 def _check_varies(variables: Variables, data: DataSet) -> None:
@@ -194,15 +201,22 @@ def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -
     return lengths.tolist(), np.stack([linear_r2(split) for split in splits])
 
 
-def _count_constants(encoder: ContextEncoder, subject: Subject, run: RunDirectory) -> dict[str, Any]:
-    """Canonical correlations of the two halves' contexts; with drift, how many stand on the ladder's top rung."""
+def _correlations(encoder: ContextEncoder, subject: Subject, run: RunDirectory) -> dict[str, Any]:
+    """Canonical correlations of the two halves' contexts, and how many constants they hold; of unseen episodes."""
     drift_rho = subject.data.info["settings"]["drift_rho"]
-    episodes = subject.data.split("test")
-    contexts = Contexts(encoder, Windows(encoder, subject.table), episodes, subject.data.num_rows)
-    halves = contexts.of_halves(1, torch.Generator().manual_seed(0))[:, :, 0].cpu().numpy()
+    windows = Windows(encoder, subject.table)
+    halves = np.concatenate([
+        Contexts(encoder, windows, subject.data.split(name), subject.data.num_rows)
+        .of_halves(1, torch.Generator().manual_seed(0))[:, :, 0].cpu().numpy()
+        for name in ("validation", "test")
+    ])  # fmt: skip
     correlations = canonical_correlations(halves[:, 0], halves[:, 1])
-    found: dict[str, Any] = {"values": [float(c) for c in correlations], "drift_rho": drift_rho}
+    counted = count_constants(halves[:, 0], halves[:, 1])
     if drift_rho is not None and 0 < drift_rho < 1:
         figures.canonical_correlations(run.figures / "canonical_correlations.png", correlations, drift_rho)
-        found["num_constants"] = int((correlations > (drift_rho + drift_rho**2) / 2).sum())
-    return found
+    return {
+        "values": [float(c) for c in correlations],
+        "drift_rho": drift_rho,
+        "num_constants": counted.pop("num_constants"),
+        "one_after_another": counted,
+    }

@@ -22,7 +22,7 @@ from worldmodel.contexts import Contexts, Windows, context_stage, fit_context_sc
 from worldmodel.data.store import SPLITS, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import moving_columns
-from worldmodel.design import judge
+from worldmodel.design import judge, settings_for
 from worldmodel.errors import UserError
 from worldmodel.files import write_json
 from worldmodel.identifiability import r2
@@ -33,7 +33,7 @@ from worldmodel.probe.shifts import read_held
 from worldmodel.probes import Examples, Split, linear_r2, mlp_probe
 from worldmodel.progress import progress
 from worldmodel.run_directory import RunDirectory
-from worldmodel.settings import SHELL_SD, DesignConfig, StateConfig, TrainConfig
+from worldmodel.settings import SHELL_SD, StateConfig
 from worldmodel.statistics import over_seeds
 from worldmodel.train import pick_device
 from worldmodel.training import fit_quietly
@@ -113,7 +113,7 @@ def probe_from_state(config: StateConfig) -> tuple[dict[str, Any], str]:
         else "none: defaults",
     }
     if config.bound_trajectories:
-        judged = judge(_design(config))
+        judged = judge(settings_for(config, config.noise_m, config.noise_rad, config.bound_trajectories))
         content |= {key: judged[key] for key in ("r2_bound", "r2_bound_interval", "identifiable", "combinations")}
     content["methods"] = {method: _try_method(study, method) for method in config.methods}
     run = RunDirectory(config.run_directory)
@@ -121,14 +121,6 @@ def probe_from_state(config: StateConfig) -> tuple[dict[str, Any], str]:
     if config.out:
         write_json(Path(config.out), content)
     return content, f"{_table(content)}\nresults: {run.path}/summary.json"
-
-
-def _design(config: StateConfig) -> DesignConfig:
-    """The settings of `mode=design` for the same windows, noise and excitation."""
-    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(TrainConfig)}
-    return DesignConfig(
-        **shared, noise_m=config.noise_m, noise_rad=config.noise_rad, num_trajectories=config.bound_trajectories
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
