@@ -17,6 +17,7 @@ from worldmodel.models.context import ContextEncoder
 from worldmodel.models.encoders import mlp
 from worldmodel.training import OptimConfig, Stage
 
+LARGEST_TABLE = 200_000_000  # numbers, 0.8 GB
 CONTEXT_METHODS = ("lejepa", "infonce", "vicreg", "prediction", "supervised")
 
 
@@ -83,22 +84,51 @@ def context_stage(
     """
     low, room = _half_windows(episodes, windows.num_steps)
     objective = _Objective(encoder, training)
+    known = _FeatureTable(encoder, windows, low, room)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         num = training.optim.batch_size
         episode = torch.randint(len(episodes), (num,), generator=generator)
         shift = (torch.rand(2, num, generator=generator) * room[:, episode]).long()
         rows = (low[:, episode] + shift).flatten()
-        moments = windows.moments(rows)
-        views = in_parallel(lambda rows: encoder.from_moments(windows.moments(rows)), rows).view(2, num, -1)
+        moments = windows.moments(rows) if objective.motion is not None else None
+        views = in_parallel(lambda rows: encoder.from_features(known(rows)), rows).view(2, num, -1)
         truth = None if constants is None else constants[episode].transpose(0, 1)
         return objective(views, moments, truth, generator)
 
     return Stage("context", objective, loss, training.optim)
 
 
+class _FeatureTable:
+    """Features of all windows of half episodes, computed once where they fit into memory: half of a training step."""
+
+    def __init__(self, encoder: ContextEncoder, windows: Windows, low: Tensor, room: Tensor) -> None:
+        """low, room: int64 (2, E), first row and number of starts in every half episode."""
+        self._encoder, self._windows = encoder, windows
+        self._features: Tensor | None = None
+        starts = torch.cat(
+            [torch.arange(int(a), int(a + n)) for a, n in zip(low.flatten(), room.flatten(), strict=True)]
+        )
+        width = self._of(starts[:1]).shape[-1]
+        if len(starts) * width <= LARGEST_TABLE:
+            self._place = torch.zeros(int(starts.max()) + 1, dtype=torch.long)
+            self._place[starts] = torch.arange(len(starts))
+            self._features = torch.cat([self._of(part) for part in starts.split(4096)])
+
+    @torch.no_grad()
+    def _of(self, rows: Tensor) -> Tensor:
+        return self._encoder.features(self._windows.moments(rows))
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Features (n, F') of the windows that begin at rows (n,)."""
+        return self._of(rows) if self._features is None else self._features[self._place[rows]]
+
+
 class _Objective(nn.Module):
-    """Contexts (2, B, C) of two windows of each of B episodes, and the windows' moments (2 B, F), to named scalars."""
+    """Contexts (2, B, C) of two windows of each of B episodes, and the windows' moments (2 B, F), to named scalars.
+
+    The moments are None where no motion is predicted.
+    """
 
     def __init__(self, encoder: ContextEncoder, training: ContextTraining) -> None:
         super().__init__()
@@ -107,12 +137,12 @@ class _Objective(nn.Module):
         self.motion = MotionHead(encoder) if predicts else None
 
     def forward(
-        self, views: Tensor, moments: Tensor, truth: Tensor | None, generator: torch.Generator
+        self, views: Tensor, moments: Tensor | None, truth: Tensor | None, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """truth: float (2, B, P), for the supervised method."""
         settings = self.training_settings
         values = self._compare(views, truth, generator)
-        if self.motion is not None:
+        if self.motion is not None and moments is not None:
             swapped = moments.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
             values["prediction"] = self.motion(views.flatten(0, 1), swapped)
             values["loss"] = values["loss"] + (settings.prediction_weight or 1.0) * values["prediction"]

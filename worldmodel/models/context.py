@@ -114,9 +114,15 @@ class ContextEncoder(nn.Module):
 
     def from_moments(self, moments: Tensor) -> Tensor:
         """Mean step features of windows (…, F) -> context (…, C)."""
-        flat = moments.flatten(0, -2)
-        features = torch.cat([flat, *map(self._regress, self.grams(flat))], -1)
-        return self.head(self.standardize(features)).view(*moments.shape[:-1], -1)
+        return self.from_features(self.features(moments.flatten(0, -2))).view(*moments.shape[:-1], -1)
+
+    def features(self, moments: Tensor) -> Tensor:
+        """Moments of windows (n, F) and what least squares makes of them (n, F'): nothing here is learned."""
+        return torch.cat([moments, *map(self._regress, self.grams(moments))], -1)
+
+    def from_features(self, features: Tensor) -> Tensor:
+        """(n, F') -> context (n, C)."""
+        return self.head(self.standardize(features))
 
     def grams(self, moments: Tensor) -> list[Tensor]:
         """Moments of windows (n, F) -> for each stride the mean of u u^T, (n, I + D, I + D); u is the I regressors
