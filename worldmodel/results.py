@@ -214,8 +214,8 @@ def _wide() -> list[str]:
     names = [name for name, probe in runs[0]["probes"].items() if probe["kind"] == "physical"]
     lines = [
         "",
-        "Trained on constants from a prior 1.6 times as wide (`experiment=puck_wide`), probed in range (the prior's own "
-        "width) and 2 to 3 of the prior's sd out, both constants at once:",
+        "Trained on constants from a prior 1.6 times as wide (`experiment=puck_wide`), probed in range (the prior's "
+        "own width) and 2 to 3 of the prior's sd out, both constants at once:",
         "",
         f"| test set | {' | '.join(f'{name}, one window | {name}, averaged' for name in names)} |",
         "|---" * (2 * len(names) + 1) + "|",
