@@ -82,7 +82,7 @@ def context_stage(
 
     constants: float (E, 2, P), the true ones of every half, which method "supervised" regresses on.
     """
-    low, room = _half_windows(episodes, windows.num_steps)
+    low, room = half_windows(episodes, windows.num_steps)
     objective = _Objective(encoder, training)
     known = _FeatureTable(encoder, windows, low, room)
 
@@ -195,7 +195,7 @@ class MotionHead(nn.Module):
         return torch.stack(unexplained).mean()
 
 
-def _half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor]:
+def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor]:
     """First row and number of possible starts of windows in each half: int64 (2, E), (2, E)."""
     halves = episodes.halves()
     low = torch.from_numpy(np.stack([half.offset for half in halves]))
@@ -212,7 +212,7 @@ class Contexts:
     """The context of every half episode: for conditioning the predictor, and for probing constants."""
 
     def __init__(self, encoder: ContextEncoder, windows: Windows, episodes: EpisodeIndex, num_rows: int) -> None:
-        low, room = _half_windows(episodes, windows.num_steps)
+        low, room = half_windows(episodes, windows.num_steps)
         self._encoder, self._windows = encoder.eval(), windows
         self._low, self._room = low, room
         # which half episode a row belongs to; the middle frame counts to the second half
@@ -245,7 +245,7 @@ def linear_contexts(
 
     constants: (E, 2, P). What a context would be if its encoder made no error: the oracle among contexts.
     """
-    low, room = _half_windows(episodes, windows.num_steps)
+    low, room = half_windows(episodes, windows.num_steps)
     with torch.no_grad():
         contexts = encoder.eval().from_moments(windows.moments((low + room // 2).T.flatten())).cpu().double()
     truth = torch.from_numpy(constants).double().flatten(0, 1)

@@ -342,7 +342,8 @@ class ProbeConfig:
     single window). bootstrap: resamples of test episodes behind each 95 % interval. shifts: also read constants where
     training never was, on `shift_episodes` fresh episodes each: "held" (nothing shifted; constants held all episode),
     "constants" (2 to 3 prior sd out), "nuisances" (light and colours 2 to 3 sd out), "excitation" (another policy).
-    bound_trajectories: simulated behind the bound on any reader of the constants, at the latents' own position error
+    controls: also probe what the latents are to be held against (random encoder, raw pixels, shuffled labels, …), which
+    takes most of the time. bound_trajectories: simulated behind the bound on any reader of the constants, at the latents' own position error
     (0: no bound).
     """
 
@@ -352,6 +353,7 @@ class ProbeConfig:
     windows: int = 1
     bootstrap: int = 1000
     max_frames: int = 6_000
+    controls: bool = True
     bound_trajectories: int = 12
     shifts: list[str] = field(default_factory=list)
     shift_episodes: int = 150

@@ -124,9 +124,11 @@ def half_examples(inputs: np.ndarray, constants: np.ndarray) -> Examples:
 def _controls(
     subject: Subject, latents: Split, variables: Variables, config: ProbeConfig, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Linear R2 (P,) of what the contexts are to be held against."""
+    """Linear R2 (P,) of what the contexts are to be held against; none where no controls are asked for."""
     encoder, data, table = subject.model.context_encoder, subject.data, subject.table
     assert encoder is not None
+    if subject.random_table is None:
+        return {}
 
     def fresh(latent_dim: int = encoder.latent_dim) -> ContextEncoder:
         torch.manual_seed(config.seed + 2)
