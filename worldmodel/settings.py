@@ -343,8 +343,8 @@ class ProbeConfig:
     training never was, on `shift_episodes` fresh episodes each: "held" (nothing shifted; constants held all episode),
     "constants" (2 to 3 prior sd out), "nuisances" (light and colours 2 to 3 sd out), "excitation" (another policy).
     controls: also probe what the latents are to be held against (random encoder, raw pixels, shuffled labels, …), which
-    takes most of the time. bound_trajectories: simulated behind the bound on any reader of the constants, at the latents' own position error
-    (0: no bound).
+    takes most of the time. bound_trajectories: simulated behind the bound on any reader of the constants, at the
+    latents' own position error (0: no bound).
     """
 
     mode: str = "run"
