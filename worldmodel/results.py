@@ -50,6 +50,7 @@ def _study_rows() -> list[Row]:
         values = [run["probes"][name]["r2_linear"] for run in puck]
         label = f"puck's log {name} from pixels, no labels, linear R2, one window"
         rows.append((label, _spread(values, ".3f"), ".95", "`worldmodel train experiment=puck_full`"))
+    rows += [*_wide_rows(), *_state_rows()]
     for name, label, target in (
         ("lewm", "reacher from pixels, LeWM's protocol, goal images reached", "99 %"),
         ("strict25", "… goals held for 5 steps, 25 steps ahead", "98 %"),
@@ -66,6 +67,34 @@ def _study_rows() -> list[Row]:
         found = next(row for row in dynamic["rows"] if row["series"] == "designed excitation")["measures"]["r2_h_to_z"]
         label = "reacher angles from *dynamic* rollouts, designed excitation, R2"
         rows.append((label, _mean_interval(found), ".97", "`worldmodel reproduce table=reacher_trajectories`"))
+    return rows
+
+
+def _wide_rows() -> list[Row]:
+    runs = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("puck_wide-seed*.json"))]
+    if not runs:
+        return []
+    cells = [_spread([run["shifts"]["constants"][name]["r2"] for run in runs], ".3f") for name in ("mass", "friction")]
+    label = "… mass / friction 2 to 3 sd out, trained on a prior 1.6 times as wide"
+    return [(label, " / ".join(cells), ".9", "`worldmodel train experiment=puck_wide`")]
+
+
+def _state_rows() -> list[Row]:
+    """The worst constant of each study from true positions, and how near the bound it comes."""
+    rows: list[Row] = []
+    for name, target in (
+        ("puck", ".97"),
+        ("puck-damping", ".9"),
+        ("varied_pendulum", ".9 x bound"),
+        ("varied_cartpole", ".9 x bound"),
+    ):
+        if study := _read(f"state-{name}.json"):
+            values = study["methods"]["lejepa"]["constants"]
+            worst = min(values, key=lambda constant: values[constant]["r2_linear"]["mean"])
+            share = values[worst]["r2_linear"]["mean"] / study["r2_bound"][worst]
+            label = f"{name} from true positions, no labels: {worst}, the worst of {len(values)} constants, linear R2"
+            value = f"{_mean_interval(values[worst]['r2_linear'])}, {share:.2f} x bound"
+            rows.append((label, value, target, "`worldmodel probe mode=state`"))
     return rows
 
 
