@@ -194,7 +194,7 @@ def _explain(error: Exception, verb: str) -> str:
         return f"cannot read {error.override!r}; options are written key=value (quote values with special characters)"
     text = str(error)
     cause = str(error.__cause__) if error.__cause__ else ""
-    missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    missing = re.search(r"Could not find '(\w+)/([^']*)'", text)
     if missing:
         group, name = missing[1], missing[2]
         known = options(group)
@@ -210,6 +210,9 @@ def _explain(error: Exception, verb: str) -> str:
             return f"{entry[1]} is not set in this environment; add it with +{entry[1]}=VALUE"
         command = _command(verb)
         return f"unknown option {name!r} of worldmodel {command}; `worldmodel {command} --help` lists them"
+    value = re.search(r"Cannot convert 'dict' to string[^\n]*\n\s*full_key: (\S+)", cause or text)
+    if value:
+        return f"{value[1]} is one value, without options of its own; `worldmodel {_command(verb)} --help` lists them"
     return _one_line(cause or text)
 
 

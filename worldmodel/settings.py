@@ -528,19 +528,20 @@ class DemoConfig:
     workers: int = 0
 
 
-BENCHES = ("render", "collect", "plan", "sigreg", "load", "processes", "faults", "memory")
+BENCHES = ("render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory")
 
 
 @dataclass
 class BenchConfig:
     """Measure speed and endurance on this machine: rates per CPU-second and medians.
 
-    what: "render", "collect", "plan", "sigreg", "load" (clips from memory and from disk), "processes" (training in two
-    against one), "faults" (`repeats` random kills of collection and training, and what they cost) or "memory" (growth
-    over `repeats` episodes, training steps and control steps). env: for render, collect and memory. run: for plan;
-    empty takes the default reacher model with random weights. batch: environments planned for at once. lewm_size: also
-    time a network of LeWM's size, ours beside a straightforward CEM. repeats: of each measurement. episodes: collected
-    in each repeat. seed: of faults. out: also write the figures there, as JSON.
+    what: "render", "collect", "plan", "train" (peak memory of the default training), "sigreg", "load" (clips from
+    memory and from disk), "processes" (training in two against one), "faults" (`repeats` random kills of collection and
+    training, and what they cost) or "memory" (growth over `repeats` episodes, training steps and control steps). env:
+    for render, collect, train and memory. run: for plan; empty takes the default reacher model with random weights.
+    batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside a
+    straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
+    write the figures there, as JSON.
     """
 
     what: str = "render"

@@ -31,7 +31,7 @@ from worldmodel.methods import build_recipe, encoder_stage
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.report import figures
-from worldmodel.run_directory import RunDirectory
+from worldmodel.run_directory import RunDirectory, peak_memory_mb
 from worldmodel.settings import CollectConfig, TrainConfig
 from worldmodel.training import Stage, Trainer
 
@@ -153,6 +153,7 @@ def _summarise(
         method=config.method.name,
         seed=config.seed,
         seconds={key: round(value, 2) for key, value in seconds.items()},
+        peak_memory_mb=round(peak_memory_mb(), 1),
         data={
             "episodes": episodes.num_episodes,
             "frames": episodes.num_rows,

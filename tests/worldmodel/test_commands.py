@@ -69,6 +69,7 @@ def test_control_probe_and_report(home: Path, capsys: pytest.CaptureFixture[str]
     summary = json.loads(Path("runs/demo/control/summary.json").read_text())
     assert {"train", "control", "probe"} <= set(summary["commands"])
     assert 0 <= summary["control"]["success_rate"] <= 1 and summary["control"]["oracle_num_tasks"] == 2
+    assert 50 < summary["peak_memory_mb"] < 8000
     assert {"cos shoulder", "sin wrist", "wrist_vel"} <= set(summary["probes"])
     assert set(summary["probes"]["cos shoulder"]["controls"]) == {
         "random_encoder", "raw_pixels", "shuffled_labels", "true_state",
