@@ -32,6 +32,7 @@ def main() -> None:
             _control_details(),
             _surprises(),
             _puck(),
+            _from_state(),
             _reproductions(),
             _scale(),
         )
@@ -53,6 +54,7 @@ def _study_rows() -> list[Row]:
         values = [run["probes"][name]["r2_linear"] for run in puck]
         label = f"puck's log {name} from pixels, no labels, linear R2, one window"
         rows.append((label, _spread(values, ".3f"), ".95", "`worldmodel train experiment=puck_full`"))
+    rows += [*_wide_rows(), *_state_rows()]
     for name, label, target in (
         ("lewm", "reacher from pixels, LeWM's protocol, goal images reached", "99 %"),
         ("strict25", "… goals held for 5 steps, 25 steps ahead", "98 %"),
@@ -122,6 +124,34 @@ def _cost_rows() -> list[Row]:
     if cost := _read("bench-sigreg.json"):
         value = f"batch^{cost['exponent_in_batch']:.2f}, slices^{cost['exponent_in_slices']:.2f}"
         rows.append(("SIGReg's CPU time grows as", value, "linear", "`worldmodel bench what=sigreg`"))
+    return rows
+
+
+def _wide_rows() -> list[Row]:
+    runs = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("puck_wide-seed*.json"))]
+    if not runs:
+        return []
+    cells = [_spread([run["shifts"]["constants"][name]["r2"] for run in runs], ".3f") for name in ("mass", "friction")]
+    label = "… mass / friction 2 to 3 sd out, trained on a prior 1.6 times as wide"
+    return [(label, " / ".join(cells), ".9", "`worldmodel train experiment=puck_wide`")]
+
+
+def _state_rows() -> list[Row]:
+    """The worst constant of each study from true positions, and how near the bound it comes."""
+    rows: list[Row] = []
+    for name, target in (
+        ("puck", ".97"),
+        ("puck-damping", ".9"),
+        ("varied_pendulum", ".9 x bound"),
+        ("varied_cartpole", ".9 x bound"),
+    ):
+        if study := _read(f"state-{name}.json"):
+            values = study["methods"]["lejepa"]["constants"]
+            worst = min(values, key=lambda constant: values[constant]["r2_linear"]["mean"])
+            share = values[worst]["r2_linear"]["mean"] / study["r2_bound"][worst]
+            label = f"{name} from true positions, no labels: {worst}, the worst of {len(values)} constants, linear R2"
+            value = f"{_mean_interval(values[worst]['r2_linear'])}, {share:.2f} x bound"
+            rows.append((label, value, target, "`worldmodel probe mode=state`"))
     return rows
 
 
@@ -344,10 +374,62 @@ def _puck() -> str:
         for key, words in (("r2", "one window"), ("r2_averaged", "averaged over an episode")):
             label = f"shift: {shift}, {words}"
             lines.append(row(label, lambda run, name, s=shift, k=key: run["shifts"][s][name][k]))
+    lines += _wide()
     lines += ["", "Prediction error after 15 steps, by where the context comes from (latent RMSE):", ""]
     lines += ["| learned from the window before | true constants | mean context |", "|---|---|---|"]
     errors = [run["context_errors"] for run in runs]
     lines.append(f"| {' | '.join(_spread([e[key][-1] for e in errors], '.3f') for key in errors[0])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _wide() -> list[str]:
+    """The same pixels' world with a wider prior in training: `experiment=puck_wide`."""
+    runs = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("puck_wide-seed*.json"))]
+    if not runs:
+        return []
+    names = [name for name, probe in runs[0]["probes"].items() if probe["kind"] == "physical"]
+    lines = [
+        "",
+        "Trained on constants from a prior 1.6 times as wide (`experiment=puck_wide`), probed in range (the prior's "
+        "own width) and 2 to 3 of the prior's sd out, both constants at once:",
+        "",
+        f"| test set | {' | '.join(f'{name}, one window | {name}, averaged' for name in names)} |",
+        "|---" * (2 * len(names) + 1) + "|",
+    ]
+    for shift, words in (("held", "in range"), ("constants", "out of range")):
+        cells = [_spread([run["shifts"][shift][n][k] for run in runs], ".3f") for n in names for k in _SHIFT_KEYS]
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return lines
+
+
+_SHIFT_KEYS = ("r2", "r2_averaged")
+
+
+def _from_state() -> str:
+    """Constants from true positions, `worldmodel probe mode=state`, beside the bound."""
+    found = [(path.stem, json.loads(path.read_text())) for path in sorted(FOLDER.glob("state-*.json"))]
+    if not found:
+        return ""
+    lines = [
+        "",
+        "## Constants from true positions, beside the bound",
+        "",
+        "`worldmodel probe mode=state`: positions with the noise stated in place of frame latents; linear R2 of one "
+        "window on test episodes, mean [95 % interval by Student's t over seeds]; the bound holds for any reader.",
+        "",
+        "| study | noise m / rad | method | constant | linear | MLP | 2 to 3 sd out | bound | linear / bound |",
+        "|---" * 9 + "|",
+    ]
+    for name, study in found:
+        noise = f"{study['noise']['m']:g} / {study['noise']['rad']:g}"
+        for method, results in study["methods"].items():
+            for constant, values in results["constants"].items():
+                bound = study.get("r2_bound", {}).get(constant)
+                far = values.get("r2_out_of_range")
+                cells = [name.removeprefix("state-"), noise, method, constant, _mean_interval(values["r2_linear"])]
+                cells += [f"{values['r2_mlp']['mean']:.3f}", _mean_interval(far) if far else "–"]
+                cells += [f"{bound:.3f}", f"{values['r2_linear']['mean'] / bound:.2f}"] if bound else ["–", "–"]
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from envs.excitation import POLICIES
 from planners import PLANNERS, REDUCTIONS
-from worldmodel.contexts import ContextTraining
+from worldmodel.contexts import CONTEXT_METHODS, ContextTraining
 from worldmodel.data.arrays import RECORDED
 from worldmodel.data.recording import Recording
 from worldmodel.distributed import STRATEGIES
@@ -51,7 +51,8 @@ class EnvConfig:
     quality: "fast" or "suite". randomize: factors drawn per episode: names, or physical, visual, all.
     factor_rho: per-step autocorrelation of randomised factors (1 stays, 0 is drawn afresh every frame).
     factor_shell: [low, high] in prior standard deviations between which randomised factors are drawn, on either side of
-    their nominal value, instead of from the prior.
+    their nominal value, instead of from the prior. factor_spread: how many times as wide as its prior a factor is
+    drawn, and drifts, by name or kind, e.g. {physical: 1.6}; coordinates stay those of the prior.
     encoder_env: environment whose frames train the encoder; empty: this one.
     """
 
@@ -64,6 +65,7 @@ class EnvConfig:
     randomize: list[str] = field(default_factory=list)
     factor_rho: dict[str, float] = field(default_factory=dict)
     factor_shell: dict[str, list[float]] = field(default_factory=dict)
+    factor_spread: dict[str, float] = field(default_factory=dict)
     encoder_env: str = ""
 
     def __post_init__(self) -> None:
@@ -91,6 +93,7 @@ class EnvConfig:
             "randomize": list(self.randomize),
             "factor_rho": dict(self.factor_rho),
             "factor_shell": {name: list(shell) for name, shell in self.factor_shell.items()},
+            "factor_spread": dict(self.factor_spread),
         }
 
 
@@ -357,12 +360,15 @@ class ProbeConfig:
     """Probe a run for state variables and physical constants, with linear and MLP probes and their controls.
 
     mode: "run" probes a trained run; "design" asks the simulator, before anything is learned, which constants of an
-    environment an excitation makes identifiable (its options are below).
+    environment an excitation makes identifiable; "state" learns them from true positions (their options are below).
     run: a trained run directory. Every probe is fitted on training episodes and scored on test episodes, so that no
     episode, and with it no drawn constant, is on both sides. windows: context windows averaged per half episode (1:
     single window). bootstrap: resamples of test episodes behind each 95 % interval. shifts: also read constants where
     training never was, on `shift_episodes` fresh episodes each: "held" (nothing shifted; constants held all episode),
     "constants" (2 to 3 prior sd out), "nuisances" (light and colours 2 to 3 sd out), "excitation" (another policy).
+    controls: also probe what the latents are to be held against (random encoder, raw pixels, shuffled labels, …), which
+    takes most of the time. bound_trajectories: simulated behind the bound on any reader of the constants, at the
+    latents' own position error (0: no bound).
     """
 
     mode: str = "run"
@@ -371,6 +377,8 @@ class ProbeConfig:
     windows: int = 1
     bootstrap: int = 1000
     max_frames: int = 6_000
+    controls: bool = True
+    bound_trajectories: int = 12
     shifts: list[str] = field(default_factory=list)
     shift_episodes: int = 150
     seed: int = 0
@@ -378,12 +386,13 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         if self.mode != "run":
-            raise UserError(f"mode is run or design, got {self.mode!r}")
+            raise UserError(f"mode is run, design or state, got {self.mode!r}")
         for shift in self.shifts:
             _check_choice("shifts", shift, SHIFTS)
         for name in ("windows", "bootstrap", "max_frames", "shift_episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+        _check_bound(self.bound_trajectories)
 
 
 OBJECTIVES = ("logdet", "trace", "worst")
@@ -442,6 +451,57 @@ class DesignConfig(TrainConfig):
     @property
     def run_directory(self) -> Path:
         return Path(self.runs) / f"{self.name}-design"
+
+
+@dataclass
+class StateConfig(TrainConfig):
+    """Constants from true positions instead of pixels: what contexts find, and what any reader could; no rendering.
+
+    Positions of `episodes` simulated episodes, with noise of noise_m (metres) and noise_rad (radians) a frame, take the
+    place of frame latents. Each of `methods` (of context_training.method) is tuned over the same four settings on
+    validation episodes, then trained num_seeds times; test episodes are reported, beside the bound that `mode=design`
+    computes for the same windows and noise from `bound_trajectories` trajectories (0: no bound). windows: averaged per
+    half episode. shift_episodes: episodes with constants 2 to 3 prior standard deviations out; 0: none. runs, name:
+    results go to runs/<name>-state; out: as JSON there too.
+    """
+
+    mode: str = "state"
+    noise_m: float = 0.004
+    noise_rad: float = 0.01
+    methods: list[str] = field(default_factory=lambda: ["lejepa", "supervised"])
+    tune: bool = True
+    num_seeds: int = 3
+    windows: int = 1
+    shift_episodes: int = 200
+    bound_trajectories: int = 24
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.env.kinematic is not None:
+            raise UserError(f"env={self.env.label} is kinematic: its motion has no constants; choose another env")
+        if self.episodes < 10:
+            raise UserError(f"episodes must be >= 10, so that some are held out, got {self.episodes}")
+        if self.context.window > self.episode_steps // 2:  # before minutes of simulation, not after
+            raise UserError(
+                f"two windows of {self.context.window} steps do not fit into episodes of {self.episode_steps} steps; "
+                "set context.window to at most half of episode_steps"
+            )
+        for method in self.methods:
+            _check_choice("methods", method, CONTEXT_METHODS)
+        if not self.methods:
+            raise UserError(f"methods is empty; name some of {', '.join(CONTEXT_METHODS)}")
+        for name in ("noise_m", "noise_rad"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} must be > 0, got {getattr(self, name)}")
+        for name, least in (("num_seeds", 1), ("windows", 1), ("shift_episodes", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        _check_bound(self.bound_trajectories)
+
+    @property
+    def run_directory(self) -> Path:
+        return Path(self.runs) / f"{self.name}-state"
 
 
 @dataclass
@@ -598,6 +658,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "control": ControlConfig,
     "probe": ProbeConfig,
     "design": DesignConfig,  # probe mode=design
+    "state": StateConfig,  # probe mode=state
     "surprise": SurpriseConfig,
     "report": ReportConfig,
     "demo": DemoConfig,
@@ -610,6 +671,11 @@ SCHEMAS: dict[str, type[Any]] = {
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UserError(f"{name} is one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_bound(bound_trajectories: int) -> None:
+    if bound_trajectories < 0 or bound_trajectories == 1:
+        raise UserError(f"bound_trajectories must be >= 2, or 0 for no bound, got {bound_trajectories}")
 
 
 def check_name(key: str, name: str) -> None:
