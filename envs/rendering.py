@@ -44,7 +44,12 @@ def _choose_gl() -> None:
 
 _choose_gl()
 
-import mujoco  # noqa: E402
+try:
+    import mujoco
+except RuntimeError as error:  # MuJoCo checks the variable as it is imported
+    raise GLUnavailable(
+        f"MUJOCO_GL={os.environ['MUJOCO_GL']!r} is not a backend of MuJoCo; use egl or osmesa"
+    ) from error
 
 Quality = Literal["fast", "suite"]
 QUALITIES: tuple[Quality, ...] = ("fast", "suite")

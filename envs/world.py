@@ -27,6 +27,7 @@ _SUFFIXES = {  # of the position and velocity names of joints with more than one
 }
 # Model fields that a scene's reset may move (targets, lights, tendon gains, terrain): part of the episode's state.
 EPISODE_FIELDS = ("geom_pos", "site_pos", "body_pos", "body_quat", "light_pos", "wrap_prm", "hfield_data")
+LARGEST_SPREAD = 10.0  # of a prior: most draws of a wider one would be out of bounds
 _DIVERGENCE = [
     int(warning)
     for warning in (
@@ -231,6 +232,8 @@ class MujocoWorld(gymnasium.Env):
             episode, 0 redraws it for every frame. A factor's own name wins over its kind.
         factor_shell: factor name, "physical" or "visual" -> (low, high): at a reset the size of a randomised factor's
             standardised coordinate is drawn uniformly between these, instead of from the prior: for tests out of range.
+        factor_spread: factor name, "physical" or "visual" -> how many times as wide as its prior a randomised factor is
+            drawn, and drifts: for training beyond the prior. Coordinates stay those of the prior.
         time_limit_s: seconds until truncation; by default the scene's.
         camera: the camera that sees the frames; by default the scene's.
         render_mode: "rgb_array", for Gymnasium.
@@ -249,6 +252,7 @@ class MujocoWorld(gymnasium.Env):
         randomize: Sequence[str] = (),
         factor_rho: Mapping[str, float] | None = None,
         factor_shell: Mapping[str, Sequence[float]] | None = None,
+        factor_spread: Mapping[str, float] | None = None,
         time_limit_s: float | None = None,
         camera: str | int | None = None,
         render_mode: str | None = "rgb_array",
@@ -266,6 +270,7 @@ class MujocoWorld(gymnasium.Env):
         self.randomize = self._select_factors(randomize, "randomize")
         self.factor_rho = self._resolve_rho(factor_rho or {})
         self.factor_shell = self._resolve_shell(factor_shell or {})
+        self.factor_spread = self._resolve_spread(factor_spread or {})
         self._renderer: FrameRenderer | None = None
         self._pristine = copy(scene.model)
         self._scratch = mujoco.MjData(scene.model)
@@ -330,6 +335,7 @@ class MujocoWorld(gymnasium.Env):
             "randomize": list(self.randomize),
             "factor_rho": dict(self.factor_rho),
             "factor_shell": {name: list(shell) for name, shell in self.factor_shell.items()},
+            "factor_spread": dict(self.factor_spread),
             "kinematic": self.scene.kinematic,
         }
 
@@ -500,9 +506,10 @@ class MujocoWorld(gymnasium.Env):
         self.drift_factors([name for name in self.randomize if self.factors[name].kind == "physical"], rho)
 
     def drift_factors(self, names: Sequence[str], rho: float) -> None:
-        """Redraw factors with correlation rho to what they are: t becomes rho * t + sqrt(1 - rho^2) * eps."""
+        """Redraw factors with correlation rho to what they are: t becomes rho * t + sqrt(1 - rho^2) * spread * eps."""
         for name in names:
-            t = rho * self._coordinates[name] + np.sqrt(1 - rho**2) * self.np_random.standard_normal()
+            noise = self.factor_spread.get(name, 1.0) * self.np_random.standard_normal()
+            t = rho * self._coordinates[name] + np.sqrt(1 - rho**2) * noise
             self._coordinates[name] = float(t)
             self._values[name] = self.factors[name].value(t)
         if names:
@@ -590,6 +597,13 @@ class MujocoWorld(gymnasium.Env):
             name: (float(low), float(high)) for name, (low, high) in self._by_name(factor_shell, "factor_shell").items()
         }
 
+    def _resolve_spread(self, factor_spread: Mapping[str, float]) -> dict[str, float]:
+        """Randomised factor name -> spread, with kinds spelled out."""
+        for word, spread in factor_spread.items():
+            if not 0 < spread <= LARGEST_SPREAD:
+                raise FactorError(f"factor_spread of {word} must be in (0, {LARGEST_SPREAD:g}], got {spread}")
+        return {name: float(spread) for name, spread in self._by_name(factor_spread, "factor_spread").items()}
+
     def _by_name(self, by_word: Mapping[str, Any], option: str) -> dict[str, Any]:
         """What was said of names and kinds, by name of each randomised factor; names win over kinds."""
         resolved: dict[str, Any] = {}
@@ -602,7 +616,9 @@ class MujocoWorld(gymnasium.Env):
 
     def _drawn(self, factor: Factor) -> float:
         shell = self.factor_shell.get(factor.name)
-        return factor.sample(self.np_random) if shell is None else factor.sample_shell(self.np_random, *shell)
+        if shell is not None:
+            return factor.sample_shell(self.np_random, *shell)
+        return factor.sample(self.np_random, self.factor_spread.get(factor.name, 1.0))
 
     def _assign(self, name: str, value: float) -> None:
         self._values[name] = value

@@ -47,7 +47,7 @@ from worldmodel.plan_timing import (
     time_plan,
 )
 from worldmodel.report import style
-from worldmodel.run_directory import hardware, versions
+from worldmodel.run_directory import RunDirectory, hardware, peak_memory_mb, versions
 from worldmodel.settings import BenchConfig, CollectConfig, EnvConfig
 from worldmodel.train import pick_device
 
@@ -62,6 +62,7 @@ def bench(config: BenchConfig) -> tuple[dict[str, Any], str]:
         "render": _render,
         "collect": _collect,
         "plan": _plan,
+        "train": _train,
         "sigreg": _sigreg,
         "load": _load,
         "processes": _processes,
@@ -292,10 +293,25 @@ def _train_in_processes(num: int, options: list[str], folder: Path) -> tuple[flo
         *(f"runs={folder / 'runs'}", f"name={secrets.token_hex(4)}", "method.optim.batch_size=128", *options),
     ]
     cpu, wall = _cpu_seconds(), time.monotonic()
+    _run(command)
+    return _cpu_seconds() - cpu, time.monotonic() - wall
+
+
+def _run(command: list[str]) -> None:
     done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"the training under measurement failed: {' '.join(done.stderr.split())[-300:]}")
-    return _cpu_seconds() - cpu, time.monotonic() - wall
+
+
+def _train(config: BenchConfig) -> dict[str, Any]:
+    """Peak memory of the default training of `world`: all its data and every stage, but few steps, of which memory does
+    not depend; in a process of its own. The data is what `worldmodel train` finds or collects."""
+    steps = [f"{stage}.steps=20" for stage in ("method.optim", "predictor_training", "context_training")]
+    with tempfile.TemporaryDirectory() as folder:
+        run = [f"env={config.world}", f"runs={folder}", "name=run", "device=cpu"]
+        _run([sys.executable, "-m", "worldmodel.cli", "train", *run, *steps])
+        summary = RunDirectory(Path(folder) / "run").read_summary()
+    return {"peak_memory_mb": summary["peak_memory_mb"], **{f"data_{key}": n for key, n in summary["data"].items()}}
 
 
 def _sigreg(config: BenchConfig) -> dict[str, Any]:
@@ -317,7 +333,7 @@ def _sigreg(config: BenchConfig) -> dict[str, Any]:
         # slope of log cost against log size: 1 is linear, below 1 there is a fixed part
         slope = np.polyfit(np.log(sizes), np.log(list(costs.values())), 1)[0]
         figures[f"exponent_in_{name}"] = float(slope)
-    figures["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures["peak_memory_mb"] = peak_memory_mb()
     if config.out:
         _draw_sigreg(
             Path(config.out).with_suffix(".png"), {"batch": (batches, over_batch), "slices": (slices, over_slices)}

@@ -84,7 +84,8 @@ class Trainer:
         self.stages_done: list[str] = []
         if self._saved:
             self.stages_done = list(self._saved["stages_done"])
-            model.load_state_dict(self._saved["model"])
+            # a run that gets goal heads only now has no weights of them yet
+            model.load_state_dict(self._saved["model"], strict=self._saved["fingerprint"] == fingerprint)
         self._processes.wait()  # the first must not write what others still read
 
     def fit(self, stage: Stage, observe: Callable[[int], None] | None = None) -> float:
@@ -273,7 +274,7 @@ def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         raise CheckpointError(f"{path} cannot be read ({type(error).__name__}); delete {path.parent}") from error
     if schema != CHECKPOINT_SCHEMA_VERSION:
         raise CheckpointError(f"{path} has schema {schema}, this version reads {CHECKPOINT_SCHEMA_VERSION}")
-    if other != fingerprint:
+    if other not in (fingerprint, fingerprint.partition("+")[0]):
         raise CheckpointError(
             f"{path.parent} holds a run with other settings; choose another name=…, or delete {path.parent}"
         )
