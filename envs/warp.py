@@ -220,6 +220,8 @@ class _Worlds:
             except NotImplementedError as error:
                 raise WarpUnsupported(f"engine=warp cannot run {world.name}: {error} Use engine=classic") from error
             self._model.opt.gravity = wp.zeros(num, dtype=wp.vec3)
+            fields = {name: getattr(self._model, name) for name in own} | {"gravity": self._model.opt.gravity}
+            self._fields = {name: (field, field.numpy().shape) for name, field in fields.items()}
             self._data = mjw.make_data(model, nworld=num)
             self._context = mjw.create_render_context(
                 model, nworld=num, cam_res=(side, side), render_rgb=True, render_depth=False, render_seg=False,
@@ -235,8 +237,8 @@ class _Worlds:
         for name, values in rows.items():
             if name in self._written and np.array_equal(self._written[name], values):
                 continue
-            field = self._model.opt.gravity if name == "gravity" else getattr(self._model, name)
-            field.assign(values.reshape(field.numpy().shape))
+            field, shape = self._fields[name]
+            field.assign(values.reshape(shape))
             self._written[name] = values.copy()
 
     def pose(self, states: np.ndarray) -> None:
