@@ -97,14 +97,14 @@ def warp_rollouts(
 def check_supported(world: MujocoWorld) -> None:
     """Raise WarpUnsupported unless this engine moves and draws the world as MuJoCo does."""
     scene, model = world.scene, world.scene.model
-    shown = model.site_group <= 2
-    colours = np.where(model.site_matid[:, None] >= 0, model.mat_rgba[model.site_matid], model.site_rgba)
+    alpha, with_material = model.site_rgba[:, 3].copy(), model.site_matid >= 0
+    alpha[with_material] = model.mat_rgba[model.site_matid[with_material], 3]
     reasons = {
         "its control step does more than hold controls": scene.kinematic is None and not scene.holds_control,
         "it has a reward or an end of episodes": scene.is_task,
         "quality=suite asks for OpenGL's shadows and reflections": world.quality != "fast",
         "tendons, skins and visible sites are not ray-traced": (
-            model.ntendon or model.nskin or bool((shown & (colours[:, 3] > 0)).any())
+            model.ntendon or model.nskin or bool(alpha[model.site_group <= 2].any())
         ),
     }
     if found := [reason for reason, holds in reasons.items() if holds]:
