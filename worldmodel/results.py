@@ -206,7 +206,8 @@ def _bench_rows() -> list[Row]:
         label = "random kills of collection and training after which anything differed"
         rows.append((label, value, "0", "`worldmodel bench what=faults repeats=200`"))
     if processes := _read("bench-processes.json"):
-        value = f"{processes['gradient_difference_largest']:.1e}"
+        noise, rendered = (processes[f"gradient_difference{kind}_largest"] for kind in ("", "_rendered"))
+        value = f"{noise:.1e} on noise, {rendered:.1e} on rendered frames"
         label = f"gradients of two processes against one, largest of {len(processes['gradient_difference'])} objectives"
         rows.append((label, value, "1e-5", "`worldmodel bench what=processes`"))
     if memory := _read("bench-memory.json"):
