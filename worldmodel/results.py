@@ -199,6 +199,8 @@ def _bench_rows() -> list[Row]:
         )
     if load := _read("bench-load.json"):
         value = f"{load['memory_clips_per_cpu_s']:,.0f} / {load['disk_clips_per_cpu_s']:,.0f}"
+        if peer := load.get("peer_hdf5_all_columns_clips_per_cpu_s"):
+            value += f" (the peer's HDF5 reader on the same shard: {peer:,.0f})"
         label = "clips of 4 frames loaded per CPU-second, memory / mapped shards"
         rows.append((label, value, "50,000 / 20,000", "`worldmodel bench what=load`"))
     if kills := _read("bench-faults.json"):
