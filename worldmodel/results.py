@@ -75,7 +75,7 @@ def _identifiability_rows() -> list[Row]:
             found = [row["measures"][name] for row in content["rows"] if row["key"].startswith(keys)]
             lowest = min(found, key=lambda measured: measured["mean"])
             rows.append((label, _mean_interval(lowest, ".4f"), target, f"`worldmodel reproduce table={table}`"))
-    return [*rows, *_scaling_rows(), *_time_rows(), *_cost_rows()]
+    return [*rows, *_scaling_rows(), *_time_rows(), *_lit_ball_rows(), *_cost_rows()]
 
 
 def _scaling_rows() -> list[Row]:
@@ -100,6 +100,18 @@ def _time_rows() -> list[Row]:
     label = "CPU s to .95 of the ceiling on reacher pixels (x: the published schedule's length, extrapolated)"
     value = f"{ours:.1f} s, {theirs / ours:,.0f} x less"
     return [(label, value, "100 x", "`worldmodel reproduce table=time_to_r2`")]
+
+
+def _lit_ball_rows() -> list[Row]:
+    content = _read("lit-ball.json")
+    if not content or "OU pairs" not in content["conditions"]:
+        return []
+    methods = content["conditions"]["OU pairs"]["methods"]
+    worst = {name: min((row["x"], row["light"]), key=lambda of: of["mean"]) for name, row in methods.items()}
+    others = ", ".join(f"{name} {found['mean']:.2f}" for name, found in worst.items() if name != "lejepa")
+    label = "ball and light told apart, R2 of the one read worse"
+    value = f"{_mean_interval(worst['lejepa'])} ({others})"
+    return [(label, value, "", "`worldmodel compare study=lit_ball`")]
 
 
 def _cost_rows() -> list[Row]:
