@@ -77,11 +77,11 @@ def _identifiability_rows() -> list[Row]:
         ("reacher_trajectories", ("designed",), "r2_h_to_z", "reacher angles from *dynamic* rollouts, designed "
          "excitation, R2", ".97"),
         ("reacher_ou", ("s=0.7-rho=0.7", "s=0.7-rho=0.8", "s=0.7-rho=0.9"), "r2_h_to_z_polished", "reacher angles from "
-         "OU pixels, s = .7 rad, lowest of rho .7 to .99, R2", ".99"),
+         "OU pixels, s = .7 rad, lowest of rho .7 to .99, R2, canonical readout", ".99"),
         ("reacher_ou", ("s=0.7-rho=0.5",), "r2_h_to_z_polished", "… at rho .5", ".95"),
         ("reacher_ou", ("s=1-rho=0.7", "s=1-rho=0.8", "s=1-rho=0.9"), "share_r2_h_to_z_polished", "… s = 1 rad (angles "
          "wrap), share of the ceiling, lowest of rho .7 to .99", ".99"),
-        ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2", ".99"),
+        ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2, canonical readout", ".99"),
     ):  # fmt: skip
         if content := _read(f"reproduce-{table}.json"):
             found = [row["measures"][name] for row in content["rows"] if row["key"].startswith(keys)]
