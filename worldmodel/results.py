@@ -77,17 +77,17 @@ def _identifiability_rows() -> list[Row]:
         ("reacher_trajectories", ("designed",), "r2_h_to_z", "reacher angles from *dynamic* rollouts, designed "
          "excitation, R2", ".97"),
         ("reacher_ou", ("s=0.7-rho=0.7", "s=0.7-rho=0.8", "s=0.7-rho=0.9"), "r2_h_to_z_polished", "reacher angles from "
-         "OU pixels, s = .7 rad, lowest of rho .7 to .99, R2", ".99"),
+         "OU pixels, s = .7 rad, lowest of rho .7 to .99, R2, canonical readout", ".99"),
         ("reacher_ou", ("s=0.7-rho=0.5",), "r2_h_to_z_polished", "… at rho .5", ".95"),
         ("reacher_ou", ("s=1-rho=0.7", "s=1-rho=0.8", "s=1-rho=0.9"), "share_r2_h_to_z_polished", "… s = 1 rad (angles "
          "wrap), share of the ceiling, lowest of rho .7 to .99", ".99"),
-        ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2", ".99"),
+        ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2, canonical readout", ".99"),
     ):  # fmt: skip
         if content := _read(f"reproduce-{table}.json"):
             found = [row["measures"][name] for row in content["rows"] if row["key"].startswith(keys)]
             lowest = min(found, key=lambda measured: measured["mean"])
             rows.append((label, _mean_interval(lowest, ".4f"), target, f"`worldmodel reproduce table={table}`"))
-    return [*rows, *_scaling_rows(), *_time_rows(), *_cost_rows()]
+    return [*rows, *_scaling_rows(), *_time_rows(), *_lit_ball_rows(), *_cost_rows()]
 
 
 def _scaling_rows() -> list[Row]:
@@ -112,6 +112,18 @@ def _time_rows() -> list[Row]:
     label = "CPU s to .95 of the ceiling on reacher pixels (x: the published schedule's length, extrapolated)"
     value = f"{ours:.1f} s, {theirs / ours:,.0f} x less"
     return [(label, value, "100 x", "`worldmodel reproduce table=time_to_r2`")]
+
+
+def _lit_ball_rows() -> list[Row]:
+    content = _read("lit-ball.json")
+    if not content or "OU pairs" not in content["conditions"]:
+        return []
+    methods = content["conditions"]["OU pairs"]["methods"]
+    worst = {name: min((row["x"], row["light"]), key=lambda of: of["mean"]) for name, row in methods.items()}
+    others = ", ".join(f"{name} {found['mean']:.2f}" for name, found in worst.items() if name != "lejepa")
+    label = "ball and light told apart, R2 of the one read worse"
+    value = f"{_mean_interval(worst['lejepa'])} ({others})"
+    return [(label, value, "", "`worldmodel compare study=lit_ball`")]
 
 
 def _cost_rows() -> list[Row]:
