@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from worldmodel.reproduce.tables import TABLES
+
 FOLDER = Path("docs/results")
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 Row = tuple[str, str, str, str]
@@ -14,7 +16,7 @@ Row = tuple[str, str, str, str]
 def main() -> None:
     """Rewrite both files; run from the repository's root."""
     demos = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("demo-seed*.json"))]
-    rows = [*_study_rows(), *_demo_rows(demos), *_bench_rows(), *_full_rows(), *_plan_rows()]
+    rows = [*_study_rows(), *_identifiability_rows(), *_demo_rows(demos), *_bench_rows(), *_full_rows(), *_plan_rows()]
     table = _markdown(rows)
     readme = Path("README.md")
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
@@ -30,7 +32,9 @@ def main() -> None:
             _control_details(),
             _surprises(),
             _puck(),
+            _from_state(),
             _reproductions(),
+            _scale(),
         )
     )
     Path("docs/RESULTS.md").write_text(
@@ -50,6 +54,7 @@ def _study_rows() -> list[Row]:
         values = [run["probes"][name]["r2_linear"] for run in puck]
         label = f"puck's log {name} from pixels, no labels, linear R2, one window"
         rows.append((label, _spread(values, ".3f"), ".95", "`worldmodel train experiment=puck_full`"))
+    rows += [*_wide_rows(), *_state_rows()]
     for name, label, target in (
         ("lewm", "reacher from pixels, LeWM's protocol, goal images reached", "99 %"),
         ("strict25", "… goals held for 5 steps, 25 steps ahead", "98 %"),
@@ -62,10 +67,91 @@ def _study_rows() -> list[Row]:
             metric = "" if of["metric"] == "l2" else f" metric={of['metric']}"
             command = f"`worldmodel control protocol={of['protocol']['name']}{metric}`"
             rows.append((label, value, target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
-    if dynamic := _read("reproduce-reacher_trajectories.json"):
-        found = next(row for row in dynamic["rows"] if row["series"] == "designed excitation")["measures"]["r2_h_to_z"]
-        label = "reacher angles from *dynamic* rollouts, designed excitation, R2"
-        rows.append((label, _mean_interval(found), ".97", "`worldmodel reproduce table=reacher_trajectories`"))
+    return rows
+
+
+def _identifiability_rows() -> list[Row]:
+    """What `worldmodel reproduce` and `compare` reach, each beside its target."""
+    rows: list[Row] = []
+    for table, keys, name, label, target in (
+        ("reacher_trajectories", ("designed",), "r2_h_to_z", "reacher angles from *dynamic* rollouts, designed "
+         "excitation, R2", ".97"),
+        ("reacher_ou", ("s=0.7-rho=0.7", "s=0.7-rho=0.8", "s=0.7-rho=0.9"), "r2_h_to_z_polished", "reacher angles from "
+         "OU pixels, s = .7 rad, lowest of rho .7 to .99, R2", ".99"),
+        ("reacher_ou", ("s=0.7-rho=0.5",), "r2_h_to_z_polished", "… at rho .5", ".95"),
+        ("reacher_ou", ("s=1-rho=0.7", "s=1-rho=0.8", "s=1-rho=0.9"), "share_r2_h_to_z_polished", "… s = 1 rad (angles "
+         "wrap), share of the ceiling, lowest of rho .7 to .99", ".99"),
+        ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2", ".99"),
+    ):  # fmt: skip
+        if content := _read(f"reproduce-{table}.json"):
+            found = [row["measures"][name] for row in content["rows"] if row["key"].startswith(keys)]
+            lowest = min(found, key=lambda measured: measured["mean"])
+            rows.append((label, _mean_interval(lowest, ".4f"), target, f"`worldmodel reproduce table={table}`"))
+    return [*rows, *_scaling_rows(), *_time_rows(), *_cost_rows()]
+
+
+def _scaling_rows() -> list[Row]:
+    content = _read("reproduce-scaling.json")
+    if not content:
+        return []
+    last = max((row for row in content["rows"] if row["series"] == "lejepa"), key=lambda row: row["x"])
+    found = last["measures"]["r2_h_to_z"]
+    label = f"{last['x']:.0f} latents through coupling layers, R2 ({content['scale']} scale: "
+    label += (
+        f"{last['settings']['steps']:,} steps, {last['cpu_s']:.0f} CPU s; published in 20,000: {found['published']})"
+    )
+    target = ".9996" if last["x"] == 1024 else ""
+    return [(label, _mean_interval(found, ".6f"), target, "`worldmodel reproduce table=scaling`")]
+
+
+def _time_rows() -> list[Row]:
+    content = _read("reproduce-time_to_r2.json")
+    if not content:
+        return []
+    ours, theirs = (row["measures"]["cpu_s_to_mark"]["mean"] for row in content["rows"])
+    label = "CPU s to .95 of the ceiling on reacher pixels (x: the published schedule's length, extrapolated)"
+    value = f"{ours:.1f} s, {theirs / ours:,.0f} x less"
+    return [(label, value, "100 x", "`worldmodel reproduce table=time_to_r2`")]
+
+
+def _cost_rows() -> list[Row]:
+    rows: list[Row] = []
+    if train := _read("bench-train.json"):
+        value = f"{train['peak_memory_mb']:,.0f} MB"
+        rows.append(
+            ("peak memory of the default training (reacher, CPU)", value, "1,500 MB", "`worldmodel bench what=train`")
+        )
+    if cost := _read("bench-sigreg.json"):
+        value = f"batch^{cost['exponent_in_batch']:.2f}, slices^{cost['exponent_in_slices']:.2f}"
+        rows.append(("SIGReg's CPU time grows as", value, "linear", "`worldmodel bench what=sigreg`"))
+    return rows
+
+
+def _wide_rows() -> list[Row]:
+    runs = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("puck_wide-seed*.json"))]
+    if not runs:
+        return []
+    cells = [_spread([run["shifts"]["constants"][name]["r2"] for run in runs], ".3f") for name in ("mass", "friction")]
+    label = "… mass / friction 2 to 3 sd out, trained on a prior 1.6 times as wide"
+    return [(label, " / ".join(cells), ".9", "`worldmodel train experiment=puck_wide`")]
+
+
+def _state_rows() -> list[Row]:
+    """The worst constant of each study from true positions, and how near the bound it comes."""
+    rows: list[Row] = []
+    for name, target in (
+        ("puck", ".97"),
+        ("puck-damping", ".9"),
+        ("varied_pendulum", ".9 x bound"),
+        ("varied_cartpole", ".9 x bound"),
+    ):
+        if study := _read(f"state-{name}.json"):
+            values = study["methods"]["lejepa"]["constants"]
+            worst = min(values, key=lambda constant: values[constant]["r2_linear"]["mean"])
+            share = values[worst]["r2_linear"]["mean"] / study["r2_bound"][worst]
+            label = f"{name} from true positions, no labels: {worst}, the worst of {len(values)} constants, linear R2"
+            value = f"{_mean_interval(values[worst]['r2_linear'])}, {share:.2f} x bound"
+            rows.append((label, value, target, "`worldmodel probe mode=state`"))
     return rows
 
 
@@ -119,7 +205,97 @@ def _bench_rows() -> list[Row]:
         value = f"{kills['lost']} of {kills['kills']}"
         label = "random kills of collection and training after which anything differed"
         rows.append((label, value, "0", "`worldmodel bench what=faults repeats=200`"))
+    if processes := _read("bench-processes.json"):
+        value = f"{processes['gradient_difference_largest']:.1e}"
+        label = f"gradients of two processes against one, largest of {len(processes['gradient_difference'])} objectives"
+        rows.append((label, value, "1e-5", "`worldmodel bench what=processes`"))
+    if memory := _read("bench-memory.json"):
+        worst = max(memory[f"{kind}_memory_growth_mb_per_1000_rounds"] for kind in _WORK)
+        label = "memory gained in 1,000 rounds of collection, training or control, MB, worst of them"
+        rows.append((label, f"{worst:.1f}", "flat", f"`worldmodel bench what=memory repeats={_most_rounds(memory)}`"))
     return rows
+
+
+_WORK = {
+    "episodes": "episodes of ten steps",
+    "worlds": "worlds made and closed",
+    "training": "ten training steps with log and checkpoint",
+    "control": "five control steps of two robots",
+}
+
+
+def _most_rounds(memory: dict[str, Any]) -> int:
+    return max(memory[f"{kind}_rounds"] for kind in _WORK)
+
+
+def _scale() -> str:
+    """Several processes, long runs, and the batched engine."""
+    blocks = ["## Bigger than one process"]
+    if processes := _read("bench-processes.json"):
+        worst = sorted(processes["gradient_difference"].items(), key=lambda item: -item[1])
+        blocks.append(
+            "`worldmodel bench what=processes`: gradients of two gloo processes against one, the largest difference of "
+            "any tensor in terms of its largest entry: "
+            + ", ".join(f"{name} {value:.1e}" for name, value in worst)
+            + "."
+        )
+        columns = [
+            "encoder",
+            "CPU ms a step, 1",
+            "2 processes",
+            "efficiency",
+            "wall ms, 1",
+            "2 processes",
+            "efficiency",
+        ]
+        rows = {
+            kind: [
+                text
+                for unit in ("cpu", "wall")
+                for text in (
+                    *(f"{processes[f'{kind}_{unit}_ms_per_step_{num}']:.1f}" for num in (1, 2)),
+                    f"{processes[f'{kind}_{unit}_efficiency']:.2f}",
+                )
+            ]
+            for kind in ("mlp", "cnn")
+        }
+        blocks.append(f"At the same total batch of {processes['total_batch']} on two shared cores:")
+        blocks.append(_grid(columns, rows))
+    if memory := _read("bench-memory.json"):
+        columns = ["work", "rounds", "MB gained in 1,000", "files", "threads", "OpenGL contexts"]
+        rows = {
+            label: [
+                f"{memory[f'{kind}_rounds']:,}",
+                f"{memory[f'{kind}_memory_growth_mb_per_1000_rounds']:.2f}",
+                *(str(memory[f"{kind}_{what}_growth"]) for what in ("open_files", "threads", "opengl_contexts")),
+            ]
+            for kind, label in _WORK.items()
+        }
+        blocks += ["`worldmodel bench what=memory`: growth from the first third of a long run to its last:"]
+        blocks.append(_grid(columns, rows))
+    if engines := _read("bench-engines.json"):
+        columns = [
+            "world",
+            "state, largest difference",
+            "of",
+            "colour, mean levels of 255",
+            "pixels off by > 8",
+            "textured",
+        ]
+        rows = {
+            name: [
+                f"{found['state_error']:.1e}",
+                f"{found['state_range']:.1f}",
+                f"{found['frame_error']:.2f}",
+                f"{found['pixels_off']:.2%}",
+                "yes" if found["textured"] else "no",
+            ]
+            for name, found in engines.items()
+            if isinstance(found, dict) and "state_error" in found
+        }
+        blocks += ["`worldmodel bench what=engines`: MuJoCo Warp's episodes against MuJoCo's, equal draws, 20 steps:"]
+        blocks.append(_grid(columns, rows))
+    return "\n" + "\n\n".join(blocks) + "\n" if len(blocks) > 1 else ""
 
 
 def _full_rows() -> list[Row]:
@@ -199,10 +375,62 @@ def _puck() -> str:
         for key, words in (("r2", "one window"), ("r2_averaged", "averaged over an episode")):
             label = f"shift: {shift}, {words}"
             lines.append(row(label, lambda run, name, s=shift, k=key: run["shifts"][s][name][k]))
+    lines += _wide()
     lines += ["", "Prediction error after 15 steps, by where the context comes from (latent RMSE):", ""]
     lines += ["| learned from the window before | true constants | mean context |", "|---|---|---|"]
     errors = [run["context_errors"] for run in runs]
     lines.append(f"| {' | '.join(_spread([e[key][-1] for e in errors], '.3f') for key in errors[0])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _wide() -> list[str]:
+    """The same pixels' world with a wider prior in training: `experiment=puck_wide`."""
+    runs = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("puck_wide-seed*.json"))]
+    if not runs:
+        return []
+    names = [name for name, probe in runs[0]["probes"].items() if probe["kind"] == "physical"]
+    lines = [
+        "",
+        "Trained on constants from a prior 1.6 times as wide (`experiment=puck_wide`), probed in range (the prior's "
+        "own width) and 2 to 3 of the prior's sd out, both constants at once:",
+        "",
+        f"| test set | {' | '.join(f'{name}, one window | {name}, averaged' for name in names)} |",
+        "|---" * (2 * len(names) + 1) + "|",
+    ]
+    for shift, words in (("held", "in range"), ("constants", "out of range")):
+        cells = [_spread([run["shifts"][shift][n][k] for run in runs], ".3f") for n in names for k in _SHIFT_KEYS]
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return lines
+
+
+_SHIFT_KEYS = ("r2", "r2_averaged")
+
+
+def _from_state() -> str:
+    """Constants from true positions, `worldmodel probe mode=state`, beside the bound."""
+    found = [(path.stem, json.loads(path.read_text())) for path in sorted(FOLDER.glob("state-*.json"))]
+    if not found:
+        return ""
+    lines = [
+        "",
+        "## Constants from true positions, beside the bound",
+        "",
+        "`worldmodel probe mode=state`: positions with the noise stated in place of frame latents; linear R2 of one "
+        "window on test episodes, mean [95 % interval by Student's t over seeds]; the bound holds for any reader.",
+        "",
+        "| study | noise m / rad | method | constant | linear | MLP | 2 to 3 sd out | bound | linear / bound |",
+        "|---" * 9 + "|",
+    ]
+    for name, study in found:
+        noise = f"{study['noise']['m']:g} / {study['noise']['rad']:g}"
+        for method, results in study["methods"].items():
+            for constant, values in results["constants"].items():
+                bound = study.get("r2_bound", {}).get(constant)
+                far = values.get("r2_out_of_range")
+                cells = [name.removeprefix("state-"), noise, method, constant, _mean_interval(values["r2_linear"])]
+                cells += [f"{values['r2_mlp']['mean']:.3f}", _mean_interval(far) if far else "–"]
+                cells += [f"{bound:.3f}", f"{values['r2_linear']['mean'] / bound:.2f}"] if bound else ["–", "–"]
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -212,7 +440,8 @@ def _reproductions() -> str:
 
 
 def _reproduction(content: dict[str, Any]) -> str:
-    measures = list(dict.fromkeys(name for row in content["rows"] for name in row["measures"]))
+    measures = TABLES[content["table"]].measures
+    headers = [header.replace("|", "\\|") for header in measures.values()]
     lines = [
         "",
         f"## {content['title']}",
@@ -220,13 +449,12 @@ def _reproduction(content: dict[str, Any]) -> str:
         f"`{content['command']}`: {content['scale']} scale, seeds {content['seeds']}, mean [95 % interval]; settings "
         f"chosen on a validation split. {content['note']}. Published (in brackets): {content['source']}.",
         "",
-        f"| | {' | '.join(measures)} |",
-        "|---" * (len(measures) + 1) + "|",
+        f"| | {' | '.join(headers)} | CPU s a seed |",
+        "|---" * (len(measures) + 2) + "|",
     ]
     for row in content["rows"]:
-        label = f"{row['series']} {row['key']}".strip()
         cells = [_measured(row["measures"].get(name)) for name in measures]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
+        lines.append(f"| {row['key']} | {' | '.join(cells)} | {row['cpu_s']:.0f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -234,43 +462,81 @@ def _measured(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
     published = found.get("published")
-    return _mean_interval(found, ".4g") + (f" ({published:g})" if published is not None else "")
+    digits = 6 if 0 < 1 - found["mean"] < 1e-3 else 4
+    return _mean_interval(found, f".{digits}g") + (f" ({published:g})" if published is not None else "")
 
 
 def _control_details() -> str:
     """Every evaluation of `worldmodel control out=docs/results/control-*.json`, beside what it is measured against."""
     found = [
-        (path.stem.removeprefix("control-"), json.loads(path.read_text())) for path in FOLDER.glob("control-*.json")
+        (path.stem.removeprefix("control-"), json.loads(path.read_text()))
+        for path in sorted(FOLDER.glob("control-*.json"))
     ]
-    if not found:
-        return ""
+    success = [(name, of) for name, of in found if not of["protocol"]["rewarded"]]
+    rewarded = [(name, of) for name, of in found if of["protocol"]["rewarded"]]
+    return _success_table(success) * bool(success) + _return_table(rewarded) * bool(rewarded)
+
+
+def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
     lines = [
         "",
         "## Control by protocol",
         "",
         "Success with its 95 % Wilson interval, all training seeds together (in brackets: by seed); regret is the "
-        "oracle's rate less the latent planner's on the oracle's tasks, with Newcombe's interval.",
+        "oracle's rate less the latent planner's on the oracle's tasks, with Newcombe's interval; at start: tasks that "
+        "took nothing to solve.",
         "",
-        "| evaluation | tasks x seeds | from pixels | by seed | random | oracle | supervised | regret | ms |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| evaluation | tasks x seeds | pixels | by seed | random | at start | oracle | supervised | regret | ms |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, of in sorted(found):
+    for name, of in found:
         by_seed = ", ".join(f"{rate:.1%}" for rate in of["success_by_run"])
         low, high = of.get("regret_interval", (float("nan"), float("nan")))
-        regret = f"{of['regret']:.1%} [{low:.1%}, {high:.1%}]" if "regret" in of else "–"
         cells = [
             name if of["metric"] == "l2" else f"{name} ({of['metric']})",
             f"{of['num_tasks']} x {of['num_runs']}",
             _rated(of, ""),
             by_seed,
             _rated(of, "random_"),
+            f"{of['solved_at_start']:.1%}" if "solved_at_start" in of else "–",
             _rated(of, "oracle_"),
             _rated(of, "supervised_"),
-            regret,
+            f"{of['regret']:.1%} [{low:.1%}, {high:.1%}]" if "regret" in of else "–",
             f"{of['cpu_ms_per_decision']:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _return_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    lines = [
+        "",
+        "### The world's own reward",
+        "",
+        "Mean return of an episode with its 95 % interval, of all training seeds together; regret on the oracle's "
+        "episodes.",
+        "",
+        "| evaluation | episodes x seeds | steps | from pixels | random | oracle | supervised | regret | ms |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, of in found:
+        keys = ("return", "random_return", "oracle_return", "supervised_return", "regret")
+        cells = [
+            name,
+            f"{of['num_tasks']} x {of['num_runs']}",
+            str(of["budget_steps"]),
+            *(_returned(of, key) for key in keys),
+            f"{of['cpu_ms_per_decision']:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _returned(content: dict[str, Any], key: str) -> str:
+    if key not in content:
+        return "–"
+    low, high = content[f"{key}_interval"]
+    return f"{content[key]:.0f} [{low:.0f}, {high:.0f}]"
 
 
 def _surprises() -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel import interrupts
+from worldmodel.digest import CHECKSUM, digest
 from worldmodel.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.errors import CheckpointError, TrainingError, UserError
 from worldmodel.files import write_atomically
@@ -99,7 +100,7 @@ class Trainer:
         # each stage has its own stream, so that changing one leaves the others as they were
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
         first = self._restore_module(stage, generator)
-        objective = self._processes.set_up(_Objective(stage))
+        objective = self._processes.set_up(LossModule(stage))
         optimizer = torch.optim.AdamW(
             stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay,
             fused=all(p.dtype == torch.float32 for p in stage.module.parameters()),
@@ -174,6 +175,7 @@ class Trainer:
             "generator": generator.get_state(),
         }
         if self._processes.is_first:
+            content[CHECKSUM] = digest(content)
             write_atomically(self._run.path / "trainer.pt", lambda path: torch.save(content, path))
 
 
@@ -206,7 +208,7 @@ def _train_step(
     return values
 
 
-class _Objective(nn.Module):
+class LossModule(nn.Module):
     """A stage's loss as the forward pass of a module, which is what averaging gradients hangs on."""
 
     def __init__(self, stage: Stage) -> None:
@@ -276,4 +278,7 @@ def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         raise CheckpointError(
             f"{path.parent} holds a run with other settings; choose another name=…, or delete {path.parent}"
         )
+    written = saved.pop(CHECKSUM, None)
+    if written not in (None, digest(saved)):
+        raise CheckpointError(f"{path} is damaged: its checksum differs from the one written with it; delete it")
     return saved

@@ -69,6 +69,7 @@ def test_control_probe_and_report(home: Path, capsys: pytest.CaptureFixture[str]
     summary = json.loads(Path("runs/demo/control/summary.json").read_text())
     assert {"train", "control", "probe"} <= set(summary["commands"])
     assert 0 <= summary["control"]["success_rate"] <= 1 and summary["control"]["oracle_num_tasks"] == 2
+    assert 50 < summary["peak_memory_mb"] < 8000
     assert {"cos shoulder", "sin wrist", "wrist_vel"} <= set(summary["probes"])
     assert set(summary["probes"]["cos shoulder"]["controls"]) == {
         "random_encoder", "raw_pixels", "shuffled_labels", "true_state",
@@ -91,12 +92,14 @@ def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
     tiny = ["env.image_size=16", "env.supersample=1", "context.window=10", "context_training.optim.steps=6"]
     assert main(["train", "env=puck", *SMALL, *tiny]) == 0
     shifts = ["shifts=[held,constants,nuisances,excitation]", "shift_episodes=3"]
-    assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200", *shifts]) == 0
+    assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200", "bound_trajectories=2", *shifts]) == 0
     small = ["tasks=2", "goal_steps=6", "budget_steps=12", "videos=0", "oracle=false", "planner.horizon=5"]
     for context in (["context=known"], ["context=mean"], ["drift_rho=0.5"], ["context=online"]):
         assert main(["control", "run=runs/puck", *small, *context]) == 0
     summary = json.loads(Path("runs/puck/summary.json").read_text())
     assert {"mass", "friction", "x", "y_vel"} <= set(summary["probes"])
+    assert 0 < summary["probes"]["mass"]["r2_bound"] <= 1 and set(summary["bound"]["position_error"]) == {"x", "y"}
+    assert "num_constants" in summary["canonical_correlations"]
     assert summary["probes"]["mass"]["kind"] == "physical" and len(summary["canonical_correlations"]["values"]) == 2
     assert set(summary["shifts"]) == {"held", "constants", "nuisances", "excitation"}
     assert summary["shifts"]["constants"]["mass"].keys() == {"r2", "r2_averaged", "rmse_sd"}

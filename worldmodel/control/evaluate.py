@@ -64,7 +64,7 @@ def control(config: ControlConfig) -> list[Path]:
         _draw(run, setting, {"": [outcome], **beside}, controller)
     world.close()
     if config.out:
-        pooled = section(setting.config, protocol, {"": latent, **beside})
+        pooled = _section(setting, {"": latent, **beside})
         environment = {"world": trained.env.label, "versions": versions(), "hardware": hardware()}
         write_json(Path(config.out), {**pooled, **environment})
     return [run.path for run in runs]
@@ -132,7 +132,7 @@ def _draw(run: RunDirectory, setting: _Setting, outcomes: Outcomes, controller: 
         figures.success_bars(run.figures / "success.png", rates)  # type: ignore[arg-type]
     figures.planner_cost(run.figures / "planner_cost.png", *controller.traces())
     filmed = _film(run, controller.goal_frames, 1 / setting.world.control_dt_s, outcomes[""][0])
-    content = section(setting.config, setting.protocol, outcomes) | {"videos": filmed}
+    content = _section(setting, outcomes) | {"videos": filmed}
     run.update_summary("control", control=content)
 
 
@@ -166,6 +166,14 @@ def _rate(outcomes: list[Outcome]) -> float:
 
 def _interval(outcomes: list[Outcome]) -> list[float]:
     return wilson_interval(*_count(outcomes))
+
+
+def _section(setting: _Setting, outcomes: Outcomes) -> dict[str, Any]:
+    """`section`, and how many tasks took nothing to solve."""
+    content = section(setting.config, setting.protocol, outcomes)
+    if setting.protocol.rewarded:
+        return content
+    return content | {"solved_at_start": setting.tasks.solved_at_start(setting.world, setting.protocol.wrap)}
 
 
 def section(config: ControlConfig, protocol: Protocol, outcomes: Outcomes) -> dict[str, Any]:
