@@ -216,13 +216,13 @@ class LewmSizePredictor(nn.Module):
         first = 0 if not cache else cache[0][0].shape[2]
         x = latents + self.position[first : first + latents.shape[1]]
         for index, (layer, modulation) in enumerate(zip(self._layers(), modulations, strict=True)):
-            if cache is not None and len(cache) == index:
-                empty = x.new_empty(len(x), self.heads, 0, layer["out"].in_features // self.heads)
-                cache.append((empty, empty))
             y = _modulated(x, *modulation.chunk(6, -1)[:2])
             k, v = (self._split(part) for part in layer["kv"](y).chunk(2, -1))
             if cache is not None:
-                k, v = cache[index] = (torch.cat([cache[index][0], k], 2), torch.cat([cache[index][1], v], 2))
+                if index == len(cache):
+                    cache.append((k, v))
+                else:
+                    k, v = cache[index] = (torch.cat([cache[index][0], k], 2), torch.cat([cache[index][1], v], 2))
                 if index == len(self.layers) - 1:  # nobody asks what follows the tokens before the last
                     x, y, modulation = x[:, -1:], y[:, -1:], modulation[:, -1:]
             q = self._split(layer["q"](y))
