@@ -101,10 +101,10 @@ class Factor:
         forward, _ = _TRANSFORMS[self.transform]
         return (forward(value) - forward(self.nominal)) / self.prior_scale
 
-    def sample(self, rng: np.random.Generator) -> float:
-        """A value from the prior; draws outside the bounds are drawn again."""
+    def sample(self, rng: np.random.Generator, spread: float = 1.0) -> float:
+        """A value from the prior, made `spread` times as wide; draws outside the bounds are drawn again."""
         low, high = self.bounds
-        while not low <= (value := self._unclipped(rng.standard_normal())) <= high:
+        while not low <= (value := self._unclipped(spread * rng.standard_normal())) <= high:
             pass
         return value
 

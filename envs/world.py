@@ -26,7 +26,8 @@ _SUFFIXES = {  # of the position and velocity names of joints with more than one
     mujoco.mjtJoint.mjJNT_BALL: (_FREE_POS[3:], _FREE_VEL[3:]),
 }
 # Model fields that a scene's reset may move (targets, lights, tendon gains, terrain): part of the episode's state.
-_EPISODE_FIELDS = ("geom_pos", "site_pos", "body_pos", "body_quat", "light_pos", "wrap_prm", "hfield_data")
+EPISODE_FIELDS = ("geom_pos", "site_pos", "body_pos", "body_quat", "light_pos", "wrap_prm", "hfield_data")
+LARGEST_SPREAD = 10.0  # of a prior: most draws of a wider one would be out of bounds
 _DIVERGENCE = [
     int(warning)
     for warning in (
@@ -89,6 +90,9 @@ class Scene(ABC):
         ctrl_centre, ctrl_half_range: (nu,); controls are centre + half range * action.
         num_substeps: physics steps per control step.
         kinematic: None where forces move the scene, else what does, ready for JSON.
+        holds_control: whether `advance` does no more than to hold those controls for `num_substeps` physics steps, so
+            that another engine can do it.
+        is_task: whether `reward` or `terminated` ever say anything.
     """
 
     name: str
@@ -106,6 +110,8 @@ class Scene(ABC):
     angle_names: tuple[str, ...] = ()
     task_goal: np.ndarray | None = None
     kinematic: dict[str, Any] | None = None
+    holds_control: bool = False
+    is_task: bool = True
 
     @abstractmethod
     def reset(self, rng: np.random.Generator) -> None:
@@ -170,6 +176,8 @@ class MjcfScene(Scene):
         self.goal_tolerance = dict(goal_tolerance or {})
         self.angle_names = unlimited_hinges(self.model) if angle_names is None else tuple(angle_names)
         self._reset, self._reward, self._terminated = reset, reward, terminated
+        self.holds_control = type(self).advance is MjcfScene.advance
+        self.is_task = reward is not None or terminated is not None
         self.num_substeps = round(control_dt_s / self.model.opt.timestep)
         if not np.isclose(self.num_substeps * self.model.opt.timestep, control_dt_s) or self.num_substeps < 1:
             raise ValueError(
@@ -224,6 +232,8 @@ class MujocoWorld(gymnasium.Env):
             episode, 0 redraws it for every frame. A factor's own name wins over its kind.
         factor_shell: factor name, "physical" or "visual" -> (low, high): at a reset the size of a randomised factor's
             standardised coordinate is drawn uniformly between these, instead of from the prior: for tests out of range.
+        factor_spread: factor name, "physical" or "visual" -> how many times as wide as its prior a randomised factor is
+            drawn, and drifts: for training beyond the prior. Coordinates stay those of the prior.
         time_limit_s: seconds until truncation; by default the scene's.
         camera: the camera that sees the frames; by default the scene's.
         render_mode: "rgb_array", for Gymnasium.
@@ -242,6 +252,7 @@ class MujocoWorld(gymnasium.Env):
         randomize: Sequence[str] = (),
         factor_rho: Mapping[str, float] | None = None,
         factor_shell: Mapping[str, Sequence[float]] | None = None,
+        factor_spread: Mapping[str, float] | None = None,
         time_limit_s: float | None = None,
         camera: str | int | None = None,
         render_mode: str | None = "rgb_array",
@@ -259,6 +270,7 @@ class MujocoWorld(gymnasium.Env):
         self.randomize = self._select_factors(randomize, "randomize")
         self.factor_rho = self._resolve_rho(factor_rho or {})
         self.factor_shell = self._resolve_shell(factor_shell or {})
+        self.factor_spread = self._resolve_spread(factor_spread or {})
         self._renderer: FrameRenderer | None = None
         self._pristine = copy(scene.model)
         self._scratch = mujoco.MjData(scene.model)
@@ -323,6 +335,7 @@ class MujocoWorld(gymnasium.Env):
             "randomize": list(self.randomize),
             "factor_rho": dict(self.factor_rho),
             "factor_shell": {name: list(shell) for name, shell in self.factor_shell.items()},
+            "factor_spread": dict(self.factor_spread),
             "kinematic": self.scene.kinematic,
         }
 
@@ -391,8 +404,7 @@ class MujocoWorld(gymnasium.Env):
         self._num_steps += 1
         self._check_finite(self._num_steps)
         result = self.scene.reward(), self.scene.terminated()
-        for rho in sorted({*self.factor_rho.values()} - {1.0}):
-            self.drift_factors([name for name in self.randomize if self.factor_rho.get(name) == rho], rho)
+        self.drift()
         return result
 
     def simulate(self, actions: np.ndarray) -> np.ndarray:
@@ -484,10 +496,20 @@ class MujocoWorld(gymnasium.Env):
         if checked:
             self._write_factors()
 
+    def drift(self) -> None:
+        """Redraw the randomised factors as `factor_rho` says, as every control step does."""
+        for rho in sorted({*self.factor_rho.values()} - {1.0}):
+            self.drift_factors([name for name in self.randomize if self.factor_rho.get(name) == rho], rho)
+
+    def drift_constants(self, rho: float) -> None:
+        """Redraw the randomised physical factors with correlation rho to what they are."""
+        self.drift_factors([name for name in self.randomize if self.factors[name].kind == "physical"], rho)
+
     def drift_factors(self, names: Sequence[str], rho: float) -> None:
-        """Redraw factors with correlation rho to what they are: t becomes rho * t + sqrt(1 - rho^2) * eps."""
+        """Redraw factors with correlation rho to what they are: t becomes rho * t + sqrt(1 - rho^2) * spread * eps."""
         for name in names:
-            t = rho * self._coordinates[name] + np.sqrt(1 - rho**2) * self.np_random.standard_normal()
+            noise = self.factor_spread.get(name, 1.0) * self.np_random.standard_normal()
+            t = rho * self._coordinates[name] + np.sqrt(1 - rho**2) * noise
             self._coordinates[name] = float(t)
             self._values[name] = self.factors[name].value(t)
         if names:
@@ -502,7 +524,7 @@ class MujocoWorld(gymnasium.Env):
         mujoco.mj_getState(model, data, physics, mujoco.mjtState.mjSTATE_INTEGRATION)
         return Snapshot(
             physics,
-            {name: getattr(model, name).copy() for name in _EPISODE_FIELDS},
+            {name: getattr(model, name).copy() for name in EPISODE_FIELDS},
             dict(self._coordinates),
             dict(self._values),
             self._num_steps,
@@ -575,6 +597,13 @@ class MujocoWorld(gymnasium.Env):
             name: (float(low), float(high)) for name, (low, high) in self._by_name(factor_shell, "factor_shell").items()
         }
 
+    def _resolve_spread(self, factor_spread: Mapping[str, float]) -> dict[str, float]:
+        """Randomised factor name -> spread, with kinds spelled out."""
+        for word, spread in factor_spread.items():
+            if not 0 < spread <= LARGEST_SPREAD:
+                raise FactorError(f"factor_spread of {word} must be in (0, {LARGEST_SPREAD:g}], got {spread}")
+        return {name: float(spread) for name, spread in self._by_name(factor_spread, "factor_spread").items()}
+
     def _by_name(self, by_word: Mapping[str, Any], option: str) -> dict[str, Any]:
         """What was said of names and kinds, by name of each randomised factor; names win over kinds."""
         resolved: dict[str, Any] = {}
@@ -587,7 +616,9 @@ class MujocoWorld(gymnasium.Env):
 
     def _drawn(self, factor: Factor) -> float:
         shell = self.factor_shell.get(factor.name)
-        return factor.sample(self.np_random) if shell is None else factor.sample_shell(self.np_random, *shell)
+        if shell is not None:
+            return factor.sample_shell(self.np_random, *shell)
+        return factor.sample(self.np_random, self.factor_spread.get(factor.name, 1.0))
 
     def _assign(self, name: str, value: float) -> None:
         self._values[name] = value

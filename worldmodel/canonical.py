@@ -7,6 +7,7 @@ optimum, solved exactly in the last layer instead of by stochastic steps; like L
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,13 +51,22 @@ def fit_canonical(
     return _solve(mean, unit, within, between, num_latents, ridge)
 
 
+RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+
+
 def fit_canonical_pairs(
-    features: np.ndarray, pairs: np.ndarray, num_latents: int, ridge: float = 1e-5
+    features: np.ndarray,
+    pairs: np.ndarray,
+    num_latents: int,
+    held_out: tuple[np.ndarray, np.ndarray],
+    ridges: Sequence[float] = RIDGES,
 ) -> CanonicalReadout:
     """As `fit_canonical`, of few features (n, F) in many pairs: int (2, m), rows of `features` that show one state
     twice.
 
-    The pairs are counted into an n x n table first, so that a million of them cost what a few do.
+    The pairs are counted into an n x n table first, so that a million of them cost what a few do. held_out: features
+    and pairs of other episodes; the ridge is the one whose latents agree best there, so that no truth is needed to
+    choose it.
     """
     num, num_pairs = len(features), pairs.shape[1]
     share = np.bincount(pairs.ravel(), minlength=num) / (2 * num_pairs)
@@ -65,9 +75,17 @@ def fit_canonical_pairs(
     # single precision: the products below are most of the work, and their sums are averages of n terms
     centred = ((features - mean) * unit).astype(np.float32)
     counts = sparse.csr_array((np.full(num_pairs, 0.5 / num_pairs, np.float32), (pairs[0], pairs[1])), shape=(num, num))
-    within = centred.T @ (share[:, None].astype(np.float32) * centred)
-    between = centred.T @ (counts @ centred)
-    return _solve(mean, unit, within.astype(np.float64), (between + between.T).astype(np.float64), num_latents, ridge)
+    within = (centred.T @ (share[:, None].astype(np.float32) * centred)).astype(np.float64)
+    between = (centred.T @ (counts @ centred)).astype(np.float64)
+    readouts = [_solve(mean, unit, within, between + between.T, num_latents, ridge) for ridge in ridges]
+    return max(readouts, key=lambda readout: agreement(readout(held_out[0]), held_out[1]))
+
+
+def agreement(latents: np.ndarray, pairs: np.ndarray) -> float:
+    """Mean correlation of latents (n, K) over pairs, int (2, m)."""
+    first, second = (latents - latents[pairs.ravel()].mean(0))[pairs]
+    variance = ((first**2).mean(0) + (second**2).mean(0)) / 2
+    return float(((first * second).mean(0) / variance).mean())
 
 
 def _unit(std: np.ndarray) -> np.ndarray:

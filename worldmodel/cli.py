@@ -43,6 +43,8 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ValueError) or type(error).__name__ == "GLUnavailable":
         return text
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror.lower()}; check the path, its permissions and the space on its disk"
     return f"{type(error).__name__}: {text} (--traceback shows where)"
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -30,9 +31,12 @@ import envs
 from envs.excitation import POLICIES
 from planners import PLANNERS
 from worldmodel.errors import CheckpointError, UserError
-from worldmodel.settings import SCHEMAS, DesignConfig, TrainConfig
+from worldmodel.settings import SCHEMAS, TrainConfig
 
 ConfigT = TypeVar("ConfigT")
+
+MAX_YAML_BYTES = 2**20
+MAX_YAML_DEPTH = 20
 
 _GROUPS = {
     "collect": ["policy", "env"],
@@ -41,6 +45,7 @@ _GROUPS = {
     "control": ["planner"],
     "probe": [],
     "design": ["policy", "env", "method"],
+    "state": ["policy", "env", "method"],
     "surprise": [],
     "report": [],
     "demo": [],
@@ -48,6 +53,13 @@ _GROUPS = {
     "reproduce": [],
     "data": [],
 }
+# modes of `probe` with settings of their own, and what those read of train's
+_PROBE_MODES = {
+    "design": "what can be identified, and which excitation does it best",
+    "state": "constants from true positions instead of pixels, by every context method",
+}
+_SHARED = {"design": ("env", "policy", "episode_steps", "seed", "runs", "name")}
+_SHARED["state"] = (*_SHARED["design"], "episodes", "drift_rho", "data_seed", "context", "context_training")
 _DEFAULT_CHOICE = {"env": "reacher", "method": "lejepa", "policy": "uniform", "planner": "cem"}
 
 
@@ -68,7 +80,7 @@ def register() -> None:
         # the schema first, then the groups, so that they are checked against it
         defaults: list[Any] = [f"_{verb}_schema", "_self_"]
         defaults += [{group: _DEFAULT_CHOICE[group]} for group in _GROUPS[verb]]
-        if verb in ("train", "design", "control", "bench"):
+        if verb in ("train", "design", "state", "control", "bench"):
             defaults.append({"experiment": None})
         store.store(name=f"_{verb}_schema", node=schema)
         store.store(name=verb, node={"defaults": defaults})
@@ -125,32 +137,30 @@ def _primary(verb: str) -> str:
 
 def _own_keys(verb: str) -> list[str]:
     """The options of a verb at top level, where its composed configuration holds more than it reads itself."""
-    if verb == "design":
-        shared = ("env", "policy", "episode_steps", "seed", "runs", "name")
-        own = inspect.get_annotations(DesignConfig)
-        return [*shared, *own]
+    if verb in _PROBE_MODES:
+        return [*_SHARED[verb], *inspect.get_annotations(SCHEMAS[verb])]
     return [item.name for item in dataclasses.fields(SCHEMAS[verb])]
 
 
 def _check_keys(verb: str, overrides: list[str]) -> None:
-    if verb not in ("collect", "design"):
+    if verb not in ("collect", *_PROBE_MODES):
         return  # Hydra itself refuses what the schema does not hold
     known = {*_own_keys(verb), "experiment", "hydra"}
     for override in overrides:
-        key = re.split(r"[.=@]", override.lstrip("+~"), maxsplit=1)[0]
+        key = re.split(r"[.=@/]", override.lstrip("+~"), maxsplit=1)[0]  # hydra/launcher is hydra's
         if key not in known:
             command = _command(verb)
             raise UserError(f"unknown option {key!r} of worldmodel {command}; `worldmodel {command} --help` lists them")
 
 
 def settings_of(verb: str, overrides: list[str]) -> str:
-    """Which settings a command line asks for: the verb's own, but for `probe mode=design`."""
-    return "design" if verb == "probe" and "mode=design" in overrides else verb
+    """Which settings a command line asks for: the verb's own, but for `probe mode=design` and `mode=state`."""
+    return next((mode for mode in _PROBE_MODES if verb == "probe" and f"mode={mode}" in overrides), verb)
 
 
 def _command(verb: str) -> str:
     """What a user types for these settings."""
-    return "probe mode=design" if verb == "design" else verb
+    return f"probe mode={verb}" if verb in _PROBE_MODES else verb
 
 
 def _to_dataclass(config: DictConfig, schema: type[ConfigT]) -> ConfigT:
@@ -188,7 +198,7 @@ def _explain(error: Exception, verb: str) -> str:
         return f"cannot read {error.override!r}; options are written key=value (quote values with special characters)"
     text = str(error)
     cause = str(error.__cause__) if error.__cause__ else ""
-    missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    missing = re.search(r"Could not find '(\w+)/([^']*)'", text)
     if missing:
         group, name = missing[1], missing[2]
         known = options(group)
@@ -204,6 +214,9 @@ def _explain(error: Exception, verb: str) -> str:
             return f"{entry[1]} is not set in this environment; add it with +{entry[1]}=VALUE"
         command = _command(verb)
         return f"unknown option {name!r} of worldmodel {command}; `worldmodel {command} --help` lists them"
+    value = re.search(r"Cannot convert 'dict' to string[^\n]*\n\s*full_key: (\S+)", cause or text)
+    if value:
+        return f"{value[1]} is one value, without options of its own; `worldmodel {_command(verb)} --help` lists them"
     return _one_line(cause or text)
 
 
@@ -233,7 +246,8 @@ def help_text(verb: str, summary: str) -> str:
         + f"\n\noptions and their defaults (override as key=value, e.g. a.b=1):\n\n{OmegaConf.to_yaml(config)}"
     )
     if verb == "probe":
-        text += f"\n{help_text('design', 'what can be identified, and which excitation does it best')}"
+        for mode, about in _PROBE_MODES.items():
+            text += f"\n{help_text(mode, about)}"
     return text
 
 
@@ -279,13 +293,28 @@ def sweep(verb: str, arguments: list[str], run: Callable[[Any], None]) -> None:
         sys.argv = before
 
 
+def _plain_yaml(path: Path) -> str:
+    """The text of a YAML file that anybody may have written; ValueError where it can only be meant to exhaust us."""
+    if path.stat().st_size > MAX_YAML_BYTES:
+        raise ValueError(f"{path.stat().st_size} bytes, at most {MAX_YAML_BYTES} are read")
+    text = path.read_text(encoding="utf-8")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("aliases, which no run holds and which can unfold to any size")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_YAML_DEPTH:
+            raise ValueError("nested too deep")
+    return text
+
+
 def read_run_config(directory: Path) -> TrainConfig:
     """The settings a run was trained with, from its `config.yaml`; executes nothing that the file holds."""
     path = directory / "config.yaml"
     if not path.exists():
         raise CheckpointError(f"{directory} is not a run (no config.yaml); train one with: worldmodel train env=NAME")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(path))
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.create(_plain_yaml(path)))
         settings = OmegaConf.to_object(merged)
     except Exception as error:  # OmegaConf lets its YAML parser's own family through
         raise CheckpointError(

@@ -17,6 +17,7 @@ from worldmodel.models.context import ContextEncoder
 from worldmodel.models.encoders import mlp
 from worldmodel.training import OptimConfig, Stage
 
+LARGEST_TABLE = 200_000_000  # numbers, 0.8 GB
 CONTEXT_METHODS = ("lejepa", "infonce", "vicreg", "prediction", "supervised")
 
 
@@ -81,24 +82,53 @@ def context_stage(
 
     constants: float (E, 2, P), the true ones of every half, which method "supervised" regresses on.
     """
-    low, room = _half_windows(episodes, windows.num_steps)
+    low, room = half_windows(episodes, windows.num_steps)
     objective = _Objective(encoder, training)
+    known = _FeatureTable(encoder, windows, low, room)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         num = training.optim.batch_size
         episode = torch.randint(len(episodes), (num,), generator=generator)
         shift = (torch.rand(2, num, generator=generator) * room[:, episode]).long()
         rows = (low[:, episode] + shift).flatten()
-        moments = windows.moments(rows)
-        views = in_parallel(lambda rows: encoder.from_moments(windows.moments(rows)), rows).view(2, num, -1)
+        moments = windows.moments(rows) if objective.motion is not None else None
+        views = in_parallel(lambda rows: encoder.from_features(known(rows)), rows).view(2, num, -1)
         truth = None if constants is None else constants[episode].transpose(0, 1)
         return objective(views, moments, truth, generator)
 
     return Stage("context", objective, loss, training.optim)
 
 
+class _FeatureTable:
+    """Features of all windows of half episodes, computed once where they fit into memory: half of a training step."""
+
+    def __init__(self, encoder: ContextEncoder, windows: Windows, low: Tensor, room: Tensor) -> None:
+        """low, room: int64 (2, E), first row and number of starts in every half episode."""
+        self._encoder, self._windows = encoder, windows
+        self._features: Tensor | None = None
+        starts = torch.cat(
+            [torch.arange(int(a), int(a + n)) for a, n in zip(low.flatten(), room.flatten(), strict=True)]
+        )
+        width = self._of(starts[:1]).shape[-1]
+        if len(starts) * width <= LARGEST_TABLE:
+            self._place = torch.zeros(int(starts.max()) + 1, dtype=torch.long)
+            self._place[starts] = torch.arange(len(starts))
+            self._features = torch.cat([self._of(part) for part in starts.split(4096)])
+
+    @torch.no_grad()
+    def _of(self, rows: Tensor) -> Tensor:
+        return self._encoder.features(self._windows.moments(rows))
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Features (n, F') of the windows that begin at rows (n,)."""
+        return self._of(rows) if self._features is None else self._features[self._place[rows]]
+
+
 class _Objective(nn.Module):
-    """Contexts (2, B, C) of two windows of each of B episodes, and the windows' moments (2 B, F), to named scalars."""
+    """Contexts (2, B, C) of two windows of each of B episodes, and the windows' moments (2 B, F), to named scalars.
+
+    The moments are None where no motion is predicted.
+    """
 
     def __init__(self, encoder: ContextEncoder, training: ContextTraining) -> None:
         super().__init__()
@@ -107,12 +137,12 @@ class _Objective(nn.Module):
         self.motion = MotionHead(encoder) if predicts else None
 
     def forward(
-        self, views: Tensor, moments: Tensor, truth: Tensor | None, generator: torch.Generator
+        self, views: Tensor, moments: Tensor | None, truth: Tensor | None, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """truth: float (2, B, P), for the supervised method."""
         settings = self.training_settings
         values = self._compare(views, truth, generator)
-        if self.motion is not None:
+        if self.motion is not None and moments is not None:
             swapped = moments.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
             values["prediction"] = self.motion(views.flatten(0, 1), swapped)
             values["loss"] = values["loss"] + (settings.prediction_weight or 1.0) * values["prediction"]
@@ -165,7 +195,7 @@ class MotionHead(nn.Module):
         return torch.stack(unexplained).mean()
 
 
-def _half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor]:
+def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor]:
     """First row and number of possible starts of windows in each half: int64 (2, E), (2, E)."""
     halves = episodes.halves()
     low = torch.from_numpy(np.stack([half.offset for half in halves]))
@@ -182,7 +212,7 @@ class Contexts:
     """The context of every half episode: for conditioning the predictor, and for probing constants."""
 
     def __init__(self, encoder: ContextEncoder, windows: Windows, episodes: EpisodeIndex, num_rows: int) -> None:
-        low, room = _half_windows(episodes, windows.num_steps)
+        low, room = half_windows(episodes, windows.num_steps)
         self._encoder, self._windows = encoder.eval(), windows
         self._low, self._room = low, room
         # which half episode a row belongs to; the middle frame counts to the second half
@@ -215,7 +245,7 @@ def linear_contexts(
 
     constants: (E, 2, P). What a context would be if its encoder made no error: the oracle among contexts.
     """
-    low, room = _half_windows(episodes, windows.num_steps)
+    low, room = half_windows(episodes, windows.num_steps)
     with torch.no_grad():
         contexts = encoder.eval().from_moments(windows.moments((low + room // 2).T.flatten())).cpu().double()
     truth = torch.from_numpy(constants).double().flatten(0, 1)

@@ -40,7 +40,7 @@ def demo(config: DemoConfig) -> str:
             overrides = [f"run={run}", f"tasks={config.tasks}", f"seed={config.seed}", "experiment=fast_planner"]
             clock.time("control.control", lambda o=overrides: control(compose("control", o, ControlConfig)))
         if name != "identify":
-            overrides = [f"run={run}", f"seed={config.seed}", "max_frames=3000"]
+            overrides = [f"run={run}", f"seed={config.seed}", "max_frames=3000", "bound_trajectories=0"]
             clock.time(f"{name}.probe", lambda o=overrides: probe(compose("probe", o, ProbeConfig)))
     runs = [RunDirectory(root / name) for name in INTRODUCTION]
     clock.time("hero", lambda: _draw_hero(root))

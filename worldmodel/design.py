@@ -3,6 +3,7 @@
 Needs no data and no training: the simulator is differentiated around trajectories at constants drawn from the prior.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +39,7 @@ from worldmodel.policy_search import Candidate, PolicySearch
 from worldmodel.progress import progress
 from worldmodel.report import design_figure
 from worldmodel.run_directory import RunDirectory
-from worldmodel.settings import CollectConfig, DesignConfig
+from worldmodel.settings import CollectConfig, DesignConfig, TrainConfig
 
 NOISE_RATIOS = (1.0, 2.0, 4.0)
 STEPS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # candidates for the finite difference, in standardised coordinates
@@ -144,6 +145,21 @@ def design(config: DesignConfig) -> tuple[dict[str, Any], str]:
     if config.out:
         write_json(Path(config.out), content)
     return content, describe(content, run)
+
+
+def settings_for(trained: TrainConfig, noise_m: float, noise_rad: float, num_trajectories: int) -> DesignConfig:
+    """What `judge` is to be asked about the windows that a training sees, constants drawn from their priors."""
+    shared = {field.name: getattr(trained, field.name) for field in dataclasses.fields(TrainConfig)}
+    shared["env"] = dataclasses.replace(trained.env, factor_spread={}, factor_shell={})
+    return DesignConfig(**shared, noise_m=noise_m, noise_rad=noise_rad, num_trajectories=num_trajectories)
+
+
+def judge(config: DesignConfig) -> dict[str, Any]:
+    """What the environment's own excitation makes identifiable: "r2_bound", "identifiable", "combinations", …"""
+    study = open_study(config)
+    given = _policy_of(config)
+    excited = excite(study, choose_differences(study), given, range(10_000, 10_000 + config.num_trajectories), "bound")
+    return _judged(study, given, excited)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

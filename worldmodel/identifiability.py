@@ -5,6 +5,7 @@ true latents from one view to the next.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -138,6 +139,31 @@ def wrapped_angle_ceiling(scale: float, num_points: int = 20_001) -> float:
     total = density.sum(1)
     mean = (density * angles).sum(1) / np.maximum(total, 1e-300)
     return float((total * mean**2).sum() / (total[:, None] * (density / total[:, None]) * angles**2).sum())
+
+
+def aligned_angle_r2(scale: float, rho: float | Sequence[float], num_points: int = 360) -> float:
+    """R2 of an angle N(0, scale^2) (rad) read from what two views of its direction share best, pairs at `rho`, or
+    equally many at each of several.
+
+    Where the angle wraps, the best-aligned function of the direction is not the best reading of the angle: this, not
+    `wrapped_angle_ceiling`, is what alignment can reach with one latent an angle. The function is the leading odd
+    eigenfunction of the wrapped process, found on a grid of directions.
+    """
+    grid = -math.pi + (np.arange(num_points) + 0.5) * 2 * math.pi / num_points
+    turns = 2 * math.pi * np.arange(-3, 4)
+    joint = np.zeros((num_points, num_points))
+    for first, second in np.ndindex(len(turns), len(turns)):
+        a, b = np.meshgrid(grid + turns[first], grid + turns[second], indexing="ij")
+        for one in np.atleast_1d(rho):
+            rest = 1 - one * one
+            joint += np.exp(-0.5 * (a * a - 2 * one * a * b + b * b) / (scale**2 * rest)) / math.sqrt(rest)
+    joint /= joint.sum()
+    share = joint.sum(1)
+    root = np.sqrt(share)
+    odd = (joint - joint[:, ::-1]) / 2 / np.outer(root, root)
+    function = np.linalg.eigh((odd + odd.T) / 2)[1][:, -1] / root
+    covariance = share @ (function * unwrapped_mean(grid, scale))
+    return float(covariance**2 / (share @ function**2) / scale**2)
 
 
 def unwrapped_mean(angles: np.ndarray, scale: float) -> np.ndarray:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import platform
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from worldmodel.errors import CheckpointError, UserError
-from worldmodel.files import write_atomically, write_json
+from worldmodel.files import read_json, write_atomically, write_json
 
 SUMMARY_SCHEMA_VERSION = 1
 
@@ -74,7 +75,7 @@ class RunDirectory:
         if not path.exists():
             return {}
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return read_json(path)
         except ValueError as error:
             raise CheckpointError(f"{path} is not JSON ({error}); delete it and run the verb again") from error
 
@@ -148,3 +149,9 @@ def versions() -> dict[str, str]:
 def hardware() -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpu": gpu}
+
+
+def peak_memory_mb() -> float:
+    """Most memory that this process has held at once, in megabytes (10^6 bytes)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -6,6 +6,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import typing
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 from envs.excitation import POLICIES
 from planners import PLANNERS, REDUCTIONS
-from worldmodel.contexts import ContextTraining
+from worldmodel.contexts import CONTEXT_METHODS, ContextTraining
 from worldmodel.data.arrays import RECORDED
 from worldmodel.data.recording import Recording
 from worldmodel.distributed import STRATEGIES
@@ -28,7 +29,7 @@ from worldmodel.models.predictor import PredictorConfig
 from worldmodel.training import OptimConfig
 
 PROTOCOLS = ("lewm", "strict", "reward")
-METRICS = ("l2", "whitened", "learned", "temporal")
+METRICS = ("l2", "whitened", "learned", "temporal", "staged")
 COMPARE_PARTS = ("memory", "planning", "batch", "data")
 
 
@@ -50,7 +51,8 @@ class EnvConfig:
     quality: "fast" or "suite". randomize: factors drawn per episode: names, or physical, visual, all.
     factor_rho: per-step autocorrelation of randomised factors (1 stays, 0 is drawn afresh every frame).
     factor_shell: [low, high] in prior standard deviations between which randomised factors are drawn, on either side of
-    their nominal value, instead of from the prior.
+    their nominal value, instead of from the prior. factor_spread: how many times as wide as its prior a factor is
+    drawn, and drifts, by name or kind, e.g. {physical: 1.6}; coordinates stay those of the prior.
     encoder_env: environment whose frames train the encoder; empty: this one.
     """
 
@@ -63,6 +65,7 @@ class EnvConfig:
     randomize: list[str] = field(default_factory=list)
     factor_rho: dict[str, float] = field(default_factory=dict)
     factor_shell: dict[str, list[float]] = field(default_factory=dict)
+    factor_spread: dict[str, float] = field(default_factory=dict)
     encoder_env: str = ""
 
     def __post_init__(self) -> None:
@@ -90,6 +93,7 @@ class EnvConfig:
             "randomize": list(self.randomize),
             "factor_rho": dict(self.factor_rho),
             "factor_shell": {name: list(shell) for name, shell in self.factor_shell.items()},
+            "factor_spread": dict(self.factor_spread),
         }
 
 
@@ -99,7 +103,9 @@ class CollectConfig:
 
     policy: excitation policy and its parameters. episodes, episode_steps: how many, of how many control steps.
     drift_rho: correlation of the randomised physical constants before and after the middle of an episode.
-    data: folder of data sets. workers: processes; 0 takes every core. seed: of the data.
+    data: folder of data sets. workers: processes; 0 takes every core (one with engine=warp). data_seed: of the data.
+    engine: "classic" (MuJoCo and OpenGL, one episode after the other in each process) or "warp" (MuJoCo Warp simulates
+    and ray-traces `worlds` episodes at once, on a CUDA GPU where there is one; for worlds without a reward).
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -110,9 +116,12 @@ class CollectConfig:
     data: str = "data"
     workers: int = 0
     data_seed: int = 0
+    engine: str = "classic"
+    worlds: int = 128
 
     def __post_init__(self) -> None:
         _check_numbers("policy", self.policy, POLICIES)
+        _check_engine(self.engine, self.worlds)
         if self.episodes < 1:
             raise UserError(f"episodes must be >= 1, got {self.episodes}")
         if self.episode_steps < 1:
@@ -131,6 +140,13 @@ class CollectConfig:
         """Episodes to use; None: all that the data set holds."""
         return None if self.env.world == RECORDED else self.episodes
 
+    def content(self) -> dict[str, Any]:
+        """All settings as plain values, for fingerprints; the classic engine goes without saying."""
+        content = dataclasses.asdict(self)
+        if self.engine == "classic":
+            del content["engine"], content["worlds"]
+        return content
+
     def recording(self) -> Recording:
         return Recording(
             name=self.env.label,
@@ -139,6 +155,8 @@ class CollectConfig:
             episode_steps=self.episode_steps,
             seed=self.data_seed,
             drift_rho=self.drift_rho,
+            engine=self.engine,
+            worlds=self.worlds,
         )
 
 
@@ -154,7 +172,8 @@ class TrainConfig(CollectConfig):
     devices: processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of
     one process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
     gradients too. checkpoint_every_s: seconds of training that a kill may cost.
-    goal_heads: also learn an inverse dynamics, a temporal distance and metrics, for control's `proposal` and `metric`.
+    goal_heads: also learn an inverse dynamics, a temporal distance and metrics, for control's `proposal` and `metric`;
+    given for a run that was trained without, only they are trained.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -200,11 +219,17 @@ class TrainConfig(CollectConfig):
         return Path(self.runs) / self.name
 
     def fingerprint(self) -> str:
-        """Hash of everything that the trained weights depend on."""
-        content = dataclasses.asdict(self)
+        """Hash of everything that the trained weights depend on; goal heads, which no other weight depends on, add one
+        of their own after a "+"."""
+        content = self.content()
         for key in ("runs", "name", "workers", "data", "threads", "devices", "nodes", "strategy", "checkpoint_every_s"):
             del content[key]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        heads = {key: content.pop(key) for key in ("goal_heads", "heads", "heads_training")}
+        return f"{_hash(content)}+{_hash(heads)}" if self.goal_heads else _hash(content)
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 CONTEXT_SOURCES = ("online", "known", "mean")
@@ -259,10 +284,10 @@ class ControlConfig:
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
     protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
     the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
-    metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors) or
-    temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with
-    planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared
-    action.
+    metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors), temporal
+    (squared time of the learned shortest way to the goal) or staged (temporal, and l2 within 5 steps of the goal).
+    proposal: also try what the learned inverse dynamics proposes; with planner=follow that alone. All but l2 need a run
+    trained with goal_heads=true. action_cost: weight of mean squared action.
     context: where a world with unknown constants is known from: "online" (what was seen so far), "known" (the constants
     themselves) or "mean" (not at all). drift_rho: the constants are redrawn with this correlation after a quarter of
     the budget; empty: they stay.
@@ -305,6 +330,8 @@ class ControlConfig:
                 raise UserError(f"{name} must be >= 1, or 0 for the protocol's own, got {getattr(self, name)}")
         if self.videos < 0:
             raise UserError(f"videos must be >= 0, got {self.videos}")
+        if not 0 <= self.action_cost < math.inf:
+            raise UserError(f"action_cost must be >= 0 and finite, got {self.action_cost}")
         _check_numbers("planner", self.planner, PLANNERS)
         _check_choice("protocol", self.protocol, PROTOCOLS)
         _check_choice("split", self.split, ("validation", "test"))
@@ -333,12 +360,15 @@ class ProbeConfig:
     """Probe a run for state variables and physical constants, with linear and MLP probes and their controls.
 
     mode: "run" probes a trained run; "design" asks the simulator, before anything is learned, which constants of an
-    environment an excitation makes identifiable (its options are below).
+    environment an excitation makes identifiable; "state" learns them from true positions (their options are below).
     run: a trained run directory. Every probe is fitted on training episodes and scored on test episodes, so that no
     episode, and with it no drawn constant, is on both sides. windows: context windows averaged per half episode (1:
     single window). bootstrap: resamples of test episodes behind each 95 % interval. shifts: also read constants where
     training never was, on `shift_episodes` fresh episodes each: "held" (nothing shifted; constants held all episode),
     "constants" (2 to 3 prior sd out), "nuisances" (light and colours 2 to 3 sd out), "excitation" (another policy).
+    controls: also probe what the latents are to be held against (random encoder, raw pixels, shuffled labels, …), which
+    takes most of the time. bound_trajectories: simulated behind the bound on any reader of the constants, at the
+    latents' own position error (0: no bound).
     """
 
     mode: str = "run"
@@ -347,6 +377,8 @@ class ProbeConfig:
     windows: int = 1
     bootstrap: int = 1000
     max_frames: int = 6_000
+    controls: bool = True
+    bound_trajectories: int = 12
     shifts: list[str] = field(default_factory=list)
     shift_episodes: int = 150
     seed: int = 0
@@ -354,12 +386,13 @@ class ProbeConfig:
 
     def __post_init__(self) -> None:
         if self.mode != "run":
-            raise UserError(f"mode is run or design, got {self.mode!r}")
+            raise UserError(f"mode is run, design or state, got {self.mode!r}")
         for shift in self.shifts:
             _check_choice("shifts", shift, SHIFTS)
         for name in ("windows", "bootstrap", "max_frames", "shift_episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+        _check_bound(self.bound_trajectories)
 
 
 OBJECTIVES = ("logdet", "trace", "worst")
@@ -421,6 +454,57 @@ class DesignConfig(TrainConfig):
 
 
 @dataclass
+class StateConfig(TrainConfig):
+    """Constants from true positions instead of pixels: what contexts find, and what any reader could; no rendering.
+
+    Positions of `episodes` simulated episodes, with noise of noise_m (metres) and noise_rad (radians) a frame, take the
+    place of frame latents. Each of `methods` (of context_training.method) is tuned over the same four settings on
+    validation episodes, then trained num_seeds times; test episodes are reported, beside the bound that `mode=design`
+    computes for the same windows and noise from `bound_trajectories` trajectories (0: no bound). windows: averaged per
+    half episode. shift_episodes: episodes with constants 2 to 3 prior standard deviations out; 0: none. runs, name:
+    results go to runs/<name>-state; out: as JSON there too.
+    """
+
+    mode: str = "state"
+    noise_m: float = 0.004
+    noise_rad: float = 0.01
+    methods: list[str] = field(default_factory=lambda: ["lejepa", "supervised"])
+    tune: bool = True
+    num_seeds: int = 3
+    windows: int = 1
+    shift_episodes: int = 200
+    bound_trajectories: int = 24
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.env.kinematic is not None:
+            raise UserError(f"env={self.env.label} is kinematic: its motion has no constants; choose another env")
+        if self.episodes < 10:
+            raise UserError(f"episodes must be >= 10, so that some are held out, got {self.episodes}")
+        if self.context.window > self.episode_steps // 2:  # before minutes of simulation, not after
+            raise UserError(
+                f"two windows of {self.context.window} steps do not fit into episodes of {self.episode_steps} steps; "
+                "set context.window to at most half of episode_steps"
+            )
+        for method in self.methods:
+            _check_choice("methods", method, CONTEXT_METHODS)
+        if not self.methods:
+            raise UserError(f"methods is empty; name some of {', '.join(CONTEXT_METHODS)}")
+        for name in ("noise_m", "noise_rad"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} must be > 0, got {getattr(self, name)}")
+        for name, least in (("num_seeds", 1), ("windows", 1), ("shift_episodes", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        _check_bound(self.bound_trajectories)
+
+    @property
+    def run_directory(self) -> Path:
+        return Path(self.runs) / f"{self.name}-state"
+
+
+@dataclass
 class SurpriseConfig:
     """Score how well each moment of a trajectory was foreseen, with and without something that cannot happen.
 
@@ -468,23 +552,27 @@ class DemoConfig:
     workers: int = 0
 
 
-BENCHES = ("render", "collect", "plan", "sigreg", "load", "processes", "faults", "memory")
+BENCHES = ("render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines")
 
 
 @dataclass
 class BenchConfig:
     """Measure speed and endurance on this machine: rates per CPU-second and medians.
 
-    what: "render", "collect", "plan", "sigreg", "load" (clips from memory and from disk), "processes" (training in two
-    against one), "faults" (`repeats` random kills of collection and training, and what they cost) or "memory" (growth
-    over `repeats` episodes, training steps and control steps). env: for render, collect and memory. run: for plan;
-    empty takes the default reacher model with random weights. batch: environments planned for at once. lewm_size: also
-    time a network of LeWM's size, ours beside a straightforward CEM. repeats: of each measurement. episodes: collected
-    in each repeat. seed: of faults. out: also write the figures there, as JSON.
+    what: "render", "collect", "plan", "train" (peak memory of the default training), "sigreg", "load" (clips from
+    memory and from disk), "processes" (training in two against one: gradients and costs), "faults" (`repeats` random
+    kills of collection and training, and what they cost), "memory" (growth over `repeats` episodes, training steps and
+    control steps) or "engines" (MuJoCo Warp's episodes against MuJoCo's). world: an environment's name, for render,
+    collect, train and memory. engine, worlds: of collect. run: for plan; empty takes the default reacher model with
+    random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside
+    a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
+    write the figures there, as JSON.
     """
 
     what: str = "render"
-    env: str = "reacher"
+    world: str = "reacher"
+    engine: str = "classic"
+    worlds: int = 128
     run: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
     batch: int = 64
@@ -498,6 +586,7 @@ class BenchConfig:
         if self.what not in BENCHES:
             raise UserError(f"what is one of {', '.join(BENCHES)}, got {self.what!r}")
         _check_numbers("planner", self.planner, PLANNERS)
+        _check_engine(self.engine, self.worlds)
         for name in ("batch", "repeats", "episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
@@ -569,6 +658,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "control": ControlConfig,
     "probe": ProbeConfig,
     "design": DesignConfig,  # probe mode=design
+    "state": StateConfig,  # probe mode=state
     "surprise": SurpriseConfig,
     "report": ReportConfig,
     "demo": DemoConfig,
@@ -583,10 +673,22 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise UserError(f"{name} is one of {', '.join(choices)}, got {value!r}")
 
 
+def _check_bound(bound_trajectories: int) -> None:
+    if bound_trajectories < 0 or bound_trajectories == 1:
+        raise UserError(f"bound_trajectories must be >= 2, or 0 for no bound, got {bound_trajectories}")
+
+
 def check_name(key: str, name: str) -> None:
     """UserError unless a name is that of one folder: neither a path nor hidden."""
     if not re.fullmatch(r"[\w=][\w.=,+-]{0,199}", name):
         raise UserError(f"{key} is one folder's name (letters, digits, and . = , + - _ inside), got {name!r}")
+
+
+def _check_engine(engine: str, worlds: int) -> None:
+    if engine not in ("classic", "warp"):
+        raise UserError(f"engine is classic or warp, got {engine!r}")
+    if worlds < 1:
+        raise UserError(f"worlds must be >= 1, got {worlds}")
 
 
 def _check_numbers(group: str, chosen: dict[str, Any], classes: Mapping[str, type[Any]]) -> None:

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from worldmodel.config import compose
-from worldmodel.contexts import Contexts, Windows, context_stage, fit_context_scale
+from worldmodel.contexts import Contexts, Windows, context_stage, fit_context_scale, half_windows
 from worldmodel.data.arrays import RECORDED
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.recording import record
@@ -31,11 +31,12 @@ from worldmodel.methods import build_recipe, encoder_stage
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.report import figures
-from worldmodel.run_directory import RunDirectory
+from worldmodel.run_directory import RunDirectory, peak_memory_mb
 from worldmodel.settings import CollectConfig, TrainConfig
 from worldmodel.training import Stage, Trainer
 
 DEFAULT_LATENT_DIM = 16
+FEWEST_EPISODES = 10  # of which one is for validation and one for the test
 
 
 def pick_device(name: str) -> torch.device:
@@ -152,6 +153,7 @@ def _summarise(
         method=config.method.name,
         seed=config.seed,
         seconds={key: round(value, 2) for key, value in seconds.items()},
+        peak_memory_mb=round(peak_memory_mb(), 1),
         data={
             "episodes": episodes.num_episodes,
             "frames": episodes.num_rows,
@@ -169,13 +171,19 @@ def _summarise(
 
 def collect_all(config: TrainConfig) -> float:
     """Collect what is missing of the episodes for the dynamics and the frames for the encoder; seconds."""
+    if config.env.world != RECORDED and config.episodes < FEWEST_EPISODES:
+        raise UserError(
+            f"{config.episodes} episodes are too few for a train, a validation and a test split; collect at least "
+            f"{FEWEST_EPISODES} (episodes={FEWEST_EPISODES})"
+        )
     seconds = collect(config)
     return seconds + (collect(_atlas(config)) if config.env.encoder_env else 0.0)
 
 
 def _atlas(config: TrainConfig) -> CollectConfig:
     """The settings of the data set that trains the encoder, where it is not the run's own."""
-    overrides = [f"env={config.env.encoder_env}", f"data={config.data}", f"workers={config.workers}"]
+    overrides = [f"env={config.env.encoder_env}"]
+    overrides += [f"{name}={getattr(config, name)}" for name in ("data", "workers", "engine", "worlds")]
     if config.encoder_episodes:
         overrides.append(f"episodes={config.encoder_episodes}")
     return compose("collect", overrides, CollectConfig)
@@ -206,6 +214,8 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
     num_constants = physical_constants(episodes).values.shape[1]
     has_dynamics = episodes.actions.shape[1] > 0 and not episodes.info["world"]["kinematic"]
     with_context = has_dynamics and num_constants > 0
+    if with_context:
+        half_windows(episodes.split("train"), config.context.window)  # before hours of training an encoder, not after
     return ModelConfig(
         encoder=dataclasses.replace(config.encoder, latent_dim=latent_dim),
         action_dim=episodes.actions.shape[1],

@@ -20,6 +20,7 @@ from worldmodel.settings import (
     ProbeConfig,
     ReportConfig,
     ReproduceConfig,
+    StateConfig,
     SurpriseConfig,
     TrainConfig,
 )
@@ -68,11 +69,15 @@ def _control(config: ControlConfig) -> str:
     return f"{results}\n{pooled}next: worldmodel report run={runs[0]}"
 
 
-def _probe(config: ProbeConfig | DesignConfig) -> str:
+def _probe(config: ProbeConfig | DesignConfig | StateConfig) -> str:
     if isinstance(config, DesignConfig):
         from worldmodel.design import design
 
         return design(config)[1]
+    if isinstance(config, StateConfig):
+        from worldmodel.probe.from_state import probe_from_state
+
+        return probe_from_state(config)[1]
     from worldmodel.probe import probe
 
     config = _with_run(config)

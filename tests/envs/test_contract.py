@@ -180,6 +180,7 @@ def test_description_rebuilds_the_world():
         "randomize",
         "factor_rho",
         "factor_shell",
+        "factor_spread",
         "time_limit_s",
     )
     assert envs.make(**{key: given[key] for key in options}).describe() == given
@@ -196,6 +197,7 @@ def test_description_rebuilds_the_world():
         ({"randomize": "mass"}, "must be a list"),
         ({"factor_rho": {"light": 0.5}}, "'light', which is not randomised"),
         ({"randomize": ["light"], "factor_rho": {"light": 1.5}}, "factor_rho of light must be in"),
+        ({"randomize": ["mass"], "factor_spread": {"mass": 0}}, "factor_spread of mass must be in"),
         ({"kinematic": {"rho": 0.5}}, "kinematic needs the keys latents and rho"),
         ({"kinematic": {"latents": {"w": 1.0}, "rho": 0.5}}, "unknown latents w; puck has x, y, z"),
     ],

@@ -142,6 +142,23 @@ def test_draws_follow_the_prior():
     assert mass.value(mass.standardize(1.7)) == pytest.approx(1.7)
 
 
+def test_a_spread_widens_draws_and_drift_within_the_bounds():
+    world = envs.make("puck", image_size=8, randomize=["physical"], factor_spread={"physical": 1.5, "damping": 0.5})
+    mass, damping, rows = world.factors["mass"], world.factors["damping"], []
+    for seed in range(1500):
+        world.restart(seed=seed)
+        before = world.factor_values
+        world.drift_factors(["mass", "damping"], 0.8)
+        rows.append([f.standardize(v[f.name]) for f in (mass, damping) for v in (before, world.factor_values)])
+    drawn = np.array(rows)
+    # 1.5 and .5; the first is cut at 3.2, which takes .07 off, and has a standard error of .027
+    assert np.abs(drawn.std(0) - [1.43, 1.43, 0.5, 0.5]).max() < 0.09
+    assert np.abs(drawn).max() <= 3.2 + 1e-9
+    # correlations of .8 have a standard error of .01
+    assert np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1] == pytest.approx(0.8, abs=0.04)
+    assert np.corrcoef(drawn[:, 2], drawn[:, 3])[0, 1] == pytest.approx(0.8, abs=0.04)
+
+
 def test_randomisation_follows_the_seed_and_spares_the_start():
     plain, randomised = (envs.make("puck", image_size=8, randomize=names) for names in ((), ("physical",)))
     plain.restart(seed=7)

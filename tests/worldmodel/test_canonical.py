@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from envs.mixing import latents, views
-from worldmodel.canonical import fit_canonical, fit_canonical_pairs, fit_sequential, hermite_features
+from worldmodel.canonical import agreement, fit_canonical, fit_canonical_pairs, fit_sequential, hermite_features
 from worldmodel.identifiability import affine_apply, affine_fit, r2
 
 
@@ -69,6 +69,24 @@ def test_counted_pairs_give_what_the_pairs_give():
     features = rng.standard_normal((40, 5)) * np.array([1.0, 3.0, 0.2, 1.0, 1.0])
     pairs = rng.integers(0, 40, (2, 3000))
     both_ways = np.stack([np.concatenate([features[pairs[i]], features[pairs[1 - i]]]) for i in (0, 1)])
-    expected, counted = fit_canonical(both_ways, 3, ridge=1e-3), fit_canonical_pairs(features, pairs, 3, ridge=1e-3)
+    expected = fit_canonical(both_ways, 3, ridge=1e-3)
+    counted = fit_canonical_pairs(features, pairs, 3, (features, pairs), ridges=[1e-3])
     np.testing.assert_allclose(counted.correlations, expected.correlations, atol=1e-5)
     np.testing.assert_allclose(np.abs(counted(features)), np.abs(expected(features)), atol=1e-3)
+
+
+def test_the_ridge_is_the_one_that_agrees_best_on_other_pairs():
+    rng = np.random.default_rng(3)
+
+    def draw():  # rows 2 i and 2 i + 1 share a state, which four features show; fifty others are noise
+        shown = np.repeat(rng.standard_normal((30, 1)), 2, 0) + 0.7 * rng.standard_normal((60, 4))
+        return np.concatenate([shown, rng.standard_normal((60, 50))], 1)
+
+    features, fresh, pairs = draw(), draw(), np.arange(60).reshape(30, 2).T
+
+    def score(ridges):
+        return agreement(fit_canonical_pairs(features, pairs, 1, (fresh, pairs), ridges)(fresh), pairs)
+
+    alone = [score([ridge]) for ridge in (1e-5, 0.5, 1.0, 3.0)]
+    assert max(alone) - min(alone) > 0.01
+    assert score([1e-5, 0.5, 1.0, 3.0]) == pytest.approx(max(alone))

@@ -97,6 +97,9 @@ def test_help_leaves_nothing_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
         (["train", "env=reachr"], "did you mean reacher?"),
         (["train", "experiment=moon"], "'moon'"),
         (["control", RUN, "experiment=moon"], "'moon'"),
+        (["train", "env="], "unknown env ''"),
+        (["collect", "data=/dev/null"], "/dev/null"),
+        (["control", RUN, "device.image_size=8"], "device is one value"),
         (["train", "env.world=missing.py:factory"], "missing.py"),
         (["train", "env.factor_rho={light: 0.5}"], "+env.factor_rho.light="),
         (["train", "env=lit_ball", "env.factor_rho={light: 2}"], "factor_rho of light"),
@@ -241,6 +244,15 @@ def test_without_opengl_one_line_says_what_to_install(tmp_path: Path):
     (line,) = errors.splitlines()
     assert line.startswith("error: ") and "apt-get install libegl1" in line
     assert not (tmp_path / "data").exists()
+
+
+def test_an_unknown_opengl_backend_is_named(tmp_path: Path):
+    process = start(
+        ["collect", "env=reacher", "episodes=10"], tmp_path, "import os\nos.environ['MUJOCO_GL'] = 'abacus'"
+    )
+    _, errors = process.communicate()
+    (line,) = errors.splitlines()
+    assert process.returncode == 1 and line.startswith("error: MUJOCO_GL='abacus'") and "egl" in line
 
 
 def test_an_interrupted_training_completes(tmp_path: Path):

@@ -69,6 +69,7 @@ def test_control_probe_and_report(home: Path, capsys: pytest.CaptureFixture[str]
     summary = json.loads(Path("runs/demo/control/summary.json").read_text())
     assert {"train", "control", "probe"} <= set(summary["commands"])
     assert 0 <= summary["control"]["success_rate"] <= 1 and summary["control"]["oracle_num_tasks"] == 2
+    assert 50 < summary["peak_memory_mb"] < 8000
     assert {"cos shoulder", "sin wrist", "wrist_vel"} <= set(summary["probes"])
     assert set(summary["probes"]["cos shoulder"]["controls"]) == {
         "random_encoder", "raw_pixels", "shuffled_labels", "true_state",
@@ -91,23 +92,28 @@ def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
     tiny = ["env.image_size=16", "env.supersample=1", "context.window=10", "context_training.optim.steps=6"]
     assert main(["train", "env=puck", *SMALL, *tiny]) == 0
     shifts = ["shifts=[held,constants,nuisances,excitation]", "shift_episodes=3"]
-    assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200", *shifts]) == 0
+    assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200", "bound_trajectories=2", *shifts]) == 0
     small = ["tasks=2", "goal_steps=6", "budget_steps=12", "videos=0", "oracle=false", "planner.horizon=5"]
     for context in (["context=known"], ["context=mean"], ["drift_rho=0.5"], ["context=online"]):
         assert main(["control", "run=runs/puck", *small, *context]) == 0
     summary = json.loads(Path("runs/puck/summary.json").read_text())
     assert {"mass", "friction", "x", "y_vel"} <= set(summary["probes"])
+    assert 0 < summary["probes"]["mass"]["r2_bound"] <= 1 and set(summary["bound"]["position_error"]) == {"x", "y"}
+    assert "num_constants" in summary["canonical_correlations"]
     assert summary["probes"]["mass"]["kind"] == "physical" and len(summary["canonical_correlations"]["values"]) == 2
     assert set(summary["shifts"]) == {"held", "constants", "nuisances", "excitation"}
     assert summary["shifts"]["constants"]["mass"].keys() == {"r2", "r2_averaged", "rmse_sd"}
     assert Path("runs/puck/figures/probe_window_length.png").exists()
 
 
+HEADS = ["goal_heads=true", "heads.reach=5", "heads.hidden=16", "heads_training.steps=6"]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("lewm", ["env=reacher", "method=lewm"]),
-        ("heads", ["env=reacher", "goal_heads=true", "heads.reach=5", "heads.hidden=16", "heads_training.steps=6"]),
+        ("heads", ["env=reacher", *HEADS]),
         ("cnn", ["env=lit_ball_ou", "encoder.kind=cnn", "encoder.input_size=32", "encoder.channels=[4,4]"]),
         ("cartpole", ["env=cartpole-swingup"]),
         ("own", [f"env.world={ROOT}/examples/own_world.py:factory", "env.name=own"]),
@@ -119,10 +125,17 @@ def test_other_methods_encoders_and_worlds(home: Path, name: str, arguments: lis
     assert "identifiability" in summary and ("predictor" in summary) == (name != "cnn")
 
 
+def test_goal_heads_given_later_are_those_given_at_once(home: Path):
+    later = ["train", "env=reacher", "name=later", *SMALL]
+    assert main(later) == 0 and main([*later, *HEADS]) == 0
+    once, twice = (Path("runs", name, "model.safetensors").read_bytes() for name in ("heads", "later"))
+    assert once == twice
+
+
 def test_control_with_learned_heads(home: Path, capsys: pytest.CaptureFixture[str]):
     small = ["tasks=2", "goal_steps=6", "budget_steps=4", "videos=0", "oracle=false", "planner.horizon=5"]
     assert "goal_heads=true" in error_of(capsys, ["control", "run=runs/demo/control", "proposal=true", *small])
-    follow = ["proposal=true", "planner=follow", "metric=temporal", "protocol=strict"]
+    follow = ["proposal=true", "planner=follow", "metric=staged", "protocol=strict"]
     search = ["proposal=true", "metric=learned", "shrinking=true", "out=pooled.json"]
     assert main(["control", "run=runs/heads", *follow, *small]) == 0
     assert main(["control", "run=runs/heads", *search, *small]) == 0

@@ -110,7 +110,7 @@ def test_context_training_pairs_the_two_halves_of_one_episode():
         return moments
 
     stand_in = cast(Any, encoder)
-    stand_in.from_moments = remember
+    stand_in.from_features = remember
     training = ContextTraining(num_slices=2, optim=OptimConfig(steps=5, batch_size=300))
     values = context_stage(stand_in, Windows(stand_in, rows_table()), EPISODES, training).loss(0.0, seeded())
     first, second = encoder.starts(seen[0]).reshape(2, 300)

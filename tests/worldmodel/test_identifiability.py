@@ -9,9 +9,12 @@ import pytest
 from worldmodel.identifiability import (
     affine_apply,
     affine_fit,
+    aligned_angle_r2,
     measure,
     procrustes,
+    r2,
     theorem_bound,
+    unwrapped_mean,
     wrapped_angle_ceiling,
 )
 
@@ -152,3 +155,19 @@ def test_affine_fit_recovers_an_affine_map():
     x = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
     y = x @ np.arange(8.0).reshape(4, 2) + [5.0, -1.0]
     np.testing.assert_allclose(affine_apply(affine_fit(x, y), x), y, atol=1e-5)
+
+
+def test_what_alignment_reaches_of_a_wrapped_angle():
+    # hardly wrapped: everything; hardly correlated: the best reading of the angle; strongly correlated: less than that
+    assert aligned_angle_r2(0.5, 0.9) == pytest.approx(1.0, abs=1e-4)
+    ceiling = wrapped_angle_ceiling(1.0)
+    assert aligned_angle_r2(1.0, 0.2) == pytest.approx(ceiling, abs=1e-3)
+    values = [aligned_angle_r2(1.0, rho) for rho in (0.5, 0.8, 0.95)]
+    assert values == sorted(values, reverse=True) and values[-1] < 0.992 * ceiling
+
+
+def test_unwrapped_mean_is_the_best_reading():
+    angles = np.random.default_rng(0).standard_normal(200_000)
+    best = r2(angles[:, None], unwrapped_mean(angles, 1.0)[:, None])[0]
+    assert best == pytest.approx(wrapped_angle_ceiling(1.0), abs=0.004)  # sampling sd .0018
+    np.testing.assert_allclose(unwrapped_mean(angles, 1.0), unwrapped_mean(angles + 2 * np.pi, 1.0))

@@ -10,7 +10,7 @@ from worldmodel_fakes import A, S, fake_episode, seeded, write_fake_data
 
 from worldmodel.data import frames as frames_module
 from worldmodel.data.frames import DiskFrames, MemoryFrames, box_resize, load_frames
-from worldmodel.data.pairs import LagPairs, OUPairs, window_starts
+from worldmodel.data.pairs import LagPairs, OUPairs, nearest_poses, window_starts
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.errors import UserError
 
@@ -144,6 +144,24 @@ def test_ou_pairs_depend_on_their_seeds_alone():
 def test_rho_outside_the_open_interval_is_an_error(rho):
     with pytest.raises(UserError, match=r"strictly between 0 and 1"):
         OUPairs(*atlas(), rho)
+
+
+def test_pairs_of_several_rhos_have_their_mean_and_are_drawn_from_each():
+    latents, rows = atlas()
+    sampler = OUPairs(latents, np.arange(len(rows))[:, None], (0.2, 0.9), num_pairs=NUM_PAIRS)
+    first, second = latents[sampler.sample(NUM_PAIRS, seeded(3)).numpy()]
+    sampling = 5 * math.sqrt(2 / NUM_PAIRS)
+    assert (first * second).mean(0) == pytest.approx([0.55, 0.55], abs=math.sqrt(1.5) * sampling)
+    # a bivariate normal of rho has E (z z')^2 = 1 + 2 rho^2; its sampling sd is about 10 / sqrt(n)
+    assert ((first * second) ** 2).mean() == pytest.approx(1 + 0.2**2 + 0.9**2, abs=5 * 10 / math.sqrt(NUM_PAIRS))
+
+
+def test_poses_are_looked_up_on_the_circle():
+    rng = np.random.default_rng(1)
+    latents, z, period = rng.uniform(-9, 9, (70, 2)), rng.uniform(-20, 20, (3, 11, 2)), 2.5
+    latents[0] = -1e-20  # its remainder rounds to the period itself
+    gap = np.abs((z[..., None, :] - latents + period / 2) % period - period / 2)
+    np.testing.assert_array_equal(nearest_poses(latents, z, period), (gap**2).sum(-1).argmin(-1))
 
 
 def test_same_pose_pairs_need_two_renderings():

@@ -8,7 +8,7 @@ import pytest
 
 import worldmodel.reproduce
 from worldmodel.errors import UserError
-from worldmodel.reproduce import core, reproduce
+from worldmodel.reproduce import core, reacher_ou, reproduce
 from worldmodel.reproduce.circles import CirclePairs, own_angle_error_deg
 from worldmodel.reproduce.core import Condition, Request, Table, run_table
 from worldmodel.reproduce.misspecified import ladder_dimension
@@ -155,3 +155,9 @@ def test_unknown_table_lists_them_and_a_world_must_have_the_variables(tmp_path):
     with pytest.raises(UserError, match="world puck has no shoulder, wrist"):
         reproduce(wrong)
     assert not list(Path(tmp_path).glob("reacher*"))
+
+
+@pytest.mark.parametrize(("rho", "expected"), [(0.95, [1, 2, 7]), (0.99, [1, 10, 35])])
+def test_further_lags_of_a_slow_process_are_about_as_fast_as_the_table_says(rho, expected):
+    assert reacher_ou.lags(rho) == expected
+    np.testing.assert_allclose(np.power(rho, expected)[1:], reacher_ou.LAGGED_RHOS, rtol=0.02)

@@ -74,6 +74,8 @@ class RowEncoder:
     def from_moments(self, moments: Tensor) -> Tensor:
         return moments
 
+    features = from_features = from_moments
+
     def eval(self) -> "RowEncoder":
         return self
 

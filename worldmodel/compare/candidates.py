@@ -77,10 +77,15 @@ CANDIDATES = {
 }  # fmt: skip
 
 
-def choose(names: Sequence[str], has_actions: bool) -> list[Candidate]:
-    """The candidates of these names, or all that the world allows (lewm predicts from actions)."""
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names that no candidate has, before anything is collected."""
     if unknown := [name for name in names if name not in CANDIDATES]:
         raise UserError(f"unknown method {unknown[0]!r} in methods; choose from {', '.join(CANDIDATES)}")
+
+
+def choose(names: Sequence[str], has_actions: bool) -> list[Candidate]:
+    """The candidates of these names, or all that the world allows (lewm predicts from actions)."""
+    check_names(names)
     if "lewm" in names and not has_actions:
         raise UserError("lewm predicts from actions, and this world has none; leave it out of methods")
     return [

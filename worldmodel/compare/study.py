@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel.compare import figures, lit_ball
-from worldmodel.compare.candidates import Candidate, choose
+from worldmodel.compare.candidates import Candidate, check_names, choose
 from worldmodel.compare.claims import verdicts
 from worldmodel.compare.laboratory import Laboratory, random_and_pixels
 from worldmodel.compare.scale import SCALES, Scale
@@ -30,6 +30,7 @@ CONVERGED = 0.95  # of what supervised training reaches in the end
 
 def compare(config: CompareConfig) -> str:
     """Run the study that `config` names; returns its table and where its files are."""
+    check_names(config.methods)
     scale = SCALES[config.scale]
     study = {"methods": _methods_study, "lit_ball": _lit_ball_study}[config.study]
     return study(config, scale)

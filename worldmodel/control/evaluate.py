@@ -12,7 +12,7 @@ from envs import MujocoWorld
 from planners import Planner, make_planner
 from worldmodel.config import read_run_config
 from worldmodel.control.contexts import context_source
-from worldmodel.control.controllers import LatentController, OracleController, RandomController
+from worldmodel.control.controllers import LatentController, OracleController, RandomController, check_heads
 from worldmodel.control.episodes import VIDEO_TAIL_STEPS, Outcome, run_tasks
 from worldmodel.control.tasks import Protocol, Tasks, draw_tasks, make_protocol, trusted_world
 from worldmodel.errors import UserError
@@ -108,6 +108,7 @@ def _load(setting: _Setting, run: RunDirectory) -> WorldModel:
     model = WorldModel.load(run.path, pick_device(setting.config.device))
     set_cpu_threads(model.config.encoder)
     _check_fits(model, setting.world)
+    check_heads(model, setting.config)
     return model
 
 

@@ -3,7 +3,7 @@
 Samplers hold row indices only; they know nothing of pixels or models. All randomness comes from the generator passed.
 """
 
-import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -29,9 +29,12 @@ class OUPairs:
     An atlas is a data set of poses whose latents are known. A pair is drawn as z = sqrt(rho) w + sqrt(1 - rho) eta with
     a w ~ N(0, I) in common and an eta each, which is z ~ N(0, I), z' = rho z + sqrt(1 - rho^2) eta' in standardised
     latents; each end is the atlas pose nearest to it. That is as good as rendering the pair, and far cheaper, as long
-    as
-    the atlas is dense: its typical spacing is sqrt(2 pi / poses) standard deviations for two latents. More views of one
-    w (`num_views`) are such pairs two by two, and steady the alignment where rho is low.
+    as the atlas is dense: its typical spacing is sqrt(2 pi / poses) standard deviations for two latents. More views of
+    one w (`num_views`) are such pairs two by two, and steady the alignment where rho is low.
+
+    The atlas need not be distributed like the latents, only be dense where they go. Where an image shows the latents
+    modulo `period` (angles), the nearest pose is looked up on the circle. With several rhos every pair has one of them,
+    drawn at random, like pairs at several lags of one process: which functions are shared best is the same for all.
 
     Where every pose was rendered several times under different nuisances (light, colour), `same_pose_fraction` of the
     pairs are two renderings of one pose, which teaches the encoder what does not belong to the state.
@@ -41,14 +44,15 @@ class OUPairs:
         self,
         latents: np.ndarray,
         rows: np.ndarray,
-        rho: float,
+        rho: float | Sequence[float],
         same_pose_fraction: float = 0.0,
         num_pairs: int = 400_000,
         seed: int = 0,
         num_views: int = 2,
+        period: float | None = None,
     ) -> None:
         """latents float (poses, Z) standardised; rows int64 (poses, R) the R renderings of each pose."""
-        if not 0.0 < rho < 1.0:
+        if not (0.0 < np.min(rho) and np.max(rho) < 1.0):
             raise UserError(f"rho must lie strictly between 0 and 1, got {rho}; set method.rho")
         if same_pose_fraction > 0 and rows.shape[1] < 2:
             raise UserError(
@@ -57,8 +61,9 @@ class OUPairs:
         rng = np.random.default_rng(seed)
         shape = (num_pairs, latents.shape[1])
         noise = rng.standard_normal((num_views, *shape))
-        z = math.sqrt(rho) * rng.standard_normal(shape) + math.sqrt(1 - rho) * noise
-        pose = np.asarray(cKDTree(latents).query(z, workers=-1)[1])
+        parent = rng.standard_normal(shape)
+        shared = rho if isinstance(rho, float) else rng.choice(np.asarray(rho), (num_pairs, 1))
+        pose = nearest_poses(latents, np.sqrt(shared) * parent + np.sqrt(1 - shared) * noise, period)
         view = rng.integers(0, rows.shape[1], (num_views, num_pairs))
         same = rng.random(num_pairs) < same_pose_fraction
         pose[1, same] = pose[0, same]
@@ -68,6 +73,15 @@ class OUPairs:
 
     def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
         return self._pairs[:, torch.randint(self._pairs.shape[1], (num_pairs,), generator=generator)]
+
+
+def nearest_poses(latents: np.ndarray, z: np.ndarray, period: float | None = None) -> np.ndarray:
+    """Which of `latents` (poses, Z) is nearest to each of `z` (…, Z), int (…,); with a period, on circles so long."""
+    if period is None:
+        return np.asarray(cKDTree(latents).query(z, workers=-1)[1])
+    turned = latents % period
+    turned[turned == period] = 0.0  # what rounding makes of a tiny negative number
+    return np.asarray(cKDTree(turned, boxsize=period).query(z % period, workers=-1)[1])
 
 
 class LagPairs:

@@ -53,13 +53,23 @@ def _positions(data: DataSet) -> Variables:
 
 
 def _state_columns(data: DataSet, chosen: list[str]) -> Variables:
-    angles = set(data.info["world"]["angle_names"])
+    values = data.states[:, [data.state_names.index(name) for name in chosen]]
+    variables = moving_columns(chosen, values, set(data.info["world"]["angle_names"]))
+    if not variables.names:
+        raise UserError(
+            f"no position varies in {data.directory}, so that there is nothing to recover; "
+            "choose a world that moves, or a livelier policy"
+        )
+    return variables
+
+
+def moving_columns(chosen: list[str], values: np.ndarray, angles: set[str]) -> Variables:
+    """The state variables `chosen`, float (rows, X), that move; those in `angles` as cosine and sine."""
     names: list[str] = []
     units: list[str] = []
     columns: list[np.ndarray] = []
-    stds = {name: float(data.states[:, data.state_names.index(name)].std()) for name in chosen}
-    for name in chosen:
-        column = data.states[:, data.state_names.index(name)].astype(np.float64)
+    stds = dict(zip(chosen, values.std(0), strict=True))
+    for name, column in zip(chosen, values.astype(np.float64).T, strict=True):
         kind = [std for other, std in stds.items() if other.endswith("_vel") == name.endswith("_vel")]
         if stds[name] <= _SMALLEST_SHARE * max(kind):
             continue
@@ -67,12 +77,7 @@ def _state_columns(data: DataSet, chosen: list[str]) -> Variables:
         names += parts
         units += [""] * len(parts)
         columns += parts.values()
-    if not columns:
-        raise UserError(
-            f"no position varies in {data.directory}, so that there is nothing to recover; "
-            "choose a world that moves, or a livelier policy"
-        )
-    return Variables(names, units, np.stack(columns, 1))
+    return Variables(names, units, np.stack(columns, 1) if columns else np.zeros((len(values), 0)))
 
 
 def physical_constants(data: DataSet) -> Variables:
@@ -81,7 +86,26 @@ def physical_constants(data: DataSet) -> Variables:
     varying = [f for f in world["factors"] if f["kind"] == "physical" and f["name"] in world["randomize"]]
     values = [standardized_factor(data, factor["name"]) for factor in varying]
     stacked = np.stack(values, 1) if values else np.zeros((data.num_rows, 0))
-    return Variables([f["name"] for f in varying], [f["unit"] for f in varying], stacked)
+    names = [factor["name"] for factor in varying]
+    for name, value in zip(names, stacked.T, strict=True):
+        _check_constant(name, value, data)
+    return Variables(names, [factor["unit"] for factor in varying], stacked)
+
+
+def _check_constant(name: str, value: np.ndarray, data: DataSet) -> None:
+    """UserError where a constant's labels cannot teach or be probed: not finite, or the same in all episodes."""
+    if not np.isfinite(value).all():
+        row = int(np.flatnonzero(~np.isfinite(value))[0])
+        episode = int(np.searchsorted(data.offset, row, side="right")) - 1
+        raise UserError(
+            f"{name} is not a finite number in episode {episode} of {data.directory}; record it again, or leave it out "
+            "of env.randomize"
+        )
+    if value.std() < 1e-6 and data.num_episodes > 1:
+        raise UserError(
+            f"{name} is the same in all {data.num_episodes} episodes of {data.directory}, so nothing can be learned "
+            f"of it; leave {name} out of env.randomize, or record episodes in which it varies"
+        )
 
 
 def half_constants(data: DataSet, episodes: EpisodeIndex) -> np.ndarray:

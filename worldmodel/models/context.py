@@ -17,12 +17,14 @@ class ContextConfig:
 
     dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at. strides: control
     steps over which differences are taken; long ones see through the noise of the latents, short ones see brief events.
+    forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do (a pendulum).
     hidden: width of its two-layer MLP.
     """
 
     dim: int = 0
     window: int = 40
     strides: list[int] = field(default_factory=lambda: [1, 2, 4])
+    forces: str = "free"
     hidden: int = 128
 
     def __post_init__(self) -> None:
@@ -34,6 +36,8 @@ class ContextConfig:
             raise UserError(
                 f"context.window must be more than twice the longest stride ({self.strides[-1]}), got {self.window}"
             )
+        if self.forces not in ("free", "placed"):
+            raise UserError(f"context.forces is free or placed, got {self.forces!r}")
         if self.hidden < 1:
             raise UserError(f"context.hidden must be >= 1, got {self.hidden}")
 
@@ -48,6 +52,9 @@ class ContextEncoder(nn.Module):
     the window are the statistics that a regression for the constants needs, whatever rotation the latents are in; an
     MLP maps those of all strides n to the context. Moments are means over steps, so that any window of an episode comes
     from two cumulative sums. Beside them the MLP is given what least squares makes of them, window by window.
+
+    Where forces depend on the place z ("placed"), regressors are also z, its products with itself and with the action,
+    and |v|^2 z: gravity, lever arms and centripetal terms of a body whose angle is seen as cosine and sine.
     """
 
     scale: Tensor
@@ -57,19 +64,22 @@ class ContextEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.latent_dim, self.action_dim = latent_dim, action_dim
-        width = 3 * latent_dim + action_dim
+        self.blocks = [latent_dim, latent_dim, action_dim]  # regressors: velocity, direction, action, …
+        if config.forces == "placed":
+            self.blocks += [latent_dim, latent_dim * (latent_dim + 1) // 2, latent_dim * action_dim, latent_dim]
+        width = self.num_inputs + latent_dim
         self.register_buffer("scale", torch.ones(len(config.strides), 3))  # of v, a, second difference
         self.register_buffer("pairs", torch.triu_indices(width, width), persistent=False)
         num_moments = len(config.strides) * (width + width * (width + 1) // 2)
-        num_coefficients = len(config.strides) * ((width - latent_dim) * latent_dim + 3)
+        num_coefficients = len(config.strides) * (self.num_inputs * latent_dim + len(self.blocks))
         num_features = num_moments + num_coefficients
         self.standardize = nn.BatchNorm1d(num_features, affine=False)
         self.head = mlp(num_features, [config.hidden, config.hidden], config.dim)
 
     @property
     def num_inputs(self) -> int:
-        """Regressors of the equation of motion, 2 D + A: velocity, direction, action."""
-        return 2 * self.latent_dim + self.action_dim
+        """Regressors of the equation of motion; 2 D + A where forces are free: velocity, direction, action."""
+        return sum(self.blocks)
 
     @property
     def margin(self) -> int:
@@ -94,19 +104,29 @@ class ContextEncoder(nn.Module):
             trim = self.margin - stride
             terms = weak_form(latents, actions, stride, velocity_scale)
             velocity, direction, action, change = (x[..., trim : x.shape[-2] - trim, :] for x in terms)
-            u = torch.cat([velocity / velocity_scale, direction, action / action_scale, change / change_scale], -1)
+            regressors = [velocity / velocity_scale, direction, action / action_scale]
+            if self.config.forces == "placed":
+                placed = placed_terms(latents, actions / action_scale, stride, velocity_scale)
+                regressors += [x[..., trim : x.shape[-2] - trim, :] for x in placed]
+            u = torch.cat([*regressors, change / change_scale], -1)
             parts += [u, u[..., self.pairs[0]] * u[..., self.pairs[1]]]
         return torch.cat(parts, -1)
 
     def from_moments(self, moments: Tensor) -> Tensor:
         """Mean step features of windows (…, F) -> context (…, C)."""
-        flat = moments.flatten(0, -2)
-        features = torch.cat([flat, *map(self._regress, self.grams(flat))], -1)
-        return self.head(self.standardize(features)).view(*moments.shape[:-1], -1)
+        return self.from_features(self.features(moments.flatten(0, -2))).view(*moments.shape[:-1], -1)
+
+    def features(self, moments: Tensor) -> Tensor:
+        """Moments of windows (n, F) and what least squares makes of them (n, F'): nothing here is learned."""
+        return torch.cat([moments, *map(self._regress, self.grams(moments))], -1)
+
+    def from_features(self, features: Tensor) -> Tensor:
+        """(n, F') -> context (n, C)."""
+        return self.head(self.standardize(features))
 
     def grams(self, moments: Tensor) -> list[Tensor]:
-        """Moments of windows (n, F) -> for each stride the mean of u u^T, (n, 3 D + A, 3 D + A); u is (v, v/|v|, a) and
-        then the second difference."""
+        """Moments of windows (n, F) -> for each stride the mean of u u^T, (n, I + D, I + D); u is the I regressors
+        (v, v/|v|, a, …) and then the second difference."""
         width = self.num_inputs + self.latent_dim
         grams = []
         for part in moments.chunk(len(self.config.strides), -1):
@@ -116,15 +136,15 @@ class ContextEncoder(nn.Module):
         return grams
 
     def _regress(self, gram: Tensor) -> Tensor:
-        """Least-squares coefficients of the second difference on (v, v/|v|, a), and the logarithm of each block's norm:
-        (n, 3 D + A, 3 D + A) -> (n, (2 D + A) D + 3).
+        """Least-squares coefficients of the second difference on its regressors, and the logarithm of each block's
+        norm: (n, I + D, I + D) -> (n, I D + blocks).
 
         A log-normal constant enters the logarithms linearly: a's block holds force over mass, v/|v|'s friction.
         """
         inputs = self.num_inputs
         ridge = _RIDGE * torch.eye(inputs, device=gram.device)
         coefficients = torch.linalg.solve(gram[:, :inputs, :inputs] + ridge, gram[:, :inputs, inputs:])
-        blocks = coefficients.split([self.latent_dim, self.latent_dim, self.action_dim], 1)
+        blocks = coefficients.split(self.blocks, 1)
         norms = torch.stack([block.square().sum((1, 2)).add(_RIDGE**2).log() for block in blocks], -1)
         return torch.cat([coefficients.flatten(1), norms], -1)
 
@@ -151,6 +171,24 @@ def weak_form(
         _weighted(actions, [stride - abs(i + 0.5) for i in range(-stride, stride)]),
         late - 2 * now + early,
     )
+
+
+def placed_terms(
+    latents: Tensor, actions: Tensor, stride: int, speed: Tensor | float = 1.0
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What forces that depend on the place add to `weak_form`, centred as there, averaged with the same weights.
+
+    The place z (…, D), its products z_i z_j (i <= j), its products with the action (…, D A) and |v|^2 z (…, D), v in
+    units of `speed`. Between two frames, while an action is held, the place is their mean.
+    """
+    rows, columns = torch.triu_indices(latents.shape[-1], latents.shape[-1])
+    middle = (latents[..., 1:, :] + latents[..., :-1, :]) / 2
+    lever = (middle[..., :, None] * actions[..., None, :]).flatten(-2)
+    inertia = ((latents[..., 1:, :] - latents[..., :-1, :]) / speed).square().sum(-1, keepdim=True) * middle
+    terms = [middle, middle[..., rows] * middle[..., columns], lever, inertia]
+    weights = [stride - abs(i + 0.5) for i in range(-stride, stride)]
+    place, products, lever, inertia = _weighted(torch.cat(terms, -1), weights).split([x.shape[-1] for x in terms], -1)
+    return place, products, lever, inertia
 
 
 def _weighted(x: Tensor, weights: list[float]) -> Tensor:

@@ -13,11 +13,13 @@ from worldmodel.contexts import (
     context_stage,
     fit_context_scale,
 )
-from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import Variables, factor_value, half_constants, latent_variables, physical_constants
 from worldmodel.errors import UserError
 from worldmodel.models.context import ContextEncoder
+from worldmodel.probe.bound import bounds
+from worldmodel.probe.count import count_constants
 from worldmodel.probe.outcome import pair, results
 from worldmodel.probe.prediction import context_errors
 from worldmodel.probe.shifts import probe_shifts
@@ -26,7 +28,7 @@ from worldmodel.probes import Examples, Split, linear_probe, linear_r2, mlp_prob
 from worldmodel.progress import progress
 from worldmodel.report import figures
 from worldmodel.run_directory import RunDirectory
-from worldmodel.settings import ProbeConfig
+from worldmodel.settings import ProbeConfig, StateConfig
 from worldmodel.training import fit_quietly
 
 NUM_LENGTHS = 5
@@ -52,14 +54,19 @@ def probe_constants(
     lengths, by_length = _by_length(encoder, subject, config)
     figures.sharpening(run.figures / "probe_window_length.png", lengths, by_length, variables.names)
     sections: dict[str, Any] = {
-        "canonical_correlations": _count_constants(encoder, subject, run),
+        "canonical_correlations": _correlations(encoder, subject, run),
         "window_length": {"steps": lengths, **{n: list(by_length[:, k]) for k, n in enumerate(variables.names)}},
         "context_errors": context_errors(subject, config),
     }
     if config.shifts:
         sections["shifts"] = probe_shifts(subject, latents.train, config)
     controls = _controls(subject, latents, variables, config, rng)
-    return results(variables, "physical", linear, nonlinear, controls), sections
+    probes = results(variables, "physical", linear, nonlinear, controls)
+    if config.bound_trajectories:
+        sections["bound"] = bounds(subject, config.bound_trajectories)
+        for name, bound in sections["bound"]["r2_bound"].items():
+            probes[name]["r2_bound"] = bound
+    return probes, sections
 
 
 def _check_varies(variables: Variables, data: DataSet) -> None:
@@ -81,10 +88,15 @@ def _context_split(
     parts = []
     for name in SPLIT_NAMES:
         episodes = data.split(name)
-        contexts = Contexts(encoder, windows, episodes, data.num_rows)
-        c = contexts.of_halves(config.windows, torch.Generator().manual_seed(config.seed)).mean(2)
-        parts.append(_half_examples(c.cpu().numpy(), data, episodes))
+        constants = half_constants(data, episodes)
+        parts.append(context_examples(Contexts(encoder, windows, episodes, data.num_rows), constants, config))
     return Split(*parts)
+
+
+def context_examples(contexts: Contexts, constants: np.ndarray, config: ProbeConfig | StateConfig) -> Examples:
+    """Contexts of half episodes, averaged over `config.windows` windows, against the constants (E, 2, P) at work."""
+    averaged = contexts.of_halves(config.windows, torch.Generator().manual_seed(config.seed)).mean(2)
+    return half_examples(averaged.cpu().numpy(), constants)
 
 
 def _moment_split(reader: ContextEncoder, table: LatentTable, data: DataSet) -> Split:
@@ -95,15 +107,14 @@ def _moment_split(reader: ContextEncoder, table: LatentTable, data: DataSet) -> 
     for name in SPLIT_NAMES:
         episodes = data.split(name)
         moments = [windows.moments(torch.from_numpy(half.offset)).cpu().numpy() for half in episodes.halves()]
-        parts.append(_half_examples(np.stack(moments, 1), data, episodes))
+        parts.append(half_examples(np.stack(moments, 1), half_constants(data, episodes)))
     return Split(*parts)
 
 
-def _half_examples(inputs: np.ndarray, data: DataSet, episodes: EpisodeIndex) -> Examples:
-    """Inputs (E, 2, p) of both halves against the constants at work in them."""
+def half_examples(inputs: np.ndarray, constants: np.ndarray) -> Examples:
+    """Inputs (E, 2, p) of both halves of episodes against the constants (E, 2, P) at work in them."""
     flat = inputs.reshape(-1, inputs.shape[-1]).astype(np.float64)
-    targets = half_constants(data, episodes).reshape(len(flat), -1)
-    return Examples(flat, targets, np.repeat(np.arange(len(episodes)), 2))
+    return Examples(flat, constants.reshape(len(flat), -1), np.repeat(np.arange(len(constants)), 2))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -113,9 +124,11 @@ def _half_examples(inputs: np.ndarray, data: DataSet, episodes: EpisodeIndex) ->
 def _controls(
     subject: Subject, latents: Split, variables: Variables, config: ProbeConfig, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Linear R2 (P,) of what the contexts are to be held against."""
+    """Linear R2 (P,) of what the contexts are to be held against; none where no controls are asked for."""
     encoder, data, table = subject.model.context_encoder, subject.data, subject.table
     assert encoder is not None
+    if subject.random_table is None:
+        return {}
 
     def fresh(latent_dim: int = encoder.latent_dim) -> ContextEncoder:
         torch.manual_seed(config.seed + 2)
@@ -175,7 +188,7 @@ def _pixel_split(subject: Subject, window: int) -> Split:
                 frames = subject.frames.gather(part).float().flatten(2) / 255
                 moments.append(torch.cat([frames.mean(1), frames.std(1)], -1).cpu())
             inputs.append(torch.cat(moments).numpy())
-        parts.append(_half_examples(np.stack(inputs, 1), subject.data, episodes))
+        parts.append(half_examples(np.stack(inputs, 1), half_constants(subject.data, episodes)))
     return Split(*parts)
 
 
@@ -190,15 +203,22 @@ def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -
     return lengths.tolist(), np.stack([linear_r2(split) for split in splits])
 
 
-def _count_constants(encoder: ContextEncoder, subject: Subject, run: RunDirectory) -> dict[str, Any]:
-    """Canonical correlations of the two halves' contexts; with drift, how many stand on the ladder's top rung."""
+def _correlations(encoder: ContextEncoder, subject: Subject, run: RunDirectory) -> dict[str, Any]:
+    """Canonical correlations of the two halves' contexts, and how many constants they hold; of unseen episodes."""
     drift_rho = subject.data.info["settings"]["drift_rho"]
-    episodes = subject.data.split("test")
-    contexts = Contexts(encoder, Windows(encoder, subject.table), episodes, subject.data.num_rows)
-    halves = contexts.of_halves(1, torch.Generator().manual_seed(0))[:, :, 0].cpu().numpy()
+    windows = Windows(encoder, subject.table)
+    halves = np.concatenate([
+        Contexts(encoder, windows, subject.data.split(name), subject.data.num_rows)
+        .of_halves(1, torch.Generator().manual_seed(0))[:, :, 0].cpu().numpy()
+        for name in ("validation", "test")
+    ])  # fmt: skip
     correlations = canonical_correlations(halves[:, 0], halves[:, 1])
-    found: dict[str, Any] = {"values": [float(c) for c in correlations], "drift_rho": drift_rho}
+    counted = count_constants(halves[:, 0], halves[:, 1])
     if drift_rho is not None and 0 < drift_rho < 1:
         figures.canonical_correlations(run.figures / "canonical_correlations.png", correlations, drift_rho)
-        found["num_constants"] = int((correlations > (drift_rho + drift_rho**2) / 2).sum())
-    return found
+    return {
+        "values": [float(c) for c in correlations],
+        "drift_rho": drift_rho,
+        "num_constants": counted.pop("num_constants"),
+        "one_after_another": counted,
+    }

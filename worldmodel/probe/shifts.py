@@ -1,6 +1,6 @@
 """Constants read where training never was: other ranges of constants, other looks, another excitation."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from worldmodel.contexts import Windows
 from worldmodel.data.frames import load_frames
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet
+from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import physical_constants
 from worldmodel.identifiability import r2
+from worldmodel.models.context import ContextEncoder
 from worldmodel.probe.subject import Subject
 from worldmodel.probes import Examples, linear_predict
 from worldmodel.settings import SHELL_SD, ProbeConfig, TrainConfig
@@ -33,25 +35,42 @@ def _shifted(subject: Subject, train: Examples, config: ProbeConfig, shift: str)
     encoder, model = subject.model.context_encoder, subject.model
     assert encoder is not None
     table = latent_table(model, data, load_frames(data, model.config.encoder.input_size, model.device))
-    windows, room = Windows(encoder, table), int(data.length.min()) - encoder.config.window
-    spread = np.unique(np.linspace(0, room - 1, max(2, 2 * room // encoder.config.window)).astype(int))
-    starts = torch.from_numpy(data.offset[:, None] + spread)
-    with torch.no_grad():
-        contexts = encoder.from_moments(windows.moments(starts.flatten())).cpu().numpy()
-    read = linear_predict(train, contexts).reshape(len(data.offset), len(spread), -1)
+    read = read_held(encoder, table, data.offset, data.length, train)
     variables = physical_constants(data)
     truth = variables.values[data.offset]
-    single, averaged = r2(truth, read[:, len(spread) // 2]), r2(truth, read.mean(1))
-    rmse = np.sqrt(((read[:, len(spread) // 2] - truth) ** 2).mean(0))
+    single, averaged = r2(truth, read.single), r2(truth, read.averaged)
+    rmse = np.sqrt(((read.single - truth) ** 2).mean(0))
     return {
         name: {"r2": float(single[k]), "r2_averaged": float(averaged[k]), "rmse_sd": float(rmse[k])}
         for k, name in enumerate(variables.names)
     }
 
 
+@dataclass(frozen=True)
+class HeldReading:
+    """What a linear probe reads of episodes whose constants are held, (E, P): from one window in the middle, and from
+    the mean over all windows that fit."""
+
+    single: np.ndarray
+    averaged: np.ndarray
+
+
+def read_held(
+    encoder: ContextEncoder, table: LatentTable, offset: np.ndarray, length: np.ndarray, train: Examples
+) -> HeldReading:
+    """Read episodes at rows `offset` (E,), `length` (E,) frames long, by the linear probe of `train`."""
+    windows, room = Windows(encoder, table), int(length.min()) - encoder.config.window
+    spread = np.unique(np.linspace(0, room - 1, max(2, 2 * room // encoder.config.window)).astype(int))
+    starts = torch.from_numpy(offset[:, None] + spread)
+    with torch.no_grad():
+        contexts = encoder.from_moments(windows.moments(starts.flatten())).cpu().numpy()
+    read = linear_predict(train, contexts).reshape(len(offset), len(spread), -1)
+    return HeldReading(read[:, len(spread) // 2], read.mean(1))
+
+
 def _collect(trained: TrainConfig, shift: str, num_episodes: int) -> DataSet:
     """Record (or find) the data set of a shift, beside the run's own."""
-    env = trained.env
+    env = replace(trained.env, factor_spread={})  # shifts are from the prior, however wide training was
     if shift == "constants":
         env = replace(env, factor_shell={"physical": list(SHELL_SD)})
     if shift == "nuisances":

@@ -32,15 +32,17 @@ def probe_states(
         )
 
     latents = split_of(subject.table)
-    pixels = Split(
-        *(_examples(_pixel_history(subject.frames, rows[n][0], previous), variables, *rows[n]) for n in SPLIT_NAMES)
-    )
-    controls = {
-        "random_encoder": linear_r2(split_of(subject.random_table)),
-        "raw_pixels": linear_r2(pixels),
-        "shuffled_labels": linear_r2(Split(latents.train.shuffled(rng), latents.validation, latents.test)),
-        "true_state": np.ones(len(variables.names)),
-    }
+    controls: dict[str, np.ndarray] = {}
+    if subject.random_table is not None:
+        pixels = Split(
+            *(_examples(_pixel_history(subject.frames, rows[n][0], previous), variables, *rows[n]) for n in SPLIT_NAMES)
+        )
+        controls = {
+            "random_encoder": linear_r2(split_of(subject.random_table)),
+            "raw_pixels": linear_r2(pixels),
+            "shuffled_labels": linear_r2(Split(latents.train.shuffled(rng), latents.validation, latents.test)),
+            "true_state": np.ones(len(variables.names)),
+        }
     linear = linear_probe(latents, config.bootstrap, rng)
     nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)
     for k, name in enumerate(variables.names):

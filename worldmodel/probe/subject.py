@@ -18,14 +18,15 @@ SPLIT_NAMES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Subject:
-    """A run's model, the settings it was trained with, and its data; `random_table` is by an untrained encoder."""
+    """A run's model, the settings it was trained with, and its data; `random_table` is by an untrained encoder, None
+    where no controls are asked for."""
 
     trained: TrainConfig
     model: WorldModel
     data: DataSet
     frames: Frames
     table: LatentTable
-    random_table: LatentTable
+    random_table: LatentTable | None
 
 
 def open_subject(config: ProbeConfig, run: RunDirectory) -> Subject:
@@ -38,8 +39,13 @@ def open_subject(config: ProbeConfig, run: RunDirectory) -> Subject:
     set_cpu_threads(model.config.encoder)
     data = DataSet(trained.directory, trained.num_episodes)
     frames = load_frames(data, model.config.encoder.input_size, device)
-    torch.manual_seed(config.seed + 1)
-    untrained = WorldModel(model.config).to(device)
+    random_table = _random_table(model, data, frames, config.seed + 1) if config.controls else None
+    return Subject(trained, model, data, frames, latent_table(model, data, frames), random_table)
+
+
+def _random_table(model: WorldModel, data: DataSet, frames: Frames, seed: int) -> LatentTable:
+    """Latents by an encoder of the same shape that was never trained."""
+    torch.manual_seed(seed)
+    untrained = WorldModel(model.config).to(model.device)
     untrained.encoder.fit_normalization(frames.gather(torch.arange(0, data.num_rows, max(1, data.num_rows // 2048))))
-    tables = latent_table(model, data, frames), latent_table(untrained, data, frames)
-    return Subject(trained, model, data, frames, *tables)
+    return latent_table(untrained, data, frames)

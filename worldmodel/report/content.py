@@ -301,6 +301,7 @@ def _probes(run: RunFiles, figures: list[Path]) -> Section:
     probes = run.section("probes")
     ordered = sorted(probes.items(), key=lambda item: item[1].get("kind") != "physical")
     controls = list(dict.fromkeys(name for _, probe in ordered for name in probe.get("controls") or {}))
+    bounded = any("r2_bound" in probe for _, probe in ordered)
     headers = (
         "Quantity",
         "Kind",
@@ -308,6 +309,7 @@ def _probes(run: RunFiles, figures: list[Path]) -> Section:
         "95 % interval",
         "MLP R²",
         "95 % interval",
+        *(["Bound"] if bounded else []),
         *(_plain(name) for name in controls),
     )
     rows = []
@@ -323,6 +325,7 @@ def _probes(run: RunFiles, figures: list[Path]) -> Section:
             number(probe.get("r2_mlp"), 3),
             _interval(probe.get("r2_mlp_interval")),
         ]
+        row += [number(probe.get("r2_bound"), 3)] if bounded else []
         row += [number((probe.get("controls") or {}).get(control), 2) for control in controls]
         rows.append(row)
     return Section(
@@ -330,7 +333,8 @@ def _probes(run: RunFiles, figures: list[Path]) -> Section:
         "Constants and state, read out linearly",
         "How well a linear probe and a small MLP read each quantity on episodes they never saw, beside the controls.",
         "A finding is a linear bar close to the MLP's and far from the random encoder, raw pixels and shuffled labels; "
-        "the true state, where it is given, is about the best that can be hoped for.",
+        "the true state, where it is given, is about the best that can be hoped for, the bound what no reader of such "
+        "windows passes.",
         _command(run, "probe"),
         [*figures, *([Table("Probes, held out by episode", headers, rows)] if rows else [])],
     )

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
+from worldmodel.data.pairs import nearest_poses
 from worldmodel.identifiability import affine_apply, affine_fit, r2
 from worldmodel.losses import alignment
 from worldmodel.losses.torus import torus_sigreg
@@ -52,9 +52,7 @@ class CirclePairs:
         rng = np.random.default_rng(seed)
         first = rng.uniform(0, 2 * math.pi, (num_pairs, angles.shape[1]))
         second = first + step_rad * rng.standard_normal(first.shape)
-        tree = cKDTree(angles % (2 * math.pi), boxsize=2 * math.pi)
-        nearest = tree.query(np.stack([first, second]) % (2 * math.pi), workers=-1)[1]
-        self._pairs = torch.from_numpy(rows[np.asarray(nearest)])
+        self._pairs = torch.from_numpy(rows[nearest_poses(angles, np.stack([first, second]), 2 * math.pi)])
 
     def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
         """int64 (2, num_pairs)."""
@@ -78,17 +76,20 @@ def _open(request: Request) -> Pixels:
 
 def _measure(cell: Cell) -> dict[str, float]:
     settings, pixels = cell.settings, _open(cell.request)
-    rows = pixels.split("train").rows()
-    pairs = CirclePairs(pixels.z[rows], rows, STEP_RAD, cell.seed)
+
+    def pairs_of(split: str) -> CirclePairs:
+        rows = pixels.split(split).rows()
+        return CirclePairs(pixels.z[rows], rows, STEP_RAD, cell.seed)
+
     run = PixelRun(latent_dim=settings["latent_dim"], **settings["run"])
     unit = 1 - math.exp(-(STEP_RAD**2) / 2)
     weight = SIGRegWeight(run.sigreg_start, settings["sigreg_end"], unit)
     objective = (TorusLeJEPA if settings["target"] == "torus" else LeJEPA)(weight, 32)
-    encoder = train_objective(run, pixels, pairs, objective, cell)
+    encoder = train_objective(run, pixels, pairs_of("train"), objective, cell)
     plain = Reader(encoder)
     figures = {VALIDATION: _recovery(plain, pixels, "validation")["r2_circle"], **_recovery(plain, pixels, "test")}
     if cell.request.polish:
-        polished = Reader(encoder, fit_readout(encoder, pixels, pairs, run.latent_dim, cell.seed))
+        polished = Reader(encoder, fit_readout(encoder, pixels, pairs_of, run.latent_dim, cell.seed))
         figures |= {f"{name}_polished": value for name, value in _recovery(polished, pixels, "test").items()}
     if settings["target"] == "torus":
         figures["own_angle_error_deg"] = own_angle_error_deg(
@@ -140,7 +141,7 @@ def _circle(angles: np.ndarray) -> np.ndarray:
 
 
 def _conditions(request: Request) -> list[Condition]:
-    run = {"steps": request.pick(250, 20_000)}
+    run = {"steps": request.pick(1200, 20_000)}
     candidates = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
     choices = (("gaussian", 2), ("gaussian", 4), ("torus", 4))
     return [

@@ -79,6 +79,7 @@ class Table:
     """A table that can be reproduced.
 
     measures: name of a figure -> column header, in the order of printing; the first are drawn (`num_drawn`).
+    known: figures of a row that need no measurement, such as what the theory allows.
     tuned_on: key of the one condition whose validation chooses for all rows; empty: every row chooses for itself.
     conditions: the rows of a request. measure: the figures of one cell; may hold "validation" and anything in measures.
     """
@@ -88,6 +89,7 @@ class Table:
     measures: Mapping[str, str]
     conditions: Callable[[Request], list[Condition]]
     measure: Callable[[Cell], dict[str, float]]
+    known: Callable[[Condition], dict[str, float]] | None = None
     num_drawn: int = 2
     tuned_on: str = ""
     x_label: str = ""
@@ -144,6 +146,8 @@ def _run_condition(table: Table, condition: Condition, request: Request, out: Pa
     cells = [trials[best], *(_run_cell(table, condition, chosen, seed, request, out) for seed in others)]
     names = [name for name in cells[0]["figures"] if name != VALIDATION]
     figures = {name: [cell["figures"][name] for cell in cells] for name in names}
+    if table.known is not None:
+        figures |= {name: [value] for name, value in table.known(condition).items()}
     tried = [
         {"settings": dict(choice), VALIDATION: trial["figures"].get(VALIDATION)}
         for choice, trial in zip(condition.candidates, trials, strict=True)
@@ -176,6 +180,7 @@ def _content(table: Table, request: Request, rows: list[Row], published: dict[st
         "table": table.name,
         "title": table.title,
         "note": table.note,
+        "measures": dict(table.measures),
         "scale": request.scale,
         "seeds": list(request.seeds),
         "source": published["source"],

@@ -17,15 +17,15 @@ def _designed(std: float, bandwidth_rad_s: float) -> dict[str, Any]:
 _WORLDS: dict[str, Mapping[str, Any]] = {
     "reacher": {
         "world": "reacher", "names": list(JOINTS), "policy": DESIGNED, "stride": 10,
-        "episodes": 650, "episode_steps": 30,
+        "episodes": 2000, "episode_steps": 30,
     },
     "arm3": {
         "world": "arm3", "names": ["shoulder", "elbow", "wrist"], "policy": _designed(0.6, 4.0), "stride": 10,
-        "episodes": 650, "episode_steps": 30,
+        "episodes": 2000, "episode_steps": 30,
     },
     "point_mass": {
         "world": "point_mass-easy", "names": ["root_x", "root_y"], "policy": _designed(0.07, 0.8), "stride": 54,
-        "episodes": 250, "episode_steps": 80, "supersample": 2,
+        "episodes": 800, "episode_steps": 80, "supersample": 2,
     },
 }  # fmt: skip
 
@@ -35,7 +35,7 @@ def _conditions(request: Request) -> list[Condition]:
     for name, settings in _WORLDS.items():
         if request.world not in ("", settings["world"]):
             continue
-        run = {"steps": request.pick(200, 20_000)}
+        run = {"steps": request.pick(1500, 20_000)}
         sized = {**settings, "run": run, "episodes": request.pick(1, 10) * settings["episodes"]}
         conditions.append(Condition(f"{name}-designed", sized, LAMBDAS))
         if name == "arm3" or request.full:

@@ -3,9 +3,9 @@
 from worldmodel.reproduce.core import Condition, Request, Table
 from worldmodel.reproduce.vectors import measure_run
 
-_QUICK_LAMBDAS = (1e-3, 1e-2, 1e-1)
+_QUICK_LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1)
 _FULL_LAMBDAS = (1e-6, 1e-5, 1e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1, 5e-1)
-_QUICK_RHOS, _FULL_RHOS = (0.5, 0.95), (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+_QUICK_RHOS, _FULL_RHOS = (0.5, 0.8, 0.95), (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def _conditions(request: Request) -> list[Condition]:
@@ -15,7 +15,7 @@ def _conditions(request: Request) -> list[Condition]:
             f"rho={rho:g}-lambda={weight:g}",
             {
                 "mixing": "spiral", "rho": rho, "sigreg_start": weight, "sigreg_end": weight, "absolute": True,
-                "steps": request.pick(200, 20_000),
+                "steps": request.pick(800, 20_000),
             },
             series=f"rho {rho:g}",
             x=weight,

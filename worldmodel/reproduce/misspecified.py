@@ -19,7 +19,7 @@ SPARE_DIM = 4
 
 
 def _conditions(request: Request) -> list[Condition]:
-    base = {"mixing": "sinusoid", "steps": request.pick(250, 20_000)}
+    base = {"mixing": "sinusoid", "steps": request.pick(1000, 20_000)}
     weights = {"usual": 0.3, "strong": 3.0}
     conditions = []
     for case, settings in (("unequal", {"rho": list(UNEQUAL)}), ("spare", {"latent_dim": SPARE_DIM})):
@@ -51,7 +51,7 @@ def _measure(cell: Cell) -> dict[str, float]:
     if cell.request.polish:
         seen = views(rng, latents(rng, 5 * NUM_HELD_OUT, run.dim), run.rho)
         readout = fit_canonical(np.stack([learned.features(view) for view in seen]), run.dim)
-        in_turn = fit_sequential(np.stack([learned.features(view) for view in seen[:, :NUM_HELD_OUT]]), run.dim)
+        in_turn = fit_sequential(np.stack([learned.features(view) for view in seen]), run.dim)
         sequential, sequential_z_to_h = recovery(lambda z: in_turn(learned.features(z)), test)
         per_variable, z_to_h = recovery(lambda z: readout(learned.features(z)), test)
         figures |= {

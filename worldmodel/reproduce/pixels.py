@@ -3,7 +3,7 @@
 Letters: Z true variables, D latents, V views, F features, n samples.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from worldmodel.train import pick_device
 from worldmodel.training import OptimConfig, Trainer
 
 NUM_READOUT_PAIRS = 300_000
+PairsOfSplit = Callable[[str], PairSampler]
 NUM_ROWS = 5_000
 
 
@@ -135,12 +136,13 @@ def _num_views(pairs: PairSampler) -> int:
 def encode_features(encoder: Encoder, frames: Frames, rows: np.ndarray) -> np.ndarray:
     """Every hidden layer of an MLP encoder side by side: float32 (n, F)."""
     encoder.eval()
-    assert isinstance(encoder.body, nn.Sequential)
-    layers = encoder.body[-1]
+    body = encoder.body
+    assert isinstance(body, nn.Sequential)
+    layers = body[-1]
     assert isinstance(layers, nn.Sequential)
     parts = []
     for part in torch.from_numpy(rows).split(4096):
-        x = encoder.body[:-1](encoder.normalize(frames.gather(part)))
+        x = body[:-1](encoder.normalize(frames.gather(part)))
         hidden = []
         for layer in list(layers)[:-1]:
             x = layer(x)
@@ -150,12 +152,19 @@ def encode_features(encoder: Encoder, frames: Frames, rows: np.ndarray) -> np.nd
     return torch.cat(parts).cpu().numpy()
 
 
-def fit_readout(encoder: Encoder, pixels: Pixels, pairs: PairSampler, num_latents: int, seed: int) -> CanonicalReadout:
-    """The canonical readout of the encoder's features over training pairs."""
-    rows = pairs.sample(NUM_READOUT_PAIRS, torch.Generator().manual_seed(seed)).numpy()[:2]
-    unique, place = np.unique(rows, return_inverse=True)
-    features = encode_features(encoder, pixels.frames, unique)
-    return fit_canonical_pairs(features, place.reshape(rows.shape), num_latents)
+def fit_readout(
+    encoder: Encoder, pixels: Pixels, pairs_of: PairsOfSplit, num_latents: int, seed: int
+) -> CanonicalReadout:
+    """The canonical readout of the encoder's features over training pairs, its ridge chosen on validation pairs."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def seen(split: str, num_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = pairs_of(split).sample(num_pairs, generator).numpy()[:2]
+        unique, place = np.unique(rows, return_inverse=True)
+        return encode_features(encoder, pixels.frames, unique), place.reshape(rows.shape)
+
+    features, pairs = seen("train", NUM_READOUT_PAIRS)
+    return fit_canonical_pairs(features, pairs, num_latents, seen("validation", NUM_READOUT_PAIRS // 10))
 
 
 @dataclass(frozen=True)
@@ -179,22 +188,28 @@ def identify(read: Reader, pixels: Pixels, split: str) -> Identifiability:
     return measure((z_fit, read(pixels, fit_rows)), (z, read(pixels, rows)), list(pixels.scenes.names))
 
 
-def figures_of(encoder: Encoder, pixels: Pixels, pairs: PairSampler, cell: Cell) -> dict[str, float]:
-    """R2 both ways on the test split, as trained and polished; "validation" for choosing settings."""
-    plain = Reader(encoder)
-    found = identify(plain, pixels, "test")
-    figures = {
-        VALIDATION: identify(plain, pixels, "validation").r2_h_to_z,
-        "r2_h_to_z": found.r2_h_to_z,
-        "r2_z_to_h": found.r2_z_to_h,
-        **{f"r2_{name}": value for name, value in found.per_variable.items()},
-    }
+def readers(encoder: Encoder, seen: Pixels, pairs_of: PairsOfSplit, cell: Cell) -> dict[str, Reader]:
+    """The encoder as trained, under "", and if asked for with the canonical readout, under "_polished".
+
+    seen: what the pairs are rows of.
+    """
+    found = {"": Reader(encoder)}
     if cell.request.polish:
-        polished = Reader(encoder, fit_readout(encoder, pixels, pairs, encoder.config.latent_dim, cell.seed))
-        found = identify(polished, pixels, "test")
-        figures |= {
-            "r2_h_to_z_polished": found.r2_h_to_z,
-            "r2_z_to_h_polished": found.r2_z_to_h,
-            **{f"r2_{name}_polished": value for name, value in found.per_variable.items()},
-        }
+        readout = fit_readout(encoder, seen, pairs_of, encoder.config.latent_dim, cell.seed)
+        found["_polished"] = Reader(encoder, readout)
+    return found
+
+
+def figures_of(
+    encoder: Encoder, pixels: Pixels, pairs_of: PairsOfSplit, cell: Cell, seen: Pixels | None = None
+) -> dict[str, float]:
+    """R2 both ways on the test split, as trained and polished; "validation" for choosing settings.
+
+    seen: what the pairs are rows of, where it is not `pixels`.
+    """
+    figures = {VALIDATION: identify(Reader(encoder), pixels, "validation").r2_h_to_z}
+    for suffix, read in readers(encoder, seen or pixels, pairs_of, cell).items():
+        found = identify(read, pixels, "test")
+        figures |= {f"r2_h_to_z{suffix}": found.r2_h_to_z, f"r2_z_to_h{suffix}": found.r2_z_to_h}
+        figures |= {f"r2_{name}{suffix}": value for name, value in found.per_variable.items()}
     return figures

@@ -7,8 +7,9 @@ import numpy as np
 from scipy import stats
 
 from worldmodel.data.pairs import LagPairs
+from worldmodel.models.encoders import Encoder
 from worldmodel.reproduce.core import Cell, Request
-from worldmodel.reproduce.pixels import PixelRun, Pixels, Scenes, figures_of, open_scenes, train_encoder
+from worldmodel.reproduce.pixels import PairsOfSplit, PixelRun, Pixels, Scenes, figures_of, open_scenes, train_encoder
 
 UNIFORM = {"name": "uniform", "hold_steps": 1}
 
@@ -42,18 +43,35 @@ _kept: dict[str, Pixels] = {}
 
 def measure_rollouts(cell: Cell) -> dict[str, float]:
     """Train on pairs `stride` control steps apart; R2 on held-out episodes, and the data's own statistics."""
+    pixels, encoder = learn_rollouts(cell)
+    return rollout_figures(pixels, encoder, cell)
+
+
+def learn_rollouts(cell: Cell) -> tuple[Pixels, Encoder]:
+    """The recording, and an encoder trained on its lag pairs."""
     settings = cell.settings
     pixels = open_rollouts(settings, cell.request)
-    pairs = LagPairs(pixels.split("train"), settings["stride"])
-    rhos = autocorrelations(pixels, settings["stride"])
-    run = PixelRun(latent_dim=pixels.z.shape[1], sigreg_end=settings["sigreg_end"], **settings["run"])
-    encoder = train_encoder(run, pixels, pairs, float(rhos.mean()), cell)
-    return figures_of(encoder, pixels, pairs, cell) | {
+    rho = float(autocorrelations(pixels, settings["stride"]).mean())
+    latent_dim = settings.get("latent_dim", pixels.z.shape[1])
+    run = PixelRun(latent_dim=latent_dim, sigreg_end=settings["sigreg_end"], **settings["run"])
+    return pixels, train_encoder(run, pixels, lag_pairs(pixels, settings["stride"])("train"), rho, cell)
+
+
+def rollout_figures(pixels: Pixels, encoder: Encoder, cell: Cell) -> dict[str, float]:
+    """R2 on held-out episodes, and how far the data is from what the theorem assumes."""
+    stride = cell.settings["stride"]
+    rhos = autocorrelations(pixels, stride)
+    return figures_of(encoder, pixels, lag_pairs(pixels, stride), cell) | {
         "autocorrelation": float(rhos.mean()),
         "autocorrelation_spread": float(np.ptp(rhos)),
         "excess_kurtosis": float(np.abs(stats.kurtosis(pixels.z)).max()),
         "clipped_actions": float((np.abs(np.nan_to_num(pixels.data.actions)) >= 1).mean()),
     }
+
+
+def lag_pairs(pixels: Pixels, stride: int) -> PairsOfSplit:
+    """Pairs of frames of one episode, by split."""
+    return lambda split: LagPairs(pixels.split(split), stride)
 
 
 def autocorrelations(pixels: Pixels, stride: int) -> np.ndarray:

@@ -4,15 +4,16 @@ As the paper has it: from a start frame to a goal frame the latent moves on a st
 decoded by the nearest neighbours in a gallery of frames, and the decoded joint path is compared with the straight one.
 """
 
+import functools
+
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
-from worldmodel.data.pairs import LagPairs
 from worldmodel.reproduce.core import Cell, Condition, Request, Table
 from worldmodel.reproduce.pixels import PixelRun, Reader, fit_readout, identify, train_encoder
 from worldmodel.reproduce.reacher_ou import JOINTS, atlas_pairs, open_atlas
-from worldmodel.reproduce.reacher_trajectories import DESIGNED
-from worldmodel.reproduce.rollouts import UNIFORM, autocorrelations, open_rollouts
+from worldmodel.reproduce.reacher_trajectories import DESIGNED, NUM_EPISODES
+from worldmodel.reproduce.rollouts import UNIFORM, autocorrelations, lag_pairs, open_rollouts
 
 SCALE_RAD = 0.7
 NUM_STEPS = 8
@@ -23,8 +24,13 @@ GALLERY = 10_000
 
 def _conditions(request: Request) -> list[Condition]:
     world = request.world or "reacher"
-    rollouts = {"world": world, "names": list(JOINTS), "episodes": request.pick(650, 6500), "episode_steps": 30}
-    steps = request.pick(150, 20_000)
+    rollouts = {
+        "world": world,
+        "names": list(JOINTS),
+        "episodes": request.pick(NUM_EPISODES, 10 * NUM_EPISODES),
+        "episode_steps": 30,
+    }
+    steps = request.pick(800, 20_000)
     return [
         Condition("true-angles", {"data": "none"}),
         Condition("ou-pairs", {"data": "ou", "rho": 0.95, "steps": steps}),
@@ -48,13 +54,13 @@ def _train(cell: Cell) -> Reader:
     settings, pixels = cell.settings, open_atlas(SCALE_RAD, cell.request)
     if settings["data"] == "ou":
         rho = settings["rho"]
-        pairs = atlas_pairs(pixels, SCALE_RAD, rho, cell.seed)
+        pairs_of = functools.partial(atlas_pairs, pixels, SCALE_RAD, rho, cell.seed)
     else:
         pixels = open_rollouts(settings, cell.request)
-        pairs = LagPairs(pixels.split("train"), settings["stride"])
+        pairs_of = lag_pairs(pixels, settings["stride"])
         rho = float(autocorrelations(pixels, settings["stride"]).mean())
-    encoder = train_encoder(PixelRun(steps=settings["steps"]), pixels, pairs, rho, cell)
-    readout = fit_readout(encoder, pixels, pairs, 2, cell.seed) if cell.request.polish else None
+    encoder = train_encoder(PixelRun(steps=settings["steps"]), pixels, pairs_of("train"), rho, cell)
+    readout = fit_readout(encoder, pixels, pairs_of, 2, cell.seed) if cell.request.polish else None
     return Reader(encoder, readout)
 
 

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -35,13 +36,13 @@ def _ours(cell: Cell) -> dict[str, float]:
     """The shortest schedule of the ladder whose validation R2 reaches the mark; its training time, and its test R2."""
     pixels = open_atlas(SCALE_RAD, cell.request)
     start = time.process_time()
-    pairs = atlas_pairs(pixels, SCALE_RAD, RHO, cell.seed)
+    kept = {split: atlas_pairs(pixels, SCALE_RAD, RHO, cell.seed, split) for split in ("train", "validation")}
     pairs_s = time.process_time() - start
     mark = SHARE * angle_ceiling(pixels, SCALE_RAD)
     ladder_s = 0.0
     for steps in STEPS_LADDER:
         start = time.process_time()
-        read = _learn(steps, pixels, pairs, cell)
+        read = _learn(steps, pixels, kept, cell)
         seconds = time.process_time() - start
         ladder_s += seconds
         if identify(read, pixels, "validation").r2_h_to_z >= mark or steps == STEPS_LADDER[-1]:
@@ -56,11 +57,11 @@ def _ours(cell: Cell) -> dict[str, float]:
     raise AssertionError(STEPS_LADDER)
 
 
-def _learn(steps: int, pixels: Pixels, pairs: OUPairs, cell: Cell) -> Reader:
+def _learn(steps: int, pixels: Pixels, pairs: Mapping[str, OUPairs], cell: Cell) -> Reader:
     """An encoder after so many steps, read through the canonical readout."""
     run = Cell(cell.settings, cell.seed, Path(f"{cell.folder}-{steps}"), cell.request)
-    encoder = train_encoder(PixelRun(steps=steps), pixels, pairs, RHO, run)
-    readout = fit_readout(encoder, pixels, pairs, 2, cell.seed) if cell.request.polish else None
+    encoder = train_encoder(PixelRun(steps=steps), pixels, pairs["train"], RHO, run)
+    readout = fit_readout(encoder, pixels, pairs.__getitem__, 2, cell.seed) if cell.request.polish else None
     return Reader(encoder, readout)
 
 

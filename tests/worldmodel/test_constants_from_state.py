@@ -1,0 +1,134 @@
+"""Constants without pixels: how many there are, forces that depend on the place, and `probe mode=state`."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from worldmodel.cli import main
+from worldmodel.models.context import placed_terms, weak_form
+from worldmodel.probe.count import count_constants
+
+# ---------------------------------------------------------------------------------------------------------------------
+# how many constants
+
+
+def contexts(num_constants: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Contexts (n, P + 3) of windows before and after a drift of .9: P constants, each read with `noise`, a square, a
+    product and a dimension of nothing, mixed."""
+    rng = np.random.default_rng(seed)
+    num, rho = 300, 0.9
+    before = rng.standard_normal((num, num_constants))
+    after = rho * before + math.sqrt(1 - rho**2) * rng.standard_normal(before.shape)
+    mixing = rng.standard_normal((num_constants + 3, num_constants + 3)) + 2 * np.eye(num_constants + 3)
+
+    def seen(constants: np.ndarray) -> np.ndarray:
+        read = constants + noise * rng.standard_normal(constants.shape)
+        square, product = read[:, :1] ** 2, read[:, :1] * read[:, -1:] + 0.5 * rng.standard_normal((num, 1))
+        return np.concatenate([read, square, product, rng.standard_normal((num, 1))], 1) @ mixing
+
+    return seen(before), seen(after)
+
+
+@pytest.mark.parametrize(("num_constants", "noise"), [(1, 0.2), (2, 0.1), (2, 0.35), (3, 0.1)])
+def test_constants_are_counted_though_windows_err_and_squares_correlate(num_constants, noise, monkeypatch):
+    for name in ("NUM_SHUFFLES", "NUM_RESAMPLES"):
+        monkeypatch.setattr(f"worldmodel.probe.count.{name}", 20)
+    found = count_constants(*contexts(num_constants, noise, seed=num_constants))
+    assert found["num_constants"] == num_constants
+    for value, (low, high) in zip(found["values"][:num_constants], found["interval"], strict=False):
+        assert low - 0.02 < value < high + 0.02
+    # a window that errs by .35 of a standard deviation correlates by .9 / (1 + .35^2), below the square's .9^2 = .81
+    if noise == 0.35:
+        assert max(found["values"]) < 0.855
+
+
+def test_unrelated_windows_hold_no_constant():
+    first, second = np.random.default_rng(0).standard_normal((2, 200, 3))
+    assert count_constants(first, second)["num_constants"] == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# forces that depend on the place
+
+
+def pendulum(num_steps: int = 400, dt_s: float = 0.04) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (T+1, 2) of a driven, damped pendulum, theta'' = 6 sin theta - .4 theta' + 3 a, and a (T, 1)."""
+    rng, fine = np.random.default_rng(0), 200
+    angle, speed, angles, actions = 2.0, 0.0, [2.0], rng.uniform(-1, 1, (num_steps, 1))
+    for (action,) in actions:
+        for _ in range(fine):
+            speed += dt_s / fine * (6 * math.sin(angle) - 0.4 * speed + 3 * action)
+            angle += dt_s / fine * speed
+        angles.append(angle)
+    return torch.tensor([[math.cos(x), math.sin(x)] for x in angles]), torch.from_numpy(actions).float()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_places_explain_the_motion_of_a_pendulum_that_free_forces_cannot(stride):
+    latents, actions = pendulum()
+    *free, change = weak_form(latents, actions, stride)
+    placed = placed_terms(latents, actions, stride)
+    assert [x.shape for x in placed] == [(len(change), width) for width in (2, 3, 2, 2)]
+
+    def unexplained(regressors: list[Tensor]) -> float:
+        x = torch.cat(regressors, -1).double()
+        residual = change.double() - x @ torch.linalg.lstsq(x, change.double()).solution
+        return float(residual.square().sum() / change.double().square().sum())
+
+    assert unexplained([*free, *placed]) < 2e-3 * stride**2 < 0.1 < unexplained(free)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the command
+
+COMMAND = ["probe", "mode=state", "env=varied_pendulum", "runs=runs"]
+SMALL = [
+    "episodes=40", "episode_steps=40", "context.window=14", "context_training.optim.steps=8", "num_seeds=2",
+    "context_training.optim.batch_size=32", "shift_episodes=4", "bound_trajectories=2",
+]  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("probe.count.NUM_SHUFFLES", "probe.count.NUM_RESAMPLES"):
+        monkeypatch.setattr(f"worldmodel.{name}", 3)
+    monkeypatch.setattr("worldmodel.probes.MLP_STEPS", 50)
+    return tmp_path
+
+
+def test_probe_from_state(home: Path, capsys: pytest.CaptureFixture[str]):
+    chosen = ["methods=[lejepa,supervised]", "context.forces=placed", "tune=false", "out=found.json"]
+    assert main([*COMMAND, *SMALL, *chosen]) == 0
+    printed = capsys.readouterr().out
+    assert "supervised" in printed and "bound" in printed
+    found = json.loads(Path("found.json").read_text())
+    assert found["constants"] == ["mass", "damping", "gravity"] == list(found["r2_bound"])
+    for method in ("lejepa", "supervised"):
+        values = found["methods"][method]["constants"]["gravity"]
+        assert set(values) == {"r2_linear", "r2_mlp", "r2_out_of_range", "r2_out_of_range_averaged"}
+        assert len(values["r2_linear"]["values"]) == 2
+    summary = json.loads(Path("runs/varied_pendulum-state/summary.json").read_text())
+    assert summary["state"] == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["env=two_room"], "no physical constant varies in env=two_room"),
+        (["methods=[magic]"], "methods is one of lejepa, infonce, vicreg, prediction, supervised, got 'magic'"),
+        (["context.window=30"], "two windows of 30 steps do not fit into episodes of 40 steps"),
+        (["episodes=5"], "episodes must be >= 10"),
+        (["noise_rad=0"], "noise_rad must be > 0"),
+        (["windowz=3"], "unknown option 'windowz' of worldmodel probe mode=state"),
+    ],
+)
+def test_bad_input_is_one_line(home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str):
+    assert main([*COMMAND, *SMALL, *arguments]) == 1
+    printed = capsys.readouterr().err.strip().splitlines()[-1]
+    assert printed.startswith("error: ") and message in printed
