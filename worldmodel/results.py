@@ -560,8 +560,8 @@ def return_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
 def _returned(content: dict[str, Any], key: str) -> str:
     if key not in content:
         return "–"
-    low, high = content[f"{key}_interval"]
-    return f"{content[key]:.0f} [{low:.0f}, {high:.0f}]"
+    interval = content[f"{key}_interval"]  # null where there was one episode
+    return f"{content[key]:.0f}" + (f" [{interval[0]:.0f}, {interval[1]:.0f}]" if interval else "")
 
 
 def _surprises() -> str:

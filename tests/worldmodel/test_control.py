@@ -119,6 +119,7 @@ def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():
     assert content["regret"] == 1 - 3 / 4 and content["oracle_num_tasks"] == 2
     rewarded = section(ControlConfig(), Protocol("reward", rewarded=True), {"": latent, "oracle": [outcome_of([True])]})
     assert rewarded["return"] == 1.5 and rewarded["regret"] == 0 and "success_rate" not in rewarded
+    assert rewarded["oracle_return_interval"] is None, "one episode has no interval, and JSON no infinity"
     row = results.return_table([("pendulum", rewarded)]).splitlines()[-1]
     assert row.startswith("| pendulum | 4 x 2 | 50 | 2 [") and "| – |" in row, "no random policy was run"
 
