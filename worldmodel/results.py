@@ -90,7 +90,7 @@ def _world_rows() -> list[Row]:
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {seeds}"))
     if of := _read("control-pendulum-reward.json"):
         label = f"pendulum's own reward over {of['budget_steps']} steps, from pixels (random {of['random_return']:.0f})"
-        plans = "planner.horizon=60 planner.action_block=6"
+        plans = f"planner.horizon=60 planner.action_block=6 budget_steps={of['budget_steps']} tasks={of['num_tasks']}"
         command = f"`worldmodel control run=runs/pendulum protocol=reward experiment=fast_planner {plans}`"
         rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
     return rows
