@@ -67,6 +67,32 @@ def _study_rows() -> list[Row]:
             metric = "" if of["metric"] == "l2" else f" metric={of['metric']}"
             command = f"`worldmodel control protocol={of['protocol']['name']}{metric}`"
             rows.append((label, value, target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
+    return [*rows, *_world_rows()]
+
+
+def _world_rows() -> list[Row]:
+    """Other worlds under LeWM's protocol, each beside its oracle or what is published; and a swing-up by reward."""
+    rows: list[Row] = []
+    for world, target in (
+        ("two_room", "100 %"),
+        ("push_t", "96 %"),
+        ("pendulum", ""),
+        ("cartpole", ""),
+        ("ball_in_cup", ""),
+        ("finger", ""),
+    ):
+        if of := _read(f"control-{world}.json"):
+            target = target or f"oracle's {of['oracle_success_rate']:.0%} less 5 points"
+            seeds = f"{of['num_runs']} seed{'s' * (of['num_runs'] > 1)}"
+            cost = "" if of["reduction"] == "sum" else f" reduction={of['reduction']}"
+            command = f"`worldmodel control run=runs/{world} experiment=fast_planner{cost}`"
+            label = f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
+            rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {seeds}"))
+    if of := _read("control-pendulum-reward.json"):
+        label = f"pendulum's own reward over {of['budget_steps']} steps, from pixels (random {of['random_return']:.0f})"
+        plans = f"planner.horizon=60 planner.action_block=6 budget_steps={of['budget_steps']} tasks={of['num_tasks']}"
+        command = f"`worldmodel control run=runs/pendulum protocol=reward experiment=fast_planner {plans}`"
+        rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
     return rows
 
 
@@ -495,7 +521,7 @@ def _control_details() -> str:
     ]
     success = [(name, of) for name, of in found if not of["protocol"]["rewarded"]]
     rewarded = [(name, of) for name, of in found if of["protocol"]["rewarded"]]
-    return _success_table(success) * bool(success) + _return_table(rewarded) * bool(rewarded)
+    return _success_table(success) * bool(success) + return_table(rewarded) * bool(rewarded)
 
 
 def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
@@ -529,7 +555,7 @@ def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _return_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
+def return_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
     lines = [
         "",
         "### The world's own reward",
@@ -556,8 +582,8 @@ def _return_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
 def _returned(content: dict[str, Any], key: str) -> str:
     if key not in content:
         return "–"
-    low, high = content[f"{key}_interval"]
-    return f"{content[key]:.0f} [{low:.0f}, {high:.0f}]"
+    interval = content[f"{key}_interval"]  # null where there was one episode
+    return f"{content[key]:.0f}" + (f" [{interval[0]:.0f}, {interval[1]:.0f}]" if interval else "")
 
 
 def _surprises() -> str:

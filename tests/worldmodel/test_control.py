@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import envs
+from worldmodel import results
 from worldmodel.control.episodes import Outcome, run_tasks
 from worldmodel.control.evaluate import section
 from worldmodel.control.tasks import Protocol, Tasks, draw_tasks, make_protocol
@@ -77,6 +78,7 @@ def tasks_at(distances: list[float]) -> Tasks:
 def test_a_goal_must_be_held_for_as_long_as_the_protocol_says(puck):
     """A resting puck is within tolerance of the first goal and the third; the second is out of reach."""
     hold = Protocol("test", budget_steps=9, hold_steps=5)
+    assert tasks_at([0.04, 0.5, 0.0]).solved_at_start(puck, wrap=False) == 2 / 3
     still = run_tasks(puck, tasks_at([0.04, 0.5, 0.0]), Script(0.0), hold, "still")
     assert still.solved_at.tolist() == [1, -1, 1]
     assert still.num_decisions == 5 * 3 + 4 * 1, "solved tasks are dropped once they were held"
@@ -117,6 +119,9 @@ def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():
     assert content["regret"] == 1 - 3 / 4 and content["oracle_num_tasks"] == 2
     rewarded = section(ControlConfig(), Protocol("reward", rewarded=True), {"": latent, "oracle": [outcome_of([True])]})
     assert rewarded["return"] == 1.5 and rewarded["regret"] == 0 and "success_rate" not in rewarded
+    assert rewarded["oracle_return_interval"] is None, "one episode has no interval, and JSON no infinity"
+    row = results.return_table([("pendulum", rewarded)]).splitlines()[-1]
+    assert row.startswith("| pendulum | 4 x 2 | 50 | 2 [") and "| – |" in row, "no random policy was run"
 
 
 def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
