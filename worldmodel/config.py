@@ -54,7 +54,7 @@ _PROBE_MODES = {
     "design": "what can be identified, and which excitation does it best",
     "state": "constants from true positions instead of pixels, by every context method",
 }
-_SHARED = {"design": ("env", "policy", "episode_steps", "seed", "runs", "name")}
+_SHARED: dict[str, tuple[str, ...]] = {"design": ("env", "policy", "episode_steps", "seed", "runs", "name")}
 _SHARED["state"] = (*_SHARED["design"], "episodes", "drift_rho", "data_seed", "context", "context_training")
 _DEFAULT_CHOICE = {"env": "reacher", "method": "lejepa", "policy": "uniform", "planner": "cem"}
 
