@@ -161,12 +161,17 @@ class OUTracking:
         time_constant_s: of the reference.
         stiffness: PD gain, action per metre or radian of error.
         damping: PD gain, action per unit of velocity.
+        around: positions by name, one per action, on which the reference is centred instead of the origin: those of an
+            object that is to be met. outward: as a share of their distance from the origin, how far beyond them, so
+            that pushes lead back towards it.
     """
 
     std: float | Sequence[float] = 0.5
     time_constant_s: float = 1.0
     stiffness: float = 2.0
     damping: float = 0.4
+    around: Sequence[str] = ()
+    outward: float = 0.0
 
     def __post_init__(self) -> None:
         _require_process(float(np.min(self.std)), self.time_constant_s)
@@ -179,12 +184,24 @@ class OUTracking:
         if not driven.any():
             raise ValueError(f"no action of {world.name} drives one joint, so there is nothing to track; use ou")
         noise = ou_process(rng, len(driven), world.control_dt_s, self.time_constant_s)
+        object_index = self._object(world, len(driven))
 
         def act(state: np.ndarray) -> np.ndarray:
-            error = std * noise() - state[pos_index]
+            centre = (1 + self.outward) * state[object_index] if len(object_index) else 0.0
+            error = centre + std * noise() - state[pos_index]
             return _clip(np.where(driven, self.stiffness * error - self.damping * state[vel_index], 0.0))
 
         return act
+
+    def _object(self, world: MujocoWorld, num_actions: int) -> list[int]:
+        """Indices of the positions named in `around`."""
+        known = world.state_names
+        if len(self.around) not in (0, num_actions) or any(name not in known for name in self.around):
+            raise ValueError(
+                f"around names one position of {world.name} for each of {num_actions} actions, or none; "
+                f"got {list(self.around)}, known are {', '.join(known)}"
+            )
+        return [known.index(name) for name in self.around]
 
 
 @dataclass(frozen=True)

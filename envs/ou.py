@@ -39,6 +39,7 @@ class OUScene(Scene):
         self.name, self.camera = inner.name, inner.camera
         self.control_dt_s, self.time_limit_s = inner.control_dt_s, inner.time_limit_s
         self.action_dim = 0
+        self.is_task = False
         self.factors = tuple(factor for factor in inner.factors if factor.kind == "visual")
         self.goal_tolerance, self.angle_names = inner.goal_tolerance, inner.angle_names
         self.kinematic = {"latents": {name: float(scale) for name, scale in latents.items()}, "rho": float(rho)}

@@ -120,6 +120,10 @@ class FrameRenderer:
         mujoco.mjr_readPixels(self._buffer, None, self._viewport, self._gpu)
         return box_average(self._buffer[::-1], self._supersample)  # OpenGL's first row is the lowest
 
+    @property
+    def is_open(self) -> bool:
+        return self._finalizer.alive
+
     def close(self) -> None:
         """Free the OpenGL context; calling it twice is fine."""
         self._finalizer()
@@ -129,6 +133,11 @@ class FrameRenderer:
         self._terrain[:] = self._model.hfield_data
         for index in range(self._model.nhfield):
             mujoco.mjr_uploadHField(self._model, self._gpu, index)
+
+
+def num_open() -> int:
+    """OpenGL contexts that this process holds."""
+    return sum(renderer.is_open for renderer in tuple(_OPEN))
 
 
 def close_all() -> None:

@@ -73,7 +73,7 @@ def rollout(
         actions.append(np.clip(act(states[-1]), -1, 1))
         reward, terminated = world.advance(actions[-1])
         if drift_rho is not None and t + 1 == num_steps // 2:
-            world.drift_factors([name for name in world.randomize if world.factors[name].kind == "physical"], drift_rho)
+            world.drift_constants(drift_rho)
         rewards.append(reward)
         frames.append(look())
         states.append(world.state())

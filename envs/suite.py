@@ -57,6 +57,7 @@ class SuiteScene(Scene):
 
     def __init__(self, domain: str, task: str, control_dt_s: float | None = None) -> None:
         from dm_control import suite  # slow to import
+        from dm_control.suite.base import Task
 
         rendering.close_all_first_at_exit()
         # The fixed seed only shapes lqr's generated model; episodes are seeded at each reset.
@@ -76,6 +77,10 @@ class SuiteScene(Scene):
         self.ctrl_half_range = np.where(bounded, (spec.maximum - spec.minimum) / 2, 1.0)
         self.angle_names = unlimited_hinges(self.model)
         self.factors = _factors(domain, self.model)
+        plain = all(
+            getattr(type(self._env.task), name) is getattr(Task, name) for name in ("before_step", "after_step")
+        )
+        self.holds_control = plain and type(self).advance is SuiteScene.advance
 
     def reset(self, rng: np.random.Generator) -> None:
         task, env_physics = self._env.task, self._env.physics
@@ -123,10 +128,13 @@ class GoalScene(SuiteScene):
         self.angle_names = self.angle_names if angle_names is None else tuple(angle_names)
         self.task_goal = None if task_goal is None else np.array(task_goal, float)
         hide_geoms(self.model, hidden)
-        self._rewards = not hidden
+        self.is_task = not hidden
 
     def reward(self) -> float:
-        return super().reward() if self._rewards else 0.0
+        return super().reward() if self.is_task else 0.0
+
+    def terminated(self) -> bool:
+        return self.is_task and super().terminated()
 
 
 # The reacher's wrist stops short of pi, but a picture shows it as a direction. Joint tolerances as arXiv:2603.19312 has

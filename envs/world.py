@@ -26,8 +26,8 @@ _SUFFIXES = {  # of the position and velocity names of joints with more than one
     mujoco.mjtJoint.mjJNT_BALL: (_FREE_POS[3:], _FREE_VEL[3:]),
 }
 # Model fields that a scene's reset may move (targets, lights, tendon gains, terrain): part of the episode's state.
+EPISODE_FIELDS = ("geom_pos", "site_pos", "body_pos", "body_quat", "light_pos", "wrap_prm", "hfield_data")
 LARGEST_SPREAD = 10.0  # of a prior: most draws of a wider one would be out of bounds
-_EPISODE_FIELDS = ("geom_pos", "site_pos", "body_pos", "body_quat", "light_pos", "wrap_prm", "hfield_data")
 _DIVERGENCE = [
     int(warning)
     for warning in (
@@ -90,6 +90,9 @@ class Scene(ABC):
         ctrl_centre, ctrl_half_range: (nu,); controls are centre + half range * action.
         num_substeps: physics steps per control step.
         kinematic: None where forces move the scene, else what does, ready for JSON.
+        holds_control: whether `advance` does no more than to hold those controls for `num_substeps` physics steps, so
+            that another engine can do it.
+        is_task: whether `reward` or `terminated` ever say anything.
     """
 
     name: str
@@ -107,6 +110,8 @@ class Scene(ABC):
     angle_names: tuple[str, ...] = ()
     task_goal: np.ndarray | None = None
     kinematic: dict[str, Any] | None = None
+    holds_control: bool = False
+    is_task: bool = True
 
     @abstractmethod
     def reset(self, rng: np.random.Generator) -> None:
@@ -171,6 +176,8 @@ class MjcfScene(Scene):
         self.goal_tolerance = dict(goal_tolerance or {})
         self.angle_names = unlimited_hinges(self.model) if angle_names is None else tuple(angle_names)
         self._reset, self._reward, self._terminated = reset, reward, terminated
+        self.holds_control = type(self).advance is MjcfScene.advance
+        self.is_task = reward is not None or terminated is not None
         self.num_substeps = round(control_dt_s / self.model.opt.timestep)
         if not np.isclose(self.num_substeps * self.model.opt.timestep, control_dt_s) or self.num_substeps < 1:
             raise ValueError(
@@ -397,8 +404,7 @@ class MujocoWorld(gymnasium.Env):
         self._num_steps += 1
         self._check_finite(self._num_steps)
         result = self.scene.reward(), self.scene.terminated()
-        for rho in sorted({*self.factor_rho.values()} - {1.0}):
-            self.drift_factors([name for name in self.randomize if self.factor_rho.get(name) == rho], rho)
+        self.drift()
         return result
 
     def simulate(self, actions: np.ndarray) -> np.ndarray:
@@ -490,6 +496,15 @@ class MujocoWorld(gymnasium.Env):
         if checked:
             self._write_factors()
 
+    def drift(self) -> None:
+        """Redraw the randomised factors as `factor_rho` says, as every control step does."""
+        for rho in sorted({*self.factor_rho.values()} - {1.0}):
+            self.drift_factors([name for name in self.randomize if self.factor_rho.get(name) == rho], rho)
+
+    def drift_constants(self, rho: float) -> None:
+        """Redraw the randomised physical factors with correlation rho to what they are."""
+        self.drift_factors([name for name in self.randomize if self.factors[name].kind == "physical"], rho)
+
     def drift_factors(self, names: Sequence[str], rho: float) -> None:
         """Redraw factors with correlation rho to what they are: t becomes rho * t + sqrt(1 - rho^2) * spread * eps."""
         for name in names:
@@ -509,7 +524,7 @@ class MujocoWorld(gymnasium.Env):
         mujoco.mj_getState(model, data, physics, mujoco.mjtState.mjSTATE_INTEGRATION)
         return Snapshot(
             physics,
-            {name: getattr(model, name).copy() for name in _EPISODE_FIELDS},
+            {name: getattr(model, name).copy() for name in EPISODE_FIELDS},
             dict(self._coordinates),
             dict(self._values),
             self._num_steps,

@@ -22,6 +22,7 @@ from planners.objectives import (
     LearnedDistance,
     OverHorizon,
     RewardCost,
+    Staged,
     WeightedSum,
 )
 from planners.random_shooting import RandomShooting
@@ -50,6 +51,7 @@ __all__ = [
     "Planner",
     "RandomShooting",
     "RewardCost",
+    "Staged",
     "WeightedSum",
     "capture",
     "evaluate_objective",

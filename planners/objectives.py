@@ -206,3 +206,22 @@ class WeightedSum:
         """Cost (B,N) of latents (B,N,H,D) and actions (B,N,H,A)."""
         weighted = [weight * evaluate_objective(term, latents, actions) for weight, term in self.terms]
         return torch.stack(weighted).sum(0)
+
+
+@final
+@dataclass(frozen=True)
+class Staged:
+    """One objective far from the goal and another near it.
+
+    is_near: (B,), bool, of the state that the plan starts from: where it holds `near` counts, elsewhere `far`.
+    """
+
+    near: Objective
+    far: Objective
+    is_near: Tensor
+
+    def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """Cost (B,N) of latents (B,N,H,D) and actions (B,N,H,A)."""
+        check_shape("is_near", self.is_near, latents.shape[:1], "(B,)", "say it of every batch element")
+        near, far = (evaluate_objective(part, latents, actions) for part in (self.near, self.far))
+        return torch.where(self.is_near[:, None], near, far)

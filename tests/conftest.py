@@ -1,5 +1,6 @@
 """Shared by all tests: one thread each for torch, and markers that skip where the machine lacks what they need."""
 
+import importlib.util
 import os
 import shutil
 
@@ -20,5 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+        if item.get_closest_marker("peer") and not importlib.util.find_spec("stable_worldmodel"):
+            item.add_marker(pytest.mark.skip(reason="stable-worldmodel is not installed"))
         if item.get_closest_marker("browser") and not has_browser and not os.environ.get("CI"):
             item.add_marker(pytest.mark.skip(reason="no Chromium with chromedriver"))

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAF_IMPORTS = {
-    "envs": {"envs", "numpy", "gymnasium", "mujoco", "dm_control", "dm_env"},
+    "envs": {"envs", "numpy", "gymnasium", "mujoco", "dm_control", "dm_env", "warp", "mujoco_warp"},
     "planners": {"planners", "torch"},
 }
 UNPICKLERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}

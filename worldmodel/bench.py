@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from worldmodel.data.pairs import window_starts
 from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.endurance import endurance
+from worldmodel.engines import engines
 from worldmodel.errors import UserError
+from worldmodel.exactness import gradient_differences
 from worldmodel.faults import faults
 from worldmodel.files import write_json
 from worldmodel.losses import sigreg
@@ -45,7 +48,7 @@ from worldmodel.plan_timing import (
 )
 from worldmodel.report import style
 from worldmodel.run_directory import RunDirectory, hardware, peak_memory_mb, versions
-from worldmodel.settings import BenchConfig, CollectConfig
+from worldmodel.settings import BenchConfig, CollectConfig, EnvConfig
 from worldmodel.train import pick_device
 
 # frames per CPU-second of stable-worldmodel on reacher at 64 x 64, measured on a 2-core CPU without a GPU
@@ -63,11 +66,12 @@ def bench(config: BenchConfig) -> tuple[dict[str, Any], str]:
         "sigreg": _sigreg,
         "load": _load,
         "processes": _processes,
+        "engines": lambda config: engines(),
         "faults": lambda config: faults(config.repeats, config.seed),
-        "memory": lambda config: endurance(config.repeats, config.env),
+        "memory": lambda config: endurance(config.repeats, config.world),
     }[config.what]
     figures = measure(config)
-    content = {"what": config.what, "env": config.env, **figures, "versions": versions(), "hardware": hardware()}
+    content = {"what": config.what, "env": config.world, **figures, "versions": versions(), "hardware": hardware()}
     if config.out:
         write_json(Path(config.out), content)
     width = max(map(len, figures))
@@ -80,9 +84,14 @@ def _shown(value: Any) -> str:
 
 
 def _cpu_seconds() -> float:
-    """CPU seconds of this process and its finished children."""
+    """CPU seconds of this process, its children, and what these have waited for: workers belong to a server process."""
     usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(part.ru_utime + part.ru_stime for part in usage)
+    ticks = 0
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            # after the name in brackets: state, and from the twelfth on utime, stime, cutime, cstime
+            ticks += sum(map(int, Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[11:15]))
+    return sum(part.ru_utime + part.ru_stime for part in usage) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _median_cpu_s(work: Callable[[], Any], repeats: int) -> float:
@@ -98,7 +107,7 @@ def _median_cpu_s(work: Callable[[], Any], repeats: int) -> float:
 
 def _render(config: BenchConfig) -> dict[str, Any]:
     """Frames per CPU-second of rendering alone and of a whole control step, with physics alone as the floor."""
-    collect = compose("collect", [f"env={config.env}"], CollectConfig)
+    collect = compose("collect", [f"env={config.world}"], CollectConfig)
     world = envs.make(**collect.env.make_arguments())
     world.reset(seed=0)
     act = make_policy("uniform").begin(world, np.random.default_rng(0))
@@ -125,20 +134,31 @@ def _render(config: BenchConfig) -> dict[str, Any]:
 
 
 def _collect(config: BenchConfig) -> dict[str, Any]:
-    """Frames per CPU-second of whole collections: start of the workers, rendering, physics and writing included."""
-    collect = compose("collect", [f"env={config.env}"], CollectConfig)
-    rates = []
-    for _ in range(config.repeats):
+    """Frames per CPU-second of whole collections: start of the workers, rendering, physics and writing included.
+
+    With engine=warp frames per second too, since a GPU does the work; a first collection, which compiles, is left out.
+    """
+    collect = compose(
+        "collect", [f"env={config.world}", f"engine={config.engine}", f"worlds={config.worlds}"], CollectConfig
+    )
+    num_frames = config.episodes * (collect.episode_steps + 1)
+    cpu_rates, rates = [], []
+    for repeat in range(config.repeats + (config.engine == "warp")):
         with tempfile.TemporaryDirectory() as folder:
-            start = _cpu_seconds()
+            cpu, wall = _cpu_seconds(), time.monotonic()
             record(Path(folder), collect.recording(), config.episodes, collect.workers)
-            rates.append(config.episodes * (collect.episode_steps + 1) / (_cpu_seconds() - start))
-    rate = statistics.median(rates)
+            if repeat or config.engine == "classic":
+                cpu_rates.append(num_frames / (_cpu_seconds() - cpu))
+                rates.append(num_frames / (time.monotonic() - wall))
+    rate = statistics.median(cpu_rates)
+    batched = {"worlds": config.worlds, "frames_per_s": statistics.median(rates)} if config.engine == "warp" else {}
     return {
         "image_size": collect.env.image_size,
+        "engine": config.engine,
+        **batched,
         "frames_per_cpu_s": rate,
-        "frames_per_cpu_s_lowest": min(rates),
-        "frames_per_cpu_s_highest": max(rates),
+        "frames_per_cpu_s_lowest": min(cpu_rates),
+        "frames_per_cpu_s_highest": max(cpu_rates),
         "peer_frames_per_cpu_s": PEER_COLLECT_FRAMES_PER_CPU_S,
         "ratio_to_peer": rate / PEER_COLLECT_FRAMES_PER_CPU_S,
     }
@@ -174,7 +194,7 @@ def _load(config: BenchConfig) -> dict[str, Any]:
         }
         figures |= {f"training_steps_per_cpu_s_{name}": rate for name, rate in steps.items()}
         figures["training_disk_to_memory"] = steps["disk"] / steps["memory"]
-        return figures | _peer_load(data.shards[0], config.repeats)
+        return figures | _peer_load(data, config.repeats)
 
 
 def _steps_per_cpu_s(frames: Frames, data: DataSet, repeats: int) -> float:
@@ -194,15 +214,18 @@ def _steps_per_cpu_s(frames: Frames, data: DataSet, repeats: int) -> float:
     return 1 / _median_cpu_s(step, 5 * repeats)
 
 
-def _peer_load(shard: Path, repeats: int) -> dict[str, float]:
-    """Clips per CPU-second of stable-worldmodel's HDF5 reader on the same shard; nothing where it is not installed."""
+def _peer_load(data: DataSet, repeats: int) -> dict[str, Any]:
+    """Clips per CPU-second of stable-worldmodel's HDF5 reader on a shard of ours, and whether it reads what we wrote;
+    nothing where it is not installed."""
     try:
         from stable_worldmodel.data.formats.hdf5 import HDF5Dataset
     except ImportError:
         return {}
-    found = {}
+    found: dict[str, Any] = {"peer_version": metadata.version("stable-worldmodel")}
     for name, columns in (("all_columns", None), ("frames_only", ["pixels"])):
-        peer = HDF5Dataset(path=shard, num_steps=4, keys_to_load=columns)
+        peer = HDF5Dataset(path=data.shards[0], num_steps=4, keys_to_load=columns)
+        same = np.array_equal(np.moveaxis(np.asarray(peer[5]["pixels"]), 1, -1), data.frames(slice(5, 9)))
+        found[f"peer_hdf5_{name}_reads_what_was_written"] = same
         chosen = np.random.default_rng(0).integers(0, len(peer), 100).tolist()
         work = partial(lambda peer, chosen: [peer[index] for index in chosen], peer, chosen)
         found[f"peer_hdf5_{name}_clips_per_cpu_s"] = 100 / _median_cpu_s(work, repeats)
@@ -210,13 +233,16 @@ def _peer_load(shard: Path, repeats: int) -> dict[str, float]:
 
 
 def _processes(config: BenchConfig) -> dict[str, Any]:
-    """What two CPU processes cost and gain against one, at the same total batch: CPU and wall seconds of a step.
+    """What two CPU processes compute, cost and gain against one, at the same total batch: differences of gradients, CPU
+    and wall seconds of a step.
 
     The steps of a short training are taken from those of a long one, so that imports and set-up drop out.
     """
     num_steps = {"short": 20, "long": 20 + 40 * config.repeats}
     figures: dict[str, Any] = {"total_batch": 256, "steps": num_steps["long"] - num_steps["short"]}
     with tempfile.TemporaryDirectory() as folder:
+        figures |= _gradient_differences(Path(folder))
+        _train_in_processes(1, ["method.optim.steps=1"], Path(folder))  # collects
         for kind, options in _SCALED.items():
             for processes in (1, 2):
                 cost = {
@@ -229,6 +255,27 @@ def _processes(config: BenchConfig) -> dict[str, Any]:
             for unit, ideal in (("cpu", 1), ("wall", 2)):
                 one, two = (figures[f"{kind}_{unit}_ms_per_step_{processes}"] for processes in (1, 2))
                 figures[f"{kind}_{unit}_efficiency"] = one / (ideal * two)
+    return figures
+
+
+def _gradient_differences(folder: Path) -> dict[str, Any]:
+    """Of two processes from one, for every method, on frames of noise and on rendered ones.
+
+    Where pictures hardly differ, as rendered ones do, BatchNorm magnifies float32's rounding on either side.
+    """
+    rng = np.random.default_rng(0)
+
+    def episode() -> Mapping[str, np.ndarray]:
+        frames = rng.integers(0, 256, (21, 16, 16, 3), np.uint8)
+        return {"frames": frames, "actions": rng.uniform(-1, 1, (20, 2)), "states": rng.standard_normal((21, 3))}
+
+    write_arrays(folder / "noise", "noise", (episode() for _ in range(12)), ["x", "y", "z"])
+    collect = CollectConfig(EnvConfig(image_size=16), {"name": "uniform"}, episodes=12, episode_steps=20)
+    record(folder / "rendered", collect.recording(), collect.episodes, num_workers=1)
+    figures: dict[str, Any] = {}
+    for name, key in (("noise", "gradient_difference"), ("rendered", "gradient_difference_rendered")):
+        differences = gradient_differences(folder / name, 2)
+        figures |= {key: differences, f"{key}_largest": max(differences.values())}
     return figures
 
 
@@ -257,11 +304,11 @@ def _run(command: list[str]) -> None:
 
 
 def _train(config: BenchConfig) -> dict[str, Any]:
-    """Peak memory of the default training of `env`: all its data and every stage, but few steps, of which memory does
+    """Peak memory of the default training of `world`: all its data and every stage, but few steps, of which memory does
     not depend; in a process of its own. The data is what `worldmodel train` finds or collects."""
     steps = [f"{stage}.steps=20" for stage in ("method.optim", "predictor_training", "context_training")]
     with tempfile.TemporaryDirectory() as folder:
-        run = [f"env={config.env}", f"runs={folder}", "name=run", "device=cpu"]
+        run = [f"env={config.world}", f"runs={folder}", "name=run", "device=cpu"]
         _run([sys.executable, "-m", "worldmodel.cli", "train", *run, *steps])
         summary = RunDirectory(Path(folder) / "run").read_summary()
     return {"peak_memory_mb": summary["peak_memory_mb"], **{f"data_{key}": n for key, n in summary["data"].items()}}

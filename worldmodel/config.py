@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -33,6 +34,9 @@ from worldmodel.errors import CheckpointError, UserError
 from worldmodel.settings import SCHEMAS, TrainConfig
 
 ConfigT = TypeVar("ConfigT")
+
+MAX_YAML_BYTES = 2**20
+MAX_YAML_DEPTH = 20
 
 _GROUPS = {
     "collect": ["policy", "env"],
@@ -143,7 +147,7 @@ def _check_keys(verb: str, overrides: list[str]) -> None:
         return  # Hydra itself refuses what the schema does not hold
     known = {*_own_keys(verb), "experiment", "hydra"}
     for override in overrides:
-        key = re.split(r"[.=@]", override.lstrip("+~"), maxsplit=1)[0]
+        key = re.split(r"[.=@/]", override.lstrip("+~"), maxsplit=1)[0]  # hydra/launcher is hydra's
         if key not in known:
             command = _command(verb)
             raise UserError(f"unknown option {key!r} of worldmodel {command}; `worldmodel {command} --help` lists them")
@@ -289,13 +293,28 @@ def sweep(verb: str, arguments: list[str], run: Callable[[Any], None]) -> None:
         sys.argv = before
 
 
+def _plain_yaml(path: Path) -> str:
+    """The text of a YAML file that anybody may have written; ValueError where it can only be meant to exhaust us."""
+    if path.stat().st_size > MAX_YAML_BYTES:
+        raise ValueError(f"{path.stat().st_size} bytes, at most {MAX_YAML_BYTES} are read")
+    text = path.read_text(encoding="utf-8")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("aliases, which no run holds and which can unfold to any size")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_YAML_DEPTH:
+            raise ValueError("nested too deep")
+    return text
+
+
 def read_run_config(directory: Path) -> TrainConfig:
     """The settings a run was trained with, from its `config.yaml`; executes nothing that the file holds."""
     path = directory / "config.yaml"
     if not path.exists():
         raise CheckpointError(f"{directory} is not a run (no config.yaml); train one with: worldmodel train env=NAME")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(path))
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.create(_plain_yaml(path)))
         settings = OmegaConf.to_object(merged)
     except Exception as error:  # OmegaConf lets its YAML parser's own family through
         raise CheckpointError(

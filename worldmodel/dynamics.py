@@ -12,6 +12,7 @@ from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.distributed import in_parallel
+from worldmodel.losses import unfolding
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.predictor import Predictor
@@ -84,21 +85,26 @@ def prediction_errors(
 # goal heads
 
 
+# steps between the states that may not be unfolded farther apart: enough for motion to stand out from noise
+_UNFOLDING_STEPS = 4
+# of a violated step: distances stretch by about a twentieth before it costs more than the spread gains
+_UNFOLDING_WEIGHT = 100.0
+
+
 def heads_stage(
     heads: GoalHeads, predictor: Predictor, table: LatentTable, episodes: EpisodeIndex, optim: OptimConfig
 ) -> Stage:
-    """Hindsight: whatever an episode shows k steps later, k = 1 ... reach, was a goal that its actions led to.
+    """The inverse dynamics from hindsight, the temporal distance by unfolding.
 
-    The inverse dynamics learns the mean of those actions (up to step k), the temporal distance log(1 + k); a fifth of
-    its pairs are unrelated frames, which are far apart.
+    Whatever an episode shows k steps later, k = 1 ... reach, was a goal that its actions led to: the inverse dynamics
+    learns the mean of those actions (up to step k).
     """
     frames, horizon, reach = predictor.config.num_context_frames, heads.horizon, heads.config.reach
-    starts = window_starts(episodes, frames + max(reach, horizon))
+    starts = window_starts(episodes, frames + max(reach, horizon, _UNFOLDING_STEPS))
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        num = optim.batch_size
-        start = starts[torch.randint(len(starts), (num,), generator=generator)]
-        steps = torch.randint(1, reach + 1, (num,), generator=generator)
+        start = starts[torch.randint(len(starts), (optim.batch_size,), generator=generator)]
+        steps = torch.randint(1, reach + 1, (optim.batch_size,), generator=generator)
         now = start + frames - 1
         history = start[:, None] + torch.arange(frames)
         state = predictor.planning_state(table.latents[history], table.actions[history[:, :-1]])
@@ -107,13 +113,8 @@ def heads_stage(
         counts = (torch.arange(horizon) < steps[:, None])[:, :, None].to(device)
         inverse = ((heads.actions_to(state, goal, steps.to(device)) - target).square() * counts).sum()
         inverse = inverse / (counts.sum() * heads.action_dim)
-        unrelated = torch.rand(num, generator=generator) < 0.2
-        other = starts[torch.randint(len(starts), (num,), generator=generator)]
-        # a frame is at no distance from itself: one pair in `reach` is the same frame twice
-        apart = torch.where(unrelated, 0, steps - 1)
-        seen = table.latents[torch.where(unrelated, other, now + apart)]
-        truth = torch.where(unrelated, heads.max_distance(), torch.log1p(apart.float())).to(device)
-        temporal = (heads.distance(table.latents[now], seen) - truth).square().mean()
+        here, later = (heads.temporal(table.latents[rows]) for rows in (now, now + _UNFOLDING_STEPS))
+        temporal = unfolding(here, later, _UNFOLDING_STEPS, _UNFOLDING_WEIGHT)
         return {"loss": inverse + temporal, "inverse": inverse, "temporal": temporal}
 
     return Stage("heads", heads, loss, optim)

@@ -1,4 +1,4 @@
-"""`worldmodel bench what=memory`: whether a long run grows. Memory, file descriptors and threads over repeated work."""
+"""`worldmodel bench what=memory`: whether a long run grows. Memory, file descriptors, threads and OpenGL contexts."""
 
 import gc
 import os
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import envs
+from envs import rendering
 from envs.excitation import make_policy
 from envs.rollout import BatchWorld, rollout
 from planners import CEM, MPC, GoalDistance
@@ -46,15 +47,16 @@ def endurance(repeats: int, env: str) -> dict[str, Any]:
 
 def _grown(work: Iterator[None], rounds: int) -> dict[str, Any]:
     """Run `rounds` rounds; memory in MB and open files at evenly spaced looks, and how much they rose."""
-    looks: list[tuple[float, int, int]] = []
+    looks: list[tuple[float, int, int, int]] = []
     for index in range(rounds):
         next(work)
         if index % max(1, rounds // NUM_LOOKS) == 0:
             gc.collect()
-            looks.append((_resident_mb(), len(os.listdir("/proc/self/fd")), threading.active_count()))
+            held = len(os.listdir("/proc/self/fd")), threading.active_count(), rendering.num_open()
+            looks.append((_resident_mb(), *held))
     work.close()  # type: ignore[attr-defined]
     third = max(1, len(looks) // 3)
-    memory, files, threads = np.array(looks).T
+    memory, files, threads, contexts = np.array(looks).T
     # what is allocated once is there after the first looks
     early, late = memory[third : 2 * third].mean(), memory[-third:].mean()
     return {
@@ -63,6 +65,7 @@ def _grown(work: Iterator[None], rounds: int) -> dict[str, Any]:
         "memory_growth_mb_per_1000_rounds": round(float(late - early) / (rounds * 5 / 9) * 1000, 3),
         "open_files_growth": int(files[-1] - files[third]),
         "threads_growth": int(threads[-1] - threads[third]),
+        "opengl_contexts_growth": int(contexts[-1] - contexts[third]),
     }
 
 

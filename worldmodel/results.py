@@ -30,9 +30,11 @@ def main() -> None:
             _comparisons(),
             _lit_ball(),
             _control_details(),
+            _surprises(),
             _puck(),
             _from_state(),
             _reproductions(),
+            _scale(),
         )
     )
     Path("docs/RESULTS.md").write_text(
@@ -62,9 +64,9 @@ def _study_rows() -> list[Row]:
         if of := _read(f"control-reacher-{name}.json"):
             low, high = of["success_interval"]
             value = f"{of['success_rate']:.1%} [{low:.1%}, {high:.1%}]"
-            rows.append(
-                (label, value, target, f"`worldmodel control`, {of['num_tasks']} tasks x {of['num_runs']} seeds")
-            )
+            metric = "" if of["metric"] == "l2" else f" metric={of['metric']}"
+            command = f"`worldmodel control protocol={of['protocol']['name']}{metric}`"
+            rows.append((label, value, target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
     return rows
 
 
@@ -203,7 +205,97 @@ def _bench_rows() -> list[Row]:
         value = f"{kills['lost']} of {kills['kills']}"
         label = "random kills of collection and training after which anything differed"
         rows.append((label, value, "0", "`worldmodel bench what=faults repeats=200`"))
+    if processes := _read("bench-processes.json"):
+        value = f"{processes['gradient_difference_largest']:.1e}"
+        label = f"gradients of two processes against one, largest of {len(processes['gradient_difference'])} objectives"
+        rows.append((label, value, "1e-5", "`worldmodel bench what=processes`"))
+    if memory := _read("bench-memory.json"):
+        worst = max(memory[f"{kind}_memory_growth_mb_per_1000_rounds"] for kind in _WORK)
+        label = "memory gained in 1,000 rounds of collection, training or control, MB, worst of them"
+        rows.append((label, f"{worst:.1f}", "flat", f"`worldmodel bench what=memory repeats={_most_rounds(memory)}`"))
     return rows
+
+
+_WORK = {
+    "episodes": "episodes of ten steps",
+    "worlds": "worlds made and closed",
+    "training": "ten training steps with log and checkpoint",
+    "control": "five control steps of two robots",
+}
+
+
+def _most_rounds(memory: dict[str, Any]) -> int:
+    return max(memory[f"{kind}_rounds"] for kind in _WORK)
+
+
+def _scale() -> str:
+    """Several processes, long runs, and the batched engine."""
+    blocks = ["## Bigger than one process"]
+    if processes := _read("bench-processes.json"):
+        worst = sorted(processes["gradient_difference"].items(), key=lambda item: -item[1])
+        blocks.append(
+            "`worldmodel bench what=processes`: gradients of two gloo processes against one, the largest difference of "
+            "any tensor in terms of its largest entry: "
+            + ", ".join(f"{name} {value:.1e}" for name, value in worst)
+            + "."
+        )
+        columns = [
+            "encoder",
+            "CPU ms a step, 1",
+            "2 processes",
+            "efficiency",
+            "wall ms, 1",
+            "2 processes",
+            "efficiency",
+        ]
+        rows = {
+            kind: [
+                text
+                for unit in ("cpu", "wall")
+                for text in (
+                    *(f"{processes[f'{kind}_{unit}_ms_per_step_{num}']:.1f}" for num in (1, 2)),
+                    f"{processes[f'{kind}_{unit}_efficiency']:.2f}",
+                )
+            ]
+            for kind in ("mlp", "cnn")
+        }
+        blocks.append(f"At the same total batch of {processes['total_batch']} on two shared cores:")
+        blocks.append(_grid(columns, rows))
+    if memory := _read("bench-memory.json"):
+        columns = ["work", "rounds", "MB gained in 1,000", "files", "threads", "OpenGL contexts"]
+        rows = {
+            label: [
+                f"{memory[f'{kind}_rounds']:,}",
+                f"{memory[f'{kind}_memory_growth_mb_per_1000_rounds']:.2f}",
+                *(str(memory[f"{kind}_{what}_growth"]) for what in ("open_files", "threads", "opengl_contexts")),
+            ]
+            for kind, label in _WORK.items()
+        }
+        blocks += ["`worldmodel bench what=memory`: growth from the first third of a long run to its last:"]
+        blocks.append(_grid(columns, rows))
+    if engines := _read("bench-engines.json"):
+        columns = [
+            "world",
+            "state, largest difference",
+            "of",
+            "colour, mean levels of 255",
+            "pixels off by > 8",
+            "textured",
+        ]
+        rows = {
+            name: [
+                f"{found['state_error']:.1e}",
+                f"{found['state_range']:.1f}",
+                f"{found['frame_error']:.2f}",
+                f"{found['pixels_off']:.2%}",
+                "yes" if found["textured"] else "no",
+            ]
+            for name, found in engines.items()
+            if isinstance(found, dict) and "state_error" in found
+        }
+        blocks += ["`worldmodel bench what=engines`: MuJoCo Warp's episodes against MuJoCo's, equal draws, 20 steps:"]
+        blocks.append(_grid(columns, rows))
+    return "\n" + "\n\n".join(blocks) + "\n" if len(blocks) > 1 else ""
 
 
 def _full_rows() -> list[Row]:
@@ -376,37 +468,110 @@ def _measured(found: dict[str, Any] | None) -> str:
 def _control_details() -> str:
     """Every evaluation of `worldmodel control out=docs/results/control-*.json`, beside what it is measured against."""
     found = [
-        (path.stem.removeprefix("control-"), json.loads(path.read_text())) for path in FOLDER.glob("control-*.json")
+        (path.stem.removeprefix("control-"), json.loads(path.read_text()))
+        for path in sorted(FOLDER.glob("control-*.json"))
     ]
-    if not found:
-        return ""
+    success = [(name, of) for name, of in found if not of["protocol"]["rewarded"]]
+    rewarded = [(name, of) for name, of in found if of["protocol"]["rewarded"]]
+    return _success_table(success) * bool(success) + _return_table(rewarded) * bool(rewarded)
+
+
+def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
     lines = [
         "",
         "## Control by protocol",
         "",
         "Success with its 95 % Wilson interval, all training seeds together (in brackets: by seed); regret is the "
-        "oracle's rate less the latent planner's on the oracle's tasks, with Newcombe's interval.",
+        "oracle's rate less the latent planner's on the oracle's tasks, with Newcombe's interval; at start: tasks that "
+        "took nothing to solve.",
         "",
-        "| evaluation | tasks x seeds | from pixels | by seed | random | oracle | supervised | regret | ms |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| evaluation | tasks x seeds | pixels | by seed | random | at start | oracle | supervised | regret | ms |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, of in sorted(found):
+    for name, of in found:
         by_seed = ", ".join(f"{rate:.1%}" for rate in of["success_by_run"])
         low, high = of.get("regret_interval", (float("nan"), float("nan")))
-        regret = f"{of['regret']:.1%} [{low:.1%}, {high:.1%}]" if "regret" in of else "–"
         cells = [
-            name,
+            name if of["metric"] == "l2" else f"{name} ({of['metric']})",
             f"{of['num_tasks']} x {of['num_runs']}",
             _rated(of, ""),
             by_seed,
             _rated(of, "random_"),
+            f"{of['solved_at_start']:.1%}" if "solved_at_start" in of else "–",
             _rated(of, "oracle_"),
             _rated(of, "supervised_"),
-            regret,
+            f"{of['regret']:.1%} [{low:.1%}, {high:.1%}]" if "regret" in of else "–",
             f"{of['cpu_ms_per_decision']:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _return_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    lines = [
+        "",
+        "### The world's own reward",
+        "",
+        "Mean return of an episode with its 95 % interval, of all training seeds together; regret on the oracle's "
+        "episodes.",
+        "",
+        "| evaluation | episodes x seeds | steps | from pixels | random | oracle | supervised | regret | ms |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, of in found:
+        keys = ("return", "random_return", "oracle_return", "supervised_return", "regret")
+        cells = [
+            name,
+            f"{of['num_tasks']} x {of['num_runs']}",
+            str(of["budget_steps"]),
+            *(_returned(of, key) for key in keys),
+            f"{of['cpu_ms_per_decision']:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _returned(content: dict[str, Any], key: str) -> str:
+    if key not in content:
+        return "–"
+    low, high = content[f"{key}_interval"]
+    return f"{content[key]:.0f} [{low:.0f}, {high:.0f}]"
+
+
+def _surprises() -> str:
+    """Every evaluation of `worldmodel surprise out=docs/results/surprise-*.json`."""
+    lines = []
+    for path in sorted(FOLDER.glob("surprise-*.json")):
+        content = json.loads(path.read_text())
+        for event, of in content["events"].items():
+            low, high = of["mean_gain_interval"]
+            cells = [
+                content["env"],
+                event,
+                str(content["num_trajectories"]),
+                f"{of['median_without']:.2f}",
+                f"{of['median_with']:.2f}",
+                f"{of['mean_gain']:.2f} [{low:.2f}, {high:.2f}]",
+                f"{of['more_surprised']:.0%}",
+                f"{of['p_wilcoxon']:.1e}",
+                f"{of['auroc']:.3f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    if not lines:
+        return ""
+    head = [
+        "",
+        "## Surprise at what cannot happen",
+        "",
+        "`worldmodel surprise run=pretrained/reacher trajectories=200 out=docs/results/surprise-reacher.json`: highest",
+        "whitened prediction error (1 is usual) in the windows that see the event, with it and without it, from one",
+        "start under the same actions. Mean gain with its 95 % interval, share of trajectories with a gain, Wilcoxon's",
+        "signed-rank p, one-sided, and the area under the ROC curve over all trajectories.",
+        "",
+        "| world | event | pairs | median without | median with | mean gain | more surprised | p | AUROC |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *lines]) + "\n"
 
 
 def _rated(content: dict[str, Any], prefix: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from worldmodel.errors import CheckpointError, UserError
-from worldmodel.files import write_atomically, write_json
+from worldmodel.files import read_json, write_atomically, write_json
 
 SUMMARY_SCHEMA_VERSION = 1
 
@@ -75,7 +75,7 @@ class RunDirectory:
         if not path.exists():
             return {}
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return read_json(path)
         except ValueError as error:
             raise CheckpointError(f"{path} is not JSON ({error}); delete it and run the verb again") from error
 

@@ -6,6 +6,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import typing
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from worldmodel.models.predictor import PredictorConfig
 from worldmodel.training import OptimConfig
 
 PROTOCOLS = ("lewm", "strict", "reward")
-METRICS = ("l2", "whitened", "learned", "temporal")
+METRICS = ("l2", "whitened", "learned", "temporal", "staged")
 COMPARE_PARTS = ("memory", "planning", "batch", "data")
 
 
@@ -102,7 +103,9 @@ class CollectConfig:
 
     policy: excitation policy and its parameters. episodes, episode_steps: how many, of how many control steps.
     drift_rho: correlation of the randomised physical constants before and after the middle of an episode.
-    data: folder of data sets. workers: processes; 0 takes every core. seed: of the data.
+    data: folder of data sets. workers: processes; 0 takes every core (one with engine=warp). data_seed: of the data.
+    engine: "classic" (MuJoCo and OpenGL, one episode after the other in each process) or "warp" (MuJoCo Warp simulates
+    and ray-traces `worlds` episodes at once, on a CUDA GPU where there is one; for worlds without a reward).
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -113,9 +116,12 @@ class CollectConfig:
     data: str = "data"
     workers: int = 0
     data_seed: int = 0
+    engine: str = "classic"
+    worlds: int = 128
 
     def __post_init__(self) -> None:
         _check_numbers("policy", self.policy, POLICIES)
+        _check_engine(self.engine, self.worlds)
         if self.episodes < 1:
             raise UserError(f"episodes must be >= 1, got {self.episodes}")
         if self.episode_steps < 1:
@@ -134,6 +140,13 @@ class CollectConfig:
         """Episodes to use; None: all that the data set holds."""
         return None if self.env.world == RECORDED else self.episodes
 
+    def content(self) -> dict[str, Any]:
+        """All settings as plain values, for fingerprints; the classic engine goes without saying."""
+        content = dataclasses.asdict(self)
+        if self.engine == "classic":
+            del content["engine"], content["worlds"]
+        return content
+
     def recording(self) -> Recording:
         return Recording(
             name=self.env.label,
@@ -142,6 +155,8 @@ class CollectConfig:
             episode_steps=self.episode_steps,
             seed=self.data_seed,
             drift_rho=self.drift_rho,
+            engine=self.engine,
+            worlds=self.worlds,
         )
 
 
@@ -157,7 +172,8 @@ class TrainConfig(CollectConfig):
     devices: processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of
     one process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
     gradients too. checkpoint_every_s: seconds of training that a kill may cost.
-    goal_heads: also learn an inverse dynamics, a temporal distance and metrics, for control's `proposal` and `metric`.
+    goal_heads: also learn an inverse dynamics, a temporal distance and metrics, for control's `proposal` and `metric`;
+    given for a run that was trained without, only they are trained.
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -203,11 +219,17 @@ class TrainConfig(CollectConfig):
         return Path(self.runs) / self.name
 
     def fingerprint(self) -> str:
-        """Hash of everything that the trained weights depend on."""
-        content = dataclasses.asdict(self)
+        """Hash of everything that the trained weights depend on; goal heads, which no other weight depends on, add one
+        of their own after a "+"."""
+        content = self.content()
         for key in ("runs", "name", "workers", "data", "threads", "devices", "nodes", "strategy", "checkpoint_every_s"):
             del content[key]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        heads = {key: content.pop(key) for key in ("goal_heads", "heads", "heads_training")}
+        return f"{_hash(content)}+{_hash(heads)}" if self.goal_heads else _hash(content)
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 CONTEXT_SOURCES = ("online", "known", "mean")
@@ -262,10 +284,10 @@ class ControlConfig:
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
     protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
     the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
-    metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors) or
-    temporal (learned time to the goal). proposal: also try what the learned inverse dynamics proposes; with
-    planner=follow that alone. All but l2 need a run trained with goal_heads=true. action_cost: weight of mean squared
-    action.
+    metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors), temporal
+    (squared time of the learned shortest way to the goal) or staged (temporal, and l2 within 5 steps of the goal).
+    proposal: also try what the learned inverse dynamics proposes; with planner=follow that alone. All but l2 need a run
+    trained with goal_heads=true. action_cost: weight of mean squared action.
     context: where a world with unknown constants is known from: "online" (what was seen so far), "known" (the constants
     themselves) or "mean" (not at all). drift_rho: the constants are redrawn with this correlation after a quarter of
     the budget; empty: they stay.
@@ -308,6 +330,8 @@ class ControlConfig:
                 raise UserError(f"{name} must be >= 1, or 0 for the protocol's own, got {getattr(self, name)}")
         if self.videos < 0:
             raise UserError(f"videos must be >= 0, got {self.videos}")
+        if not 0 <= self.action_cost < math.inf:
+            raise UserError(f"action_cost must be >= 0 and finite, got {self.action_cost}")
         _check_numbers("planner", self.planner, PLANNERS)
         _check_choice("protocol", self.protocol, PROTOCOLS)
         _check_choice("split", self.split, ("validation", "test"))
@@ -528,7 +552,7 @@ class DemoConfig:
     workers: int = 0
 
 
-BENCHES = ("render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory")
+BENCHES = ("render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines")
 
 
 @dataclass
@@ -536,16 +560,19 @@ class BenchConfig:
     """Measure speed and endurance on this machine: rates per CPU-second and medians.
 
     what: "render", "collect", "plan", "train" (peak memory of the default training), "sigreg", "load" (clips from
-    memory and from disk), "processes" (training in two against one), "faults" (`repeats` random kills of collection and
-    training, and what they cost) or "memory" (growth over `repeats` episodes, training steps and control steps). env:
-    for render, collect, train and memory. run: for plan; empty takes the default reacher model with random weights.
-    batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside a
-    straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
+    memory and from disk), "processes" (training in two against one: gradients and costs), "faults" (`repeats` random
+    kills of collection and training, and what they cost), "memory" (growth over `repeats` episodes, training steps and
+    control steps) or "engines" (MuJoCo Warp's episodes against MuJoCo's). world: an environment's name, for render,
+    collect, train and memory. engine, worlds: of collect. run: for plan; empty takes the default reacher model with
+    random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside
+    a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
     write the figures there, as JSON.
     """
 
     what: str = "render"
-    env: str = "reacher"
+    world: str = "reacher"
+    engine: str = "classic"
+    worlds: int = 128
     run: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
     batch: int = 64
@@ -559,6 +586,7 @@ class BenchConfig:
         if self.what not in BENCHES:
             raise UserError(f"what is one of {', '.join(BENCHES)}, got {self.what!r}")
         _check_numbers("planner", self.planner, PLANNERS)
+        _check_engine(self.engine, self.worlds)
         for name in ("batch", "repeats", "episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
@@ -654,6 +682,13 @@ def check_name(key: str, name: str) -> None:
     """UserError unless a name is that of one folder: neither a path nor hidden."""
     if not re.fullmatch(r"[\w=][\w.=,+-]{0,199}", name):
         raise UserError(f"{key} is one folder's name (letters, digits, and . = , + - _ inside), got {name!r}")
+
+
+def _check_engine(engine: str, worlds: int) -> None:
+    if engine not in ("classic", "warp"):
+        raise UserError(f"engine is classic or warp, got {engine!r}")
+    if worlds < 1:
+        raise UserError(f"worlds must be >= 1, got {worlds}")
 
 
 def _check_numbers(group: str, chosen: dict[str, Any], classes: Mapping[str, type[Any]]) -> None:

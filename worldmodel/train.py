@@ -182,7 +182,8 @@ def collect_all(config: TrainConfig) -> float:
 
 def _atlas(config: TrainConfig) -> CollectConfig:
     """The settings of the data set that trains the encoder, where it is not the run's own."""
-    overrides = [f"env={config.env.encoder_env}", f"data={config.data}", f"workers={config.workers}"]
+    overrides = [f"env={config.env.encoder_env}"]
+    overrides += [f"{name}={getattr(config, name)}" for name in ("data", "workers", "engine", "worlds")]
     if config.encoder_episodes:
         overrides.append(f"episodes={config.encoder_episodes}")
     return compose("collect", overrides, CollectConfig)

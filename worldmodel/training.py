@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel import interrupts
+from worldmodel.digest import CHECKSUM, digest
 from worldmodel.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.errors import CheckpointError, TrainingError, UserError
 from worldmodel.files import write_atomically
@@ -83,7 +84,8 @@ class Trainer:
         self.stages_done: list[str] = []
         if self._saved:
             self.stages_done = list(self._saved["stages_done"])
-            model.load_state_dict(self._saved["model"])
+            # a run that gets goal heads only now has no weights of them yet
+            model.load_state_dict(self._saved["model"], strict=self._saved["fingerprint"] == fingerprint)
         self._processes.wait()  # the first must not write what others still read
 
     def fit(self, stage: Stage, observe: Callable[[int], None] | None = None) -> float:
@@ -98,7 +100,7 @@ class Trainer:
         # each stage has its own stream, so that changing one leaves the others as they were
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
         first = self._restore_module(stage, generator)
-        objective = self._processes.set_up(_Objective(stage))
+        objective = self._processes.set_up(LossModule(stage))
         optimizer = torch.optim.AdamW(
             stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay,
             fused=all(p.dtype == torch.float32 for p in stage.module.parameters()),
@@ -173,6 +175,7 @@ class Trainer:
             "generator": generator.get_state(),
         }
         if self._processes.is_first:
+            content[CHECKSUM] = digest(content)
             write_atomically(self._run.path / "trainer.pt", lambda path: torch.save(content, path))
 
 
@@ -205,7 +208,7 @@ def _train_step(
     return values
 
 
-class _Objective(nn.Module):
+class LossModule(nn.Module):
     """A stage's loss as the forward pass of a module, which is what averaging gradients hangs on."""
 
     def __init__(self, stage: Stage) -> None:
@@ -271,8 +274,11 @@ def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         raise CheckpointError(f"{path} cannot be read ({type(error).__name__}); delete {path.parent}") from error
     if schema != CHECKPOINT_SCHEMA_VERSION:
         raise CheckpointError(f"{path} has schema {schema}, this version reads {CHECKPOINT_SCHEMA_VERSION}")
-    if other != fingerprint:
+    if other not in (fingerprint, fingerprint.partition("+")[0]):
         raise CheckpointError(
             f"{path.parent} holds a run with other settings; choose another name=…, or delete {path.parent}"
         )
+    written = saved.pop(CHECKSUM, None)
+    if written not in (None, digest(saved)):
+        raise CheckpointError(f"{path} is damaged: its checksum differs from the one written with it; delete it")
     return saved

@@ -1,5 +1,7 @@
 """Policies stay in the action box, follow their seed, and have the statistics they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,22 @@ def test_tracking_makes_states_with_the_standard_deviation_of_the_reference():
     policy = OUTracking(std=0.3, time_constant_s=2.0, stiffness=8.0, damping=1.0)
     positions = np.concatenate([run(world, policy, 400, seed)[0][50:, 0] for seed in range(10)])
     assert 0.2 < positions.std() < 0.35
+
+
+def test_tracking_around_an_object_meets_it_and_brings_it_back():
+    """A reference about the block touches it several times as often as one about the origin does."""
+    world = envs.make("push_t", image_size=8)
+    around = OUTracking(std=0.4, time_constant_s=0.5, stiffness=4.0, damping=0.0, around=("block_x", "block_y"))
+    policies = (OUTracking(std=0.45, stiffness=4.0, damping=0.0), around, replace(around, outward=2.0))
+    moved, distance = [], []
+    for policy in policies:
+        block = np.stack([run(world, policy, 100, seed)[0][:, :3] for seed in range(12)])
+        moved.append((np.abs(np.diff(block, axis=1)).max(-1) > 2e-3).mean())
+        distance.append(np.linalg.norm(block[:, -1, :2], axis=-1).mean())
+    assert moved[1] > 2 * moved[0]
+    assert distance[2] < distance[1], "from its outer side the block is pushed back"
+    with pytest.raises(ValueError, match="around names one position of push_t for each of 2 actions"):
+        OUTracking(around=("block_x", "nowhere")).begin(world, np.random.default_rng(0))
 
 
 def test_mixture_chooses_by_weight(puck):

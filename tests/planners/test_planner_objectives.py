@@ -16,6 +16,7 @@ from planners import (
     MeanOverMembers,
     OverHorizon,
     RewardCost,
+    Staged,
     WeightedSum,
     evaluate_objective,
 )
@@ -70,6 +71,13 @@ def test_a_learned_distance_is_reduced_like_any_other():
     torch.testing.assert_close(learned(LATENTS, ACTIONS), GoalDistance(GOAL, "mixed")(LATENTS, ACTIONS))
     with pytest.raises(ValueError, match="distance must have shape"):
         LearnedDistance(GOAL, lambda z, goal: z)(LATENTS, ACTIONS)
+
+
+def test_stages_are_chosen_by_batch_element():
+    near, far = GoalDistance(GOAL), GoalDistance(GOAL, "terminal")
+    staged = Staged(near, far, torch.tensor([True, False, True]))(LATENTS, ACTIONS)
+    assert torch.equal(staged[[0, 2]], near(LATENTS, ACTIONS)[[0, 2]])
+    assert torch.equal(staged[1], far(LATENTS, ACTIONS)[1])
 
 
 def test_a_constraint_discourages_or_forbids():
@@ -139,6 +147,10 @@ def test_non_finite_costs_become_plus_infinity_and_others_stay():
         (lambda: GoalDistance(GOAL, "last"), "reduction must be one of sum, terminal, min, mixed, got 'last'"),  # type: ignore[arg-type]
         (lambda: RewardCost(torch.sum, discount=2), r"discount must be in \[0, 1\], got 2"),
         (lambda: RewardCost(lambda z: z)(LATENTS, ACTIONS), r"reward must have shape \(B, N, H\) = \(3, 7, 5\)"),
+        (
+            lambda: Staged(GoalDistance(GOAL), GoalDistance(GOAL), torch.ones(2, dtype=torch.bool))(LATENTS, ACTIONS),
+            r"is_near must have shape \(B,\) = \(3\), got \(2,\)",
+        ),
         (lambda: WeightedSum([]), "terms must hold at least one"),
     ],
 )

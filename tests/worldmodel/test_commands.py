@@ -106,11 +106,14 @@ def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
     assert Path("runs/puck/figures/probe_window_length.png").exists()
 
 
+HEADS = ["goal_heads=true", "heads.reach=5", "heads.hidden=16", "heads_training.steps=6"]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("lewm", ["env=reacher", "method=lewm"]),
-        ("heads", ["env=reacher", "goal_heads=true", "heads.reach=5", "heads.hidden=16", "heads_training.steps=6"]),
+        ("heads", ["env=reacher", *HEADS]),
         ("cnn", ["env=lit_ball_ou", "encoder.kind=cnn", "encoder.input_size=32", "encoder.channels=[4,4]"]),
         ("cartpole", ["env=cartpole-swingup"]),
         ("own", [f"env.world={ROOT}/examples/own_world.py:factory", "env.name=own"]),
@@ -122,10 +125,17 @@ def test_other_methods_encoders_and_worlds(home: Path, name: str, arguments: lis
     assert "identifiability" in summary and ("predictor" in summary) == (name != "cnn")
 
 
+def test_goal_heads_given_later_are_those_given_at_once(home: Path):
+    later = ["train", "env=reacher", "name=later", *SMALL]
+    assert main(later) == 0 and main([*later, *HEADS]) == 0
+    once, twice = (Path("runs", name, "model.safetensors").read_bytes() for name in ("heads", "later"))
+    assert once == twice
+
+
 def test_control_with_learned_heads(home: Path, capsys: pytest.CaptureFixture[str]):
     small = ["tasks=2", "goal_steps=6", "budget_steps=4", "videos=0", "oracle=false", "planner.horizon=5"]
     assert "goal_heads=true" in error_of(capsys, ["control", "run=runs/demo/control", "proposal=true", *small])
-    follow = ["proposal=true", "planner=follow", "metric=temporal", "protocol=strict"]
+    follow = ["proposal=true", "planner=follow", "metric=staged", "protocol=strict"]
     search = ["proposal=true", "metric=learned", "shrinking=true", "out=pooled.json"]
     assert main(["control", "run=runs/heads", *follow, *small]) == 0
     assert main(["control", "run=runs/heads", *search, *small]) == 0

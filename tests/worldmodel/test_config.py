@@ -104,6 +104,13 @@ def test_the_fingerprint_sees_what_weights_depend_on(override: str):
     assert training(override).fingerprint() != training().fingerprint()
 
 
+def test_goal_heads_are_added_to_the_settings_that_made_the_rest():
+    plain, with_heads = training("heads.reach=7"), training("goal_heads=true")
+    assert plain.fingerprint() == training().fingerprint()
+    assert with_heads.fingerprint().partition("+")[0] == training().fingerprint()
+    assert with_heads.fingerprint() != training("goal_heads=true", "heads.reach=7").fingerprint()
+
+
 @pytest.mark.parametrize("override", ["runs=elsewhere", "name=other", "workers=3", "data=elsewhere", "threads=2"])
 def test_the_fingerprint_does_not_see_where_and_how_fast(override: str):
     assert training(override) != training()

@@ -6,13 +6,14 @@ from pathlib import Path
 import parallel_fakes as fakes
 import pytest
 import torch
-from torch import Tensor
 
 from worldmodel.distributed import Processes, in_parallel
 from worldmodel.errors import UserError
+from worldmodel.exactness import CPU, gradient_differences, in_processes
+from worldmodel.methods import METHODS
 from worldmodel.settings import TrainConfig
 
-ALONE = Processes(fakes.CPU)
+ALONE = Processes(CPU)
 
 
 @pytest.fixture(scope="module")
@@ -22,33 +23,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_equal_gradients(method: str, one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    """Largest difference over the largest entry, tensor by tensor, under 1e-5.
-
-    A bias before BatchNorm, or one that only shifts latents whose place does not matter, has the gradient zero: what is
-    computed for it is rounding, and measured against the rest.
-    """
-    assert one.keys() == other.keys()
-    largest = max(float(value.abs().max()) for value in one.values())
-    for name, value in one.items():
-        scale = max(float(value.abs().max()), 1e-2 * largest)
-        assert float((value - other[name]).abs().max()) < 1e-5 * scale, (method, name)
-
-
 @pytest.mark.parametrize(("num", "strategy"), [(2, "ddp"), (4, "ddp"), (2, "fsdp")])
-def test_gradients_of_several_processes_are_those_of_one(tmp_path: Path, data: Path, num: int, strategy: str):
-    together = fakes.in_processes(num, strategy, fakes.every_gradient, tmp_path, data)
-    alone = fakes.every_gradient(ALONE, data)
-    assert alone.keys() == together.keys()
-    for name, gradients in alone.items():
-        assert_equal_gradients(name, gradients, together[name])
+def test_gradients_of_several_processes_are_those_of_one(data: Path, num: int, strategy: str):
+    differences = gradient_differences(data, num, strategy)
+    assert {*METHODS, "predictor", "context lejepa"} <= differences.keys()
+    assert max(differences.values()) < 1e-5, differences
 
 
 def test_a_parallel_run_cut_off_resumes_to_the_bit_and_in_one_process_too(tmp_path: Path, data: Path):
-    whole = fakes.in_processes(2, "fsdp", fakes.train, tmp_path, data, tmp_path / "whole")
-    assert fakes.in_processes(2, "fsdp", fakes.train, tmp_path, data, tmp_path / "cut", 2) == {}
+    whole = in_processes(2, "fsdp", fakes.train, data, tmp_path / "whole")
+    assert in_processes(2, "fsdp", fakes.train, data, tmp_path / "cut", 2) == {}
     shutil.copytree(tmp_path / "cut", tmp_path / "alone")
-    resumed = fakes.in_processes(2, "fsdp", fakes.train, tmp_path, data, tmp_path / "cut")
+    resumed = in_processes(2, "fsdp", fakes.train, data, tmp_path / "cut")
     alone = fakes.train(ALONE, data, tmp_path / "alone")
     assert whole.keys() == resumed.keys() == alone.keys()
     for name, value in whole.items():

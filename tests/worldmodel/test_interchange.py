@@ -180,19 +180,24 @@ def test_ours_go_out_in_the_layout_of_stable_worldmodel_and_come_back(tmp_path: 
         np.testing.assert_array_equal(found["rewards"], episode.rewards)
 
 
-def test_the_peers_own_reader_opens_a_shard(tmp_path: Path):
-    """Where stable-worldmodel is installed; what it relies on is tested everywhere."""
+def test_a_shard_has_what_the_peers_reader_relies_on(tmp_path: Path):
     write_fake_data(tmp_path, EPISODES)
-    shard = shard_path(tmp_path, 0)
-    with h5py.File(shard, "r", swmr=True) as file:  # as its reader opens a file
+    with h5py.File(shard_path(tmp_path, 0), "r", swmr=True) as file:  # as its reader opens a file
         assert {"ep_len", "ep_offset", "action", "pixels"} <= set(file) and file["pixels"].ndim == 4
-    try:
-        from stable_worldmodel.data.formats.hdf5 import HDF5Dataset
-    except ImportError:
-        return
-    theirs = HDF5Dataset(path=shard, num_steps=4)
+
+
+@pytest.mark.peer
+def test_the_peers_own_reader_opens_a_shard(tmp_path: Path):
+    """`worldmodel bench what=load` checks the same, and docs/results/bench-load.json says with what outcome."""
+    from stable_worldmodel.data.formats.hdf5 import HDF5Dataset
+
+    write_fake_data(tmp_path, EPISODES)
+    theirs = HDF5Dataset(path=shard_path(tmp_path, 0), num_steps=4)
     np.testing.assert_array_equal(theirs[0]["pixels"].movedim(1, -1), EPISODES[0].frames[:4])
-    assert len(theirs) == sum(length - 3 for length in LENGTHS)
+    np.testing.assert_array_equal(theirs[0]["action"], EPISODES[0].actions[:4])
+    # a shard holds the first episodes only
+    with h5py.File(shard_path(tmp_path, 0)) as file:
+        assert len(theirs) == sum(int(length) - 3 for length in file["ep_len"][:])
 
 
 def test_merged_data_sets_hold_all_episodes(tmp_path: Path):

@@ -182,6 +182,28 @@ def test_larger_frames_are_box_averaged_first():
         encoder(torch.zeros(B, 3, SIZE + 1, SIZE + 1, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "got"),
+    [
+        ((1, SIZE, SIZE, 3), torch.uint8, "uint8 (1, 8, 8, 3); worlds render"),
+        ((1, 3, SIZE, 2 * SIZE), torch.uint8, "uint8 (1, 3, 8, 16)"),
+        ((1, 3, SIZE, SIZE), torch.float32, "float32 (1, 3, 8, 8)"),
+        ((SIZE, SIZE), torch.uint8, "uint8 (8, 8)"),
+    ],
+)
+def test_what_is_no_frame_is_one_line(shape, dtype, got):
+    with pytest.raises(UserError) as caught:
+        world_model().embed(torch.zeros(shape, dtype=dtype))
+    assert got in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_actions_of_another_world_are_one_line():
+    model = world_model()
+    state = model.encode(normal(B, K, D), normal(B, K - 1, A))
+    with pytest.raises(UserError, match=r"actions have 2 numbers, got actions \(B, N, H, A\) = \(3, 6, 7, 1\)"):
+        model.rollout(state, normal(B, N, H, 1))
+
+
 def test_normalisation_by_data_set_gives_every_channel_mean_0_and_variance_1():
     encoder = Encoder(ENCODERS["mlp"])
     frames = (images(500).float() * torch.tensor([1.0, 0.5, 0.25]).view(3, 1, 1)).to(torch.uint8)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from envs.rollout import Episode
+from worldmodel.cli import main
 from worldmodel.data import recording
 from worldmodel.data.leases import lease
 from worldmodel.data.recording import Recording, record
@@ -52,11 +53,11 @@ class SmallShards(Recording):
 class DiskFillsUp(SmallShards):
     """The second shard meets a full disk."""
 
-    def episodes(self, indices: range) -> Iterator[Episode]:
-        yield from super().episodes(indices[:1])
+    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
+        yield from super().episodes(indices[:1], progress)
         if indices.start >= PER_SHARD:
             raise UserError("no space left on the disk")
-        yield from super().episodes(indices[1:])
+        yield from super().episodes(indices[1:], progress)
 
 
 def settings(kind: type[Recording] = SmallShards, **changes) -> Recording:
@@ -211,18 +212,18 @@ class WithMishaps(SmallShards):
 
     folder: str = ""
 
-    def episodes(self, indices: range) -> Iterator[Episode]:
-        yield from super().episodes(indices[:1])
+    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
+        yield from super().episodes(indices[:1], progress)
         shard = indices.start // PER_SHARD
         tried = Path(self.folder) / f"tried-{shard}"
         if shard in (1, 2) and not tried.exists():
             tried.touch()
             os.kill(os.getpid(), signal.SIGKILL) if shard == 1 else time.sleep(600)
-        yield from super().episodes(indices[1:])
+        yield from super().episodes(indices[1:], progress)
 
 
 class AlwaysDies(SmallShards):
-    def episodes(self, indices: range) -> Iterator[Episode]:
+    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
         os._exit(1)
 
 
@@ -263,6 +264,16 @@ def test_two_commands_share_the_work_on_one_data_set(copy, reference):
     assert other.exitcode == 0
     assert_same_contents(copy, reference)
     assert not list(copy.glob(".*"))
+
+
+def test_jobs_of_a_launcher_record_one_data_set(tmp_path, monkeypatch):
+    """`collect -m` over joblib, whose processes start others in a way of their own."""
+    monkeypatch.chdir(tmp_path)
+    small = ["env=reacher", "env.image_size=16", "episodes=9", "episode_steps=3"]
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    assert main(["collect", "-m", *small, "workers=1,1", "data=swept", *launcher]) == 0
+    assert main(["collect", *small, "workers=1", "data=alone"]) == 0
+    assert_same_contents(tmp_path / "swept" / "reacher", tmp_path / "alone" / "reacher")
 
 
 def test_a_lease_ends_with_its_process(tmp_path):

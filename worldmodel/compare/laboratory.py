@@ -125,7 +125,7 @@ class Laboratory:
     @cached_property
     def fingerprint(self) -> str:
         """Of everything that a cell depends on besides itself."""
-        content = dataclasses.asdict(self.config) | {"steps": self.scale.steps, "episodes": self.episodes.data.num_rows}
+        content = self.config.content() | {"steps": self.scale.steps, "episodes": self.episodes.data.num_rows}
         for key in ("runs", "name", "workers", "data", "threads", "seed", "predictor", "predictor_training", "context"):
             del content[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -16,6 +16,7 @@ from planners import (
     Objective,
     OverHorizon,
     Planner,
+    Staged,
     WeightedSum,
 )
 from worldmodel.control.contexts import ContextSource
@@ -42,7 +43,6 @@ class LatentController:
         budget_steps: int,
         contexts: ContextSource | None = None,
     ) -> None:
-        _check_heads(model, config)
         self._model, self._config = PlanningModel(model), config
         self._mpc = MPC(self._model, planner, config.replan_every)
         self._generator = torch.Generator().manual_seed(config.seed)
@@ -93,7 +93,8 @@ class LatentController:
         return self._cost_curve, np.stack(self._distances)
 
     def _objective(self) -> Objective:
-        distance = goal_objective(self._goal, self._model.heads, self._config, self._reduction())
+        now = self._latents[-1]
+        distance = goal_objective(self._goal, now, self._model.heads, self._config, self._reduction())
         if not self._config.action_cost:
             return distance
         return WeightedSum(((1.0, distance), (self._config.action_cost, ActionCost(1.0))))
@@ -119,19 +120,30 @@ class LatentController:
         return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
 
 
-def _check_heads(model: WorldModel, config: ControlConfig) -> None:
+def check_heads(model: WorldModel, config: ControlConfig) -> None:
+    """UserError where the settings ask for goal heads that the model has not."""
     if model.heads is None and (config.proposal or config.metric != "l2"):
         wish = "proposal=true" if config.proposal else f"metric={config.metric}"
         raise UserError(f"{wish} needs learned goal heads, which this run has not; train it with goal_heads=true")
 
 
-def goal_objective(goal: Tensor, heads: GoalHeads | None, config: ControlConfig, reduction: OverHorizon) -> Objective:
-    """The latent cost that `config.metric` names."""
+def goal_objective(
+    goal: Tensor, now: Tensor, heads: GoalHeads | None, config: ControlConfig, reduction: OverHorizon
+) -> Objective:
+    """The latent cost that `config.metric` names, of goals (B, D) seen from latents `now` (B, D)."""
+    straight = GoalDistance(goal, reduction)
     if config.metric == "l2" or heads is None:
-        return GoalDistance(goal, reduction)
+        return straight
+    if config.metric in ("whitened", "learned"):
+        return GoalDistance(goal, reduction, heads.whitening if config.metric == "whitened" else heads.precision)
+    shortest_way = LearnedDistance(goal, heads.squared_time, reduction)
     if config.metric == "temporal":
-        return LearnedDistance(goal, heads.distance, reduction)
-    return GoalDistance(goal, reduction, heads.whitening if config.metric == "whitened" else heads.precision)
+        return shortest_way
+    return Staged(straight, shortest_way, heads.squared_time(now, goal) < _NEAR_STEPS**2)
+
+
+# within so many control steps of the goal latents tell positions finer than travel times do
+_NEAR_STEPS = 5
 
 
 class OracleController:

@@ -12,7 +12,7 @@ from envs import MujocoWorld
 from planners import Planner, make_planner
 from worldmodel.config import read_run_config
 from worldmodel.control.contexts import context_source
-from worldmodel.control.controllers import LatentController, OracleController, RandomController
+from worldmodel.control.controllers import LatentController, OracleController, RandomController, check_heads
 from worldmodel.control.episodes import VIDEO_TAIL_STEPS, Outcome, run_tasks
 from worldmodel.control.tasks import Protocol, Tasks, draw_tasks, make_protocol, trusted_world
 from worldmodel.errors import UserError
@@ -64,7 +64,7 @@ def control(config: ControlConfig) -> list[Path]:
         _draw(run, setting, {"": [outcome], **beside}, controller)
     world.close()
     if config.out:
-        pooled = section(setting.config, protocol, {"": latent, **beside})
+        pooled = _section(setting, {"": latent, **beside})
         environment = {"world": trained.env.label, "versions": versions(), "hardware": hardware()}
         write_json(Path(config.out), {**pooled, **environment})
     return [run.path for run in runs]
@@ -108,6 +108,7 @@ def _load(setting: _Setting, run: RunDirectory) -> WorldModel:
     model = WorldModel.load(run.path, pick_device(setting.config.device))
     set_cpu_threads(model.config.encoder)
     _check_fits(model, setting.world)
+    check_heads(model, setting.config)
     return model
 
 
@@ -131,7 +132,7 @@ def _draw(run: RunDirectory, setting: _Setting, outcomes: Outcomes, controller: 
         figures.success_bars(run.figures / "success.png", rates)  # type: ignore[arg-type]
     figures.planner_cost(run.figures / "planner_cost.png", *controller.traces())
     filmed = _film(run, controller.goal_frames, 1 / setting.world.control_dt_s, outcomes[""][0])
-    content = section(setting.config, setting.protocol, outcomes) | {"videos": filmed}
+    content = _section(setting, outcomes) | {"videos": filmed}
     run.update_summary("control", control=content)
 
 
@@ -165,6 +166,14 @@ def _rate(outcomes: list[Outcome]) -> float:
 
 def _interval(outcomes: list[Outcome]) -> list[float]:
     return wilson_interval(*_count(outcomes))
+
+
+def _section(setting: _Setting, outcomes: Outcomes) -> dict[str, Any]:
+    """`section`, and how many tasks took nothing to solve."""
+    content = section(setting.config, setting.protocol, outcomes)
+    if setting.protocol.rewarded:
+        return content
+    return content | {"solved_at_start": setting.tasks.solved_at_start(setting.world, setting.protocol.wrap)}
 
 
 def section(config: ControlConfig, protocol: Protocol, outcomes: Outcomes) -> dict[str, Any]:

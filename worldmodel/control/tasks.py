@@ -64,6 +64,10 @@ class Tasks:
     def first(self, num: int) -> "Tasks":
         return Tasks(self.start[:num], self.goal[:num], self.factors[:num])
 
+    def solved_at_start(self, world: MujocoWorld, wrap: bool) -> float:
+        """Share of tasks whose start is within tolerance of the goal already."""
+        return float(np.mean([world.reached(s, g, wrap) for s, g in zip(self.start, self.goal, strict=True)]))
+
 
 def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, config: ControlConfig) -> Tasks:
     """`config.tasks` tasks, each from an episode of its own that no training saw.

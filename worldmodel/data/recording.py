@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -45,7 +45,8 @@ class Recording:
     """Everything that determines an episode, but for its index.
 
     world: keyword arguments of `envs.make`. policy: name and parameters of an excitation policy. drift_rho: correlation
-    of the randomised physical constants before and after the middle of an episode; None: they stay.
+    of the randomised physical constants before and after the middle of an episode; None: they stay. engine: "classic"
+    simulates one episode after the other with MuJoCo, "warp" `worlds` at a time with MuJoCo Warp, one shard's worth.
     """
 
     name: str
@@ -54,21 +55,50 @@ class Recording:
     episode_steps: int
     seed: int
     drift_rho: float | None = None
+    engine: str = "classic"
+    worlds: int = 128
 
     @property
     def episodes_per_shard(self) -> int:
-        return max(1, FRAMES_PER_SHARD // (self.episode_steps + 1))
+        return self.worlds if self.engine == "warp" else max(1, FRAMES_PER_SHARD // (self.episode_steps + 1))
 
-    def episodes(self, indices: range) -> Iterator[Episode]:
-        """Roll out the episodes of these indices; each depends on its index and the settings alone."""
+    def settings(self) -> dict[str, Any]:
+        """As the data set's index holds them."""
+        settings = asdict(self)
+        if self.engine == "classic":
+            del settings["engine"], settings["worlds"]
+        return settings
+
+    def episodes(self, indices: range, progress: Callable[[int], None] = lambda num_frames: None) -> Iterator[Episode]:
+        """Roll out the episodes of these indices; each depends on its index and the settings alone.
+
+        `progress` is told of frames as they are made.
+        """
         world = envs.make(**self.world)
         policy = make_policy(**self.policy)
+        seeds = [int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0]) for index in indices]
+        length: dict[str, Any] = {"num_steps": self.episode_steps, "drift_rho": self.drift_rho}
         try:
-            for index in indices:
-                seed = int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
-                yield rollout(world, policy, seed=seed, num_steps=self.episode_steps, drift_rho=self.drift_rho)
+            if self.engine == "warp":
+                yield from warp_engine().warp_rollouts(world, policy, seeds=seeds, progress=progress, **length)
+                return
+            for seed in seeds:
+                episode = rollout(world, policy, seed=seed, **length)
+                yield episode
+                progress(len(episode.frames))
         finally:
             world.close()
+
+
+def warp_engine() -> Any:
+    """The module of the batched engine, which needs a package that the others do not."""
+    try:
+        from envs import warp
+    except ImportError as error:
+        raise UserError(
+            f"engine=warp needs MuJoCo Warp ({error}); install it with: pip install 'worldmodel[warp]'"
+        ) from error
+    return warp
 
 
 def record(directory: Path, recording: Recording, num_episodes: int, num_workers: int, stall_s: float = 600.0) -> float:
@@ -80,7 +110,7 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
     workers die or hang again and again.
     """
     start = time.monotonic()
-    settings = asdict(recording)
+    settings = recording.settings()
     standing = _episodes_standing(directory, settings)
     total = max(num_episodes, standing)
     per_shard = recording.episodes_per_shard
@@ -92,6 +122,10 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
         make_policy(**recording.policy)
         world.reset(seed=0)  # renders, so that a machine without OpenGL is noticed here too
         description = world.describe()
+        if recording.engine == "warp":
+            warp_engine().check_supported(world)
+            if note := warp_engine().drawn_differently(world):
+                print(f"note: {note}")
         world.close()
         index = {
             "name": recording.name,
@@ -125,7 +159,7 @@ def _episodes_standing(directory: Path, settings: dict[str, Any]) -> int:
     if not (directory / INDEX_NAME).exists():
         return 0
     index = read_index(directory)
-    held, asked = _flat(index["settings"]), _flat(settings)
+    held, asked = ({"engine": "classic", **_flat(content)} for content in (index["settings"], settings))
     for key in {**held, **asked}:
         if held.get(key) != asked.get(key):
             envs.make(**settings["world"]).close()  # a world or policy that does not exist is the more useful news
@@ -170,8 +204,9 @@ class _Workers:
 
     def __init__(self, directory: Path, recording: Recording, num_workers: int, stall_s: float) -> None:
         self._directory, self._recording, self._stall_s = directory, recording, stall_s
-        # torchrun starts several commands on a machine
-        self._num_workers = num_workers or (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) or 1
+        # torchrun starts several commands on a machine; one process fills a GPU
+        most = 1 if recording.engine == "warp" else os.cpu_count() or 1
+        self._num_workers = num_workers or most // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) or 1
 
     def run(self, jobs: list[range]) -> None:
         """Until the shards of all jobs stand, recorded here or by another command."""
@@ -204,6 +239,9 @@ class _Workers:
     def _run_pool(self, jobs: list[range], bar: Any) -> None:
         """One pool of workers, until all jobs are done or it breaks."""
         workers = max(1, min(self._num_workers, len(jobs)))
+        # Inside a job of joblib the default is a method of its own, whose name new processes would look up in vain.
+        if multiprocessing.get_start_method(allow_none=True) not in (None, *multiprocessing.get_all_start_methods()):
+            multiprocessing.set_start_method("forkserver", force=True)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])  # the simulator is imported once, not by every worker
         frames_done = context.Value("q", 0)  # of this pool: a worker may die with the lock of the last one's in hand
@@ -270,13 +308,11 @@ def _record_shard(directory: Path, recording: Recording, job: range) -> bool:
         if granted and not _stands(directory, recording, job):
             for leftover in leftovers(shard_path(directory, shard)):
                 leftover.unlink(missing_ok=True)
-            write_shard(shard_path(directory, shard), _counted(recording.episodes(job)))
+            write_shard(shard_path(directory, shard), recording.episodes(job, _count))
     return granted
 
 
-def _counted(episodes: Iterator[Episode]) -> Iterator[Episode]:
-    for episode in episodes:
-        yield episode
-        if _frames_done is not None:
-            with _frames_done.get_lock():
-                _frames_done.value += len(episode.frames)
+def _count(num_frames: int) -> None:
+    if _frames_done is not None:
+        with _frames_done.get_lock():
+            _frames_done.value += num_frames

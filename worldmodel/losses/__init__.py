@@ -4,6 +4,7 @@ from worldmodel.losses.alignment import alignment
 from worldmodel.losses.contrastive import SIMILARITIES, infonce, similarity_logits
 from worldmodel.losses.sigreg import epps_pulley, sigreg, spread_directions
 from worldmodel.losses.torus import torus_sigreg
+from worldmodel.losses.unfolding import unfolding
 from worldmodel.losses.variance import covariance, decorrelation, variance_hinge, whiten, whitening_penalty
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "similarity_logits",
     "spread_directions",
     "torus_sigreg",
+    "unfolding",
     "variance_hinge",
     "whiten",
     "whitening_penalty",

@@ -71,6 +71,7 @@ class Encoder(nn.Module):
             self.scale.copy_(x.std((0, 2, 3)).clamp_min(1.0).view(3, 1, 1))
 
     def forward(self, frames: Tensor) -> Tensor:
+        _check_frames(frames)
         lead = frames.shape[:-3]
         flat = frames.flatten(0, -4) if lead else frames[None]
         if flat.shape[-1] != self.config.input_size:
@@ -85,6 +86,15 @@ class Encoder(nn.Module):
             # two grey levels keep an almost uniform image from being blown up to noise
             return x / (x.square().mean((-3, -2, -1), keepdim=True).sqrt() + 2.0)
         return (x - self.mean) / self.scale
+
+
+def _check_frames(frames: Tensor) -> None:
+    square = frames.ndim >= 3 and frames.shape[-3] == 3 and frames.shape[-2] == frames.shape[-1]
+    if not square or frames.dtype != torch.uint8:
+        raise UserError(
+            f"frames must be uint8 (…, 3, S, S), got {str(frames.dtype).removeprefix('torch.')} {tuple(frames.shape)}; "
+            "worlds render (…, S, S, 3): frames.movedim(-1, -3)"
+        )
 
 
 def mlp(num_inputs: int, hidden: Sequence[int], num_outputs: int, batch_norm: bool = False) -> nn.Sequential:

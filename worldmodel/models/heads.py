@@ -1,6 +1,5 @@
 """Goal heads on frozen latents: an inverse dynamics, a temporal distance, and metrics of the latent space."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -14,15 +13,19 @@ from worldmodel.models.encoders import mlp
 class HeadsConfig:
     """What goal heads are made of.
 
-    reach: control steps that a goal lies ahead in training, at most. hidden, depth: of each head's MLP.
+    reach: control steps that a goal lies ahead in the inverse dynamics' training, at most. hidden, depth: of its MLP.
+    temporal_dim, temporal_hidden: coordinates in which distance is time, and the width of the layer that makes them
+    from latents (every latent of every candidate plan passes it: keep it narrow).
     """
 
     reach: int = 25
     hidden: int = 256
     depth: int = 2
+    temporal_dim: int = 8
+    temporal_hidden: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("reach", "hidden", "depth"):
+        for name in ("reach", "hidden", "depth", "temporal_dim", "temporal_hidden"):
             if getattr(self, name) < 1:
                 raise UserError(f"heads.{name} must be >= 1, got {getattr(self, name)}")
 
@@ -41,7 +44,7 @@ class GoalHeads(nn.Module):
         self.config, self.action_dim, self.horizon = config, action_dim, horizon
         hidden = [config.hidden] * config.depth
         self.inverse = mlp(state_dim + latent_dim + 1, hidden, horizon * action_dim)
-        self.temporal = mlp(3 * latent_dim, hidden, 1)
+        self.temporal = mlp(latent_dim, [config.temporal_hidden], config.temporal_dim)
         self.register_buffer("whitening", torch.eye(latent_dim))
         self.register_buffer("precision", torch.eye(latent_dim))
 
@@ -66,11 +69,9 @@ class GoalHeads(nn.Module):
         actions = (actions * alive[:, :, None])[:, :, :horizon]
         return nn.functional.pad(actions, (0, 0, 0, horizon - actions.shape[2]))
 
-    def distance(self, latents: Tensor, goal: Tensor) -> Tensor:
-        """log(1 + control steps) between latents and goals (…, D) -> (…); never negative."""
-        latents, goal = torch.broadcast_tensors(latents, goal)
-        return nn.functional.softplus(self.temporal(torch.cat([latents, goal, (latents - goal).abs()], -1))[..., 0])
+    def squared_time(self, latents: Tensor, goal: Tensor) -> Tensor:
+        """Square of the control steps that the shortest way between latents and goals (…, D) takes -> (…).
 
-    def max_distance(self) -> float:
-        """The distance that unrelated frames are taught to have."""
-        return math.log(1 + 2 * self.config.reach)
+        As if it went both ways: `temporal` maps latents to where that time is a distance, see `losses.unfolding`.
+        """
+        return (self.temporal(latents) - self.temporal(goal)).square().sum(-1)

@@ -150,6 +150,11 @@ class FoldedPredictor:
     def _predict(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
         """One pass from states (B, N, D'), or (B, 1, D') for all candidates."""
         steps, action_dim = actions.shape[2:]
+        if action_dim != self.predictor.action_dim:
+            raise UserError(
+                f"this model's actions have {self.predictor.action_dim} numbers, got actions (B, N, H, A) = "
+                f"{tuple(actions.shape)}; use it in the world it was trained on"
+            )
         # actions beyond the given ones do not count: neither their columns nor the steps they lead to are computed
         driven = nn.functional.linear(actions.flatten(2), self.action_weight[:, : steps * action_dim])
         x = nn.functional.gelu(driven + self._offset(state, context))

@@ -1,17 +1,18 @@
 """The world model: a frame encoder, a latent dynamics predictor, a context encoder; and its files."""
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from worldmodel.digest import CHECKSUM, digest
 from worldmodel.errors import CheckpointError
-from worldmodel.files import write_atomically, write_json
+from worldmodel.files import read_json, write_atomically, write_json
 from worldmodel.models.context import ContextConfig, ContextEncoder
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.heads import GoalHeads, HeadsConfig
@@ -92,8 +93,7 @@ class WorldModel(nn.Module):
 
     def save(self, directory: Path) -> None:
         """Write `model.safetensors` and `model.json`."""
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        write_atomically(directory / "model.safetensors", lambda path: save_file(weights, path))
+        write_weights(directory / "model.safetensors", self.state_dict())
         write_json(
             directory / "model.json",
             {"schema": SCHEMA_VERSION, "torch": torch.__version__, "model": dataclasses.asdict(self.config)},
@@ -105,10 +105,7 @@ class WorldModel(nn.Module):
         directory = Path(directory)
         model = WorldModel(_read_config(directory))
         path = directory / "model.safetensors"
-        try:
-            weights = load_file(path)
-        except Exception as error:  # safetensors raises its own, undocumented family
-            raise CheckpointError(f"cannot read the weights {path} ({error}); train the run again") from error
+        weights = read_weights(path)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -118,12 +115,33 @@ class WorldModel(nn.Module):
         return model.to(device).eval()
 
 
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write named tensors to a safetensors file, with a checksum of them all."""
+    content = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
+    write_atomically(path, lambda temporary: save_file(content, temporary, {CHECKSUM: digest(content)}))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Named tensors; CheckpointError where they cannot be read, or are not those that were written."""
+    try:
+        with safe_open(path, "pt") as file:
+            weights = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            written = (file.metadata() or {}).get(CHECKSUM)
+    except Exception as error:  # safetensors raises its own, undocumented family
+        raise CheckpointError(f"cannot read the weights {path} ({error}); train the run again") from error
+    if written not in (None, digest(weights)):
+        raise CheckpointError(
+            f"the weights {path} are damaged: their checksum differs from the one written with them; train again"
+        )
+    return weights
+
+
 def _read_config(directory: Path) -> ModelConfig:
     path = directory / "model.json"
     if not path.exists():
         raise CheckpointError(f"no model at {directory} (no model.json); train one with: worldmodel train env=NAME")
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         schema, fields = content["schema"], content["model"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a model description ({error}); train the run again") from error

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
-from safetensors.torch import load_file, save_file
 
 from worldmodel.config import read_run_config
 from worldmodel.errors import UserError
 from worldmodel.files import write_atomically, write_json
+from worldmodel.models.world_model import read_weights, write_weights
 from worldmodel.run_directory import RunDirectory
 
 FOLDER = Path(__file__).parent
@@ -50,10 +50,10 @@ def export(run: RunDirectory, name: str) -> Path:
     text = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(settings)))
     weights = {
         key: value.half() if value.dtype == torch.float32 else value
-        for key, value in load_file(run.path / "model.safetensors").items()
+        for key, value in read_weights(run.path / "model.safetensors").items()
     }
     write_atomically(target / "config.yaml", lambda path: path.write_text(text))
-    write_atomically(target / "model.safetensors", lambda path: save_file(weights, path))
+    write_weights(target / "model.safetensors", weights)
     shutil.copy(run.path / "model.json", target / "model.json")
     kept = {key: value for key, value in run.read_summary().items() if key in _KEPT_SECTIONS}
     write_json(target / "summary.json", {**kept, "name": settings.name})

@@ -408,9 +408,12 @@ def _success_panel(axes: Axes, rates: Mapping[str, Rate]) -> None:
 
 
 def _bundle(axes: Axes, x: np.ndarray, lines: np.ndarray, colour: str) -> None:
-    """Lines (L, B): a few episodes thin, the median thick, the middle half as a band."""
+    """Lines (L, B): a few episodes thin, the median thick, the middle half as a band; what is not finite left out."""
+    lines = np.where(np.isfinite(lines), lines, np.nan)
     shown = ~np.all(np.isnan(lines), axis=1)
     x, lines = x[shown], lines[shown]
+    if not len(lines):
+        return
     low, median, high = np.nanquantile(lines, [0.25, 0.5, 0.75], axis=1)
     axes.plot(x, lines[:, style.thin(lines.shape[1], 25)], color=colour, linewidth=0.6, alpha=0.22)
     axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
