@@ -117,7 +117,7 @@ def test_probe_from_state(home: Path, capsys: pytest.CaptureFixture[str]):
         values = found["methods"][method]["constants"]["gravity"]
         assert set(values) == {"r2_linear", "r2_mlp", "r2_out_of_range", "r2_out_of_range_averaged"}
         assert len(values["r2_linear"]["values"]) == 2
-    summary = json.loads(Path("runs/varied_pendulum-state/summary.json").read_text())
+    summary = json.loads(Path("runs/varied_pendulum-from_state/summary.json").read_text())
     assert summary["state"] == found
 
 
