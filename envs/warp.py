@@ -97,14 +97,14 @@ def warp_rollouts(
 def check_supported(world: MujocoWorld) -> None:
     """Raise WarpUnsupported unless this engine moves and draws the world as MuJoCo does."""
     scene, model = world.scene, world.scene.model
-    shown = model.site_group <= 2
-    colours = np.where(model.site_matid[:, None] >= 0, model.mat_rgba[model.site_matid], model.site_rgba)
+    alpha, with_material = model.site_rgba[:, 3].copy(), model.site_matid >= 0
+    alpha[with_material] = model.mat_rgba[model.site_matid[with_material], 3]
     reasons = {
         "its control step does more than hold controls": scene.kinematic is None and not scene.holds_control,
         "it has a reward or an end of episodes": scene.is_task,
         "quality=suite asks for OpenGL's shadows and reflections": world.quality != "fast",
         "tendons, skins and visible sites are not ray-traced": (
-            model.ntendon or model.nskin or bool((shown & (colours[:, 3] > 0)).any())
+            model.ntendon or model.nskin or bool(alpha[model.site_group <= 2].any())
         ),
     }
     if found := [reason for reason, holds in reasons.items() if holds]:
@@ -220,12 +220,14 @@ class _Worlds:
             except NotImplementedError as error:
                 raise WarpUnsupported(f"engine=warp cannot run {world.name}: {error} Use engine=classic") from error
             self._model.opt.gravity = wp.zeros(num, dtype=wp.vec3)
+            fields = {name: getattr(self._model, name) for name in own} | {"gravity": self._model.opt.gravity}
+            self._fields = {name: (field, field.numpy().shape) for name, field in fields.items()}
             self._data = mjw.make_data(model, nworld=num)
             self._context = mjw.create_render_context(
                 model, nworld=num, cam_res=(side, side), render_rgb=True, render_depth=False, render_seg=False,
                 cam_active=[model.camera(world.camera).id],
             )  # fmt: skip
-            self._frames = wp.empty((num, world.image_size, world.image_size, 3), dtype=wp.uint8)
+            self._frames: Any = wp.empty((num, world.image_size, world.image_size, 3), dtype=wp.uint8)  # type: ignore
         self._supersample = world.supersample
         self._written: dict[str, np.ndarray] = {}
         self._graphs: dict[str, Any] = {}
@@ -235,8 +237,8 @@ class _Worlds:
         for name, values in rows.items():
             if name in self._written and np.array_equal(self._written[name], values):
                 continue
-            field = self._model.opt.gravity if name == "gravity" else getattr(self._model, name)
-            field.assign(values.reshape(field.numpy().shape))
+            field, shape = self._fields[name]
+            field.assign(values.reshape(shape))
             self._written[name] = values.copy()
 
     def pose(self, states: np.ndarray) -> None:
@@ -298,7 +300,7 @@ class _Worlds:
 @wp.kernel
 def _box_average(packed: wp.array2d(dtype=wp.uint32), k: int, frames: wp.array4d(dtype=wp.uint8)):  # type: ignore
     """Packed colours (N, kS * kS), first row on top -> means over k x k boxes, rounded as `rendering.box_average`."""
-    world, y, x = wp.tid()
+    world, y, x = wp.tid()  # type: ignore
     side = frames.shape[2] * k
     red, green, blue = wp.int32(0), wp.int32(0), wp.int32(0)  # literals would not change in a loop
     for i in range(k):

@@ -76,8 +76,8 @@ class Incumbent:
 
     def update(self, candidates: Tensor, cost: Tensor) -> "Incumbent":
         """Take the best of candidates (B,N,G,A) with cost (B,N) where it is strictly better."""
-        least, index = cost.min(1)
-        blocks, cost_best = self.choose(candidates[torch.arange(len(cost)), index], least, least < self.cost)
+        elite, elite_cost = lowest(candidates, cost, 1)
+        blocks, cost_best = self.choose(elite[:, 0], elite_cost[:, 0], elite_cost[:, 0] < self.cost)
         return Incumbent(blocks, cost_best, (*self.curve, cost_best), self.num_rollouts + cost.shape[1])
 
     def choose(self, blocks: Tensor, cost: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,9 @@ DISTRIBUTION_OF = {"lightning_fabric": "lightning-fabric", "mujoco_warp": "mujoc
 # Rivals that comparisons import inside a function, where the user has them; nothing here needs or installs them.
 PEERS = {"stable_worldmodel", "stable_pretraining"}
 
+# Modules of an extra, themselves imported inside a function only.
+MODULES_OF_EXTRAS = {"envs/warp.py"}
+
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REQUIRED = [Requirement(text) for text in PYPROJECT["project"]["dependencies"]]
 EXTRAS = {
@@ -159,7 +162,8 @@ def test_every_imported_package_is_declared():
     lazily_allowed = required.union(*(names(extra) for name, extra in EXTRAS.items() if name != "dev"))
     undeclared = set()
     for path in (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))):
-        for name, lazy in imports(path):
+        for name, in_function in imports(path):
+            lazy = in_function or str(path.relative_to(ROOT)) in MODULES_OF_EXTRAS
             if name in sys.stdlib_module_names or name in PACKAGES or (lazy and name in PEERS):
                 continue
             candidates = distributions.get(name, [DISTRIBUTION_OF.get(name, name)])

@@ -269,7 +269,7 @@ def _gradient_differences(folder: Path) -> dict[str, Any]:
         frames = rng.integers(0, 256, (21, 16, 16, 3), np.uint8)
         return {"frames": frames, "actions": rng.uniform(-1, 1, (20, 2)), "states": rng.standard_normal((21, 3))}
 
-    write_arrays(folder / "noise", "noise", (episode() for _ in range(12)), ["x", "y", "z"])
+    write_arrays(folder / "noise", "noise", (episode() for _ in range(12)), state_names=["x", "y", "z"])
     collect = CollectConfig(EnvConfig(image_size=16), {"name": "uniform"}, episodes=12, episode_steps=20)
     record(folder / "rendered", collect.recording(), collect.episodes, num_workers=1)
     figures: dict[str, Any] = {}
@@ -306,7 +306,7 @@ def _run(command: list[str]) -> None:
 def _train(config: BenchConfig) -> dict[str, Any]:
     """Peak memory of the default training of `world`: all its data and every stage, but few steps, of which memory does
     not depend; in a process of its own. The data is what `worldmodel train` finds or collects."""
-    steps = [f"{stage}.steps=20" for stage in ("method.optim", "predictor_training", "context_training")]
+    steps = [f"{stage}.steps=20" for stage in ("method.optim", "predictor_training", "context_training.optim")]
     with tempfile.TemporaryDirectory() as folder:
         run = [f"env={config.world}", f"runs={folder}", "name=run", "device=cpu"]
         _run([sys.executable, "-m", "worldmodel.cli", "train", *run, *steps])

@@ -19,6 +19,8 @@ IMAGE_SIZE, ACTION_DIM = 64, 2
 # what arXiv:2603.19312 plans with: 300 samples, 30 iterations, 5 blocks of 5 actions
 LEWM_PLANNER = CEM(horizon=25, action_block=5, num_samples=300, num_iterations=30, num_elites=30, num_kept_elites=0)
 
+_LEAST_MEASURED_S = 0.05
+
 
 class Clock:
     """Seconds of work: CPU seconds of this process, or on a GPU wall seconds up to its end."""
@@ -33,14 +35,25 @@ class Clock:
         return time.process_time()
 
     def median_ms(self, work: Callable[[], Any], repeats: int) -> float:
-        """Median milliseconds of one call, after one that warms up."""
+        """Median milliseconds of one call over `repeats` measurements, after calls that warm up.
+
+        What takes less than a twentieth of a second is called as often as fits into that, in each measurement.
+        """
         work()
-        seconds = []
+        start = self.now()
+        work()
+        calls, seconds = calls_to_measure(self.now() - start), []
         for _ in range(repeats):
             start = self.now()
-            work()
-            seconds.append(self.now() - start)
+            for _ in range(calls):
+                work()
+            seconds.append((self.now() - start) / calls)
         return 1e3 * statistics.median(seconds)
+
+
+def calls_to_measure(call_s: float) -> int:
+    """How many calls of so many seconds are worth one measurement."""
+    return max(1, round(_LEAST_MEASURED_S / max(call_s, 1e-6)))
 
 
 class Timed:
@@ -115,9 +128,10 @@ def time_plan(
     encode_ms = clock.median_ms(lambda: model.embed(frames), repeats)
     whole_ms = clock.median_ms(lambda: plan(model, goal), repeats)
     timed = Timed(model, goal, clock)
-    for _ in range(repeats):
+    calls = repeats * calls_to_measure(whole_ms / 1e3)
+    for _ in range(calls):
         plan(timed, timed)
-    rollout_ms, scoring_ms = 1e3 * timed.rollout_s / repeats, 1e3 * timed.scoring_s / repeats
+    rollout_ms, scoring_ms = 1e3 * timed.rollout_s / calls, 1e3 * timed.scoring_s / calls
     gflop = gflops(lambda: plan(model, goal))
     floor_ms = 1e3 * gflop / rates["matmul_gflops"]
     figures = {
@@ -202,13 +216,13 @@ class LewmSizePredictor(nn.Module):
         first = 0 if not cache else cache[0][0].shape[2]
         x = latents + self.position[first : first + latents.shape[1]]
         for index, (layer, modulation) in enumerate(zip(self._layers(), modulations, strict=True)):
-            if cache is not None and len(cache) == index:
-                empty = x.new_empty(len(x), self.heads, 0, layer["out"].in_features // self.heads)
-                cache.append((empty, empty))
             y = _modulated(x, *modulation.chunk(6, -1)[:2])
             k, v = (self._split(part) for part in layer["kv"](y).chunk(2, -1))
             if cache is not None:
-                k, v = cache[index] = (torch.cat([cache[index][0], k], 2), torch.cat([cache[index][1], v], 2))
+                if index == len(cache):
+                    cache.append((k, v))
+                else:
+                    k, v = cache[index] = (torch.cat([cache[index][0], k], 2), torch.cat([cache[index][1], v], 2))
                 if index == len(self.layers) - 1:  # nobody asks what follows the tokens before the last
                     x, y, modulation = x[:, -1:], y[:, -1:], modulation[:, -1:]
             q = self._split(layer["q"](y))

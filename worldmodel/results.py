@@ -77,17 +77,17 @@ def _identifiability_rows() -> list[Row]:
         ("reacher_trajectories", ("designed",), "r2_h_to_z", "reacher angles from *dynamic* rollouts, designed "
          "excitation, R2", ".97"),
         ("reacher_ou", ("s=0.7-rho=0.7", "s=0.7-rho=0.8", "s=0.7-rho=0.9"), "r2_h_to_z_polished", "reacher angles from "
-         "OU pixels, s = .7 rad, lowest of rho .7 to .99, R2", ".99"),
+         "OU pixels, s = .7 rad, lowest of rho .7 to .99, R2, canonical readout", ".99"),
         ("reacher_ou", ("s=0.7-rho=0.5",), "r2_h_to_z_polished", "… at rho .5", ".95"),
         ("reacher_ou", ("s=1-rho=0.7", "s=1-rho=0.8", "s=1-rho=0.9"), "share_r2_h_to_z_polished", "… s = 1 rad (angles "
          "wrap), share of the ceiling, lowest of rho .7 to .99", ".99"),
-        ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2", ".99"),
+        ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2, canonical readout", ".99"),
     ):  # fmt: skip
         if content := _read(f"reproduce-{table}.json"):
             found = [row["measures"][name] for row in content["rows"] if row["key"].startswith(keys)]
             lowest = min(found, key=lambda measured: measured["mean"])
             rows.append((label, _mean_interval(lowest, ".4f"), target, f"`worldmodel reproduce table={table}`"))
-    return [*rows, *_scaling_rows(), *_time_rows(), *_cost_rows()]
+    return [*rows, *_scaling_rows(), *_time_rows(), *_lit_ball_rows(), *_cost_rows()]
 
 
 def _scaling_rows() -> list[Row]:
@@ -112,6 +112,18 @@ def _time_rows() -> list[Row]:
     label = "CPU s to .95 of the ceiling on reacher pixels (x: the published schedule's length, extrapolated)"
     value = f"{ours:.1f} s, {theirs / ours:,.0f} x less"
     return [(label, value, "100 x", "`worldmodel reproduce table=time_to_r2`")]
+
+
+def _lit_ball_rows() -> list[Row]:
+    content = _read("lit-ball.json")
+    if not content or "OU pairs" not in content["conditions"]:
+        return []
+    methods = content["conditions"]["OU pairs"]["methods"]
+    worst = {name: min((row["x"], row["light"]), key=lambda of: of["mean"]) for name, row in methods.items()}
+    others = ", ".join(f"{name} {found['mean']:.2f}" for name, found in worst.items() if name != "lejepa")
+    label = "ball and light told apart, R2 of the one read worse"
+    value = f"{_mean_interval(worst['lejepa'])} ({others})"
+    return [(label, value, "", "`worldmodel compare study=lit_ball`")]
 
 
 def _cost_rows() -> list[Row]:
@@ -199,6 +211,8 @@ def _bench_rows() -> list[Row]:
         )
     if load := _read("bench-load.json"):
         value = f"{load['memory_clips_per_cpu_s']:,.0f} / {load['disk_clips_per_cpu_s']:,.0f}"
+        if peer := load.get("peer_hdf5_all_columns_clips_per_cpu_s"):
+            value += f" (the peer's HDF5 reader on the same shard: {peer:,.0f})"
         label = "clips of 4 frames loaded per CPU-second, memory / mapped shards"
         rows.append((label, value, "50,000 / 20,000", "`worldmodel bench what=load`"))
     if kills := _read("bench-faults.json"):
@@ -206,13 +220,17 @@ def _bench_rows() -> list[Row]:
         label = "random kills of collection and training after which anything differed"
         rows.append((label, value, "0", "`worldmodel bench what=faults repeats=200`"))
     if processes := _read("bench-processes.json"):
-        value = f"{processes['gradient_difference_largest']:.1e}"
+        noise, rendered = (processes[f"gradient_difference{kind}_largest"] for kind in ("", "_rendered"))
+        value = f"{noise:.1e} on noise, {rendered:.1e} on rendered frames"
         label = f"gradients of two processes against one, largest of {len(processes['gradient_difference'])} objectives"
         rows.append((label, value, "1e-5", "`worldmodel bench what=processes`"))
     if memory := _read("bench-memory.json"):
-        worst = max(memory[f"{kind}_memory_growth_mb_per_1000_rounds"] for kind in _WORK)
-        label = "memory gained in 1,000 rounds of collection, training or control, MB, worst of them"
-        rows.append((label, f"{worst:.1f}", "flat", f"`worldmodel bench what=memory repeats={_most_rounds(memory)}`"))
+        worst = max(_gained_mb(memory, kind) for kind in _WORK)
+        label = (
+            "memory gained from the middle to the last third of a long run, MB, worst of collection, training, control"
+        )
+        most = max(memory[f"{kind}_rounds"] for kind in _WORK)
+        rows.append((label, f"{worst:.1f}", "flat", f"`worldmodel bench what=memory repeats={most}`"))
     return rows
 
 
@@ -224,8 +242,11 @@ _WORK = {
 }
 
 
-def _most_rounds(memory: dict[str, Any]) -> int:
-    return max(memory[f"{kind}_rounds"] for kind in _WORK)
+def _gained_mb(memory: dict[str, Any], kind: str) -> float:
+    """From the middle third of a run to its last."""
+    looks = memory[f"{kind}_memory_mb"]
+    third = len(looks) // 3
+    return statistics.mean(looks[-third:]) - statistics.mean(looks[third : 2 * third])
 
 
 def _scale() -> str:
@@ -262,16 +283,17 @@ def _scale() -> str:
         blocks.append(f"At the same total batch of {processes['total_batch']} on two shared cores:")
         blocks.append(_grid(columns, rows))
     if memory := _read("bench-memory.json"):
-        columns = ["work", "rounds", "MB gained in 1,000", "files", "threads", "OpenGL contexts"]
+        columns = ["a round is", "rounds", "MB", "MB gained", "files", "threads", "OpenGL contexts gained"]
         rows = {
             label: [
                 f"{memory[f'{kind}_rounds']:,}",
-                f"{memory[f'{kind}_memory_growth_mb_per_1000_rounds']:.2f}",
+                f"{memory[f'{kind}_memory_mb'][-1]:.0f}",
+                f"{_gained_mb(memory, kind):.1f}",
                 *(str(memory[f"{kind}_{what}_growth"]) for what in ("open_files", "threads", "opengl_contexts")),
             ]
             for kind, label in _WORK.items()
         }
-        blocks += ["`worldmodel bench what=memory`: growth from the first third of a long run to its last:"]
+        blocks += ["`worldmodel bench what=memory`: growth from the middle of a long run to its end:"]
         blocks.append(_grid(columns, rows))
     if engines := _read("bench-engines.json"):
         columns = [

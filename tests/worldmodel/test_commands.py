@@ -171,6 +171,8 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["train", "method.num_slices=0"], "num_slices"),
         (["train", "method.optim.batch_size=1"], "batch_size"),
         (["train", "episodes=0"], "episodes"),
+        (["collect", "engine=cuda"], "classic or warp"),
+        (["collect", "engine=warp", "worlds=0"], "worlds"),
         (["train", "method.pairs=ou", "name=a", *SMALL], "kinematic"),
         (["train", "env.image_size=20", "data=odd", *SMALL], "20 x 20"),
         (["train", "method.lag=50", "name=a", *SMALL], "episodes of at most 24"),

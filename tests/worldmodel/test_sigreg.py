@@ -1,6 +1,7 @@
 """The losses: SIGReg is what its formula says, lowest on Gaussians, and blind to rotation."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -128,3 +129,17 @@ def test_alignment_is_half_the_variance_of_a_pair():
 def test_alignment_of_several_views_is_their_variance():
     views = torch.randn(4, 5, 3, dtype=torch.float64, generator=seeded())
     torch.testing.assert_close(alignment(views), views.var(0, unbiased=False).mean())
+
+
+def test_blocks_of_slices_change_nothing(monkeypatch):
+    x = torch.randn(37, 11, generator=torch.Generator().manual_seed(4))
+
+    def both() -> tuple[torch.Tensor, torch.Tensor]:
+        leaf = x.clone().requires_grad_()
+        statistic = epps_pulley(leaf)
+        return statistic.detach(), torch.autograd.grad(statistic.square().sum(), leaf)[0]
+
+    whole = both()
+    monkeypatch.setattr(sys.modules["worldmodel.losses.sigreg"], "CACHED_NUMBERS", 3 * 37 + 1)
+    for blocked, expected in zip(both(), whole, strict=True):
+        torch.testing.assert_close(blocked, expected)

@@ -15,13 +15,13 @@ from worldmodel.config import compose
 from worldmodel.settings import CompareConfig, TrainConfig
 from worldmodel.statistics import over_seeds
 
-# what the two views of a pair share, and the environment that records them
+# what the two views of a pair share: the environment that records them, latents (0: one a variable), words
 CONDITIONS = {
-    "plain rollouts": ("lit_ball", "frames half a second apart: the ball has moved, the light hardly"),
-    "OU pairs": ("lit_ball_ou", "ball and light are OU processes of one autocorrelation, as the theorem wants"),
-    "redrawn light": ("lit_ball_poses", "the ball is an OU process, the light of each view is drawn anew"),
+    "plain rollouts": ("lit_ball", 2, "frames half a second apart: the ball has moved, the light hardly"),
+    "OU pairs": ("lit_ball_ou", 0, "ball and light are OU processes of one autocorrelation, as the theorem wants"),
+    "redrawn light": ("lit_ball_poses", 2, "the ball is an OU process, the light of each view is drawn anew"),
+    "redrawn light, one latent": ("lit_ball_poses", 1, "the same, and no latent more than the world has variables"),
 }
-LATENT_DIM = 2
 LAG = 10
 METHODS = SWEPT["data"]
 
@@ -32,8 +32,8 @@ def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tupl
     Encoders are trained on frames within the range that the shifts leave out, and tuned on the validation episodes of
     their own condition, by the R2 of what that condition asks for.
     """
-    for name, (env, explanation) in CONDITIONS.items():
-        lab = Laboratory(_training(config, env), scale, runs / f"compare-{env}")
+    for name, (env, latent_dim, explanation) in CONDITIONS.items():
+        lab = Laboratory(_training(config, env, latent_dim), scale, runs / f"compare-{env}")
         rows = {}
         for candidate in choose(config.methods or METHODS, has_actions=False):
             setting, _ = tune(lab, candidate)
@@ -45,9 +45,9 @@ def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tupl
         yield name, {"env": env, "explanation": explanation, "variables": lab.variables.names, "methods": rows}
 
 
-def _training(config: CompareConfig, env: str) -> TrainConfig:
+def _training(config: CompareConfig, env: str, latent_dim: int) -> TrainConfig:
     shared = [f"data={config.data}", f"runs={config.runs}", f"workers={config.workers}", f"device={config.device}"]
-    overrides = [f"env={env}", *shared, f"encoder.latent_dim={LATENT_DIM if env != 'lit_ball_ou' else 0}"]
+    overrides = [f"env={env}", *shared, f"encoder.latent_dim={latent_dim}"]
     training = compose("train", overrides, TrainConfig)
     return (
         dataclasses.replace(training, method=dataclasses.replace(training.method, lag=LAG))
