@@ -462,7 +462,7 @@ class StateConfig(TrainConfig):
     validation episodes, then trained num_seeds times; test episodes are reported, beside the bound that `mode=design`
     computes for the same windows and noise from `bound_trajectories` trajectories (0: no bound). windows: averaged per
     half episode. shift_episodes: episodes with constants 2 to 3 prior standard deviations out; 0: none. runs, name:
-    results go to runs/<name>-state; out: as JSON there too.
+    results go to runs/<name>-from_state; out: as JSON there too.
     """
 
     mode: str = "state"
@@ -501,7 +501,7 @@ class StateConfig(TrainConfig):
 
     @property
     def run_directory(self) -> Path:
-        return Path(self.runs) / f"{self.name}-state"
+        return Path(self.runs) / f"{self.name}-from_state"
 
 
 @dataclass

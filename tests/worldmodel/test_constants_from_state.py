@@ -3,6 +3,8 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import torch
 from torch import Tensor
 
 from worldmodel.cli import main
+from worldmodel.data.truth import physical_constants
+from worldmodel.errors import UserError
 from worldmodel.models.context import placed_terms, weak_form
 from worldmodel.probe.count import count_constants
 
@@ -113,7 +117,7 @@ def test_probe_from_state(home: Path, capsys: pytest.CaptureFixture[str]):
         values = found["methods"][method]["constants"]["gravity"]
         assert set(values) == {"r2_linear", "r2_mlp", "r2_out_of_range", "r2_out_of_range_averaged"}
         assert len(values["r2_linear"]["values"]) == 2
-    summary = json.loads(Path("runs/varied_pendulum-state/summary.json").read_text())
+    summary = json.loads(Path("runs/varied_pendulum-from_state/summary.json").read_text())
     assert summary["state"] == found
 
 
@@ -132,3 +136,30 @@ def test_bad_input_is_one_line(home: Path, capsys: pytest.CaptureFixture[str], a
     assert main([*COMMAND, *SMALL, *arguments]) == 1
     printed = capsys.readouterr().err.strip().splitlines()[-1]
     assert printed.startswith("error: ") and message in printed
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# labels that cannot teach
+
+
+@pytest.mark.parametrize(
+    ("mass", "message"),
+    [
+        ([1.0, 2.0, math.nan, 1.5, 1.5, 1.5], "mass is not a finite number in episode 1 of data/puck"),
+        ([0.8] * 6, "mass is the same in all 3 episodes of data/puck"),
+    ],
+)
+def test_constants_that_cannot_teach_are_named(mass: list[float], message: str):
+    factor = {"name": "mass", "unit": "kg", "kind": "physical", "transform": "log", "nominal": 1.0, "prior_scale": 0.3}
+    data = SimpleNamespace(
+        info={"world": {"factors": [factor], "randomize": ["mass"]}},
+        factors=np.array(mass)[:, None],
+        factor_names=["mass"],
+        offset=np.array([0, 2, 4]),
+        num_episodes=3,
+        num_rows=6,
+        directory=Path("data/puck"),
+    )
+    with pytest.raises(UserError, match=message) as caught:
+        physical_constants(cast(Any, data))
+    assert "\n" not in str(caught.value)

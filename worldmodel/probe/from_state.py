@@ -143,15 +143,15 @@ def open_study(config: StateConfig, device: torch.device) -> Study:
 
 def _make_world(config: StateConfig) -> MujocoWorld:
     """The environment's world with nothing but its physical constants randomised: nothing is rendered."""
-    arguments = config.env.make_arguments() | {"factor_rho": {}}
-    bare = envs.make(**arguments | {"factor_shell": {}, "factor_spread": {}})
+    arguments: dict[str, Any] = config.env.make_arguments() | {"factor_rho": {}}
+    bare = envs.make(**dict(arguments, factor_shell={}, factor_spread={}))
     names = [name for name in bare.randomize if bare.factors[name].kind == "physical"]
     if not names:
         raise UserError(
             f"no physical constant varies in env={config.env.label}; name some, env.randomize=[physical], or choose "
             "env=puck"
         )
-    return envs.make(**arguments | {"randomize": names})
+    return envs.make(**dict(arguments, randomize=names))
 
 
 def _simulate(config: StateConfig, world: MujocoWorld, num: int, seed: int, drift_rho: float | None) -> list[Episode]:
