@@ -134,10 +134,12 @@ def test_bad_input_is_one_clear_line(arguments: list[str], named: str, capsys, t
 
 def test_a_mode_that_does_not_exist_is_named(capsys):
     assert main(["probe", "mode=plan"]) == 1
-    assert "mode is run or design, got 'plan'" in capsys.readouterr().err
+    assert "mode is run, design or state, got 'plan'" in capsys.readouterr().err
 
 
-def test_help_tells_of_both_modes(capsys):
+def test_help_tells_of_every_mode(capsys):
     assert main(["probe", "--help"]) == 0
-    printed = capsys.readouterr().out
-    assert "worldmodel probe mode=design:" in printed and "noise_m: 0.002" in printed and "\nepisodes:" not in printed
+    of_a_run, of_design = capsys.readouterr().out.split("worldmodel probe mode=design:")
+    assert "mode: run" in of_a_run
+    of_design, of_state = of_design.split("worldmodel probe mode=state:")
+    assert "noise_m: 0.002" in of_design and "\nepisodes:" not in of_design and "\nepisodes:" in of_state
