@@ -1,5 +1,6 @@
-"""One environment per world for the whole session: building them is most of the cost."""
+"""One environment per world for as long as tests of it follow each other: building them is most of the cost."""
 
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -9,12 +10,5 @@ import envs
 
 @pytest.fixture(scope="session")
 def world_of() -> Callable[[str], envs.MujocoWorld]:
-    """`world_of(name)` is the session's 32-pixel world of that name; tests leave its factors nominal."""
-    worlds: dict[str, envs.MujocoWorld] = {}
-
-    def get(name: str) -> envs.MujocoWorld:
-        if name not in worlds:
-            worlds[name] = envs.make(name, image_size=32)
-        return worlds[name]
-
-    return get
+    """`world_of(name)` is a 32-pixel world of that name that tests share; they leave its factors nominal."""
+    return functools.lru_cache(maxsize=4)(functools.partial(envs.make, image_size=32))  # an OpenGL context has 80 MB

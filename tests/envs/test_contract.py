@@ -12,7 +12,7 @@ import envs
 from envs.suite import TASKS
 from envs.world import SimulationDiverged
 
-ALL = pytest.mark.parametrize("name", envs.names())
+ALL = pytest.mark.parametrize("name", envs.names(), scope="module")  # all tests of a world, then the next one
 
 
 def random_actions(world: envs.MujocoWorld, num: int, seed: int = 0) -> np.ndarray:
