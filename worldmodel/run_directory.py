@@ -38,7 +38,9 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other commands out of this run; the operating system releases it however this process ends.
+        """Keep other commands out of this run, and clear away the half-written files of one that was killed.
+
+        The operating system releases the lock however this process ends.
 
         Raises UserError when another command is at work here; on a shared file system, on whatever machine.
         """
@@ -55,6 +57,8 @@ class RunDirectory:
             file.truncate(0)
             file.write(f"`{command_line()}` (process {os.getpid()} on {platform.node()})\n")
             file.flush()
+            for temporary in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
+                temporary.unlink(missing_ok=True)
             yield
 
     @property

@@ -125,6 +125,13 @@ def test_two_commands_on_one_run_refuse_each_other(tmp_path):
         pass
 
 
+def test_half_written_files_of_a_killed_command_are_cleared_away_by_the_next(tmp_path: Path):
+    (tmp_path / ".trainer.pt.0123456789ab.tmp").write_bytes(b"half")
+    (tmp_path / "trainer.pt").write_bytes(b"whole")
+    with RunDirectory(tmp_path).locked():
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "trainer.pt"}
+
+
 def test_a_log_line_that_a_kill_cut_short_is_dropped(tmp_path):
     whole = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
