@@ -179,7 +179,7 @@ class MotionHead(nn.Module):
     def __init__(self, encoder: ContextEncoder) -> None:
         super().__init__()
         self._grams = encoder.grams
-        self._shape = len(encoder.config.strides), encoder.num_inputs, encoder.latent_dim
+        self._shape = len(encoder.config.strides), encoder.num_inputs, encoder.num_outputs
         self.head = mlp(encoder.config.dim, [encoder.config.hidden], math.prod(self._shape))
 
     def forward(self, contexts: Tensor, moments: Tensor) -> Tensor:

@@ -295,8 +295,9 @@ def latent_table(model: WorldModel, data: DataSet, frames: Frames) -> LatentTabl
 
 
 def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
-    """Stretches of constant physics: whole episodes, or half ones where the constants drift in the middle."""
-    if data.info["settings"]["drift_rho"] is None:
+    """Stretches of one motion under one physics: whole episodes, or half ones where constants drift in the middle, or
+    the world starts afresh."""
+    if data.info["settings"]["drift_rho"] is None and not episodes.restart_midway:
         return episodes
     first, second = episodes.halves()
     return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from worldmodel.errors import UserError
 from worldmodel.models.encoders import mlp
 
-_RIDGE = 1e-3  # in units of standardised features: what keeps the regression of a window at rest from blowing up
+_FAINT = 1e-3  # norm of standardised coefficients below which their logarithm tells nothing
 
 
 @dataclass
@@ -17,7 +17,10 @@ class ContextConfig:
 
     dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at. strides: control
     steps over which differences are taken; long ones see through the noise of the latents, short ones see brief events.
-    forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do (a pendulum).
+    forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do (a cart-pole),
+    or the balance of power alone: "turning" for hinges seen as directions, whose motors give torques (a pendulum),
+    "sliding" for bodies that forces push over ground with dry and viscous friction (a puck).
+    ridge: of that regression, in units of standardised features: what keeps a window at rest from blowing it up.
     hidden: width of its two-layer MLP.
     """
 
@@ -25,6 +28,7 @@ class ContextConfig:
     window: int = 40
     strides: list[int] = field(default_factory=lambda: [1, 2, 4])
     forces: str = "free"
+    ridge: float = 1e-3
     hidden: int = 128
 
     def __post_init__(self) -> None:
@@ -36,8 +40,10 @@ class ContextConfig:
             raise UserError(
                 f"context.window must be more than twice the longest stride ({self.strides[-1]}), got {self.window}"
             )
-        if self.forces not in ("free", "placed"):
-            raise UserError(f"context.forces is free or placed, got {self.forces!r}")
+        if self.forces not in ("free", "placed", "turning", "sliding"):
+            raise UserError(f"context.forces is free, placed, turning or sliding, got {self.forces!r}")
+        if not self.ridge > 0:
+            raise UserError(f"context.ridge must be > 0, got {self.ridge}")
         if self.hidden < 1:
             raise UserError(f"context.hidden must be >= 1, got {self.hidden}")
 
@@ -55,6 +61,10 @@ class ContextEncoder(nn.Module):
 
     Where forces depend on the place z ("placed"), regressors are also z, its products with itself and with the action,
     and |v|^2 z: gravity, lever arms and centripetal terms of a body whose angle is seen as cosine and sine.
+
+    Of "turning" and "sliding" bodies the change of kinetic energy is regressed on the work that forces do
+    (`power_balance`), and the MLP sees what that regression finds and nothing else: few features, in which two motions
+    have nothing in common but their constants.
     """
 
     scale: Tensor
@@ -64,14 +74,22 @@ class ContextEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.latent_dim, self.action_dim = latent_dim, action_dim
-        self.blocks = [latent_dim, latent_dim, action_dim]  # regressors: velocity, direction, action, …
+        self.powered = config.forces in ("turning", "sliding")
+        match config.forces:
+            case "turning":  # regressors: velocity, torques, |v|^2
+                self.blocks = [latent_dim, latent_dim * (latent_dim - 1) // 2 * action_dim, 1]
+            case "sliding":  # thrust, |v|, |v|^2
+                self.blocks = [latent_dim * action_dim, 1, 1]
+            case _:  # velocity, direction, action, …
+                self.blocks = [latent_dim, latent_dim, action_dim]
         if config.forces == "placed":
             self.blocks += [latent_dim, latent_dim * (latent_dim + 1) // 2, latent_dim * action_dim, latent_dim]
-        width = self.num_inputs + latent_dim
-        self.register_buffer("scale", torch.ones(len(config.strides), 3))  # of v, a, second difference
+        self.num_outputs = 1 if self.powered else latent_dim
+        width = self.num_inputs + self.num_outputs
+        self.register_buffer("scale", torch.ones(len(config.strides), 3))  # of v, a, second difference or change
         self.register_buffer("pairs", torch.triu_indices(width, width), persistent=False)
-        num_moments = len(config.strides) * (width + width * (width + 1) // 2)
-        num_coefficients = len(config.strides) * (self.num_inputs * latent_dim + len(self.blocks))
+        num_moments = 0 if self.powered else len(config.strides) * (width + width * (width + 1) // 2)
+        num_coefficients = len(config.strides) * (self.num_inputs * self.num_outputs + len(self.blocks))
         num_features = num_moments + num_coefficients
         self.standardize = nn.BatchNorm1d(num_features, affine=False)
         self.head = mlp(num_features, [config.hidden, config.hidden], config.dim)
@@ -94,21 +112,27 @@ class ContextEncoder(nn.Module):
     def fit_scale(self, latents: Tensor, actions: Tensor) -> None:
         """Take the scales of velocity, action and second difference from episodes (E, T+1, D), (E, T, A)."""
         for scale, stride in zip(self.scale, self.config.strides, strict=True):
-            velocity, _, action, change = weak_form(latents, actions, stride)
+            if self.powered:
+                velocity, action = latents.diff(dim=-2), actions
+                _, change = power_balance(latents, actions, stride, self.config.forces)
+            else:
+                velocity, _, action, change = weak_form(latents, actions, stride)
             scale.copy_(torch.stack([x.std().clamp_min(1e-6) for x in (velocity, action, change)]))
 
     def step_features(self, latents: Tensor, actions: Tensor) -> Tensor:
         """(…, T+1, D), (…, T, A) -> features (…, T+1-2m, F) centred on frames m … T-m, m being the margin."""
         parts = []
         for (velocity_scale, action_scale, change_scale), stride in zip(self.scale, self.config.strides, strict=True):
-            trim = self.margin - stride
-            terms = weak_form(latents, actions, stride, velocity_scale)
-            velocity, direction, action, change = (x[..., trim : x.shape[-2] - trim, :] for x in terms)
-            regressors = [velocity / velocity_scale, direction, action / action_scale]
+            if self.powered:
+                work, change = power_balance(latents, actions / action_scale, stride, self.config.forces, velocity_scale)
+                terms = (work,)
+            else:
+                velocity, direction, action, change = weak_form(latents, actions, stride, velocity_scale)
+                terms = (velocity / velocity_scale, direction, action / action_scale)
             if self.config.forces == "placed":
-                placed = placed_terms(latents, actions / action_scale, stride, velocity_scale)
-                regressors += [x[..., trim : x.shape[-2] - trim, :] for x in placed]
-            u = torch.cat([*regressors, change / change_scale], -1)
+                terms += placed_terms(latents, actions / action_scale, stride, velocity_scale)
+            trim = self.margin - stride
+            u = torch.cat([*terms, change / change_scale], -1)[..., trim : change.shape[-2] - trim, :]
             parts += [u, u[..., self.pairs[0]] * u[..., self.pairs[1]]]
         return torch.cat(parts, -1)
 
@@ -118,16 +142,17 @@ class ContextEncoder(nn.Module):
 
     def features(self, moments: Tensor) -> Tensor:
         """Moments of windows (n, F) and what least squares makes of them (n, F'): nothing here is learned."""
-        return torch.cat([moments, *map(self._regress, self.grams(moments))], -1)
+        found = [*map(self._regress, self.grams(moments))]
+        return torch.cat(found if self.powered else [moments, *found], -1)
 
     def from_features(self, features: Tensor) -> Tensor:
         """(n, F') -> context (n, C)."""
         return self.head(self.standardize(features))
 
     def grams(self, moments: Tensor) -> list[Tensor]:
-        """Moments of windows (n, F) -> for each stride the mean of u u^T, (n, I + D, I + D); u is the I regressors
-        (v, v/|v|, a, …) and then the second difference."""
-        width = self.num_inputs + self.latent_dim
+        """Moments of windows (n, F) -> for each stride the mean of u u^T, (n, I + O, I + O); u is the I regressors
+        (v, v/|v|, a, …) and then the O outputs: the second difference, or the change of energy."""
+        width = self.num_inputs + self.num_outputs
         grams = []
         for part in moments.chunk(len(self.config.strides), -1):
             gram = moments.new_zeros(len(moments), width, width)
@@ -136,16 +161,16 @@ class ContextEncoder(nn.Module):
         return grams
 
     def _regress(self, gram: Tensor) -> Tensor:
-        """Least-squares coefficients of the second difference on its regressors, and the logarithm of each block's
-        norm: (n, I + D, I + D) -> (n, I D + blocks).
+        """Least-squares coefficients of the outputs on their regressors, and the logarithm of each block's norm:
+        (n, I + O, I + O) -> (n, I O + blocks).
 
         A log-normal constant enters the logarithms linearly: a's block holds force over mass, v/|v|'s friction.
         """
         inputs = self.num_inputs
-        ridge = _RIDGE * torch.eye(inputs, device=gram.device)
+        ridge = self.config.ridge * torch.eye(inputs, device=gram.device)
         coefficients = torch.linalg.solve(gram[:, :inputs, :inputs] + ridge, gram[:, :inputs, inputs:])
         blocks = coefficients.split(self.blocks, 1)
-        norms = torch.stack([block.square().sum((1, 2)).add(_RIDGE**2).log() for block in blocks], -1)
+        norms = torch.stack([block.square().sum((1, 2)).add(_FAINT**2).log() for block in blocks], -1)
         return torch.cat([coefficients.flatten(1), norms], -1)
 
     def forward(self, latents: Tensor, actions: Tensor) -> Tensor:
@@ -189,6 +214,33 @@ def placed_terms(
     weights = [stride - abs(i + 0.5) for i in range(-stride, stride)]
     place, products, lever, inertia = _weighted(torch.cat(terms, -1), weights).split([x.shape[-1] for x in terms], -1)
     return place, products, lever, inertia
+
+
+def power_balance(
+    latents: Tensor, actions: Tensor, stride: int, forces: str, speed: Tensor | float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Work done over 2n steps, regressor by regressor (…, T+1-2n, I), and the change of kinetic energy (…, T+1-2n, 1)
+    that it makes; centred on n … T-n, n = stride.
+
+    latents (…, T+1, D), actions (…, T, A). Of unit mass |v|^2 / 2 changes by the work of all forces but those of
+    constraint, which do none (d'Alembert), so that none of their many terms need be known. With v a step's difference
+    of z and z its middle, forces that depend on the place do work that is to first order linear in v; a torque a_k
+    (z_i v_j - z_j v_i), i < j; a force a_k v_i; dry friction |v|; viscous friction |v|^2. Weak form: the energy summed
+    over n steps after the centre, less that over the n before it; work averaged with the triangular weights that this
+    makes of it, v in units of `speed`.
+    """
+    step, middle = latents.diff(dim=-2), (latents[..., 1:, :] + latents[..., :-1, :]) / 2
+    energy = _weighted(step.square().sum(-1, keepdim=True) / 2, [1.0] * stride)
+    v = step / speed
+    squared = v.square().sum(-1, keepdim=True)
+    if forces == "turning":
+        rows, columns = torch.triu_indices(latents.shape[-1], latents.shape[-1], 1)
+        turn = middle[..., rows] * v[..., columns] - middle[..., columns] * v[..., rows]
+        work = [v, (turn[..., :, None] * actions[..., None, :]).flatten(-2), squared]
+    else:
+        work = [(v[..., :, None] * actions[..., None, :]).flatten(-2), squared.sqrt(), squared]
+    weights = [stride - abs(i + 0.5) for i in range(-stride, stride)]
+    return _weighted(torch.cat(work, -1), weights), energy[..., stride:, :] - energy[..., :-stride, :]
 
 
 def _weighted(x: Tensor, weights: list[float]) -> Tensor:
