@@ -18,8 +18,8 @@ class ContextConfig:
     dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at. strides: control
     steps over which differences are taken; long ones see through the noise of the latents, short ones see brief events.
     forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do (a cart-pole),
-    or the balance of power alone: "turning" for hinges seen as directions, whose motors give torques (a pendulum),
-    "sliding" for bodies that forces push over ground with dry and viscous friction (a puck).
+    or one balance alone: "turning" that of torques, for hinges seen as directions (a pendulum), "sliding" that of power,
+    for bodies pushed over ground with dry and viscous friction (a puck).
     ridge: of that regression, in units of standardised features: what keeps a window at rest from blowing it up.
     hidden: width of its two-layer MLP.
     """
@@ -62,9 +62,9 @@ class ContextEncoder(nn.Module):
     Where forces depend on the place z ("placed"), regressors are also z, its products with itself and with the action,
     and |v|^2 z: gravity, lever arms and centripetal terms of a body whose angle is seen as cosine and sine.
 
-    Of "turning" and "sliding" bodies the change of kinetic energy is regressed on the work that forces do
-    (`power_balance`), and the MLP sees what that regression finds and nothing else: few features, in which two motions
-    have nothing in common but their constants.
+    Of "turning" bodies the action is regressed on what a torque does (`torque_balance`), of "sliding" ones the change of
+    kinetic energy on the work done (`power_balance`); the MLP sees what that regression finds and nothing else: few
+    features, in which two motions have nothing in common but their constants.
     """
 
     scale: Tensor
@@ -74,21 +74,21 @@ class ContextEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.latent_dim, self.action_dim = latent_dim, action_dim
-        self.powered = config.forces in ("turning", "sliding")
+        self.balanced = config.forces in ("turning", "sliding")
+        num_turns = latent_dim * (latent_dim - 1) // 2
         match config.forces:
-            case "turning":  # regressors: velocity, torques, |v|^2
-                self.blocks = [latent_dim, latent_dim * (latent_dim - 1) // 2 * action_dim, 1]
-            case "sliding":  # thrust, |v|, |v|^2
-                self.blocks = [latent_dim * action_dim, 1, 1]
-            case _:  # velocity, direction, action, …
-                self.blocks = [latent_dim, latent_dim, action_dim]
+            case "turning":  # regressors of the action: angular acceleration and velocity, place
+                self.blocks, self.num_outputs = [num_turns, num_turns, latent_dim], action_dim
+            case "sliding":  # of the energy: thrust, |v|, |v|^2
+                self.blocks, self.num_outputs = [latent_dim * action_dim, 1, 1], 1
+            case _:  # of the second difference: velocity, direction, action, …
+                self.blocks, self.num_outputs = [latent_dim, latent_dim, action_dim], latent_dim
         if config.forces == "placed":
             self.blocks += [latent_dim, latent_dim * (latent_dim + 1) // 2, latent_dim * action_dim, latent_dim]
-        self.num_outputs = 1 if self.powered else latent_dim
         width = self.num_inputs + self.num_outputs
-        self.register_buffer("scale", torch.ones(len(config.strides), 3))  # of v, a, second difference or change
+        self.register_buffer("scale", torch.ones(len(config.strides), 3))  # of v, a, change
         self.register_buffer("pairs", torch.triu_indices(width, width), persistent=False)
-        num_moments = 0 if self.powered else len(config.strides) * (width + width * (width + 1) // 2)
+        num_moments = 0 if self.balanced else len(config.strides) * (width + width * (width + 1) // 2)
         num_coefficients = len(config.strides) * (self.num_inputs * self.num_outputs + len(self.blocks))
         num_features = num_moments + num_coefficients
         self.standardize = nn.BatchNorm1d(num_features, affine=False)
@@ -112,29 +112,41 @@ class ContextEncoder(nn.Module):
     def fit_scale(self, latents: Tensor, actions: Tensor) -> None:
         """Take the scales of velocity, action and second difference from episodes (E, T+1, D), (E, T, A)."""
         for scale, stride in zip(self.scale, self.config.strides, strict=True):
-            if self.powered:
-                velocity, action = latents.diff(dim=-2), actions
-                _, change = power_balance(latents, actions, stride, self.config.forces)
-            else:
-                velocity, _, action, change = weak_form(latents, actions, stride)
+            match self.config.forces:
+                case "turning":
+                    change, velocity, _, action = torque_balance(latents, actions, stride)
+                case "sliding":
+                    velocity, action, change = latents.diff(dim=-2), actions, power_balance(latents, actions, stride)[1]
+                case _:
+                    velocity, _, action, change = weak_form(latents, actions, stride)
             scale.copy_(torch.stack([x.std().clamp_min(1e-6) for x in (velocity, action, change)]))
 
     def step_features(self, latents: Tensor, actions: Tensor) -> Tensor:
         """(…, T+1, D), (…, T, A) -> features (…, T+1-2m, F) centred on frames m … T-m, m being the margin."""
         parts = []
-        for (velocity_scale, action_scale, change_scale), stride in zip(self.scale, self.config.strides, strict=True):
-            if self.powered:
-                work, change = power_balance(latents, actions / action_scale, stride, self.config.forces, velocity_scale)
-                terms = (work,)
-            else:
-                velocity, direction, action, change = weak_form(latents, actions, stride, velocity_scale)
-                terms = (velocity / velocity_scale, direction, action / action_scale)
-            if self.config.forces == "placed":
-                terms += placed_terms(latents, actions / action_scale, stride, velocity_scale)
+        for scale, stride in zip(self.scale, self.config.strides, strict=True):
+            terms = torch.cat(self._terms(latents, actions, stride, *scale), -1)
             trim = self.margin - stride
-            u = torch.cat([*terms, change / change_scale], -1)[..., trim : change.shape[-2] - trim, :]
+            u = terms[..., trim : terms.shape[-2] - trim, :]
             parts += [u, u[..., self.pairs[0]] * u[..., self.pairs[1]]]
         return torch.cat(parts, -1)
+
+    def _terms(
+        self, latents: Tensor, actions: Tensor, stride: int, speed: Tensor, strength: Tensor, change_scale: Tensor
+    ) -> list[Tensor]:
+        """Regressors and, last, the outputs of the equation of motion, about 1 in size: each (…, T+1-2n, ·)."""
+        match self.config.forces:
+            case "turning":
+                change, turn, place, action = torque_balance(latents, actions, stride)
+                return [change / change_scale, turn / speed, place, action / strength]
+            case "sliding":
+                work, change = power_balance(latents / speed, actions / strength, stride)
+                return [work, change * speed**2 / change_scale]
+        velocity, direction, action, change = weak_form(latents, actions, stride, speed)
+        terms = [velocity / speed, direction, action / strength]
+        if self.config.forces == "placed":
+            terms += placed_terms(latents, actions / strength, stride, speed)
+        return [*terms, change / change_scale]
 
     def from_moments(self, moments: Tensor) -> Tensor:
         """Mean step features of windows (…, F) -> context (…, C)."""
@@ -143,7 +155,7 @@ class ContextEncoder(nn.Module):
     def features(self, moments: Tensor) -> Tensor:
         """Moments of windows (n, F) and what least squares makes of them (n, F'): nothing here is learned."""
         found = [*map(self._regress, self.grams(moments))]
-        return torch.cat(found if self.powered else [moments, *found], -1)
+        return torch.cat(found if self.balanced else [moments, *found], -1)
 
     def from_features(self, features: Tensor) -> Tensor:
         """(n, F') -> context (n, C)."""
@@ -216,31 +228,48 @@ def placed_terms(
     return place, products, lever, inertia
 
 
-def power_balance(
-    latents: Tensor, actions: Tensor, stride: int, forces: str, speed: Tensor | float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """Work done over 2n steps, regressor by regressor (…, T+1-2n, I), and the change of kinetic energy (…, T+1-2n, 1)
-    that it makes; centred on n … T-n, n = stride.
+def power_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Work done over 2n steps, regressor by regressor (…, T+1-2n, D A + 2), and the change of kinetic energy (…, T+1-2n,
+    1) that it makes; centred on n … T-n, n = stride.
 
-    latents (…, T+1, D), actions (…, T, A). Of unit mass |v|^2 / 2 changes by the work of all forces but those of
-    constraint, which do none (d'Alembert), so that none of their many terms need be known. With v a step's difference
-    of z and z its middle, forces that depend on the place do work that is to first order linear in v; a torque a_k
-    (z_i v_j - z_j v_i), i < j; a force a_k v_i; dry friction |v|; viscous friction |v|^2. Weak form: the energy summed
-    over n steps after the centre, less that over the n before it; work averaged with the triangular weights that this
-    makes of it, v in units of `speed`.
+    latents (…, T+1, D), actions (…, T, A). With v a step's difference of z, |v|^2 / 2 changes by the work of forces
+    a_k v_i, of dry friction |v| and of viscous friction |v|^2. Weak form: the energy summed over n steps after the
+    centre, less that over the n before it; work averaged with the triangular weights that this makes of it.
     """
-    step, middle = latents.diff(dim=-2), (latents[..., 1:, :] + latents[..., :-1, :]) / 2
-    energy = _weighted(step.square().sum(-1, keepdim=True) / 2, [1.0] * stride)
-    v = step / speed
+    v = latents.diff(dim=-2)
     squared = v.square().sum(-1, keepdim=True)
-    if forces == "turning":
-        rows, columns = torch.triu_indices(latents.shape[-1], latents.shape[-1], 1)
-        turn = middle[..., rows] * v[..., columns] - middle[..., columns] * v[..., rows]
-        work = [v, (turn[..., :, None] * actions[..., None, :]).flatten(-2), squared]
-    else:
-        work = [(v[..., :, None] * actions[..., None, :]).flatten(-2), squared.sqrt(), squared]
-    weights = [stride - abs(i + 0.5) for i in range(-stride, stride)]
-    return _weighted(torch.cat(work, -1), weights), energy[..., stride:, :] - energy[..., :-stride, :]
+    work = torch.cat([(v[..., :, None] * actions[..., None, :]).flatten(-2), squared.sqrt(), squared], -1)
+    return _weighted(work, _held(stride)), _change(squared / 2, stride)
+
+
+def torque_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Angular acceleration (…, D (D - 1) / 2), angular velocity (the same), place (…, D) and the action (…, A) that they
+    balance: each (…, T+1-2n, ·), centred on n … T-n, n = stride.
+
+    latents (…, T+1, D), actions (…, T, A). A hinge is seen as a direction z and turns by z_i v_j - z_j v_i, i < j, a
+    step. Inertia, damping and weight times these are the torque, which is known without noise: the response of the
+    regression, whose coefficients are then proportional to the constants themselves. Weak form, as in `weak_form`.
+    """
+    rows, columns = torch.triu_indices(latents.shape[-1], latents.shape[-1], 1)
+    v, middle = latents.diff(dim=-2), (latents[..., 1:, :] + latents[..., :-1, :]) / 2
+    turn = middle[..., rows] * v[..., columns] - middle[..., columns] * v[..., rows]
+    return (
+        _change(turn, stride),
+        _weighted(turn, _held(stride)),
+        _weighted(middle, _held(stride)),
+        _weighted(actions, _held(stride)),
+    )
+
+
+def _held(stride: int) -> list[float]:
+    """Triangular weights over the 2n steps of a stride, for what holds between two frames."""
+    return [stride - abs(i + 0.5) for i in range(-stride, stride)]
+
+
+def _change(x: Tensor, stride: int) -> Tensor:
+    """Of x (…, T, ·) between frames, the sum over n steps after a frame less that over the n before it."""
+    summed = stride * _weighted(x, [1.0] * stride)
+    return summed[..., stride:, :] - summed[..., :-stride, :]
 
 
 def _weighted(x: Tensor, weights: list[float]) -> Tensor:
