@@ -13,8 +13,9 @@ from torch import Tensor
 
 from worldmodel.cli import main
 from worldmodel.data.truth import physical_constants
+from worldmodel.data.store import EpisodeIndex
 from worldmodel.errors import UserError
-from worldmodel.models.context import placed_terms, weak_form
+from worldmodel.models.context import placed_terms, power_balance, torque_balance, weak_form
 from worldmodel.probe.count import count_constants
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -87,13 +88,52 @@ def test_places_explain_the_motion_of_a_pendulum_that_free_forces_cannot(stride)
     assert unexplained([*free, *placed]) < 2e-3 * stride**2 < 0.1 < unexplained(free)
 
 
+@pytest.mark.parametrize("stride", [2, 6])
+def test_the_action_balances_inertia_damping_and_weight_of_a_pendulum(stride):
+    """a = (theta'' + .4 theta' - 6 sin theta) / 3, whatever way the latents are turned."""
+    dt_s = 0.04
+    latents, actions = pendulum()
+    turned = latents @ torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
+    acceleration, turn, place, action = torque_balance(turned, actions, stride)
+    x = torch.cat([acceleration / (stride * dt_s) ** 2, turn / dt_s, place], -1).double()
+    found = torch.linalg.lstsq(x, action.double()).solution.flatten()
+    expected = torch.tensor([1 / 3, 0.4 / 3, -2 * -0.8, -2 * 0.6], dtype=torch.float64)
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0.03)
+
+
+def test_power_balances_thrust_and_both_frictions_of_a_sliding_body():
+    """v' = 2 a - .3 v/|v| - .5 v: the energy changes by thrust 2, dry friction .3 and viscous friction .5."""
+    rng, dt_s, fine, stride = np.random.default_rng(0), 0.05, 100, 4
+    place, v = np.zeros(2), np.array([1.0, 0.5])
+    places, actions = [place], np.repeat(rng.uniform(-1, 1, (80, 2)), 5, 0)
+    for action in actions:
+        for _ in range(fine):
+            v = v + dt_s / fine * (2 * action - 0.3 * v / np.linalg.norm(v) - 0.5 * v)
+            place = place + dt_s / fine * v
+        places.append(place)
+    latents, held = torch.from_numpy(np.stack(places)), torch.from_numpy(actions)
+    work, change = power_balance(latents, held, stride)
+    assert work.shape == (len(held) + 1 - 2 * stride, 6)
+    # sums over n steps before and after: n^2 steps' worth of work; energies are of differences, dt^2 times those of speeds
+    scale = torch.tensor([dt_s] * 5 + [1.0]) * stride**2 * dt_s
+    found = torch.linalg.lstsq(work * scale, change).solution.flatten()
+    torch.testing.assert_close(found, torch.tensor([2, 0, 0, 2, -0.3, -0.5]).double(), rtol=0.1, atol=0.03)
+
+
+def test_halves_that_start_afresh_do_not_share_the_frame_between_them():
+    together, apart = (EpisodeIndex(np.array([0, 7]), np.array([7, 7]), restart) for restart in (False, True))
+    assert [half.length.tolist() for half in together.halves()] == [[4, 4], [4, 4]]
+    assert [half.length.tolist() for half in apart.halves()] == [[3, 3], [4, 4]]
+    assert [half.offset.tolist() for half in apart.halves()] == [[0, 7], [3, 10]]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # the command
 
 COMMAND = ["probe", "mode=state", "env=varied_pendulum", "runs=runs"]
 SMALL = [
-    "episodes=40", "episode_steps=40", "context.window=14", "context_training.optim.steps=8", "num_seeds=2",
-    "context_training.optim.batch_size=32", "shift_episodes=4", "bound_trajectories=2",
+    "episodes=40", "episode_steps=40", "context.window=14", "context.strides=[1,2,4]", "num_seeds=2",
+    "context_training.optim.steps=8", "context_training.optim.batch_size=32", "shift_episodes=4", "bound_trajectories=2",
 ]  # fmt: skip
 
 
@@ -106,8 +146,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_probe_from_state(home: Path, capsys: pytest.CaptureFixture[str]):
-    chosen = ["methods=[lejepa,supervised]", "context.forces=placed", "tune=false", "out=found.json"]
+@pytest.mark.parametrize("forces", ["placed", "turning"])
+def test_probe_from_state(home: Path, capsys: pytest.CaptureFixture[str], forces: str):
+    chosen = ["methods=[lejepa,supervised]", f"context.forces={forces}", "tune=false", "out=found.json"]
     assert main([*COMMAND, *SMALL, *chosen]) == 0
     printed = capsys.readouterr().out
     assert "supervised" in printed and "bound" in printed
@@ -126,6 +167,7 @@ def test_probe_from_state(home: Path, capsys: pytest.CaptureFixture[str]):
     [
         (["env=two_room"], "no physical constant varies in env=two_room"),
         (["methods=[magic]"], "methods is one of lejepa, infonce, vicreg, prediction, supervised, got 'magic'"),
+        (["context.window=20"], "two windows of 20 steps do not fit into episodes of 40 steps"),  # halves share no frame
         (["context.window=30"], "two windows of 30 steps do not fit into episodes of 40 steps"),
         (["episodes=5"], "episodes must be >= 10"),
         (["noise_rad=0"], "noise_rad must be > 0"),
