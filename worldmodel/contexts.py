@@ -203,7 +203,7 @@ def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor
     if int(room.min()) < 1:
         raise UserError(
             f"two windows of {num_steps} steps do not fit into episodes of {int(episodes.length.min()) - 1} steps; "
-            "set context.window to less than half of env.episode_steps"
+            "set context.window to less than half of episode_steps"
         )
     return low, room
 

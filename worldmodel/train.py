@@ -247,7 +247,8 @@ def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 
 def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
     method = config.method
-    recipe = build_recipe(method, model.encoder, poses.data, poses.train, config.seed)
+    motions = segments(poses.data, poses.train) if poses.train.restart_midway else poses.train
+    recipe = build_recipe(method, model.encoder, poses.data, motions, config.seed)
     return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 

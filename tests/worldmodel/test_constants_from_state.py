@@ -15,7 +15,15 @@ from worldmodel.cli import main
 from worldmodel.data.truth import physical_constants
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.errors import UserError
-from worldmodel.models.context import placed_terms, power_balance, torque_balance, weak_form
+from worldmodel.models.context import (
+    ContextConfig,
+    ContextEncoder,
+    hinge_balance,
+    placed_terms,
+    power_balance,
+    torque_balance,
+    weak_form,
+)
 from worldmodel.probe.count import count_constants
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -55,6 +63,12 @@ def test_constants_are_counted_though_windows_err_and_squares_correlate(num_cons
 def test_unrelated_windows_hold_no_constant():
     first, second = np.random.default_rng(0).standard_normal((2, 200, 3))
     assert count_constants(first, second)["num_constants"] == 0
+
+
+def test_too_few_episodes_to_count_in_are_one_line():
+    first, second = np.random.default_rng(0).standard_normal((2, 5, 3))
+    with pytest.raises(UserError, match="5 episodes for validation and test are too few to count 3 constants"):
+        count_constants(first, second)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -99,6 +113,49 @@ def test_the_action_balances_inertia_damping_and_weight_of_a_pendulum(stride):
     found = torch.linalg.lstsq(x, action.double()).solution.flatten()
     expected = torch.tensor([1 / 3, 0.4 / 3, -2 * -0.8, -2 * 0.6], dtype=torch.float64)
     torch.testing.assert_close(found, expected, rtol=0.03, atol=0.03)
+
+
+def cart_pole(num_steps: int = 400, dt_s: float = 0.04) -> tuple[Tensor, Tensor]:
+    """Place, cosine and sine (T+1, 3) of a cart and pole under forces a (T, 1).
+
+    2 x'' + .3 (sin theta)'' + .6 x' = 4 a and theta'' = -1.5 x'' cos theta + 9 sin theta - .2 theta'.
+    """
+    rng, fine = np.random.default_rng(1), 200
+    x, v, angle, speed, seen, actions = (
+        0.0,
+        0.0,
+        2.0,
+        0.0,
+        [(0.0, 2.0)],
+        np.repeat(rng.uniform(-1, 1, num_steps // 5), 5),
+    )
+    for action in actions:
+        for _ in range(fine):
+            cos, sin = math.cos(angle), math.sin(angle)
+            free = 9 * sin - 0.2 * speed
+            acceleration = (4 * action - 0.6 * v - 0.3 * (free * cos - speed**2 * sin)) / (2 - 0.3 * 1.5 * cos**2)
+            v += dt_s / fine * acceleration
+            speed += dt_s / fine * (free - 1.5 * cos * acceleration)
+            x, angle = x + dt_s / fine * v, angle + dt_s / fine * speed
+        seen.append((x, angle))
+    return torch.tensor([[x, math.cos(angle), math.sin(angle)] for x, angle in seen]), torch.tensor(actions)[:, None]
+
+
+def test_a_cart_and_the_pole_it_carries_obey_two_balances():
+    dt_s, stride = 0.04, 4
+    latents, actions = cart_pole()
+    carried, direction, turn, change, velocity, turned, action = (
+        x.double() for x in hinge_balance(latents, actions.float(), stride)
+    )
+    span = (stride * dt_s) ** 2
+    pole = torch.cat([carried / span, direction, turn / dt_s], -1)
+    found = torch.linalg.lstsq(pole, turned / span).solution.flatten()
+    torch.testing.assert_close(found, torch.tensor([-1.5, 0, 0, 9, -0.2]).double(), rtol=0.05, atol=0.1)
+    cart = torch.cat([change / span, velocity / dt_s], -1)
+    found = torch.linalg.lstsq(cart, 4 * action).solution.flatten()
+    torch.testing.assert_close(found, torch.tensor([2, 0, 0.3, 0.6, 0, 0]).double(), rtol=0.05, atol=0.03)
+    with pytest.raises(UserError, match="context.forces=hinged takes 3 latents or more"):
+        ContextEncoder(ContextConfig(forces="hinged"), 2, 1)
 
 
 def test_power_balances_thrust_and_both_frictions_of_a_sliding_body():
@@ -167,7 +224,10 @@ def test_probe_from_state(home: Path, capsys: pytest.CaptureFixture[str], forces
     [
         (["env=two_room"], "no physical constant varies in env=two_room"),
         (["methods=[magic]"], "methods is one of lejepa, infonce, vicreg, prediction, supervised, got 'magic'"),
-        (["context.window=20"], "two windows of 20 steps do not fit into episodes of 40 steps"),  # halves share no frame
+        (
+            ["context.window=20"],
+            "two windows of 20 steps do not fit into episodes of 40 steps",
+        ),  # halves share no frame
         (["context.window=30"], "two windows of 30 steps do not fit into episodes of 40 steps"),
         (["episodes=5"], "episodes must be >= 10"),
         (["noise_rad=0"], "noise_rad must be > 0"),

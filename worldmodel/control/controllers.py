@@ -78,9 +78,7 @@ class LatentController:
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         state = self._see(frames)
         context = self._contexts(self._latents, self._actions) if self._contexts else None
-        actions, self._state, plan = self._mpc.act(
-            state, self._objective(), self._generator, context, self._proposal()
-        )
+        actions, self._state, plan = self._mpc.act(state, self._objective(), self._generator, context, self._proposal())
         if plan is not None:
             self.num_invalid += int((~plan.diagnostics["valid"]).sum())
             if self._cost_curve is None:

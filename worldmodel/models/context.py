@@ -9,6 +9,7 @@ from worldmodel.errors import UserError
 from worldmodel.models.encoders import mlp
 
 _FAINT = 1e-3  # norm of standardised coefficients below which their logarithm tells nothing
+FORCES = ("free", "placed", "turning", "hinged", "sliding")
 
 
 @dataclass
@@ -18,8 +19,9 @@ class ContextConfig:
     dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at. strides: control
     steps over which differences are taken; long ones see through the noise of the latents, short ones see brief events.
     forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do (a cart-pole),
-    or one balance alone: "turning" that of torques, for hinges seen as directions (a pendulum), "sliding" that of power,
-    for bodies pushed over ground with dry and viscous friction (a puck).
+    or a balance alone: "turning" that of torques, for hinges seen as directions (a pendulum); "hinged" those of a body
+    that is pushed and of a hinge that it carries, whose direction the last two latents are (a cart-pole from true
+    positions); "sliding" that of power, for bodies pushed over ground with dry and viscous friction (a puck).
     ridge: of that regression, in units of standardised features: what keeps a window at rest from blowing it up.
     hidden: width of its two-layer MLP.
     """
@@ -40,8 +42,8 @@ class ContextConfig:
             raise UserError(
                 f"context.window must be more than twice the longest stride ({self.strides[-1]}), got {self.window}"
             )
-        if self.forces not in ("free", "placed", "turning", "sliding"):
-            raise UserError(f"context.forces is free, placed, turning or sliding, got {self.forces!r}")
+        if self.forces not in FORCES:
+            raise UserError(f"context.forces is one of {', '.join(FORCES)}, got {self.forces!r}")
         if not self.ridge > 0:
             raise UserError(f"context.ridge must be > 0, got {self.ridge}")
         if self.hidden < 1:
@@ -62,9 +64,10 @@ class ContextEncoder(nn.Module):
     Where forces depend on the place z ("placed"), regressors are also z, its products with itself and with the action,
     and |v|^2 z: gravity, lever arms and centripetal terms of a body whose angle is seen as cosine and sine.
 
-    Of "turning" bodies the action is regressed on what a torque does (`torque_balance`), of "sliding" ones the change of
-    kinetic energy on the work done (`power_balance`); the MLP sees what that regression finds and nothing else: few
-    features, in which two motions have nothing in common but their constants.
+    Of "turning" bodies the action is regressed on what a torque does (`torque_balance`), of "hinged" ones on what a force
+    does, and the hinge on what moves it (`hinge_balance`), of "sliding" ones the change of kinetic energy on the work
+    done (`power_balance`); the MLP sees what these regressions find and nothing else: few features, in which two motions
+    have nothing in common but their constants.
     """
 
     scale: Tensor
@@ -74,30 +77,26 @@ class ContextEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.latent_dim, self.action_dim = latent_dim, action_dim
-        self.balanced = config.forces in ("turning", "sliding")
-        num_turns = latent_dim * (latent_dim - 1) // 2
-        match config.forces:
-            case "turning":  # regressors of the action: angular acceleration and velocity, place
-                self.blocks, self.num_outputs = [num_turns, num_turns, latent_dim], action_dim
-            case "sliding":  # of the energy: thrust, |v|, |v|^2
-                self.blocks, self.num_outputs = [latent_dim * action_dim, 1, 1], 1
-            case _:  # of the second difference: velocity, direction, action, …
-                self.blocks, self.num_outputs = [latent_dim, latent_dim, action_dim], latent_dim
-        if config.forces == "placed":
-            self.blocks += [latent_dim, latent_dim * (latent_dim + 1) // 2, latent_dim * action_dim, latent_dim]
+        self.balanced = config.forces in ("turning", "hinged", "sliding")
+        self.equations = equations_of_motion(config.forces, latent_dim, action_dim)
         width = self.num_inputs + self.num_outputs
         self.register_buffer("scale", torch.ones(len(config.strides), 3))  # of v, a, change
         self.register_buffer("pairs", torch.triu_indices(width, width), persistent=False)
         num_moments = 0 if self.balanced else len(config.strides) * (width + width * (width + 1) // 2)
-        num_coefficients = len(config.strides) * (self.num_inputs * self.num_outputs + len(self.blocks))
-        num_features = num_moments + num_coefficients
+        num_coefficients = sum(sum(of.blocks) * of.num_outputs + len(of.blocks) for of in self.equations)
+        num_features = num_moments + len(config.strides) * num_coefficients
         self.standardize = nn.BatchNorm1d(num_features, affine=False)
         self.head = mlp(num_features, [config.hidden, config.hidden], config.dim)
 
     @property
     def num_inputs(self) -> int:
-        """Regressors of the equation of motion; 2 D + A where forces are free: velocity, direction, action."""
-        return sum(self.blocks)
+        """Regressors of the equations of motion; 2 D + A where forces are free: velocity, direction, action."""
+        return sum(sum(of.blocks) for of in self.equations)
+
+    @property
+    def num_outputs(self) -> int:
+        """What those equations explain; D where forces are free: the second difference."""
+        return sum(of.num_outputs for of in self.equations)
 
     @property
     def margin(self) -> int:
@@ -115,6 +114,8 @@ class ContextEncoder(nn.Module):
             match self.config.forces:
                 case "turning":
                     change, velocity, _, action = torque_balance(latents, actions, stride)
+                case "hinged":
+                    *_, change, velocity, _, action = hinge_balance(latents, actions, stride)
                 case "sliding":
                     velocity, action, change = latents.diff(dim=-2), actions, power_balance(latents, actions, stride)[1]
                 case _:
@@ -139,6 +140,10 @@ class ContextEncoder(nn.Module):
             case "turning":
                 change, turn, place, action = torque_balance(latents, actions, stride)
                 return [change / change_scale, turn / speed, place, action / strength]
+            case "hinged":
+                terms = hinge_balance(latents, actions, stride)
+                scales = (change_scale, 1.0, speed, change_scale, speed, change_scale, strength)
+                return [term / scale for term, scale in zip(terms, scales, strict=True)]
             case "sliding":
                 work, change = power_balance(latents / speed, actions / strength, stride)
                 return [work, change * speed**2 / change_scale]
@@ -173,20 +178,58 @@ class ContextEncoder(nn.Module):
         return grams
 
     def _regress(self, gram: Tensor) -> Tensor:
-        """Least-squares coefficients of the outputs on their regressors, and the logarithm of each block's norm:
-        (n, I + O, I + O) -> (n, I O + blocks).
+        """Least-squares coefficients of every equation's outputs on its regressors, and the logarithm of each block's
+        norm: (n, I + O, I + O) -> (n, coefficients and blocks).
 
         A log-normal constant enters the logarithms linearly: a's block holds force over mass, v/|v|'s friction.
         """
-        inputs = self.num_inputs
-        ridge = self.config.ridge * torch.eye(inputs, device=gram.device)
-        coefficients = torch.linalg.solve(gram[:, :inputs, :inputs] + ridge, gram[:, :inputs, inputs:])
-        blocks = coefficients.split(self.blocks, 1)
-        norms = torch.stack([block.square().sum((1, 2)).add(_FAINT**2).log() for block in blocks], -1)
-        return torch.cat([coefficients.flatten(1), norms], -1)
+        found, first_input, first_output = [], 0, self.num_inputs
+        for of in self.equations:
+            inputs = slice(first_input, first_input + sum(of.blocks))
+            outputs = slice(first_output, first_output + of.num_outputs)
+            first_input, first_output = inputs.stop, outputs.stop
+            ridge = self.config.ridge * torch.eye(sum(of.blocks), device=gram.device)
+            coefficients = torch.linalg.solve(gram[:, inputs, inputs] + ridge, gram[:, inputs, outputs])
+            blocks = coefficients.split(of.blocks, 1)
+            norms = torch.stack([block.square().sum((1, 2)).add(_FAINT**2).log() for block in blocks], -1)
+            found += [coefficients.flatten(1), norms]
+        return torch.cat(found, -1)
 
     def forward(self, latents: Tensor, actions: Tensor) -> Tensor:
         return self.from_moments(self.step_features(latents, actions).mean(-2))
+
+
+@dataclass(frozen=True)
+class Equation:
+    """Outputs that are linear in regressors; `blocks`: sizes of regressors that belong together."""
+
+    blocks: list[int]
+    num_outputs: int
+
+
+def equations_of_motion(forces: str, latent_dim: int, action_dim: int) -> list[Equation]:
+    """What is regressed on what; regressors and outputs follow each other in the order of the equations.
+
+    Raises UserError where "hinged" latents have no room for a place and a direction.
+    """
+    num_products, num_turns = latent_dim * (latent_dim + 1) // 2, latent_dim * (latent_dim - 1) // 2
+    match forces:
+        case "turning":  # the action on angular acceleration, angular velocity, place
+            return [Equation([num_turns, num_turns, latent_dim], action_dim)]
+        case (
+            "hinged"
+        ):  # the hinge on its carrier's acceleration, direction, turning; the action on second difference, v
+            if latent_dim < 3:
+                raise UserError(
+                    f"context.forces=hinged takes 3 latents or more, a place and a direction, got {latent_dim}"
+                )
+            return [Equation([2 * (latent_dim - 2), 2, 1], 1), Equation([latent_dim, latent_dim], action_dim)]
+        case "sliding":  # the energy on thrust, |v|, |v|^2
+            return [Equation([latent_dim * action_dim, 1, 1], 1)]
+        case "placed":  # the second difference on velocity, direction, action, and what the place adds
+            placed = [latent_dim, num_products, latent_dim * action_dim, latent_dim]
+            return [Equation([latent_dim, latent_dim, action_dim, *placed], latent_dim)]
+    return [Equation([latent_dim, latent_dim, action_dim], latent_dim)]
 
 
 def weak_form(
@@ -258,6 +301,28 @@ def torque_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tenso
         _weighted(turn, _held(stride)),
         _weighted(middle, _held(stride)),
         _weighted(actions, _held(stride)),
+    )
+
+
+def hinge_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, ...]:
+    """What moves a hinge and the body that carries it, each (…, T+1-2n, ·) centred on n … T-n, n = stride.
+
+    latents (…, T+1, D), the last two a direction, actions (…, T, A). Of the hinge: the acceleration of what carries it
+    times its direction (2 (D - 2)), direction (2), turning (1). Of the whole: second difference (D) and velocity (D).
+    Then what these explain: angular acceleration (1) and action (A). Weak form, as in `torque_balance`.
+    """
+    change_of = [stride - abs(i) for i in range(1 - stride, stride)]
+    v, direction = latents.diff(dim=-2), latents[..., -2:]
+    carried = v[..., :-2].diff(dim=-2)[..., :, None] * direction[..., 1:-1, None, :]
+    turned, turn, middle, action = torque_balance(direction, actions, stride)
+    return (
+        stride**2 * _weighted(carried.flatten(-2), change_of),
+        middle,
+        turn,
+        _change(v, stride),
+        _weighted(v, _held(stride)),
+        turned,
+        action,
     )
 
 

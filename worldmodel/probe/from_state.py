@@ -55,9 +55,7 @@ class Recorded:
     def split(self, name: str) -> tuple[EpisodeIndex, np.ndarray]:
         """Episodes of a split, as data sets are split, and their constants."""
         chosen = np.isin(np.arange(len(self.episodes)) % 10, list(SPLITS[name]))
-        held = EpisodeIndex(
-            self.episodes.offset[chosen], self.episodes.length[chosen], self.episodes.restart_midway
-        )
+        held = EpisodeIndex(self.episodes.offset[chosen], self.episodes.length[chosen], self.episodes.restart_midway)
         return held, self.constants[chosen]
 
 
