@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from worldmodel.cli import main
-from worldmodel.data.truth import physical_constants
 from worldmodel.data.store import EpisodeIndex
+from worldmodel.data.truth import physical_constants
 from worldmodel.errors import UserError
 from worldmodel.models.context import (
     ContextConfig,
@@ -154,7 +154,7 @@ def test_a_cart_and_the_pole_it_carries_obey_two_balances():
     cart = torch.cat([change / span, velocity / dt_s], -1)
     found = torch.linalg.lstsq(cart, 4 * action).solution.flatten()
     torch.testing.assert_close(found, torch.tensor([2, 0, 0.3, 0.6, 0, 0]).double(), rtol=0.05, atol=0.03)
-    with pytest.raises(UserError, match="context.forces=hinged takes 3 latents or more"):
+    with pytest.raises(UserError, match=r"context\.forces=hinged takes 3 latents or more"):
         ContextEncoder(ContextConfig(forces="hinged"), 2, 1)
 
 
@@ -171,7 +171,7 @@ def test_power_balances_thrust_and_both_frictions_of_a_sliding_body():
     latents, held = torch.from_numpy(np.stack(places)), torch.from_numpy(actions)
     work, change = power_balance(latents, held, stride)
     assert work.shape == (len(held) + 1 - 2 * stride, 6)
-    # sums over n steps before and after: n^2 steps' worth of work; energies are of differences, dt^2 times those of speeds
+    # n^2 steps' worth of work; energies are of differences, dt^2 times those of speeds
     scale = torch.tensor([dt_s] * 5 + [1.0]) * stride**2 * dt_s
     found = torch.linalg.lstsq(work * scale, change).solution.flatten()
     torch.testing.assert_close(found, torch.tensor([2, 0, 0, 2, -0.3, -0.5]).double(), rtol=0.1, atol=0.03)
@@ -190,7 +190,8 @@ def test_halves_that_start_afresh_do_not_share_the_frame_between_them():
 COMMAND = ["probe", "mode=state", "env=varied_pendulum", "runs=runs"]
 SMALL = [
     "episodes=40", "episode_steps=40", "context.window=14", "context.strides=[1,2,4]", "num_seeds=2",
-    "context_training.optim.steps=8", "context_training.optim.batch_size=32", "shift_episodes=4", "bound_trajectories=2",
+    "context_training.optim.steps=8", "context_training.optim.batch_size=32", "shift_episodes=4",
+    "bound_trajectories=2",
 ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The context encoder: a window of latents and actions to the physical constants at work in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +19,7 @@ class ContextConfig:
 
     dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at. strides: control
     steps over which differences are taken; long ones see through the noise of the latents, short ones see brief events.
-    forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do (a cart-pole),
+    forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do (a cart-pole);
     or a balance alone: "turning" that of torques, for hinges seen as directions (a pendulum); "hinged" those of a body
     that is pushed and of a hinge that it carries, whose direction the last two latents are (a cart-pole from true
     positions); "sliding" that of power, for bodies pushed over ground with dry and viscous friction (a puck).
@@ -64,10 +65,10 @@ class ContextEncoder(nn.Module):
     Where forces depend on the place z ("placed"), regressors are also z, its products with itself and with the action,
     and |v|^2 z: gravity, lever arms and centripetal terms of a body whose angle is seen as cosine and sine.
 
-    Of "turning" bodies the action is regressed on what a torque does (`torque_balance`), of "hinged" ones on what a force
-    does, and the hinge on what moves it (`hinge_balance`), of "sliding" ones the change of kinetic energy on the work
-    done (`power_balance`); the MLP sees what these regressions find and nothing else: few features, in which two motions
-    have nothing in common but their constants.
+    Of "turning" bodies the action is regressed on what a torque does (`torque_balance`), of "hinged" ones on what a
+    force does, and the hinge on what moves it (`hinge_balance`), of "sliding" ones the change of kinetic energy on the
+    work done (`power_balance`). The MLP sees what these regressions find and nothing else: few features, in which two
+    motions have nothing in common but their constants.
     """
 
     scale: Tensor
@@ -272,8 +273,8 @@ def placed_terms(
 
 
 def power_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Work done over 2n steps, regressor by regressor (…, T+1-2n, D A + 2), and the change of kinetic energy (…, T+1-2n,
-    1) that it makes; centred on n … T-n, n = stride.
+    """Work done over 2n steps, force by force (…, T+1-2n, D A + 2), and the change of kinetic energy that it makes
+    (…, T+1-2n, 1); centred on n … T-n, n = stride.
 
     latents (…, T+1, D), actions (…, T, A). With v a step's difference of z, |v|^2 / 2 changes by the work of forces
     a_k v_i, of dry friction |v| and of viscous friction |v|^2. Weak form: the energy summed over n steps after the
@@ -286,8 +287,8 @@ def power_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor
 
 
 def torque_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Angular acceleration (…, D (D - 1) / 2), angular velocity (the same), place (…, D) and the action (…, A) that they
-    balance: each (…, T+1-2n, ·), centred on n … T-n, n = stride.
+    """Angular acceleration (…, D (D - 1) / 2), angular velocity (the same), place (…, D) and the action (…, A) that
+    they balance: each (…, T+1-2n, ·), centred on n … T-n, n = stride.
 
     latents (…, T+1, D), actions (…, T, A). A hinge is seen as a direction z and turns by z_i v_j - z_j v_i, i < j, a
     step. Inertia, damping and weight times these are the torque, which is known without noise: the response of the
@@ -337,7 +338,7 @@ def _change(x: Tensor, stride: int) -> Tensor:
     return summed[..., stride:, :] - summed[..., :-stride, :]
 
 
-def _weighted(x: Tensor, weights: list[float]) -> Tensor:
+def _weighted(x: Tensor, weights: Sequence[float]) -> Tensor:
     """Running mean of x (…, n, ·) with these weights: (…, n + 1 - len(weights), ·)."""
     num = x.shape[-2] + 1 - len(weights)
     kernel = torch.tensor(weights, dtype=x.dtype, device=x.device) / sum(weights)
