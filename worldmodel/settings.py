@@ -292,7 +292,8 @@ class ControlConfig:
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
     protocol's own). lead_steps: control steps of that episode before the start that the controller watches, before the
     clock runs: time to identify the constants. replan_every: control steps between plans. reduction: how latent
-    distance to the goal counts over the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
+    distance to the goal counts over the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the
+    horizon count as are left.
     metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors), temporal
     (squared time of the learned shortest way to the goal) or staged (temporal, and l2 within 5 steps of the goal).
     proposal: also try what the learned inverse dynamics proposes; with planner=follow that alone. All but l2 need a run
