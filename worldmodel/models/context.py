@@ -20,9 +20,9 @@ class ContextConfig:
     dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at. strides: control
     steps over which differences are taken; long ones see through the noise of the latents, short ones see brief events.
     forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do; or a balance
-    alone: "turning" that of torques, for hinges seen as directions (a pendulum); "hinged" those of a body that is pushed
-    and of a hinge that it carries, whose direction the last two latents are (a cart-pole from true positions); "sliding"
-    that of power, for bodies pushed over ground with dry and viscous friction (a puck).
+    alone: "turning" of torques, for hinges seen as directions (a pendulum); "hinged" of a body that is pushed and of a
+    hinge that it carries, whose direction the last two latents are (a cart-pole from true positions); "sliding" of
+    power, for bodies pushed over ground with dry and viscous friction (a puck).
     ridge: of that regression, in units of standardised features: what keeps a window at rest from blowing it up.
     hidden: width of its two-layer MLP.
     """
