@@ -16,7 +16,8 @@ from worldmodel.models.world_model import WorldModel
 class PlanningModel:
     """Satisfies `planners.interfaces.LatentDynamics`; answers as the `WorldModel` does, to rounding.
 
-    BatchNorm is folded into the layer before it, the causal masks into the weights, and blocks of zeros are skipped.
+    BatchNorm is folded into the layer before it, the causal masks into the weights, and blocks of zeros are skipped; a
+    transformer computes in bfloat16 where the hardware multiplies in it, and answers to that rounding.
     Later changes to the model's weights are not seen.
     """
 
@@ -28,8 +29,9 @@ class PlanningModel:
         self.heads: GoalHeads | None = model.heads
         self._encoder = fold_batch_norm(model.encoder)
         assert model.predictor is not None  # num_context_frames has asked for it
+        self._planning_state = model.predictor.planning_state
         with torch.no_grad():
-            self._predictor = model.predictor.fold()
+            self._predictor = model.predictor.for_planning()
 
     @torch.no_grad()
     def embed(self, frames: Tensor) -> Tensor:
@@ -38,7 +40,7 @@ class PlanningModel:
 
     def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
         """As `WorldModel.encode`."""
-        return self._predictor.predictor.planning_state(latents, actions)
+        return self._planning_state(latents, actions)
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `WorldModel.rollout`."""
