@@ -75,8 +75,8 @@ class ICEM:
         for iteration, noise in enumerate(coloured(white, self.noise_exponent)):
             candidates = candidates_around(mean, std, noise[: self.population(iteration)], kept)
             cost = problem.cost(candidates)
-            best = best.update(candidates, cost)
             elites, elite_cost = lowest(candidates, cost, self.num_elites)
+            best = best.challenge(elites, elite_cost, cost.shape[1])
             weights = elite_cost.isfinite().to(mean.dtype)
             mean, std = refit(elites, weights, mean, std, momentum=self.momentum, min_std=self.min_std)
             kept = elites[:, : self.num_kept_elites]

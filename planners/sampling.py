@@ -76,9 +76,12 @@ class Incumbent:
 
     def update(self, candidates: Tensor, cost: Tensor) -> "Incumbent":
         """Take the best of candidates (B,N,G,A) with cost (B,N) where it is strictly better."""
-        elite, elite_cost = lowest(candidates, cost, 1)
-        blocks, cost_best = self.choose(elite[:, 0], elite_cost[:, 0], elite_cost[:, 0] < self.cost)
-        return Incumbent(blocks, cost_best, (*self.curve, cost_best), self.num_rollouts + cost.shape[1])
+        return self.challenge(*lowest(candidates, cost, 1), num_rollouts=cost.shape[1])
+
+    def challenge(self, elites: Tensor, elite_cost: Tensor, num_rollouts: int) -> "Incumbent":
+        """Take the first of the elites (B,E,G,A), sorted by cost (B,E), of so many rollouts, if strictly better."""
+        blocks, cost = self.choose(elites[:, 0], elite_cost[:, 0], elite_cost[:, 0] < self.cost)
+        return Incumbent(blocks, cost, (*self.curve, cost), self.num_rollouts + num_rollouts)
 
     def choose(self, blocks: Tensor, cost: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Blocks (B,G,A) and cost (B,) where mask (B,) holds, the incumbent elsewhere."""
