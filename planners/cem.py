@@ -1,5 +1,6 @@
 """The cross-entropy method."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -67,7 +68,7 @@ class CEM:
             cost = problem.cost(candidates)
             elites, elite_cost = lowest(candidates, cost, self.num_elites)
             best = best.challenge(elites, elite_cost, self.num_samples)
-            weights = elite_cost.isfinite().to(mean.dtype)
+            weights = (elite_cost < math.inf).to(mean.dtype)
             mean, std = refit(elites, weights, mean, std, momentum=self.momentum, min_std=self.min_std)
             kept = elites[:, : self.num_kept_elites]
         return mean_plan(problem, best, mean) if self.returned == "mean" else best_plan(problem, best)

@@ -1,5 +1,6 @@
 """The improved cross-entropy method (Pinneri et al., 2020)."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
@@ -77,7 +78,7 @@ class ICEM:
             cost = problem.cost(candidates)
             elites, elite_cost = lowest(candidates, cost, self.num_elites)
             best = best.challenge(elites, elite_cost, cost.shape[1])
-            weights = elite_cost.isfinite().to(mean.dtype)
+            weights = (elite_cost < math.inf).to(mean.dtype)
             mean, std = refit(elites, weights, mean, std, momentum=self.momentum, min_std=self.min_std)
             kept = elites[:, : self.num_kept_elites]
         plan = mean_plan(problem, best, mean) if self.returned == "mean" else best_plan(problem, best)

@@ -68,9 +68,11 @@ class Predictor(nn.Module):
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
-        now = latents[:, -1]
-        earlier = [(latents[:, -1 - lag] - now) * _DIFFERENCE_GAIN for lag in self.config.history[1:]]
-        return torch.cat([now, *earlier, actions.flatten(1)], -1)
+        now, *earlier = (latents[:, -1 - lag] for lag in self.config.history)
+        if not earlier:
+            return torch.cat([now, actions.flatten(1)], -1)
+        differences = (torch.stack(earlier, 1) - now[:, None]) * _DIFFERENCE_GAIN
+        return torch.cat([now, differences.flatten(1), actions.flatten(1)], -1)
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, D'), (B, N, H', A) with H' <= horizon, (B, C) -> latents (B, N, H', D) after each action."""
