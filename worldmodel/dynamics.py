@@ -18,6 +18,7 @@ from worldmodel.models.heads import GoalHeads
 from worldmodel.models.transformer import AnyPredictor
 from worldmodel.training import OptimConfig, Stage
 
+
 @torch.no_grad()
 def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor, chunk: int = 4096) -> Tensor:
     """Latents (n, D) of the given rows int64 (n,), by the encoder in evaluation mode."""
@@ -49,7 +50,7 @@ def predictor_stage(
 def _predict(
     predictor: AnyPredictor, table: LatentTable, start: Tensor, context: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Predicted and true latents (B, h, D), of the h steps that the predictor foresees, and the latent before (B, D), of
+    """Predicted and true latents (B, h, D) at the h steps that the predictor foresees, and the latent before (B, D); of
     windows from rows `start` (B,)."""
     frames, horizon = predictor.config.num_context_frames, predictor.config.horizon
     rows = start[:, None] + torch.arange(frames + horizon)
@@ -69,7 +70,7 @@ def prediction_errors(
     context_of: Callable[[Tensor], Tensor] | None,
     num_windows: int = 4096,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Root mean squared latent error at each step that the predictor foresees, of the model and of persistence: (h,), (h,).
+    """Root mean squared latent error at each step that is foreseen, of the model and of persistence: (h,), (h,).
 
     context_of: rows int64 (n,) at which windows begin -> contexts (n, C).
     """

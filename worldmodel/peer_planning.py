@@ -28,8 +28,8 @@ from worldmodel.plan_timing import (
 _CPU_ITERATIONS = 3  # a whole plan of the peer takes most of a minute of a CPU
 
 
-def time_peer(repeats: int, clock: Clock, device: torch.device) -> dict[str, Any]:
-    """Seconds of one plan by the peer, and by our planner on the peer's network; nothing where it is not installed.
+def time_peer(repeats: int, clock: Clock, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Seconds of one plan by the peer, and by our planner on its network in `dtype`; nothing where it is not installed.
 
     Same machine, latents, samples, iterations and horizon; both start from latents, so that encoding counts for
     neither. On a CPU a plan is counted as ten times three iterations. "error" is the largest difference of the two
@@ -42,19 +42,17 @@ def time_peer(repeats: int, clock: Clock, device: torch.device) -> dict[str, Any
     torch.manual_seed(0)
     model = model.to(device)
     z0, goal = torch.randn(2, 1, LEWM_LATENT_DIM, device=device).unbind()
-    predictor = from_peer(model)
+    dynamics = PredictorDynamics(from_peer(model), dtype)
     iterations = LEWM_SEARCH.num_iterations if device.type == "cuda" else _CPU_ITERATIONS
     works: dict[str, Callable[[], Any]] = {
         "peer": lambda: peer_plan(model, z0, goal, iterations),
-        "ours_on_peer": search_from(predictor, replace(LEWM_SEARCH, num_iterations=iterations), z0, goal),
+        "ours_on_peer": search_from(dynamics, replace(LEWM_SEARCH, num_iterations=iterations), z0, goal),
     }
     figures: dict[str, Any] = {"peer_version": metadata.version("stable-worldmodel"), "peer_iterations": iterations}
     for name, work in works.items():
         seconds = _seconds(work, clock, repeats)
         figures[f"{name}_plan_s"] = LEWM_SEARCH.num_iterations / iterations * seconds
     figures["ours_on_peer_speedup"] = figures["peer_plan_s"] / figures["ours_on_peer_plan_s"]
-    dynamics = PredictorDynamics(predictor)
-    figures["ours_on_peer_dtype"] = str(dynamics.dtype).removeprefix("torch.")
     return figures | _agreement(model, dynamics, z0)
 
 

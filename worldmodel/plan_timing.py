@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import envs
-from planners import CEM, MPC, GoalDistance, LatentDynamics, Objective, Plan, Planner, capture
+from planners import CEM, MPC, CapturedPlanner, GoalDistance, LatentDynamics, Objective, Plan, Planner
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.models.predictor import PredictorConfig
@@ -85,10 +85,31 @@ class Timed:
         return cost
 
 
-def machine_rates(clock: Clock, device: torch.device, repeats: int) -> dict[str, float]:
-    """Gigaflops of a large float32 product, and gigabytes per second that a large copy reads and writes."""
-    side = 1536
-    a, b = torch.randn(2, side, side, device=device).unbind()
+class Listed:
+    """A dynamics and an objective that remember what they were asked: (function, arguments) of each call."""
+
+    def __init__(self, dynamics: LatentDynamics, objective: Objective) -> None:
+        self._dynamics, self._objective = dynamics, objective
+        self.num_context_frames, self.action_dim = dynamics.num_context_frames, dynamics.action_dim
+        self.embed, self.encode = dynamics.embed, dynamics.encode
+        self.rollouts: list[Callable[[], Tensor]] = []
+        self.scorings: list[Callable[[], Tensor]] = []
+
+    def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
+        self.rollouts.append(lambda: self._dynamics.rollout(z0, actions, context))
+        return self.rollouts[-1]()
+
+    def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
+        self.scorings.append(lambda: self._objective(latents, actions))
+        return self.scorings[-1]()
+
+
+def machine_rates(
+    clock: Clock, device: torch.device, repeats: int, dtype: torch.dtype = torch.float32
+) -> dict[str, float]:
+    """Gigaflops of a large product in `dtype`, and gigabytes per second that a large copy reads and writes."""
+    side = 1536 if device.type == "cpu" else 8192
+    a, b = torch.randn(2, side, side, device=device, dtype=dtype).unbind()
     source = torch.randn(16 * 2**20, device=device)
     target = torch.empty_like(source)
     product_ms = clock.median_ms(lambda: a @ b, repeats)
@@ -115,30 +136,38 @@ def default_model() -> WorldModel:
 def time_plan(
     model: PlanningModel, planner: Planner, batch: int, repeats: int, clock: Clock, rates: dict[str, float]
 ) -> dict[str, float]:
-    """Milliseconds per environment of encoding a frame and of planning, by part; the floor of the rollouts."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(256, (batch, 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
+    """Milliseconds per environment of encoding a frame and of planning, by part; the floor of the rollouts.
+
+    On a GPU a plan is one CUDA graph, and "eager_plan_ms" is what it takes without.
+    """
+    noise = torch.randint(256, (batch, 3, IMAGE_SIZE, IMAGE_SIZE), generator=torch.Generator().manual_seed(0))
     frames = noise.to(model.device, torch.uint8)
     latents = model.embed(frames)
     past = torch.zeros(batch, model.num_context_frames - 1, model.action_dim, device=model.device)
     z0 = model.encode(latents[:, None].expand(-1, model.num_context_frames, -1), past)
-    goal = GoalDistance(torch.randn(latents.shape, generator=generator).to(model.device))
+    generator = torch.Generator(model.device).manual_seed(0)
+    goal = GoalDistance(torch.randn(latents.shape, device=model.device))
+    captured = CapturedPlanner(planner)
 
-    def plan(dynamics: LatentDynamics, objective: Objective) -> None:
-        planner.plan(dynamics, objective, z0, generator=torch.Generator().manual_seed(0))
+    def plan(search: Planner, dynamics: LatentDynamics, objective: Objective) -> None:
+        search.plan(dynamics, objective, z0, generator=generator)
 
-    encode_ms = clock.median_ms(lambda: model.embed(frames), repeats)
-    whole_ms = clock.median_ms(lambda: plan(model, goal), repeats)
-    timed = Timed(model, goal, clock)
-    calls = repeats * calls_to_measure(whole_ms / 1e3)
-    for _ in range(calls):
-        plan(timed, timed)
-    rollout_ms, scoring_ms = 1e3 * timed.rollout_s / calls, 1e3 * timed.scoring_s / calls
-    gflop = gflops(lambda: plan(model, goal))
+    whole_ms = clock.median_ms(lambda: plan(captured, model, goal), repeats)
+    gflop = gflops(lambda: plan(planner, model, goal))
     floor_ms = 1e3 * gflop / rates["matmul_gflops"]
-    figures = {
-        "encode_ms": encode_ms,
-        "plan_ms": whole_ms,
+    figures = {"encode_ms": clock.median_ms(lambda: model.embed(frames), repeats), "plan_ms": whole_ms}
+    if model.device.type == "cuda":
+        figures["eager_plan_ms"] = clock.median_ms(lambda: plan(planner, model, goal), repeats)
+        listed = Listed(model, goal)
+        plan(planner, listed, listed)
+        rollout_ms, scoring_ms = (graphs_ms(calls, clock, repeats) for calls in (listed.rollouts, listed.scorings))
+    else:
+        timed = Timed(model, goal, clock)
+        calls = repeats * calls_to_measure(whole_ms / 1e3)
+        for _ in range(calls):
+            plan(planner, timed, timed)
+        rollout_ms, scoring_ms = 1e3 * timed.rollout_s / calls, 1e3 * timed.scoring_s / calls
+    figures |= {
         "rollout_ms": rollout_ms,
         "scoring_ms": scoring_ms,
         "refit_ms": max(0.0, whole_ms - rollout_ms - scoring_ms),
@@ -146,6 +175,21 @@ def time_plan(
         "floor_ms": floor_ms,
     }
     return {name: value / batch for name, value in figures.items()} | {"ratio_to_floor": whole_ms / floor_ms}
+
+
+def graphs_ms(calls: Sequence[Callable[[], Tensor]], clock: Clock, repeats: int) -> float:
+    """Milliseconds of these calls on a GPU, one after the other, as one CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream), torch.no_grad():
+        for call in calls:
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph), torch.no_grad():
+        for call in calls:
+            call()
+    return clock.median_ms(graph.replay, repeats)
 
 
 def closed_loop_ms(model: PlanningModel, planner: Planner, clock: Clock, num_steps: int = 50) -> float:
@@ -156,7 +200,7 @@ def closed_loop_ms(model: PlanningModel, planner: Planner, clock: Clock, num_ste
     def seen() -> Tensor:
         return torch.from_numpy(world.frame()).movedim(-1, 0)[None].to(model.device)
 
-    mpc, generator = MPC(model, planner), torch.Generator().manual_seed(0)
+    mpc, generator = MPC(model, CapturedPlanner(planner)), torch.Generator(model.device).manual_seed(0)
     state, goal = mpc.init(seen()), GoalDistance(torch.zeros(1, model.latent_dim, device=model.device))
     start = clock.now()
     for step in range(-5, num_steps):
@@ -198,10 +242,9 @@ def windowed_rollout(predictor: TransformerPredictor, z0: Tensor, blocks: Tensor
 class PredictorDynamics:
     """A predictor alone as a `planners.interfaces.LatentDynamics`: planning starts from a latent, not from frames."""
 
-    def __init__(self, predictor: TransformerPredictor) -> None:
+    def __init__(self, predictor: TransformerPredictor, dtype: torch.dtype | None = None) -> None:
         self.num_context_frames, self.action_dim = predictor.config.num_context_frames, predictor.action_dim
-        self.encode, self._predictor = predictor.planning_state, predictor.for_planning()
-        self.dtype = self._predictor.position.dtype
+        self.encode, self._predictor = predictor.planning_state, predictor.for_planning(dtype)
 
     def embed(self, frames: Tensor) -> Tensor:
         raise TypeError("a predictor alone has no encoder; pass its latents")
@@ -210,26 +253,20 @@ class PredictorDynamics:
         return self._predictor.rollout(z0, actions, context)
 
 
-def search_from(predictor: TransformerPredictor, planner: CEM, z0: Tensor, goal: Tensor) -> Callable[[], Plan]:
+def search_from(dynamics: LatentDynamics, planner: Planner, z0: Tensor, goal: Tensor) -> Callable[[], Plan]:
     """A call that plans from z0 to a goal, both (1, D): on a GPU one CUDA graph."""
-    dynamics = PredictorDynamics(predictor)
     generator = torch.Generator(z0.device).manual_seed(0)
-    inputs = {"z0": z0, "goal": goal}
-    plan = capture(
-        lambda x: planner.plan(dynamics, GoalDistance(x["goal"], "terminal"), x["z0"], generator=generator),
-        inputs,
-        generator,
-    )
-    return lambda: plan(inputs)
+    captured, objective = CapturedPlanner(planner), GoalDistance(goal, "terminal")
+    return lambda: captured.plan(dynamics, objective, z0, generator=generator)
 
 
 @torch.no_grad()
-def time_lewm_size(repeats: int, clock: Clock, device: torch.device) -> dict[str, float]:
+def time_lewm_size(repeats: int, clock: Clock, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     """Milliseconds of one CEM iteration of LeWM's budget with a network of LeWM's size, and of the whole plan.
 
     "straightforward" computes the window anew at each step and reads the elites back to the host at each iteration, as
-    the published code does; "ours" is `planners.CEM` on the cached rollout. A plan is 30 iterations. "speedup_by_flops"
-    is what can be had at most without changing the network's answers or its precision.
+    the published code does, in float32; "ours" is `planners.CEM` on the predictor's own rollout in `dtype`. A plan is
+    30 iterations. "speedup_by_flops" is what can be had at most without changing the network's answers or precision.
     """
     predictor = lewm_size_predictor().to(device)
     z0, goal = torch.randn(2, 1, LEWM_LATENT_DIM, device=device).unbind()
@@ -244,20 +281,17 @@ def time_lewm_size(repeats: int, clock: Clock, device: torch.device) -> dict[str
 
     # the rollout of the final mean is one more
     one = replace(LEWM_SEARCH, num_samples=num - 1, num_iterations=1)
-    eager = PredictorDynamics(predictor)
-
-    def counted() -> None:
-        one.plan(eager, GoalDistance(goal, "terminal"), z0, generator=torch.Generator().manual_seed(0))
-
-    figures = {}
-    works = {
-        "straightforward": (straightforward, straightforward),
-        "ours": (search_from(predictor, one, z0, goal), counted),
+    dynamics, actions = PredictorDynamics(predictor, dtype), torch.zeros(1, num, LEWM_SEARCH.horizon, ACTION_DIM)
+    counted = {
+        "straightforward": straightforward,
+        "ours": lambda: dynamics.rollout(z0, actions.to(device)),
     }
-    for name, (timed, eager_work) in works.items():
-        milliseconds = clock.median_ms(timed, repeats)
-        figures |= {f"lewm_size_{name}_iteration_ms": milliseconds}
-        figures |= {f"lewm_size_{name}_iteration_gflop": gflops(eager_work)}
+    figures = {}
+    timed = {"straightforward": straightforward, "ours": search_from(dynamics, one, z0, goal)}
+    for name, work in timed.items():
+        milliseconds = clock.median_ms(work, repeats)
+        figures[f"lewm_size_{name}_iteration_ms"] = milliseconds
+        figures[f"lewm_size_{name}_iteration_gflop"] = gflops(counted[name])
         figures[f"lewm_size_{name}_plan_s"] = iterations * milliseconds / 1e3
     for what, unit in (("speedup", "ms"), ("speedup_by_flops", "gflop")):
         theirs, mine = (figures[f"lewm_size_{name}_iteration_{unit}"] for name in ("straightforward", "ours"))

@@ -22,7 +22,7 @@ from worldmodel.plan_timing import (
     windowed_rollout,
 )
 
-
+CPU = torch.device("cpu")
 SMALL = PredictorConfig(
     kind="transformer", history=[0], horizon=25, hidden=36, depth=2, width=24, heads=3, head_dim=4, residual=False
 )
@@ -43,7 +43,7 @@ def test_the_straightforward_rollout_is_the_predictors_own():
 def test_a_predictor_alone_is_searched():
     predictor = TransformerPredictor(SMALL, 24, 2)
     planner = CEM(horizon=10, num_samples=8, num_iterations=1, num_elites=2)
-    plan = search_from(predictor, planner, torch.zeros(1, 24), torch.randn(1, 24))()
+    plan = search_from(PredictorDynamics(predictor), planner, torch.zeros(1, 24), torch.randn(1, 24))()
     assert plan.actions.shape == (1, 10, 2) and plan.diagnostics["valid"].all()
     with pytest.raises(TypeError, match="pass its latents"):
         PredictorDynamics(predictor).embed(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
@@ -51,7 +51,7 @@ def test_a_predictor_alone_is_searched():
 
 def test_without_the_peer_there_is_nothing_of_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "stable_worldmodel", None)
-    assert peer_planning.time_peer(1, Clock(torch.device("cpu")), torch.device("cpu")) == {}
+    assert peer_planning.time_peer(1, Clock(CPU), CPU, torch.float32) == {}
 
 
 @pytest.mark.peer
@@ -63,7 +63,7 @@ def test_the_peers_network_answers_alike_in_ours():
     with torch.no_grad():
         theirs = peer_planning.peer_rollout(model, z0, actions)
         ours = peer_planning.from_peer(model).rollout(z0, actions)[:, :, 4::5]
-    assert theirs.std(1).min() > 0.01
+    assert theirs.std(1).mean() > 0.1
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     plan = peer_planning.peer_plan(model, z0, z0 + 1, 1)

@@ -87,9 +87,7 @@ class JointLeWM(nn.Module):
     Gaussian. `actions` (rows, A) of the data set.
     """
 
-    def __init__(
-        self, weight: SIGRegWeight, num_slices: int, predictor: TransformerPredictor, actions: Tensor
-    ) -> None:
+    def __init__(self, weight: SIGRegWeight, num_slices: int, predictor: TransformerPredictor, actions: Tensor) -> None:
         super().__init__()
         self.weight, self.num_slices, self.predictor, self.actions = weight, num_slices, predictor, actions
 

@@ -13,7 +13,7 @@ from worldmodel.errors import UserError
 from worldmodel.models.predictor import Predictor, PredictorConfig
 
 # rows of a rollout computed at once: what a GPU needs to be busy, and some GB of activations at most
-_ROWS_AT_ONCE = 16_384
+_ROWS_AT_ONCE = 32_768
 
 Cache = list[tuple[Tensor, Tensor]]  # by layer: keys and values (n, heads, tokens, head_dim)
 
@@ -80,10 +80,10 @@ class TransformerPredictor(nn.Module):
         ends = parts[0] if len(parts) == 1 else torch.cat(parts)
         return _between(start[:, -1], ends, self.config.block).unflatten(0, (batch, num))
 
-    def for_planning(self) -> "TransformerPredictor":
-        """A copy of these weights for rollouts without gradients, in bfloat16 where the hardware multiplies in it."""
-        own = copy.deepcopy(self).eval().requires_grad_(False)
-        return own.to(torch.bfloat16) if _multiplies_bfloat16(self.position.device) else own
+    def for_planning(self, dtype: torch.dtype | None) -> "TransformerPredictor":
+        """A copy of these weights for rollouts without gradients, computed in `dtype` (None: as they are); latents from
+        one block to the next stay float32."""
+        return copy.deepcopy(self).eval().requires_grad_(False).to(dtype)
 
     def _unpack(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Planning states (B, D') -> their latents (B, k, D), oldest first, and the blocks between (B, k-1, b * A)."""
@@ -176,8 +176,11 @@ class _Layer(nn.Module):
         if last_only:
             x, y, modulation = x[:, -1:], y[:, -1:], modulation[:, -1:]
         gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)[2:]
-        q = self._split(F.linear(y, self.qkv.weight[: self.inner]))
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
+        if k.shape[2] == 1:  # a token alone attends to itself
+            attended = v
+        else:
+            q = self._split(F.linear(y, self.qkv.weight[: self.inner]))
+            attended = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
         x = x + gate1 * self.out(attended.transpose(1, 2).flatten(2))
         return x + gate2 * self.down(F.gelu(self.up(self.hidden_norm(_modulated(x, shift2, scale2)))))
 
@@ -194,7 +197,7 @@ def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def _between(start: Tensor, ends: Tensor, block: int) -> Tensor:
-    """Latents (n, G * b, D) after every action, on straight lines from start (n, D) through ends of blocks (n, G, D)."""
+    """Latents (n, G * b, D) after every action: straight lines from start (n, D) through ends of blocks (n, G, D)."""
     starts = torch.cat([start[:, None], ends[:, :-1]], 1)
     share = torch.arange(1, block + 1, device=ends.device, dtype=ends.dtype)[:, None] / block
     return torch.lerp(starts[:, :, None], ends[:, :, None], share).flatten(1, 2)
@@ -202,10 +205,3 @@ def _between(start: Tensor, ends: Tensor, block: int) -> Tensor:
 
 def _bfloat16(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 are faster than in float32 there."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
