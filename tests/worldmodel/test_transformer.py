@@ -1,4 +1,4 @@
-"""The transformer predictor: causal over blocks, exact in its cache and its files, trainable alone or with an encoder."""
+"""The transformer predictor: causal over blocks, exact in its cache and its files, trainable alone and jointly."""
 
 from pathlib import Path
 from typing import Any
