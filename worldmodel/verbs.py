@@ -95,10 +95,13 @@ def _probe(config: ProbeConfig | DesignConfig | StateConfig) -> str:
 
 
 def _surprise(config: SurpriseConfig) -> str:
+    from worldmodel.report.terminal import surprise_lines
+    from worldmodel.run_directory import RunDirectory
     from worldmodel.surprise import surprise
 
     run = surprise(_with_run(config))
-    return f"results: {run}/summary.json, figure: {run}/figures/surprise.png"
+    found = surprise_lines(RunDirectory(run).read_summary()["surprise"])
+    return f"{found}\nresults: {run}/summary.json, figure: {run}/figures/surprise.png"
 
 
 def _report(config: ReportConfig) -> str:

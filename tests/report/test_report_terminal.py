@@ -4,7 +4,7 @@ from typing import Any
 
 from report_fakes import SUMMARY
 
-from worldmodel.report.terminal import control_lines, probe_lines
+from worldmodel.report.terminal import control_lines, probe_lines, surprise_lines
 
 CONTROL: dict[str, Any] = {
     "protocol": {"name": "lewm", "rewarded": False},
@@ -53,3 +53,12 @@ def test_probe_says_every_variable_and_how_many_constants_it_found():
         assert f"{found['r2_linear']:.3f}" in row and f"{found['r2_mlp']:.3f}" in row
     assert lines.splitlines()[-1].split()[-1] == "2"
     assert "constants" not in probe_lines(SUMMARY)
+
+
+def test_surprise_says_what_was_noticed():
+    events = {"teleport": {"auroc": 1.0, "p_wilcoxon": 7.2e-35}, "mass": {"auroc": 0.497, "p_wilcoxon": 0.69}}
+    assert surprise_lines({"num_trajectories": 12, "events": events}).splitlines() == [
+        "12 pairs of trajectories with and without an event",
+        "  teleport  AUROC 1.000, p = 7.2e-35",
+        "  mass      AUROC 0.497, p = 6.9e-01",
+    ]

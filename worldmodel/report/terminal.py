@@ -48,6 +48,12 @@ def probe_lines(summary: Mapping[str, Any]) -> str:
     return f"linear R2 on held-out episodes\n{aligned(rows)}"
 
 
+def surprise_lines(section: Mapping[str, Any]) -> str:
+    """How well surprise tells each event from its absence, over pairs of trajectories."""
+    rows = [(name, f"AUROC {of['auroc']:.3f}, p = {of['p_wilcoxon']:.1e}") for name, of in section["events"].items()]
+    return f"{section['num_trajectories']} pairs of trajectories with and without an event\n{aligned(rows)}"
+
+
 def _mean_return(section: Mapping[str, Any], prefix: str) -> str:
     interval = section[f"{prefix}return_interval"]
     between = f" [{interval[0]:.0f}, {interval[1]:.0f}]" if interval else ""
