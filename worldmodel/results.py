@@ -442,7 +442,7 @@ def _gpu_plan_rows() -> list[Row]:
 
 
 def _peer_rows() -> list[Row]:
-    """The peer's own plan beside ours on its network, from `worldmodel bench what=plan lewm_size=true` where both are."""
+    """The peer's own plan beside ours on its network, from `worldmodel bench what=plan lewm_size=true`."""
     rows: list[Row] = []
     for path in sorted(FOLDER.glob("bench-peer-*.json")):
         bench = json.loads(path.read_text())
