@@ -15,7 +15,7 @@ from worldmodel.models.predictor import Predictor, PredictorConfig
 # rows of a rollout computed at once: what a GPU needs to be busy, and some GB of activations at most
 _ROWS_AT_ONCE = 32_768
 
-Cache = list[tuple[Tensor, Tensor]]  # by layer: keys and values (n, heads, tokens, head_dim)
+Cache = list[Tensor]  # by layer: keys and values of the tokens so far, (n, T, 2 * heads * head_dim)
 
 
 class TransformerPredictor(nn.Module):
@@ -136,7 +136,7 @@ class TransformerPredictor(nn.Module):
         With a cache the tokens come after those it holds and are added to it; only the latent after the last of them is
         then computed: (n, 1, D).
         """
-        first = cache[0][0].shape[2] if cache else 0
+        first = cache[0].shape[1] if cache else 0
         x = self.into(latents.to(self.position.dtype)) + self.position[first : first + latents.shape[1]]
         for index, (layer, modulation) in enumerate(zip(self._typed_layers(), modulations, strict=True)):
             # nobody asks what follows the tokens before the last
@@ -167,21 +167,22 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor, modulation: Tensor, cache: Cache | None, index: int, last_only: bool) -> Tensor:
         """Tokens (n, T, width) -> the same, or only the last of them; see `TransformerPredictor._follow`."""
         y = self.attention_norm(_modulated(x, *modulation.chunk(6, -1)[:2]))
-        k, v = (self._split(part) for part in F.linear(y, self.qkv.weight[self.inner :]).chunk(2, -1))
+        kv = F.linear(y, self.qkv.weight[self.inner :])
         if cache is not None:
             if index == len(cache):
-                cache.append((k, v))
+                cache.append(kv)
             else:
-                k, v = cache[index] = (torch.cat([cache[index][0], k], 2), torch.cat([cache[index][1], v], 2))
+                kv = cache[index] = torch.cat([cache[index], kv], 1)
+        k, v = (self._split(part) for part in kv.chunk(2, -1))
         if last_only:
             x, y, modulation = x[:, -1:], y[:, -1:], modulation[:, -1:]
         gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)[2:]
         if k.shape[2] == 1:  # a token alone attends to itself
             attended = v
         else:
-            q = self._split(F.linear(y, self.qkv.weight[: self.inner]))
+            q = self._split(_linear(y, self.qkv.weight[: self.inner]))
             attended = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
-        x = x + gate1 * self.out(attended.transpose(1, 2).flatten(2))
+        x = x + gate1 * _linear(attended.transpose(1, 2).flatten(2), self.out.weight, self.out.bias)
         return x + gate2 * self.down(F.gelu(self.up(self.hidden_norm(_modulated(x, shift2, scale2)))))
 
     def _split(self, x: Tensor) -> Tensor:
@@ -194,6 +195,11 @@ AnyPredictor = Predictor | TransformerPredictor
 
 def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` of parts of tokens (n, T, D): as one product, where strides would make it n small ones on a CPU."""
+    return F.linear(x.flatten(0, 1), weight, bias).unflatten(0, x.shape[:2])
 
 
 def _between(start: Tensor, ends: Tensor, block: int) -> Tensor:
