@@ -102,7 +102,7 @@ def test_plans_and_batch_elements_do_not_mix_whatever_is_computed_at_once(monkey
     for b, n in ((0, 0), (2, 4), (1, 3)):
         alone = model.rollout(state[b : b + 1], actions[b : b + 1, n : n + 1], context[b : b + 1])
         torch.testing.assert_close(whole[b, n], alone[0, 0], rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(transformer, "_ROWS_AT_ONCE", 4)
+    monkeypatch.setitem(transformer._ROWS_AT_ONCE, "cpu", 4)
     torch.testing.assert_close(model.rollout(state, actions, context), whole, rtol=1e-4, atol=1e-5)
 
 

@@ -4,6 +4,7 @@ Letters beyond `planners/interfaces.py`: n sequences, G blocks of b actions, W t
 """
 
 import copy
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,9 @@ from torch.nn import functional as F
 from worldmodel.errors import UserError
 from worldmodel.models.predictor import Predictor, PredictorConfig
 
-# rows of a rollout computed at once: what a GPU needs to be busy, and some GB of activations at most
-_ROWS_AT_ONCE = 32_768
+# rows of a rollout computed at once: on a GPU what keeps it busy, some GB of activations; on a CPU what stays in its
+# caches, and in blocks of memory that the allocator does not give back to the system each time
+_ROWS_AT_ONCE = {"cuda": 32_768, "cpu": 160}
 
 Cache = list[Tensor]  # by layer: keys and values of the tokens so far, (n, T, 2 * heads * head_dim)
 
@@ -68,15 +70,11 @@ class TransformerPredictor(nn.Module):
         ).flatten(0, 1)
         start = latents.repeat_interleave(num, 0)
         given = None if context is None or not self.context_dim else context.repeat_interleave(num, 0)
-        parts = [
-            self._unroll(*part)
-            for part in zip(
-                start.split(_ROWS_AT_ONCE),
-                blocks.split(_ROWS_AT_ONCE),
-                [None] * len(start) if given is None else given.split(_ROWS_AT_ONCE),
-                strict=False,
-            )
-        ]
+        # all at once where gradients are wanted: they need every activation anyway
+        rows = len(start) if torch.is_grad_enabled() else _ROWS_AT_ONCE[start.device.type]
+        contexts = repeat(None) if given is None else given.split(rows)
+        split = zip(start.split(rows), blocks.split(rows), contexts, strict=False)
+        parts = [self._unroll(*part) for part in split]
         ends = parts[0] if len(parts) == 1 else torch.cat(parts)
         return _between(start[:, -1], ends, self.config.block).unflatten(0, (batch, num))
 
@@ -182,8 +180,9 @@ class _Layer(nn.Module):
         else:
             q = self._split(_linear(y, self.qkv.weight[: self.inner]))
             attended = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
-        x = x + gate1 * _linear(attended.transpose(1, 2).flatten(2), self.out.weight, self.out.bias)
-        return x + gate2 * self.down(F.gelu(self.up(self.hidden_norm(_modulated(x, shift2, scale2)))))
+        x = torch.addcmul(x, gate1, _linear(attended.transpose(1, 2).flatten(2), self.out.weight, self.out.bias))
+        hidden = F.gelu(self.up(self.hidden_norm(_modulated(x, shift2, scale2))))
+        return torch.addcmul(x, gate2, self.down(hidden))
 
     def _split(self, x: Tensor) -> Tensor:
         """(n, T, heads * head_dim) -> (n, heads, T, head_dim)."""
@@ -194,7 +193,7 @@ AnyPredictor = Predictor | TransformerPredictor
 
 
 def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
