@@ -78,16 +78,19 @@ def _study_rows() -> list[Row]:
 
 
 def _lewm_size_rows() -> list[Row]:
-    """A model of LeWM's size with LeWM's planner, on the tasks of the small one."""
+    """LeWM's planner on the same tasks: with the small model, and with one of LeWM's size."""
     rows: list[Row] = []
-    for name, label, target, command in (
-        ("lewm_size", "the same tasks, a model of LeWM's size of ours with LeWM's open-loop planner", "86 %", ""),
-        ("lejepa_size", "… its encoder by LeJEPA, three frames in planning", "", ""),
-        ("lejepa_size-closed", "… replanned every block, summed cost", "", " reduction=sum replan_every=5"),
-        ("small", "… the small model with LeWM's open-loop planner", "", " run=pretrained/reacher"),
+    for name, label, target, run in (
+        (
+            "lewm_planner",
+            "the same tasks, the small model with LeWM's open-loop planner",
+            "",
+            "pretrained/reacher",
+        ),
+        ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size"),
     ):
         if of := _read(f"control-reacher-{name}.json"):
-            what = f"`worldmodel control experiment=lewm_planner protocol=lewm{command}`, {of['num_tasks']} tasks"
+            what = f"`worldmodel control run={run} experiment=lewm_planner`, {of['num_tasks']} tasks"
             rows.append((label, _rated(of, ""), target, what))
     return rows
 
