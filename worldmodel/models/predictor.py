@@ -1,4 +1,7 @@
-"""The latent dynamics predictor: from K latents of history and past actions to H future latents in one pass."""
+"""The latent dynamics predictor's settings, and the default: from K latents and past actions to H latents in one pass.
+
+`transformer.py` has the other kind.
+"""
 
 from dataclasses import dataclass, field
 
@@ -12,8 +15,13 @@ from worldmodel.errors import UserError
 class PredictorConfig:
     """What a predictor sees and how far it looks.
 
-    history: which past latents it sees, in control steps before now (0 is now). horizon: H, latents predicted in one
-    pass; longer rollouts chain passes. hidden, depth: its MLP. conditioned: on the context, where constants vary.
+    kind: "mlp" (all H latents in one pass) or "transformer" (one latent after each block of actions, as LeWM's).
+    history: which past latents it sees, in control steps before now (0 is now). horizon: H, control steps that training
+    looks ahead, and those an MLP predicts in one pass; longer rollouts chain passes. hidden, depth: of its hidden
+    layers. conditioned: on the context, where constants vary.
+    Of the transformer alone: block: control steps from one latent to the next, also in history, like [0,5,10]. window:
+    latents it attends to at most. width: of a token. heads, head_dim: of attention. residual: it predicts the change of
+    the latent, not the latent itself.
     """
 
     history: list[int] = field(default_factory=lambda: [0, 1, 2, 4])
@@ -21,13 +29,39 @@ class PredictorConfig:
     hidden: int = 384
     depth: int = 2
     conditioned: bool = True
+    kind: str = "mlp"
+    block: int = 5
+    window: int = 3
+    width: int = 192
+    heads: int = 16
+    head_dim: int = 64
+    residual: bool = True
 
     def __post_init__(self) -> None:
         if not self.history or self.history[0] != 0 or sorted(set(self.history)) != list(self.history):
             raise UserError(f"predictor.history must rise from 0, like [0,1,2,4], got {self.history}")
-        for name in ("horizon", "hidden", "depth"):
+        if self.kind not in ("mlp", "transformer"):
+            raise UserError(f"predictor.kind is one of mlp, transformer, got {self.kind!r}")
+        for name in ("horizon", "hidden", "depth", "block", "window", "width", "heads", "head_dim"):
             if getattr(self, name) < 1:
                 raise UserError(f"predictor.{name} must be >= 1, got {getattr(self, name)}")
+        if self.kind == "transformer":
+            self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        if self.horizon % self.block:
+            raise UserError(f"predictor.horizon must be a multiple of predictor.block={self.block}, got {self.horizon}")
+        latest = [self.block * index for index in range(self.window)]
+        if list(self.history) != latest[: len(self.history)]:
+            raise UserError(
+                f"a transformer's predictor.history is the first of {latest} (block={self.block}, "
+                f"window={self.window}), got {self.history}"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Control steps from one predicted latent to the next."""
+        return self.block if self.kind == "transformer" else 1
 
     @property
     def num_context_frames(self) -> int:
@@ -68,9 +102,11 @@ class Predictor(nn.Module):
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
-        now = latents[:, -1]
-        earlier = [(latents[:, -1 - lag] - now) * _DIFFERENCE_GAIN for lag in self.config.history[1:]]
-        return torch.cat([now, *earlier, actions.flatten(1)], -1)
+        now, *earlier = (latents[:, -1 - lag] for lag in self.config.history)
+        if not earlier:
+            return torch.cat([now, actions.flatten(1)], -1)
+        differences = (torch.stack(earlier, 1) - now[:, None]) * _DIFFERENCE_GAIN
+        return torch.cat([now, differences.flatten(1), actions.flatten(1)], -1)
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, D'), (B, N, H', A) with H' <= horizon, (B, C) -> latents (B, N, H', D) after each action."""
@@ -80,22 +116,28 @@ class Predictor(nn.Module):
         """As `forward`, for any number of steps: passes of `horizon` steps are chained on their own predictions."""
         return self.fold(self.config.hidden).rollout(state, actions, context)
 
-    def fold(self, block_width: int = 128) -> "FoldedPredictor":
+    def for_planning(self, dtype: torch.dtype | None) -> "FoldedPredictor":
+        """These weights ready for rollouts without gradients, with matrix products in `dtype` (None: as they are)."""
+        # what masks forbid is not worth a GPU's launches: there every layer is one product
+        on_cpu = self.from_state.weight.device.type == "cpu"
+        return self.fold(128 if on_cpu else self.config.hidden, dtype)
+
+    def fold(self, block_width: int, dtype: torch.dtype | None = None) -> "FoldedPredictor":
         """The same function with the causal masks multiplied into the weights, for many calls with these weights.
 
         Where units are sorted by group, a block of `block_width` of them reads a prefix of the layer below; what the
-        mask forbids is then not computed at all.
+        mask forbids is then not computed at all. dtype: of the matrix products, None as the weights are; predicted
+        changes are added to latents in the latents' own.
         """
-        state, context = self.from_state.weight.split([self.state_dim, self.context_dim], 1)
-        hidden = [
-            _Blocks.of(layer.weight * self.causal_mid, layer.bias, self.causal_mid, block_width)
-            for layer in self.middle
+        state, context = self.from_state.weight.to(dtype).split([self.state_dim, self.context_dim], 1)
+        actions = (self.from_actions.weight * self.causal_in).to(dtype)
+        layers = [(layer, self.causal_mid) for layer in self.middle] + [(self.out, self.causal_out)]
+        *hidden, out = [
+            _Blocks.of((layer.weight * mask).to(dtype), layer.bias.to(dtype), mask, block_width)
+            for layer, mask in layers
             if isinstance(layer, nn.Linear)
         ]
-        out = _Blocks.of(self.out.weight * self.causal_out, self.out.bias, self.causal_out, block_width)
-        return FoldedPredictor(
-            self, state, context, self.from_state.bias, self.from_actions.weight * self.causal_in, hidden, out
-        )
+        return FoldedPredictor(self, state, context, self.from_state.bias.to(dtype), actions, hidden, out)
 
 
 @dataclass(frozen=True)
@@ -156,7 +198,7 @@ class FoldedPredictor:
                 f"{tuple(actions.shape)}; use it in the world it was trained on"
             )
         # actions beyond the given ones do not count: neither their columns nor the steps they lead to are computed
-        driven = nn.functional.linear(actions.flatten(2), self.action_weight[:, : steps * action_dim])
+        driven = nn.functional.linear(self._cast(actions.flatten(2)), self.action_weight[:, : steps * action_dim])
         x = nn.functional.gelu(driven + self._offset(state, context))
         for layer in self.hidden:
             x = nn.functional.gelu(layer(x))
@@ -166,12 +208,15 @@ class FoldedPredictor:
 
     def _offset(self, state: Tensor, context: Tensor | None) -> Tensor:
         """What the first layer has of state and context, (B, N or 1, hidden)."""
-        offset = nn.functional.linear(state, self.state_weight, self.bias)
+        offset = nn.functional.linear(self._cast(state), self.state_weight, self.bias)
         if not self.predictor.context_dim:
             return offset
         if context is None:
             raise UserError("this predictor is conditioned on physical constants; pass context=(B, C)")
-        return offset + nn.functional.linear(context, self.context_weight)[:, None]
+        return offset + nn.functional.linear(self._cast(context), self.context_weight)[:, None]
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(self.action_weight.dtype)
 
     def _advance(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Planning states (B, N, D') at the end of predicted latents (B, N, h, D), h >= K."""
