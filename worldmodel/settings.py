@@ -596,7 +596,8 @@ class BenchConfig:
 class ReproduceConfig:
     """Measure a published table again: theirs beside ours, with seeds and 95 % intervals.
 
-    table: which one; `worldmodel reproduce` without a table lists them. scale: "quick" (minutes on two CPU cores) or
+    table: which one; `worldmodel reproduce` without a table lists them. rows: patterns of row names, e.g.
+    "rows=[s=1-*]"; empty takes all. scale: "quick" (minutes on two CPU cores) or
     "full" (the paper's size). seeds: of training; settings are chosen on a validation split with the first. rhos:
     autocorrelations, where the table has such rows; empty takes its own. world: what pixel tables look at; empty takes
     their own. out: where cells, results.json and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells
@@ -605,6 +606,7 @@ class ReproduceConfig:
     """
 
     table: str = ""
+    rows: list[str] = field(default_factory=list)
     scale: str = "quick"
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     rhos: list[float] = field(default_factory=list)

@@ -199,7 +199,7 @@ def _train_step(
 ) -> dict[str, Tensor]:
     progress = step / stage.optim.steps
     for group in optimizer.param_groups:
-        group["lr"] = stage.optim.lr * _one_cycle(progress)
+        group["lr"] = stage.optim.lr * one_cycle(progress)
     values = objective(progress, generator)
     optimizer.zero_grad(set_to_none=True)
     processes.backward(values["loss"])
@@ -219,7 +219,8 @@ class LossModule(nn.Module):
         return self._loss(progress, generator)
 
 
-def _one_cycle(progress: float, warmup: float = 0.05) -> float:
+def one_cycle(progress: float, warmup: float = 0.05) -> float:
+    """Share of the highest learning rate at a progress in [0, 1]: a linear warm-up, then a cosine to almost nothing."""
     if progress < warmup:
         return max(progress / warmup, 1e-3)
     return max(0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))), 1e-3)

@@ -4,6 +4,7 @@ import math
 
 from worldmodel.reproduce.core import Condition, Request, Table
 from worldmodel.reproduce.vectors import measure_run
+from worldmodel.reproduce.vectors_together import measure_runs, shape_of
 
 LOSSES = ("lejepa", "whitening", "infonce")
 _QUICK_DIMS, _FULL_DIMS = (2, 8, 64), tuple(2**k for k in range(1, 11))
@@ -39,6 +40,8 @@ TABLE = Table(
     measures={"r2_h_to_z": "R2 h->z", "orthogonality_error": "orthogonality error"},
     conditions=_conditions,
     measure=measure_run,
+    measure_together=measure_runs,
+    shape=shape_of,
     num_drawn=1,
     x_label="latent dimension N",
     log_x=True,

@@ -26,6 +26,7 @@ from worldmodel.training import OptimConfig, Stage, Trainer
 
 LARGEST_WATCHED_DIM = 64  # the collapse watch takes eigenvalues, which is slow beyond
 NUM_HELD_OUT = 10_000
+INFONCE_TEMPERATURE = 2.0  # the reference's kernel width 1
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,7 @@ class Learned:
 
 def learn(run: VectorRun, cell: Cell) -> Learned:
     """Train as `run` says with the cell's seed."""
-    torch.manual_seed(cell.seed)
-    mixing = make_mixing(run.mixing, run.dim, run.num_layers, cell.seed)
-    matched = run.encoder == "matched"
-    encoder = MatchedEncoder(run.dim, run.num_layers) if matched else FourierMLP(run.dim, run.latent_dim or run.dim)
+    mixing, encoder = world_and_encoder(run, cell.seed)
     objective = _objective(run)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
@@ -173,9 +171,18 @@ def learn(run: VectorRun, cell: Cell) -> Learned:
     return Learned(run, mixing, encoder)
 
 
+def world_and_encoder(run: VectorRun, seed: int) -> tuple[Mixing, FourierMLP | MatchedEncoder]:
+    """What a run looks at, and the encoder before its first step."""
+    torch.manual_seed(seed)
+    mixing = make_mixing(run.mixing, run.dim, run.num_layers, seed)
+    if run.encoder == "matched":
+        return mixing, MatchedEncoder(run.dim, run.num_layers)
+    return mixing, FourierMLP(run.dim, run.latent_dim or run.dim)
+
+
 def _objective(run: VectorRun) -> nn.Module:
     if run.loss == "infonce":
-        return InfoNCE(InfoNCEConfig(temperature=2.0))  # the reference's kernel width 1
+        return InfoNCE(InfoNCEConfig(temperature=INFONCE_TEMPERATURE))
     if run.loss == "whitening":
         return SoftWhitening()
     weight = SIGRegWeight(run.sigreg_start, run.sigreg_end, 1.0 if run.absolute else 1 - run.pair_rho)
@@ -227,4 +234,9 @@ def measure_run(cell: Cell) -> dict[str, float]:
     """Train as the cell's settings say, and measure."""
     settings: Mapping[str, Any] = cell.settings
     run = VectorRun(**settings)
-    return recovery(learn(run, cell), cell, NUM_HELD_OUT if run.dim <= 256 else 4 * run.dim)
+    return recovery(learn(run, cell), cell, num_held_out(run))
+
+
+def num_held_out(run: VectorRun) -> int:
+    """Latents to fit a linear map on, and to test it on."""
+    return NUM_HELD_OUT if run.dim <= 256 else 4 * run.dim
