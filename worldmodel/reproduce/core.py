@@ -200,8 +200,8 @@ def _run_condition(table: Table, condition: Condition, request: Request, out: Pa
         {"settings": dict(choice), VALIDATION: trial["figures"].get(VALIDATION)}
         for choice, trial in zip(condition.candidates, trials, strict=True)
     ]
-    spent = ([cell.get(name, 0.0) for cell in cells] for name in ("cpu_s", "wall_s"))
-    return Row(condition, chosen, figures, *spent, tried if len(tried) > 1 else [])
+    cpu_s, wall_s = ([cell.get(name, 0.0) for cell in cells] for name in ("cpu_s", "wall_s"))
+    return Row(condition, chosen, figures, cpu_s, wall_s, tried if len(tried) > 1 else [])
 
 
 def _run_cell(

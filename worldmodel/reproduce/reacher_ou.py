@@ -18,6 +18,7 @@ JOINTS = ("shoulder", "wrist")
 RHOS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 SCALES_RAD = (1.0, 0.7)
 LAMBDAS = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
+LONG_LAMBDAS = (*LAMBDAS, {"sigreg_end": 0.03})  # SIGReg grows with the batch, which is twice as large at full scale
 NUM_VIEWS = 4  # of one state, any two of them an exact pair: less noise at the price of as many frames
 NUM_GROUPS = 200_000
 # of the atlas where angles wrap and pairs are close: an N(0, 1) one has so few poses near the turn that both ends of a
@@ -70,16 +71,16 @@ def atlas_pairs(
 
 def _conditions(request: Request) -> list[Condition]:
     conditions = []
-    run = request.pick(QUICK_RUN, FULL_RUN)
+    run, lambdas = request.pick((QUICK_RUN, LAMBDAS), (FULL_RUN, LONG_LAMBDAS))
     for scale in SCALES_RAD:
         for rho in request.rhos or RHOS:
             key, series = f"s={scale:g}-rho={rho:g}", f"s = {scale:g} rad"
             wide = {"atlas_rad": WIDE_ATLAS_RAD} if scale >= 1 and rho >= request.pick(CLOSE_RHO, 0) else {}
             settings = {"scale_rad": scale, "rho": rho, **wide, "run": run}
-            conditions.append(Condition(key, settings, LAMBDAS, series=series, x=rho))
+            conditions.append(Condition(key, settings, lambdas, series=series, x=rho))
             if wide and rho > request.pick(LAGGED_RHOS[0], LAGGED_RHOS[1]):
                 lagged = {**settings, "lags": lags(rho)}
-                conditions.append(Condition(f"{key}-lags", lagged, LAMBDAS, series=f"{series}, several lags", x=rho))
+                conditions.append(Condition(f"{key}-lags", lagged, lambdas, series=f"{series}, several lags", x=rho))
     return conditions
 
 

@@ -4,6 +4,7 @@ Letters: E runs, Z latents, V views, B pairs of a batch, D learned latents.
 """
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,13 +47,18 @@ def learn_together(cells: list[Cell]) -> list[Learned]:
     worlds, encoders = zip(*(world_and_encoder(run, c.seed) for run, c in zip(runs, cells, strict=True)), strict=True)
     first = runs[0]
     optim = OptimConfig(first.steps, first.batch_size, first.lr, first.weight_decay, first.grad_clip)
-    draw = _DrawEach(runs, [cell.seed for cell in cells], device)
+    draw = DrawEach(runs, [cell.seed for cell in cells], device)
     networks = [encoder.to(device) for encoder in encoders]
+    start = time.monotonic()
     train_together(networks, draw, _LossOfEach(runs, device), optim, seed=cells[0].seed, label=f"N={first.dim}")
-    return [Learned(run, mixing, encoder.cpu()) for run, mixing, encoder in zip(runs, worlds, encoders, strict=True)]
+    share_s = (time.monotonic() - start) / len(runs)
+    return [
+        Learned(run, mixing, encoder.cpu(), share_s)
+        for run, mixing, encoder in zip(runs, worlds, encoders, strict=True)
+    ]
 
 
-class _DrawEach:
+class DrawEach:
     """Two views of fresh Gaussian latents for every run, mixed on the device: (E, 2, B, Z)."""
 
     def __init__(self, runs: Sequence[VectorRun], seeds: Sequence[int], device: torch.device) -> None:
