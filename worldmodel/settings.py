@@ -596,12 +596,13 @@ class BenchConfig:
 class ReproduceConfig:
     """Measure a published table again: theirs beside ours, with seeds and 95 % intervals.
 
-    table: which one; `worldmodel reproduce` without a table lists them. rows: patterns of row names, e.g.
-    "rows=[s=1-*]"; empty takes all. scale: "quick" (minutes on two CPU cores) or
-    "full" (the paper's size). seeds: of training; settings are chosen on a validation split with the first. rhos:
-    autocorrelations, where the table has such rows; empty takes its own. world: what pixel tables look at; empty takes
-    their own. out: where cells, results.json and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells
-    are kept there, and a command that was cut off goes on. data: folder of rendered data sets. polish: also read
+    table: which one; `worldmodel reproduce` without a table lists them. rows: patterns of row names, such as
+    'rows=["s=1-*"]'; empty takes all. scale: "quick" (minutes on two CPU cores) or "full" (the paper's size). seeds: of
+    training; settings are chosen on a validation split with the first. rhos: autocorrelations, where the table has such
+    rows; empty takes its own. world: what pixel tables look at; empty takes their own. out: where cells, results.json
+    and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells are kept there, and a command that was cut
+    off goes on. data: folder of rendered data sets. workers: rendering processes; 0 takes every core. device: auto, cpu
+    or cuda. together: on a GPU, train the cells of a table side by side, where it knows how. polish: also read
     latents through the canonical readout (`worldmodel.canonical`), self-supervised too, in columns of its own.
     """
 
@@ -616,6 +617,7 @@ class ReproduceConfig:
     polish: bool = True
     workers: int = 0
     device: str = "auto"
+    together: bool = True
 
     def __post_init__(self) -> None:
         if self.scale not in ("quick", "full"):

@@ -27,7 +27,7 @@ def reproduce(config: ReproduceConfig) -> Path:
         device=config.device,
         polish=config.polish,
         rows=tuple(config.rows),
-        together=pick_device(config.device).type == "cuda",
+        together=config.together and pick_device(config.device).type == "cuda",
     )
     wanted(table, request)
     out = Path(config.out or f"runs/reproduce/{table.name}-{config.scale}")

@@ -40,7 +40,7 @@ def atlas(scale_rad: float, request: Request) -> Scenes:
         name=f"reacher_poses_{scale_rad:g}{request.pick('', '_fine')}",
         world=request.world or "reacher",
         names=JOINTS,
-        episodes=request.pick(15_000, 50_000) if scale_rad >= WIDE_ATLAS_RAD else 15_000,
+        episodes=request.pick(15_000, 30_000) if scale_rad >= WIDE_ATLAS_RAD else 15_000,
         episode_steps=1,
         policy={"name": "uniform", "hold_steps": 1},
         kinematic={"latents": dict.fromkeys(JOINTS, scale_rad), "rho": 0.95},

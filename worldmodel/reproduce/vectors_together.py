@@ -3,7 +3,6 @@
 Letters: E runs, Z latents, V views, B pairs of a batch, D learned latents.
 """
 
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -87,13 +86,11 @@ class DrawEach:
 def generalised_normal(size: tuple[int, ...], alpha: Sequence[float], generator: torch.Generator) -> Tensor:
     """`envs.mixing.latents` on the generator's device, (E, …), alpha one for each of E."""
     z = torch.randn(size, generator=generator, device=generator.device)
-    for index, shape in enumerate(alpha):
-        if shape != 2.0:
-            concentration = torch.full(size[1:], 1 / shape, device=generator.device)
-            magnitude = torch._standard_gamma(concentration, generator=generator) ** (1 / shape)
-            scale = math.exp(0.5 * (math.lgamma(1 / shape) - math.lgamma(3 / shape)))
-            z[index] = scale * magnitude * z[index].sign()
-    return z
+    if all(shape == 2.0 for shape in alpha):
+        return z
+    root = (1 / torch.tensor(alpha, device=z.device)).view(-1, *[1] * (z.ndim - 1))
+    scale = torch.exp(0.5 * (torch.lgamma(root) - torch.lgamma(3 * root)))
+    return scale * torch._standard_gamma(root.expand(size).contiguous(), generator=generator) ** root * z.sign()
 
 
 def mix_each(name: str, z: Tensor, weights: Tensor | None) -> Tensor:
