@@ -32,7 +32,7 @@ def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tupl
     their own condition, by the R2 of what that condition asks for.
     """
     for name, (env, latent_dim, explanation) in CONDITIONS.items():
-        lab = Laboratory(_training(config, env, latent_dim), scale, runs / f"compare-{env}")
+        lab = Laboratory(training(config, env, latent_dim), scale, runs / f"compare-{env}")
         rows = {}
         # a kinematic world has no actions, from which lewm would predict
         names = [name for name in config.methods or CANDIDATES if name != "lewm" or lab.has_dynamics]
@@ -46,15 +46,14 @@ def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tupl
         yield name, {"env": env, "explanation": explanation, "variables": lab.variables.names, "methods": rows}
 
 
-def _training(config: CompareConfig, env: str, latent_dim: int) -> TrainConfig:
+def training(config: CompareConfig, env: str, latent_dim: int = 0) -> TrainConfig:
+    """Settings of one of the study's worlds."""
     shared = [f"data={config.data}", f"runs={config.runs}", f"workers={config.workers}", f"device={config.device}"]
     overrides = [f"env={env}", *shared, f"encoder.latent_dim={latent_dim}"]
-    training = compose("train", overrides, TrainConfig)
-    return (
-        dataclasses.replace(training, method=dataclasses.replace(training.method, lag=LAG, block=LAG))
-        if env == "lit_ball"
-        else training
-    )
+    found = compose("train", overrides, TrainConfig)
+    if env == "lit_ball":
+        return dataclasses.replace(found, method=dataclasses.replace(found.method, lag=LAG, block=LAG))
+    return found
 
 
 def _row(cells: list[dict[str, Any]]) -> dict[str, Any]:
