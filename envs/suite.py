@@ -110,6 +110,7 @@ class GoalScene(SuiteScene):
         angle_names: positions that a picture shows as directions; by default the hinges without limits.
         task_goal: the state (X,) that the reward asks for, where it is one.
         hidden: geoms that are not drawn, and with them the reward, which nobody could see: it is 0 then.
+        coloured: the colour of the moving parts is a factor, so that a picture can be changed beyond its light.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class GoalScene(SuiteScene):
         angle_names: Sequence[str] | None = None,
         task_goal: Sequence[float] | None = None,
         hidden: Sequence[str] = (),
+        coloured: bool = False,
     ) -> None:
         super().__init__(domain, task)
         self.name = domain
@@ -128,6 +130,8 @@ class GoalScene(SuiteScene):
         self.angle_names = self.angle_names if angle_names is None else tuple(angle_names)
         self.task_goal = None if task_goal is None else np.array(task_goal, float)
         hide_geoms(self.model, hidden)
+        if coloured:
+            self.factors += _robot_colours()
         self.is_task = not hidden
 
     def reward(self) -> float:
@@ -142,7 +146,7 @@ class GoalScene(SuiteScene):
 GOAL_SCENES: dict[str, Callable[[], GoalScene]] = {
     "reacher": partial(
         GoalScene, "reacher", "hard", {"shoulder": 0.05, "wrist": 0.05},
-        angle_names=("shoulder", "wrist"), hidden=("target",),
+        angle_names=("shoulder", "wrist"), hidden=("target",), coloured=True,
     ),
     "pendulum": partial(GoalScene, "pendulum", "swingup", {"hinge": 0.1}, task_goal=(0.0, 0.0)),
     "cartpole": partial(
@@ -187,11 +191,17 @@ class VariedCartpole(SuiteScene):
 
 def _material_colours() -> tuple[VisualFactor, ...]:
     """Of the suite's moving parts and its floor; the floor's texture is tinted."""
-    robot, floor = {"red": 0.7, "green": 0.5, "blue": 0.3}, {"red": 0.7, "green": 0.7, "blue": 0.7}
+    floor = {"red": 0.7, "green": 0.7, "blue": 0.7}
     return (
-        *palette.colours("robot", robot, partial(physics.material_colour, "self"), prior_scale=0.15),
+        *_robot_colours(),
         *palette.colours("floor", floor, partial(physics.material_colour, "grid"), prior_scale=0.12),
     )
+
+
+def _robot_colours() -> tuple[VisualFactor, ...]:
+    """About what the suite paints its moving parts with."""
+    own = {"red": 0.7, "green": 0.5, "blue": 0.3}
+    return palette.colours("robot", own, partial(physics.material_colour, "self"), prior_scale=0.15)
 
 
 def _factors(domain: str, model: mujoco.MjModel) -> tuple[Factor, ...]:
