@@ -42,13 +42,19 @@ class OptimConfig:
             raise UserError(f"lr must be > 0, got {self.lr}")
 
 
+def clip_whole(module: nn.Module, most: float) -> None:
+    """Bound the norm of the gradient of all of a module's weights together."""
+    nn.utils.clip_grad_norm_(module.parameters(), most)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One thing to train: a module, and its loss as a function of training progress in [0, 1].
 
     `loss` returns named scalars, "loss" among them; with "latents" (n, D) beside them the loop watches for collapse.
     `module` is everything the optimiser moves; it may hold parts that are dropped afterwards. on_collapse: "stop"
-    raises TrainingError, "report" goes on and logs "collapsed" beside the diagnosis.
+    raises TrainingError, "report" goes on and logs "collapsed" beside the diagnosis. clip: bounds the module's gradient
+    by a norm.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Stage:
     loss: Callable[[float, torch.Generator], dict[str, Tensor]]
     optim: OptimConfig
     on_collapse: str = "stop"
+    clip: Callable[[nn.Module, float], object] = clip_whole
 
 
 class Trainer:
@@ -203,7 +210,7 @@ def _train_step(
     values = objective(progress, generator)
     optimizer.zero_grad(set_to_none=True)
     processes.backward(values["loss"])
-    nn.utils.clip_grad_norm_(stage.module.parameters(), stage.optim.grad_clip)
+    stage.clip(stage.module, stage.optim.grad_clip)
     optimizer.step()
     return values
 

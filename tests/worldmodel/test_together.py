@@ -2,6 +2,8 @@
 
 import copy
 import math
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from worldmodel_fakes import seeded
 
 from envs.mixing import MIXINGS, coupling_weights, latents, make_mixing
+from worldmodel.interrupts import Terminated
 from worldmodel.reproduce import pixels_together
 from worldmodel.reproduce.core import Cell, Request
 from worldmodel.reproduce.pixels_together import OUViews, PoseGrid
@@ -20,23 +23,33 @@ from worldmodel.training import OptimConfig
 CPU = torch.device("cpu")
 
 
-def test_side_by_side_is_as_if_alone():
-    """Weights, batches, BatchNorm, clipping and AdamW are each network's own."""
-    num, steps = 3, 5
-    batches = 3 * torch.randn(steps, num, 2, 16, 2, generator=seeded(1))
+NUM, STEPS = 3, 5
+BATCHES = 3 * torch.randn(STEPS, NUM, 2, 16, 2, generator=seeded(1))
+
+
+def networks_of_the_test() -> list[FourierMLP]:
     torch.manual_seed(0)
-    networks = [FourierMLP(2, 2, num_frequencies=4, hidden=8, depth=2) for _ in range(num)]
-    strengths = [0.01, 0.1, 0.5]
+    return [FourierMLP(2, 2, num_frequencies=4, hidden=8, depth=2) for _ in range(NUM)]
+
+
+def cells_in(folder: Path, num: int = NUM) -> list[Cell]:
+    return [Cell({}, index, folder / f"cell{index}", Request("quick", (0,))) for index in range(num)]
+
+
+def test_side_by_side_is_as_if_alone(tmp_path):
+    """Weights, batches, BatchNorm, clipping and AdamW are each network's own."""
+    networks, strengths = networks_of_the_test(), [0.01, 0.1, 0.5]
 
     def train(chosen: list[int]) -> list[torch.Tensor]:
         own = [copy.deepcopy(networks[index]) for index in chosen]
         weights = SIGRegWeights([strengths[i] for i in chosen], [strengths[i] for i in chosen], [1.0] * len(own), CPU)
-        drawn = iter(batches[:, chosen])
+        drawn = iter(BATCHES[:, chosen])
 
         def loss(latents: torch.Tensor, progress: float, generator: torch.Generator) -> torch.Tensor:
             return lejepa_each(latents, weights(progress), 4, generator)
 
-        train_together(own, lambda generator: next(drawn), loss, OptimConfig(steps, 16, grad_clip=0.01), 0, "test")
+        cells, optim = cells_in(tmp_path, len(own)), OptimConfig(STEPS, 16, grad_clip=0.01)
+        train_together(cells, own, lambda generator: next(drawn), loss, optim)
         return [network(probe).detach() for network in own]  # in evaluation mode
 
     probe = torch.randn(50, 2, generator=seeded(2))
@@ -44,6 +57,31 @@ def test_side_by_side_is_as_if_alone():
     for index, found in enumerate(together):
         torch.testing.assert_close(found, train([index])[0], rtol=1e-3, atol=1e-4)
         assert all((found - other).abs().max() > 0.01 for other in (*together[:index], networks[index](probe)))
+
+
+def test_a_training_that_was_cut_off_goes_on_to_the_bit(tmp_path):
+    def train(folder: Path, cut_after: int | None = None) -> list[FourierMLP]:
+        networks, drawn = networks_of_the_test(), []
+
+        def draw(generator: torch.Generator) -> torch.Tensor:
+            drawn.append(1)
+            if len(drawn) == cut_after:
+                signal.raise_signal(signal.SIGTERM)
+            return torch.randn(NUM, 2, 16, 2, generator=generator)
+
+        def loss(latents: torch.Tensor, progress: float, generator: torch.Generator) -> torch.Tensor:
+            return lejepa_each(latents, torch.full((NUM,), 0.1), 4, generator)
+
+        train_together(cells_in(folder), networks, draw, loss, OptimConfig(STEPS, 16))
+        assert len(drawn) == STEPS - (2 if folder.name == "cut" else 0)
+        return networks
+
+    with pytest.raises(Terminated):
+        train(tmp_path / "cut", cut_after=2)
+    for whole, resumed in zip(train(tmp_path / "whole"), train(tmp_path / "cut"), strict=True):
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, resumed.state_dict()[name]), name
+    assert not list((tmp_path / "cut").iterdir())
 
 
 @pytest.mark.parametrize("name", MIXINGS)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldmodel.data.pairs import nearest_poses
 from worldmodel.models.encoders import Encoder
+from worldmodel.reproduce.core import Cell
 from worldmodel.reproduce.pixels import PixelRun, Pixels, new_encoder
 from worldmodel.reproduce.together import SIGRegWeights, lejepa_each, train_together
 from worldmodel.training import OptimConfig
@@ -68,17 +69,17 @@ class OUViews:
 
 
 def train_encoders(
+    cells: Sequence[Cell],
     runs: Sequence[PixelRun],
-    seeds: Sequence[int],
     pixels: Pixels,
     scales_rad: Sequence[float],
     rhos: Sequence[Sequence[float]],
     num_views: int,
     device: torch.device,
 ) -> list[Encoder]:
-    """LeJEPA for every run on pairs of its own scale and rhos; the runs share sizes and the number of steps."""
+    """LeJEPA for every cell on pairs of its own scale and rhos; the runs share sizes and the number of steps."""
     first = runs[0]
-    encoders = [new_encoder(run, pixels, seed, device) for run, seed in zip(runs, seeds, strict=True)]
+    encoders = [new_encoder(run, pixels, cell.seed, device) for run, cell in zip(runs, cells, strict=True)]
     weights = SIGRegWeights(
         [run.sigreg_start for run in runs],
         [run.sigreg_end for run in runs],
@@ -92,5 +93,5 @@ def train_encoders(
         return lejepa_each(latents, weights(progress), first.num_slices, generator)
 
     optim = OptimConfig(first.steps, num_states, first.lr)
-    train_together(encoders, draw, loss, optim, seed=seeds[0], label="reacher", half_precision=True)
+    train_together(cells, encoders, draw, loss, optim, half_precision=True)
     return encoders

@@ -119,8 +119,7 @@ def _measure_together(cells: list[Cell]) -> Iterator[dict[str, float]]:
     scales, request, size = [settings["scale_rad"] for settings in all_settings], cells[0].request, runs[0].input_size
     seen = open_atlas(all_settings[0].get("atlas_rad", scales[0]), request, size)
     rhos = [list(np.atleast_1d(_rhos(settings))) for settings in all_settings]
-    seeds = [cell.seed for cell in cells]
-    encoders = train_encoders(runs, seeds, seen, scales, rhos, NUM_VIEWS, pick_device(request.device))
+    encoders = train_encoders(cells, runs, seen, scales, rhos, NUM_VIEWS, pick_device(request.device))
     for cell, encoder, scale, rho in zip(cells, encoders, scales, rhos, strict=True):
         pixels = open_atlas(scale, request, size)
         pairs_of = functools.cache(functools.partial(atlas_pairs, seen, scale, rho, cell.seed, wrapped=True))

@@ -8,6 +8,8 @@ Letters: E networks, V views, B states, D latents, M slices.
 """
 
 import copy
+import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,56 +17,86 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from worldmodel.losses import alignment, epps_pulley, spread_directions
-from worldmodel.progress import progress
-from worldmodel.training import OptimConfig, one_cycle
+from worldmodel.reproduce.core import Cell
+from worldmodel.run_directory import RunDirectory
+from worldmodel.training import OptimConfig, Stage, Trainer
 
 Draw = Callable[[torch.Generator], Tensor]
 LossOfEach = Callable[[Tensor, float, torch.Generator], Tensor]
+SAVE_EVERY_S = 120.0  # what is saved is as many times larger as there are networks
+
+
+class SideBySide(nn.Module):
+    """Networks of one architecture, their weights stacked: (E, n, …) -> (E, n, D), each by its own network."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        parameters, buffers = stack_module_state(list(networks))
+        # a copy that stays as it is, in a list and so no part of this module: every call replaces all its weights
+        self._body = [copy.deepcopy(networks[0]).train()]
+        self._names = {_key(name): name for name in (*parameters, *buffers)}
+        for name, value in parameters.items():
+            self.register_parameter(_key(name), nn.Parameter(value.detach()))
+        for name, value in buffers.items():
+            self.register_buffer(_key(name), value)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        def one(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+            return functional_call(self._body[0], weights, (x,))
+
+        return torch.vmap(one)(self._weights(), seen)
+
+    def _weights(self) -> dict[str, Tensor]:
+        own = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        return {name: own[key] for key, name in self._names.items()}
+
+    def unstack(self, networks: Sequence[nn.Module]) -> None:
+        """Give every network its weights back, ready for use."""
+        for index, network in enumerate(networks):
+            network.load_state_dict({name: value[index].detach() for name, value in self._weights().items()})
+            network.eval()
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")  # a dot would say that it belongs to a part
 
 
 def train_together(
+    cells: Sequence[Cell],
     networks: Sequence[nn.Module],
     draw: Draw,
     loss: LossOfEach,
     optim: OptimConfig,
-    seed: int,
-    label: str,
     half_precision: bool = False,
-) -> None:
-    """Train every network in place, on the device where they are.
+) -> float:
+    """Train the network of every cell in place, on the device where they are; returns seconds.
 
     draw: what the networks see, (E, V, B, …). loss: of latents float (E, V, B, D), progress in [0, 1] and a generator
     to (E,). optim: AdamW's settings; the batch size is up to `draw`. half_precision: bfloat16 on CUDA.
+    A training that was cut off goes on where it was saved, as long as it is of the same cells.
     """
     device = next(networks[0].parameters()).device
-    kind = device.type
-    # a copy that stays as it is: every call replaces all its weights
-    body = copy.deepcopy(networks[0]).train()
-    parameters, buffers = stack_module_state(list(networks))
+    together, own = SideBySide(networks), torch.Generator(device)
 
-    def forward(own: dict[str, Tensor], kept: dict[str, Tensor], seen: Tensor) -> Tensor:
-        return functional_call(body, (own, kept), (seen,))
+    def total(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        own.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        seen = draw(own)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half_precision and device.type == "cuda"):
+            latents = together(seen.flatten(1, 2)).unflatten(1, seen.shape[1:3])
+        return {"loss": loss(latents.float(), progress, own).sum()}
 
-    optimizer = torch.optim.AdamW(parameters.values(), optim.lr, weight_decay=optim.weight_decay, fused=True)
-    generator = torch.Generator(device).manual_seed(seed)
-    for step in progress(range(optim.steps), desc=f"{label}: {len(networks)} trainings at once", unit="step"):
-        for group in optimizer.param_groups:
-            group["lr"] = optim.lr * one_cycle(step / optim.steps)
-        seen = draw(generator)
-        with torch.autocast(kind, torch.bfloat16, enabled=half_precision and kind == "cuda"):
-            latents = torch.vmap(forward)(parameters, buffers, seen.flatten(1, 2)).unflatten(1, seen.shape[1:3])
-        losses = loss(latents.float(), step / optim.steps, generator)
-        optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()
-        _clip_each([value.grad for value in parameters.values() if value.grad is not None], optim.grad_clip)
-        optimizer.step()
-    for index, network in enumerate(networks):
-        network.load_state_dict({name: value[index].detach() for name, value in {**parameters, **buffers}.items()})
-        network.eval()
+    names = " ".join(cell.folder.name for cell in cells)
+    run = RunDirectory(cells[0].folder.with_name(f"together-{hashlib.sha256(names.encode()).hexdigest()[:12]}"))
+    trainer = Trainer(run, together, run.path.name, cells[0].seed, SAVE_EVERY_S)
+    seconds = trainer.fit(Stage(f"{len(cells)} at once", together, total, optim, clip=_clip_each))
+    together.unstack(networks)
+    shutil.rmtree(run.path)
+    return seconds
 
 
-def _clip_each(gradients: Sequence[Tensor], most: float) -> None:
-    """Bound the norm of every network's gradient, each (E, …)."""
+def _clip_each(together: nn.Module, most: float) -> None:
+    """Bound the norm of every network's gradient."""
+    gradients = [value.grad for value in together.parameters() if value.grad is not None]
     norm = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
     scale = (most / (norm + 1e-6)).clamp_max(1.0)
     for gradient in gradients:

@@ -3,7 +3,6 @@
 Letters: E runs, Z latents, V views, B pairs of a batch, D learned latents.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -48,9 +47,7 @@ def learn_together(cells: list[Cell]) -> list[Learned]:
     optim = OptimConfig(first.steps, first.batch_size, first.lr, first.weight_decay, first.grad_clip)
     draw = DrawEach(runs, [cell.seed for cell in cells], device)
     networks = [encoder.to(device) for encoder in encoders]
-    start = time.monotonic()
-    train_together(networks, draw, _LossOfEach(runs, device), optim, seed=cells[0].seed, label=f"N={first.dim}")
-    share_s = (time.monotonic() - start) / len(runs)
+    share_s = train_together(cells, networks, draw, _LossOfEach(runs, device), optim) / len(runs)
     return [
         Learned(run, mixing, encoder.cpu(), share_s)
         for run, mixing, encoder in zip(runs, worlds, encoders, strict=True)
