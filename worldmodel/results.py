@@ -787,6 +787,7 @@ def _comparisons() -> str:
 
 def _comparison(content: dict[str, Any]) -> str:
     table = content["methods"]
+    columns = _method_columns(table)
     blocks = [
         f"## Methods on {content['env']}",
         f"`{content['command']}`: {content['scale']} scale, {content['encoder']}, {content['steps']} steps of "
@@ -794,7 +795,7 @@ def _comparison(content: dict[str, Any]) -> str:
         f"Student's t over seeds], test episodes. R2 ceiling {content['r2_ceiling']:.4f}; untrained encoder "
         f"{content['baselines']['random_encoder']['r2_h_to_z']:.3f}, raw pixels by ridge "
         f"{content['baselines']['raw_pixels']['r2_h_to_z']:.3f}.",
-        _grid(_method_columns(table), {name: _method_row(row) for name, row in table.items()}),
+        _grid(columns, {name: _method_row(row, columns) for name, row in table.items()}),
     ]
     swept = {name: row["batch"] for name, row in table.items() if row.get("batch")}
     if swept:
@@ -808,12 +809,12 @@ def _comparison(content: dict[str, Any]) -> str:
     if graded := {claim["claim"]: claim["measured"] for claim in content["claims"] if claim["claim"].startswith("S7 ")}:
         blocks += ["The seed's table, measured (the seed's word in brackets; what the words mean stands below):"]
         blocks += [_seed_table(graded)]
-    columns = ["claim", "the seed says", "agrees if", "measured", "verdict"]
+    head = ["claim", "the seed says", "agrees if", "measured", "verdict"]
     claims = {
         claim["claim"]: [claim["seed_says"], claim["rule"], _leaves(claim["measured"]), _AGREES[claim["agrees"]]]
         for claim in content["claims"]
     }
-    blocks += [_grid(columns, claims)]
+    blocks += [_grid(head, claims)]
     return "\n" + "\n\n".join(blocks) + "\n"
 
 
@@ -858,20 +859,22 @@ def _method_columns(table: dict[str, Any]) -> list[str]:
         "steps to 95 %",
         "CPU s",
     ]
-    first = next(iter(table.values()))
-    return columns + ["MB kept, 1024 pairs"] * ("memory" in first) + ["goals reached"] * ("planning" in first)
+    measured = {part for row in table.values() for part in row if row[part]}
+    return columns + ["MB kept, 1024 pairs"] * ("memory" in measured) + ["goals reached"] * ("planning" in measured)
 
 
-def _method_row(row: dict[str, Any]) -> list[str]:
+def _method_row(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
     reached = row["convergence"]["steps_to_threshold"]
     values = [_mean_interval(row[key]) for key in ("r2_h_to_z", "r2_z_to_h")]
     values += [f"{row['rank_correlation']['mean']:.3f}", f"{row['effective_rank']['mean']:.2f}"]
     values += [f"{row['latent_std']['mean']:.2g}", f"{row['collapsed_share']:.0%}"]
     values += [f"{reached:.0f}" if reached else "never", f"{row['cpu_s']['mean']:.1f}"]
-    if "memory" in row:
-        values.append(f"{sum(row['memory']['kept']['1024'].values()) / 2**20:.1f}")
-    if "planning" in row:
-        values.append(_mean_interval(row["planning"]["success_rate"], ".1%"))
+    if "MB kept, 1024 pairs" in columns:
+        kept = row.get("memory")
+        values.append(f"{sum(kept['kept']['1024'].values()) / 2**20:.1f}" if kept else "–")
+    if "goals reached" in columns:
+        reached_goals = row.get("planning")
+        values.append(_mean_interval(reached_goals["success_rate"], ".1%") if reached_goals else "–")
     return values
 
 
