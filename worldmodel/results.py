@@ -21,7 +21,7 @@ def main() -> None:
         "What the toolkit is for, and its two commands": chosen,
         "Identifiability": _markdown(_identifiability_rows()),
         "Worlds": _markdown(_world_rows()),
-        "Speed and endurance": _markdown([*_bench_rows(), *_plan_rows(), *_gpu_plan_rows()]),
+        "Speed and endurance": _markdown([*_bench_rows(), *_plan_rows(), *_gpu_plan_rows(), *_peer_rows()]),
     }
     readme = Path("README.md")
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
@@ -74,6 +74,24 @@ def _study_rows() -> list[Row]:
             protocol = f"protocol={of['protocol']['name']} goal_steps={of['goal_steps']}"
             command = f"`worldmodel control experiment=fast_planner {protocol}{metric}`"
             rows.append((label, value, target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
+    return [*rows, *_lewm_size_rows()]
+
+
+def _lewm_size_rows() -> list[Row]:
+    """LeWM's planner on the same tasks: with the small model, and with one of LeWM's size."""
+    rows: list[Row] = []
+    for name, label, target, run in (
+        (
+            "lewm_planner",
+            "the same tasks, the small model with LeWM's open-loop planner",
+            "",
+            "pretrained/reacher",
+        ),
+        ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size"),
+    ):
+        if of := _read(f"control-reacher-{name}.json"):
+            what = f"`worldmodel control run={run} experiment=lewm_planner`, {of['num_tasks']} tasks"
+            rows.append((label, _rated(of, ""), target, what))
     return rows
 
 
@@ -444,6 +462,21 @@ def _gpu_plan_rows() -> list[Row]:
             ),
             ("… closed loop of one reacher with rendering, Hz", f"{bench['closed_loop_hz']:.0f}", "", command),
         ]
+    return rows
+
+
+def _peer_rows() -> list[Row]:
+    """The peer's own plan beside ours on its network, from `worldmodel bench what=plan lewm_size=true`."""
+    rows: list[Row] = []
+    for path in sorted(FOLDER.glob("bench-peer-*.json")):
+        bench = json.loads(path.read_text())
+        unit = "CPU-seconds" if bench["device"] == "cpu" else "GPU seconds"
+        label = f"{unit} of LeWM's plan by stable-worldmodel / by ours on its network in {bench['dtype']}"
+        both = f"{bench['peer_plan_s']:.3g} / {bench['ours_on_peer_plan_s']:.3g}"
+        command = f"`worldmodel bench what=plan lewm_size=true dtype={bench['dtype']}`"
+        where = bench["hardware"]["gpu"] if bench["device"] != "cpu" else f"one of {bench['hardware']['cores']} cores"
+        value = f"{both}: {bench['ours_on_peer_speedup']:.1f} x faster"
+        rows.append((label, value, "3 x", f"{command}, {where}"))
     return rows
 
 

@@ -220,9 +220,14 @@ class TrainConfig(CollectConfig):
         return Path(self.runs) / self.name
 
     def fingerprint(self) -> str:
-        """Hash of everything that the trained weights depend on; goal heads, which no other weight depends on, add one
-        of their own after a "+"."""
+        """Hash of everything that the trained weights depend on, without options added later that are not used; goal
+        heads, which no other weight depends on, add one of their own after a "+"."""
         content = self.content()
+        if self.encoder.vit_patch == 0:
+            del content["encoder"]["vit_patch"]
+        if self.predictor.kind == "mlp":
+            for key in ("kind", "block", "window", "width", "heads", "head_dim", "residual"):
+                del content["predictor"][key]
         for key in ("runs", "name", "workers", "data", "threads", "devices", "nodes", "strategy", "checkpoint_every_s"):
             del content[key]
         heads = {key: content.pop(key) for key in ("goal_heads", "heads", "heads_training")}

@@ -247,7 +247,7 @@ def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 
 def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
     method = config.method
-    recipe = build_recipe(method, model.encoder, poses.data, poses.train, config.seed)
+    recipe = build_recipe(method, model.encoder, poses.data, poses.train, config.seed, None, model.predictor)
     return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 
@@ -337,8 +337,10 @@ def _evaluate_dynamics(model: WorldModel, source: Source, run: RunDirectory) -> 
         contexts = Contexts(model.context_encoder, windows, source.test, source.data.num_rows)
         context_of = partial(contexts.of_rows, generator=torch.Generator().manual_seed(0))
     errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)
-    horizon = len(errors)
-    figures.predictor_error(run.figures / "predictor_error.png", np.arange(1, horizon + 1), errors, persistence)
-    shown = sorted({1, *range(5, horizon + 1, 5), horizon})
-    ratio = {str(h): round(float(errors[h - 1] / persistence[h - 1]), 4) for h in shown}
+    stride, horizon = model.predictor.config.stride, model.predictor.config.horizon
+    steps = range(stride, horizon + 1, stride)
+    figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
+    shown = {1, *range(5, horizon + 1, 5), horizon}
+    found = zip(steps, errors / persistence, strict=True)
+    ratio = {str(step): round(float(value), 4) for step, value in found if step in shown}
     return {"predictor": {"error_ratio_to_persistence": ratio, "horizon": horizon}}
