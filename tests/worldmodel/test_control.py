@@ -134,6 +134,19 @@ def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
     assert 0.93 <= hits / 1000 <= 0.98
 
 
+def test_the_reward_protocol_asks_each_episode_for_its_own_target_and_keeps_it(puck):
+    with pytest.raises(UserError, match="task_goal"):
+        draw_tasks(puck, RECORDED, make_protocol(ControlConfig(protocol="reward")), ControlConfig(tasks=1))
+    world = envs.make("reacher", image_size=8)
+    protocol = replace(make_protocol(ControlConfig(protocol="reward")), budget_steps=3)
+    tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(tasks=4))
+    assert len(np.unique(tasks.goal[:, 0])) == 4
+    there = replace(tasks, start=tasks.goal)
+    outcome = run_tasks(world, there, Script(0.0), protocol, "still")
+    assert outcome.returns.tolist() == [3] * 4, "the finger rests on the target of the episode it was drawn in"
+    world.close()
+
+
 def test_the_reward_protocol_sums_the_worlds_own_reward_from_its_own_starts():
     world = envs.make("pendulum", image_size=8)
     protocol = replace(make_protocol(ControlConfig(protocol="reward")), budget_steps=4)
