@@ -38,7 +38,7 @@ def test_the_task_goal_earns_the_highest_reward(world_of, name):
 
 
 def test_the_reachers_goal_puts_its_finger_on_every_episodes_target():
-    """By the suite's own reward, which is 1 within the target; the arm bends to the nearer side, wrist within limits."""
+    """By the suite's own reward, which is 1 within the target."""
     world = envs.make("reacher", image_size=8)
     world.scene.is_task = True
     turns = []
