@@ -538,9 +538,9 @@ def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
         "",
         "## Control by protocol",
         "",
-        "Success with its 95 % Wilson interval, all training seeds together (in brackets: by seed); supervised: the same "
-        "planner and predictor on latents of an encoder that was told the true state; at start: tasks that took nothing "
-        "to solve.",
+        "Success with its 95 % Wilson interval, all training seeds together (in brackets: by seed); supervised: the "
+        "same planner and predictor on latents of an encoder that was told the true state; at start: tasks that took "
+        "nothing to solve.",
         "",
         "| evaluation | tasks x seeds | pixels | by seed | random | at start | oracle | supervised | ms |",
         "|---|---|---|---|---|---|---|---|---|",
