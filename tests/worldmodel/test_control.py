@@ -117,8 +117,10 @@ def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():
     assert content["success_rate"] == 3 / 8 and content["success_by_run"] == [0.5, 0.25]
     assert content["success_interval"] == wilson_interval(3, 8)
     assert content["regret"] == 1 - 3 / 4 and content["oracle_num_tasks"] == 2
-    assert results.regret_table([("puck", content)]).splitlines()[-1].startswith(
-        "| puck | 2 x 2 | 100.0% | 75.0% | 25.0 ["
+    assert (
+        results.regret_table([("puck", content)])
+        .splitlines()[-1]
+        .startswith("| puck | 2 x 2 | 100.0% | 75.0% | 25.0 [")
     )
     rewarded = section(ControlConfig(), Protocol("reward", rewarded=True), {"": latent, "oracle": [outcome_of([True])]})
     assert rewarded["return"] == 1.5 and rewarded["regret"] == 0 and "success_rate" not in rewarded
