@@ -168,7 +168,7 @@ class TrainConfig(CollectConfig):
     environment's. device: "auto", "cpu" or "cuda". Where the environment names an encoder_env, that one's data set
     trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default).
     threads: of torch on a CPU; 0 takes one for an MLP (a second gains a quarter on an idle machine and costs tenfold on
-    a busy one) and every core for larger encoders.
+    a busy one) and OMP_NUM_THREADS, or every core, for larger encoders.
     devices: processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of
     one process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
     gradients too. checkpoint_every_s: seconds of training that a kill may cost.
