@@ -70,15 +70,14 @@ def _study_rows() -> list[Row]:
         if of := _read(f"control-reacher-{name}.json"):
             low, high = of["success_interval"]
             value = f"{of['success_rate']:.1%} [{low:.1%}, {high:.1%}]"
-            metric = "" if of["metric"] == "l2" else f" metric={of['metric']}"
             protocol = f"protocol={of['protocol']['name']} goal_steps={of['goal_steps']}"
-            command = f"`worldmodel control experiment=fast_planner {protocol}{metric}`"
+            command = f"`worldmodel control experiment=fast_planner {protocol}{_cost_options(of)}`"
             rows.append((label, value, target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
     return rows
 
 
 def _world_rows() -> list[Row]:
-    """Other worlds under LeWM's protocol, each beside its oracle or what is published; and a swing-up by reward."""
+    """Other worlds under LeWM's protocol, each beside its oracle or what is published; and tasks by reward."""
     rows: list[Row] = []
     for world, target in (
         ("two_room", "100 %"),
@@ -87,20 +86,35 @@ def _world_rows() -> list[Row]:
         ("cartpole", ""),
         ("ball_in_cup", ""),
         ("finger", ""),
+        ("point_mass", ""),
     ):
         if of := _read(f"control-{world}.json"):
             target = target or f"oracle's {of['oracle_success_rate']:.0%} less 5 points"
             seeds = f"{of['num_runs']} seed{'s' * (of['num_runs'] > 1)}"
-            cost = "" if of["reduction"] == "sum" else f" reduction={of['reduction']}"
-            command = f"`worldmodel control run=runs/{world} experiment=fast_planner{cost}`"
+            ahead = "" if of["goal_steps"] == 25 else f" goal_steps={of['goal_steps']}"
+            command = f"`worldmodel control run=runs/{world} experiment=fast_planner{ahead}{_cost_options(of)}`"
             label = f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {seeds}"))
-    if of := _read("control-pendulum-reward.json"):
-        label = f"pendulum's own reward over {of['budget_steps']} steps, from pixels (random {of['random_return']:.0f})"
-        plans = f"planner.horizon=60 planner.action_block=6 budget_steps={of['budget_steps']} tasks={of['num_tasks']}"
-        command = f"`worldmodel control run=runs/pendulum protocol=reward experiment=fast_planner {plans}`"
-        rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
+    for world in ("pendulum", "reacher", "point_mass"):
+        if of := _read(f"control-{world}-reward.json"):
+            steps = f"{of['budget_steps']} steps"
+            label = f"{world}'s own reward over {steps}, from pixels (random {of['random_return']:.0f})"
+            tasks = f"budget_steps={of['budget_steps']} tasks={of['num_tasks']}{_cost_options(of)}"
+            command = f"`worldmodel control run=runs/{world} protocol=reward experiment=fast_planner {tasks}`"
+            rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
     return rows
+
+
+def _cost_options(of: dict[str, Any]) -> str:
+    """The options of `worldmodel control` by which an evaluation's plans differ from those of the default cost."""
+    planner = of["planner"]
+    options = {
+        "reduction": (of["reduction"], "sum"),
+        "metric": (of["metric"], "l2"),
+        "planner.horizon": (planner["horizon"], 15),
+        "planner.action_block": (planner["action_block"], 1),
+    }
+    return "".join(f" {name}={value}" for name, (value, default) in options.items() if value != default)
 
 
 def _identifiability_rows() -> list[Row]:
