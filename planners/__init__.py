@@ -4,7 +4,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
-from planners.capture import capture
+from planners.capture import CapturedPlanner, capture
 from planners.cem import CEM
 from planners.ensemble import Ensemble, MeanOverMembers
 from planners.follow import Follow
@@ -36,6 +36,7 @@ __all__ = [
     "REDUCTIONS",
     "ActionCost",
     "ActionRate",
+    "CapturedPlanner",
     "Constraint",
     "Ensemble",
     "Follow",

@@ -1,17 +1,80 @@
 """A whole plan as one CUDA graph: the eager code is recorded once and then replayed without the host."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import final
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from types import FunctionType, MethodType
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from planners.interfaces import Plan
+from planners.interfaces import LatentDynamics, Objective, Plan, Planner
 
 Search = Callable[[Mapping[str, Tensor]], Plan]
 
 _WARM_UP_CALLS = 3  # so that libraries choose and load their kernels before the recording
+_NUM_KEPT = 8  # recordings of one planner; each holds the memory of a whole plan
+
+
+@final
+class CapturedPlanner:
+    """A planner whose plans are CUDA graphs, recorded when first asked for; on a CPU it is that planner.
+
+        mpc = MPC(model, CapturedPlanner(planner))
+
+    The inputs of a graph are z0, context, warm start and every tensor that the objective holds. It serves whatever has
+    the shapes it was recorded with, and fewer environments; for other dynamics, generators and kinds of objective there
+    are other graphs. The dynamics, and functions in an objective, must leave what they read at its place in memory.
+    Objectives that are not frozen dataclasses of tensors, numbers and functions cannot be taken apart: their plans are
+    eager.
+    """
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+        self._recordings: deque[tuple[tuple[object, ...], Hashable, _Replay]] = deque(maxlen=_NUM_KEPT)
+
+    @property
+    def horizon(self) -> int:
+        return self.planner.horizon
+
+    def plan(
+        self,
+        dynamics: LatentDynamics,
+        objective: Objective,
+        z0: Tensor,
+        *,
+        warm_start: Tensor | None = None,
+        generator: torch.Generator,
+        context: Tensor | None = None,
+    ) -> Plan:
+        """See `Planner.plan`; on a GPU the generator must be a CUDA generator."""
+        given = {"z0": z0, "warm_start": warm_start, "context": context}
+        inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
+        structure = _take_apart(objective, "objective", inputs)
+        if z0.device.type != "cuda" or structure is _OPAQUE:
+            return self.planner.plan(
+                dynamics, objective, z0, warm_start=warm_start, generator=generator, context=context
+            )
+
+        def search(x: Mapping[str, Tensor]) -> Plan:
+            return self.planner.plan(
+                dynamics,
+                _put_together(objective, "objective", x),
+                x["z0"],
+                warm_start=x.get("warm_start"),
+                generator=generator,
+                context=x.get("context"),
+            )
+
+        owners = (dynamics, generator)
+        for theirs, form, replay in self._recordings:
+            if all(a is b for a, b in zip(theirs, owners, strict=True)) and form == structure and replay.fits(inputs):
+                return replay(inputs)
+        recorded = capture(search, inputs, generator)
+        assert isinstance(recorded, _Replay)
+        self._recordings.append((owners, structure, recorded))
+        return recorded(inputs)
 
 
 def capture(search: Search, example: Mapping[str, Tensor], generator: torch.Generator) -> Search:
@@ -24,7 +87,8 @@ def capture(search: Search, example: Mapping[str, Tensor], generator: torch.Gene
         )
 
     A plan costs as many launches as it has operations; replayed, it costs one. Everything that changes between plans
-    must be an input: whatever else `search` reads is frozen at its place in memory.
+    must be an input: whatever else `search` reads is frozen at its place in memory. Later inputs may have fewer rows
+    (environments) than the example, as many as the first of them.
 
     generator: the one that `search` draws from; on a GPU it must be a CUDA generator, and each replay draws anew.
     """
@@ -60,21 +124,72 @@ class _Replay:
     inputs: Mapping[str, Tensor]
     plan: Plan
 
+    def fits(self, inputs: Mapping[str, Tensor]) -> bool:
+        """Whether the recording answers these inputs."""
+        return inputs.keys() == self.inputs.keys() and all(self._takes(name, inputs) for name in inputs)
+
     def __call__(self, inputs: Mapping[str, Tensor]) -> Plan:
         """The plan for these inputs, in memory of its own.
 
-        Raises ValueError when a name or a shape is not the example's.
+        Raises ValueError when a name or a shape is not the example's, but for fewer rows.
         """
         if inputs.keys() != self.inputs.keys():
             raise ValueError(f"inputs must be {', '.join(self.inputs)}, got {', '.join(inputs)}; capture again")
         for name, tensor in inputs.items():
-            if tensor.shape != self.inputs[name].shape:
+            if not self._takes(name, inputs):
                 raise ValueError(
                     f"{name} must have shape {tuple(self.inputs[name].shape)}, got {tuple(tensor.shape)}; capture again"
                 )
-            self.inputs[name].copy_(tensor, non_blocking=True)
+            # rows beyond the given ones keep what was there: environments do not mix
+            self.inputs[name][: len(tensor)].copy_(tensor, non_blocking=True)
         self.graph.replay()
-        plan = self.plan
-        diagnostics = {name: value.clone() for name, value in plan.diagnostics.items()}
-        elites = None if plan.elites is None else plan.elites.clone()
-        return Plan(plan.actions.clone(), plan.cost.clone(), diagnostics, elites)
+        rows, plan = self._num_rows(inputs), self.plan
+        diagnostics = {
+            name: value[..., :rows].clone() if value.ndim else value.clone() for name, value in plan.diagnostics.items()
+        }
+        elites = None if plan.elites is None else plan.elites[:rows].clone()
+        return Plan(plan.actions[:rows].clone(), plan.cost[:rows].clone(), diagnostics, elites)
+
+    def _takes(self, name: str, inputs: Mapping[str, Tensor]) -> bool:
+        given, recorded = inputs[name], self.inputs[name]
+        if given.shape == recorded.shape:
+            return True
+        rows, most = self._num_rows(inputs), self._num_rows(self.inputs)
+        return (len(given), len(recorded)) == (rows, most) and rows < most and given.shape[1:] == recorded.shape[1:]
+
+    @staticmethod
+    def _num_rows(inputs: Mapping[str, Tensor]) -> int:
+        return len(next(iter(inputs.values())))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# objectives as structure and tensors
+
+_OPAQUE = object()
+
+
+def _take_apart(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """What `value` is apart from its tensors, to be compared; the tensors are added by name. `_OPAQUE`: unknown."""
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return Tensor
+    if parts := _parts(value):
+        structure = [_take_apart(part, f"{name}.{key}", tensors) for key, part in parts.items()]
+        return _OPAQUE if any(part is _OPAQUE for part in structure) else (type(value), *structure)
+    return value if value is None or isinstance(value, int | float | str | FunctionType | MethodType) else _OPAQUE
+
+
+def _put_together(value: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
+    """`value` with the tensors of these names in place of its own."""
+    if isinstance(value, Tensor):
+        return tensors[name]
+    parts = {key: _put_together(part, f"{name}.{key}", tensors) for key, part in _parts(value).items()}
+    if not parts:
+        return value
+    return type(value)(parts.values()) if isinstance(value, list | tuple) else replace(value, **parts)
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    if is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.frozen:
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {str(index): part for index, part in enumerate(value)} if isinstance(value, list | tuple) else {}

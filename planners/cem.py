@@ -1,5 +1,6 @@
 """The cross-entropy method."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -65,9 +66,9 @@ class CEM:
         for noise in problem.normal(self.num_iterations, self.num_samples, generator):
             candidates = candidates_around(mean, std, noise, kept)
             cost = problem.cost(candidates)
-            best = best.update(candidates, cost)
             elites, elite_cost = lowest(candidates, cost, self.num_elites)
-            weights = elite_cost.isfinite().to(mean.dtype)
+            best = best.challenge(elites, elite_cost, self.num_samples)
+            weights = (elite_cost < math.inf).to(mean.dtype)
             mean, std = refit(elites, weights, mean, std, momentum=self.momentum, min_std=self.min_std)
             kept = elites[:, : self.num_kept_elites]
         return mean_plan(problem, best, mean) if self.returned == "mean" else best_plan(problem, best)

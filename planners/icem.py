@@ -1,5 +1,6 @@
 """The improved cross-entropy method (Pinneri et al., 2020)."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
@@ -75,9 +76,9 @@ class ICEM:
         for iteration, noise in enumerate(coloured(white, self.noise_exponent)):
             candidates = candidates_around(mean, std, noise[: self.population(iteration)], kept)
             cost = problem.cost(candidates)
-            best = best.update(candidates, cost)
             elites, elite_cost = lowest(candidates, cost, self.num_elites)
-            weights = elite_cost.isfinite().to(mean.dtype)
+            best = best.challenge(elites, elite_cost, cost.shape[1])
+            weights = (elite_cost < math.inf).to(mean.dtype)
             mean, std = refit(elites, weights, mean, std, momentum=self.momentum, min_std=self.min_std)
             kept = elites[:, : self.num_kept_elites]
         plan = mean_plan(problem, best, mean) if self.returned == "mean" else best_plan(problem, best)

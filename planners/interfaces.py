@@ -113,4 +113,4 @@ def evaluate_objective(objective: Objective, latents: Tensor, actions: Tensor) -
             f"{type(objective).__name__} returned a cost of shape {tuple(cost.shape)}, expected (B, N) = "
             f"{tuple(actions.shape[:2])}; reduce over the horizon and latent dimensions only"
         )
-    return torch.where(cost.isfinite(), cost, math.inf)
+    return cost.nan_to_num(math.inf, math.inf, math.inf)

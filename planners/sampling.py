@@ -76,9 +76,12 @@ class Incumbent:
 
     def update(self, candidates: Tensor, cost: Tensor) -> "Incumbent":
         """Take the best of candidates (B,N,G,A) with cost (B,N) where it is strictly better."""
-        elite, elite_cost = lowest(candidates, cost, 1)
-        blocks, cost_best = self.choose(elite[:, 0], elite_cost[:, 0], elite_cost[:, 0] < self.cost)
-        return Incumbent(blocks, cost_best, (*self.curve, cost_best), self.num_rollouts + cost.shape[1])
+        return self.challenge(*lowest(candidates, cost, 1), num_rollouts=cost.shape[1])
+
+    def challenge(self, elites: Tensor, elite_cost: Tensor, num_rollouts: int) -> "Incumbent":
+        """Take the first of the elites (B,E,G,A), sorted by cost (B,E), of so many rollouts, if strictly better."""
+        blocks, cost = self.choose(elites[:, 0], elite_cost[:, 0], elite_cost[:, 0] < self.cost)
+        return Incumbent(blocks, cost, (*self.curve, cost), self.num_rollouts + num_rollouts)
 
     def choose(self, blocks: Tensor, cost: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Blocks (B,G,A) and cost (B,) where mask (B,) holds, the incumbent elsewhere."""
@@ -88,7 +91,7 @@ class Incumbent:
 def lowest(candidates: Tensor, cost: Tensor, num: int) -> tuple[Tensor, Tensor]:
     """The num candidates (B,num,G,A) of lowest cost, best first, and their costs (B,num)."""
     elite_cost, index = cost.topk(num, dim=1, largest=False)
-    return candidates.take_along_dim(index[:, :, None, None], dim=1), elite_cost
+    return candidates.gather(1, index[:, :, None, None].expand(-1, -1, *candidates.shape[2:])), elite_cost
 
 
 def candidates_around(mean: Tensor, std: Tensor, noise: Tensor, kept: Tensor) -> Tensor:
@@ -114,13 +117,14 @@ def refit(
     candidates: (B,N,G,A). weights: (B,N), non-negative; where all are zero the old mean and std (B,G,A) stay.
     """
     total = weights.sum(1, keepdim=True)
-    share = (weights / torch.where(total > 0, total, 1.0))[:, :, None, None]
+    share = (weights / total.clamp_min(1e-30))[:, :, None, None]
     new_mean = (share * candidates).sum(1)
     spread = (share * (candidates - new_mean[:, None]).square()).sum(1)
     new_std = (spread / (1 - share.square().sum(1)).clamp_min(1e-6)).sqrt()
     any_weight = (total > 0)[:, :, None]
-    new_mean = torch.lerp(new_mean, mean, momentum).clamp(-1, 1)
-    new_std = torch.lerp(new_std, std, momentum).clamp_min(min_std)
+    if momentum:
+        new_mean, new_std = torch.lerp(new_mean, mean, momentum), torch.lerp(new_std, std, momentum)
+    new_mean, new_std = new_mean.clamp(-1, 1), new_std.clamp_min(min_std)
     return torch.where(any_weight, new_mean, mean), torch.where(any_weight, new_std, std)
 
 

@@ -35,7 +35,7 @@ from worldmodel.faults import faults
 from worldmodel.files import write_json
 from worldmodel.losses import sigreg
 from worldmodel.methods import MethodConfig, build_recipe, encoder_stage
-from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.plan_timing import (
     LEWM_PLANNER,
@@ -355,16 +355,19 @@ def _draw_sigreg(path: Path, curves: dict[str, tuple[tuple[int, ...], dict[str, 
 
 def _plan(config: BenchConfig) -> dict[str, Any]:
     """Milliseconds per environment of a plan by part, beside the floor: the configured planner alone and in a batch,
-    LeWM's budget, and the closed loop with rendering."""
+    LeWM's budget (on a GPU for 256 environments too), and the closed loop with rendering."""
     device = pick_device("auto")
     if device.type == "cpu":
         torch.set_num_threads(1)
     clock = Clock(device)
-    rates = machine_rates(clock, device, config.repeats)
+    dtype = DTYPES[config.dtype]
+    rates = machine_rates(clock, device, config.repeats, dtype)
     loaded = WorldModel.load(config.run, device) if config.run else default_model().to(device)
-    model, planner = PlanningModel(loaded), make_planner(**config.planner)
-    figures: dict[str, Any] = {"planner": dict(config.planner), "device": str(device), **rates}
+    model, planner = PlanningModel(loaded, dtype), make_planner(**config.planner)
+    figures: dict[str, Any] = {"planner": dict(config.planner), "device": str(device), "dtype": config.dtype, **rates}
     cases = {"alone": (planner, 1), f"batch_{config.batch}": (planner, config.batch), "lewm_budget": (LEWM_PLANNER, 1)}
+    if device.type == "cuda":
+        cases["lewm_budget_batch_256"] = (LEWM_PLANNER, 256)
     for name, (searcher, batch) in cases.items():
         timed = time_plan(model, searcher, batch, config.repeats, clock, rates)
         figures |= {f"{name}_{key}": value for key, value in timed.items()}

@@ -16,6 +16,7 @@ from worldmodel.dynamics import encode_rows
 from worldmodel.models import WorldModel
 from worldmodel.probe import probe
 from worldmodel.report import figures, write_page
+from worldmodel.report.terminal import aligned, success
 from worldmodel.run_directory import RunDirectory
 from worldmodel.settings import ControlConfig, DemoConfig, ProbeConfig, TrainConfig
 from worldmodel.train import train
@@ -121,9 +122,9 @@ def _table(summary: dict[str, Any], seconds: dict[str, float]) -> str:
         ("latents from joint angles, linear R2, held out", f"{found['r2_z_to_h']:.4f}"),
         ("distance of the map from a rotation", f"{found['orthogonality_error']:.3f}"),
         (f"prediction error after {last} steps / standing still", f"{ratio[last]:.3f}"),
-        (f"goals reached from pixels, {driven['num_tasks']} tasks", _rate(driven, "success")),
-        ("  by a random policy", _rate(driven, "random_success")),
-        ("  by the same planner on the true simulator", _rate(driven, "oracle_success")),
+        (f"goals reached from pixels, {driven['num_tasks']} tasks", success(driven)),
+        ("  by a random policy", success(driven, "random_")),
+        ("  by the same planner on the true simulator", success(driven, "oracle_")),
         ("CPU time of one decision, batched", f"{driven['cpu_ms_per_decision']:.1f} ms"),
     ]
     for name in ("mass", "friction"):
@@ -132,10 +133,4 @@ def _table(summary: dict[str, Any], seconds: dict[str, float]) -> str:
             (f"puck's {name} from pixels, linear R2", f"{probes[name]['r2_linear']:.3f} [{low:.3f}, {high:.3f}]")
         )
     rows.append(("total time", f"{seconds['total']:.0f} s"))
-    width = max(len(label) for label, _ in rows)
-    return "\n" + "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
-
-
-def _rate(section: dict[str, Any], key: str) -> str:
-    low, high = section[f"{key}_interval"]
-    return f"{section[f'{key}_rate']:.1%} [{low:.1%}, {high:.1%}]"
+    return "\n" + aligned(rows)

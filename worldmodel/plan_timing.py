@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import envs
-from planners import CEM, MPC, GoalDistance, LatentDynamics, Objective, Planner
+from planners import CEM, MPC, CapturedPlanner, GoalDistance, LatentDynamics, Objective, Planner
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.models.predictor import PredictorConfig
@@ -83,10 +83,31 @@ class Timed:
         return cost
 
 
-def machine_rates(clock: Clock, device: torch.device, repeats: int) -> dict[str, float]:
-    """Gigaflops of a large float32 product, and gigabytes per second that a large copy reads and writes."""
-    side = 1536
-    a, b = torch.randn(2, side, side, device=device).unbind()
+class Listed:
+    """A dynamics and an objective that remember what they were asked: (function, arguments) of each call."""
+
+    def __init__(self, dynamics: LatentDynamics, objective: Objective) -> None:
+        self._dynamics, self._objective = dynamics, objective
+        self.num_context_frames, self.action_dim = dynamics.num_context_frames, dynamics.action_dim
+        self.embed, self.encode = dynamics.embed, dynamics.encode
+        self.rollouts: list[Callable[[], Tensor]] = []
+        self.scorings: list[Callable[[], Tensor]] = []
+
+    def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
+        self.rollouts.append(lambda: self._dynamics.rollout(z0, actions, context))
+        return self.rollouts[-1]()
+
+    def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
+        self.scorings.append(lambda: self._objective(latents, actions))
+        return self.scorings[-1]()
+
+
+def machine_rates(
+    clock: Clock, device: torch.device, repeats: int, dtype: torch.dtype = torch.float32
+) -> dict[str, float]:
+    """Gigaflops of a large product in `dtype`, and gigabytes per second that a large copy reads and writes."""
+    side = 1536 if device.type == "cpu" else 8192
+    a, b = torch.randn(2, side, side, device=device, dtype=dtype).unbind()
     source = torch.randn(16 * 2**20, device=device)
     target = torch.empty_like(source)
     product_ms = clock.median_ms(lambda: a @ b, repeats)
@@ -113,30 +134,38 @@ def default_model() -> WorldModel:
 def time_plan(
     model: PlanningModel, planner: Planner, batch: int, repeats: int, clock: Clock, rates: dict[str, float]
 ) -> dict[str, float]:
-    """Milliseconds per environment of encoding a frame and of planning, by part; the floor of the rollouts."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(256, (batch, 3, IMAGE_SIZE, IMAGE_SIZE), generator=generator)
+    """Milliseconds per environment of encoding a frame and of planning, by part; the floor of the rollouts.
+
+    On a GPU a plan is one CUDA graph, and "eager_plan_ms" is what it takes without.
+    """
+    noise = torch.randint(256, (batch, 3, IMAGE_SIZE, IMAGE_SIZE), generator=torch.Generator().manual_seed(0))
     frames = noise.to(model.device, torch.uint8)
     latents = model.embed(frames)
     past = torch.zeros(batch, model.num_context_frames - 1, model.action_dim, device=model.device)
     z0 = model.encode(latents[:, None].expand(-1, model.num_context_frames, -1), past)
-    goal = GoalDistance(torch.randn(latents.shape, generator=generator).to(model.device))
+    generator = torch.Generator(model.device).manual_seed(0)
+    goal = GoalDistance(torch.randn(latents.shape, device=model.device))
+    captured = CapturedPlanner(planner)
 
-    def plan(dynamics: LatentDynamics, objective: Objective) -> None:
-        planner.plan(dynamics, objective, z0, generator=torch.Generator().manual_seed(0))
+    def plan(search: Planner, dynamics: LatentDynamics, objective: Objective) -> None:
+        search.plan(dynamics, objective, z0, generator=generator)
 
-    encode_ms = clock.median_ms(lambda: model.embed(frames), repeats)
-    whole_ms = clock.median_ms(lambda: plan(model, goal), repeats)
-    timed = Timed(model, goal, clock)
-    calls = repeats * calls_to_measure(whole_ms / 1e3)
-    for _ in range(calls):
-        plan(timed, timed)
-    rollout_ms, scoring_ms = 1e3 * timed.rollout_s / calls, 1e3 * timed.scoring_s / calls
-    gflop = gflops(lambda: plan(model, goal))
+    whole_ms = clock.median_ms(lambda: plan(captured, model, goal), repeats)
+    gflop = gflops(lambda: plan(planner, model, goal))
     floor_ms = 1e3 * gflop / rates["matmul_gflops"]
-    figures = {
-        "encode_ms": encode_ms,
-        "plan_ms": whole_ms,
+    figures = {"encode_ms": clock.median_ms(lambda: model.embed(frames), repeats), "plan_ms": whole_ms}
+    if model.device.type == "cuda":
+        figures["eager_plan_ms"] = clock.median_ms(lambda: plan(planner, model, goal), repeats)
+        listed = Listed(model, goal)
+        plan(planner, listed, listed)
+        rollout_ms, scoring_ms = (graphs_ms(calls, clock, repeats) for calls in (listed.rollouts, listed.scorings))
+    else:
+        timed = Timed(model, goal, clock)
+        calls = repeats * calls_to_measure(whole_ms / 1e3)
+        for _ in range(calls):
+            plan(planner, timed, timed)
+        rollout_ms, scoring_ms = 1e3 * timed.rollout_s / calls, 1e3 * timed.scoring_s / calls
+    figures |= {
         "rollout_ms": rollout_ms,
         "scoring_ms": scoring_ms,
         "refit_ms": max(0.0, whole_ms - rollout_ms - scoring_ms),
@@ -144,6 +173,21 @@ def time_plan(
         "floor_ms": floor_ms,
     }
     return {name: value / batch for name, value in figures.items()} | {"ratio_to_floor": whole_ms / floor_ms}
+
+
+def graphs_ms(calls: Sequence[Callable[[], Tensor]], clock: Clock, repeats: int) -> float:
+    """Milliseconds of these calls on a GPU, one after the other, as one CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream), torch.no_grad():
+        for call in calls:
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph), torch.no_grad():
+        for call in calls:
+            call()
+    return clock.median_ms(graph.replay, repeats)
 
 
 def closed_loop_ms(model: PlanningModel, planner: Planner, clock: Clock, num_steps: int = 50) -> float:
@@ -154,7 +198,7 @@ def closed_loop_ms(model: PlanningModel, planner: Planner, clock: Clock, num_ste
     def seen() -> Tensor:
         return torch.from_numpy(world.frame()).movedim(-1, 0)[None].to(model.device)
 
-    mpc, generator = MPC(model, planner), torch.Generator().manual_seed(0)
+    mpc, generator = MPC(model, CapturedPlanner(planner)), torch.Generator(model.device).manual_seed(0)
     state, goal = mpc.init(seen()), GoalDistance(torch.zeros(1, model.latent_dim, device=model.device))
     start = clock.now()
     for step in range(-5, num_steps):

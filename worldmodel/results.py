@@ -21,7 +21,7 @@ def main() -> None:
         "What the toolkit is for, and its two commands": chosen,
         "Identifiability": _markdown(_identifiability_rows()),
         "Worlds": _markdown(_world_rows()),
-        "Speed and endurance": _markdown([*_bench_rows(), *_plan_rows()]),
+        "Speed and endurance": _markdown([*_bench_rows(), *_plan_rows(), *_gpu_plan_rows()]),
     }
     readme = Path("README.md")
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
@@ -410,6 +410,34 @@ def _plan_rows() -> list[Row]:
         ),
         ("closed loop of one reacher with rendering, Hz per core", f"{bench['closed_loop_hz']:.0f}", "100", command),
     ]
+
+
+def _gpu_plan_rows() -> list[Row]:
+    """Speed of planning as CUDA graphs, from `worldmodel bench what=plan` on a machine with a GPU."""
+    rows: list[Row] = []
+    for dtype in ("float32", "bfloat16"):
+        bench = _read(f"bench-plan-gpu-{dtype}.json")
+        if not bench:
+            continue
+        command = f"`worldmodel bench what=plan experiment=fast_planner dtype={dtype}`, {bench['hardware']['gpu']}"
+        whole, eager, many = (bench[f"lewm_budget_{key}"] for key in ("plan_ms", "eager_plan_ms", "batch_256_plan_ms"))
+        rows += [
+            (
+                f"GPU ms of one plan, 300 samples x 30 iterations x 5 blocks of 5, {dtype}",
+                f"{whole:.1f} ({eager:.0f} without a CUDA graph)",
+                "5",
+                command,
+            ),
+            ("… per environment, 256 at once", f"{many:.3f}", "0.2", command),
+            (
+                "… of one reacher decision (encode and plan), alone",
+                f"{bench['alone_encode_ms'] + bench['alone_plan_ms']:.2f}",
+                "",
+                command,
+            ),
+            ("… closed loop of one reacher with rendering, Hz", f"{bench['closed_loop_hz']:.0f}", "", command),
+        ]
+    return rows
 
 
 def _puck() -> str:

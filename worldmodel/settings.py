@@ -25,6 +25,7 @@ from worldmodel.methods import MethodConfig
 from worldmodel.models.context import ContextConfig
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.models.heads import HeadsConfig
+from worldmodel.models.inference import DTYPES
 from worldmodel.models.predictor import PredictorConfig
 from worldmodel.training import OptimConfig
 
@@ -294,7 +295,8 @@ class ControlConfig:
     the budget; empty: they stay.
     split: "validation" or "test", the stream of task seeds. videos: how many tasks to film. oracle: also plan with the
     true simulator, on the first `oracle_tasks` tasks. trust_world: make a world that the run names as a Python file.
-    out: also write the results there, as JSON.
+    dtype: of a plan's matrix products: float32, or bfloat16 (faster on a GPU). out: also write the results there, as
+    JSON.
     """
 
     run: str = ""
@@ -320,6 +322,7 @@ class ControlConfig:
     oracle_tasks: int = 50
     seed: int = 0
     device: str = "auto"
+    dtype: str = "float32"
     out: str = ""
 
     def __post_init__(self) -> None:
@@ -339,6 +342,7 @@ class ControlConfig:
         _check_choice("reduction", self.reduction, REDUCTIONS)
         _check_choice("metric", self.metric, METRICS)
         _check_choice("context", self.context, CONTEXT_SOURCES)
+        _check_choice("dtype", self.dtype, tuple(DTYPES))
         if self.drift_rho is not None and not 0 <= self.drift_rho <= 1:
             raise UserError(f"drift_rho must lie in [0, 1], got {self.drift_rho}")
         if self.drift_rho is not None and (self.context == "known" or self.oracle):
@@ -565,9 +569,9 @@ class BenchConfig:
     kills of collection and training, and what they cost), "memory" (growth over `repeats` episodes, training steps and
     control steps) or "engines" (MuJoCo Warp's episodes against MuJoCo's). world: an environment's name, for render,
     collect, train and memory. engine, worlds: of collect. run: for plan; empty takes the default reacher model with
-    random weights. batch: environments planned for at once. lewm_size: also time a network of LeWM's size, ours beside
-    a straightforward CEM. repeats: of each measurement. episodes: collected in each repeat. seed: of faults. out: also
-    write the figures there, as JSON.
+    random weights. batch: environments planned for at once. dtype: of a plan's matrix products, float32 or bfloat16.
+    lewm_size: also time a network of LeWM's size, ours beside a straightforward CEM. repeats: of each measurement.
+    episodes: collected in each repeat. seed: of faults. out: also write the figures there, as JSON.
     """
 
     what: str = "render"
@@ -577,6 +581,7 @@ class BenchConfig:
     run: str = ""
     planner: dict[str, Any] = field(default_factory=dict)
     batch: int = 64
+    dtype: str = "float32"
     lewm_size: bool = False
     repeats: int = 5
     episodes: int = 40
@@ -588,6 +593,7 @@ class BenchConfig:
             raise UserError(f"what is one of {', '.join(BENCHES)}, got {self.what!r}")
         _check_numbers("planner", self.planner, PLANNERS)
         _check_engine(self.engine, self.worlds)
+        _check_choice("dtype", self.dtype, tuple(DTYPES))
         for name in ("batch", "repeats", "episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")

@@ -60,13 +60,18 @@ def _compare(config: CompareConfig) -> str:
 
 def _control(config: ControlConfig) -> str:
     from worldmodel.control import control
+    from worldmodel.report.terminal import control_lines
+    from worldmodel.run_directory import RunDirectory
 
     config = _with_run(config)
     with _at_work_on(config.run):
         runs = control(config)
-    results = "\n".join(f"results: {run}/summary.json, videos: {run}/videos" for run in runs)
+    found = control_lines({str(run): RunDirectory(run).read_summary()["control"] for run in runs})
+    results = "\n".join(
+        f"results: {run}/summary.json" + (f", videos: {run}/videos" if config.videos else "") for run in runs
+    )
     pooled = f"all runs together: {config.out}\n" if config.out else ""
-    return f"{results}\n{pooled}next: worldmodel report run={runs[0]}"
+    return f"{found}\n{results}\n{pooled}next: worldmodel report run={runs[0]}"
 
 
 def _probe(config: ProbeConfig | DesignConfig | StateConfig) -> str:
@@ -79,18 +84,24 @@ def _probe(config: ProbeConfig | DesignConfig | StateConfig) -> str:
 
         return probe_from_state(config)[1]
     from worldmodel.probe import probe
+    from worldmodel.report.terminal import probe_lines
+    from worldmodel.run_directory import RunDirectory
 
     config = _with_run(config)
     with _at_work_on(config.run):
         run = probe(config)
-    return f"results: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
+    found = probe_lines(RunDirectory(run).read_summary())
+    return f"{found}\nresults: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
 
 
 def _surprise(config: SurpriseConfig) -> str:
+    from worldmodel.report.terminal import surprise_lines
+    from worldmodel.run_directory import RunDirectory
     from worldmodel.surprise import surprise
 
     run = surprise(_with_run(config))
-    return f"results: {run}/summary.json, figure: {run}/figures/surprise.png"
+    found = surprise_lines(RunDirectory(run).read_summary()["surprise"])
+    return f"{found}\nresults: {run}/summary.json, figure: {run}/figures/surprise.png"
 
 
 def _report(config: ReportConfig) -> str:

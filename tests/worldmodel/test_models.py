@@ -346,6 +346,17 @@ def test_a_planning_model_answers_as_the_model_does(kind, context):
     assert (fast.num_context_frames, fast.action_dim, fast.latent_dim) == (K, A, D)
 
 
+def test_rollouts_in_bfloat16_differ_by_its_rounding_and_start_from_exact_latents():
+    model = world_model(context=True)
+    fast = PlanningModel(model, torch.bfloat16)
+    state, plans, known = model.encode(normal(B, K, D), normal(B, K - 1, A)), normal(B, N, 2 * H, A), normal(B, C)
+    exact, rounded = model.rollout(state, plans, known), fast.rollout(state, plans, known)
+    assert rounded.dtype == torch.float32
+    change = exact - state[:, None, None, :D]
+    error = ((rounded - exact).norm() / change.norm()).item()
+    assert 1e-4 < error < 2e-2  # 8 bits of mantissa, some layers
+
+
 @pytest.mark.parametrize("block_width", [3, 5, 10_000])
 def test_folding_skips_only_what_the_mask_forbids(block_width):
     predictor = world_model().predictor

@@ -10,6 +10,7 @@ from envs import MujocoWorld
 from planners import (
     MPC,
     ActionCost,
+    CapturedPlanner,
     GoalDistance,
     LearnedDistance,
     MPCState,
@@ -22,7 +23,7 @@ from planners import (
 from worldmodel.control.contexts import ContextSource
 from worldmodel.control.tasks import Tasks
 from worldmodel.errors import UserError
-from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.heads import GoalHeads
 from worldmodel.oracle import SimulatorDynamics, goal_features
 from worldmodel.settings import ControlConfig
@@ -43,9 +44,9 @@ class LatentController:
         budget_steps: int,
         contexts: ContextSource | None = None,
     ) -> None:
-        self._model, self._config = PlanningModel(model), config
-        self._mpc = MPC(self._model, planner, config.replan_every)
-        self._generator = torch.Generator().manual_seed(config.seed)
+        self._model, self._config = PlanningModel(model, DTYPES[config.dtype]), config
+        self._mpc = MPC(self._model, CapturedPlanner(planner), config.replan_every)
+        self._generator = torch.Generator(self._model.device).manual_seed(config.seed)
         self.goal_frames = np.stack(
             [world.goal_frame(state, factors) for state, factors in zip(tasks.goal, tasks.factors, strict=True)]
         )

@@ -12,15 +12,18 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.world_model import WorldModel
 
+# of the matrix products of a rollout; latents are float32 always
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 class PlanningModel:
     """Satisfies `planners.interfaces.LatentDynamics`; answers as the `WorldModel` does, to rounding.
 
     BatchNorm is folded into the layer before it, the causal masks into the weights, and blocks of zeros are skipped.
-    Later changes to the model's weights are not seen.
+    Later changes to the model's weights are not seen. dtype: of the rollouts' matrix products, None as the weights are.
     """
 
-    def __init__(self, model: WorldModel) -> None:
+    def __init__(self, model: WorldModel, dtype: torch.dtype | None = None) -> None:
         """Raises CheckpointError when the model has no predictor."""
         self.num_context_frames, self.action_dim = model.num_context_frames, model.action_dim
         self.latent_dim, self.device = model.latent_dim, model.device
@@ -28,8 +31,10 @@ class PlanningModel:
         self.heads: GoalHeads | None = model.heads
         self._encoder = fold_batch_norm(model.encoder)
         assert model.predictor is not None  # num_context_frames has asked for it
+        # what masks forbid is not worth a GPU's launches: there every layer is one product
+        block_width = 128 if self.device.type == "cpu" else model.predictor.config.hidden
         with torch.no_grad():
-            self._predictor = model.predictor.fold()
+            self._predictor = model.predictor.fold(block_width, dtype)
 
     @torch.no_grad()
     def embed(self, frames: Tensor) -> Tensor:

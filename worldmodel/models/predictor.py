@@ -68,9 +68,11 @@ class Predictor(nn.Module):
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
-        now = latents[:, -1]
-        earlier = [(latents[:, -1 - lag] - now) * _DIFFERENCE_GAIN for lag in self.config.history[1:]]
-        return torch.cat([now, *earlier, actions.flatten(1)], -1)
+        now, *earlier = (latents[:, -1 - lag] for lag in self.config.history)
+        if not earlier:
+            return torch.cat([now, actions.flatten(1)], -1)
+        differences = (torch.stack(earlier, 1) - now[:, None]) * _DIFFERENCE_GAIN
+        return torch.cat([now, differences.flatten(1), actions.flatten(1)], -1)
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, D'), (B, N, H', A) with H' <= horizon, (B, C) -> latents (B, N, H', D) after each action."""
@@ -80,22 +82,22 @@ class Predictor(nn.Module):
         """As `forward`, for any number of steps: passes of `horizon` steps are chained on their own predictions."""
         return self.fold(self.config.hidden).rollout(state, actions, context)
 
-    def fold(self, block_width: int = 128) -> "FoldedPredictor":
+    def fold(self, block_width: int, dtype: torch.dtype | None = None) -> "FoldedPredictor":
         """The same function with the causal masks multiplied into the weights, for many calls with these weights.
 
         Where units are sorted by group, a block of `block_width` of them reads a prefix of the layer below; what the
-        mask forbids is then not computed at all.
+        mask forbids is then not computed at all. dtype: of the matrix products, None as the weights are; predicted
+        changes are added to latents in the latents' own.
         """
-        state, context = self.from_state.weight.split([self.state_dim, self.context_dim], 1)
-        hidden = [
-            _Blocks.of(layer.weight * self.causal_mid, layer.bias, self.causal_mid, block_width)
-            for layer in self.middle
+        state, context = self.from_state.weight.to(dtype).split([self.state_dim, self.context_dim], 1)
+        actions = (self.from_actions.weight * self.causal_in).to(dtype)
+        layers = [(layer, self.causal_mid) for layer in self.middle] + [(self.out, self.causal_out)]
+        *hidden, out = [
+            _Blocks.of((layer.weight * mask).to(dtype), layer.bias.to(dtype), mask, block_width)
+            for layer, mask in layers
             if isinstance(layer, nn.Linear)
         ]
-        out = _Blocks.of(self.out.weight * self.causal_out, self.out.bias, self.causal_out, block_width)
-        return FoldedPredictor(
-            self, state, context, self.from_state.bias, self.from_actions.weight * self.causal_in, hidden, out
-        )
+        return FoldedPredictor(self, state, context, self.from_state.bias.to(dtype), actions, hidden, out)
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class FoldedPredictor:
                 f"{tuple(actions.shape)}; use it in the world it was trained on"
             )
         # actions beyond the given ones do not count: neither their columns nor the steps they lead to are computed
-        driven = nn.functional.linear(actions.flatten(2), self.action_weight[:, : steps * action_dim])
+        driven = nn.functional.linear(self._cast(actions.flatten(2)), self.action_weight[:, : steps * action_dim])
         x = nn.functional.gelu(driven + self._offset(state, context))
         for layer in self.hidden:
             x = nn.functional.gelu(layer(x))
@@ -166,12 +168,15 @@ class FoldedPredictor:
 
     def _offset(self, state: Tensor, context: Tensor | None) -> Tensor:
         """What the first layer has of state and context, (B, N or 1, hidden)."""
-        offset = nn.functional.linear(state, self.state_weight, self.bias)
+        offset = nn.functional.linear(self._cast(state), self.state_weight, self.bias)
         if not self.predictor.context_dim:
             return offset
         if context is None:
             raise UserError("this predictor is conditioned on physical constants; pass context=(B, C)")
-        return offset + nn.functional.linear(context, self.context_weight)[:, None]
+        return offset + nn.functional.linear(self._cast(context), self.context_weight)[:, None]
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(self.action_weight.dtype)
 
     def _advance(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Planning states (B, N, D') at the end of predicted latents (B, N, h, D), h >= K."""
