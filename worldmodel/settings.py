@@ -169,7 +169,7 @@ class TrainConfig(CollectConfig):
     environment's. device: "auto", "cpu" or "cuda". Where the environment names an encoder_env, that one's data set
     trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default).
     threads: of torch on a CPU; 0 takes one for an MLP (a second gains a quarter on an idle machine and costs tenfold on
-    a busy one) and every core for larger encoders.
+    a busy one) and OMP_NUM_THREADS, or every core, for larger encoders.
     devices: processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of
     one process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
     gradients too. checkpoint_every_s: seconds of training that a kill may cost.
@@ -284,7 +284,8 @@ class ControlConfig:
     tasks. supervised: the like for runs whose encoder was trained on true states (method=supervised), set beside them.
     protocol: "lewm" (goal 25 steps ahead, twice the time to get there, a moment within tolerance is enough, raw joint
     values, as arXiv:2603.19312 evaluates), "strict" (pairs that are solved at the start left out, angles compared on
-    the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts).
+    the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts; the
+    goal is a picture of the state that earns it: for the reacher, its finger on the target by inverse kinematics).
     Every task comes from an episode of its own, simulated here from seeds that no data set has: under the policy of the
     run's data, or the excitation `task_policy` named here.
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the

@@ -73,7 +73,7 @@ def run_tasks(
     """
     num = len(tasks)
     batch = BatchWorld(world, num, render=controller.sees)
-    batch.reset(states=tasks.start, factors=tasks.factors, seed=0)  # the same drift under every controller
+    batch.reset(states=tasks.start, factors=tasks.factors, seed=tasks.seed)
     frames, states = batch.frames(), batch.states
     open_tasks, held = np.arange(num), np.zeros(num, int)
     solved_at, returns = np.full(num, -1), np.zeros(num)
