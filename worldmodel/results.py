@@ -60,6 +60,11 @@ def _study_rows() -> list[Row]:
         values = [run["probes"][name]["r2_linear"] for run in puck]
         label = f"puck's log {name} from pixels, no labels, linear R2, one window"
         rows.append((label, _spread(values, ".3f"), ".95", "`worldmodel train experiment=puck_full`"))
+    if puck:
+        errors = [run["context_errors"] for run in puck]
+        value = _spread([of["learned"][-1] / of["true"][-1] for of in errors], ".2f")
+        label = f"… predictor's error after {len(errors[0]['true'])} steps, learned context over true constants"
+        rows.append((label, f"{value} x", "1.2 x", "`worldmodel probe run=runs/puck_full-s0`"))
     rows += [*_wide_rows(), *_state_rows()]
     for name, label, target in (
         ("lewm", "reacher from pixels, LeWM's protocol, goal images reached", "99 %"),
@@ -250,6 +255,15 @@ def _state_rows() -> list[Row]:
             label = f"{name} from true positions, no labels: {worst}, the worst of {len(values)} constants, linear R2"
             value = f"{_mean_interval(values[worst]['r2_linear'])}, {share:.2f} x bound"
             rows.append((label, value, target, "`worldmodel probe mode=state`"))
+    if study := _read("state-puck-methods.json"):
+        worst = {
+            method: min(values["r2_linear"]["mean"] for values in of["constants"].values())
+            for method, of in study["methods"].items()
+        }
+        others = ", ".join(f"{method} {value:.3f}" for method, value in worst.items() if method != "lejepa")
+        label = f"puck from true positions, {len(worst)} methods equally tuned: linear R2 of the constant read worse"
+        value = f"lejepa {worst['lejepa']:.3f} ({others})"
+        rows.append((label, value, "", "`worldmodel probe mode=state experiment=puck_full`"))
     return rows
 
 

@@ -247,7 +247,8 @@ def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 
 def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
     method = config.method
-    recipe = build_recipe(method, model.encoder, poses.data, poses.train, config.seed, None, model.predictor)
+    motions = segments(poses.data, poses.train) if poses.train.restart_midway else poses.train
+    recipe = build_recipe(method, model.encoder, poses.data, motions, config.seed, None, model.predictor)
     return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 
@@ -295,8 +296,9 @@ def latent_table(model: WorldModel, data: DataSet, frames: Frames) -> LatentTabl
 
 
 def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
-    """Stretches of constant physics: whole episodes, or half ones where the constants drift in the middle."""
-    if data.info["settings"]["drift_rho"] is None:
+    """Stretches of one motion under one physics: whole episodes, or half ones where constants drift in the middle, or
+    the world starts afresh."""
+    if data.info["settings"]["drift_rho"] is None and not episodes.restart_midway:
         return episodes
     first, second = episodes.halves()
     return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
