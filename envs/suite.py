@@ -142,11 +142,12 @@ class GoalScene(SuiteScene):
 
 
 class ReacherScene(GoalScene):
-    """The two-link arm alone: its target is hidden, but still where each episode puts it."""
+    """The two-link arm alone, in colours that can vary: its target is hidden, but still where each episode puts it."""
 
     def __init__(self) -> None:
         tolerance = {"shoulder": 0.05, "wrist": 0.05}
         super().__init__("reacher", "hard", tolerance, angle_names=("shoulder", "wrist"), hidden=("target",))
+        self.factors += _robot_colours()
 
     def task_goal(self) -> np.ndarray:
         """The arm at rest with its finger on this episode's target, bent to the side that is nearer from here.
@@ -213,11 +214,17 @@ class VariedCartpole(SuiteScene):
 
 def _material_colours() -> tuple[VisualFactor, ...]:
     """Of the suite's moving parts and its floor; the floor's texture is tinted."""
-    robot, floor = {"red": 0.7, "green": 0.5, "blue": 0.3}, {"red": 0.7, "green": 0.7, "blue": 0.7}
+    floor = {"red": 0.7, "green": 0.7, "blue": 0.7}
     return (
-        *palette.colours("robot", robot, partial(physics.material_colour, "self"), prior_scale=0.15),
+        *_robot_colours(),
         *palette.colours("floor", floor, partial(physics.material_colour, "grid"), prior_scale=0.12),
     )
+
+
+def _robot_colours() -> tuple[VisualFactor, ...]:
+    """About what the suite paints its moving parts with."""
+    own = {"red": 0.7, "green": 0.5, "blue": 0.3}
+    return palette.colours("robot", own, partial(physics.material_colour, "self"), prior_scale=0.15)
 
 
 def _factors(domain: str, model: mujoco.MjModel) -> tuple[Factor, ...]:

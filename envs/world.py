@@ -507,6 +507,11 @@ class MujocoWorld(gymnasium.Env):
         """Redraw the randomised physical factors with correlation rho to what they are."""
         self.drift_factors([name for name in self.randomize if self.factors[name].kind == "physical"], rho)
 
+    def start_afresh(self) -> None:
+        """Another start of the scene under the same physical constants; visual factors are drawn anew."""
+        kept = {name: value for name, value in self._values.items() if self.factors[name].kind == "physical"}
+        self.restart(factors=kept)
+
     def drift_factors(self, names: Sequence[str], rho: float) -> None:
         """Redraw factors with correlation rho to what they are: t becomes rho * t + sqrt(1 - rho^2) * spread * eps."""
         for name in names:

@@ -37,6 +37,7 @@ from worldmodel.losses import sigreg
 from worldmodel.methods import MethodConfig, build_recipe, encoder_stage
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.peer_planning import time_peer
 from worldmodel.plan_timing import (
     LEWM_PLANNER,
     Clock,
@@ -374,4 +375,7 @@ def _plan(config: BenchConfig) -> dict[str, Any]:
     if not config.run:
         figures["closed_loop_cpu_ms"] = closed_loop_ms(model, planner, clock)
         figures["closed_loop_hz"] = 1e3 / figures["closed_loop_cpu_ms"]
-    return figures | (time_lewm_size(config.repeats, clock) if config.lewm_size else {})
+    if config.lewm_size:
+        figures |= time_lewm_size(config.repeats, clock, device, dtype)
+        figures |= time_peer(config.repeats, clock, device, dtype)
+    return figures

@@ -15,7 +15,7 @@ from worldmodel.distributed import in_parallel
 from worldmodel.losses import unfolding
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
-from worldmodel.models.predictor import Predictor
+from worldmodel.models.transformer import AnyPredictor
 from worldmodel.training import OptimConfig, Stage
 
 
@@ -27,9 +27,9 @@ def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor, chunk: int = 409
 
 
 def predictor_stage(
-    predictor: Predictor, table: LatentTable, episodes: EpisodeIndex, optim: OptimConfig, contexts: Contexts | None
+    predictor: AnyPredictor, table: LatentTable, episodes: EpisodeIndex, optim: OptimConfig, contexts: Contexts | None
 ) -> Stage:
-    """Multi-step rollout loss: mean squared error of all H predicted latents over windows of `episodes`."""
+    """Multi-step rollout loss: mean squared error of all predicted latents over windows of `episodes`."""
     frames, horizon = predictor.config.num_context_frames, predictor.config.horizon
     starts = window_starts(episodes, frames + horizon)
 
@@ -48,26 +48,29 @@ def predictor_stage(
 
 
 def _predict(
-    predictor: Predictor, table: LatentTable, start: Tensor, context: Tensor | None
+    predictor: AnyPredictor, table: LatentTable, start: Tensor, context: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Predicted and true latents (B, H, D) and the latent before (B, D), of windows from rows `start` (B,)."""
+    """Predicted and true latents (B, h, D) at the h steps that the predictor foresees, and the latent before (B, D); of
+    windows from rows `start` (B,)."""
     frames, horizon = predictor.config.num_context_frames, predictor.config.horizon
     rows = start[:, None] + torch.arange(frames + horizon)
     latents, actions = table.latents[rows], table.actions[rows]
     state = predictor.planning_state(latents[:, :frames], actions[:, : frames - 1])
     future = actions[:, None, frames - 1 : frames - 1 + horizon]
-    return predictor(state, future, context)[:, 0], latents[:, frames:], latents[:, frames - 1]
+    foreseen = slice(predictor.config.stride - 1, None, predictor.config.stride)
+    predicted = predictor(state, future, context)[:, 0, foreseen]
+    return predicted, latents[:, frames:][:, foreseen], latents[:, frames - 1]
 
 
 @torch.no_grad()
 def prediction_errors(
-    predictor: Predictor,
+    predictor: AnyPredictor,
     table: LatentTable,
     episodes: EpisodeIndex,
     context_of: Callable[[Tensor], Tensor] | None,
     num_windows: int = 4096,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Root mean squared latent error at each horizon step, of the model and of persistence: (H,), (H,).
+    """Root mean squared latent error at each step that is foreseen, of the model and of persistence: (h,), (h,).
 
     context_of: rows int64 (n,) at which windows begin -> contexts (n, C).
     """
@@ -92,7 +95,7 @@ _UNFOLDING_WEIGHT = 100.0
 
 
 def heads_stage(
-    heads: GoalHeads, predictor: Predictor, table: LatentTable, episodes: EpisodeIndex, optim: OptimConfig
+    heads: GoalHeads, predictor: AnyPredictor, table: LatentTable, episodes: EpisodeIndex, optim: OptimConfig
 ) -> Stage:
     """The inverse dynamics from hindsight, the temporal distance by unfolding.
 
@@ -123,7 +126,7 @@ def heads_stage(
 @torch.no_grad()
 def fit_metrics(
     heads: GoalHeads,
-    predictor: Predictor,
+    predictor: AnyPredictor,
     table: LatentTable,
     episodes: EpisodeIndex,
     contexts: Contexts | None,

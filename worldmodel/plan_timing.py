@@ -2,18 +2,20 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import envs
-from planners import CEM, MPC, CapturedPlanner, GoalDistance, LatentDynamics, Objective, Planner
+from planners import CEM, MPC, CapturedPlanner, GoalDistance, LatentDynamics, Objective, Plan, Planner
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.models.predictor import PredictorConfig
+from worldmodel.models.transformer import TransformerPredictor
 
 IMAGE_SIZE, ACTION_DIM = 64, 2
 # what arXiv:2603.19312 plans with: 300 samples, 30 iterations, 5 blocks of 5 actions
@@ -215,160 +217,81 @@ def closed_loop_ms(model: PlanningModel, planner: Planner, clock: Clock, num_ste
 # ---------------------------------------------------------------------------------------------------------------------
 # a network of LeWM's size
 
-
-class LewmSizePredictor(nn.Module):
-    """Six transformer layers of LeWM's sizes (192 wide, 16 heads of 64, 2048 hidden), actions by adaptive norms.
-
-    The network of arXiv:2603.19312's predictor as far as its cost goes: it predicts the next latent from a window of at
-    most three (latent, action block) tokens. Random weights.
-    """
-
-    def __init__(
-        self, dim: int = 192, action_dim: int = 5 * ACTION_DIM, depth: int = 6, heads: int = 16, width: int = 1024
-    ) -> None:
-        super().__init__()
-        self.dim, self.heads, self.window = dim, heads, 3
-        self.embed_action = nn.Linear(action_dim, dim)
-        self.position = nn.Parameter(0.02 * torch.randn(self.window, dim))
-        self.layers = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    "modulate": nn.Linear(dim, 6 * dim),
-                    "q": nn.Linear(dim, width, bias=False),
-                    "kv": nn.Linear(dim, 2 * width, bias=False),
-                    "out": nn.Linear(width, dim),
-                    "up": nn.Linear(dim, 2048),
-                    "down": nn.Linear(2048, dim),
-                }
-            )
-            for _ in range(depth)
-        )
-
-    def modulations(self, actions: Tensor) -> list[Tensor]:
-        """What every layer makes of actions (n, T, A): shifts, scales and gates (n, T, 6 D)."""
-        condition = self.embed_action(actions)
-        return [layer["modulate"](condition) for layer in self._layers()]
-
-    def forward(
-        self, latents: Tensor, modulations: list[Tensor], cache: list[tuple[Tensor, Tensor]] | None = None
-    ) -> Tensor:
-        """Next latents (n, T, D) of latents (n, T, D) under modulations of the same tokens.
-
-        With a cache (keys and values by layer) the tokens come after those it holds and are added to it; only the
-        latent after the last of them is then computed: (n, 1, D).
-        """
-        first = 0 if not cache else cache[0][0].shape[2]
-        x = latents + self.position[first : first + latents.shape[1]]
-        for index, (layer, modulation) in enumerate(zip(self._layers(), modulations, strict=True)):
-            y = _modulated(x, *modulation.chunk(6, -1)[:2])
-            k, v = (self._split(part) for part in layer["kv"](y).chunk(2, -1))
-            if cache is not None:
-                if index == len(cache):
-                    cache.append((k, v))
-                else:
-                    k, v = cache[index] = (torch.cat([cache[index][0], k], 2), torch.cat([cache[index][1], v], 2))
-                if index == len(self.layers) - 1:  # nobody asks what follows the tokens before the last
-                    x, y, modulation = x[:, -1:], y[:, -1:], modulation[:, -1:]
-            q = self._split(layer["q"](y))
-            attended = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
-            gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)[2:]
-            x = x + gate1 * layer["out"](attended.transpose(1, 2).flatten(2))
-            x = x + gate2 * layer["down"](nn.functional.gelu(layer["up"](_modulated(x, shift2, scale2))))
-        return x
-
-    def _layers(self) -> Iterator[nn.ModuleDict]:
-        for layer in self.layers:
-            assert isinstance(layer, nn.ModuleDict)
-            yield layer
-
-    def _split(self, x: Tensor) -> Tensor:
-        """(n, T, heads * d) -> (n, heads, T, d)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+# the predictor of arXiv:2603.19312, which plans from one frame; its latents have 192 numbers
+LEWM_PREDICTOR = PredictorConfig(kind="transformer", history=[0], horizon=25, hidden=2048, depth=6, residual=False)
+LEWM_LATENT_DIM = 192
+# its search: every action of a block of five is free
+LEWM_SEARCH = replace(LEWM_PLANNER, action_block=1)
 
 
-def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return nn.functional.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
+def lewm_size_predictor() -> TransformerPredictor:
+    """LeWM's predictor with random weights, for reacher's actions."""
+    return TransformerPredictor(LEWM_PREDICTOR, LEWM_LATENT_DIM, ACTION_DIM).eval()
 
 
-def windowed_rollout(network: LewmSizePredictor, z0: Tensor, blocks: Tensor) -> Tensor:
-    """Latents (N, G, D) after action blocks (N, G, A) from z0 (N, D): the whole window anew at every step."""
+def windowed_rollout(predictor: TransformerPredictor, z0: Tensor, blocks: Tensor) -> Tensor:
+    """Latents (N, G, D) after action blocks (N, G, b * A) from z0 (N, D): the whole window anew at every step."""
     latents = z0[:, None]
     for step in range(blocks.shape[1]):
-        first = max(0, step + 1 - network.window)
-        following = network(latents[:, first:], network.modulations(blocks[:, first : step + 1]))
+        first = max(0, step + 1 - predictor.config.window)
+        following = predictor.next(latents[:, first:], blocks[:, first : step + 1])
         latents = torch.cat([latents, following[:, -1:]], 1)
     return latents[:, 1:]
 
 
-def cached_rollout(network: LewmSizePredictor, z0: Tensor, blocks: Tensor) -> Tensor:
-    """The same latents, and nothing computed twice or in vain.
+class PredictorDynamics:
+    """A predictor alone as a `planners.interfaces.LatentDynamics`: planning starts from a latent, not from frames."""
 
-    Keys and values are kept while the window grows; when it slides, every token has another position.
-    """
-    modulations = network.modulations(blocks)
-    cache: list[tuple[Tensor, Tensor]] = []
-    latents = z0[:, None]
-    for step in range(blocks.shape[1]):
-        first = step
-        if step >= network.window:
-            first, cache = step + 1 - network.window, []
-        part = [modulation[:, first : step + 1] for modulation in modulations]
-        latents = torch.cat([latents, network(latents[:, first:], part, cache)], 1)
-    return latents[:, 1:]
-
-
-class LewmSizeDynamics:
-    """That network as a `planners.interfaces.LatentDynamics`: blocks of five actions, one latent a block, held."""
-
-    num_context_frames, action_dim, block = 1, ACTION_DIM, 5
-
-    def __init__(self, network: LewmSizePredictor) -> None:
-        self.network = network
+    def __init__(self, predictor: TransformerPredictor, dtype: torch.dtype | None = None) -> None:
+        self.num_context_frames, self.action_dim = predictor.config.num_context_frames, predictor.action_dim
+        self.encode, self._predictor = predictor.planning_state, predictor.for_planning(dtype)
 
     def embed(self, frames: Tensor) -> Tensor:
-        raise TypeError("this network has no encoder here; pass its latents")
-
-    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
-        return latents[:, -1]
+        raise TypeError("a predictor alone has no encoder; pass its latents")
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        batch, num, horizon, _ = actions.shape
-        blocks = actions.reshape(batch * num, horizon // self.block, -1)
-        states = z0[:, None].expand(-1, num, -1).flatten(0, 1)
-        latents = cached_rollout(self.network, states, blocks).unflatten(0, (batch, num))
-        return latents.repeat_interleave(self.block, 2)
+        return self._predictor.rollout(z0, actions, context)
+
+
+def search_from(dynamics: LatentDynamics, planner: Planner, z0: Tensor, goal: Tensor) -> Callable[[], Plan]:
+    """A call that plans from z0 to a goal, both (1, D): on a GPU one CUDA graph."""
+    generator = torch.Generator(z0.device).manual_seed(0)
+    captured, objective = CapturedPlanner(planner), GoalDistance(goal, "terminal")
+    return lambda: captured.plan(dynamics, objective, z0, generator=generator)
 
 
 @torch.no_grad()
-def time_lewm_size(repeats: int, clock: Clock) -> dict[str, float]:
+def time_lewm_size(repeats: int, clock: Clock, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     """Milliseconds of one CEM iteration of LeWM's budget with a network of LeWM's size, and of the whole plan.
 
     "straightforward" computes the window anew at each step and reads the elites back to the host at each iteration, as
-    the published code does; "ours" is `planners.CEM` on the cached rollout. A plan is 30 iterations. "speedup_by_flops"
-    is what can be had at most without changing the network's answers or its precision.
+    the published code does, in float32; "ours" is `planners.CEM` on the predictor's own rollout in `dtype`. A plan is
+    30 iterations. "speedup_by_flops" is what can be had at most without changing the network's answers or precision.
     """
-    network = LewmSizePredictor().eval()
-    z0, goal = torch.randn(2, 1, network.dim).unbind()
-    num, iterations = LEWM_PLANNER.num_samples, LEWM_PLANNER.num_iterations
+    predictor = lewm_size_predictor().to(device)
+    z0, goal = torch.randn(2, 1, LEWM_LATENT_DIM, device=device).unbind()
+    num, iterations = LEWM_SEARCH.num_samples, LEWM_SEARCH.num_iterations
 
     def straightforward() -> None:
-        blocks = torch.randn(num, 5, 5 * ACTION_DIM)
-        latents = windowed_rollout(network, z0.expand(num, -1), blocks)
+        blocks = torch.randn(num, 5, 5 * ACTION_DIM, device=device)
+        latents = windowed_rollout(predictor, z0.expand(num, -1), blocks)
         cost = (latents[:, -1] - goal).square().sum(-1)
-        elites = blocks[cost.topk(LEWM_PLANNER.num_elites, largest=False).indices]
+        elites = blocks[cost.topk(LEWM_SEARCH.num_elites, largest=False).indices]
         _ = elites.mean(0).tolist(), elites.std(0).tolist()
 
-    one = CEM(horizon=25, action_block=5, num_samples=num - 1, num_iterations=1, num_elites=30, num_kept_elites=0)
-    dynamics, objective = LewmSizeDynamics(network), GoalDistance(goal, "terminal")
-    generator = torch.Generator().manual_seed(0)
-
-    def ours() -> None:
-        one.plan(dynamics, objective, z0, generator=generator)
-
+    # the rollout of the final mean is one more
+    one = replace(LEWM_SEARCH, num_samples=num - 1, num_iterations=1)
+    dynamics, actions = PredictorDynamics(predictor, dtype), torch.zeros(1, num, LEWM_SEARCH.horizon, ACTION_DIM)
+    counted = {
+        "straightforward": straightforward,
+        "ours": lambda: dynamics.rollout(z0, actions.to(device)),
+    }
     figures = {}
-    for name, work in (("straightforward", straightforward), ("ours", ours)):
+    timed = {"straightforward": straightforward, "ours": search_from(dynamics, one, z0, goal)}
+    for name, work in timed.items():
         milliseconds = clock.median_ms(work, repeats)
-        figures |= {f"lewm_size_{name}_iteration_ms": milliseconds, f"lewm_size_{name}_iteration_gflop": gflops(work)}
+        figures[f"lewm_size_{name}_iteration_ms"] = milliseconds
+        figures[f"lewm_size_{name}_iteration_gflop"] = gflops(counted[name])
         figures[f"lewm_size_{name}_plan_s"] = iterations * milliseconds / 1e3
     for what, unit in (("speedup", "ms"), ("speedup_by_flops", "gflop")):
         theirs, mine = (figures[f"lewm_size_{name}_iteration_{unit}"] for name in ("straightforward", "ours"))

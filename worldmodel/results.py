@@ -21,7 +21,7 @@ def main() -> None:
         "What the toolkit is for, and its two commands": chosen,
         "Identifiability": _markdown(_identifiability_rows()),
         "Worlds": _markdown(_world_rows()),
-        "Speed and endurance": _markdown([*_bench_rows(), *_plan_rows(), *_gpu_plan_rows()]),
+        "Speed and endurance": _markdown([*_bench_rows(), *_plan_rows(), *_gpu_plan_rows(), *_peer_rows()]),
     }
     readme = Path("README.md")
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
@@ -60,6 +60,11 @@ def _study_rows() -> list[Row]:
         values = [run["probes"][name]["r2_linear"] for run in puck]
         label = f"puck's log {name} from pixels, no labels, linear R2, one window"
         rows.append((label, _spread(values, ".3f"), ".95", "`worldmodel train experiment=puck_full`"))
+    if puck:
+        errors = [run["context_errors"] for run in puck]
+        value = _spread([of["learned"][-1] / of["true"][-1] for of in errors], ".2f")
+        label = f"… predictor's error after {len(errors[0]['true'])} steps, learned context over true constants"
+        rows.append((label, f"{value} x", "1.2 x", "`worldmodel probe run=runs/puck_full-s0`"))
     rows += [*_wide_rows(), *_state_rows()]
     for name, label, target in (
         ("lewm", "reacher from pixels, LeWM's protocol, goal images reached", "99 %"),
@@ -73,6 +78,24 @@ def _study_rows() -> list[Row]:
             protocol = f"protocol={of['protocol']['name']} goal_steps={of['goal_steps']}"
             command = f"`worldmodel control experiment=fast_planner {protocol}{_cost_options(of)}`"
             rows.append((label, value, target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
+    return [*rows, *_lewm_size_rows()]
+
+
+def _lewm_size_rows() -> list[Row]:
+    """LeWM's planner on the same tasks: with the small model, and with one of LeWM's size."""
+    rows: list[Row] = []
+    for name, label, target, run in (
+        (
+            "lewm_planner",
+            "the same tasks, the small model with LeWM's open-loop planner",
+            "",
+            "pretrained/reacher",
+        ),
+        ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size"),
+    ):
+        if of := _read(f"control-reacher-{name}.json"):
+            what = f"`worldmodel control run={run} experiment=lewm_planner`, {of['num_tasks']} tasks"
+            rows.append((label, _rated(of, ""), target, what))
     return rows
 
 
@@ -126,29 +149,50 @@ def _identifiability_rows() -> list[Row]:
         ("reacher_ou", ("s=0.7-rho=0.7", "s=0.7-rho=0.8", "s=0.7-rho=0.9"), "r2_h_to_z_polished", "reacher angles from "
          "OU pixels, s = .7 rad, lowest of rho .7 to .99, R2, canonical readout", ".99"),
         ("reacher_ou", ("s=0.7-rho=0.5",), "r2_h_to_z_polished", "… at rho .5", ".95"),
-        ("reacher_ou", ("s=1-rho=0.7", "s=1-rho=0.8", "s=1-rho=0.9"), "share_r2_h_to_z_polished", "… s = 1 rad (angles "
-         "wrap), share of the ceiling, lowest of rho .7 to .99", ".99"),
         ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2, canonical readout", ".99"),
     ):  # fmt: skip
         if content := _read(f"reproduce-{table}.json"):
             found = [row["measures"][name] for row in content["rows"] if row["key"].startswith(keys)]
             lowest = min(found, key=lambda measured: measured["mean"])
             rows.append((label, _mean_interval(lowest, ".4f"), target, f"`worldmodel reproduce table={table}`"))
-    return [*rows, *_scaling_rows(), *_time_rows(), *_lit_ball_rows(), *_cost_rows()]
+    return [*rows, *_wrapped_rows(), *_scaling_rows(), *_time_rows(), *_lit_ball_rows(), *_cost_rows()]
+
+
+def _full_or_quick(table: str) -> tuple[dict[str, Any] | None, str]:
+    """What was measured at the larger scale at hand, and the command."""
+    full = _read(f"reproduce-{table}-full.json")
+    command = f"`worldmodel reproduce table={table}{' scale=full' if full else ''}`"
+    return full or _read(f"reproduce-{table}.json"), command
+
+
+def _wrapped_rows() -> list[Row]:
+    """Reacher's angles where they wrap, from pairs one step apart and from several lags."""
+    content, command = _full_or_quick("reacher_ou")
+    rows: list[Row] = []
+    for series, words in (("s = 1 rad", "of rho .7 to .99"), ("s = 1 rad, several lags", "with further lags")):
+        of = [row for row in content["rows"] if row["series"] == series and row["x"] >= 0.7] if content else []
+        if of:
+            name = "share_r2_h_to_z"
+            polished = f"{name}_polished"
+            lowest = min(of, key=lambda row: row["measures"][name]["mean"])["measures"]
+            label = f"reacher angles from OU pixels, s = 1 rad (they wrap), share of the ceiling, lowest {words}"
+            rows.append((label, _mean_interval(lowest.get(polished, lowest[name]), ".4f"), ".99", command))
+    return rows
 
 
 def _scaling_rows() -> list[Row]:
-    content = _read("reproduce-scaling.json")
+    content, command = _full_or_quick("scaling")
     if not content:
         return []
     last = max((row for row in content["rows"] if row["series"] == "lejepa"), key=lambda row: row["x"])
-    found = last["measures"]["r2_h_to_z"]
-    label = f"{last['x']:.0f} latents through coupling layers, R2 ({content['scale']} scale: "
-    label += (
-        f"{last['settings']['steps']:,} steps, {last['cpu_s']:.0f} CPU s; published in 20,000: {found['published']})"
-    )
+    found, steps = last["measures"]["r2_h_to_z"], last["settings"]["steps"]
+    published = {row["key"]: row["measures"]["train_s"]["mean"] for row in content["rows"] if not row["series"]}
+    theirs = "".join(f", its recipe {seconds:.0f} s" for seconds in published.values())
+    seconds = last["measures"].get("train_s", {"mean": last["cpu_s"]})["mean"]
+    label = f"{last['x']:.0f} latents through coupling layers, R2 ({content['scale']} scale: {steps:,} steps, "
+    label += f"{seconds:.0f} s{theirs}; published in 20,000: {found['published']})"
     target = ".9996" if last["x"] == 1024 else ""
-    return [(label, _mean_interval(found, ".6f"), target, "`worldmodel reproduce table=scaling`")]
+    return [(label, _mean_interval(found, ".6f"), target, command)]
 
 
 def _time_rows() -> list[Row]:
@@ -211,6 +255,15 @@ def _state_rows() -> list[Row]:
             label = f"{name} from true positions, no labels: {worst}, the worst of {len(values)} constants, linear R2"
             value = f"{_mean_interval(values[worst]['r2_linear'])}, {share:.2f} x bound"
             rows.append((label, value, target, "`worldmodel probe mode=state`"))
+    if study := _read("state-puck-methods.json"):
+        worst = {
+            method: min(values["r2_linear"]["mean"] for values in of["constants"].values())
+            for method, of in study["methods"].items()
+        }
+        others = ", ".join(f"{method} {value:.3f}" for method, value in worst.items() if method != "lejepa")
+        label = f"puck from true positions, {len(worst)} methods equally tuned: linear R2 of the constant read worse"
+        value = f"lejepa {worst['lejepa']:.3f} ({others})"
+        rows.append((label, value, "", "`worldmodel probe mode=state experiment=puck_full`"))
     return rows
 
 
@@ -437,6 +490,21 @@ def _gpu_plan_rows() -> list[Row]:
             ),
             ("… closed loop of one reacher with rendering, Hz", f"{bench['closed_loop_hz']:.0f}", "", command),
         ]
+    return rows
+
+
+def _peer_rows() -> list[Row]:
+    """The peer's own plan beside ours on its network, from `worldmodel bench what=plan lewm_size=true`."""
+    rows: list[Row] = []
+    for path in sorted(FOLDER.glob("bench-peer-*.json")):
+        bench = json.loads(path.read_text())
+        unit = "CPU-seconds" if bench["device"] == "cpu" else "GPU seconds"
+        label = f"{unit} of LeWM's plan by stable-worldmodel / by ours on its network in {bench['dtype']}"
+        both = f"{bench['peer_plan_s']:.3g} / {bench['ours_on_peer_plan_s']:.3g}"
+        command = f"`worldmodel bench what=plan lewm_size=true dtype={bench['dtype']}`"
+        where = bench["hardware"]["gpu"] if bench["device"] != "cpu" else f"one of {bench['hardware']['cores']} cores"
+        value = f"{both}: {bench['ours_on_peer_speedup']:.1f} x faster"
+        rows.append((label, value, "3 x", f"{command}, {where}"))
     return rows
 
 
@@ -801,6 +869,7 @@ def _comparisons() -> str:
 
 def _comparison(content: dict[str, Any]) -> str:
     table = content["methods"]
+    columns = _method_columns(table)
     blocks = [
         f"## Methods on {content['env']}",
         f"`{content['command']}`: {content['scale']} scale, {content['encoder']}, {content['steps']} steps of "
@@ -808,7 +877,7 @@ def _comparison(content: dict[str, Any]) -> str:
         f"Student's t over seeds], test episodes. R2 ceiling {content['r2_ceiling']:.4f}; untrained encoder "
         f"{content['baselines']['random_encoder']['r2_h_to_z']:.3f}, raw pixels by ridge "
         f"{content['baselines']['raw_pixels']['r2_h_to_z']:.3f}.",
-        _grid(_method_columns(table), {name: _method_row(row) for name, row in table.items()}),
+        _grid(columns, {name: _method_row(row, columns) for name, row in table.items()}),
     ]
     swept = {name: row["batch"] for name, row in table.items() if row.get("batch")}
     if swept:
@@ -819,12 +888,42 @@ def _comparison(content: dict[str, Any]) -> str:
     if grown:
         blocks += ["R2 by training frames, then RMSE in sd on test sets out of the training distribution:"]
         blocks += [_data_grid(grown)]
-    claims = [
-        [claim["claim"], claim["seed_says"], claim["rule"], _AGREES[claim["agrees"]]] for claim in content["claims"]
-    ]
-    head = ["| claim | the seed says | agrees if | measured |", "|---|---|---|---|"]
-    blocks += ["\n".join([*head, *(f"| {' | '.join(claim)} |" for claim in claims)])]
+    if graded := {claim["claim"]: claim["measured"] for claim in content["claims"] if claim["claim"].startswith("S7 ")}:
+        blocks += ["The seed's table, measured (the seed's word in brackets; what the words mean stands below):"]
+        blocks += [_seed_table(graded)]
+    head = ["claim", "the seed says", "agrees if", "measured", "verdict"]
+    claims = {
+        claim["claim"]: [claim["seed_says"], claim["rule"], _leaves(claim["measured"]), _AGREES[claim["agrees"]]]
+        for claim in content["claims"]
+    }
+    blocks += [_grid(head, claims)]
     return "\n" + "\n\n".join(blocks) + "\n"
+
+
+def _seed_table(graded: dict[str, dict[str, Any]]) -> str:
+    """Recovery, memory and planning of the seed's three families: figure, its word, the seed's."""
+    names = list(next(iter(graded.values())))
+    rows = {
+        name: [
+            f"{of[name]['value']:.2f}: {of[name]['measured']} ({of[name]['seed']})" if name in of else "–"
+            for of in graded.values()
+        ]
+        for name in names
+    }
+    return _grid(["method", *(claim.removeprefix("S7 ") for claim in graded)], rows)
+
+
+def _leaves(measured: dict[str, Any]) -> str:
+    """What a claim's verdict rests on, in a line: numbers, or groups of them, each after its name."""
+    shown = []
+    for name, value in measured.items():
+        if not isinstance(value, dict):
+            shown.append(f"{name} {value:.3g}" if value is not None else f"{name} –")
+        elif "value" in value:
+            shown.append(f"{name} {value['value']:.3g}")
+        else:
+            shown.append(f"{name}: {_leaves(value)}")
+    return ("; " if any(isinstance(value, dict) for value in measured.values()) else ", ").join(shown)
 
 
 _AGREES = {True: "agrees", False: "**disagrees**", None: "undecided"}
@@ -842,20 +941,22 @@ def _method_columns(table: dict[str, Any]) -> list[str]:
         "steps to 95 %",
         "CPU s",
     ]
-    first = next(iter(table.values()))
-    return columns + ["MB kept, 1024 pairs"] * ("memory" in first) + ["goals reached"] * ("planning" in first)
+    measured = {part for row in table.values() for part in row if row[part]}
+    return columns + ["MB kept, 1024 pairs"] * ("memory" in measured) + ["goals reached"] * ("planning" in measured)
 
 
-def _method_row(row: dict[str, Any]) -> list[str]:
+def _method_row(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
     reached = row["convergence"]["steps_to_threshold"]
     values = [_mean_interval(row[key]) for key in ("r2_h_to_z", "r2_z_to_h")]
     values += [f"{row['rank_correlation']['mean']:.3f}", f"{row['effective_rank']['mean']:.2f}"]
     values += [f"{row['latent_std']['mean']:.2g}", f"{row['collapsed_share']:.0%}"]
     values += [f"{reached:.0f}" if reached else "never", f"{row['cpu_s']['mean']:.1f}"]
-    if "memory" in row:
-        values.append(f"{sum(row['memory']['kept']['1024'].values()) / 2**20:.1f}")
-    if "planning" in row:
-        values.append(_mean_interval(row["planning"]["success_rate"], ".1%"))
+    if "MB kept, 1024 pairs" in columns:
+        kept = row.get("memory")
+        values.append(f"{sum(kept['kept']['1024'].values()) / 2**20:.1f}" if kept else "–")
+    if "goals reached" in columns:
+        reached_goals = row.get("planning")
+        values.append(_mean_interval(reached_goals["success_rate"], ".1%") if reached_goals else "–")
     return values
 
 

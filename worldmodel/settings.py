@@ -104,6 +104,8 @@ class CollectConfig:
 
     policy: excitation policy and its parameters. episodes, episode_steps: how many, of how many control steps.
     drift_rho: correlation of the randomised physical constants before and after the middle of an episode.
+    restart_midway: from its middle an episode is another motion, from another start and in another light: what its
+    halves share is constants alone. Each half then holds one frame less.
     data: folder of data sets. workers: processes; 0 takes every core (one with engine=warp). data_seed: of the data.
     engine: "classic" (MuJoCo and OpenGL, one episode after the other in each process) or "warp" (MuJoCo Warp simulates
     and ray-traces `worlds` episodes at once, on a CUDA GPU where there is one; for worlds without a reward).
@@ -114,6 +116,7 @@ class CollectConfig:
     episodes: int = 200
     episode_steps: int = 200
     drift_rho: float | None = None
+    restart_midway: bool = False
     data: str = "data"
     workers: int = 0
     data_seed: int = 0
@@ -131,6 +134,8 @@ class CollectConfig:
             raise UserError(f"workers must be >= 0 (0 takes every core), got {self.workers}")
         if self.drift_rho is not None and not 0 <= self.drift_rho <= 1:
             raise UserError(f"drift_rho must lie in [0, 1], got {self.drift_rho}")
+        if self.restart_midway and self.engine == "warp":
+            raise UserError("restart_midway=true works with engine=classic only; leave one of the two out")
 
     @property
     def directory(self) -> Path:
@@ -146,6 +151,8 @@ class CollectConfig:
         content = dataclasses.asdict(self)
         if self.engine == "classic":
             del content["engine"], content["worlds"]
+        if not self.restart_midway:
+            del content["restart_midway"]
         return content
 
     def recording(self) -> Recording:
@@ -156,6 +163,7 @@ class CollectConfig:
             episode_steps=self.episode_steps,
             seed=self.data_seed,
             drift_rho=self.drift_rho,
+            restart_midway=self.restart_midway,
             engine=self.engine,
             worlds=self.worlds,
         )
@@ -220,9 +228,14 @@ class TrainConfig(CollectConfig):
         return Path(self.runs) / self.name
 
     def fingerprint(self) -> str:
-        """Hash of everything that the trained weights depend on; goal heads, which no other weight depends on, add one
-        of their own after a "+"."""
+        """Hash of everything that the trained weights depend on, without options added later that are not used; goal
+        heads, which no other weight depends on, add one of their own after a "+"."""
         content = self.content()
+        if self.encoder.vit_patch == 0:
+            del content["encoder"]["vit_patch"]
+        if self.predictor.kind == "mlp":
+            for key in ("kind", "block", "window", "width", "heads", "head_dim", "residual"):
+                del content["predictor"][key]
         for key in ("runs", "name", "workers", "data", "threads", "devices", "nodes", "strategy", "checkpoint_every_s"):
             del content[key]
         heads = {key: content.pop(key) for key in ("goal_heads", "heads", "heads_training")}
@@ -284,8 +297,10 @@ class ControlConfig:
     Every task comes from an episode of its own, simulated here from seeds that no data set has: under the policy of the
     run's data, or the excitation `task_policy` named here.
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
-    protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
-    the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
+    protocol's own). lead_steps: control steps of that episode before the start that the controller watches, before the
+    clock runs: time to identify the constants. replan_every: control steps between plans. reduction: how latent
+    distance to the goal counts over the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the
+    horizon count as are left.
     metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors), temporal
     (squared time of the learned shortest way to the goal) or staged (temporal, and l2 within 5 steps of the goal).
     proposal: also try what the learned inverse dynamics proposes; with planner=follow that alone. All but l2 need a run
@@ -307,6 +322,7 @@ class ControlConfig:
     tasks: int = 100
     goal_steps: int = 0
     budget_steps: int = 0
+    lead_steps: int = 0
     replan_every: int = 1
     reduction: str = "sum"
     shrinking: bool = False
@@ -332,6 +348,10 @@ class ControlConfig:
         for name in ("goal_steps", "budget_steps"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must be >= 1, or 0 for the protocol's own, got {getattr(self, name)}")
+        if self.lead_steps < 0:
+            raise UserError(f"lead_steps must be >= 0, got {self.lead_steps}")
+        if self.lead_steps and self.protocol == "reward":
+            raise UserError("protocol=reward begins at the world's own starts, which have no lead; set lead_steps=0")
         if self.videos < 0:
             raise UserError(f"videos must be >= 0, got {self.videos}")
         if not 0 <= self.action_cost < math.inf:
@@ -487,7 +507,7 @@ class StateConfig(TrainConfig):
             raise UserError(f"env={self.env.label} is kinematic: its motion has no constants; choose another env")
         if self.episodes < 10:
             raise UserError(f"episodes must be >= 10, so that some are held out, got {self.episodes}")
-        if self.context.window > self.episode_steps // 2:  # before minutes of simulation, not after
+        if self.context.window > self.episode_steps // 2 - self.restart_midway:  # before minutes of simulation
             raise UserError(
                 f"two windows of {self.context.window} steps do not fit into episodes of {self.episode_steps} steps; "
                 "set context.window to at most half of episode_steps"
@@ -603,15 +623,18 @@ class BenchConfig:
 class ReproduceConfig:
     """Measure a published table again: theirs beside ours, with seeds and 95 % intervals.
 
-    table: which one; `worldmodel reproduce` without a table lists them. scale: "quick" (minutes on two CPU cores) or
-    "full" (the paper's size). seeds: of training; settings are chosen on a validation split with the first. rhos:
-    autocorrelations, where the table has such rows; empty takes its own. world: what pixel tables look at; empty takes
-    their own. out: where cells, results.json and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells
-    are kept there, and a command that was cut off goes on. data: folder of rendered data sets. polish: also read
+    table: which one; `worldmodel reproduce` without a table lists them. rows: patterns of row names, such as
+    'rows=["s=1-*"]'; empty takes all. scale: "quick" (minutes on two CPU cores) or "full" (the paper's size). seeds: of
+    training; settings are chosen on a validation split with the first. rhos: autocorrelations, where the table has such
+    rows; empty takes its own. world: what pixel tables look at; empty takes their own. out: where cells, results.json
+    and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells are kept there, and a command that was cut
+    off goes on. data: folder of rendered data sets. workers: rendering processes; 0 takes every core. device: auto, cpu
+    or cuda. together: on a GPU, train the cells of a table side by side, where it knows how. polish: also read
     latents through the canonical readout (`worldmodel.canonical`), self-supervised too, in columns of its own.
     """
 
     table: str = ""
+    rows: list[str] = field(default_factory=list)
     scale: str = "quick"
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     rhos: list[float] = field(default_factory=list)
@@ -621,6 +644,7 @@ class ReproduceConfig:
     polish: bool = True
     workers: int = 0
     device: str = "auto"
+    together: bool = True
 
     def __post_init__(self) -> None:
         if self.scale not in ("quick", "full"):

@@ -247,7 +247,8 @@ def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 
 def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
     method = config.method
-    recipe = build_recipe(method, model.encoder, poses.data, poses.train, config.seed)
+    motions = segments(poses.data, poses.train) if poses.train.restart_midway else poses.train
+    recipe = build_recipe(method, model.encoder, poses.data, motions, config.seed, None, model.predictor)
     return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 
@@ -295,8 +296,9 @@ def latent_table(model: WorldModel, data: DataSet, frames: Frames) -> LatentTabl
 
 
 def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
-    """Stretches of constant physics: whole episodes, or half ones where the constants drift in the middle."""
-    if data.info["settings"]["drift_rho"] is None:
+    """Stretches of one motion under one physics: whole episodes, or half ones where constants drift in the middle, or
+    the world starts afresh."""
+    if data.info["settings"]["drift_rho"] is None and not episodes.restart_midway:
         return episodes
     first, second = episodes.halves()
     return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
@@ -337,8 +339,10 @@ def _evaluate_dynamics(model: WorldModel, source: Source, run: RunDirectory) -> 
         contexts = Contexts(model.context_encoder, windows, source.test, source.data.num_rows)
         context_of = partial(contexts.of_rows, generator=torch.Generator().manual_seed(0))
     errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)
-    horizon = len(errors)
-    figures.predictor_error(run.figures / "predictor_error.png", np.arange(1, horizon + 1), errors, persistence)
-    shown = sorted({1, *range(5, horizon + 1, 5), horizon})
-    ratio = {str(h): round(float(errors[h - 1] / persistence[h - 1]), 4) for h in shown}
+    stride, horizon = model.predictor.config.stride, model.predictor.config.horizon
+    steps = range(stride, horizon + 1, stride)
+    figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
+    shown = {1, *range(5, horizon + 1, 5), horizon}
+    found = zip(steps, errors / persistence, strict=True)
+    ratio = {str(step): round(float(value), 4) for step, value in found if step in shown}
     return {"predictor": {"error_ratio_to_persistence": ratio, "horizon": horizon}}

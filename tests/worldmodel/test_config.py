@@ -13,7 +13,7 @@ from worldmodel.errors import CheckpointError, UserError
 from worldmodel.settings import SCHEMAS, CollectConfig, ControlConfig, KinematicConfig, TrainConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-OF_CONTROL = {"planner", "fast_planner"}
+OF_CONTROL = {"lewm_planner", "planner", "fast_planner"}
 YAMLS = sorted((path.parent.name, path.stem) for path in CONFIGS.rglob("*.yaml"))
 
 

@@ -59,6 +59,10 @@ class Script:
     push: float
     sees: bool = False
     asked: list[int] = field(default_factory=list)
+    watched: list[np.ndarray] = field(default_factory=list)
+
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        self.watched.append(actions)
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         self.asked.append(len(states))
@@ -91,6 +95,25 @@ def test_a_goal_must_be_held_for_as_long_as_the_protocol_says(puck):
     assert passing.solved_at[0] == -1 and touched.solved_at[0] == 4
     late = run_tasks(puck, tasks_at([0.04]), Script(0.0), replace(hold, budget_steps=4), "late")
     assert late.solved_at[0] == -1, "the budget ended before the goal was held long enough"
+
+
+def test_a_lead_shows_how_the_start_came_about_before_the_clock_runs(puck):
+    """The recorded actions lead to the recorded start under the constants that the task then has."""
+    strict = Protocol("strict", goal_steps=4, budget_steps=3)
+    drifting = replace(RECORDED, drift_rho=0.0)
+    tasks = draw_tasks(puck, drifting, strict, ControlConfig(tasks=3, lead_steps=5))
+    assert tasks.lead is not None and [part.shape for part in tasks.lead] == [(3, 6), (3, 5, 2)]
+    assert len(tasks.first(2).lead[1]) == 2  # type: ignore[index]
+    for k in range(3):
+        puck.restart(seed=0, state=tasks.lead[0][k], factors=tasks.factors[k])
+        for action in tasks.lead[1][k]:
+            puck.advance(action)
+        assert np.abs(puck.state() - tasks.start[k]).max() < 1e-4
+    script = Script(0.0)
+    outcome = run_tasks(puck, replace(tasks, goal=tasks.start + 9), script, strict, "watch")
+    assert np.array_equal(np.stack(script.watched, 1), tasks.lead[1])
+    assert script.asked == [3, 3, 3] and outcome.num_decisions == 9, "watching takes nothing of the budget"
+    assert len(outcome.frames) == 4 and draw_tasks(puck, drifting, strict, ControlConfig(tasks=1)).lead is None
 
 
 def test_angles_may_be_compared_raw_or_on_the_circle():

@@ -248,7 +248,7 @@ def integrated() -> LatentTable:
 class Integrator:
     """Knows the dynamics of `integrated`; wrong by a lot as soon as actions and latents are out of step."""
 
-    config = SimpleNamespace(num_context_frames=3, horizon=HORIZON)
+    config = SimpleNamespace(num_context_frames=3, horizon=HORIZON, stride=1)
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
         torch.testing.assert_close(latents[:, 1:] - latents[:, :-1], actions @ GAIN, rtol=0, atol=1e-5)

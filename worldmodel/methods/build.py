@@ -9,13 +9,14 @@ from worldmodel.data.truth import latent_variables
 from worldmodel.errors import UserError
 from worldmodel.methods.config import MethodConfig
 from worldmodel.methods.contrastive import InfoNCE
-from worldmodel.methods.gaussian import Clips, LeJEPA, LeWM, SIGRegWeight
+from worldmodel.methods.gaussian import Clips, JointLeWM, LeJEPA, LeWM, SIGRegWeight
 from worldmodel.methods.jepa import JEPA
 from worldmodel.methods.reconstruction import VAE, Autoencoder
 from worldmodel.methods.supervised import Supervised, supervised_targets
 from worldmodel.methods.variance import VICReg, Whitening
 from worldmodel.methods.views import MovingAverage, Recipe
 from worldmodel.models.encoders import Encoder
+from worldmodel.models.transformer import AnyPredictor, TransformerPredictor
 
 
 def build_recipe(
@@ -25,16 +26,18 @@ def build_recipe(
     episodes: EpisodeIndex,
     seed: int,
     pairs: tuple[PairSampler, float] | None = None,
+    predictor: AnyPredictor | None = None,
 ) -> Recipe:
     """The recipe of `method` on the training `episodes` of `data`.
 
-    `seed` is of the prepared pairs; recipes may share `pairs` that `positive_pairs` made.
+    `seed` is of the prepared pairs; recipes may share `pairs` that `positive_pairs` made. `predictor`: of the run;
+    method=lewm trains it with the encoder where it is a transformer.
 
     Raises UserError where the data lacks what the method needs.
     """
     latent_dim = encoder.config.latent_dim
     if method.name == "lewm":
-        return _lewm_recipe(method, encoder, data, episodes)
+        return _lewm_recipe(method, encoder, data, episodes, predictor)
     sampler, unit = pairs or positive_pairs(method, data, episodes, seed)
     match method.name:
         case "lejepa":
@@ -59,13 +62,20 @@ def build_recipe(
     raise AssertionError(method.name)
 
 
-def _lewm_recipe(method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex) -> Recipe:
+def _lewm_recipe(
+    method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex, predictor: AnyPredictor | None
+) -> Recipe:
     if data.actions.shape[1] == 0:
         raise UserError(f"method=lewm predicts from actions, and {data.info['name']} has none; use method=lejepa")
     actions = torch.from_numpy(np.nan_to_num(data.actions)).to(encoder.mean.device)
     weight = SIGRegWeight(method.sigreg_start, method.sigreg_end)
-    objective = LeWM(weight, method.num_slices, encoder.config.latent_dim, actions, method.block, method.num_history)
-    return Recipe(Clips(episodes, method.num_history, method.block), objective)
+    if isinstance(predictor, TransformerPredictor) and not predictor.context_dim:  # constants are learned later
+        tokens = range(predictor.config.window + 1)
+        clips = Clips(episodes, [predictor.config.block * index for index in tokens])
+        return Recipe(clips, JointLeWM(weight, method.num_slices, predictor, actions))
+    history, block = method.num_history, method.block
+    objective = LeWM(weight, method.num_slices, encoder.config.latent_dim, actions, block, history)
+    return Recipe(Clips(episodes, [*range(history), history - 1 + block]), objective)
 
 
 def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, seed: int) -> tuple[PairSampler, float]:

@@ -26,7 +26,8 @@ class MethodConfig:
     sigreg_start, sigreg_end: weight lambda of SIGReg, geometric from start to end over the first 70 % of training. For
     OU pairs in units of 1 - rho: alignment of the optimum is proportional to it, so lambda must be too.
     num_slices: directions SIGReg projects on, fresh every step.
-    block: for lewm, control steps from one latent to the next. num_history: latents its predictor sees.
+    block: for lewm, control steps from one latent to the next. num_history: latents its predictor sees. With
+    predictor.kind=transformer that predictor is trained here, with its own block and window.
     on_collapse: what happens when latents have collapsed: "stop", or "report" in the log and go on.
     """
 

@@ -1,5 +1,7 @@
 """Methods that keep latents Gaussian by SIGReg: LeJEPA and LeWM."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -8,6 +10,7 @@ from worldmodel.data.store import EpisodeIndex
 from worldmodel.losses import alignment, sigreg
 from worldmodel.methods.views import Views
 from worldmodel.models.encoders import mlp
+from worldmodel.models.transformer import TransformerPredictor
 
 
 class SIGRegWeight:
@@ -36,14 +39,14 @@ class LeJEPA(nn.Module):
 
 
 class Clips:
-    """Clips for LeWM: `history` successive rows of one episode and the row `block` steps after the last of them."""
+    """Clips for LeWM: rows of one episode at these offsets, which rise from 0."""
 
-    def __init__(self, episodes: EpisodeIndex, history: int, block: int) -> None:
-        self._starts = window_starts(episodes, history + block)
-        self._offsets = torch.tensor([*range(history), history - 1 + block])
+    def __init__(self, episodes: EpisodeIndex, offsets: Sequence[int]) -> None:
+        self._starts = window_starts(episodes, offsets[-1] + 1)
+        self._offsets = torch.tensor(offsets)
 
     def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
-        """int64 (history + 1, clips), with about as many frames as `num_pairs` pairs have."""
+        """int64 (offsets, clips), with about as many frames as `num_pairs` pairs have."""
         num = max(2, 2 * num_pairs // len(self._offsets))
         start = self._starts[torch.randint(len(self._starts), (num,), generator=generator)]
         return self._offsets[:, None] + start
@@ -75,3 +78,24 @@ class LeWM(nn.Module):
             "prediction": prediction,
             "sigreg": torch.as_tensor(gaussian),
         }
+
+
+class JointLeWM(nn.Module):
+    """LeWM as published: the transformer that will plan is trained with the encoder (arXiv:2603.19312, section 3).
+
+    From every token of a window it predicts the latent a block of actions later; SIGReg keeps the latents of each time
+    Gaussian. `actions` (rows, A) of the data set.
+    """
+
+    def __init__(self, weight: SIGRegWeight, num_slices: int, predictor: TransformerPredictor, actions: Tensor) -> None:
+        super().__init__()
+        self.weight, self.num_slices, self.predictor, self.actions = weight, num_slices, predictor, actions
+
+    def forward(self, views: Views) -> dict[str, Tensor]:
+        rows = views.rows[:-1].T[:, :, None] + torch.arange(self.predictor.config.block)
+        blocks = self.actions[rows].flatten(2).to(views.latents.device)
+        latents = views.latents.transpose(0, 1)
+        prediction = (self.predictor.next(latents[:, :-1], blocks) - latents[:, 1:]).square().mean()
+        gaussian = torch.stack([sigreg(part, self.num_slices, views.generator) for part in views.latents]).mean()
+        loss = prediction + self.weight(views.progress) * gaussian
+        return {"loss": loss, "prediction": prediction, "sigreg": gaussian}

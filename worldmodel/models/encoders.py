@@ -16,6 +16,7 @@ class EncoderConfig:
 
     kind: "mlp", "cnn" or "vit" (extra `vit`). input_size: side in pixels that frames are box-averaged to.
     latent_dim: D; 0 chooses it from the world: as many as it has OU latents where it is kinematic, else 16.
+    vit_patch: of a ViT, side in pixels of what becomes one token; 0 takes what vit_name says.
     normalize: "dataset" (one mean and scale per channel) or "image" (every image less its channel means, over its own
     RMS: light and colour drop out to first order).
     """
@@ -28,6 +29,7 @@ class EncoderConfig:
     channels: list[int] = field(default_factory=lambda: [32, 64, 128, 256])
     vit_name: str = "vit_tiny_patch16_224"
     normalize: str = "dataset"
+    vit_patch: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in ("mlp", "cnn", "vit"):
@@ -37,6 +39,11 @@ class EncoderConfig:
         for name in ("input_size", "hidden", "depth"):
             if getattr(self, name) < 1:
                 raise UserError(f"encoder.{name} must be >= 1, got {getattr(self, name)}")
+        if self.vit_patch < 0 or (self.vit_patch and self.input_size % self.vit_patch):
+            raise UserError(
+                f"encoder.vit_patch must divide encoder.input_size={self.input_size}, or be 0 for vit_name's own, got "
+                f"{self.vit_patch}"
+            )
         if self.latent_dim < 0:
             raise UserError(f"encoder.latent_dim must be >= 0 (0 chooses it), got {self.latent_dim}")
         if self.kind == "cnn" and self.input_size % 2 ** len(self.channels):
@@ -128,7 +135,8 @@ def _vit_body(config: EncoderConfig) -> nn.Module:
         import timm  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError("encoder.kind=vit needs timm; install it with: pip install 'worldmodel[vit]'") from error
-    vit = timm.create_model(config.vit_name, img_size=config.input_size, num_classes=0)
+    patch = {"patch_size": config.vit_patch} if config.vit_patch else {}
+    vit = timm.create_model(config.vit_name, img_size=config.input_size, num_classes=0, **patch)
     head = mlp(vit.num_features, [config.hidden], config.latent_dim, batch_norm=True)
     return nn.Sequential(vit, nn.BatchNorm1d(vit.num_features), head)
 

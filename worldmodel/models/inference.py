@@ -31,10 +31,9 @@ class PlanningModel:
         self.heads: GoalHeads | None = model.heads
         self._encoder = fold_batch_norm(model.encoder)
         assert model.predictor is not None  # num_context_frames has asked for it
-        # what masks forbid is not worth a GPU's launches: there every layer is one product
-        block_width = 128 if self.device.type == "cpu" else model.predictor.config.hidden
+        self._planning_state = model.predictor.planning_state
         with torch.no_grad():
-            self._predictor = model.predictor.fold(block_width, dtype)
+            self._predictor = model.predictor.for_planning(dtype)
 
     @torch.no_grad()
     def embed(self, frames: Tensor) -> Tensor:
@@ -43,7 +42,7 @@ class PlanningModel:
 
     def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
         """As `WorldModel.encode`."""
-        return self._predictor.predictor.planning_state(latents, actions)
+        return self._planning_state(latents, actions)
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `WorldModel.rollout`."""

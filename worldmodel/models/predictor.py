@@ -1,4 +1,7 @@
-"""The latent dynamics predictor: from K latents of history and past actions to H future latents in one pass."""
+"""The latent dynamics predictor's settings, and the default: from K latents and past actions to H latents in one pass.
+
+`transformer.py` has the other kind.
+"""
 
 from dataclasses import dataclass, field
 
@@ -12,8 +15,13 @@ from worldmodel.errors import UserError
 class PredictorConfig:
     """What a predictor sees and how far it looks.
 
-    history: which past latents it sees, in control steps before now (0 is now). horizon: H, latents predicted in one
-    pass; longer rollouts chain passes. hidden, depth: its MLP. conditioned: on the context, where constants vary.
+    kind: "mlp" (all H latents in one pass) or "transformer" (one latent after each block of actions, as LeWM's).
+    history: which past latents it sees, in control steps before now (0 is now). horizon: H, control steps that training
+    looks ahead, and those an MLP predicts in one pass; longer rollouts chain passes. hidden, depth: of its hidden
+    layers. conditioned: on the context, where constants vary.
+    Of the transformer alone: block: control steps from one latent to the next, also in history, like [0,5,10]. window:
+    latents it attends to at most. width: of a token. heads, head_dim: of attention. residual: it predicts the change of
+    the latent, not the latent itself.
     """
 
     history: list[int] = field(default_factory=lambda: [0, 1, 2, 4])
@@ -21,13 +29,39 @@ class PredictorConfig:
     hidden: int = 384
     depth: int = 2
     conditioned: bool = True
+    kind: str = "mlp"
+    block: int = 5
+    window: int = 3
+    width: int = 192
+    heads: int = 16
+    head_dim: int = 64
+    residual: bool = True
 
     def __post_init__(self) -> None:
         if not self.history or self.history[0] != 0 or sorted(set(self.history)) != list(self.history):
             raise UserError(f"predictor.history must rise from 0, like [0,1,2,4], got {self.history}")
-        for name in ("horizon", "hidden", "depth"):
+        if self.kind not in ("mlp", "transformer"):
+            raise UserError(f"predictor.kind is one of mlp, transformer, got {self.kind!r}")
+        for name in ("horizon", "hidden", "depth", "block", "window", "width", "heads", "head_dim"):
             if getattr(self, name) < 1:
                 raise UserError(f"predictor.{name} must be >= 1, got {getattr(self, name)}")
+        if self.kind == "transformer":
+            self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        if self.horizon % self.block:
+            raise UserError(f"predictor.horizon must be a multiple of predictor.block={self.block}, got {self.horizon}")
+        latest = [self.block * index for index in range(self.window)]
+        if list(self.history) != latest[: len(self.history)]:
+            raise UserError(
+                f"a transformer's predictor.history is the first of {latest} (block={self.block}, "
+                f"window={self.window}), got {self.history}"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Control steps from one predicted latent to the next."""
+        return self.block if self.kind == "transformer" else 1
 
     @property
     def num_context_frames(self) -> int:
@@ -81,6 +115,12 @@ class Predictor(nn.Module):
     def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `forward`, for any number of steps: passes of `horizon` steps are chained on their own predictions."""
         return self.fold(self.config.hidden).rollout(state, actions, context)
+
+    def for_planning(self, dtype: torch.dtype | None) -> "FoldedPredictor":
+        """These weights ready for rollouts without gradients, with matrix products in `dtype` (None: as they are)."""
+        # what masks forbid is not worth a GPU's launches: there every layer is one product
+        on_cpu = self.from_state.weight.device.type == "cpu"
+        return self.fold(128 if on_cpu else self.config.hidden, dtype)
 
     def fold(self, block_width: int, dtype: torch.dtype | None = None) -> "FoldedPredictor":
         """The same function with the causal masks multiplied into the weights, for many calls with these weights.
