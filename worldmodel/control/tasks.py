@@ -108,7 +108,7 @@ def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, co
         if len(starts) == config.tasks:
             states, actions = (np.stack(part) for part in zip(*leads, strict=True))
             lead = (states, actions) if lead_steps else None
-            return Tasks(np.stack(starts), np.stack(goals), factors, lead)
+            return Tasks(np.stack(starts), np.stack(goals), factors, lead=lead)
     raise UserError(
         f"{_EPISODES_PER_TASK * config.tasks} episodes of {num_steps} steps gave only {len(starts)} of {config.tasks} "
         "tasks: the others were solved at the start or ended early; set goal_steps, or a livelier policy"
