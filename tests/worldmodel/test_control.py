@@ -46,6 +46,7 @@ def test_tasks_are_reproducible_apart_by_split_and_not_solved_at_the_start(puck,
     other = draw_tasks(puck, RECORDED, strict, replace(config, split="validation"))
     assert np.array_equal(once.start, again.start) and not np.isin(once.start, other.start).any()
     assert len(once) == 7 and len(np.unique(once.start[:, 0])) == 7, "every task from an episode of its own"
+    assert once.seed == 0 and once.lead is None, "constants drift alike under every controller"
     assert not any(puck.reached(s, g) for s, g in zip(once.start, once.goal, strict=True))
     monkeypatch.setattr(puck.scene, "goal_tolerance", {"x": 99.0})
     with pytest.raises(UserError, match="tasks: the others were solved at the start"):
