@@ -18,6 +18,7 @@ from worldmodel.errors import UserError
 from worldmodel.models.context import (
     ContextConfig,
     ContextEncoder,
+    fit_circle,
     hinge_balance,
     placed_terms,
     power_balance,
@@ -113,6 +114,17 @@ def test_the_action_balances_inertia_damping_and_weight_of_a_pendulum(stride):
     found = torch.linalg.lstsq(x, action.double()).solution.flatten()
     expected = torch.tensor([1 / 3, 0.4 / 3, -2 * -0.8, -2 * 0.6], dtype=torch.float64)
     torch.testing.assert_close(found, expected, rtol=0.03, atol=0.03)
+
+
+def test_directions_are_brought_back_from_the_ellipse_that_they_lie_on():
+    angle = 2 * torch.rand(500, generator=torch.Generator().manual_seed(0)).sqrt() * math.pi  # not evenly spread
+    circle = torch.stack([angle.cos(), angle.sin()], 1)
+    ellipse = circle @ torch.tensor([[1.4, 0.3], [0.1, 0.6]]) + torch.tensor([0.5, -0.2])
+    found = fit_circle(ellipse)
+    rounded = (ellipse - found[0]) @ found[1:]
+    torch.testing.assert_close(rounded.norm(dim=1), torch.ones(500), rtol=0, atol=1e-4)
+    scattered = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(fit_circle(scattered)).all() and torch.isfinite(fit_circle(torch.zeros(9, 2))).all()
 
 
 def cart_pole(num_steps: int = 400, dt_s: float = 0.04) -> tuple[Tensor, Tensor]:

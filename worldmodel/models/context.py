@@ -68,11 +68,13 @@ class ContextEncoder(nn.Module):
     Of "turning" bodies the action is regressed on what a torque does (`torque_balance`), of "hinged" ones on what a
     force does, and the hinge on what moves it (`hinge_balance`), of "sliding" ones the change of kinetic energy on the
     work done (`power_balance`). The MLP sees what these regressions find and nothing else: few features, in which two
-    motions have nothing in common but their constants.
+    motions have nothing in common but their constants. Directions that a frame encoder has learned lie on an ellipse
+    somewhere; those of a hinge are brought back to the unit circle first.
     """
 
     scale: Tensor
     pairs: Tensor
+    circle: Tensor
 
     def __init__(self, config: ContextConfig, latent_dim: int, action_dim: int) -> None:
         super().__init__()
@@ -82,6 +84,8 @@ class ContextEncoder(nn.Module):
         self.equations = equations_of_motion(config.forces, latent_dim, action_dim)
         width = self.num_inputs + self.num_outputs
         self.register_buffer("scale", torch.ones(len(config.strides), 3))  # of v, a, change
+        if self.seen_round:
+            self.register_buffer("circle", torch.cat([torch.zeros(1, 2), torch.eye(2)]))
         self.register_buffer("pairs", torch.triu_indices(width, width), persistent=False)
         num_moments = 0 if self.balanced else len(config.strides) * (width + width * (width + 1) // 2)
         num_coefficients = sum(sum(of.blocks) * of.num_outputs + len(of.blocks) for of in self.equations)
@@ -100,6 +104,11 @@ class ContextEncoder(nn.Module):
         return sum(of.num_outputs for of in self.equations)
 
     @property
+    def seen_round(self) -> bool:
+        """Whether latents are one direction."""
+        return self.config.forces == "turning" and self.latent_dim == 2
+
+    @property
     def margin(self) -> int:
         """Steps at either end of a window on which no feature is centred: the longest stride."""
         return self.config.strides[-1]
@@ -111,6 +120,9 @@ class ContextEncoder(nn.Module):
 
     def fit_scale(self, latents: Tensor, actions: Tensor) -> None:
         """Take the scales of velocity, action and second difference from episodes (E, T+1, D), (E, T, A)."""
+        if self.seen_round:
+            self.circle.copy_(fit_circle(latents.flatten(0, -2)))
+        latents = self._rounded(latents)
         for scale, stride in zip(self.scale, self.config.strides, strict=True):
             match self.config.forces:
                 case "turning":
@@ -125,13 +137,17 @@ class ContextEncoder(nn.Module):
 
     def step_features(self, latents: Tensor, actions: Tensor) -> Tensor:
         """(…, T+1, D), (…, T, A) -> features (…, T+1-2m, F) centred on frames m … T-m, m being the margin."""
-        parts = []
+        parts, latents = [], self._rounded(latents)
         for scale, stride in zip(self.scale, self.config.strides, strict=True):
             terms = torch.cat(self._terms(latents, actions, stride, *scale), -1)
             trim = self.margin - stride
             u = terms[..., trim : terms.shape[-2] - trim, :]
             parts += [u, u[..., self.pairs[0]] * u[..., self.pairs[1]]]
         return torch.cat(parts, -1)
+
+    def _rounded(self, latents: Tensor) -> Tensor:
+        """Latents (…, D) on the unit circle, where they are one direction; else as they are."""
+        return (latents - self.circle[0]) @ self.circle[1:] if self.seen_round else latents
 
     def _terms(
         self, latents: Tensor, actions: Tensor, stride: int, speed: Tensor, strength: Tensor, change_scale: Tensor
@@ -270,6 +286,25 @@ def placed_terms(
     weights = [stride - abs(i + 0.5) for i in range(-stride, stride)]
     place, products, lever, inertia = _weighted(torch.cat(terms, -1), weights).split([x.shape[-1] for x in terms], -1)
     return place, products, lever, inertia
+
+
+def fit_circle(latents: Tensor) -> Tensor:
+    """Centre and map (3, 2) of the ellipse that latents (n, 2) lie on: (z - centre) @ map is on the unit circle.
+
+    The ellipse z^T Q z + l z = 1 by least squares, z in units that make the circle of its moments the unit one. Latents
+    that lie on none keep those moments' circle.
+    """
+    mean = latents.mean(0)
+    size = (latents - mean).square().sum(-1).mean().sqrt().clamp_min(1e-6)
+    x, y = ((latents - mean) / size).double().unbind(-1)
+    q = torch.linalg.lstsq(torch.stack([x * x, 2 * x * y, y * y, x, y], 1), torch.ones_like(x)[:, None]).solution[:, 0]
+    form = torch.stack([q[:2], q[1:3]])
+    values, axes = torch.linalg.eigh(form)
+    if not (values > 1e-3).all():
+        return torch.cat([mean[None], torch.eye(2, device=mean.device) / size])
+    centre = -torch.linalg.solve(form, q[3:]) / 2
+    lengths = (values / (1 + centre @ form @ centre)).sqrt()
+    return torch.cat([mean + size * centre[None].float(), (axes * lengths @ axes.T).float() / size])
 
 
 def power_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, Tensor]:
