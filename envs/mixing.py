@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 MIXINGS = ("spiral", "banana", "sinusoid", "coupling")
-_SPIRAL_RAD_PER_UNIT = math.pi
-_SINUSOID_FREQUENCY = 1.5
+SPIRAL_RAD_PER_UNIT = math.pi
+SINUSOID_FREQUENCY = 1.5
 _COUPLING_GAIN = 2.0
 
 
@@ -51,10 +51,7 @@ def coupling(dim: int, num_layers: int, seed: int) -> Mixing:
     """
     if dim < 2 or dim % 2 or num_layers < 1:
         raise ValueError(f"coupling needs an even dimension >= 2 and a layer, got dim {dim}, num_layers {num_layers}")
-    rng = np.random.default_rng(seed)
-    half = dim // 2
-    shape = (num_layers, half, half)
-    weights = (_COUPLING_GAIN * np.linalg.qr(rng.standard_normal(shape))[0]).astype(np.float32)
+    half, weights = dim // 2, coupling_weights(dim, num_layers, seed)
 
     def run(values: np.ndarray, layers: range, sign: float) -> np.ndarray:
         halves = [values[:, :half].copy(), values[:, half:].copy()]
@@ -65,6 +62,12 @@ def coupling(dim: int, num_layers: int, seed: int) -> Mixing:
 
     forward, backward = range(num_layers), range(num_layers - 1, -1, -1)
     return Mixing("coupling", dim, lambda z: run(z, forward, 1.0), lambda x: run(x, backward, -1.0))
+
+
+def coupling_weights(dim: int, num_layers: int, seed: int) -> np.ndarray:
+    """Twice a random rotation for each of the coupling layers, float32 (num_layers, dim / 2, dim / 2)."""
+    gaussian = np.random.default_rng(seed).standard_normal((num_layers, dim // 2, dim // 2))
+    return (_COUPLING_GAIN * np.linalg.qr(gaussian)[0]).astype(np.float32)
 
 
 def latents(rng: np.random.Generator, num: int, dim: int, alpha: float = 2.0) -> np.ndarray:
@@ -109,7 +112,7 @@ def views(
 
 
 def _turn(values: np.ndarray, sign: float) -> np.ndarray:
-    angle = sign * _SPIRAL_RAD_PER_UNIT * np.linalg.norm(values, axis=1)
+    angle = sign * SPIRAL_RAD_PER_UNIT * np.linalg.norm(values, axis=1)
     cos, sin = np.cos(angle), np.sin(angle)
     x, y = values.T
     return np.stack([cos * x - sin * y, sin * x + cos * y], 1)
@@ -133,8 +136,8 @@ def _unbanana(x: np.ndarray) -> np.ndarray:
 
 
 def _sinusoid(z: np.ndarray) -> np.ndarray:
-    return np.stack([z[:, 0] + np.sin(_SINUSOID_FREQUENCY * z[:, 1]), z[:, 1]], 1)
+    return np.stack([z[:, 0] + np.sin(SINUSOID_FREQUENCY * z[:, 1]), z[:, 1]], 1)
 
 
 def _unsinusoid(x: np.ndarray) -> np.ndarray:
-    return np.stack([x[:, 0] - np.sin(_SINUSOID_FREQUENCY * x[:, 1]), x[:, 1]], 1)
+    return np.stack([x[:, 0] - np.sin(SINUSOID_FREQUENCY * x[:, 1]), x[:, 1]], 1)

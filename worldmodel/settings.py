@@ -177,7 +177,7 @@ class TrainConfig(CollectConfig):
     environment's. device: "auto", "cpu" or "cuda". Where the environment names an encoder_env, that one's data set
     trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default).
     threads: of torch on a CPU; 0 takes one for an MLP (a second gains a quarter on an idle machine and costs tenfold on
-    a busy one) and every core for larger encoders.
+    a busy one) and OMP_NUM_THREADS, or every core, for larger encoders.
     devices: processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of
     one process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
     gradients too. checkpoint_every_s: seconds of training that a kill may cost.
@@ -292,7 +292,8 @@ class ControlConfig:
     tasks. supervised: the like for runs whose encoder was trained on true states (method=supervised), set beside them.
     protocol: "lewm" (goal 25 steps ahead, twice the time to get there, a moment within tolerance is enough, raw joint
     values, as arXiv:2603.19312 evaluates), "strict" (pairs that are solved at the start left out, angles compared on
-    the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts).
+    the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts; the
+    goal is a picture of the state that earns it: for the reacher, its finger on the target by inverse kinematics).
     Every task comes from an episode of its own, simulated here from seeds that no data set has: under the policy of the
     run's data, or the excitation `task_policy` named here.
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
@@ -622,15 +623,18 @@ class BenchConfig:
 class ReproduceConfig:
     """Measure a published table again: theirs beside ours, with seeds and 95 % intervals.
 
-    table: which one; `worldmodel reproduce` without a table lists them. scale: "quick" (minutes on two CPU cores) or
-    "full" (the paper's size). seeds: of training; settings are chosen on a validation split with the first. rhos:
-    autocorrelations, where the table has such rows; empty takes its own. world: what pixel tables look at; empty takes
-    their own. out: where cells, results.json and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells
-    are kept there, and a command that was cut off goes on. data: folder of rendered data sets. polish: also read
+    table: which one; `worldmodel reproduce` without a table lists them. rows: patterns of row names, such as
+    'rows=["s=1-*"]'; empty takes all. scale: "quick" (minutes on two CPU cores) or "full" (the paper's size). seeds: of
+    training; settings are chosen on a validation split with the first. rhos: autocorrelations, where the table has such
+    rows; empty takes its own. world: what pixel tables look at; empty takes their own. out: where cells, results.json
+    and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells are kept there, and a command that was cut
+    off goes on. data: folder of rendered data sets. workers: rendering processes; 0 takes every core. device: auto, cpu
+    or cuda. together: on a GPU, train the cells of a table side by side, where it knows how. polish: also read
     latents through the canonical readout (`worldmodel.canonical`), self-supervised too, in columns of its own.
     """
 
     table: str = ""
+    rows: list[str] = field(default_factory=list)
     scale: str = "quick"
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     rhos: list[float] = field(default_factory=list)
@@ -640,6 +644,7 @@ class ReproduceConfig:
     polish: bool = True
     workers: int = 0
     device: str = "auto"
+    together: bool = True
 
     def __post_init__(self) -> None:
         if self.scale not in ("quick", "full"):

@@ -1,7 +1,6 @@
 """`worldmodel train`: data set in, run directory out."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,6 +35,7 @@ from worldmodel.settings import CollectConfig, TrainConfig
 from worldmodel.training import Stage, Trainer
 
 DEFAULT_LATENT_DIM = 16
+_OWN_THREADS = torch.get_num_threads()  # as many as OMP_NUM_THREADS says, else every core
 FEWEST_EPISODES = 10  # of which one is for validation and one for the test
 
 
@@ -49,8 +49,8 @@ def pick_device(name: str) -> torch.device:
 
 
 def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
-    """Set torch's threads on the CPU; 0: one for MLPs, whose barriers cost more than they gain, else every core."""
-    torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else os.cpu_count() or 1))
+    """Set torch's threads on the CPU; 0: one for MLPs, whose barriers cost more than they gain, else torch's own."""
+    torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else _OWN_THREADS))
 
 
 def collect(config: CollectConfig) -> float:

@@ -42,13 +42,19 @@ class OptimConfig:
             raise UserError(f"lr must be > 0, got {self.lr}")
 
 
+def clip_whole(module: nn.Module, most: float) -> None:
+    """Bound the norm of the gradient of all of a module's weights together."""
+    nn.utils.clip_grad_norm_(module.parameters(), most)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One thing to train: a module, and its loss as a function of training progress in [0, 1].
 
     `loss` returns named scalars, "loss" among them; with "latents" (n, D) beside them the loop watches for collapse.
     `module` is everything the optimiser moves; it may hold parts that are dropped afterwards. on_collapse: "stop"
-    raises TrainingError, "report" goes on and logs "collapsed" beside the diagnosis.
+    raises TrainingError, "report" goes on and logs "collapsed" beside the diagnosis. clip: bounds the module's gradient
+    by a norm.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Stage:
     loss: Callable[[float, torch.Generator], dict[str, Tensor]]
     optim: OptimConfig
     on_collapse: str = "stop"
+    clip: Callable[[nn.Module, float], object] = clip_whole
 
 
 class Trainer:
@@ -199,11 +206,11 @@ def _train_step(
 ) -> dict[str, Tensor]:
     progress = step / stage.optim.steps
     for group in optimizer.param_groups:
-        group["lr"] = stage.optim.lr * _one_cycle(progress)
+        group["lr"] = stage.optim.lr * one_cycle(progress)
     values = objective(progress, generator)
     optimizer.zero_grad(set_to_none=True)
     processes.backward(values["loss"])
-    nn.utils.clip_grad_norm_(stage.module.parameters(), stage.optim.grad_clip)
+    stage.clip(stage.module, stage.optim.grad_clip)
     optimizer.step()
     return values
 
@@ -219,7 +226,8 @@ class LossModule(nn.Module):
         return self._loss(progress, generator)
 
 
-def _one_cycle(progress: float, warmup: float = 0.05) -> float:
+def one_cycle(progress: float, warmup: float = 0.05) -> float:
+    """Share of the highest learning rate at a progress in [0, 1]: a linear warm-up, then a cosine to almost nothing."""
     if progress < warmup:
         return max(progress / warmup, 1e-3)
     return max(0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))), 1e-3)

@@ -116,6 +116,22 @@ def test_frames_out_of_range_are_kept_from_training(data: DataSet):
     assert 0 < (~inside).sum() < 20
 
 
+def test_a_sector_of_the_first_circle_is_kept_from_training(tmp_path: Path):
+    write_fake_data(tmp_path, [fake_episode(i, 9) for i in range(20)], {"angle_names": ["y"]})
+    data = DataSet(tmp_path)
+    assert data.states.shape[1] == 3  # read before the description of its factors goes
+    data.info["world"].update(factors=[], randomize=[])
+    episodes = data.split("train")
+    stretches = shifts.inside_episodes(data, episodes)
+    seen = np.abs(data.states[:, 1]) > shifts.SECTOR_RAD  # standard normal: none comes near a whole turn
+    np.testing.assert_array_equal(stretches.rows(), episodes.rows()[seen[episodes.rows()]])
+    assert len(stretches) > len(episodes) and (stretches.length > 0).all()
+    # a stretch cannot be made longer, and stays within its episode
+    bounds = {*episodes.offset, *(episodes.offset + episodes.length)}
+    for edge in (*stretches.offset, *(stretches.offset + stretches.length)):
+        assert edge in bounds or seen[edge - 1] != seen[edge]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # the whole study, tiny
 

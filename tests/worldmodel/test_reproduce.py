@@ -1,6 +1,7 @@
 """Tables: choosing on validation, cells that are kept, rows beside published values, and plain errors."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,29 @@ def test_finished_cells_are_not_measured_again(tmp_path):
     assert len(calls) == done
     run_table(table, Request("quick", (0, 1, 2)), tmp_path)
     assert calls[done:] == [(5.0, 3, 2), (7.0, 3, 2)]
+
+
+def test_rows_are_chosen_by_pattern(tmp_path):
+    calls = []
+    content = run_table(counted_table(calls), Request("quick", (0,), rows=("t*",)), tmp_path)[1]
+    assert [row["key"] for row in content["rows"]] == ["two"] and {call[0] for call in calls} == {7.0}
+    with pytest.raises(UserError, match=r"no row of table counted fits.*it has one, two"):
+        run_table(counted_table(calls), Request("quick", (0,), rows=("three",)), tmp_path)
+
+
+def test_cells_measured_together_are_those_measured_one_by_one(tmp_path):
+    calls, groups = [], []
+    alone = counted_table(calls)
+
+    def together(cells):
+        groups.append(len(cells))
+        return map(alone.measure, cells)
+
+    table = replace(alone, measure_together=together, shape=lambda settings: settings["a"])
+    expected = run_table(alone, Request("quick", (0, 1)), tmp_path / "alone")[1]
+    found = run_table(table, Request("quick", (0, 1), together=True), tmp_path / "together")[1]
+    assert groups == [6, 6]  # a shape each: three choices, two seeds
+    assert [row["measures"] for row in found["rows"]] == [row["measures"] for row in expected["rows"]]
 
 
 def test_one_row_may_choose_for_all(tmp_path):

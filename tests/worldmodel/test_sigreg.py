@@ -10,6 +10,8 @@ from worldmodel_fakes import seeded
 
 from worldmodel.losses import alignment, epps_pulley, sigreg, spread_directions
 
+sigreg_module = sys.modules["worldmodel.losses.sigreg"]  # the package's attribute of that name is the function
+
 
 def naive_epps_pulley(x: Tensor) -> Tensor:
     """The definition: trapezoid rule over 17 knots of [0, 3], doubled for the negative half."""
@@ -131,7 +133,7 @@ def test_alignment_of_several_views_is_their_variance():
     torch.testing.assert_close(alignment(views), views.var(0, unbiased=False).mean())
 
 
-def test_blocks_of_slices_change_nothing(monkeypatch):
+def test_blocks_of_slices_and_knots_at_once_change_nothing(monkeypatch):
     x = torch.randn(37, 11, generator=torch.Generator().manual_seed(4))
 
     def both() -> tuple[torch.Tensor, torch.Tensor]:
@@ -140,6 +142,8 @@ def test_blocks_of_slices_change_nothing(monkeypatch):
         return statistic.detach(), torch.autograd.grad(statistic.square().sum(), leaf)[0]
 
     whole = both()
-    monkeypatch.setattr(sys.modules["worldmodel.losses.sigreg"], "CACHED_NUMBERS", 3 * 37 + 1)
+    for at_once, expected in zip(sigreg_module._all_knots_at_once(x), sigreg_module._sweep(x), strict=True):
+        torch.testing.assert_close(at_once, expected)
+    monkeypatch.setattr(sigreg_module, "CACHED_NUMBERS", 3 * 37 + 1)
     for blocked, expected in zip(both(), whole, strict=True):
         torch.testing.assert_close(blocked, expected)

@@ -17,7 +17,7 @@ from torch import nn
 
 from worldmodel.compare.candidates import CANDIDATES
 from worldmodel.compare.scale import Scale
-from worldmodel.compare.shifts import Shift, draw_shifts, is_inside, nuisances
+from worldmodel.compare.shifts import Shift, draw_shifts, inside_episodes, nuisances
 from worldmodel.data.pairs import PairSampler
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables
@@ -140,9 +140,7 @@ class Laboratory:
         """The training episodes of a cell: a random share, the same for every candidate at one seed."""
         episodes = self.poses.train
         if cell.inside:
-            inside = is_inside(self.poses.data)
-            kept = [inside[o : o + n].all() for o, n in zip(episodes.offset, episodes.length, strict=True)]
-            episodes = EpisodeIndex(episodes.offset[kept], episodes.length[kept])
+            episodes = inside_episodes(self.poses.data, episodes)
         if cell.share < 1:
             num = max(2, round(cell.share * len(episodes)))
             chosen = np.sort(np.random.default_rng(cell.seed).permutation(len(episodes))[:num])

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.compare.candidates import choose
+from worldmodel.compare.candidates import CANDIDATES, choose
 from worldmodel.compare.laboratory import Cell, Laboratory
 from worldmodel.compare.scale import Scale
-from worldmodel.compare.table import SWEPT, tune
+from worldmodel.compare.table import tune
 from worldmodel.config import compose
 from worldmodel.settings import CompareConfig, TrainConfig
 from worldmodel.statistics import over_seeds
@@ -22,8 +22,7 @@ CONDITIONS = {
     "redrawn light": ("lit_ball_poses", 2, "the ball is an OU process, the light of each view is drawn anew"),
     "redrawn light, one latent": ("lit_ball_poses", 1, "the same, and no latent more than the world has variables"),
 }
-LAG = 10
-METHODS = SWEPT["data"]
+LAG = 10  # control steps from a frame to its partner, and to what lewm predicts
 
 
 def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -33,9 +32,11 @@ def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tupl
     their own condition, by the R2 of what that condition asks for.
     """
     for name, (env, latent_dim, explanation) in CONDITIONS.items():
-        lab = Laboratory(_training(config, env, latent_dim), scale, runs / f"compare-{env}")
+        lab = Laboratory(training(config, env, latent_dim), scale, runs / f"compare-{env}")
         rows = {}
-        for candidate in choose(config.methods or METHODS, has_actions=False):
+        # a kinematic world has no actions, from which lewm would predict
+        names = [name for name in config.methods or CANDIDATES if name != "lewm" or lab.has_dynamics]
+        for candidate in choose(names, has_actions=True):
             setting, _ = tune(lab, candidate)
             cells = [
                 lab.result(Cell(candidate.name, setting, seed, scale.batch_size, inside=True))
@@ -45,15 +46,14 @@ def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tupl
         yield name, {"env": env, "explanation": explanation, "variables": lab.variables.names, "methods": rows}
 
 
-def _training(config: CompareConfig, env: str, latent_dim: int) -> TrainConfig:
+def training(config: CompareConfig, env: str, latent_dim: int = 0) -> TrainConfig:
+    """Settings of one of the study's worlds."""
     shared = [f"data={config.data}", f"runs={config.runs}", f"workers={config.workers}", f"device={config.device}"]
     overrides = [f"env={env}", *shared, f"encoder.latent_dim={latent_dim}"]
-    training = compose("train", overrides, TrainConfig)
-    return (
-        dataclasses.replace(training, method=dataclasses.replace(training.method, lag=LAG))
-        if env == "lit_ball"
-        else training
-    )
+    found = compose("train", overrides, TrainConfig)
+    if env == "lit_ball":
+        return dataclasses.replace(found, method=dataclasses.replace(found.method, lag=LAG, block=LAG))
+    return found
 
 
 def _row(cells: list[dict[str, Any]]) -> dict[str, Any]:

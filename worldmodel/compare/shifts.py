@@ -1,6 +1,7 @@
 """Test sets out of the training distribution: poses, light and colours that an encoder never saw."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.data.store import DataSet
+from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
 from worldmodel.identifiability import r2
 from worldmodel.settings import TrainConfig
 from worldmodel.train import Source, collect, open_source
 
 RANGE_SD = 2.5
+SECTOR_RAD = math.radians(18)  # either side of zero: a tenth of a circle
 NUM_FRAMES = 2000
 STEPS = 9
 MIN_FRAMES = 50
@@ -62,6 +64,31 @@ def is_inside(data: DataSet) -> np.ndarray:
     return ~(beyond_poses | beyond_light)
 
 
+def in_sector(data: DataSet) -> np.ndarray:
+    """Rows bool (rows,) of a dynamic world in which its first joint on a circle stands in the sector about zero.
+
+    Where an angle runs round there is nothing beyond a range, but a place can be kept from training.
+    """
+    angles = data.info["world"]["angle_names"]
+    if data.info["world"]["kinematic"] or not angles:
+        return np.zeros(data.num_rows, bool)
+    angle = data.states[:, data.state_names.index(angles[0])]
+    return np.cos(angle) > math.cos(SECTOR_RAD)
+
+
+def inside_episodes(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
+    """What training may see of episodes: those without a frame out of range, and of them all stretches out of the
+    sector."""
+    inside, outside_sector = is_inside(data), ~in_sector(data)
+    offset, length = [], []
+    for start, num in zip(episodes.offset, episodes.length, strict=True):
+        if inside[start : start + num].all():
+            edges = np.flatnonzero(np.diff(np.pad(outside_sector[start : start + num].astype(np.int8), 1)))
+            offset.append(start + edges[::2])
+            length.append(edges[1::2] - edges[::2])
+    return EpisodeIndex(np.concatenate(offset), np.concatenate(length))
+
+
 def _beyond(data: DataSet) -> tuple[np.ndarray, np.ndarray]:
     """Rows bool (rows,) with a kinematic latent out of range, and with a visual factor out of range."""
     kinematic = data.info["world"]["kinematic"]
@@ -85,12 +112,22 @@ def draw_shifts(config: TrainConfig, poses: Source, variables: Variables, device
 
 def _beyond_range(poses: Source, variables: Variables) -> list[Shift]:
     """Rows of held-out and training episodes alike: training inside the range has seen none of them."""
-    groups = dict(zip(("poses", "light"), _beyond(poses.data), strict=True))
+    poses_beyond, light_beyond = _beyond(poses.data)
+    groups = {
+        f"poses beyond {RANGE_SD:g} sd": np.flatnonzero(poses_beyond),
+        f"light beyond {RANGE_SD:g} sd": np.flatnonzero(light_beyond),
+        # as many as of the other sets: a tenth of all frames would take longer to encode than to train on
+        "unseen sector of poses": _evenly(np.flatnonzero(in_sector(poses.data)), NUM_FRAMES),
+    }
     return [
-        Shift(f"{name} beyond {RANGE_SD:g} sd", poses, torch.from_numpy(np.flatnonzero(rows)), variables.values[rows])
+        Shift(name, poses, torch.from_numpy(rows), variables.values[rows])
         for name, rows in groups.items()
-        if rows.sum() >= MIN_FRAMES
+        if len(rows) >= MIN_FRAMES
     ]
+
+
+def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
 
 
 def _still_factors(data: DataSet) -> dict[str, list[str]]:

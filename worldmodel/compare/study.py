@@ -21,6 +21,7 @@ from worldmodel.compare.table import (
 )
 from worldmodel.errors import UserError
 from worldmodel.files import write_json
+from worldmodel.models.encoders import EncoderConfig
 from worldmodel.run_directory import command_line, hardware, versions
 from worldmodel.settings import CompareConfig
 from worldmodel.train import r2_ceiling
@@ -48,7 +49,7 @@ def _methods_study(config: CompareConfig, scale: Scale) -> str:
     _check_parts(config, lab)
     seeds = range(config.num_seeds)
     content: dict[str, Any] = {
-        **_header(config, scale),
+        **_header(config, scale, config.encoder),
         "variables": lab.variables.names,
         "r2_ceiling": r2_ceiling(lab.poses.data, lab.variables.names),
         "tuning": "4 settings per method, chosen by R2 on validation episodes with a seed of its own",
@@ -93,13 +94,12 @@ def _check_parts(config: CompareConfig, lab: Laboratory) -> None:
         )
 
 
-def _header(config: CompareConfig, scale: Scale) -> dict[str, Any]:
+def _header(config: CompareConfig, scale: Scale, encoder: EncoderConfig) -> dict[str, Any]:
     return {
         "study": config.study,
         "env": config.env.label,
         "scale": config.scale,
-        "encoder": f"{config.encoder.kind} {config.encoder.input_size}x{config.encoder.input_size}, "
-        f"{scale.hidden} x {config.encoder.depth}",
+        "encoder": f"{encoder.kind} {encoder.input_size}x{encoder.input_size}, {scale.hidden} x {encoder.depth}",
         "steps": scale.steps,
         "batch_size": scale.batch_size,
         "num_seeds": config.num_seeds,
@@ -147,7 +147,8 @@ def _text(content: dict[str, Any]) -> str:
 
 def _lit_ball_study(config: CompareConfig, scale: Scale) -> str:
     folder = _folder(config, "lit-ball-study")
-    content = {**_header(config, scale), "env": "lit_ball"}
+    # its worlds bring settings of their own, those of `config.env` do not matter
+    content = {**_header(config, scale, lit_ball.training(config, "lit_ball").encoder), "env": "lit_ball"}
     for condition, figure in lit_ball.conditions(config, scale, Path(config.runs)):
         content.setdefault("conditions", {})[condition] = figure
         _write(config, folder, content)

@@ -80,7 +80,7 @@ def run_tasks(
     num = len(tasks)
     batch = BatchWorld(world, num, render=controller.sees)
     first, watched = (tasks.start, None) if tasks.lead is None else tasks.lead
-    batch.reset(states=first, factors=tasks.factors, seed=0)  # the same drift under every controller
+    batch.reset(states=first, factors=tasks.factors, seed=tasks.seed)
     frames, states = batch.frames(), batch.states
     for actions in () if watched is None else watched.swapaxes(0, 1):
         controller.watch(frames, actions)

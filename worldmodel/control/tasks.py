@@ -54,6 +54,7 @@ def make_protocol(config: ControlConfig) -> Protocol:
 class Tasks:
     """Start and goal states (n, X), and every declared factor of each task.
 
+    seed: task i runs in the episode of seed + i, for all that is drawn besides: where a target is, how constants drift.
     lead: how the start came about, for those who may watch before the clock runs: None, or states (n, X) from which the
     actions (n, L, A) led to the starts.
     """
@@ -61,6 +62,7 @@ class Tasks:
     start: np.ndarray
     goal: np.ndarray
     factors: list[dict[str, float]]
+    seed: int = 0
     lead: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -68,7 +70,7 @@ class Tasks:
 
     def first(self, num: int) -> "Tasks":
         lead = None if self.lead is None else (self.lead[0][:num], self.lead[1][:num])
-        return Tasks(self.start[:num], self.goal[:num], self.factors[:num], lead)
+        return Tasks(self.start[:num], self.goal[:num], self.factors[:num], self.seed, lead)
 
     def solved_at_start(self, world: MujocoWorld, wrap: bool) -> float:
         """Share of tasks whose start is within tolerance of the goal already."""
@@ -106,7 +108,7 @@ def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, co
         if len(starts) == config.tasks:
             states, actions = (np.stack(part) for part in zip(*leads, strict=True))
             lead = (states, actions) if lead_steps else None
-            return Tasks(np.stack(starts), np.stack(goals), factors, lead)
+            return Tasks(np.stack(starts), np.stack(goals), factors, lead=lead)
     raise UserError(
         f"{_EPISODES_PER_TASK * config.tasks} episodes of {num_steps} steps gave only {len(starts)} of {config.tasks} "
         "tasks: the others were solved at the start or ended early; set goal_steps, or a livelier policy"
@@ -114,18 +116,25 @@ def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, co
 
 
 def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence) -> Tasks:
-    """The world's own starts, and the state that its reward asks for."""
-    if world.scene.task_goal is None:
-        raise UserError(
-            f"world {world.name} names no state that its reward asks for, and protocol=reward plans to one; "
-            "use protocol=lewm or protocol=strict, or give its scene task_goal"
-        )
-    starts, factors = [], []
-    for seed in seeds.generate_state(num):
-        world.restart(seed=int(seed))
+    """The world's own starts, and the state that the reward of each episode asks for.
+
+    A target that pictures hide earns its reward here: what is asked for is told by the goal's picture alone.
+    """
+    world.scene.is_task = True
+    first = int(seeds.generate_state(1)[0])
+    starts, goals, factors = [], [], []
+    for seed in range(first, first + num):
+        world.restart(seed=seed)
+        goal = world.scene.task_goal()
+        if goal is None:
+            raise UserError(
+                f"world {world.name} names no state that its reward asks for, and protocol=reward plans to one; "
+                "use protocol=lewm or protocol=strict, or give its scene task_goal"
+            )
         starts.append(world.state())
+        goals.append(goal)
         factors.append(world.factor_values)
-    return Tasks(np.stack(starts), np.tile(np.asarray(world.scene.task_goal, float), (num, 1)), factors)
+    return Tasks(np.stack(starts), np.stack(goals), factors, first)
 
 
 def _bounded(world: MujocoWorld, values: Mapping[str, Any]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from torch import Tensor
 NUM_KNOTS = 17
 T_MAX = 3.0
 CACHED_NUMBERS = 131_072  # in each of the sweep's arrays
+DEVICE_NUMBERS = 2**24  # of which all knots take a gigabyte
 
 
 class _EppsPulley(torch.autograd.Function):
@@ -24,9 +25,10 @@ class _EppsPulley(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
-        # the sweep passes over its arrays 17 times: on a CPU blocks that stay in the cache keep the cost linear
-        num_columns = max(1, CACHED_NUMBERS // len(x)) if x.device.type == "cpu" else x.shape[1]
-        swept = [_sweep(block) for block in x.split(num_columns, 1)]
+        # on a CPU the sweep passes over its arrays 17 times: blocks that stay in the cache keep the cost linear
+        on_cpu = x.device.type == "cpu"
+        sweep, most = (_sweep, CACHED_NUMBERS) if on_cpu else (_all_knots_at_once, DEVICE_NUMBERS)
+        swept = [sweep(block) for block in x.split(max(1, most // len(x)), 1)]
         ctx.save_for_backward(torch.cat([gradient for _, gradient in swept], 1))
         return torch.cat([statistic for statistic, _ in swept])
 
@@ -54,6 +56,20 @@ def _sweep(x: Tensor) -> tuple[Tensor, Tensor]:
     return statistic, gradient
 
 
+def _all_knots_at_once(x: Tensor) -> tuple[Tensor, Tensor]:
+    """What `_sweep` returns, by a dozen kernels instead of two hundred: on a GPU launching them is the cost."""
+    dt = T_MAX / (NUM_KNOTS - 1)
+    t = dt * torch.arange(1, NUM_KNOTS, device=x.device, dtype=x.dtype).view(-1, 1, 1)
+    gaussian = torch.exp(-0.5 * t * t)
+    weight = gaussian * 2 * dt
+    weight[-1] /= 2
+    cos, sin = torch.cos(t * x), torch.sin(t * x)
+    real_gap, imaginary_gap = cos.mean(1, keepdim=True) - gaussian, sin.mean(1, keepdim=True)
+    statistic = (weight * (real_gap.square() + imaginary_gap.square())).sum((0, 1))
+    gradient = (2 * weight * t / len(x) * (imaginary_gap * cos - real_gap * sin)).sum(0)
+    return statistic, gradient
+
+
 def epps_pulley(projections: Tensor) -> Tensor:
     """Epps-Pulley distance of each column to N(0, 1): float (n, M) -> (M,), zero for a perfect Gaussian."""
     return _EppsPulley.apply(projections)  # type: ignore[return-value]
@@ -70,7 +86,7 @@ def spread_directions(dim: int, num_slices: int, generator: torch.Generator, dev
         angle = (torch.arange(num_slices, device=generator.device) + turn) * (math.pi / num_slices)
         return torch.stack([angle.cos(), angle.sin()]).to(device)
     num_frames = -(-num_slices // dim)
-    gaussian = torch.randn(num_frames, dim, dim, generator=generator, device=generator.device)
+    gaussian = torch.randn(num_frames, dim, min(dim, num_slices), generator=generator, device=generator.device)
     frames, _ = torch.linalg.qr(gaussian)
     return frames.permute(1, 0, 2).reshape(dim, -1)[:, :num_slices].to(device)
 

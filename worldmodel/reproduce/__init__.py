@@ -4,11 +4,11 @@ from pathlib import Path
 
 from worldmodel.errors import UserError
 from worldmodel.models.encoders import EncoderConfig
-from worldmodel.reproduce.core import Request, header_text, run_table
+from worldmodel.reproduce.core import Request, header_text, run_table, wanted
 from worldmodel.reproduce.figure import draw
 from worldmodel.reproduce.tables import TABLES
 from worldmodel.settings import ReproduceConfig
-from worldmodel.train import set_cpu_threads
+from worldmodel.train import pick_device, set_cpu_threads
 
 
 def reproduce(config: ReproduceConfig) -> Path:
@@ -26,7 +26,10 @@ def reproduce(config: ReproduceConfig) -> Path:
         workers=config.workers,
         device=config.device,
         polish=config.polish,
+        rows=tuple(config.rows),
+        together=config.together and pick_device(config.device).type == "cuda",
     )
+    wanted(table, request)
     out = Path(config.out or f"runs/reproduce/{table.name}-{config.scale}")
     set_cpu_threads(EncoderConfig())
     print(header_text(table, request), flush=True)

@@ -8,13 +8,16 @@ figure.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worldmodel.errors import UserError
 from worldmodel.files import write_json
 from worldmodel.run_directory import command_line, hardware, versions
 from worldmodel.statistics import over_seeds
@@ -28,6 +31,8 @@ class Request:
     """What the user asked of a table.
 
     rhos: autocorrelations; empty takes the table's own. world: what pixel tables look at; empty takes the table's own.
+    rows: patterns of row keys ("s=1-*"); empty takes all rows. together: train the cells of a table side by side, where
+    it knows how (on a GPU).
     data: folder of data sets. workers: rendering processes; 0 takes every core.
     polish: also read the latents through `worldmodel.canonical`.
     """
@@ -40,6 +45,8 @@ class Request:
     workers: int = 0
     device: str = "auto"
     polish: bool = True
+    rows: tuple[str, ...] = ()
+    together: bool = False
 
     @property
     def full(self) -> bool:
@@ -82,6 +89,7 @@ class Table:
     known: figures of a row that need no measurement, such as what the theory allows.
     tuned_on: key of the one condition whose validation chooses for all rows; empty: every row chooses for itself.
     conditions: the rows of a request. measure: the figures of one cell; may hold "validation" and anything in measures.
+    measure_together: the same for several cells whose settings agree in `shape`, in their order, as they are ready.
     """
 
     name: str
@@ -90,6 +98,8 @@ class Table:
     conditions: Callable[[Request], list[Condition]]
     measure: Callable[[Cell], dict[str, float]]
     known: Callable[[Condition], dict[str, float]] | None = None
+    measure_together: Callable[[list[Cell]], Iterator[dict[str, float]]] | None = None
+    shape: Callable[[Mapping[str, Any]], Hashable] = lambda settings: ()
     num_drawn: int = 2
     tuned_on: str = ""
     x_label: str = ""
@@ -106,24 +116,62 @@ class Row:
     chosen: Mapping[str, Any]
     figures: dict[str, list[float]]
     cpu_s: list[float]
+    wall_s: list[float]
     tried: list[dict[str, Any]] = field(default_factory=list)
 
 
 def run_table(table: Table, request: Request, out: Path) -> tuple[list[Row], dict[str, Any]]:
-    """Measure every row, keeping each cell under `out`/cells as soon as it is done. Returns rows and `results.json`."""
+    """Measure every row, keeping each cell under `out`/cells as soon as it is done, and `results.json` after each row.
+
+    Returns the rows and what `results.json` holds.
+    """
     published = read_published(table.name)
-    rows = []
-    for condition in _tuned(table, request, out):
+    conditions = wanted(table, request)
+    if request.together and table.measure_together:
+        _fill_together(table, conditions, request, out)
+    rows, content = [], {}
+    for condition in _tuned(table, conditions, request, out):
         rows.append(_run_condition(table, condition, request, out))
         print(_row_text(table, rows[-1], published), flush=True)
-    content = _content(table, request, rows, published)
-    write_json(out / "results.json", content)
+        content = _content(table, request, rows, published)
+        write_json(out / "results.json", content)
     return rows, content
 
 
-def _tuned(table: Table, request: Request, out: Path) -> list[Condition]:
-    """The conditions, with what `tuned_on` chose as the only candidate of all the others."""
+def wanted(table: Table, request: Request) -> list[Condition]:
+    """The conditions that the request asks for by pattern.
+
+    Raises UserError for patterns that no row fits.
+    """
     conditions = table.conditions(request)
+    if not request.rows:
+        return conditions
+    found = [one for one in conditions if any(fnmatchcase(one.key, pattern) for pattern in request.rows)]
+    if not found:
+        keys = ", ".join(one.key for one in conditions)
+        raise UserError(f"no row of table {table.name} fits rows={list(request.rows)}; it has {keys}")
+    return found
+
+
+def _fill_together(table: Table, conditions: list[Condition], request: Request, out: Path) -> None:
+    """Measure all cells that any choice may ask for, those of one shape side by side, and keep them."""
+    assert table.measure_together
+    pending: dict[Hashable, list[tuple[Condition, Cell]]] = defaultdict(list)
+    for condition in conditions:
+        for choice in condition.candidates:
+            for seed in request.seeds:
+                cell = _cell(table, condition, choice, seed, request, out)
+                if not _kept(cell).exists():
+                    pending[table.shape(cell.settings)].append((condition, cell))
+    for group in pending.values():
+        clock = _Clock()
+        for (_, cell), figures in zip(group, table.measure_together([cell for _, cell in group]), strict=True):
+            # what was spent so far, shared: the training is all of it but for the reading of each
+            _keep(table, cell, figures, clock.share(len(group)))
+
+
+def _tuned(table: Table, conditions: list[Condition], request: Request, out: Path) -> list[Condition]:
+    """The conditions, with what `tuned_on` chose as the only candidate of all the others."""
     for condition in conditions:
         if condition.key == table.tuned_on:
             chosen = (_run_condition(table, condition, request, out).chosen,)
@@ -152,27 +200,56 @@ def _run_condition(table: Table, condition: Condition, request: Request, out: Pa
         {"settings": dict(choice), VALIDATION: trial["figures"].get(VALIDATION)}
         for choice, trial in zip(condition.candidates, trials, strict=True)
     ]
-    return Row(condition, chosen, figures, [cell["cpu_s"] for cell in cells], tried if len(tried) > 1 else [])
+    cpu_s, wall_s = ([cell.get(name, 0.0) for cell in cells] for name in ("cpu_s", "wall_s"))
+    return Row(condition, chosen, figures, cpu_s, wall_s, tried if len(tried) > 1 else [])
 
 
 def _run_cell(
     table: Table, condition: Condition, choice: Mapping[str, Any], seed: int, request: Request, out: Path
 ) -> dict[str, Any]:
+    cell = _cell(table, condition, choice, seed, request, out)
+    if _kept(cell).exists():
+        return json.loads(_kept(cell).read_text(encoding="utf-8"))
+    clock = _Clock()
+    return _keep(table, cell, table.measure(cell), clock.share(1))
+
+
+def _cell(
+    table: Table, condition: Condition, choice: Mapping[str, Any], seed: int, request: Request, out: Path
+) -> Cell:
     settings = {**condition.settings, **choice}
-    identity = {"table": table.name, "settings": settings, "seed": seed, "world": request.world}
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    path = out / "cells" / f"{condition.key}-seed{seed}-{digest}.json"
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
-    start = time.process_time()
-    figures = table.measure(Cell(settings, seed, path.with_suffix(""), request))
-    cell = {
-        **identity,
+    digest = hashlib.sha256(json.dumps(_identity(table, settings, seed, request), sort_keys=True).encode()).hexdigest()
+    return Cell(settings, seed, out / "cells" / f"{condition.key}-seed{seed}-{digest[:12]}", request)
+
+
+def _identity(table: Table, settings: Mapping[str, Any], seed: int, request: Request) -> dict[str, Any]:
+    return {"table": table.name, "settings": settings, "seed": seed, "world": request.world}
+
+
+def _kept(cell: Cell) -> Path:
+    return cell.folder.with_name(f"{cell.folder.name}.json")
+
+
+def _keep(table: Table, cell: Cell, figures: Mapping[str, float], spent: dict[str, float]) -> dict[str, Any]:
+    content = {
+        **_identity(table, cell.settings, cell.seed, cell.request),
         "figures": {name: float(value) for name, value in figures.items()},
-        "cpu_s": round(time.process_time() - start, 2),
+        **spent,
     }
-    write_json(path, cell)
-    return cell
+    write_json(_kept(cell), content)
+    return content
+
+
+class _Clock:
+    """Seconds since it was made: of this process on the CPU, and on the wall."""
+
+    def __init__(self) -> None:
+        self._cpu, self._wall = time.process_time(), time.monotonic()
+
+    def share(self, num_cells: int) -> dict[str, float]:
+        """What each of so many cells cost."""
+        cpu_s, wall_s = time.process_time() - self._cpu, time.monotonic() - self._wall
+        return {"cpu_s": round(cpu_s / num_cells, 2), "wall_s": round(wall_s / num_cells, 2)}
 
 
 def _content(table: Table, request: Request, rows: list[Row], published: dict[str, Any]) -> dict[str, Any]:
@@ -204,6 +281,7 @@ def _row_content(row: Row, published: dict[str, Any]) -> dict[str, Any]:
         "tried": row.tried,
         "measures": measures,
         "cpu_s": float(np.median(row.cpu_s)),
+        "wall_s": float(np.median(row.wall_s)),
     }
 
 

@@ -2,6 +2,7 @@
 
 from worldmodel.reproduce.core import Condition, Request, Table
 from worldmodel.reproduce.vectors import measure_run
+from worldmodel.reproduce.vectors_together import measure_runs, shape_of
 
 _FULL_ALPHAS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _QUICK_ALPHAS = (0.125, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
@@ -29,6 +30,8 @@ TABLE = Table(
     measures={"r2_h_to_z": "R2 h->z", "r2_z_to_h": "R2 z->h"},
     conditions=_conditions,
     measure=measure_run,
+    measure_together=measure_runs,
+    shape=shape_of,
     x_label="shape alpha (1 Laplace, 2 Gaussian, large: uniform)",
     log_x=True,
     note="held out: latents of the same law. The reference publishes this as a figure, without numbers",

@@ -2,6 +2,7 @@
 
 from worldmodel.reproduce.core import Condition, Request, Table
 from worldmodel.reproduce.vectors import measure_run
+from worldmodel.reproduce.vectors_together import measure_runs, shape_of
 
 _QUICK_LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1)
 _FULL_LAMBDAS = (1e-6, 1e-5, 1e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1, 5e-1)
@@ -31,6 +32,8 @@ TABLE = Table(
     measures={"r2_h_to_z": "R2 h->z", "procrustes_mse": "E|h - Qz|^2", "bound": "its bound"},
     conditions=_conditions,
     measure=measure_run,
+    measure_together=measure_runs,
+    shape=shape_of,
     num_drawn=3,
     x_label="SIGReg weight lambda",
     log_x=True,

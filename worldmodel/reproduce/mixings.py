@@ -3,6 +3,7 @@
 from envs.mixing import MIXINGS
 from worldmodel.reproduce.core import Condition, Request, Table
 from worldmodel.reproduce.vectors import measure_run
+from worldmodel.reproduce.vectors_together import measure_runs, shape_of
 
 # weights of SIGReg to choose from on validation latents, in units of 1 - rho^2
 LAMBDAS = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
@@ -26,6 +27,8 @@ TABLE = Table(
     },
     conditions=_conditions,
     measure=measure_run,
+    measure_together=measure_runs,
+    shape=shape_of,
     num_drawn=4,
     logit_y=True,
     note="views of one parent at .95 (pairs at .9025) as in the reference's code; polished: canonical readout",

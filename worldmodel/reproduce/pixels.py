@@ -110,6 +110,14 @@ class PixelRun:
     lr: float = 3e-3
 
 
+def new_encoder(run: PixelRun, pixels: Pixels, seed: int, device: torch.device) -> Encoder:
+    """An encoder before its first step, its inputs in standard units of the training frames."""
+    torch.manual_seed(seed)
+    encoder = Encoder(EncoderConfig(input_size=run.input_size, latent_dim=run.latent_dim, hidden=run.hidden)).to(device)
+    encoder.fit_normalization(pixels.frames.gather(torch.from_numpy(pixels.rows("train", 4096))))
+    return encoder
+
+
 def train_encoder(run: PixelRun, pixels: Pixels, pairs: PairSampler, rho: float, cell: Cell) -> Encoder:
     """LeJEPA on `pairs`, whose latents have autocorrelation `rho`."""
     weight = SIGRegWeight(run.sigreg_start, run.sigreg_end, 1 - rho)
@@ -118,10 +126,7 @@ def train_encoder(run: PixelRun, pixels: Pixels, pairs: PairSampler, rho: float,
 
 def train_objective(run: PixelRun, pixels: Pixels, pairs: PairSampler, objective: nn.Module, cell: Cell) -> Encoder:
     """An encoder that minimises `objective`, a module from `Views` to named scalars."""
-    device = pick_device(cell.request.device)
-    torch.manual_seed(cell.seed)
-    encoder = Encoder(EncoderConfig(input_size=run.input_size, latent_dim=run.latent_dim, hidden=run.hidden)).to(device)
-    encoder.fit_normalization(pixels.frames.gather(torch.from_numpy(pixels.rows("train", 4096))))
+    encoder = new_encoder(run, pixels, cell.seed, pick_device(cell.request.device))
     optim = OptimConfig(run.steps, run.num_frames // _num_views(pairs), run.lr)
     trainer = Trainer(RunDirectory(cell.folder), encoder, cell.folder.name, cell.seed)
     trainer.fit(encoder_stage(Recipe(pairs, objective), encoder, pixels.frames, optim, on_collapse="report"))
