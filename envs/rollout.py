@@ -41,6 +41,7 @@ def rollout(
     seed: int,
     num_steps: int,
     drift_rho: float | None = None,
+    restart_midway: bool = False,
     state0: np.ndarray | None = None,
     factors: Mapping[str, float] | None = None,
     render: bool = True,
@@ -53,6 +54,8 @@ def rollout(
         num_steps: T; the world's time limit does not apply. The episode is shorter only if the world terminates.
         drift_rho: if given, the randomised physical factors are redrawn with this correlation before frame
             num_steps // 2, so that the two halves share them only in part.
+        restart_midway: at that frame the world also starts afresh, and the policy with it: the halves are two motions
+            that share nothing but constants, and no action leads from one to the other.
         state0: start here, float (X,).
         factors: name -> value, instead of what would be drawn.
         render: False leaves out the pictures; frames are then (T+1, 0, 0, 3).
@@ -74,6 +77,10 @@ def rollout(
         reward, terminated = world.advance(actions[-1])
         if drift_rho is not None and t + 1 == num_steps // 2:
             world.drift_constants(drift_rho)
+        if restart_midway and t + 1 == num_steps // 2:
+            world.start_afresh()
+            act = policy.begin(world, np.random.default_rng((seed, 2)))
+            terminated = False
         rewards.append(reward)
         frames.append(look())
         states.append(world.state())

@@ -108,9 +108,9 @@ class GoalScene(SuiteScene):
         domain, task: whose physics, starts and reward these are.
         goal_tolerance: state name -> how near counts, in metres or radians.
         angle_names: positions that a picture shows as directions; by default the hinges without limits.
-        task_goal: the state (X,) that the reward asks for, where it is one.
-        hidden: geoms that are not drawn, and with them the reward, which nobody could see: it is 0 then.
-        coloured: the colour of the moving parts is a factor, so that a picture can be changed beyond its light.
+        task_goal: the state (X,) that the reward asks for, where it is the same in every episode.
+        hidden: geoms that are not drawn, and with them the reward, which nobody could see: it is 0 unless `is_task` is
+            set.
     """
 
     def __init__(
@@ -122,16 +122,13 @@ class GoalScene(SuiteScene):
         angle_names: Sequence[str] | None = None,
         task_goal: Sequence[float] | None = None,
         hidden: Sequence[str] = (),
-        coloured: bool = False,
     ) -> None:
         super().__init__(domain, task)
         self.name = domain
         self.goal_tolerance = dict(goal_tolerance)
         self.angle_names = self.angle_names if angle_names is None else tuple(angle_names)
-        self.task_goal = None if task_goal is None else np.array(task_goal, float)
+        self._task_goal = task_goal
         hide_geoms(self.model, hidden)
-        if coloured:
-            self.factors += _robot_colours()
         self.is_task = not hidden
 
     def reward(self) -> float:
@@ -140,14 +137,39 @@ class GoalScene(SuiteScene):
     def terminated(self) -> bool:
         return self.is_task and super().terminated()
 
+    def task_goal(self) -> np.ndarray | None:
+        return None if self._task_goal is None else np.array(self._task_goal, float)
+
+
+class ReacherScene(GoalScene):
+    """The two-link arm alone, in colours that can vary: its target is hidden, but still where each episode puts it."""
+
+    def __init__(self) -> None:
+        tolerance = {"shoulder": 0.05, "wrist": 0.05}
+        super().__init__("reacher", "hard", tolerance, angle_names=("shoulder", "wrist"), hidden=("target",))
+        self.factors += _robot_colours()
+
+    def task_goal(self) -> np.ndarray:
+        """The arm at rest with its finger on this episode's target, bent to the side that is nearer from here.
+
+        Inverse kinematics of two links a and b to a point at distance r: cos(wrist) = (r^2 - a^2 - b^2) / 2ab.
+        """
+        x, y = self.model.geom("target").pos[:2]
+        a, b = (self.model.body(name).pos[0] for name in ("hand", "finger"))
+        bend = np.arccos(np.clip((x * x + y * y - a * a - b * b) / (2 * a * b), -1, 1))
+        limit = self.model.joint("wrist").range[1]
+        wrist = np.minimum(bend, limit) * np.array([1, -1])
+        turn = np.arctan2(y, x) - np.arctan2(b * np.sin(wrist), a + b * np.cos(wrist)) - self.data.qpos[0]
+        shoulder = self.data.qpos[0] + (turn + np.pi) % (2 * np.pi) - np.pi
+        postures = np.stack([shoulder, wrist], 1)
+        nearer = np.abs(postures - self.data.qpos).max(1).argmin()
+        return np.concatenate([postures[nearer], np.zeros(2)])
+
 
 # The reacher's wrist stops short of pi, but a picture shows it as a direction. Joint tolerances as arXiv:2603.19312 has
 # them for the reacher; elsewhere about a tenth of a radian, or of the room there is.
 GOAL_SCENES: dict[str, Callable[[], GoalScene]] = {
-    "reacher": partial(
-        GoalScene, "reacher", "hard", {"shoulder": 0.05, "wrist": 0.05},
-        angle_names=("shoulder", "wrist"), hidden=("target",), coloured=True,
-    ),
+    "reacher": ReacherScene,
     "pendulum": partial(GoalScene, "pendulum", "swingup", {"hinge": 0.1}, task_goal=(0.0, 0.0)),
     "cartpole": partial(
         GoalScene, "cartpole", "swingup", {"slider": 0.1, "hinge_1": 0.1}, task_goal=(0.0, 0.0, 0.0, 0.0)
@@ -157,7 +179,8 @@ GOAL_SCENES: dict[str, Callable[[], GoalScene]] = {
     ),
     "finger": partial(GoalScene, "finger", "spin", {"proximal": 0.15, "distal": 0.15, "hinge": 0.15}),
     "point_mass": partial(
-        GoalScene, "point_mass", "easy", {"root_x": 0.02, "root_y": 0.02}, hidden=("target",)
+        GoalScene, "point_mass", "easy", {"root_x": 0.02, "root_y": 0.02}, task_goal=(0.0, 0.0, 0.0, 0.0),
+        hidden=("target",),
     ),
 }  # fmt: skip
 

@@ -86,13 +86,12 @@ class Scene(ABC):
         factors: what can be set and randomised.
         goal_tolerance: state name -> how near counts as reached, in the state's own unit.
         angle_names: state names that live on a circle.
-        task_goal: the state that the reward asks for, float (X,), where there is one.
         ctrl_centre, ctrl_half_range: (nu,); controls are centre + half range * action.
         num_substeps: physics steps per control step.
         kinematic: None where forces move the scene, else what does, ready for JSON.
         holds_control: whether `advance` does no more than to hold those controls for `num_substeps` physics steps, so
             that another engine can do it.
-        is_task: whether `reward` or `terminated` ever say anything.
+        is_task: whether `reward` or `terminated` ever say anything; may be set where pictures hide what is asked for.
     """
 
     name: str
@@ -108,7 +107,6 @@ class Scene(ABC):
     factors: tuple[Factor, ...] = ()
     goal_tolerance: Mapping[str, float] = {}
     angle_names: tuple[str, ...] = ()
-    task_goal: np.ndarray | None = None
     kinematic: dict[str, Any] | None = None
     holds_control: bool = False
     is_task: bool = True
@@ -128,6 +126,10 @@ class Scene(ABC):
     def terminated(self) -> bool:
         """Whether the state just reached ends the episode."""
         return False
+
+    def task_goal(self) -> np.ndarray | None:
+        """A state, float (X,), that this episode's reward asks for; None where the reward asks for no one state."""
+        return None
 
 
 class MjcfScene(Scene):
@@ -504,6 +506,11 @@ class MujocoWorld(gymnasium.Env):
     def drift_constants(self, rho: float) -> None:
         """Redraw the randomised physical factors with correlation rho to what they are."""
         self.drift_factors([name for name in self.randomize if self.factors[name].kind == "physical"], rho)
+
+    def start_afresh(self) -> None:
+        """Another start of the scene under the same physical constants; visual factors are drawn anew."""
+        kept = {name: value for name, value in self._values.items() if self.factors[name].kind == "physical"}
+        self.restart(factors=kept)
 
     def drift_factors(self, names: Sequence[str], rho: float) -> None:
         """Redraw factors with correlation rho to what they are: t becomes rho * t + sqrt(1 - rho^2) * spread * eps."""

@@ -100,9 +100,14 @@ class Planner(Protocol):
 def evaluate_objective(objective: Objective, latents: Tensor, actions: Tensor) -> Tensor:
     """Cost (B,N) of latents (B,N,H,D) and actions (B,N,H,A), with every non-finite cost as +inf: never an elite.
 
-    Raises ValueError when the cost has another shape. Does not synchronise with the host.
+    Raises ValueError when the cost has another shape, or is no tensor. Does not synchronise with the host.
     """
     cost = objective(latents, actions)
+    if not isinstance(cost, Tensor):
+        raise ValueError(
+            f"{type(objective).__name__} returned a {type(cost).__name__}, expected a tensor of costs (B, N) = "
+            f"{tuple(actions.shape[:2])}"
+        )
     if cost.shape != actions.shape[:2]:
         raise ValueError(
             f"{type(objective).__name__} returned a cost of shape {tuple(cost.shape)}, expected (B, N) = "

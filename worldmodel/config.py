@@ -59,7 +59,15 @@ _PROBE_MODES = {
     "state": "constants from true positions instead of pixels, by every context method",
 }
 _SHARED: dict[str, tuple[str, ...]] = {"design": ("env", "policy", "episode_steps", "seed", "runs", "name")}
-_SHARED["state"] = (*_SHARED["design"], "episodes", "drift_rho", "data_seed", "context", "context_training")
+_SHARED["state"] = (
+    *_SHARED["design"],
+    "episodes",
+    "drift_rho",
+    "restart_midway",
+    "data_seed",
+    "context",
+    "context_training",
+)
 _DEFAULT_CHOICE = {"env": "reacher", "method": "lejepa", "policy": "uniform", "planner": "cem"}
 
 

@@ -179,7 +179,7 @@ class MotionHead(nn.Module):
     def __init__(self, encoder: ContextEncoder) -> None:
         super().__init__()
         self._grams = encoder.grams
-        self._shape = len(encoder.config.strides), encoder.num_inputs, encoder.latent_dim
+        self._shape = len(encoder.config.strides), encoder.num_inputs, encoder.num_outputs
         self.head = mlp(encoder.config.dim, [encoder.config.hidden], math.prod(self._shape))
 
     def forward(self, contexts: Tensor, moments: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor
     if int(room.min()) < 1:
         raise UserError(
             f"two windows of {num_steps} steps do not fit into episodes of {int(episodes.length.min()) - 1} steps; "
-            "set context.window to less than half of env.episode_steps"
+            "set context.window to less than half of episode_steps"
         )
     return low, room
 

@@ -104,6 +104,8 @@ class CollectConfig:
 
     policy: excitation policy and its parameters. episodes, episode_steps: how many, of how many control steps.
     drift_rho: correlation of the randomised physical constants before and after the middle of an episode.
+    restart_midway: from its middle an episode is another motion, from another start and in another light: what its
+    halves share is constants alone. Each half then holds one frame less.
     data: folder of data sets. workers: processes; 0 takes every core (one with engine=warp). data_seed: of the data.
     engine: "classic" (MuJoCo and OpenGL, one episode after the other in each process) or "warp" (MuJoCo Warp simulates
     and ray-traces `worlds` episodes at once, on a CUDA GPU where there is one; for worlds without a reward).
@@ -114,6 +116,7 @@ class CollectConfig:
     episodes: int = 200
     episode_steps: int = 200
     drift_rho: float | None = None
+    restart_midway: bool = False
     data: str = "data"
     workers: int = 0
     data_seed: int = 0
@@ -131,6 +134,8 @@ class CollectConfig:
             raise UserError(f"workers must be >= 0 (0 takes every core), got {self.workers}")
         if self.drift_rho is not None and not 0 <= self.drift_rho <= 1:
             raise UserError(f"drift_rho must lie in [0, 1], got {self.drift_rho}")
+        if self.restart_midway and self.engine == "warp":
+            raise UserError("restart_midway=true works with engine=classic only; leave one of the two out")
 
     @property
     def directory(self) -> Path:
@@ -146,6 +151,8 @@ class CollectConfig:
         content = dataclasses.asdict(self)
         if self.engine == "classic":
             del content["engine"], content["worlds"]
+        if not self.restart_midway:
+            del content["restart_midway"]
         return content
 
     def recording(self) -> Recording:
@@ -156,6 +163,7 @@ class CollectConfig:
             episode_steps=self.episode_steps,
             seed=self.data_seed,
             drift_rho=self.drift_rho,
+            restart_midway=self.restart_midway,
             engine=self.engine,
             worlds=self.worlds,
         )
@@ -169,7 +177,7 @@ class TrainConfig(CollectConfig):
     environment's. device: "auto", "cpu" or "cuda". Where the environment names an encoder_env, that one's data set
     trains the encoder (an atlas of poses for OU pairs), with encoder_episodes episodes (0: its own default).
     threads: of torch on a CPU; 0 takes one for an MLP (a second gains a quarter on an idle machine and costs tenfold on
-    a busy one) and every core for larger encoders.
+    a busy one) and OMP_NUM_THREADS, or every core, for larger encoders.
     devices: processes on each machine, nodes: machines; batches are shared among all of them, and the result is that of
     one process (torchrun and SLURM say both themselves). strategy: "ddp", or "fsdp", which shards optimiser states and
     gradients too. checkpoint_every_s: seconds of training that a kill may cost.
@@ -284,12 +292,15 @@ class ControlConfig:
     tasks. supervised: the like for runs whose encoder was trained on true states (method=supervised), set beside them.
     protocol: "lewm" (goal 25 steps ahead, twice the time to get there, a moment within tolerance is enough, raw joint
     values, as arXiv:2603.19312 evaluates), "strict" (pairs that are solved at the start left out, angles compared on
-    the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts).
+    the circle, the goal held for 5 steps) or "reward" (the world's own reward over 1,000 steps from its own starts; the
+    goal is a picture of the state that earns it: for the reacher, its finger on the target by inverse kinematics).
     Every task comes from an episode of its own, simulated here from seeds that no data set has: under the policy of the
     run's data, or the excitation `task_policy` named here.
     tasks, goal_steps, budget_steps: how many; control steps from start to goal; control steps to get there (0: the
-    protocol's own). replan_every: control steps between plans. reduction: how latent distance to the goal counts over
-    the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the horizon count as are left.
+    protocol's own). lead_steps: control steps of that episode before the start that the controller watches, before the
+    clock runs: time to identify the constants. replan_every: control steps between plans. reduction: how latent
+    distance to the goal counts over the horizon: sum, terminal, min or mixed. shrinking: only as many steps of the
+    horizon count as are left.
     metric: of the latent space: l2, whitened (inverse covariance of latents), learned (of prediction errors), temporal
     (squared time of the learned shortest way to the goal) or staged (temporal, and l2 within 5 steps of the goal).
     proposal: also try what the learned inverse dynamics proposes; with planner=follow that alone. All but l2 need a run
@@ -311,6 +322,7 @@ class ControlConfig:
     tasks: int = 100
     goal_steps: int = 0
     budget_steps: int = 0
+    lead_steps: int = 0
     replan_every: int = 1
     reduction: str = "sum"
     shrinking: bool = False
@@ -336,6 +348,10 @@ class ControlConfig:
         for name in ("goal_steps", "budget_steps"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must be >= 1, or 0 for the protocol's own, got {getattr(self, name)}")
+        if self.lead_steps < 0:
+            raise UserError(f"lead_steps must be >= 0, got {self.lead_steps}")
+        if self.lead_steps and self.protocol == "reward":
+            raise UserError("protocol=reward begins at the world's own starts, which have no lead; set lead_steps=0")
         if self.videos < 0:
             raise UserError(f"videos must be >= 0, got {self.videos}")
         if not 0 <= self.action_cost < math.inf:
@@ -491,7 +507,7 @@ class StateConfig(TrainConfig):
             raise UserError(f"env={self.env.label} is kinematic: its motion has no constants; choose another env")
         if self.episodes < 10:
             raise UserError(f"episodes must be >= 10, so that some are held out, got {self.episodes}")
-        if self.context.window > self.episode_steps // 2:  # before minutes of simulation, not after
+        if self.context.window > self.episode_steps // 2 - self.restart_midway:  # before minutes of simulation
             raise UserError(
                 f"two windows of {self.context.window} steps do not fit into episodes of {self.episode_steps} steps; "
                 "set context.window to at most half of episode_steps"

@@ -1,7 +1,6 @@
 """`worldmodel train`: data set in, run directory out."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,6 +35,7 @@ from worldmodel.settings import CollectConfig, TrainConfig
 from worldmodel.training import Stage, Trainer
 
 DEFAULT_LATENT_DIM = 16
+_OWN_THREADS = torch.get_num_threads()  # as many as OMP_NUM_THREADS says, else every core
 FEWEST_EPISODES = 10  # of which one is for validation and one for the test
 
 
@@ -49,8 +49,8 @@ def pick_device(name: str) -> torch.device:
 
 
 def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
-    """Set torch's threads on the CPU; 0: one for MLPs, whose barriers cost more than they gain, else every core."""
-    torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else os.cpu_count() or 1))
+    """Set torch's threads on the CPU; 0: one for MLPs, whose barriers cost more than they gain, else torch's own."""
+    torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else _OWN_THREADS))
 
 
 def collect(config: CollectConfig) -> float:
@@ -247,7 +247,8 @@ def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 
 def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
     method = config.method
-    recipe = build_recipe(method, model.encoder, poses.data, poses.train, config.seed, None, model.predictor)
+    motions = segments(poses.data, poses.train) if poses.train.restart_midway else poses.train
+    recipe = build_recipe(method, model.encoder, poses.data, motions, config.seed, None, model.predictor)
     return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 
@@ -295,8 +296,9 @@ def latent_table(model: WorldModel, data: DataSet, frames: Frames) -> LatentTabl
 
 
 def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
-    """Stretches of constant physics: whole episodes, or half ones where the constants drift in the middle."""
-    if data.info["settings"]["drift_rho"] is None:
+    """Stretches of one motion under one physics: whole episodes, or half ones where constants drift in the middle, or
+    the world starts afresh."""
+    if data.info["settings"]["drift_rho"] is None and not episodes.restart_midway:
         return episodes
     first, second = episodes.halves()
     return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))

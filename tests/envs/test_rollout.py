@@ -57,6 +57,19 @@ def test_drift_happens_once_in_the_middle_and_to_physical_factors_alone(puck):
     assert np.allclose(unchanged, unchanged[0], rtol=1e-6)
 
 
+def test_halves_that_start_afresh_share_constants_alone(puck):
+    whole, halves = (rollout(puck, OU(), seed=1, num_steps=6, restart_midway=restart) for restart in (False, True))
+    assert np.array_equal(whole.states[:3], halves.states[:3]), "the first half is what it was"
+    assert np.array_equal(halves.factors[:, :4], whole.factors[:, :4]), "constants stay unless they drift"
+    for half in (halves.factors[:3, 4:], halves.factors[3:, 4:]):
+        assert (half == half[0]).all()
+    assert (halves.factors[3, 4:] != halves.factors[0, 4:]).all(), "another light, other colours"
+    assert np.abs(halves.states[3, :2] - whole.states[3, :2]).min() > 0.05, "another start"
+    drifted = rollout(puck, OU(), seed=1, num_steps=6, restart_midway=True, drift_rho=0.5).factors[:, :4]
+    assert (drifted[2] != drifted[3]).all() and (drifted[3:] == drifted[3]).all()
+    assert same(halves, rollout(puck, OU(), seed=1, num_steps=6, restart_midway=True))
+
+
 def test_wrong_lengths_and_drifts_are_refused(puck):
     with pytest.raises(ValueError, match="num_steps must be >= 1, got 0"):
         rollout(puck, OU(), seed=0, num_steps=0)

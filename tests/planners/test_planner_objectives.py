@@ -125,6 +125,11 @@ def test_weighted_sum_adds_and_spreads_infinity():
     assert (evaluate_objective(spoiled, LATENTS, ACTIONS) == math.inf).all()
 
 
+def test_an_objective_that_returns_no_tensor_is_named():
+    with pytest.raises(ValueError, match=r"function returned a float, expected a tensor of costs \(B, N\)"):
+        evaluate_objective(lambda latents, actions: 3.0, LATENTS, ACTIONS)  # type: ignore[arg-type,return-value]
+
+
 def test_non_finite_costs_become_plus_infinity_and_others_stay():
     cost = torch.arange(B * N, dtype=torch.float32).view(B, N)
     spoiled = cost.clone()

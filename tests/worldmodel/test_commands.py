@@ -184,7 +184,6 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["control", "run=nowhere"], "nowhere"),
         (["control", "run=runs/demo/control", "protocol=loose"], "lewm, strict, reward"),
         (["control", "run=runs/demo/control", "task_policy=lazy"], "lazy"),
-        (["control", "run=runs/demo/control", "protocol=reward"], "task_goal"),
         (["control", "run=runs/demo/control", "planner.horizon=0"], "horizon"),
         (["control", "run=runs/demo/control", "planner.num_elites=500"], "num_elites"),
         (["control", "run=runs/demo/control", "supervised=nowhere"], "nowhere"),

@@ -46,6 +46,7 @@ def test_tasks_are_reproducible_apart_by_split_and_not_solved_at_the_start(puck,
     other = draw_tasks(puck, RECORDED, strict, replace(config, split="validation"))
     assert np.array_equal(once.start, again.start) and not np.isin(once.start, other.start).any()
     assert len(once) == 7 and len(np.unique(once.start[:, 0])) == 7, "every task from an episode of its own"
+    assert once.seed == 0 and once.lead is None, "constants drift alike under every controller"
     assert not any(puck.reached(s, g) for s, g in zip(once.start, once.goal, strict=True))
     monkeypatch.setattr(puck.scene, "goal_tolerance", {"x": 99.0})
     with pytest.raises(UserError, match="tasks: the others were solved at the start"):
@@ -59,6 +60,10 @@ class Script:
     push: float
     sees: bool = False
     asked: list[int] = field(default_factory=list)
+    watched: list[np.ndarray] = field(default_factory=list)
+
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        self.watched.append(actions)
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         self.asked.append(len(states))
@@ -93,6 +98,25 @@ def test_a_goal_must_be_held_for_as_long_as_the_protocol_says(puck):
     assert late.solved_at[0] == -1, "the budget ended before the goal was held long enough"
 
 
+def test_a_lead_shows_how_the_start_came_about_before_the_clock_runs(puck):
+    """The recorded actions lead to the recorded start under the constants that the task then has."""
+    strict = Protocol("strict", goal_steps=4, budget_steps=3)
+    drifting = replace(RECORDED, drift_rho=0.0)
+    tasks = draw_tasks(puck, drifting, strict, ControlConfig(tasks=3, lead_steps=5))
+    assert tasks.lead is not None and [part.shape for part in tasks.lead] == [(3, 6), (3, 5, 2)]
+    assert len(tasks.first(2).lead[1]) == 2  # type: ignore[index]
+    for k in range(3):
+        puck.restart(seed=0, state=tasks.lead[0][k], factors=tasks.factors[k])
+        for action in tasks.lead[1][k]:
+            puck.advance(action)
+        assert np.abs(puck.state() - tasks.start[k]).max() < 1e-4
+    script = Script(0.0)
+    outcome = run_tasks(puck, replace(tasks, goal=tasks.start + 9), script, strict, "watch")
+    assert np.array_equal(np.stack(script.watched, 1), tasks.lead[1])
+    assert script.asked == [3, 3, 3] and outcome.num_decisions == 9, "watching takes nothing of the budget"
+    assert len(outcome.frames) == 4 and draw_tasks(puck, drifting, strict, ControlConfig(tasks=1)).lead is None
+
+
 def test_angles_may_be_compared_raw_or_on_the_circle():
     world = envs.make("reacher", image_size=8)
     start, goal = np.zeros((1, 4)), np.zeros((1, 4))
@@ -117,6 +141,11 @@ def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():
     assert content["success_rate"] == 3 / 8 and content["success_by_run"] == [0.5, 0.25]
     assert content["success_interval"] == wilson_interval(3, 8)
     assert content["regret"] == 1 - 3 / 4 and content["oracle_num_tasks"] == 2
+    assert (
+        results.regret_table([("puck", content)])
+        .splitlines()[-1]
+        .startswith("| puck | 2 x 2 | 100.0% | 75.0% | 25.0 [")
+    )
     rewarded = section(ControlConfig(), Protocol("reward", rewarded=True), {"": latent, "oracle": [outcome_of([True])]})
     assert rewarded["return"] == 1.5 and rewarded["regret"] == 0 and "success_rate" not in rewarded
     assert rewarded["oracle_return_interval"] is None, "one episode has no interval, and JSON no infinity"
@@ -132,6 +161,19 @@ def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
         low, high = difference_interval((int(rng.binomial(n, p)), n), (int(rng.binomial(m, q)), m))
         hits += low <= p - q <= high
     assert 0.93 <= hits / 1000 <= 0.98
+
+
+def test_the_reward_protocol_asks_each_episode_for_its_own_target_and_keeps_it(puck):
+    with pytest.raises(UserError, match="task_goal"):
+        draw_tasks(puck, RECORDED, make_protocol(ControlConfig(protocol="reward")), ControlConfig(tasks=1))
+    world = envs.make("reacher", image_size=8)
+    protocol = replace(make_protocol(ControlConfig(protocol="reward")), budget_steps=3)
+    tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(tasks=4))
+    assert len(np.unique(tasks.goal[:, 0])) == 4
+    there = replace(tasks, start=tasks.goal)
+    outcome = run_tasks(world, there, Script(0.0), protocol, "still")
+    assert outcome.returns.tolist() == [3] * 4, "the finger rests on the target of the episode it was drawn in"
+    world.close()
 
 
 def test_the_reward_protocol_sums_the_worlds_own_reward_from_its_own_starts():

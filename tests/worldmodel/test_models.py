@@ -300,7 +300,10 @@ def test_regression_reads_gain_drag_and_friction_out_of_moments():
     torch.testing.assert_close(found[-3:], torch.stack(norms), rtol=0, atol=0.02)
 
 
-@pytest.mark.parametrize("wrong", [{"dim": -1}, {"window": 8}, {"hidden": 0}, {"strides": [2, 1]}, {"strides": [0]}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"dim": -1}, {"window": 8}, {"hidden": 0}, {"strides": [2, 1]}, {"strides": [0]}, {"ridge": 0}, {"forces": "x"}],
+)
 def test_wrong_context_settings(wrong):
     with pytest.raises(UserError, match=f"context.{next(iter(wrong))}"):
         ContextConfig(**wrong)

@@ -59,19 +59,27 @@ class LatentController:
         self._actions: list[Tensor] = []
         self._distances: list[np.ndarray] = []
         self._cost_curve: np.ndarray | None = None
+        self._num_watched = 0
         self.num_invalid = 0
 
-    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        self._see(frames)
+        self._actions.append(torch.from_numpy(actions).to(self._model.device))
+        self._num_watched += 1
+
+    def _see(self, frames: np.ndarray) -> MPCState:
         seen = self._tensor(frames)
         if self._state is None:
             self._state = self._mpc.init(seen)
         else:
             self._state = self._mpc.observe(self._state, seen, self._actions[-1])
         self._remember(self._state.latents[:, -1])
+        return self._state
+
+    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+        state = self._see(frames)
         context = self._contexts(self._latents, self._actions) if self._contexts else None
-        actions, self._state, plan = self._mpc.act(
-            self._state, self._objective(), self._generator, context, self._proposal()
-        )
+        actions, self._state, plan = self._mpc.act(state, self._objective(), self._generator, context, self._proposal())
         if plan is not None:
             self.num_invalid += int((~plan.diagnostics["valid"]).sum())
             if self._cost_curve is None:
@@ -101,8 +109,8 @@ class LatentController:
         return WeightedSum(((1.0, distance), (self._config.action_cost, ActionCost(1.0))))
 
     def _reduction(self) -> OverHorizon:
-        # the latents seen so far include the one before the first step
-        left = max(1, min(self._horizon, self._budget_steps - len(self._latents) + 1))
+        # the latents seen so far include the one before the first step, and those before the clock ran
+        left = max(1, min(self._horizon, self._budget_steps - len(self._latents) + self._num_watched + 1))
         return OverHorizon(self._config.reduction, until=left if self._config.shrinking else None)  # type: ignore[arg-type]
 
     def _proposal(self) -> Callable[[Tensor], Tensor] | None:
@@ -170,6 +178,9 @@ class OracleController:
         self._warm = torch.cat([plan.actions[:, 1:], torch.zeros_like(plan.actions[:, :1])], 1)
         return plan.actions[:, 0].numpy()
 
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        pass
+
     def keep(self, open_: np.ndarray) -> None:
         which = np.flatnonzero(open_)
         self._dynamics = self._dynamics.subset(which)
@@ -187,6 +198,9 @@ class RandomController:
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         return self._rng.uniform(-1, 1, (len(states), self._action_dim)).astype(np.float32)
+
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        pass
 
     def keep(self, open_: np.ndarray) -> None:
         pass

@@ -26,6 +26,10 @@ class Controller(Interface):
         """Actions (n, A) for frames uint8 (n, S, S, 3) and states (n, X) of the open tasks."""
         ...
 
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        """Before the clock runs: frames (n, S, S, 3), and the actions (n, A) that someone else takes then."""
+        ...
+
     def keep(self, open_: np.ndarray) -> None:
         """Go on with some of the open tasks: bool (n,)."""
         ...
@@ -69,12 +73,18 @@ def run_tasks(
 ) -> Outcome:
     """Run all tasks side by side for the protocol's budget; a solved task is dropped, a filmed one a little later.
 
+    Where tasks have a lead, the controller first watches how their starts come about.
+
     drift_rho: after a quarter of the budget the randomised constants are redrawn with this correlation.
     """
     num = len(tasks)
     batch = BatchWorld(world, num, render=controller.sees)
-    batch.reset(states=tasks.start, factors=tasks.factors, seed=0)  # the same drift under every controller
+    first, watched = (tasks.start, None) if tasks.lead is None else tasks.lead
+    batch.reset(states=first, factors=tasks.factors, seed=tasks.seed)
     frames, states = batch.frames(), batch.states
+    for actions in () if watched is None else watched.swapaxes(0, 1):
+        controller.watch(frames, actions)
+        frames, states = batch.step(actions)
     open_tasks, held = np.arange(num), np.zeros(num, int)
     solved_at, returns = np.full(num, -1), np.zeros(num)
     film = [frames[:num_filmed]]

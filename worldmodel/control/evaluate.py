@@ -190,6 +190,7 @@ def section(config: ControlConfig, protocol: Protocol, outcomes: Outcomes) -> di
         "metric": config.metric,
         "proposal": config.proposal,
         "context": config.context,
+        "lead_steps": config.lead_steps,
         "drift_rho": config.drift_rho,
         "replan_every": config.replan_every,
         "cpu_ms_per_decision": 1e3

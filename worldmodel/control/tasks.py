@@ -52,17 +52,25 @@ def make_protocol(config: ControlConfig) -> Protocol:
 
 @dataclass(frozen=True)
 class Tasks:
-    """Start and goal states (n, X), and every declared factor of each task."""
+    """Start and goal states (n, X), and every declared factor of each task.
+
+    seed: task i runs in the episode of seed + i, for all that is drawn besides: where a target is, how constants drift.
+    lead: how the start came about, for those who may watch before the clock runs: None, or states (n, X) from which the
+    actions (n, L, A) led to the starts.
+    """
 
     start: np.ndarray
     goal: np.ndarray
     factors: list[dict[str, float]]
+    seed: int = 0
+    lead: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
 
     def first(self, num: int) -> "Tasks":
-        return Tasks(self.start[:num], self.goal[:num], self.factors[:num])
+        lead = None if self.lead is None else (self.lead[0][:num], self.lead[1][:num])
+        return Tasks(self.start[:num], self.goal[:num], self.factors[:num], self.seed, lead)
 
     def solved_at_start(self, world: MujocoWorld, wrap: bool) -> float:
         """Share of tasks whose start is within tolerance of the goal already."""
@@ -79,24 +87,28 @@ def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, co
     if protocol.rewarded:
         return _rewarded_tasks(world, config.tasks, seeds)
     policy = make_policy(**({"name": config.task_policy} if config.task_policy else recorded.policy))
-    num_steps = max(recorded.episode_steps, protocol.goal_steps)
-    starts, goals, factors = [], [], []
+    lead_steps = config.lead_steps
+    num_steps = max(recorded.episode_steps, lead_steps + protocol.goal_steps)
+    # what is watched before the clock runs must be of the constants that hold then
+    drift_rho = None if lead_steps else recorded.drift_rho
+    starts, goals, factors, leads = [], [], [], []
     for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):
-        episode = rollout(
-            world, policy, seed=int(seed), num_steps=num_steps, drift_rho=recorded.drift_rho, render=False
-        )
-        room = len(episode.states) - protocol.goal_steps
+        episode = rollout(world, policy, seed=int(seed), num_steps=num_steps, drift_rho=drift_rho, render=False)
+        room = len(episode.states) - protocol.goal_steps - lead_steps
         if room < 1:
             continue
-        row = int(np.random.default_rng((int(seed), 2)).integers(room))
+        row = lead_steps + int(np.random.default_rng((int(seed), 2)).integers(room))
         start, goal = (episode.states[r].astype(np.float64) for r in (row, row + protocol.goal_steps))
         if protocol.drop_solved and world.reached(start, goal, protocol.wrap):
             continue
         starts.append(start)
         goals.append(goal)
+        leads.append((episode.states[row - lead_steps].astype(np.float64), episode.actions[row - lead_steps : row]))
         factors.append(_bounded(world, dict(zip(world.factors, episode.factors[row], strict=True))))
         if len(starts) == config.tasks:
-            return Tasks(np.stack(starts), np.stack(goals), factors)
+            states, actions = (np.stack(part) for part in zip(*leads, strict=True))
+            lead = (states, actions) if lead_steps else None
+            return Tasks(np.stack(starts), np.stack(goals), factors, lead=lead)
     raise UserError(
         f"{_EPISODES_PER_TASK * config.tasks} episodes of {num_steps} steps gave only {len(starts)} of {config.tasks} "
         "tasks: the others were solved at the start or ended early; set goal_steps, or a livelier policy"
@@ -104,18 +116,25 @@ def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, co
 
 
 def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence) -> Tasks:
-    """The world's own starts, and the state that its reward asks for."""
-    if world.scene.task_goal is None:
-        raise UserError(
-            f"world {world.name} names no state that its reward asks for, and protocol=reward plans to one; "
-            "use protocol=lewm or protocol=strict, or give its scene task_goal"
-        )
-    starts, factors = [], []
-    for seed in seeds.generate_state(num):
-        world.restart(seed=int(seed))
+    """The world's own starts, and the state that the reward of each episode asks for.
+
+    A target that pictures hide earns its reward here: what is asked for is told by the goal's picture alone.
+    """
+    world.scene.is_task = True
+    first = int(seeds.generate_state(1)[0])
+    starts, goals, factors = [], [], []
+    for seed in range(first, first + num):
+        world.restart(seed=seed)
+        goal = world.scene.task_goal()
+        if goal is None:
+            raise UserError(
+                f"world {world.name} names no state that its reward asks for, and protocol=reward plans to one; "
+                "use protocol=lewm or protocol=strict, or give its scene task_goal"
+            )
         starts.append(world.state())
+        goals.append(goal)
         factors.append(world.factor_values)
-    return Tasks(np.stack(starts), np.tile(np.asarray(world.scene.task_goal, float), (num, 1)), factors)
+    return Tasks(np.stack(starts), np.stack(goals), factors, first)
 
 
 def _bounded(world: MujocoWorld, values: Mapping[str, Any]) -> dict[str, float]:

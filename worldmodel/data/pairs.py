@@ -56,7 +56,7 @@ class OUPairs:
             raise UserError(f"rho must lie strictly between 0 and 1, got {rho}; set method.rho")
         if same_pose_fraction > 0 and rows.shape[1] < 2:
             raise UserError(
-                "same_pose_fraction needs every pose rendered at least twice (env.kinematic.rho=1, env.episode_steps=1)"
+                "same_pose_fraction needs every pose rendered at least twice (env.kinematic.rho=1, episode_steps=1)"
             )
         rng = np.random.default_rng(seed)
         shape = (num_pairs, latents.shape[1])
@@ -104,6 +104,6 @@ def window_starts(episodes: EpisodeIndex, num_rows: int) -> Tensor:
         longest = int(episodes.length.max()) - 1
         raise UserError(
             f"windows of {num_rows - 1} steps do not fit into episodes of at most {longest} steps; "
-            "shorten the window (lag, horizon) or collect longer episodes (env.episode_steps)"
+            "shorten the window (lag, horizon) or collect longer episodes (episode_steps)"
         )
     return torch.from_numpy(flat)

@@ -45,7 +45,8 @@ class Recording:
     """Everything that determines an episode, but for its index.
 
     world: keyword arguments of `envs.make`. policy: name and parameters of an excitation policy. drift_rho: correlation
-    of the randomised physical constants before and after the middle of an episode; None: they stay. engine: "classic"
+    of the randomised physical constants before and after the middle of an episode; None: they stay. restart_midway: the
+    second half is a motion of its own, from another start. engine: "classic"
     simulates one episode after the other with MuJoCo, "warp" `worlds` at a time with MuJoCo Warp, one shard's worth.
     """
 
@@ -55,6 +56,7 @@ class Recording:
     episode_steps: int
     seed: int
     drift_rho: float | None = None
+    restart_midway: bool = False
     engine: str = "classic"
     worlds: int = 128
 
@@ -67,6 +69,8 @@ class Recording:
         settings = asdict(self)
         if self.engine == "classic":
             del settings["engine"], settings["worlds"]
+        if not self.restart_midway:
+            del settings["restart_midway"]
         return settings
 
     def episodes(self, indices: range, progress: Callable[[int], None] = lambda num_frames: None) -> Iterator[Episode]:
@@ -83,7 +87,7 @@ class Recording:
                 yield from warp_engine().warp_rollouts(world, policy, seeds=seeds, progress=progress, **length)
                 return
             for seed in seeds:
-                episode = rollout(world, policy, seed=seed, **length)
+                episode = rollout(world, policy, seed=seed, restart_midway=self.restart_midway, **length)
                 yield episode
                 progress(len(episode.frames))
         finally:

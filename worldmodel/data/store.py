@@ -94,19 +94,24 @@ def _small_columns(episode: Episode) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class EpisodeIndex:
-    """Episodes of a split as row ranges: `offset` and `length` int64 (E,), rows of the flat columns."""
+    """Episodes of a split as row ranges: `offset` and `length` int64 (E,), rows of the flat columns.
+
+    restart_midway: whether the second half of an episode is a motion of its own.
+    """
 
     offset: np.ndarray
     length: np.ndarray
+    restart_midway: bool = False
 
     def __len__(self) -> int:
         return len(self.offset)
 
     def halves(self) -> tuple["EpisodeIndex", "EpisodeIndex"]:
-        """First and second half of every episode; the middle frame, where constants may drift, belongs to both."""
+        """First and second half of every episode; the middle frame, where constants may drift, belongs to both, unless
+        the second half starts afresh there."""
         middle = (self.length - 1) // 2
         return (
-            EpisodeIndex(self.offset, middle + 1),
+            EpisodeIndex(self.offset, middle if self.restart_midway else middle + 1),
             EpisodeIndex(self.offset + middle, self.length - middle),
         )
 
@@ -226,7 +231,8 @@ class DataSet:
                 f"{self.directory} has {self.num_episodes} episodes, too few for a {name} split; "
                 "collect at least 10 (episodes=10)"
             )
-        return EpisodeIndex(self.offset[chosen], self.length[chosen])
+        restart_midway = self.info["settings"].get("restart_midway", False)
+        return EpisodeIndex(self.offset[chosen], self.length[chosen], restart_midway)
 
     def _episode_lengths(self, path: Path) -> np.ndarray:
         with open_shard(path) as file:

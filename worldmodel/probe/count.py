@@ -1,10 +1,12 @@
 """How many constants do contexts hold? Read off the contexts of two windows between which the constants drift."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from worldmodel.canonical import fit_sequential
+from worldmodel.errors import UserError
 
 DEGREE = 3
 NUM_SHUFFLES = 100
@@ -21,11 +23,18 @@ def count_constants(first: np.ndarray, second: np.ndarray, seed: int = 0) -> dic
     their own, drop out. A direction is a constant when its correlation exceeds that of shuffled pairs (99 %), and .6
     of the first direction's. No threshold depends on the drift, or on how well a window tells its constants.
 
+    Raises UserError when episodes are so few that the polynomials explain anything.
+
     Returns "num_constants", and by direction "values", "interval" (95 %, bootstrap over episodes) and "shuffled".
     """
     rng = np.random.default_rng(seed)
     views = np.stack([first, second]).astype(np.float64)
     num, dim = first.shape
+    least = math.comb(dim - 1 + DEGREE, DEGREE) // 2 + 1
+    if num < least:
+        raise UserError(
+            f"{num} episodes for validation and test are too few to count {dim} constants; collect {5 * least} or more"
+        )
     values = _correlations(views)
     resampled = np.stack([_correlations(views[:, rng.integers(num, size=num)]) for _ in range(NUM_RESAMPLES)])
     shuffled = np.stack([

@@ -55,7 +55,8 @@ class Recorded:
     def split(self, name: str) -> tuple[EpisodeIndex, np.ndarray]:
         """Episodes of a split, as data sets are split, and their constants."""
         chosen = np.isin(np.arange(len(self.episodes)) % 10, list(SPLITS[name]))
-        return EpisodeIndex(self.episodes.offset[chosen], self.episodes.length[chosen]), self.constants[chosen]
+        held = EpisodeIndex(self.episodes.offset[chosen], self.episodes.length[chosen], self.episodes.restart_midway)
+        return held, self.constants[chosen]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Study:
     def unseen(self) -> EpisodeIndex:
         """Episodes that no encoder was trained on."""
         parts = [self.data.split(name)[0] for name in ("validation", "test")]
-        return EpisodeIndex(*(np.concatenate([getattr(p, key) for p in parts]) for key in ("offset", "length")))
+        offset, length = (np.concatenate([getattr(p, key) for p in parts]) for key in ("offset", "length"))
+        return EpisodeIndex(offset, length, self.data.episodes.restart_midway)
 
 
 def probe_from_state(config: StateConfig) -> tuple[dict[str, Any], str]:
@@ -105,6 +107,7 @@ def probe_from_state(config: StateConfig) -> tuple[dict[str, Any], str]:
         "episodes": config.episodes,
         "episode_steps": config.episode_steps,
         "drift_rho": config.drift_rho,
+        "restart_midway": config.restart_midway,
         "noise": {"m": config.noise_m, "rad": config.noise_rad},
         "num_seeds": config.num_seeds,
         "tuning": f"{len(GRID)} settings of learning rate and weight decay each, by R2 on validation episodes with a "
@@ -130,15 +133,17 @@ def probe_from_state(config: StateConfig) -> tuple[dict[str, Any], str]:
 def open_study(config: StateConfig, device: torch.device) -> Study:
     """Simulate the episodes, in range and out of it."""
     world = _make_world(config)
-    near = _simulate(config, world, config.episodes, config.data_seed, config.drift_rho)
+    pairs = {"drift_rho": config.drift_rho, "restart_midway": config.restart_midway}
+    near = _simulate(config, world, config.episodes, config.data_seed, **pairs)
     lens = Lens.fitted(config, world, np.concatenate([episode.states for episode in near]))
     out_of_range = None
     if config.shift_episodes:
         shell = dataclasses.replace(config.env, factor_shell={"physical": list(SHELL_SD)}, factor_spread={})
         seed = config.data_seed + SHIFT_SEED
-        far = _simulate(config, _make_world(dataclasses.replace(config, env=shell)), config.shift_episodes, seed, None)
+        far = _simulate(config, _make_world(dataclasses.replace(config, env=shell)), config.shift_episodes, seed)
         out_of_range = _recorded(world, far, lens, device, seed)
-    return Study(config, world.randomize, _recorded(world, near, lens, device, config.data_seed), out_of_range)
+    data = _recorded(world, near, lens, device, config.data_seed, config.restart_midway)
+    return Study(config, world.randomize, data, out_of_range)
 
 
 def _make_world(config: StateConfig) -> MujocoWorld:
@@ -154,11 +159,11 @@ def _make_world(config: StateConfig) -> MujocoWorld:
     return envs.make(**dict(arguments, randomize=names))
 
 
-def _simulate(config: StateConfig, world: MujocoWorld, num: int, seed: int, drift_rho: float | None) -> list[Episode]:
+def _simulate(config: StateConfig, world: MujocoWorld, num: int, seed: int, **pairs: Any) -> list[Episode]:
     policy = make_policy(**config.policy)
     seeds = (int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) for index in range(num))
     return [
-        rollout(world, policy, seed=of_episode, num_steps=config.episode_steps, drift_rho=drift_rho, render=False)
+        rollout(world, policy, seed=of_episode, num_steps=config.episode_steps, render=False, **pairs)
         for of_episode in progress(seeds, total=num, desc=f"simulate {world.name}", unit="episode")
     ]
 
@@ -201,9 +206,16 @@ class Lens:
         return (variables.values[:, columns] / self.scale).astype(np.float32)
 
 
-def _recorded(world: MujocoWorld, episodes: list[Episode], lens: Lens, device: torch.device, seed: int) -> Recorded:
+def _recorded(
+    world: MujocoWorld,
+    episodes: list[Episode],
+    lens: Lens,
+    device: torch.device,
+    seed: int,
+    restart_midway: bool = False,
+) -> Recorded:
     length = np.array([len(episode.states) for episode in episodes])
-    index = EpisodeIndex(np.concatenate([[0], length.cumsum()[:-1]]), length)
+    index = EpisodeIndex(np.concatenate([[0], length.cumsum()[:-1]]), length, restart_midway)
     latents = lens(np.concatenate([e.states for e in episodes]), np.random.default_rng([seed, len(episodes)]))
     actions = np.concatenate([np.concatenate([e.actions, np.zeros_like(e.actions[:1])]) for e in episodes])
     table = LatentTable(torch.from_numpy(latents).to(device), torch.from_numpy(actions).to(device))

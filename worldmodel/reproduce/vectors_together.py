@@ -87,7 +87,9 @@ def generalised_normal(size: tuple[int, ...], alpha: Sequence[float], generator:
         return z
     root = (1 / torch.tensor(alpha, device=z.device)).view(-1, *[1] * (z.ndim - 1))
     scale = torch.exp(0.5 * (torch.lgamma(root) - torch.lgamma(3 * root)))
-    return scale * torch._standard_gamma(root.expand(size).contiguous(), generator=generator) ** root * z.sign()
+    # torch.distributions draws from the global generator only
+    gamma = torch._standard_gamma(root.expand(size).contiguous(), generator=generator)  # type: ignore
+    return scale * gamma**root * z.sign()
 
 
 def mix_each(name: str, z: Tensor, weights: Tensor | None) -> Tensor:
@@ -137,7 +139,7 @@ class _LossOfEach:
 
 
 def _infonce(latents: Tensor) -> Tensor:
-    return infonce(*latents, temperature=INFONCE_TEMPERATURE)
+    return infonce(latents[0], latents[1], temperature=INFONCE_TEMPERATURE)
 
 
 def _indices_by(names: Sequence[str], device: torch.device) -> dict[str, Tensor]:
