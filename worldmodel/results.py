@@ -65,10 +65,11 @@ def _study_rows() -> list[Row]:
         value = _spread([of["learned"][-1] / of["true"][-1] for of in errors], ".2f")
         label = f"… predictor's error after {len(errors[0]['true'])} steps, learned context over true constants"
         rows.append((label, f"{value} x", "1.2 x", "`worldmodel probe run=runs/puck_full-s0`"))
-    rows += [*_wide_rows(), *_state_rows()]
+    rows += [*_wide_rows(), *_state_rows(), *_lead_rows()]
     for name, label, target in (
         ("lewm", "reacher from pixels, LeWM's protocol, goal images reached", "99 %"),
         ("strict25", "… goals held for 5 steps, 25 steps ahead", "98 %"),
+        ("full-strict25", "… 25 steps ahead, after the longer training of reacher_full", "98 %"),
         ("strict50", "… 50 steps ahead", "97 %"),
         ("strict100", "… 100 steps ahead", "95 %"),
     ):
@@ -264,6 +265,26 @@ def _state_rows() -> list[Row]:
         label = f"puck from true positions, {len(worst)} methods equally tuned: linear R2 of the constant read worse"
         value = f"lejepa {worst['lejepa']:.3f} ({others})"
         rows.append((label, value, "", "`worldmodel probe mode=state experiment=puck_full`"))
+    return rows
+
+
+def _lead_rows() -> list[Row]:
+    """What an estimate of unknown constants is worth to control, once it has watched for a while."""
+    rows: list[Row] = []
+    for kind, what in (("lead", "all constant"), ("drift", "redrawn after 10 steps")):
+        found = {of: _read(f"control-puck-{kind}-{of}.json") for of in ("online", "known", "blind", "mean")}
+        online, blind = found["online"], found["blind"]
+        if not online or not blind:
+            continue
+        known = found["known"]
+        label = f"goals held by pucks of unknown mass and friction ({what}), replanned every half second"
+        best = f", known constants {known['success_rate']:.1%}" if known else ""
+        value = f"{_rated(online, '')} (no context {blind['success_rate']:.1%}{best})"
+        command = (
+            f"`worldmodel control protocol=strict replan_every=5 lead_steps={online['lead_steps']}`, "
+            f"{online['num_tasks']} tasks x {online['num_runs']} seed"
+        )
+        rows.append((label, value, "no context + 15 points, known - 3" if known else "", command))
     return rows
 
 

@@ -82,7 +82,7 @@ def test_the_search_finds_a_better_policy_and_never_loses_the_given_one():
     kept = new_search().run(lambda policy, num: float(policy == {"name": "ou", "std": 0.5}), 20, 2, 3, steps.append)
     assert kept.policy == {"name": "ou", "std": 0.5}
     arguments = overrides(best.policy).split()
-    assert config.compose("design", ["mode=design", "env=varied_pendulum", *arguments], DesignConfig).policy == {
+    assert config.compose("design", ["mode=design", "env=reacher", *arguments], DesignConfig).policy == {
         "name": "ou", **best.policy
     }  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeyp
         summary["design"] == content
         and (tmp_path / "runs/varied_pendulum-design/figures/design.png").stat().st_size > 9000
     )
-    assert content["observed"] == {"hinge": 0.02} and content["given"]["policy"]["name"] == "ou"
+    assert content["observed"] == {"hinge": 0.02} and content["given"]["policy"]["name"] == "coasting"
     for name in ("mass", "gravity"):
         low, high = content["given"]["r2_bound_interval"][name]
         assert low <= content["given"]["r2_bound"][name] <= high and f"  {name}" in printed
