@@ -25,7 +25,7 @@ TIMED_STEPS, WARM_UP_STEPS = 200, 20
 
 
 def _conditions(request: Request) -> list[Condition]:
-    dims = request.pick(_QUICK_DIMS, _FULL_DIMS)
+    dims = _FULL_DIMS if request.rows else request.pick(_QUICK_DIMS, _FULL_DIMS)  # rows that are named may be large
     conditions = [_condition(request, dim, loss) for dim in dims for loss in LOSSES]
     if request.full:
         largest = {"recipe": "published", "dim": dims[-1]}
