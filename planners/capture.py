@@ -51,8 +51,9 @@ class CapturedPlanner:
         """See `Planner.plan`; on a GPU the generator must be a CUDA generator."""
         given = {"z0": z0, "warm_start": warm_start, "context": context}
         inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
-        structure = _take_apart(objective, "objective", inputs)
-        if z0.device.type != "cuda" or structure is _OPAQUE:
+        on_gpu = z0.device.type == "cuda"
+        structure = _take_apart(objective, "objective", inputs) if on_gpu else _OPAQUE
+        if structure is _OPAQUE:
             return self.planner.plan(
                 dynamics, objective, z0, warm_start=warm_start, generator=generator, context=context
             )

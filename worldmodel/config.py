@@ -24,7 +24,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import envs
@@ -125,7 +125,7 @@ def compose_raw(verb: str, overrides: list[str]) -> DictConfig:
     _check_keys(verb, overrides)
     try:
         with initialize_config_dir(str(config_directory()), version_base="1.3"):
-            return hydra_compose(_primary(verb), overrides)
+            return _without_strays(hydra_compose(_primary(verb), overrides), overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error, verb)) from error
     except (AttributeError, AssertionError) as error:
@@ -136,6 +136,19 @@ def compose_raw(verb: str, overrides: list[str]) -> DictConfig:
             "env.kinematic cannot be set by an argument on an environment without one; choose a kinematic one "
             "(env=reacher_ou, env=ou-puck, …) or write configs/env/NAME.yaml"
         ) from error
+
+
+def _without_strays(config: DictConfig, overrides: list[str]) -> DictConfig:
+    """An environment's YAML may tune a policy; where an argument chooses another one, only what that knows stays."""
+    policy = config.get("policy")
+    if not policy or policy.get("name") not in POLICIES or not any(one.startswith("policy=") for one in overrides):
+        return config
+    known = {"name", *(item.name for item in dataclasses.fields(POLICIES[policy.name]))}
+    asked = {one.lstrip("+").split("=")[0].removeprefix("policy.") for one in overrides}  # a typo is still refused
+    with open_dict(policy):
+        for key in [key for key in policy if key not in known | asked]:
+            del policy[key]
+    return config
 
 
 def _primary(verb: str) -> str:

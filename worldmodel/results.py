@@ -284,7 +284,7 @@ def _lead_rows() -> list[Row]:
         value = f"{_rated(online, '')} (no context {blind['success_rate']:.1%}{best})"
         command = (
             f"`worldmodel control protocol=strict replan_every=5 lead_steps={online['lead_steps']}`, "
-            f"{online['num_tasks']} tasks x {online['num_runs']} seed"
+            f"{online['num_tasks']} tasks x {online['num_runs']} seed{'s' * (online['num_runs'] > 1)}"
         )
         rows.append((label, value, "no context + 15 points, known - 3" if known else "", command))
     return rows

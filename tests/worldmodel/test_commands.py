@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import envs
+from envs.excitation import make_policy
 from worldmodel import config
 from worldmodel.cli import main
 from worldmodel.settings import SCHEMAS, TrainConfig
@@ -260,6 +261,16 @@ def test_every_yaml_composes():
         config.compose(verb, [f"{group}={name}"], SCHEMAS[verb])
     for world in envs.names():
         config.compose("train", [f"env={world}"], TrainConfig)
+
+
+def test_another_policy_than_the_environment_s_own_brings_its_own_parameters():
+    own = config.compose("train", ["env=puck"], TrainConfig).policy
+    other = config.compose("train", ["env=puck", "policy=ou"], TrainConfig).policy
+    assert own["name"] != "ou" and not own.keys() <= {"name", "std", "time_constant_s"}
+    assert other["name"] == "ou" and other.keys() == {"name", "std", "time_constant_s"}
+    asked = config.compose("train", ["env=puck", "policy=ou", "policy.stiffness=1"], TrainConfig).policy
+    with pytest.raises(ValueError, match="policy ou has no parameter stiffness"):  # what was asked for is not dropped
+        make_policy(**asked)
 
 
 def test_a_run_s_settings_come_back(home: Path):

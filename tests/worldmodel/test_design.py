@@ -82,7 +82,7 @@ def test_the_search_finds_a_better_policy_and_never_loses_the_given_one():
     kept = new_search().run(lambda policy, num: float(policy == {"name": "ou", "std": 0.5}), 20, 2, 3, steps.append)
     assert kept.policy == {"name": "ou", "std": 0.5}
     arguments = overrides(best.policy).split()
-    assert config.compose("design", ["mode=design", "env=reacher", *arguments], DesignConfig).policy == {
+    assert config.compose("design", ["mode=design", "env=varied_pendulum", *arguments], DesignConfig).policy == {
         "name": "ou", **best.policy
     }  # fmt: skip
 
