@@ -233,6 +233,8 @@ class TrainConfig(CollectConfig):
         content = self.content()
         if self.encoder.vit_patch == 0:
             del content["encoder"]["vit_patch"]
+        if self.encoder.kind != "keypoints":
+            del content["encoder"]["num_keypoints"]
         if self.predictor.kind == "mlp":
             for key in ("kind", "block", "window", "width", "heads", "head_dim", "residual"):
                 del content["predictor"][key]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
 from planners import CEM, GoalDistance
@@ -15,7 +15,7 @@ from worldmodel.data.table import LatentTable
 from worldmodel.errors import CheckpointError, UserError
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
 from worldmodel.models.context import ContextConfig, ContextEncoder, weak_form
-from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.encoders import Encoder, EncoderConfig, SpatialSoftmax
 from worldmodel.models.predictor import Predictor, PredictorConfig
 
 B, N, H, D, A, C = 3, 6, 7, 5, 2, 4
@@ -26,6 +26,7 @@ PREDICTOR = PredictorConfig(history=HISTORY, horizon=H, hidden=22, depth=3)
 ENCODERS = {
     "mlp": EncoderConfig(kind="mlp", input_size=SIZE, latent_dim=D, hidden=11, depth=2),
     "cnn": EncoderConfig(kind="cnn", input_size=SIZE, latent_dim=D, hidden=11, channels=[6, 9], normalize="image"),
+    "keypoints": EncoderConfig(kind="keypoints", input_size=SIZE, latent_dim=D, hidden=11, num_keypoints=7),
 }
 
 
@@ -145,7 +146,7 @@ def test_wrong_predictor_settings(wrong):
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"kind": "resnet"}, "mlp, cnn, vit"),
+        ({"kind": "resnet"}, "mlp, keypoints, cnn, vit"),
         ({"normalize": "batch"}, "dataset, image"),
         ({"input_size": 0}, "input_size"),
         ({"hidden": 0}, "hidden"),
@@ -153,6 +154,8 @@ def test_wrong_predictor_settings(wrong):
         ({"latent_dim": -1}, "latent_dim"),
         ({"kind": "cnn", "input_size": 24}, "multiple of 16"),
         ({"kind": "cnn", "input_size": 6, "channels": [4, 5]}, "multiple of 4"),
+        ({"kind": "keypoints", "input_size": 9}, "input_size must be even, got 9"),
+        ({"kind": "keypoints", "num_keypoints": 0}, "num_keypoints must be >= 1"),
     ],
 )
 def test_wrong_encoder_settings_are_one_line(wrong, named):
@@ -217,6 +220,25 @@ def test_normalisation_by_image_is_blind_to_a_brighter_background():
     encoder = Encoder(ENCODERS["cnn"])
     frames = images(B) // 2
     torch.testing.assert_close(encoder.normalize(frames), encoder.normalize(frames + 40), rtol=0, atol=1e-5)
+
+
+def test_a_keypoint_is_the_mean_place_under_its_softmax():
+    maps = torch.full((1, 2, 4, 5), -torch.inf)
+    maps[0, 0, 3, 1] = 0.0  # all of it in the last row, second column
+    maps[0, 1, 0, 0] = maps[0, 1, 2, 4] = 0.0  # half in the first corner, half at the right
+    x, y = SpatialSoftmax()(maps).view(2, 2)  # (x or y, keypoint)
+    torch.testing.assert_close(x, torch.tensor([-0.5, 0.0]))
+    torch.testing.assert_close(y, torch.tensor([1.0, (-1 + 1 / 3) / 2]))
+
+
+def test_keypoints_follow_what_moves_across_an_even_background():
+    torch.manual_seed(0)
+    body = Encoder(EncoderConfig(kind="keypoints", input_size=32, latent_dim=D, num_keypoints=6)).eval().body
+    assert isinstance(body, nn.Sequential)
+    frames = torch.zeros(2, 3, 32, 32)
+    frames[0, :, 11:16, 9:14] = frames[1, :, 11:16, 13:18] = normal(3, 5, 5)  # the same thing, four pixels to the right
+    weight = body[:7](frames).flatten(2).softmax(-1).unflatten(-1, (16, 16))
+    torch.testing.assert_close(weight[0, :, 2:-2, 2:-4], weight[1, :, 2:-2, 4:-2], rtol=1e-4, atol=1e-8)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

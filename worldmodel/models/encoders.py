@@ -1,4 +1,4 @@
-"""Frame encoders, uint8 frames to latents: one module, three bodies (MLP on 16 x 16, CNN on 64 x 64, ViT on 224)."""
+"""Frame encoders, uint8 frames to latents: one module, four bodies (MLP on 16 pixels, keypoints on 32, CNN, ViT)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,10 @@ from worldmodel.errors import UserError
 class EncoderConfig:
     """What a frame encoder is made of.
 
-    kind: "mlp", "cnn" or "vit" (extra `vit`). input_size: side in pixels that frames are box-averaged to.
+    kind: "mlp", "keypoints" (where things are: a spatial softmax), "cnn" or "vit" (extra `vit`). input_size: side in
+    pixels that frames are box-averaged to.
     latent_dim: D; 0 chooses it from the world: as many as it has OU latents where it is kinematic, else 16.
+    num_keypoints: places that kind=keypoints finds, and the channels that find them.
     vit_patch: of a ViT, side in pixels of what becomes one token; 0 takes what vit_name says.
     normalize: "dataset" (one mean and scale per channel) or "image" (every image less its channel means, over its own
     RMS: light and colour drop out to first order).
@@ -30,19 +32,24 @@ class EncoderConfig:
     vit_name: str = "vit_tiny_patch16_224"
     normalize: str = "dataset"
     vit_patch: int = 0
+    num_keypoints: int = 32
 
     def __post_init__(self) -> None:
-        if self.kind not in ("mlp", "cnn", "vit"):
-            raise UserError(f"encoder.kind is one of mlp, cnn, vit, got {self.kind!r}")
+        if self.kind not in _BODIES:
+            raise UserError(f"encoder.kind is one of {', '.join(_BODIES)}, got {self.kind!r}")
         if self.normalize not in ("dataset", "image"):
             raise UserError(f"encoder.normalize is one of dataset, image, got {self.normalize!r}")
-        for name in ("input_size", "hidden", "depth"):
+        for name in ("input_size", "hidden", "depth", "num_keypoints"):
             if getattr(self, name) < 1:
                 raise UserError(f"encoder.{name} must be >= 1, got {getattr(self, name)}")
         if self.vit_patch < 0 or (self.vit_patch and self.input_size % self.vit_patch):
             raise UserError(
                 f"encoder.vit_patch must divide encoder.input_size={self.input_size}, or be 0 for vit_name's own, got "
                 f"{self.vit_patch}"
+            )
+        if self.kind == "keypoints" and self.input_size % 2:
+            raise UserError(
+                f"keypoints are sought at half size: encoder.input_size must be even, got {self.input_size}"
             )
         if self.latent_dim < 0:
             raise UserError(f"encoder.latent_dim must be >= 0 (0 chooses it), got {self.latent_dim}")
@@ -119,6 +126,33 @@ def _mlp_body(config: EncoderConfig) -> nn.Module:
     return nn.Sequential(nn.Flatten(), head)
 
 
+class SpatialSoftmax(nn.Module):
+    """Maps (n, K, H, W) to the mean place under the softmax of each: (n, 2 K), x before y, from -1 to 1.
+
+    What an image's things do, places follow linearly, and to a fraction of a pixel (arXiv:1504.00702, Section 5.1).
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        height, width = maps.shape[-2:]
+        weight = maps.flatten(2).softmax(-1).unflatten(-1, (height, width))
+        across, down = (torch.linspace(-1, 1, size, device=maps.device) for size in (width, height))
+        return torch.cat([weight.sum(-2) @ across, weight.sum(-1) @ down], -1)
+
+
+def _keypoints_body(config: EncoderConfig) -> nn.Module:
+    """Three convolutions at half the size, places, an MLP: reads an angle that an MLP on pixels, or a pool, loses."""
+    maps: list[nn.Module] = []
+    width = 3
+    for kernel, stride in ((4, 2), (3, 1)):
+        maps += [nn.Conv2d(width, config.num_keypoints, kernel, stride, padding=1)]
+        maps += [nn.BatchNorm2d(config.num_keypoints), nn.GELU()]
+        width = config.num_keypoints
+    maps += [nn.Conv2d(width, width, 3, padding=1), SpatialSoftmax()]
+    return nn.Sequential(
+        *maps, mlp(2 * width, [config.hidden] * (config.depth - 1), config.latent_dim, batch_norm=True)
+    )
+
+
 def _cnn_body(config: EncoderConfig) -> nn.Module:
     """Strided convolutions, average pool, one hidden layer: the encoder of arXiv:2605.26379 (1.1 M weights at D=2)."""
     layers: list[nn.Module] = []
@@ -141,4 +175,4 @@ def _vit_body(config: EncoderConfig) -> nn.Module:
     return nn.Sequential(vit, nn.BatchNorm1d(vit.num_features), head)
 
 
-_BODIES = {"mlp": _mlp_body, "cnn": _cnn_body, "vit": _vit_body}
+_BODIES = {"mlp": _mlp_body, "keypoints": _keypoints_body, "cnn": _cnn_body, "vit": _vit_body}
