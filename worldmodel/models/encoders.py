@@ -129,7 +129,7 @@ def _mlp_body(config: EncoderConfig) -> nn.Module:
 class SpatialSoftmax(nn.Module):
     """Maps (n, K, H, W) to the mean place under the softmax of each: (n, 2 K), x before y, from -1 to 1.
 
-    What an image's things do, places follow linearly, and to a fraction of a pixel (arXiv:1504.00702, Section 5.1).
+    Places move in proportion to the things in an image, to a fraction of a pixel (arXiv:1504.00702, Section 5.1).
     """
 
     def forward(self, maps: Tensor) -> Tensor:
