@@ -245,7 +245,8 @@ def test_an_interrupted_training_goes_on(tmp_path: Path, number: int, status: in
     command = [sys.executable, "-m", "worldmodel.cli", "train", *SMALL, "method.optim.steps=100000"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "runs/reacher/metrics.jsonl").exists():
+    log = tmp_path / "runs/reacher/metrics.jsonl"
+    while not log.exists() or log.stat().st_size == 0:  # a step was taken: before it there is nothing to save
         time.sleep(0.1)
         assert process.poll() is None
     process.send_signal(number)

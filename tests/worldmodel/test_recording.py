@@ -378,7 +378,7 @@ def collect(tmp_path) -> Iterator[Callable[[float], Collect]]:
 
 
 def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(collect, reference):
-    interrupted = collect(0.4)
+    interrupted = collect(1.0)
     interrupted.wait_for(lambda: bool(interrupted.shards()))
     os.killpg(interrupted.process.pid, signal.SIGINT)  # as Ctrl-C in a terminal: workers get it too
     code, errors = interrupted.finish()
@@ -390,7 +390,7 @@ def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(col
     with pytest.raises(StoreError, match="no episode yet"):
         DataSet(interrupted.directory)
 
-    killed = collect(0.4)
+    killed = collect(1.0)
     killed.wait_for(lambda: len(killed.shards()) > len(kept))
     os.kill(killed.process.pid, signal.SIGKILL)  # the parent alone: its workers must end by themselves
     assert killed.finish()[0] == -signal.SIGKILL  # the pipe closes when the last worker has ended
