@@ -120,9 +120,9 @@ def _world_rows() -> list[Row]:
             seeds = f"{of['num_runs']} seed{'s' * (of['num_runs'] > 1)}"
             ahead = "" if of["goal_steps"] == 25 else f" goal_steps={of['goal_steps']}"
             command = f"`worldmodel control run=runs/{world} experiment=fast_planner{ahead}{_cost_options(of)}`"
-            longer = f"… after the longer training of {world}"
-            plain = f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
-            label = longer if world.endswith("_full") else plain
+            label = f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
+            if world.endswith("_full"):
+                label = f"… after the longer training of {world}"
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {seeds}"))
     for world in ("pendulum", "reacher", "point_mass"):
         if of := _read(f"control-{world}-reward.json"):

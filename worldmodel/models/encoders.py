@@ -140,7 +140,7 @@ class SpatialSoftmax(nn.Module):
 
 
 def _keypoints_body(config: EncoderConfig) -> nn.Module:
-    """Three convolutions at half the size, places, an MLP: reads an angle that an MLP on pixels, or a pool, loses."""
+    """Three convolutions at half the size, places, an MLP: with labels, reads an angle that an MLP on pixels loses."""
     maps: list[nn.Module] = []
     width = 3
     for kernel, stride in ((4, 2), (3, 1)):
