@@ -15,7 +15,7 @@ from worldmodel.distributed import in_parallel
 from worldmodel.losses import unfolding
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
-from worldmodel.models.transformer import AnyPredictor
+from worldmodel.models.kinds import AnyPredictor
 from worldmodel.training import OptimConfig, Stage
 
 

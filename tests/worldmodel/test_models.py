@@ -1,6 +1,7 @@
 """Models: causal in time, exact in their files, and clear about files that are not theirs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from worldmodel.errors import CheckpointError, UserError
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
 from worldmodel.models.context import ContextConfig, ContextEncoder, weak_form
 from worldmodel.models.encoders import Encoder, EncoderConfig, SpatialSoftmax
-from worldmodel.models.predictor import Predictor, PredictorConfig
+from worldmodel.models.kinds import AnyPredictor, make_predictor
+from worldmodel.models.predictor import PredictorConfig
 
 B, N, H, D, A, C = 3, 6, 7, 5, 2, 4
 HISTORY = [0, 1, 3]
 K = HISTORY[-1] + 1
 SIZE = 8
-PREDICTOR = PredictorConfig(history=HISTORY, horizon=H, hidden=22, depth=3)
+PREDICTOR = PredictorConfig(history=HISTORY, horizon=H, hidden=22, depth=3, width=13)
+KINDS = ["mlp", "recurrent"]  # tests/worldmodel/test_transformer.py has the third
 ENCODERS = {
     "mlp": EncoderConfig(kind="mlp", input_size=SIZE, latent_dim=D, hidden=11, depth=2),
     "cnn": EncoderConfig(kind="cnn", input_size=SIZE, latent_dim=D, hidden=11, channels=[6, 9], normalize="image"),
@@ -38,11 +41,11 @@ def images(*shape: int, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, (*shape, 3, SIZE, SIZE), generator=seeded(seed), dtype=torch.uint8)
 
 
-def world_model(kind: str = "mlp", context: bool = False) -> WorldModel:
+def world_model(kind: str = "mlp", context: bool = False, dynamics: str = "mlp") -> WorldModel:
     """Random weights, and statistics that no fresh model has."""
     torch.manual_seed(4)
     config = ContextConfig(dim=C, window=5, strides=[1, 2], hidden=10) if context else None
-    model = WorldModel(ModelConfig(ENCODERS[kind], A, PREDICTOR, config))
+    model = WorldModel(ModelConfig(ENCODERS[kind], A, replace(PREDICTOR, kind=dynamics), config))
     model.encoder.fit_normalization(images(40))
     model.train()
     model.encoder(images(40))  # BatchNorm sees data
@@ -52,12 +55,12 @@ def world_model(kind: str = "mlp", context: bool = False) -> WorldModel:
     return model.eval()
 
 
-def predictor(context_dim: int = 0, **changes: Any) -> Predictor:
+def predictor(context_dim: int = 0, **changes: Any) -> AnyPredictor:
     torch.manual_seed(1)
-    return Predictor(PredictorConfig(**{**vars(PREDICTOR), **changes}), D, A, context_dim)
+    return make_predictor(PredictorConfig(**{**vars(PREDICTOR), **changes}), D, A, context_dim)
 
 
-def planning_state(model: Predictor, batch: int = B) -> Tensor:
+def planning_state(model: AnyPredictor, batch: int = B) -> Tensor:
     return model.planning_state(normal(batch, K, D, seed=2), normal(batch, K - 1, A, seed=3))
 
 
@@ -68,8 +71,9 @@ def planning_state(model: Predictor, batch: int = B) -> Tensor:
 @pytest.mark.parametrize("context_dim", [0, C])
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("k", range(H))
-def test_an_action_changes_no_latent_before_it_and_all_after_it(k, depth, context_dim):
-    model = predictor(context_dim, depth=depth)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_action_changes_no_latent_before_it_and_all_after_it(kind, k, depth, context_dim):
+    model = predictor(context_dim, kind=kind, depth=depth)
     context = normal(B, context_dim, seed=8) if context_dim else None
     state, actions = planning_state(model), normal(B, N, H, A, seed=5)
     other = actions.clone()
@@ -81,8 +85,9 @@ def test_an_action_changes_no_latent_before_it_and_all_after_it(k, depth, contex
 
 
 @pytest.mark.parametrize("steps", [1, 4, H])
-def test_a_shorter_rollout_is_the_start_of_a_longer_one(steps):
-    model = predictor()
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shorter_rollout_is_the_start_of_a_longer_one(kind, steps):
+    model = predictor(kind=kind)
     state, actions = planning_state(model), normal(B, N, H, A, seed=5)
     torch.testing.assert_close(
         model.rollout(state, actions[:, :, :steps]), model.rollout(state, actions)[:, :, :steps], rtol=0, atol=1e-6
@@ -115,8 +120,16 @@ def test_chaining_with_too_short_a_horizon_is_one_line():
         model.rollout(state, normal(B, N, K, A))
 
 
-def test_plans_and_batch_elements_do_not_mix():
-    model = predictor()
+def test_a_recurrent_predictor_knows_one_law_for_any_horizon():
+    short, long = (predictor(kind="recurrent", horizon=horizon) for horizon in (2, 9))
+    long.load_state_dict(short.state_dict())
+    state, actions = planning_state(short), normal(B, N, 9, A, seed=5)
+    assert torch.equal(short.rollout(state, actions), long.rollout(state, actions))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plans_and_batch_elements_do_not_mix(kind):
+    model = predictor(kind=kind)
     state, actions = planning_state(model), normal(B, N, H, A, seed=5)
     whole = model.rollout(state, actions)
     for b, n in ((0, 0), (2, 5), (1, 3)):
@@ -124,8 +137,9 @@ def test_plans_and_batch_elements_do_not_mix():
         torch.testing.assert_close(whole[b, n], alone[0, 0], rtol=0, atol=1e-6)
 
 
-def test_a_conditioned_predictor_asks_for_its_context_and_uses_it():
-    model = predictor(C)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_conditioned_predictor_asks_for_its_context_and_uses_it(kind):
+    model = predictor(C, kind=kind)
     state, actions = planning_state(model), normal(B, N, H, A, seed=5)
     with pytest.raises(UserError, match=r"pass context=\(B, C\)"):
         model.rollout(state, actions)
@@ -354,10 +368,11 @@ def test_a_model_without_actions_says_so():
             ask()
 
 
+@pytest.mark.parametrize("dynamics", KINDS)
 @pytest.mark.parametrize("kind", ENCODERS)
 @pytest.mark.parametrize("context", [False, True])
-def test_a_planning_model_answers_as_the_model_does(kind, context):
-    model = world_model(kind, context)
+def test_a_planning_model_answers_as_the_model_does(kind, context, dynamics):
+    model = world_model(kind, context, dynamics)
     fast = PlanningModel(model)
     frames, actions, plans = images(B, K), normal(B, K - 1, A), normal(B, N, 2 * H + 3, A)
     known = normal(B, C, seed=6) if context else None
@@ -371,8 +386,9 @@ def test_a_planning_model_answers_as_the_model_does(kind, context):
     assert (fast.num_context_frames, fast.action_dim, fast.latent_dim) == (K, A, D)
 
 
-def test_rollouts_in_bfloat16_differ_by_its_rounding_and_start_from_exact_latents():
-    model = world_model(context=True)
+@pytest.mark.parametrize("dynamics", KINDS)
+def test_rollouts_in_bfloat16_differ_by_its_rounding_and_start_from_exact_latents(dynamics):
+    model = world_model(context=True, dynamics=dynamics)
     fast = PlanningModel(model, torch.bfloat16)
     state, plans, known = model.encode(normal(B, K, D), normal(B, K - 1, A)), normal(B, N, 2 * H, A), normal(B, C)
     exact, rounded = model.rollout(state, plans, known), fast.rollout(state, plans, known)
@@ -395,8 +411,9 @@ def test_folding_skips_only_what_the_mask_forbids(block_width):
 
 @pytest.mark.parametrize("horizon", [H - 2, H + 4])
 @pytest.mark.parametrize("context", [False, True])
-def test_cem_plans_with_a_world_model(context, horizon):
-    model = world_model(context=context)
+@pytest.mark.parametrize("dynamics", KINDS)
+def test_cem_plans_with_a_world_model(dynamics, context, horizon):
+    model = world_model(context=context, dynamics=dynamics)
     z0 = model.encode(model.embed(images(B, K)), normal(B, K - 1, A))
     known = normal(B, C, seed=6) if context else None
     goal = model.rollout(z0, torch.full((B, 1, horizon, A), 0.6), known)[:, 0, -1].detach()
@@ -413,10 +430,11 @@ def test_cem_plans_with_a_world_model(context, horizon):
 # files
 
 
+@pytest.mark.parametrize("dynamics", KINDS)
 @pytest.mark.parametrize("kind", ENCODERS)
 @pytest.mark.parametrize("context", [False, True])
-def test_a_saved_model_gives_the_same_bits(tmp_path, kind, context):
-    model = world_model(kind, context)
+def test_a_saved_model_gives_the_same_bits(tmp_path, kind, context, dynamics):
+    model = world_model(kind, context, dynamics)
     model.save(tmp_path)
     again = WorldModel.load(tmp_path)
     assert again.config == model.config

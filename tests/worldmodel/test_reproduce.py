@@ -86,11 +86,14 @@ def test_one_row_may_choose_for_all(tmp_path):
     assert sorted(calls) == [(5.0, 3, 0), (7.0, 1, 0), (7.0, 2, 0), (7.0, 3, 0)]
 
 
-@pytest.mark.parametrize("scale", ["quick", "full"])
+REQUESTS = [Request("quick", (0,)), Request("quick", (0,), rows=("*",)), Request("full", (0,))]
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
 @pytest.mark.parametrize("name", TABLES)
-def test_rows_are_well_formed(name, scale):
+def test_rows_are_well_formed(name, request_):
     table = TABLES[name]
-    conditions = table.conditions(Request(scale, (0,)))
+    conditions = table.conditions(request_)
     keys = [condition.key for condition in conditions]
     assert len(set(keys)) == len(keys)
     assert not table.tuned_on or table.tuned_on in keys
@@ -101,7 +104,7 @@ def test_rows_are_well_formed(name, scale):
 def test_published_values_belong_to_rows_and_measures_that_exist():
     published = json.loads(core.PUBLISHED.read_text())
     for name, content in published.items():
-        keys = {condition.key for condition in TABLES[name].conditions(Request("full", (0,)))}
+        keys = {condition.key for request in REQUESTS for condition in TABLES[name].conditions(request)}
         assert set(content["rows"]) <= keys, name
         assert all(set(row) <= set(TABLES[name].measures) for row in content["rows"].values()), name
 

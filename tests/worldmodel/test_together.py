@@ -3,6 +3,7 @@
 import copy
 import math
 import signal
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -103,11 +104,13 @@ def test_generalised_normal_latents_have_unit_variance_and_their_kurtosis():
     assert abs(z[0].square().mean() - 1) < 0.1  # kurtosis 25
 
 
-def test_views_of_a_pair_correlate_as_the_run_says():
-    runs = [VectorRun("sinusoid", rho=rho, batch_size=20_000) for rho in (0.5, 0.9)]
+def test_any_two_views_of_a_parent_correlate_as_the_run_says():
+    runs = [VectorRun("sinusoid", rho=rho, num_views=3, batch_size=20_000) for rho in (0.5, 0.9)]
     seen = DrawEach(runs, [0, 1], CPU)(seeded(3))[..., 1]  # the second latent, which the sinusoid leaves as it is
-    for (first, second), rho in zip(seen, (0.5, 0.9), strict=True):
-        assert float((first * second).mean()) == pytest.approx(rho**2, abs=0.04)
+    assert seen.shape == (2, 3, 20_000)
+    for views, rho in zip(seen, (0.5, 0.9), strict=True):
+        for first, second in combinations(views, 2):
+            assert float((first * second).mean()) == pytest.approx(rho**2, abs=0.04)
 
 
 def test_measured_together_as_alone(tmp_path):

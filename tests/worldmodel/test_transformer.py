@@ -226,7 +226,7 @@ def test_fingerprints_of_other_runs_are_what_they_were():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "rnn"}, "mlp, transformer"),
+        ({"kind": "rnn"}, "mlp, recurrent, transformer"),
         ({"horizon": 5}, "multiple of predictor.block=2"),
         ({"history": [0, 1]}, r"\[0, 2, 4\]"),
         ({"history": [0, 2, 4, 6]}, r"\[0, 2, 4\]"),

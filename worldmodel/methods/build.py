@@ -16,7 +16,8 @@ from worldmodel.methods.supervised import Supervised, supervised_targets
 from worldmodel.methods.variance import VICReg, Whitening
 from worldmodel.methods.views import MovingAverage, Recipe
 from worldmodel.models.encoders import Encoder
-from worldmodel.models.transformer import AnyPredictor, TransformerPredictor
+from worldmodel.models.kinds import AnyPredictor
+from worldmodel.models.transformer import TransformerPredictor
 
 
 def build_recipe(

@@ -1,9 +1,11 @@
 """The latent dynamics predictor's settings, and the default: from K latents and past actions to H latents in one pass.
 
-`transformer.py` has the other kind.
+`recurrent.py` and `transformer.py` have the other kinds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +17,15 @@ from worldmodel.errors import UserError
 class PredictorConfig:
     """What a predictor sees and how far it looks.
 
-    kind: "mlp" (all H latents in one pass) or "transformer" (one latent after each block of actions, as LeWM's).
+    kind: "mlp" (all H latents in one pass), "recurrent" (one after another, by one law of motion: what contact needs)
+    or "transformer" (one latent after each block of actions, as LeWM's).
     history: which past latents it sees, in control steps before now (0 is now). horizon: H, control steps that training
     looks ahead, and those an MLP predicts in one pass; longer rollouts chain passes. hidden, depth: of its hidden
-    layers. conditioned: on the context, where constants vary.
+    layers. conditioned: on the context, where constants vary. width: of a transformer's token, or of the recurrent
+    state.
     Of the transformer alone: block: control steps from one latent to the next, also in history, like [0,5,10]. window:
-    latents it attends to at most. width: of a token. heads, head_dim: of attention. residual: it predicts the change of
-    the latent, not the latent itself.
+    latents it attends to at most. heads, head_dim: of attention. residual: it predicts the change of the latent, not
+    the latent itself.
     """
 
     history: list[int] = field(default_factory=lambda: [0, 1, 2, 4])
@@ -40,8 +44,8 @@ class PredictorConfig:
     def __post_init__(self) -> None:
         if not self.history or self.history[0] != 0 or sorted(set(self.history)) != list(self.history):
             raise UserError(f"predictor.history must rise from 0, like [0,1,2,4], got {self.history}")
-        if self.kind not in ("mlp", "transformer"):
-            raise UserError(f"predictor.kind is one of mlp, transformer, got {self.kind!r}")
+        if self.kind not in ("mlp", "recurrent", "transformer"):
+            raise UserError(f"predictor.kind is one of mlp, recurrent, transformer, got {self.kind!r}")
         for name in ("horizon", "hidden", "depth", "block", "window", "width", "heads", "head_dim"):
             if getattr(self, name) < 1:
                 raise UserError(f"predictor.{name} must be >= 1, got {getattr(self, name)}")
@@ -102,11 +106,7 @@ class Predictor(nn.Module):
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
-        now, *earlier = (latents[:, -1 - lag] for lag in self.config.history)
-        if not earlier:
-            return torch.cat([now, actions.flatten(1)], -1)
-        differences = (torch.stack(earlier, 1) - now[:, None]) * _DIFFERENCE_GAIN
-        return torch.cat([now, differences.flatten(1), actions.flatten(1)], -1)
+        return planning_state(latents, actions, self.config.history)
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, D'), (B, N, H', A) with H' <= horizon, (B, C) -> latents (B, N, H', D) after each action."""
@@ -191,12 +191,8 @@ class FoldedPredictor:
 
     def _predict(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
         """One pass from states (B, N, D'), or (B, 1, D') for all candidates."""
+        check_inputs(self.predictor, actions, context)
         steps, action_dim = actions.shape[2:]
-        if action_dim != self.predictor.action_dim:
-            raise UserError(
-                f"this model's actions have {self.predictor.action_dim} numbers, got actions (B, N, H, A) = "
-                f"{tuple(actions.shape)}; use it in the world it was trained on"
-            )
         # actions beyond the given ones do not count: neither their columns nor the steps they lead to are computed
         driven = nn.functional.linear(self._cast(actions.flatten(2)), self.action_weight[:, : steps * action_dim])
         x = nn.functional.gelu(driven + self._offset(state, context))
@@ -211,8 +207,7 @@ class FoldedPredictor:
         offset = nn.functional.linear(self._cast(state), self.state_weight, self.bias)
         if not self.predictor.context_dim:
             return offset
-        if context is None:
-            raise UserError("this predictor is conditioned on physical constants; pass context=(B, C)")
+        assert context is not None  # checked
         return offset + nn.functional.linear(self._cast(context), self.context_weight)[:, None]
 
     def _cast(self, x: Tensor) -> Tensor:
@@ -228,6 +223,34 @@ class FoldedPredictor:
         between = actions[:, :, actions.shape[2] - frames + 1 :].flatten(0, 1)
         last = self.predictor.planning_state(latents[:, :, -frames:].flatten(0, 1), between)
         return last.unflatten(0, latents.shape[:2])
+
+
+class Conditioned(Protocol):
+    """What every predictor says of its inputs: numbers in an action, and in a context (0: it takes none)."""
+
+    action_dim: int
+    context_dim: int
+
+
+def check_inputs(predictor: Conditioned, actions: Tensor, context: Tensor | None) -> None:
+    """UserError where actions (B, N, H, A) are not of the predictor's world, or it needs constants and has none."""
+    if actions.shape[-1] != predictor.action_dim:
+        raise UserError(
+            f"this model's actions have {predictor.action_dim} numbers, got actions (B, N, H, A) = "
+            f"{tuple(actions.shape)}; use it in the world it was trained on"
+        )
+    if predictor.context_dim and context is None:
+        raise UserError("this predictor is conditioned on physical constants; pass context=(B, C)")
+
+
+def planning_state(latents: Tensor, actions: Tensor, history: Sequence[int]) -> Tensor:
+    """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'): z_t, what `history` says of
+    earlier latents as differences from it, and the actions."""
+    now, *earlier = (latents[:, -1 - lag] for lag in history)
+    if not earlier:
+        return torch.cat([now, actions.flatten(1)], -1)
+    differences = (torch.stack(earlier, 1) - now[:, None]) * _DIFFERENCE_GAIN
+    return torch.cat([now, differences.flatten(1), actions.flatten(1)], -1)
 
 
 # latents a step apart differ little; this brings differences to the size of the latents themselves

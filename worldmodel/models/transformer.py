@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.errors import UserError
-from worldmodel.models.predictor import Predictor, PredictorConfig
+from worldmodel.models.predictor import PredictorConfig, check_inputs
 
 # rows of a rollout computed at once: on a GPU what keeps it busy, some GB of activations; on a CPU what stays in its
 # caches, and in blocks of memory that the allocator does not give back to the system each time
@@ -91,18 +91,12 @@ class TransformerPredictor(nn.Module):
         return latents.unflatten(-1, (num, self.latent_dim)).flip(1), blocks
 
     def _check(self, actions: Tensor, context: Tensor | None) -> None:
-        if actions.shape[-1] != self.action_dim:
-            raise UserError(
-                f"this model's actions have {self.action_dim} numbers, got actions (B, N, H, A) = "
-                f"{tuple(actions.shape)}; use it in the world it was trained on"
-            )
+        check_inputs(self, actions, context)
         if actions.shape[2] % self.config.block:
             raise UserError(
                 f"this model predicts whole blocks of {self.config.block} actions, got a horizon of "
                 f"{actions.shape[2]}; set planner.horizon to a multiple of {self.config.block}"
             )
-        if self.context_dim and context is None:
-            raise UserError("this predictor is conditioned on physical constants; pass context=(B, C)")
 
     def _unroll(self, latents: Tensor, blocks: Tensor, context: Tensor | None) -> Tensor:
         """Latents (n, G, D) after the last G blocks, from latents (n, k, D) with blocks (n, k-1+G, b * A).
@@ -187,9 +181,6 @@ class _Layer(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         """(n, T, heads * head_dim) -> (n, heads, T, head_dim)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
-AnyPredictor = Predictor | TransformerPredictor
 
 
 def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

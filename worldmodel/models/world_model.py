@@ -16,8 +16,8 @@ from worldmodel.files import read_json, write_atomically, write_json
 from worldmodel.models.context import ContextConfig, ContextEncoder
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.heads import GoalHeads, HeadsConfig
-from worldmodel.models.predictor import Predictor, PredictorConfig
-from worldmodel.models.transformer import AnyPredictor, TransformerPredictor
+from worldmodel.models.kinds import AnyPredictor, make_predictor
+from worldmodel.models.predictor import PredictorConfig
 
 SCHEMA_VERSION = 1
 
@@ -48,7 +48,8 @@ class WorldModel(nn.Module):
         self.context_encoder = ContextEncoder(config.context, latent_dim, action_dim) if config.context else None
         conditioned = config.context is not None and config.predictor is not None and config.predictor.conditioned
         context_dim = config.context.dim if config.context and conditioned else 0
-        self.predictor = _predictor(config.predictor, latent_dim, action_dim, context_dim) if config.predictor else None
+        sizes = (latent_dim, action_dim, context_dim)
+        self.predictor = make_predictor(config.predictor, *sizes) if config.predictor else None
         self.heads = None
         if self.predictor is not None and config.predictor is not None and config.heads is not None:
             state_dim, horizon = self.predictor.state_dim, config.predictor.horizon
@@ -135,11 +136,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"the weights {path} are damaged: their checksum differs from the one written with them; train again"
         )
     return weights
-
-
-def _predictor(config: PredictorConfig, *sizes: int) -> AnyPredictor:
-    """The predictor of this kind for sizes D, A, C."""
-    return (TransformerPredictor if config.kind == "transformer" else Predictor)(config, *sizes)
 
 
 def _read_config(directory: Path) -> ModelConfig:

@@ -27,9 +27,10 @@ TIMED_STEPS, WARM_UP_STEPS = 200, 20
 def _conditions(request: Request) -> list[Condition]:
     dims = _FULL_DIMS if request.rows else request.pick(_QUICK_DIMS, _FULL_DIMS)  # rows that are named may be large
     conditions = [_condition(request, dim, loss) for dim in dims for loss in LOSSES]
-    if request.full:
-        largest = {"recipe": "published", "dim": dims[-1]}
-        conditions.append(Condition(f"N={dims[-1]}-published-recipe", largest))
+    largest = _FULL_DIMS[-1]
+    if largest in dims:
+        published = Condition(f"N={largest}-published-recipe", {"recipe": "published", "dim": largest})
+        conditions += [_in_views(largest), published]
     return conditions
 
 
@@ -48,6 +49,21 @@ def _condition(request: Request, dim: int, loss: str) -> Condition:
         series=loss,
         x=float(dim),
     )  # fmt: skip
+
+
+def _in_views(dim: int) -> Condition:
+    """SIGReg with eight views of a parent, at the same size at either scale.
+
+    As many frames a step as the reference's 256 pairs. V views tell (V - 1) / V of what one frame can about
+    alignment's gradient, so half as many steps do.
+    """
+    lejepa = {
+        "mixing": "coupling", "dim": dim, "num_layers": NUM_LAYERS, "encoder": "matched",
+        "sigreg_start": _SIGREG, "sigreg_end": _SIGREG, "absolute": True,
+        "steps": 10_000, "num_views": 8, "batch_size": REFERENCE_BATCH // 4, "lr": 0.1 / math.sqrt(dim / 2),
+        "weight_decay": 0.0, "grad_clip": 1e9,
+    }  # fmt: skip
+    return Condition(f"N={dim}-lejepa-views", lejepa, series="lejepa, eight views", x=float(dim))
 
 
 def _measure(cell: Cell) -> dict[str, float]:

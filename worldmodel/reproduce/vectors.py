@@ -35,6 +35,7 @@ class VectorRun:
 
     mixing, dim, num_layers: see `envs.mixing`. alpha: shape of the latents (2: Gaussian). rho: of each view to its
     parent, so that pairs have autocorrelation rho^2, as in the reference's own code; a list has one for each latent.
+    num_views: of one parent, of which a step has batch_size.
     latent_dim: D; 0 takes the world's own.
     encoder: "fourier" (MLP on the input and random sines of it) or "matched" (the mixing's own inverse architecture).
     loss: "lejepa", "whitening" (its second moments alone), "infonce" or "prediction" (one rate for each latent).
@@ -47,6 +48,7 @@ class VectorRun:
     num_layers: int = 8
     alpha: float = 2.0
     rho: float | Sequence[float] = 0.95
+    num_views: int = 2
     latent_dim: int = 0
     encoder: str = "fourier"
     loss: str = "lejepa"
@@ -159,7 +161,8 @@ def learn(run: VectorRun, cell: Cell) -> Learned:
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        seen = views(rng, latents(rng, run.batch_size, run.dim, run.alpha), run.rho, alpha=run.alpha)
+        parents = latents(rng, run.batch_size, run.dim, run.alpha)
+        seen = views(rng, parents, run.rho, run.num_views, run.alpha)
         learned = encoder(torch.from_numpy(mixing.mix(seen.reshape(-1, run.dim)))).view(*seen.shape[:2], -1)
         nothing = torch.empty(0)
         values = objective(Views(nothing, nothing, learned, learned, progress, generator))

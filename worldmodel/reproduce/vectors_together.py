@@ -1,6 +1,6 @@
 """Encoders of mixed vectors, many at once: the same as `vectors`, batched and on a device.
 
-Letters: E runs, Z latents, V views, B pairs of a batch, D learned latents.
+Letters: E runs, Z latents, V views, B parents of a batch, D learned latents.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ def shape_of(settings: Mapping[str, Any]) -> tuple[Any, ...]:
     """What runs that are trained side by side must have in common."""
     run = VectorRun(**settings)
     optim = (run.steps, run.batch_size, run.lr, run.weight_decay, run.grad_clip)
-    return run.encoder, run.dim, run.num_layers, run.latent_dim, run.num_slices, *optim
+    return run.encoder, run.dim, run.num_views, run.num_layers, run.latent_dim, run.num_slices, *optim
 
 
 def measure_runs(cells: list[Cell]) -> Iterator[dict[str, float]]:
@@ -55,10 +55,10 @@ def learn_together(cells: list[Cell]) -> list[Learned]:
 
 
 class DrawEach:
-    """Two views of fresh Gaussian latents for every run, mixed on the device: (E, 2, B, Z)."""
+    """Views of fresh Gaussian latents for every run, mixed on the device: (E, V, B, Z)."""
 
     def __init__(self, runs: Sequence[VectorRun], seeds: Sequence[int], device: torch.device) -> None:
-        self._size = (len(runs), runs[0].batch_size, runs[0].dim)
+        self._size = (len(runs), runs[0].num_views, runs[0].batch_size, runs[0].dim)
         self._rho = torch.tensor([run.rho for run in runs], device=device).view(-1, 1, 1, 1)
         self._alpha = [run.alpha for run in runs]
         # indices by mixing; every coupling world has weights of its own
@@ -71,12 +71,12 @@ class DrawEach:
         self._weights = torch.stack(coupled).to(device) if coupled else None
 
     def __call__(self, generator: torch.Generator) -> Tensor:
-        num, batch, dim = self._size
-        noise = generalised_normal((num, 3, batch, dim), self._alpha, generator)
+        num, num_views, batch, dim = self._size
+        noise = generalised_normal((num, 1 + num_views, batch, dim), self._alpha, generator)
         z = self._rho * noise[:, :1] + (1 - self._rho.square()).sqrt() * noise[:, 1:]
         seen = torch.empty_like(z)
         for name, indices in self._indices.items():
-            seen[indices] = mix_each(name, z[indices].flatten(1, 2), self._weights).unflatten(1, (2, batch))
+            seen[indices] = mix_each(name, z[indices].flatten(1, 2), self._weights).unflatten(1, (num_views, batch))
         return seen
 
 
@@ -112,7 +112,7 @@ def mix_each(name: str, z: Tensor, weights: Tensor | None) -> Tensor:
 
 
 class _LossOfEach:
-    """Every run's loss of its own latents, (E, 2, B, D) -> (E,)."""
+    """Every run's loss of its own latents, (E, V, B, D) -> (E,)."""
 
     def __init__(self, runs: Sequence[VectorRun], device: torch.device) -> None:
         self._num_slices = runs[0].num_slices
