@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -345,6 +346,8 @@ class Collect:
             text=True,
             env=environment,
             start_new_session=True,
+            # tests that a shell put in the background are deaf to Ctrl-C, and so would be what they start
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     def shards(self) -> set[str]:
