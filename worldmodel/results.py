@@ -125,6 +125,8 @@ def _world_rows() -> list[Row]:
             label = f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
             if world.endswith("_full"):
                 label = f"… after the longer training of {world}"
+            if watched := of.get("lead_steps"):
+                label += f", {watched} steps watched first"
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {seeds}"))
     for world in ("pendulum", "reacher", "point_mass"):
         if of := _read(f"control-{world}-reward.json"):
@@ -201,24 +203,33 @@ def _scaling_rows() -> list[Row]:
     )
     if not content:
         return []
-    recipe = {row["settings"]["dim"]: row["cpu_s"] for row in content["rows"] if not row["series"]}
+    scale = content["scale"]
+    recipe_s = {row["settings"]["dim"]: _training_s(row, scale) for row in content["rows"] if not row["series"]}
     return [
-        _scaling_row(max(of, key=lambda row: row["x"]), content["scale"], recipe, command)
+        _scaling_row(max(of, key=lambda row: row["x"]), scale, recipe_s, command)
         for series in ("lejepa", "lejepa, eight views")
         if (of := [row for row in content["rows"] if row["series"] == series])
     ]
 
 
-def _scaling_row(row: dict[str, Any], scale: str, recipe_cpu_s: dict[int, float], command: str) -> Row:
+def _scaling_row(row: dict[str, Any], scale: str, recipe_s: dict[int, float], command: str) -> Row:
     found, dim, settings = row["measures"]["r2_h_to_z"], int(row["x"]), row["settings"]
+    unit = "s" if scale == "full" else "CPU s"
     views = f", {settings['num_views']} views" if "num_views" in settings else ""
     label = f"{dim:,} latents through coupling layers, R2 ({scale} scale: {settings['steps']:,} steps{views}, "
-    label += f"{row['cpu_s']:,.0f} CPU s; published in {REFERENCE_STEPS:,}: {found['published']})"
+    label += f"{_training_s(row, scale):,.0f} {unit}; published in {REFERENCE_STEPS:,}: {found['published']})"
     value = _mean_interval(found, ".6f")
-    if dim in recipe_cpu_s:
-        whole_s = recipe_cpu_s[dim] * REFERENCE_STEPS / (TIMED_STEPS + WARM_UP_STEPS)
-        value += f"; the published recipe {whole_s:,.0f} CPU s, extrapolated"
+    if dim in recipe_s:
+        value += f"; the published recipe {recipe_s[dim]:,.0f} {unit}, extrapolated"
     return label, value, ".9996" if dim == 1024 else "", command
+
+
+def _training_s(row: dict[str, Any], scale: str) -> float:
+    """Seconds of a training: of the clock at full scale, which is a GPU's, else of CPUs; of the published recipe, all
+    its steps."""
+    if scale == "full":
+        return row["measures"]["train_s"]["mean"]
+    return row["cpu_s"] * (1 if row["series"] else REFERENCE_STEPS / (TIMED_STEPS + WARM_UP_STEPS))
 
 
 def _time_rows() -> list[Row]:

@@ -38,13 +38,11 @@ def _condition(request: Request, dim: int, loss: str) -> Condition:
     return Condition(
         f"N={dim}-{loss}",
         {
-            "mixing": "coupling", "dim": dim, "num_layers": NUM_LAYERS, "encoder": "matched", "loss": loss,
-            "sigreg_start": _SIGREG, "sigreg_end": _SIGREG, "absolute": True,
+            **_matched(dim), "loss": loss,
             # on a GPU four times the reference's batch costs little more
             "steps": request.pick(1000, REFERENCE_STEPS), "batch_size": request.pick(256, 1024),
             # Adam moves every weight by about lr, and weights are of size 1 / sqrt(N / 2)
             "lr": request.pick(0.1 / math.sqrt(dim / 2) if dim > 8 else 0.03, 3e-3),
-            "weight_decay": 0.0, "grad_clip": 1e9,
         },
         series=loss,
         x=float(dim),
@@ -57,13 +55,16 @@ def _in_views(dim: int) -> Condition:
     As many frames a step as the reference's 256 pairs. V views tell (V - 1) / V of what one frame can about
     alignment's gradient, so half as many steps do.
     """
-    lejepa = {
+    views = {"num_views": 8, "batch_size": REFERENCE_BATCH // 4, "steps": 10_000, "lr": 0.1 / math.sqrt(dim / 2)}
+    return Condition(f"N={dim}-lejepa-views", _matched(dim) | views, series="lejepa, eight views", x=float(dim))
+
+
+def _matched(dim: int) -> dict[str, Any]:
+    """What all trainings of the table have in common."""
+    return {
         "mixing": "coupling", "dim": dim, "num_layers": NUM_LAYERS, "encoder": "matched",
-        "sigreg_start": _SIGREG, "sigreg_end": _SIGREG, "absolute": True,
-        "steps": 10_000, "num_views": 8, "batch_size": REFERENCE_BATCH // 4, "lr": 0.1 / math.sqrt(dim / 2),
-        "weight_decay": 0.0, "grad_clip": 1e9,
+        "sigreg_start": _SIGREG, "sigreg_end": _SIGREG, "absolute": True, "weight_decay": 0.0, "grad_clip": 1e9,
     }  # fmt: skip
-    return Condition(f"N={dim}-lejepa-views", lejepa, series="lejepa, eight views", x=float(dim))
 
 
 def _measure(cell: Cell) -> dict[str, float]:

@@ -35,7 +35,7 @@ class VectorRun:
 
     mixing, dim, num_layers: see `envs.mixing`. alpha: shape of the latents (2: Gaussian). rho: of each view to its
     parent, so that pairs have autocorrelation rho^2, as in the reference's own code; a list has one for each latent.
-    num_views: of one parent, of which a step has batch_size.
+    num_views: of one parent, of which a step has batch_size; "infonce" and "prediction" take two.
     latent_dim: D; 0 takes the world's own.
     encoder: "fourier" (MLP on the input and random sines of it) or "matched" (the mixing's own inverse architecture).
     loss: "lejepa", "whitening" (its second moments alone), "infonce" or "prediction" (one rate for each latent).
