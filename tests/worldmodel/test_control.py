@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import envs
-from worldmodel import results
 from worldmodel.control.episodes import Outcome, run_tasks
 from worldmodel.control.evaluate import section
 from worldmodel.control.tasks import Protocol, Tasks, draw_tasks, make_protocol
 from worldmodel.errors import UserError
+from worldmodel.results.control import regret_table, return_table
 from worldmodel.settings import ControlConfig, TrainConfig
 from worldmodel.statistics import difference_interval, wilson_interval
 
@@ -141,15 +141,12 @@ def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():
     assert content["success_rate"] == 3 / 8 and content["success_by_run"] == [0.5, 0.25]
     assert content["success_interval"] == wilson_interval(3, 8)
     assert content["regret"] == 1 - 3 / 4 and content["oracle_num_tasks"] == 2
-    assert (
-        results.regret_table([("puck", content)])
-        .splitlines()[-1]
-        .startswith("| puck | 2 x 2 | 100.0% | 75.0% | 25.0 [")
-    )
+    row = regret_table([("puck", content)]).splitlines()[-1]
+    assert row.startswith("| puck | 2 x 2 | 100.0% | 75.0% | 25.0 [")
     rewarded = section(ControlConfig(), Protocol("reward", rewarded=True), {"": latent, "oracle": [outcome_of([True])]})
     assert rewarded["return"] == 1.5 and rewarded["regret"] == 0 and "success_rate" not in rewarded
     assert rewarded["oracle_return_interval"] is None, "one episode has no interval, and JSON no infinity"
-    row = results.return_table([("pendulum", rewarded)]).splitlines()[-1]
+    row = return_table([("pendulum", rewarded)]).splitlines()[-1]
     assert row.startswith("| pendulum | 4 x 2 | 50 | 2 [") and "| – |" in row, "no random policy was run"
 
 

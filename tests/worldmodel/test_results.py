@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worldmodel import results
+from worldmodel.results import comparisons, lit_ball, reproductions, speed
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,15 +17,15 @@ def _at_the_root(monkeypatch):
 
 
 def test_every_reproduced_table_has_its_section():
-    page = results._reproductions()
+    page = reproductions.details()
     for path in Path("docs/results").glob("reproduce-*.json"):
         assert f"## {json.loads(path.read_text())['title']}\n" in page
 
 
-@pytest.mark.parametrize("section", [results._reproductions, results._comparisons, results._lit_ball])
-def test_the_rows_of_a_table_are_as_wide_as_its_head(section):
+@pytest.mark.parametrize("room", [reproductions, comparisons, lit_ball], ids=lambda room: room.__name__.split(".")[-1])
+def test_the_rows_of_a_table_are_as_wide_as_its_head(room):
     width = 0
-    for line in section().splitlines():
+    for line in room.details().splitlines():
         if not line.startswith("|"):
             width = 0
             continue
@@ -35,7 +35,7 @@ def test_the_rows_of_a_table_are_as_wide_as_its_head(section):
 
 
 def test_every_row_has_a_figure_and_the_command_that_makes_it():
-    rows = results._identifiability_rows()
+    rows = [*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]
     assert len(rows) > 5
     for label, value, _, command in rows:
         assert label and re.search(r"\d", value) and command.startswith("`worldmodel ")
