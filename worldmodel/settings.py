@@ -233,8 +233,12 @@ class TrainConfig(CollectConfig):
         content = self.content()
         if self.encoder.vit_patch == 0:
             del content["encoder"]["vit_patch"]
-        if self.encoder.kind != "keypoints":
+        if self.encoder.kind not in ("keypoints", "glimpse"):
             del content["encoder"]["num_keypoints"]
+        if self.encoder.kind != "glimpse":
+            del content["encoder"]["glimpse_size"]
+        if self.method.lag_end == 0:
+            del content["method"]["lag_end"]
         if self.predictor.kind == "mlp":
             for key in ("kind", "block", "window", "width", "heads", "head_dim", "residual"):
                 del content["predictor"][key]

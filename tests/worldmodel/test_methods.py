@@ -1,6 +1,8 @@
 """Methods: each trains by name, its loss is its formula, targets follow their rule, errors are one line."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -185,6 +187,36 @@ def test_supervised_latents_are_the_variables_and_zeros(data: DataSet):
     assert values["loss"].item() == pytest.approx(0, abs=1e-12)
     values = recipe.objective(Views(rows, seen.frames, truth + 2, truth, 0.0, seeded()))
     assert values["loss"].item() == pytest.approx(4)
+
+
+def test_pairs_are_closer_in_the_second_half_and_lambda_less(data: DataSet):
+    method = MethodConfig("lejepa", pairs="lag", lag=3, lag_end=1, sigreg_start=0.2, sigreg_end=0.05)
+    recipe = build_recipe(method, encoder(), data, data.split("train"), seed=0)
+    for progress, lag, part in ((0.0, 3, 1), (0.49, 3, 1), (0.5, 1, 3), (0.9, 1, 3)):
+        first, second = recipe.sampler_at(progress).sample(40, seeded())
+        assert (second - first == lag).all()
+        assert isinstance(recipe.objective, LeJEPA)
+        assert recipe.objective.weight(progress) == pytest.approx(SIGRegWeight(0.2, 0.05)(progress) / part)
+    same = build_recipe(replace(method, lag_end=0), encoder(), data, data.split("train"), seed=0)
+    assert same.sampler_at(0.9) is same.sampler
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lag": 3, "lag_end": 3}, "lag_end must be less than method.lag=3, .* got 3"),
+        ({"lag_end": -1}, "lag_end must be less than .* got -1"),
+        ({"name": "lewm", "lag_end": 2}, "method=lewm has none"),
+    ],
+)
+def test_wrong_closer_pairs_are_one_line(settings: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
+        MethodConfig(**settings)
+
+
+def test_exact_pairs_have_no_lag_to_end_with(data: DataSet):
+    with pytest.raises(UserError, match=r"set method\.pairs=lag, or leave it 0"):
+        build_recipe(MethodConfig(pairs="ou", rho=0.5, lag_end=2), encoder(), data, data.split("train"), seed=0)
 
 
 def test_clips_are_history_and_the_row_a_block_ahead(data: DataSet):

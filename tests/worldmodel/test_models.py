@@ -16,7 +16,7 @@ from worldmodel.data.table import LatentTable
 from worldmodel.errors import CheckpointError, UserError
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
 from worldmodel.models.context import ContextConfig, ContextEncoder, weak_form
-from worldmodel.models.encoders import Encoder, EncoderConfig, SpatialSoftmax
+from worldmodel.models.encoders import Encoder, EncoderConfig, Glimpse, SpatialSoftmax
 from worldmodel.models.kinds import AnyPredictor, make_predictor
 from worldmodel.models.predictor import PredictorConfig
 
@@ -30,6 +30,7 @@ ENCODERS = {
     "mlp": EncoderConfig(kind="mlp", input_size=SIZE, latent_dim=D, hidden=11, depth=2),
     "cnn": EncoderConfig(kind="cnn", input_size=SIZE, latent_dim=D, hidden=11, channels=[6, 9], normalize="image"),
     "keypoints": EncoderConfig(kind="keypoints", input_size=SIZE, latent_dim=D, hidden=11, num_keypoints=7),
+    "glimpse": EncoderConfig("glimpse", SIZE, D, hidden=11, num_keypoints=7, glimpse_size=5, normalize="background"),
 }
 
 
@@ -160,8 +161,8 @@ def test_wrong_predictor_settings(wrong):
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"kind": "resnet"}, "mlp, keypoints, cnn, vit"),
-        ({"normalize": "batch"}, "dataset, image"),
+        ({"kind": "resnet"}, "mlp, keypoints, glimpse, cnn, vit"),
+        ({"normalize": "batch"}, "dataset, background, image"),
         ({"input_size": 0}, "input_size"),
         ({"hidden": 0}, "hidden"),
         ({"depth": 0}, "depth"),
@@ -170,6 +171,9 @@ def test_wrong_predictor_settings(wrong):
         ({"kind": "cnn", "input_size": 6, "channels": [4, 5]}, "multiple of 4"),
         ({"kind": "keypoints", "input_size": 9}, "input_size must be even, got 9"),
         ({"kind": "keypoints", "num_keypoints": 0}, "num_keypoints must be >= 1"),
+        ({"kind": "glimpse", "input_size": 9}, "input_size must be even, got 9"),
+        ({"kind": "glimpse", "latent_dim": 3}, "latent_dim must be >= 4 .*, got 3"),
+        ({"kind": "glimpse", "glimpse_size": 0}, "glimpse_size must be >= 1"),
     ],
 )
 def test_wrong_encoder_settings_are_one_line(wrong, named):
@@ -253,6 +257,65 @@ def test_keypoints_follow_what_moves_across_an_even_background():
     frames[0, :, 11:16, 9:14] = frames[1, :, 11:16, 13:18] = normal(3, 5, 5)  # the same thing, four pixels to the right
     weight = body[:7](frames).flatten(2).softmax(-1).unflatten(-1, (16, 16))
     torch.testing.assert_close(weight[0, :, 2:-2, 2:-4], weight[1, :, 2:-2, 4:-2], rtol=1e-4, atol=1e-8)
+
+
+def test_a_glimpse_is_the_pixels_around_a_place():
+    torch.manual_seed(0)
+    body = Encoder(EncoderConfig("glimpse", 12, D, hidden=11, num_keypoints=3, glimpse_size=4)).body
+    assert isinstance(body, Glimpse)
+    images = normal(3, 3, 12, 12)
+    maps = torch.full((3, 1, 6, 6), -torch.inf)
+    maps[0, 0, 2, 3] = maps[1, 0, 0, 5] = maps[2, 0, 1, 1] = 0.0  # each the middle of four pixels
+    glimpse = body.look(images, SpatialSoftmax()(maps))
+    torch.testing.assert_close(glimpse[0], images[0, :, 3:7, 5:9], rtol=0, atol=1e-5)
+    torch.testing.assert_close(glimpse[1, :, 1:, :3], images[1, :, :3, 9:], rtol=0, atol=1e-5)
+    beyond = torch.cat([glimpse[1, :, 0], glimpse[1, :, :, 3]])  # the edge
+    torch.testing.assert_close(beyond, torch.zeros_like(beyond), rtol=0, atol=1e-5)
+    torch.testing.assert_close(glimpse[2], images[2, :, 1:5, 1:5], rtol=0, atol=1e-5)
+
+
+def test_a_fresh_glimpse_is_of_what_differs_from_its_background():
+    for seed in range(5):
+        torch.manual_seed(seed)
+        body = Encoder(EncoderConfig("glimpse", 32, D, hidden=11, num_keypoints=3, normalize="background")).body
+        assert isinstance(body, Glimpse)
+        images = torch.zeros(30, 3, 32, 32)
+        corner = torch.randint(2, 24, (30, 2), generator=seeded(seed))
+        for image, (x, y) in zip(images, corner.tolist(), strict=True):
+            image[:, y : y + 6, x : x + 6] = 3.0
+        place = body.find(images).view(30, 2, 4)[..., 0]
+        together = torch.corrcoef(torch.cat([place.T, corner.T.float()]).detach())
+        assert together[0, 2] > 0.95 and together[1, 3] > 0.95
+
+
+def test_latents_of_a_glimpse_are_a_place_all_places_and_what_is_there():
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderConfig("glimpse", 16, 7, hidden=11, num_keypoints=5, glimpse_size=4)).eval()
+    body = encoder.body
+    assert isinstance(body, Glimpse)
+    images = normal(6, 3, 16, 16).requires_grad_()
+    latents = body(images)
+    place = body.find(images).view(6, 2, 6)[..., 0]
+    scale = (body.place_norm.running_var + body.place_norm.eps).rsqrt()  # type: ignore[operator]
+    torch.testing.assert_close(latents[:, :2], place * scale)
+    assert latents[:, 2:].shape == (6, 2 + 3)  # of all places, and of the glimpse
+
+    (of_glimpse,) = torch.autograd.grad(latents[:, 4:].sum(), images, retain_graph=True)
+    assert ((of_glimpse != 0).any(1).sum((1, 2)) <= 25).all()  # no gradient through where it is taken
+    (of_places,) = torch.autograd.grad(latents[:, 2:4].sum(), images)
+    assert ((of_places != 0).any(1).sum((1, 2)) > 200).all()
+
+
+def test_what_stands_still_is_zero_without_its_background():
+    encoder = Encoder(EncoderConfig(input_size=SIZE, latent_dim=D, normalize="background"))
+    scenery = images(1, seed=1)
+    frames = scenery.repeat(9, 1, 1, 1)
+    frames[torch.arange(9), :, torch.arange(9) % SIZE, 3] = 255  # something that moves
+    encoder.fit_normalization(frames)
+    assert torch.equal(encoder.normalize(scenery), torch.zeros(1, 3, SIZE, SIZE))
+    seen = encoder.normalize(frames)
+    assert ((seen != 0).any(1).sum((1, 2)) <= 1).all()
+    torch.testing.assert_close(seen.square().mean((0, 2, 3)), torch.ones(3))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -213,7 +213,7 @@ def test_lewm_trains_the_predictor_that_plans_together_with_the_encoder(tmp_path
 
 def test_fingerprints_of_other_runs_are_what_they_were():
     plain, other = TrainConfig(), TrainConfig()
-    other.predictor.block = other.encoder.num_keypoints = 7  # not read by an MLP
+    other.predictor.block = other.encoder.num_keypoints = other.encoder.glimpse_size = 7  # not read by an MLP
     assert plain.fingerprint() == other.fingerprint()
     other.predictor = CONFIG
     assert plain.fingerprint() != other.fingerprint()

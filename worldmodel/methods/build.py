@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
 from worldmodel.data.store import DataSet, EpisodeIndex
@@ -40,27 +41,30 @@ def build_recipe(
     if method.name == "lewm":
         return _lewm_recipe(method, encoder, data, episodes, predictor)
     sampler, unit = pairs or positive_pairs(method, data, episodes, seed)
+    target = None
     match method.name:
         case "lejepa":
-            weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit)
-            return Recipe(sampler, LeJEPA(weight, method.num_slices))
+            nearer = method.lag_end / method.lag if method.lag_end else 1.0
+            weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit, nearer)
+            objective: nn.Module = LeJEPA(weight, method.num_slices)
         case "jepa":
-            ema = method.jepa.target == "ema"
-            target = MovingAverage(encoder, method.jepa.momentum) if ema else None
-            return Recipe(sampler, JEPA(method.jepa, latent_dim), target)
+            target = MovingAverage(encoder, method.jepa.momentum) if method.jepa.target == "ema" else None
+            objective = JEPA(method.jepa, latent_dim)
         case "infonce":
-            return Recipe(sampler, InfoNCE(method.infonce))
+            objective = InfoNCE(method.infonce)
         case "vicreg":
-            return Recipe(sampler, VICReg(method.vicreg))
+            objective = VICReg(method.vicreg)
         case "whitening":
-            return Recipe(sampler, Whitening(method.whitening))
+            objective = Whitening(method.whitening)
         case "autoencoder":
-            return Recipe(sampler, Autoencoder(method.reconstruction, encoder))
+            objective = Autoencoder(method.reconstruction, encoder)
         case "vae":
-            return Recipe(sampler, VAE(method.reconstruction, encoder))
+            objective = VAE(method.reconstruction, encoder)
         case "supervised":
-            return Recipe(sampler, Supervised(supervised_targets(latent_variables(data), latent_dim)))
-    raise AssertionError(method.name)
+            objective = Supervised(supervised_targets(latent_variables(data), latent_dim))
+        case _:
+            raise AssertionError(method.name)
+    return Recipe(sampler, objective, target, _closer_pairs(method, data, episodes))
 
 
 def _lewm_recipe(
@@ -82,8 +86,7 @@ def _lewm_recipe(
 def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, seed: int) -> tuple[PairSampler, float]:
     """Positive pairs of `episodes`, and the unit that lambda is counted in (1 - rho for OU pairs, else 1)."""
     kinematic = data.info["world"]["kinematic"]
-    pairs = method.pairs if method.pairs != "auto" else ("ou" if kinematic else "lag")
-    if pairs == "lag":
+    if _pair_kind(method, data) == "lag":
         return LagPairs(episodes, method.lag), 1.0
     if not kinematic:
         raise UserError(
@@ -99,3 +102,18 @@ def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, 
         rows = episodes.rows()[:, None]
     latents = latent_variables(data).values[rows[:, 0]]
     return OUPairs(latents, rows, rho, method.same_pose_fraction, seed=seed), 1.0 - rho
+
+
+def _closer_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex) -> PairSampler | None:
+    """What the second half of training sees, where that is something else."""
+    if method.lag_end == 0:
+        return None
+    if _pair_kind(method, data) != "lag":
+        raise UserError(f"method.lag_end={method.lag_end} is of pairs a lag apart: set method.pairs=lag, or leave it 0")
+    return LagPairs(episodes, method.lag_end)
+
+
+def _pair_kind(method: MethodConfig, data: DataSet) -> str:
+    if method.pairs != "auto":
+        return method.pairs
+    return "ou" if data.info["world"]["kinematic"] else "lag"

@@ -21,6 +21,8 @@ class MethodConfig:
     "supervised" (regression on the true variables: the upper bound).
     pairs: for all but lewm, "ou" (exact OU pairs from an atlas of poses), "lag" (frames of one episode `lag` control
     steps apart), or "auto" (ou on kinematic worlds, lag elsewhere).
+    lag_end: second half of training, frames are this far apart instead, and lambda is less in proportion; 0: as far as
+    before. Far pairs tell what is slow from what is not, close ones where it is exactly.
     rho: autocorrelation of OU pairs; 0 takes the world's own.
     same_pose_fraction: share of OU pairs that are two renderings of one pose under different nuisances.
     sigreg_start, sigreg_end: weight lambda of SIGReg, geometric from start to end over the first 70 % of training. For
@@ -35,6 +37,7 @@ class MethodConfig:
     pairs: str = "auto"
     rho: float = 0.0
     lag: int = 15
+    lag_end: int = 0
     same_pose_fraction: float = 0.0
     sigreg_start: float = 0.02
     sigreg_end: float = 0.3
@@ -64,6 +67,12 @@ class MethodConfig:
             raise UserError(
                 "method.sigreg_start and method.sigreg_end must be > 0: without SIGReg the latents collapse"
             )
+        if not 0 <= self.lag_end < self.lag:
+            raise UserError(
+                f"method.lag_end must be less than method.lag={self.lag}, or 0 for no change, got {self.lag_end}"
+            )
+        if self.lag_end and self.name == "lewm":
+            raise UserError(f"method.lag_end={self.lag_end} is of positive pairs, and method=lewm has none; leave it 0")
         for name in ("lag", "num_slices", "block", "num_history"):
             if getattr(self, name) < 1:
                 raise UserError(f"method.{name} must be >= 1, got {getattr(self, name)}")

@@ -8,20 +8,24 @@ from torch import Tensor, nn
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.losses import alignment, sigreg
-from worldmodel.methods.views import Views
+from worldmodel.methods.views import CLOSER_FROM, Views
 from worldmodel.models.encoders import mlp
 from worldmodel.models.transformer import TransformerPredictor
 
 
 class SIGRegWeight:
-    """Lambda over training: geometric from `start` to `end` over the first 70 %, times `unit`."""
+    """Lambda over training: geometric from `start` to `end` over the first 70 %, times `unit`.
 
-    def __init__(self, start: float, end: float, unit: float = 1.0) -> None:
-        self.start, self.end, self.unit = start, end, unit
+    closer: a further factor from when pairs become closer, in proportion to what alignment's optimum then is.
+    """
+
+    def __init__(self, start: float, end: float, unit: float = 1.0, closer: float = 1.0) -> None:
+        self.start, self.end, self.unit, self.closer = start, end, unit, closer
 
     def __call__(self, progress: float) -> float:
         ramp = min(1.0, progress / 0.7)
-        return self.unit * self.start ** (1 - ramp) * self.end**ramp
+        unit = self.unit if progress < CLOSER_FROM else self.unit * self.closer
+        return unit * self.start ** (1 - ramp) * self.end**ramp
 
 
 class LeJEPA(nn.Module):

@@ -12,6 +12,9 @@ from worldmodel.distributed import in_parallel
 from worldmodel.models.encoders import Encoder
 from worldmodel.training import OptimConfig, Stage
 
+# share of training from which pairs are closer, where a recipe has closer ones
+CLOSER_FROM = 0.5
+
 
 @dataclass(frozen=True)
 class Views:
@@ -36,11 +39,16 @@ class Recipe:
 
     sampler: draws rows (V, B). objective: a module from `Views` to named scalars, "loss" among them; what it learns
     besides the encoder (a predictor head, a decoder) is its own. target: follows the encoder, and makes `targets`.
+    closer: draws rows in place of `sampler` from `CLOSER_FROM` on.
     """
 
     sampler: PairSampler
     objective: nn.Module
     target: "MovingAverage | None" = None
+    closer: PairSampler | None = None
+
+    def sampler_at(self, progress: float) -> PairSampler:
+        return self.closer if self.closer and progress >= CLOSER_FROM else self.sampler
 
 
 class MovingAverage(nn.Module):
@@ -79,7 +87,7 @@ def encoder_stage(
     module = nn.ModuleDict(parts)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = recipe.sampler.sample(optim.batch_size, generator)
+        rows = recipe.sampler_at(progress).sample(optim.batch_size, generator)
         seen = frames.gather(rows.flatten())
         with _autocast(encoder):
             latents = in_parallel(encoder, seen).view(*rows.shape, -1)

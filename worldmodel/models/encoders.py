@@ -1,10 +1,12 @@
-"""Frame encoders, uint8 frames to latents: one module, four bodies (MLP on 16 pixels, keypoints on 32, CNN, ViT)."""
+"""Frame encoders, uint8 frames to latents: one module, five bodies (MLP on 16 pixels, keypoints and glimpse on 32, CNN,
+ViT)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, grid_sample
 
 from worldmodel.data.frames import box_resize
 from worldmodel.errors import UserError
@@ -14,13 +16,16 @@ from worldmodel.errors import UserError
 class EncoderConfig:
     """What a frame encoder is made of.
 
-    kind: "mlp", "keypoints" (where things are: a spatial softmax), "cnn" or "vit" (extra `vit`). input_size: side in
-    pixels that frames are box-averaged to.
+    kind: "mlp", "keypoints" (where things are: a spatial softmax), "glimpse" (keypoints, and the pixels around the
+    first of them: which way a thing points that moves about), "cnn" or "vit" (extra `vit`). input_size: side in pixels
+    that frames are box-averaged to.
     latent_dim: D; 0 chooses it from the world: as many as it has OU latents where it is kinematic, else 16.
-    num_keypoints: places that kind=keypoints finds, and the channels that find them.
+    num_keypoints: places that are sought by kind=keypoints and kind=glimpse, and the channels that find them.
+    glimpse_size: side in pixels of what kind=glimpse looks at; a thing and a little around it.
     vit_patch: of a ViT, side in pixels of what becomes one token; 0 takes what vit_name says.
-    normalize: "dataset" (one mean and scale per channel) or "image" (every image less its channel means, over its own
-    RMS: light and colour drop out to first order).
+    normalize: "dataset" (one mean and scale per channel), "background" (less the median frame, so that what stands
+    still is zero) or "image" (every image less its channel means, over its own RMS: light and colour drop out to first
+    order).
     """
 
     kind: str = "mlp"
@@ -33,13 +38,14 @@ class EncoderConfig:
     normalize: str = "dataset"
     vit_patch: int = 0
     num_keypoints: int = 32
+    glimpse_size: int = 12
 
     def __post_init__(self) -> None:
         if self.kind not in _BODIES:
             raise UserError(f"encoder.kind is one of {', '.join(_BODIES)}, got {self.kind!r}")
-        if self.normalize not in ("dataset", "image"):
-            raise UserError(f"encoder.normalize is one of dataset, image, got {self.normalize!r}")
-        for name in ("input_size", "hidden", "depth", "num_keypoints"):
+        if self.normalize not in ("dataset", "background", "image"):
+            raise UserError(f"encoder.normalize is one of dataset, background, image, got {self.normalize!r}")
+        for name in ("input_size", "hidden", "depth", "num_keypoints", "glimpse_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"encoder.{name} must be >= 1, got {getattr(self, name)}")
         if self.vit_patch < 0 or (self.vit_patch and self.input_size % self.vit_patch):
@@ -47,9 +53,14 @@ class EncoderConfig:
                 f"encoder.vit_patch must divide encoder.input_size={self.input_size}, or be 0 for vit_name's own, got "
                 f"{self.vit_patch}"
             )
-        if self.kind == "keypoints" and self.input_size % 2:
+        if self.kind in ("keypoints", "glimpse") and self.input_size % 2:
             raise UserError(
                 f"keypoints are sought at half size: encoder.input_size must be even, got {self.input_size}"
+            )
+        if self.kind == "glimpse" and 0 < self.latent_dim < 4:
+            raise UserError(
+                "a glimpse has two latents for its place, one or more for what is there and for all other places: "
+                f"encoder.latent_dim must be >= 4 (or 0, which chooses it), got {self.latent_dim}"
             )
         if self.latent_dim < 0:
             raise UserError(f"encoder.latent_dim must be >= 0 (0 chooses it), got {self.latent_dim}")
@@ -73,16 +84,20 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("mean", torch.zeros(3, 1, 1))
+        side = config.input_size if config.normalize == "background" else 1
+        self.register_buffer("mean", torch.zeros(3, side, side))
         self.register_buffer("scale", torch.ones(3, 1, 1))
         self.body = _BODIES[config.kind](config)
 
     def fit_normalization(self, frames: Tensor) -> None:
-        """Take channel means and scales from sample frames, uint8 (n, 3, s, s); "image" normalisation needs none."""
+        """Take what is subtracted and divided by from sample frames, uint8 (n, 3, S, S); "image" needs none."""
+        x = frames.float()
         if self.config.normalize == "dataset":
-            x = frames.float()
             self.mean.copy_(x.mean((0, 2, 3)).view(3, 1, 1))
             self.scale.copy_(x.std((0, 2, 3)).clamp_min(1.0).view(3, 1, 1))
+        elif self.config.normalize == "background":
+            self.mean.copy_(frames.median(0).values)
+            self.scale.copy_((x - self.mean).square().mean((0, 2, 3)).sqrt().clamp_min(1.0).view(3, 1, 1))
 
     def forward(self, frames: Tensor) -> Tensor:
         _check_frames(frames)
@@ -139,18 +154,75 @@ class SpatialSoftmax(nn.Module):
         return torch.cat([weight.sum(-2) @ across, weight.sum(-1) @ down], -1)
 
 
-def _keypoints_body(config: EncoderConfig) -> nn.Module:
-    """Three convolutions at half the size, places, an MLP: with labels, reads an angle that an MLP on pixels loses."""
-    maps: list[nn.Module] = []
-    width = 3
+def _place_maps(width: int, num_places: int) -> nn.Sequential:
+    """Images (n, 3, S, S) to maps at half the size, one a place, by three convolutions."""
+    layers: list[nn.Module] = []
+    channels = 3
     for kernel, stride in ((4, 2), (3, 1)):
-        maps += [nn.Conv2d(width, config.num_keypoints, kernel, stride, padding=1)]
-        maps += [nn.BatchNorm2d(config.num_keypoints), nn.GELU()]
-        width = config.num_keypoints
-    maps += [nn.Conv2d(width, width, 3, padding=1), SpatialSoftmax()]
-    return nn.Sequential(
-        *maps, mlp(2 * width, [config.hidden] * (config.depth - 1), config.latent_dim, batch_norm=True)
-    )
+        layers += [nn.Conv2d(channels, width, kernel, stride, padding=1), nn.BatchNorm2d(width), nn.GELU()]
+        channels = width
+    return nn.Sequential(*layers, nn.Conv2d(width, num_places, 3, padding=1))
+
+
+def _keypoints_body(config: EncoderConfig) -> nn.Module:
+    """Places, an MLP: with labels, reads an angle that an MLP on pixels loses."""
+    width = config.num_keypoints
+    places = _place_maps(width, width)
+    head = mlp(2 * width, [config.hidden] * (config.depth - 1), config.latent_dim, batch_norm=True)
+    return nn.Sequential(*places, SpatialSoftmax(), head)
+
+
+class Glimpse(nn.Module):
+    """Where one thing is, and what is there. Latents: [its place, 2 | all places, half | a glimpse, half].
+
+    A place itself, scaled, is a pair of latents, so that the slowest thing in the image is what alignment makes it
+    follow; the glimpse is the pixels around it. Which way a thing points is close to linear in them, and nowhere else:
+    from whole frames, functions of positions fill the latents before a direction is found. No gradient passes through
+    where the glimpse is taken (arXiv:1406.6247 learns that by reinforcement; here the place's own latents do).
+    """
+
+    # maps of a fresh network are flat, and a softmax of flat maps is in the middle of the image wherever things are
+    SHARPNESS = 3.0
+    # logits by which the first place starts on what differs most from the rest of the image. A head start: where the
+    # MLP of all places is first to follow that thing, independent latents leave nothing for the place to follow
+    SALIENCE = 5.0
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.size = config.glimpse_size
+        self.maps = _place_maps(config.num_keypoints, 1 + config.num_keypoints)
+        self.softmax = SpatialSoftmax()
+        self.place_norm = nn.BatchNorm1d(2)
+        of_places = (config.latent_dim - 2) // 2
+        of_glimpse = config.latent_dim - 2 - of_places
+        hidden = [config.hidden] * (config.depth - 1)
+        self.places_head = mlp(2 * (1 + config.num_keypoints), hidden, of_places, batch_norm=True)
+        self.glimpse_head = mlp(3 * self.size**2, hidden, of_glimpse, batch_norm=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (n, 3, S, S) -> latents (n, D)."""
+        places = self.find(images)
+        first = places.unflatten(-1, (2, -1))[..., 0]
+        glimpse = self.look(images, first.detach())
+        return torch.cat([self.place_norm(first), self.places_head(places), self.glimpse_head(glimpse.flatten(1))], -1)
+
+    def find(self, images: Tensor) -> Tensor:
+        """All places, of normalised images (n, 3, S, S): (n, 2 (1 + K)), as `SpatialSoftmax` orders them."""
+        difference = (images - images.mean((2, 3), keepdim=True)).square().sum(1, keepdim=True)
+        salience = avg_pool2d(difference, 2)
+        salience = salience / salience.amax((2, 3), keepdim=True).clamp_min(1e-6)
+        first, others = (self.SHARPNESS * self.maps(images)).tensor_split([1], 1)
+        return self.softmax(torch.cat([first + self.SALIENCE * salience, others], 1))
+
+    def look(self, images: Tensor, place: Tensor) -> Tensor:
+        """The pixels around places (n, 2) of maps: (n, 3, size, size), interpolated, zero beyond the image's edge."""
+        side = images.shape[-1]
+        steps = (torch.arange(self.size, device=images.device) - (self.size - 1) / 2) * (2 / side)
+        down, across = torch.meshgrid(steps, steps, indexing="ij")
+        centre = place * (
+            1 - 2 / side
+        )  # a map's first place is the middle of two pixels, an image begins at their edge
+        return grid_sample(images, torch.stack([across, down], -1) + centre[:, None, None], align_corners=False)
 
 
 def _cnn_body(config: EncoderConfig) -> nn.Module:
@@ -175,4 +247,4 @@ def _vit_body(config: EncoderConfig) -> nn.Module:
     return nn.Sequential(vit, nn.BatchNorm1d(vit.num_features), head)
 
 
-_BODIES = {"mlp": _mlp_body, "keypoints": _keypoints_body, "cnn": _cnn_body, "vit": _vit_body}
+_BODIES = {"mlp": _mlp_body, "keypoints": _keypoints_body, "glimpse": Glimpse, "cnn": _cnn_body, "vit": _vit_body}

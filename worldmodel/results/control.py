@@ -59,7 +59,8 @@ def _reacher_rows() -> list[Row]:
     ):
         if of := read(f"control-reacher-{name}.json"):
             protocol = f"protocol={of['protocol']['name']} goal_steps={of['goal_steps']}"
-            command = f"`worldmodel control experiment=fast_planner {protocol}{_cost_options(of)}`"
+            run = "run=runs/reacher_full " if name.startswith("full") else ""
+            command = f"`worldmodel control {run}experiment=fast_planner {protocol}{_cost_options(of)}`"
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
     return rows
 
@@ -113,10 +114,12 @@ def _goal_rows() -> list[Row]:
 def _reward_rows() -> list[Row]:
     """Returns, world by world."""
     rows: list[Row] = []
-    for world in ("pendulum", "reacher", "point_mass"):
+    for world in ("pendulum", "pendulum_full", "reacher", "point_mass"):
         if of := read(f"control-{world}-reward.json"):
             steps = f"{of['budget_steps']} steps"
             label = f"{world}'s own reward over {steps}, from pixels (random {of['random_return']:.0f})"
+            if world.endswith("_full"):
+                label = f"… after the longer training of {world}"
             tasks = f"budget_steps={of['budget_steps']} tasks={of['num_tasks']}{_cost_options(of)}"
             command = f"`worldmodel control run=runs/{world} protocol=reward experiment=fast_planner {tasks}`"
             rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
