@@ -105,6 +105,16 @@ def test_lejepa_weighs_alignment_and_sigreg():
     torch.testing.assert_close(values["loss"], 0.7 * alignment(seen.latents) + 0.3 * gaussian)
 
 
+def test_lejepa_counts_the_alignment_of_a_place_once_more():
+    seen = views(progress=0.7)
+    place = LeJEPA(SIGRegWeight(0.01, 0.3), 5, num_place_latents=2)(seen)
+    seen = views(progress=0.7)
+    plain = LeJEPA(SIGRegWeight(0.01, 0.3), 5)(seen)
+    extra = LeJEPA.PLACE_WEIGHT * alignment(seen.latents[..., :2])
+    torch.testing.assert_close(place["alignment"], plain["alignment"] + extra)
+    torch.testing.assert_close(place["loss"], plain["loss"] + 0.7 * extra)
+
+
 @pytest.mark.parametrize("similarity", ["gaussian", "cosine"])
 def test_infonce_is_that_of_its_settings(similarity: str):
     from worldmodel.methods.contrastive import InfoNCE

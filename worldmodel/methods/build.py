@@ -46,7 +46,7 @@ def build_recipe(
         case "lejepa":
             nearer = method.lag_end / method.lag if method.lag_end else 1.0
             weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit, nearer)
-            objective: nn.Module = LeJEPA(weight, method.num_slices)
+            objective: nn.Module = LeJEPA(weight, method.num_slices, encoder.config.num_place_latents)
         case "jepa":
             target = MovingAverage(encoder, method.jepa.momentum) if method.jepa.target == "ema" else None
             objective = JEPA(method.jepa, latent_dim)

@@ -29,15 +29,23 @@ class SIGRegWeight:
 
 
 class LeJEPA(nn.Module):
-    """(1 - lambda) alignment + lambda SIGReg on positive pairs (arXiv:2511.08544)."""
+    """(1 - lambda) alignment + lambda SIGReg on positive pairs (arXiv:2511.08544).
 
-    def __init__(self, weight: SIGRegWeight, num_slices: int) -> None:
+    The sum over latents does not care which of them holds the slowest variable. Where the first `num_place_latents` are
+    a place, it should: their alignment is counted once more, `PLACE_WEIGHT` times.
+    """
+
+    PLACE_WEIGHT = 2.0
+
+    def __init__(self, weight: SIGRegWeight, num_slices: int, num_place_latents: int = 0) -> None:
         super().__init__()
-        self.weight, self.num_slices = weight, num_slices
+        self.weight, self.num_slices, self.num_place_latents = weight, num_slices, num_place_latents
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         weight = self.weight(views.progress)
         align = alignment(views.latents)
+        if self.num_place_latents:
+            align = align + self.PLACE_WEIGHT * alignment(views.latents[..., : self.num_place_latents])
         gaussian = sigreg(views.latents.flatten(0, 1), self.num_slices, views.generator)
         return {"loss": (1 - weight) * align + weight * gaussian, "alignment": align, "sigreg": gaussian}
 

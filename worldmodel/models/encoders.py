@@ -70,6 +70,11 @@ class EncoderConfig:
                 f"encoder.input_size={self.input_size}; use {2 ** len(self.channels)} x n or fewer encoder.channels"
             )
 
+    @property
+    def num_place_latents(self) -> int:
+        """How many of the first latents are a place, which the slowest thing in the image should have."""
+        return 2 if self.kind == "glimpse" else 0
+
 
 class Encoder(nn.Module):
     """Frames uint8 (…, 3, S, S) to latents float (…, D); S is the input size or a multiple of it.
@@ -176,9 +181,10 @@ class Glimpse(nn.Module):
     """Where one thing is, and what is there. Latents: [its place, 2 | all places, half | a glimpse, half].
 
     A place itself, scaled, is a pair of latents, so that the slowest thing in the image is what alignment makes it
-    follow; the glimpse is the pixels around it. Which way a thing points is close to linear in them, and nowhere else:
-    from whole frames, functions of positions fill the latents before a direction is found. No gradient passes through
-    where the glimpse is taken (arXiv:1406.6247 learns that by reinforcement; here the place's own latents do).
+    follow (LeJEPA counts the alignment of a place more); the glimpse is the pixels around it. Which way a thing points
+    is close to linear in them, and nowhere else: from whole frames, functions of positions fill the latents before a
+    direction is found. No gradient passes through where the glimpse is taken (arXiv:1406.6247 learns that by
+    reinforcement; here the place's own latents do).
     """
 
     # maps of a fresh network are flat, and a softmax of flat maps is in the middle of the image wherever things are
@@ -192,12 +198,12 @@ class Glimpse(nn.Module):
         self.size = config.glimpse_size
         self.maps = _place_maps(config.num_keypoints, 1 + config.num_keypoints)
         self.softmax = SpatialSoftmax()
-        self.place_norm = nn.BatchNorm1d(2)
-        of_places = (config.latent_dim - 2) // 2
-        of_glimpse = config.latent_dim - 2 - of_places
+        self.place_norm = nn.BatchNorm1d(config.num_place_latents, affine=False)
+        others = config.latent_dim - config.num_place_latents
+        of_places = others // 2
         hidden = [config.hidden] * (config.depth - 1)
         self.places_head = mlp(2 * (1 + config.num_keypoints), hidden, of_places, batch_norm=True)
-        self.glimpse_head = mlp(3 * self.size**2, hidden, of_glimpse, batch_norm=True)
+        self.glimpse_head = mlp(3 * self.size**2, hidden, others - of_places, batch_norm=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (n, 3, S, S) -> latents (n, D)."""
