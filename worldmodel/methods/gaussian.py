@@ -32,10 +32,10 @@ class LeJEPA(nn.Module):
     """(1 - lambda) alignment + lambda SIGReg on positive pairs (arXiv:2511.08544).
 
     The sum over latents does not care which of them holds the slowest variable. Where the first `num_place_latents` are
-    a place, it should: their alignment is counted once more, `PLACE_WEIGHT` times.
+    a place, it should: their alignment is counted once more, by `PLACE_WEIGHT`.
     """
 
-    PLACE_WEIGHT = 2.0
+    PLACE_WEIGHT = 0.2
 
     def __init__(self, weight: SIGRegWeight, num_slices: int, num_place_latents: int = 0) -> None:
         super().__init__()
