@@ -102,9 +102,7 @@ def _goal_rows() -> list[Row]:
             seeds = f"{of['num_runs']} seed{'s' * (of['num_runs'] > 1)}"
             ahead = "" if of["goal_steps"] == 25 else f" goal_steps={of['goal_steps']}"
             command = f"`worldmodel control run=runs/{world} experiment=fast_planner{ahead}{_cost_options(of)}`"
-            label = f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
-            if world.endswith("_full"):
-                label = f"… after the longer training of {world}"
+            label = _longer(world) or f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
             if watched := of.get("lead_steps"):
                 label += f", {watched} steps watched first"
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {seeds}"))
@@ -117,13 +115,17 @@ def _reward_rows() -> list[Row]:
     for world in ("pendulum", "pendulum_full", "reacher", "point_mass"):
         if of := read(f"control-{world}-reward.json"):
             steps = f"{of['budget_steps']} steps"
-            label = f"{world}'s own reward over {steps}, from pixels (random {of['random_return']:.0f})"
-            if world.endswith("_full"):
-                label = f"… after the longer training of {world}"
+            own = f"{world}'s own reward over {steps}, from pixels (random {of['random_return']:.0f})"
+            label = _longer(world) or own
             tasks = f"budget_steps={of['budget_steps']} tasks={of['num_tasks']}{_cost_options(of)}"
             command = f"`worldmodel control run=runs/{world} protocol=reward experiment=fast_planner {tasks}`"
             rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
     return rows
+
+
+def _longer(world: str) -> str:
+    """The label of a run by `experiment=…_full`, which stands under the default run's; empty for that one."""
+    return f"… after the longer training of {world}" if world.endswith("_full") else ""
 
 
 def _cost_options(of: dict[str, Any]) -> str:
