@@ -299,9 +299,6 @@ def make_policy(name: str, **params: Any) -> Policy:
     known = [field.name for field in fields(POLICIES[name])]
     if unknown := [param for param in params if param not in known]:
         raise ValueError(f"policy {name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
-    if "policies" in params:
-        parts = [make_policy(**part) if isinstance(part, Mapping) else part for part in params["policies"]]
-        params = {**params, "policies": parts}
     if "policies" in params:  # a mixture, spelled out as settings: each part is a name and its parameters
         params["policies"] = [make_policy(**part) if isinstance(part, Mapping) else part for part in params["policies"]]
     return POLICIES[name](**params)

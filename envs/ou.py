@@ -41,7 +41,8 @@ class OUScene(Scene):
         self.action_dim = 0
         self.is_task = False
         self.factors = tuple(factor for factor in inner.factors if factor.kind == "visual")
-        self.goal_tolerance, self.angle_names = inner.goal_tolerance, inner.angle_names
+        self.goal_tolerance = inner.goal_tolerance
+        self.angle_names, self.symmetries = inner.angle_names, inner.symmetries
         self.kinematic = {"latents": {name: float(scale) for name, scale in latents.items()}, "rho": float(rho)}
         self._inner = inner
         self._indices = [positions.index(name) for name in latents]

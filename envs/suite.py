@@ -108,6 +108,7 @@ class GoalScene(SuiteScene):
         domain, task: whose physics, starts and reward these are.
         goal_tolerance: state name -> how near counts, in metres or radians.
         angle_names: positions that a picture shows as directions; by default the hinges without limits.
+        symmetries: see `Scene`.
         task_goal: the state (X,) that the reward asks for, where it is the same in every episode.
         hidden: geoms that are not drawn, and with them the reward, which nobody could see: it is 0 unless `is_task` is
             set.
@@ -120,6 +121,7 @@ class GoalScene(SuiteScene):
         goal_tolerance: Mapping[str, float],
         *,
         angle_names: Sequence[str] | None = None,
+        symmetries: Mapping[str, float] | None = None,
         task_goal: Sequence[float] | None = None,
         hidden: Sequence[str] = (),
     ) -> None:
@@ -127,6 +129,7 @@ class GoalScene(SuiteScene):
         self.name = domain
         self.goal_tolerance = dict(goal_tolerance)
         self.angle_names = self.angle_names if angle_names is None else tuple(angle_names)
+        self.symmetries = dict(symmetries or {})
         self._task_goal = task_goal
         hide_geoms(self.model, hidden)
         self.is_task = not hidden
@@ -177,7 +180,9 @@ GOAL_SCENES: dict[str, Callable[[], GoalScene]] = {
     "ball_in_cup": partial(
         GoalScene, "ball_in_cup", "catch", {"cup_x": 0.05, "cup_z": 0.05, "ball_x": 0.05, "ball_z": 0.05}
     ),
-    "finger": partial(GoalScene, "finger", "spin", {"proximal": 0.15, "distal": 0.15, "hinge": 0.15}),
+    "finger": partial(
+        GoalScene, "finger", "spin", {"proximal": 0.15, "distal": 0.15, "hinge": 0.15}, symmetries={"hinge": np.pi}
+    ),
     "point_mass": partial(
         GoalScene, "point_mass", "easy", {"root_x": 0.02, "root_y": 0.02}, task_goal=(0.0, 0.0, 0.0, 0.0),
         hidden=("target",),

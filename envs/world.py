@@ -86,6 +86,8 @@ class Scene(ABC):
         factors: what can be set and randomised.
         goal_tolerance: state name -> how near counts as reached, in the state's own unit.
         angle_names: state names that live on a circle.
+        symmetries: state name -> the turn in radians after which a picture is the same, where it is less than a full
+            one. As no goal image can ask for more, a goal is reached up to whole such turns, whatever the protocol.
         ctrl_centre, ctrl_half_range: (nu,); controls are centre + half range * action.
         num_substeps: physics steps per control step.
         kinematic: None where forces move the scene, else what does, ready for JSON.
@@ -107,6 +109,7 @@ class Scene(ABC):
     factors: tuple[Factor, ...] = ()
     goal_tolerance: Mapping[str, float] = {}
     angle_names: tuple[str, ...] = ()
+    symmetries: Mapping[str, float] = {}
     kinematic: dict[str, Any] | None = None
     holds_control: bool = False
     is_task: bool = True
@@ -139,7 +142,7 @@ class MjcfScene(Scene):
 
     Args:
         mjcf: path of an MJCF file, or its text.
-        name, camera, control_dt_s, time_limit_s, factors, goal_tolerance: see `Scene`.
+        name, camera, control_dt_s, time_limit_s, factors, goal_tolerance, symmetries: see `Scene`.
         reset: `reset(model, data, rng)` draws a start after `data` was set to the model's initial state.
         reward: `reward(model, data)` of the state just reached.
         terminated: `terminated(model, data)`.
@@ -164,6 +167,7 @@ class MjcfScene(Scene):
         terminated: Callable[[mujoco.MjModel, mujoco.MjData], bool] | None = None,
         goal_tolerance: Mapping[str, float] | None = None,
         angle_names: Sequence[str] | None = None,
+        symmetries: Mapping[str, float] | None = None,
         hidden: Sequence[str] = (),
     ) -> None:
         is_text = isinstance(mjcf, str) and mjcf.lstrip().startswith("<")
@@ -177,6 +181,7 @@ class MjcfScene(Scene):
         self.factors = tuple(factors)
         self.goal_tolerance = dict(goal_tolerance or {})
         self.angle_names = unlimited_hinges(self.model) if angle_names is None else tuple(angle_names)
+        self.symmetries = dict(symmetries or {})
         self._reset, self._reward, self._terminated = reset, reward, terminated
         self.holds_control = type(self).advance is MjcfScene.advance
         self.is_task = reward is not None or terminated is not None
@@ -458,7 +463,8 @@ class MujocoWorld(gymnasium.Env):
 
         Args:
             state, goal_state: (X,).
-            wrap: measure angles around the circle; False compares their raw values.
+            wrap: measure angles around the circle; False compares their raw values. Angles with a symmetry are
+                measured around it all the same.
 
         Raises:
             ValueError: the world has no goal tolerance.
@@ -468,8 +474,9 @@ class MujocoWorld(gymnasium.Env):
         for name, tolerance in self.scene.goal_tolerance.items():
             index = self.state_names.index(name)
             error = state[index] - goal_state[index]
-            if wrap and name in self.scene.angle_names:
-                error = (error + np.pi) % (2 * np.pi) - np.pi
+            turn = self.scene.symmetries.get(name, 2 * np.pi if wrap and name in self.scene.angle_names else None)
+            if turn:
+                error = (error + turn / 2) % turn - turn / 2
             if abs(error) > tolerance:
                 return False
         return True

@@ -14,11 +14,15 @@ from envs.world import MujocoWorld
 
 
 def goal_features(world: MujocoWorld, states: np.ndarray) -> np.ndarray:
-    """The coordinates a goal is judged by, in units of their tolerance: (…, X) -> (…, Z); angles as cosine and sine."""
+    """The coordinates a goal is judged by, in units of their tolerance: (…, X) -> (…, Z); angles as cosine and sine.
+
+    Of an angle whose picture is the same after the k-th part of a turn, of k times the angle, divided by k.
+    """
     columns = []
     for name, tolerance in world.scene.goal_tolerance.items():
         value = states[..., world.state_names.index(name)]
-        parts = [np.cos(value), np.sin(value)] if name in world.scene.angle_names else [value]
+        k = 2 * np.pi / world.scene.symmetries.get(name, 2 * np.pi)
+        parts = [np.cos(k * value) / k, np.sin(k * value) / k] if name in world.scene.angle_names else [value]
         columns += [part / tolerance for part in parts]
     return np.stack(columns, -1)
 

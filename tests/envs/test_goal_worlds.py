@@ -5,6 +5,7 @@ import pytest
 
 import envs
 from envs.suite import GOAL_SCENES
+from worldmodel.oracle import goal_features
 
 GOAL_WORLDS = (*GOAL_SCENES, "puck", "two_room", "push_t")
 
@@ -22,6 +23,21 @@ def test_a_goal_is_reached_where_every_tolerance_holds(world_of, name):
         assert world.reached(state, goal)
         state[index] += 0.2 * tolerance
         assert not world.reached(state, goal)
+
+
+def test_half_a_turn_of_the_spinner_shows_in_no_picture_and_in_no_goal(world_of):
+    world = world_of("finger")
+    world.restart(seed=0)
+    goal, turned, quarter = (world.state() for _ in range(3))
+    spinner = world.state_names.index("hinge")
+    turned[spinner] += 3 * np.pi
+    quarter[spinner] += np.pi / 2
+    assert np.array_equal(world.goal_frame(goal), world.goal_frame(turned))
+    assert not np.array_equal(world.goal_frame(goal), world.goal_frame(quarter))
+    for wrap in (False, True):
+        assert world.reached(turned, goal, wrap) and not world.reached(quarter, goal, wrap)
+    features = goal_features(world, np.stack([goal, turned, quarter]))
+    assert np.allclose(features[0], features[1]) and not np.allclose(features[0], features[2])
 
 
 @pytest.mark.parametrize("name", ["pendulum", "cartpole"])

@@ -44,10 +44,10 @@ class LeJEPA(nn.Module):
     def forward(self, views: Views) -> dict[str, Tensor]:
         weight = self.weight(views.progress)
         align = alignment(views.latents)
-        if self.num_place_latents:
-            align = align + self.PLACE_WEIGHT * alignment(views.latents[..., : self.num_place_latents])
         gaussian = sigreg(views.latents.flatten(0, 1), self.num_slices, views.generator)
-        return {"loss": (1 - weight) * align + weight * gaussian, "alignment": align, "sigreg": gaussian}
+        of_place = alignment(views.latents[..., : self.num_place_latents]) if self.num_place_latents else 0.0
+        loss = (1 - weight) * (align + self.PLACE_WEIGHT * of_place) + weight * gaussian
+        return {"loss": loss, "alignment": align, "sigreg": gaussian}
 
 
 class Clips:

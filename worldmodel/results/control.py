@@ -59,7 +59,7 @@ def _reacher_rows() -> list[Row]:
     ):
         if of := read(f"control-reacher-{name}.json"):
             protocol = f"protocol={of['protocol']['name']} goal_steps={of['goal_steps']}"
-            run = "run=runs/reacher_full " if name.startswith("full") else ""
+            run = f"run={_runs('reacher_full', of)} " if name.startswith("full") else ""
             command = f"`worldmodel control {run}experiment=fast_planner {protocol}{_cost_options(of)}`"
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
     return rows
@@ -95,13 +95,14 @@ def _goal_rows() -> list[Row]:
         ("cartpole_full", ""),
         ("ball_in_cup", ""),
         ("finger", ""),
+        ("finger_full", ""),
         ("point_mass", ""),
     ):
         if of := read(f"control-{world}.json"):
             target = target or f"oracle's {of['oracle_success_rate']:.0%} less 5 points"
             seeds = f"{of['num_runs']} seed{'s' * (of['num_runs'] > 1)}"
             ahead = "" if of["goal_steps"] == 25 else f" goal_steps={of['goal_steps']}"
-            command = f"`worldmodel control run=runs/{world} experiment=fast_planner{ahead}{_cost_options(of)}`"
+            command = f"`worldmodel control run={_runs(world, of)} experiment=fast_planner{ahead}{_cost_options(of)}`"
             label = _longer(world) or f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
             if watched := of.get("lead_steps"):
                 label += f", {watched} steps watched first"
@@ -118,9 +119,14 @@ def _reward_rows() -> list[Row]:
             own = f"{world}'s own reward over {steps}, from pixels (random {of['random_return']:.0f})"
             label = _longer(world) or own
             tasks = f"budget_steps={of['budget_steps']} tasks={of['num_tasks']}{_cost_options(of)}"
-            command = f"`worldmodel control run=runs/{world} protocol=reward experiment=fast_planner {tasks}`"
+            command = f"`worldmodel control run={_runs(world, of)} protocol=reward experiment=fast_planner {tasks}`"
             rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
     return rows
+
+
+def _runs(name: str, of: dict[str, Any]) -> str:
+    """What `run=` was: a run, or the runs of several seeds (`seed=0 name=…-s0` and so on)."""
+    return f"runs/{name}" if of["num_runs"] == 1 else f'"runs/{name}-s?"'
 
 
 def _longer(world: str) -> str:
