@@ -20,9 +20,11 @@ from worldmodel.training import OptimConfig, Stage
 
 
 @torch.no_grad()
-def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor, chunk: int = 4096) -> Tensor:
+def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor) -> Tensor:
     """Latents (n, D) of the given rows int64 (n,), by the encoder in evaluation mode."""
     encoder.eval()
+    # feature maps of more frames than this leave a core's caches: half as many frames a second
+    chunk = 4096 if next(encoder.parameters()).is_cuda else 256
     return torch.cat([encoder(frames.gather(part)) for part in rows.split(chunk)])
 
 

@@ -127,9 +127,10 @@ def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collect
             sections["identifiability"] = _identifiability(config, model, poses, run).to_json()
         seconds["identifiability"] = time.monotonic() - start
     if model.predictor is not None:
-        seconds |= _train_dynamics(config, model, trainer, episodes)
+        table = latent_table(model, episodes.data, episodes.frames)
+        seconds |= _train_dynamics(config, model, trainer, episodes, table)
         if processes.is_first:
-            sections |= _evaluate_dynamics(model, episodes, run)
+            sections |= _evaluate_dynamics(model, episodes, table, run)
     if processes.is_first:
         model.save(run.path)
         figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
@@ -304,11 +305,12 @@ def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
     return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
 
 
-def _train_dynamics(config: TrainConfig, model: WorldModel, trainer: Trainer, source: Source) -> dict[str, float]:
+def _train_dynamics(
+    config: TrainConfig, model: WorldModel, trainer: Trainer, source: Source, table: LatentTable
+) -> dict[str, float]:
     """Context encoder first, where constants vary; then the predictor, conditioned on it. Returns seconds by stage."""
     assert model.predictor is not None
     seconds: dict[str, float] = {}
-    table = latent_table(model, source.data, source.frames)
     contexts = None
     if model.context_encoder is not None:
         encoder = model.context_encoder
@@ -329,10 +331,9 @@ def _train_dynamics(config: TrainConfig, model: WorldModel, trainer: Trainer, so
     return seconds
 
 
-def _evaluate_dynamics(model: WorldModel, source: Source, run: RunDirectory) -> dict[str, object]:
+def _evaluate_dynamics(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> dict[str, object]:
     """Prediction error on test episodes, relative to persistence, by horizon."""
     assert model.predictor is not None
-    table = latent_table(model, source.data, source.frames)
     context_of = None
     if model.context_encoder is not None:
         windows = Windows(model.context_encoder, table)

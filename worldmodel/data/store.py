@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +196,18 @@ class DataSet:
         return np.concatenate(parts)
 
     def map_frames(self, function: Callable[[np.ndarray], np.ndarray], chunk: int = 4096) -> np.ndarray:
-        """Apply `function` to all frames, chunk by chunk (uint8 (n, S, S, 3) -> (n, …)), and concatenate.
+        """Apply `function` to all frames, chunk by chunk (uint8 (n, S, S, 3) -> (n, …)); nothing is held twice.
 
         Raises StoreError where the bytes of a shard are not those that were written.
         """
-        return np.concatenate([function(frames) for frames in self.chunks(chunk)])
+        parts = map(function, self.chunks(chunk))
+        first = next(parts)
+        mapped = np.empty((sum(self.shard_rows), *first.shape[1:]), first.dtype)
+        start = 0
+        for part in chain([first], parts):
+            mapped[start : start + len(part)] = part
+            start += len(part)
+        return mapped
 
     def chunks(self, chunk: int) -> Iterator[np.ndarray]:
         """All frames in order, at most `chunk` at a time; StoreError at the end of a shard that is damaged."""
