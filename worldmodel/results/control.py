@@ -103,7 +103,8 @@ def _goal_rows() -> list[Row]:
             seeds = f"{of['num_runs']} seed{'s' * (of['num_runs'] > 1)}"
             ahead = "" if of["goal_steps"] == 25 else f" goal_steps={of['goal_steps']}"
             command = f"`worldmodel control run={_runs(world, of)} experiment=fast_planner{ahead}{_cost_options(of)}`"
-            label = _longer(world) or f"{world} from pixels, LeWM's protocol (random {of['random_success_rate']:.0%})"
+            of_world = f"{world.removesuffix('_full')} from pixels, LeWM's protocol"
+            label = _longer(world) or f"{of_world} (random {of['random_success_rate']:.0%})"
             if watched := of.get("lead_steps"):
                 label += f", {watched} steps watched first"
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {seeds}"))
@@ -117,7 +118,7 @@ def _reward_rows() -> list[Row]:
         if of := read(f"control-{world}-reward.json"):
             steps = f"{of['budget_steps']} steps"
             own = f"{world}'s own reward over {steps}, from pixels (random {of['random_return']:.0f})"
-            label = _longer(world) or own
+            label = _longer(world, "-reward") or own
             tasks = f"budget_steps={of['budget_steps']} tasks={of['num_tasks']}{_cost_options(of)}"
             command = f"`worldmodel control run={_runs(world, of)} protocol=reward experiment=fast_planner {tasks}`"
             rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
@@ -129,9 +130,12 @@ def _runs(name: str, of: dict[str, Any]) -> str:
     return f"runs/{name}" if of["num_runs"] == 1 else f'"runs/{name}-s?"'
 
 
-def _longer(world: str) -> str:
-    """The label of a run by `experiment=…_full`, which stands under the default run's; empty for that one."""
-    return f"… after the longer training of {world}" if world.endswith("_full") else ""
+def _longer(world: str, kind: str = "") -> str:
+    """The label of a run by `experiment=…_full` under the default run's; empty for that one, or where it is missing."""
+    default = world.removesuffix("_full")
+    return (
+        f"… after the longer training of {world}" if world != default and read(f"control-{default}{kind}.json") else ""
+    )
 
 
 def _cost_options(of: dict[str, Any]) -> str:
