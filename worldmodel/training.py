@@ -154,8 +154,8 @@ class Trainer:
                     if wanted:
                         self._save(stage, optimizer, generator, step + 1)
                         saved_at = time.monotonic()
-                    request.signal = wanted // 2
-                    request.raise_if_made()
+                    # what arrives meanwhile, as a Ctrl-C while it saves, is kept for the next step
+                    interrupts.StopRequest(wanted // 2).raise_if_made()
         finally:
             bar.close()
             if log:

@@ -116,6 +116,22 @@ def test_a_signal_takes_effect_between_two_steps_and_loses_none(tmp_path, number
     assert_same_weights(train(tmp_path / "cut"), train(tmp_path / "whole"))
 
 
+def test_a_signal_that_comes_while_a_checkpoint_is_written_is_kept_for_the_next_step(tmp_path, monkeypatch):
+    saved_after: list[int] = []
+
+    def save(self: Trainer, of: Stage, optimizer: object, generator: object, step: int) -> None:
+        saved_after.append(step)
+        if len(saved_after) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "_save", save)
+    model = TwoParts()
+    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3, checkpoint_every_s=0)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(stage("first", model.first))
+    assert saved_after == [1, 2]
+
+
 def test_two_commands_on_one_run_refuse_each_other(tmp_path):
     with RunDirectory(tmp_path).locked():
         with pytest.raises(UserError, match=r"is in use by .*process \d+") as caught, RunDirectory(tmp_path).locked():
