@@ -38,7 +38,8 @@ def sigterm_raises() -> Iterator[None]:
 def deferred() -> Iterator[StopRequest]:
     """Collect SIGTERM and SIGINT instead of breaking off; a second one breaks off after all.
 
-    Whoever is inside looks at the request when it is safe to stop, and calls `raise_if_made`.
+    Whoever is inside looks at the request when it is safe to stop, and calls `raise_if_made`; what is left of it is
+    raised at the end.
     """
     request = StopRequest()
 
@@ -49,6 +50,7 @@ def deferred() -> Iterator[StopRequest]:
 
     with _handlers({signal.SIGTERM: note, signal.SIGINT: note}):
         yield request
+    request.raise_if_made()
 
 
 @contextmanager

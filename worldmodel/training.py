@@ -115,11 +115,12 @@ class Trainer:
         if first:
             assert self._saved
             load_optimizer(optimizer, self._saved["optimizer"])
-        self._run_steps(stage, objective, optimizer, generator, first, observe)
-        unshard(stage.module)
-        stage.module.eval()
-        self.stages_done.append(stage.name)
-        self._save(stage, optimizer, generator, stage.optim.steps)
+        with interrupts.deferred() as request:
+            self._run_steps(stage, objective, optimizer, generator, first, observe, request)
+            unshard(stage.module)
+            stage.module.eval()
+            self.stages_done.append(stage.name)
+            self._save(stage, optimizer, generator, stage.optim.steps)
         return time.monotonic() - start
 
     def _run_steps(
@@ -130,6 +131,7 @@ class Trainer:
         generator: torch.Generator,
         first: int,
         observe: Callable[[int], None] | None,
+        request: interrupts.StopRequest,
     ) -> None:
         log = MetricsLog(self._run, self.stages_done, stage.name, first) if self._processes.is_first else None
         steps, saved_at = stage.optim.steps, time.monotonic()
@@ -138,24 +140,23 @@ class Trainer:
         )
         stage.module.train()
         try:
-            with interrupts.deferred() as request:
-                for step in bar:
-                    values = _train_step(self._processes, stage, objective, optimizer, generator, step)
-                    if step % max(1, steps // self._num_log_points) == 0 or step == steps - 1:
-                        line = _watch(stage, step, values)
-                        if log:
-                            log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
-                        bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
-                        if observe:
-                            observe(step)
-                    due = time.monotonic() - saved_at > self._checkpoint_every_s
-                    # one process notices first, all stop and save after the same step
-                    wanted = self._processes.agree(2 * request.signal + due)
-                    if wanted:
-                        self._save(stage, optimizer, generator, step + 1)
-                        saved_at = time.monotonic()
-                    # what arrives meanwhile, as a Ctrl-C while it saves, is kept for the next step
-                    interrupts.StopRequest(wanted // 2).raise_if_made()
+            for step in bar:
+                values = _train_step(self._processes, stage, objective, optimizer, generator, step)
+                if step % max(1, steps // self._num_log_points) == 0 or step == steps - 1:
+                    line = _watch(stage, step, values)
+                    if log:
+                        log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
+                    bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
+                    if observe:
+                        observe(step)
+                due = time.monotonic() - saved_at > self._checkpoint_every_s
+                # one process notices first, all stop and save after the same step
+                wanted = self._processes.agree(2 * request.signal + due)
+                if wanted:
+                    self._save(stage, optimizer, generator, step + 1)
+                    saved_at = time.monotonic()
+                # what arrives meanwhile, as a Ctrl-C while it saves, is kept for the next step
+                interrupts.StopRequest(wanted // 2).raise_if_made()
         finally:
             bar.close()
             if log:

@@ -116,20 +116,21 @@ def test_a_signal_takes_effect_between_two_steps_and_loses_none(tmp_path, number
     assert_same_weights(train(tmp_path / "cut"), train(tmp_path / "whole"))
 
 
-def test_a_signal_that_comes_while_a_checkpoint_is_written_is_kept_for_the_next_step(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("every_s", "saves"), [(0, [1, 2]), (1e9, [STEPS])], ids=["midway", "last"])
+def test_a_signal_that_comes_while_a_checkpoint_is_written_takes_effect_after_it(tmp_path, monkeypatch, every_s, saves):
     saved_after: list[int] = []
 
     def save(self: Trainer, of: Stage, optimizer: object, generator: object, step: int) -> None:
-        saved_after.append(step)
-        if len(saved_after) == 1:
+        if not saved_after:
             os.kill(os.getpid(), signal.SIGINT)
+        saved_after.append(step)
 
     monkeypatch.setattr(Trainer, "_save", save)
     model = TwoParts()
-    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3, checkpoint_every_s=0)
+    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3, checkpoint_every_s=every_s)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(stage("first", model.first))
-    assert saved_after == [1, 2]
+    assert saved_after == saves
 
 
 def test_two_commands_on_one_run_refuse_each_other(tmp_path):

@@ -133,9 +133,8 @@ def _runs(name: str, of: dict[str, Any]) -> str:
 def _longer(world: str, kind: str = "") -> str:
     """The label of a run by `experiment=…_full` under the default run's; empty for that one, or where it is missing."""
     default = world.removesuffix("_full")
-    return (
-        f"… after the longer training of {world}" if world != default and read(f"control-{default}{kind}.json") else ""
-    )
+    below = world != default and read(f"control-{default}{kind}.json")
+    return f"… after the longer training of {world}" if below else ""
 
 
 def _cost_options(of: dict[str, Any]) -> str:
