@@ -218,10 +218,15 @@ class TrainConfig(CollectConfig):
             raise UserError(f"checkpoint_every_s must be >= 0, got {self.checkpoint_every_s}")
         if self.strategy not in STRATEGIES:
             raise UserError(f"strategy is one of {', '.join(STRATEGIES)}, got {self.strategy!r}")
+        if self.strategy == "fsdp" and any(optim.optimizer == "muon" for optim in self._optims()):
+            raise UserError("strategy=fsdp shards matrices and optimizer=muon moves whole ones; use strategy=ddp")
         self.name = self.name or self.env.label
         check_name("name", self.name)
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"device is one of auto, cpu, cuda, got {self.device!r}")
+
+    def _optims(self) -> list[OptimConfig]:
+        return [self.method.optim, self.predictor_training, self.context_training.optim, self.heads_training]
 
     @property
     def run_directory(self) -> Path:
@@ -237,8 +242,13 @@ class TrainConfig(CollectConfig):
             del content["encoder"]["num_keypoints"]
         if self.encoder.kind != "glimpse":
             del content["encoder"]["glimpse_size"]
-        if self.method.lag_end == 0:
-            del content["method"]["lag_end"]
+        for option in ("lag_end", "controlled"):
+            if not content["method"][option]:
+                del content["method"][option]
+        parts = (content["method"]["optim"], content["context_training"]["optim"])
+        for optim in (*parts, content["predictor_training"], content["heads_training"]):
+            if optim["optimizer"] == "adamw":
+                del optim["optimizer"]
         if self.predictor.kind == "mlp":
             for key in ("kind", "block", "window", "width", "heads", "head_dim", "residual"):
                 del content["predictor"][key]

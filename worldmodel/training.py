@@ -15,6 +15,7 @@ from worldmodel.digest import CHECKSUM, digest
 from worldmodel.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.errors import CheckpointError, TrainingError, UserError
 from worldmodel.files import write_atomically
+from worldmodel.muon import Muon
 from worldmodel.progress import progress
 from worldmodel.run_directory import MetricsLog, RunDirectory
 
@@ -25,13 +26,17 @@ COLLAPSED_STD = 0.01
 
 @dataclass
 class OptimConfig:
-    """AdamW with a linear warm-up over the first 5 % of the steps and a cosine to zero."""
+    """A linear warm-up over the first 5 % of the steps and a cosine to zero.
+
+    optimizer: "adamw", or "muon" (matrices by Muon, the rest by AdamW, at the same rate): fewer steps on the CPU.
+    """
 
     steps: int = 2000
     batch_size: int = 256
     lr: float = 3e-3
     weight_decay: float = 1e-4
     grad_clip: float = 1.0
+    optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -40,6 +45,16 @@ class OptimConfig:
             raise UserError(f"batch_size must be >= 2 (BatchNorm and SIGReg need a batch), got {self.batch_size}")
         if not self.lr > 0:
             raise UserError(f"lr must be > 0, got {self.lr}")
+        if self.optimizer not in ("adamw", "muon"):
+            raise UserError(f"optimizer is adamw or muon, got {self.optimizer!r}")
+
+    def optimizer_of(self, module: nn.Module) -> torch.optim.Optimizer:
+        """An optimiser of all of a module's weights."""
+        weights = list(module.parameters())
+        if self.optimizer == "muon":
+            return Muon(weights, self.lr, self.weight_decay)
+        fused = all(weight.dtype == torch.float32 for weight in weights)
+        return torch.optim.AdamW(weights, self.lr, weight_decay=self.weight_decay, fused=fused)
 
 
 def clip_whole(module: nn.Module, most: float) -> None:
@@ -108,10 +123,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
         first = self._restore_module(stage, generator)
         objective = self._processes.set_up(LossModule(stage))
-        optimizer = torch.optim.AdamW(
-            stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay,
-            fused=all(p.dtype == torch.float32 for p in stage.module.parameters()),
-        )  # fmt: skip
+        optimizer = stage.optim.optimizer_of(stage.module)
         if first:
             assert self._saved
             load_optimizer(optimizer, self._saved["optimizer"])
@@ -189,7 +201,7 @@ class Trainer:
 
 def fit_quietly(stage: Stage, seed: int) -> None:
     """Train one stage in memory, without log or checkpoint: for controls that take seconds."""
-    optimizer = torch.optim.AdamW(stage.module.parameters(), stage.optim.lr, weight_decay=stage.optim.weight_decay)
+    optimizer = stage.optim.optimizer_of(stage.module)
     generator, alone = torch.Generator().manual_seed(seed), Processes(torch.device("cpu"))
     stage.module.train()
     for step in range(stage.optim.steps):

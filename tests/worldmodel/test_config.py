@@ -98,6 +98,7 @@ def test_settings_of_another_version_are_named(text: str, tmp_path: Path):
         "seed=1", "data_seed=1", "episodes=7", "episode_steps=7", "env.image_size=32", "env.randomize=[light]",
         "policy=ou", "method=lewm", "method.rho=0.5", "method.optim.lr=1e-4", "encoder.hidden=7", "predictor.horizon=7",
         "predictor_training.steps=7", "context.window=17", "context_training.optim.steps=7", "drift_rho=0.5",
+        "predictor_training.optimizer=muon", "context_training.optim.optimizer=muon", "method.controlled=true",
     ],
 )  # fmt: skip
 def test_the_fingerprint_sees_what_weights_depend_on(override: str):

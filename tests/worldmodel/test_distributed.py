@@ -12,6 +12,7 @@ from worldmodel.errors import UserError
 from worldmodel.exactness import CPU, gradient_differences, in_processes
 from worldmodel.methods import METHODS
 from worldmodel.settings import TrainConfig
+from worldmodel.training import OptimConfig
 
 ALONE = Processes(CPU)
 
@@ -49,7 +50,10 @@ def test_alone_nothing_is_shared():
     assert ALONE.is_first and ALONE.agree(3) == 3
 
 
-@pytest.mark.parametrize("wrong", [{"devices": 0}, {"nodes": 0}, {"strategy": "magic"}])
+SHARDED_MUON = {"strategy": "fsdp", "heads_training": OptimConfig(optimizer="muon")}
+
+
+@pytest.mark.parametrize("wrong", [{"devices": 0}, {"nodes": 0}, {"strategy": "magic"}, SHARDED_MUON])
 def test_wrong_settings(wrong: dict[str, object]):
     with pytest.raises(UserError, match=next(iter(wrong))):
         TrainConfig(**wrong)  # type: ignore[arg-type]

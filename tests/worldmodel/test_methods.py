@@ -318,6 +318,7 @@ def test_collapse_stops_or_is_reported(on_collapse: str, data: DataSet, tmp_path
         (lambda: MethodConfig(rho=1.0), "rho"),
         (lambda: MethodConfig(rho=-0.5), "rho"),
         (lambda: MethodConfig(on_collapse="hope"), "stop or report"),
+        (lambda: MethodConfig("infonce", controlled=True), "method=infonce has none"),
         (lambda: OptimConfig(batch_size=1), "batch_size must be >= 2"),
         (lambda: JEPAConfig(target="both"), "ema, stop_gradient, none"),
         (lambda: JEPAConfig(momentum=1.0), "momentum"),
@@ -340,12 +341,35 @@ def test_latents_that_a_method_cannot_use_are_one_line(data: DataSet):
     episodes = data.split("train")
     with pytest.raises(UserError, match="raise it to at least 2") as caught:
         build_recipe(MethodConfig("supervised"), encoder(1), data, episodes, seed=0)
+    with pytest.raises(UserError, match="controlled=true is of pairs a lag apart"):
+        build_recipe(MethodConfig(controlled=True, pairs="ou"), encoder(), data, episodes, seed=0)
     assert "\n" not in str(caught.value)
     body = encoder(2 * B)
     recipe = build_recipe(MethodConfig("whitening", optim=OPTIM), body, data, episodes, seed=0)
     stage = encoder_stage(recipe, body, load_frames(data, S, CPU), OPTIM)
     with pytest.raises(UserError, match=r"needs a batch of more than 18 rows"):
         stage.loss(0.0, seeded())
+
+
+def test_what_actions_explain_does_not_count_as_change(data: DataSet):
+    """Latents that differ by what actions did are aligned, those that differ otherwise are not."""
+    method = MethodConfig(pairs="lag", lag=3, controlled=True, optim=OPTIM)
+    recipe = build_recipe(method, encoder(), data, data.split("train"), seed=0)
+    rows = recipe.sampler.sample(200, seeded())
+    actions = torch.from_numpy(data.actions)[rows[0][:, None] + torch.arange(3)]
+    moved = actions.flatten(1) @ torch.randn(3 * A, D)
+    moved = moved - moved.mean(0)
+    first, noise = torch.randn(200, D), torch.randn(200, D)
+
+    def measured(change: Tensor) -> Tensor:
+        latents = torch.stack([first, first + change])
+        return recipe.objective(Views(rows, rows, latents, latents, 0.7, seeded(3)))["alignment"]
+
+    plain = alignment(torch.stack([first, first + moved]))
+    assert measured(moved) < 1e-4 * plain
+    # least squares with c regressors leaves 1 - c / n of pure noise's squares
+    left = float(measured(moved + noise) / alignment(torch.stack([first, first + noise])))
+    assert left == pytest.approx(1 - 3 * A / 200, abs=0.03)
 
 
 def test_methods_name_what_a_world_lacks(tmp_path: Path):
@@ -356,6 +380,8 @@ def test_methods_name_what_a_world_lacks(tmp_path: Path):
     still.__dict__["actions"] = still.actions[:, :0]
     with pytest.raises(UserError, match="lewm predicts from actions"):
         build_recipe(MethodConfig("lewm"), encoder(), still, still.split("train"), seed=0)
+    with pytest.raises(UserError, match="controlled=true looks at actions"):
+        build_recipe(MethodConfig(controlled=True, lag=2), encoder(), still, still.split("train"), seed=0)
     still.__dict__["states"] = 0 * still.states
     with pytest.raises(UserError, match="no position varies"):
         build_recipe(MethodConfig("supervised", lag=2), encoder(), still, still.split("train"), seed=0)

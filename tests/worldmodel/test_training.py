@@ -264,7 +264,9 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 1}, {"lr": 0.0}, {"lr": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"batch_size": 1}, {"lr": 0.0}, {"lr": float("nan")}, {"optimizer": "sgd"}]
+)
 def test_wrong_optimiser_settings(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         OptimConfig(**wrong)

@@ -1,6 +1,6 @@
 """Objectives, as pure functions of latents."""
 
-from worldmodel.losses.alignment import alignment
+from worldmodel.losses.alignment import alignment, without_explained
 from worldmodel.losses.contrastive import SIMILARITIES, infonce, similarity_logits
 from worldmodel.losses.sigreg import epps_pulley, sigreg, spread_directions
 from worldmodel.losses.torus import torus_sigreg
@@ -22,4 +22,5 @@ __all__ = [
     "variance_hinge",
     "whiten",
     "whitening_penalty",
+    "without_explained",
 ]

@@ -1,8 +1,26 @@
 """Alignment: positive pairs should have the same latent."""
 
+import torch
 from torch import Tensor
+
+# of a covariate's mean square: no two columns of actions are so alike that what they explain is ill-defined
+_RIDGE = 1e-3
 
 
 def alignment(views: Tensor) -> Tensor:
     """Mean squared distance of every view to the mean of its views: (V, B, D) -> scalar (arXiv:2605.26379)."""
     return (views - views.mean(0)).square().mean()
+
+
+def without_explained(views: Tensor, given: Tensor) -> Tensor:
+    """Pairs (2, B, D) whose second view has lost what is linear in `given` (B, C) of its change from the first.
+
+    The regression is of this batch, by least squares with a small ridge; its gradient reaches both views. Where
+    z' = A z + B a + noise, alignment of what is returned sees A and the noise, however far the actions a move z.
+    """
+    given = (given - given.mean(0)).float()
+    change = (views[1] - views[0]).float()
+    ridge = _RIDGE * given.square().mean() * len(given)
+    gram = given.T @ given + ridge * torch.eye(given.shape[1], device=given.device)
+    explained = given @ torch.linalg.solve(gram, given.T @ change)
+    return torch.stack([views[0], views[1] - explained.to(views.dtype)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
 from worldmodel.data.store import DataSet, EpisodeIndex
@@ -46,7 +46,8 @@ def build_recipe(
         case "lejepa":
             nearer = method.lag_end / method.lag if method.lag_end else 1.0
             weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit, nearer)
-            objective: nn.Module = LeJEPA(weight, method.num_slices, encoder.config.num_place_latents)
+            actions = _actions(method, data, encoder) if method.controlled else None
+            objective: nn.Module = LeJEPA(weight, method.num_slices, encoder.config.num_place_latents, actions)
         case "jepa":
             target = MovingAverage(encoder, method.jepa.momentum) if method.jepa.target == "ema" else None
             objective = JEPA(method.jepa, latent_dim)
@@ -70,9 +71,7 @@ def build_recipe(
 def _lewm_recipe(
     method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex, predictor: AnyPredictor | None
 ) -> Recipe:
-    if data.actions.shape[1] == 0:
-        raise UserError(f"method=lewm predicts from actions, and {data.info['name']} has none; use method=lejepa")
-    actions = torch.from_numpy(np.nan_to_num(data.actions)).to(encoder.mean.device)
+    actions = _actions(method, data, encoder)
     weight = SIGRegWeight(method.sigreg_start, method.sigreg_end)
     if isinstance(predictor, TransformerPredictor) and not predictor.context_dim:  # constants are learned later
         tokens = range(predictor.config.window + 1)
@@ -81,6 +80,18 @@ def _lewm_recipe(
     history, block = method.num_history, method.block
     objective = LeWM(weight, method.num_slices, encoder.config.latent_dim, actions, block, history)
     return Recipe(Clips(episodes, [*range(history), history - 1 + block]), objective)
+
+
+def _actions(method: MethodConfig, data: DataSet, encoder: Encoder) -> Tensor:
+    """Actions (rows, A) of the data set, on the encoder's device; 0 where an episode has ended."""
+    if data.actions.shape[1] == 0:
+        what, remedy = "method.controlled=true looks at", "leave it false"
+        if method.name == "lewm":
+            what, remedy = "method=lewm predicts from", "use method=lejepa"
+        raise UserError(f"{what} actions, and {data.info['name']} has none; {remedy}")
+    if method.controlled and _pair_kind(method, data) != "lag":
+        raise UserError("method.controlled=true is of pairs a lag apart: set method.pairs=lag, or leave it false")
+    return torch.from_numpy(np.nan_to_num(data.actions)).to(encoder.mean.device)
 
 
 def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, seed: int) -> tuple[PairSampler, float]:

@@ -23,6 +23,8 @@ class MethodConfig:
     steps apart), or "auto" (ou on kinematic worlds, lag elsewhere).
     lag_end: second half of training, frames are this far apart instead, and lambda is less in proportion; 0: as far as
     before. Far pairs tell what is slow from what is not, close ones where it is exactly.
+    controlled: for lejepa and pairs a lag apart, of a latent's change only what the actions between do not explain
+    linearly counts, so that what they move at once (a pusher, a joint) is as dear as what moves slowly.
     rho: autocorrelation of OU pairs; 0 takes the world's own.
     same_pose_fraction: share of OU pairs that are two renderings of one pose under different nuisances.
     sigreg_start, sigreg_end: weight lambda of SIGReg, geometric from start to end over the first 70 % of training. For
@@ -38,6 +40,7 @@ class MethodConfig:
     rho: float = 0.0
     lag: int = 15
     lag_end: int = 0
+    controlled: bool = False
     same_pose_fraction: float = 0.0
     sigreg_start: float = 0.02
     sigreg_end: float = 0.3
@@ -73,6 +76,10 @@ class MethodConfig:
             )
         if self.lag_end and self.name == "lewm":
             raise UserError(f"method.lag_end={self.lag_end} is of positive pairs, and method=lewm has none; leave it 0")
+        if self.controlled and self.name != "lejepa":
+            raise UserError(
+                f"method.controlled=true is of lejepa's alignment, method={self.name} has none; leave it false"
+            )
         for name in ("lag", "num_slices", "block", "num_history"):
             if getattr(self, name) < 1:
                 raise UserError(f"method.{name} must be >= 1, got {getattr(self, name)}")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
-from worldmodel.losses import alignment, sigreg
+from worldmodel.losses import alignment, sigreg, without_explained
 from worldmodel.methods.views import CLOSER_FROM, Views
 from worldmodel.models.encoders import mlp
 from worldmodel.models.transformer import TransformerPredictor
@@ -33,21 +33,37 @@ class LeJEPA(nn.Module):
 
     The sum over latents does not care which of them holds the slowest variable. Where the first `num_place_latents` are
     a place, it should: their alignment is counted once more, by `PLACE_WEIGHT`.
+
+    With the data set's `actions` (rows, A), pairs are frames of one episode, and of a latent's change only what the
+    actions between them do not explain is counted.
     """
 
     PLACE_WEIGHT = 0.2
 
-    def __init__(self, weight: SIGRegWeight, num_slices: int, num_place_latents: int = 0) -> None:
+    def __init__(
+        self, weight: SIGRegWeight, num_slices: int, num_place_latents: int = 0, actions: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.weight, self.num_slices, self.num_place_latents = weight, num_slices, num_place_latents
+        self.actions = actions
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         weight = self.weight(views.progress)
-        align = alignment(views.latents)
+        pairs = (
+            views.latents if self.actions is None else without_explained(views.latents, self._actions_between(views))
+        )
+        align = alignment(pairs)
         gaussian = sigreg(views.latents.flatten(0, 1), self.num_slices, views.generator)
-        of_place = alignment(views.latents[..., : self.num_place_latents]) if self.num_place_latents else 0.0
+        of_place = alignment(pairs[..., : self.num_place_latents]) if self.num_place_latents else 0.0
         loss = (1 - weight) * (align + self.PLACE_WEIGHT * of_place) + weight * gaussian
         return {"loss": loss, "alignment": align, "sigreg": gaussian}
+
+    def _actions_between(self, views: Views) -> Tensor:
+        """Actions (B, lag A) from the first to the second frame of every pair."""
+        assert self.actions is not None
+        first, second = views.rows
+        between = first[:, None] + torch.arange(int(second[0] - first[0]))
+        return self.actions[between].flatten(1).to(views.latents.device)
 
 
 class Clips:
