@@ -12,7 +12,7 @@ from worldmodel_fakes import KINEMATIC, A, S, fake_episode, seeded, write_fake_d
 from worldmodel.data.frames import MemoryFrames, load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.errors import TrainingError, UserError
-from worldmodel.losses import alignment, infonce, sigreg, whiten
+from worldmodel.losses import alignment, infonce, sigreg, whiten, without_explained
 from worldmodel.methods import METHODS, MethodConfig, Views, build_recipe, encoder_stage
 from worldmodel.methods.contrastive import InfoNCEConfig
 from worldmodel.methods.gaussian import Clips, LeJEPA, SIGRegWeight
@@ -365,7 +365,9 @@ def test_what_actions_explain_does_not_count_as_change(data: DataSet):
         latents = torch.stack([first, first + change])
         return recipe.objective(Views(rows, rows, latents, latents, 0.7, seeded(3)))["alignment"]
 
-    plain = alignment(torch.stack([first, first + moved]))
+    still = torch.stack([first, first + moved])
+    assert torch.equal(without_explained(still, torch.ones(200, 3)), still)  # actions that never change explain nothing
+    plain = alignment(still)
     assert measured(moved) < 1e-4 * plain
     # least squares with c regressors leaves 1 - c / n of pure noise's squares
     left = float(measured(moved + noise) / alignment(torch.stack([first, first + noise])))

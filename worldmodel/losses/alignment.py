@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-# of a covariate's mean square: no two columns of actions are so alike that what they explain is ill-defined
+# of the mean square of what is given: columns that are alike, or never change, leave the regression well defined
 _RIDGE = 1e-3
+_LEAST_SQUARE = 1e-12
 
 
 def alignment(views: Tensor) -> Tensor:
@@ -20,7 +21,7 @@ def without_explained(views: Tensor, given: Tensor) -> Tensor:
     """
     given = (given - given.mean(0)).float()
     change = (views[1] - views[0]).float()
-    ridge = _RIDGE * given.square().mean() * len(given)
+    ridge = _RIDGE * given.square().mean().clamp_min(_LEAST_SQUARE) * len(given)
     gram = given.T @ given + ridge * torch.eye(given.shape[1], device=given.device)
     explained = given @ torch.linalg.solve(gram, given.T @ change)
     return torch.stack([views[0], views[1] - explained.to(views.dtype)])

@@ -46,7 +46,7 @@ def build_recipe(
         case "lejepa":
             nearer = method.lag_end / method.lag if method.lag_end else 1.0
             weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit, nearer)
-            actions = _actions(method, data, encoder) if method.controlled else None
+            actions = _controls(method, data, encoder)
             objective: nn.Module = LeJEPA(weight, method.num_slices, encoder.config.num_place_latents, actions)
         case "jepa":
             target = MovingAverage(encoder, method.jepa.momentum) if method.jepa.target == "ema" else None
@@ -71,7 +71,7 @@ def build_recipe(
 def _lewm_recipe(
     method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex, predictor: AnyPredictor | None
 ) -> Recipe:
-    actions = _actions(method, data, encoder)
+    actions = _actions(data, encoder, "method=lewm predicts from", "use method=lejepa")
     weight = SIGRegWeight(method.sigreg_start, method.sigreg_end)
     if isinstance(predictor, TransformerPredictor) and not predictor.context_dim:  # constants are learned later
         tokens = range(predictor.config.window + 1)
@@ -82,15 +82,19 @@ def _lewm_recipe(
     return Recipe(Clips(episodes, [*range(history), history - 1 + block]), objective)
 
 
-def _actions(method: MethodConfig, data: DataSet, encoder: Encoder) -> Tensor:
+def _controls(method: MethodConfig, data: DataSet, encoder: Encoder) -> Tensor | None:
+    """The actions that alignment looks at, where it does."""
+    if not method.controlled:
+        return None
+    if _pair_kind(method, data) != "lag":
+        raise UserError("method.controlled=true is of pairs a lag apart: set method.pairs=lag, or leave it false")
+    return _actions(data, encoder, "method.controlled=true looks at", "leave it false")
+
+
+def _actions(data: DataSet, encoder: Encoder, use: str, remedy: str) -> Tensor:
     """Actions (rows, A) of the data set, on the encoder's device; 0 where an episode has ended."""
     if data.actions.shape[1] == 0:
-        what, remedy = "method.controlled=true looks at", "leave it false"
-        if method.name == "lewm":
-            what, remedy = "method=lewm predicts from", "use method=lejepa"
-        raise UserError(f"{what} actions, and {data.info['name']} has none; {remedy}")
-    if method.controlled and _pair_kind(method, data) != "lag":
-        raise UserError("method.controlled=true is of pairs a lag apart: set method.pairs=lag, or leave it false")
+        raise UserError(f"{use} actions, and {data.info['name']} has none; {remedy}")
     return torch.from_numpy(np.nan_to_num(data.actions)).to(encoder.mean.device)
 
 

@@ -49,21 +49,16 @@ class LeJEPA(nn.Module):
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         weight = self.weight(views.progress)
-        pairs = (
-            views.latents if self.actions is None else without_explained(views.latents, self._actions_between(views))
-        )
+        pairs = views.latents
+        if self.actions is not None:
+            first, second = views.rows
+            between = _actions_from(self.actions, first, int(second[0] - first[0]))
+            pairs = without_explained(pairs, between.to(pairs.device))
         align = alignment(pairs)
         gaussian = sigreg(views.latents.flatten(0, 1), self.num_slices, views.generator)
         of_place = alignment(pairs[..., : self.num_place_latents]) if self.num_place_latents else 0.0
         loss = (1 - weight) * (align + self.PLACE_WEIGHT * of_place) + weight * gaussian
         return {"loss": loss, "alignment": align, "sigreg": gaussian}
-
-    def _actions_between(self, views: Views) -> Tensor:
-        """Actions (B, lag A) from the first to the second frame of every pair."""
-        assert self.actions is not None
-        first, second = views.rows
-        between = first[:, None] + torch.arange(int(second[0] - first[0]))
-        return self.actions[between].flatten(1).to(views.latents.device)
 
 
 class Clips:
@@ -97,8 +92,7 @@ class LeWM(nn.Module):
     def forward(self, views: Views) -> dict[str, Tensor]:
         now, target = views.latents[-2], views.latents[-1]
         earlier = (views.latents[:-2] - now).movedim(0, 1).flatten(1)
-        rows = views.rows[-2][:, None] + torch.arange(self.block)
-        steps = self.actions[rows].flatten(1).to(now.device)
+        steps = _actions_from(self.actions, views.rows[-2], self.block).to(now.device)
         prediction = (now + self.head(torch.cat([now, earlier, steps], -1)) - target).square().mean()
         gaussian = sum(sigreg(part, self.num_slices, views.generator) for part in (now, target)) / 2
         return {
@@ -120,10 +114,14 @@ class JointLeWM(nn.Module):
         self.weight, self.num_slices, self.predictor, self.actions = weight, num_slices, predictor, actions
 
     def forward(self, views: Views) -> dict[str, Tensor]:
-        rows = views.rows[:-1].T[:, :, None] + torch.arange(self.predictor.config.block)
-        blocks = self.actions[rows].flatten(2).to(views.latents.device)
+        blocks = _actions_from(self.actions, views.rows[:-1].T, self.predictor.config.block).to(views.latents.device)
         latents = views.latents.transpose(0, 1)
         prediction = (self.predictor.next(latents[:, :-1], blocks) - latents[:, 1:]).square().mean()
         gaussian = torch.stack([sigreg(part, self.num_slices, views.generator) for part in views.latents]).mean()
         loss = prediction + self.weight(views.progress) * gaussian
         return {"loss": loss, "prediction": prediction, "sigreg": gaussian}
+
+
+def _actions_from(actions: Tensor, rows: Tensor, steps: int) -> Tensor:
+    """Of actions (rows, A), those of `steps` rows from each of `rows` (…) on, side by side: (…, steps A)."""
+    return actions[rows[..., None] + torch.arange(steps)].flatten(-2)

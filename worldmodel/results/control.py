@@ -5,6 +5,7 @@ from typing import Any
 
 from worldmodel.results.markdown import Row
 from worldmodel.results.sources import read, read_named
+from worldmodel.settings import ControlConfig
 
 
 def rows() -> list[Row]:
@@ -60,7 +61,7 @@ def _reacher_rows() -> list[Row]:
         if of := read(f"control-reacher-{name}.json"):
             protocol = f"protocol={of['protocol']['name']} goal_steps={of['goal_steps']}"
             run = f"run={_runs('reacher_full', of)} " if name.startswith("full") else ""
-            command = f"`worldmodel control {run}experiment=fast_planner {protocol}{_cost_options(of)}`"
+            command = f"`worldmodel control {run}experiment=fast_planner {protocol}{_own_options(of)}`"
             rows.append((label, _rated(of, ""), target, f"{command}, {of['num_tasks']} tasks x {of['num_runs']} seeds"))
     return rows
 
@@ -102,7 +103,7 @@ def _goal_rows() -> list[Row]:
             target = target or f"oracle's {of['oracle_success_rate']:.0%} less 5 points"
             seeds = f"{of['num_runs']} seed{'s' * (of['num_runs'] > 1)}"
             ahead = "" if of["goal_steps"] == 25 else f" goal_steps={of['goal_steps']}"
-            command = f"`worldmodel control run={_runs(world, of)} experiment=fast_planner{ahead}{_cost_options(of)}`"
+            command = f"`worldmodel control run={_runs(world, of)} experiment=fast_planner{ahead}{_own_options(of)}`"
             of_world = f"{world.removesuffix('_full')} from pixels, LeWM's protocol"
             label = _longer(world) or f"{of_world} (random {of['random_success_rate']:.0%})"
             if watched := of.get("lead_steps"):
@@ -119,7 +120,7 @@ def _reward_rows() -> list[Row]:
             steps = f"{of['budget_steps']} steps"
             own = f"{world}'s own reward over {steps}, from pixels (random {of['random_return']:.0f})"
             label = _longer(world, "-reward") or own
-            tasks = f"budget_steps={of['budget_steps']} tasks={of['num_tasks']}{_cost_options(of)}"
+            tasks = f"budget_steps={of['budget_steps']} tasks={of['num_tasks']}{_own_options(of)}"
             command = f"`worldmodel control run={_runs(world, of)} protocol=reward experiment=fast_planner {tasks}`"
             rows.append((label, _returned(of, "return"), f"oracle's {of['oracle_return']:.0f}", command))
     return rows
@@ -137,15 +138,16 @@ def _longer(world: str, kind: str = "") -> str:
     return f"… after the longer training of {world}" if below else ""
 
 
-def _cost_options(of: dict[str, Any]) -> str:
-    """The options of `worldmodel control` by which an evaluation's plans differ from those of the default cost."""
-    planner = of["planner"]
+def _own_options(of: dict[str, Any]) -> str:
+    """The options of `worldmodel control` by which an evaluation differs from that with the default cost and oracle."""
+    planner, all_or_default = of["planner"], min(of["num_tasks"], ControlConfig.oracle_tasks)
     options = {
         "reduction": (of["reduction"], "sum"),
         "metric": (of["metric"], "l2"),
         "planner.horizon": (planner["horizon"], 15),
         "planner.action_block": (planner["action_block"], 1),
         "lead_steps": (of.get("lead_steps", 0), 0),
+        "oracle_tasks": (of.get("oracle_num_tasks", all_or_default), all_or_default),
     }
     return "".join(f" {name}={value}" for name, (value, default) in options.items() if value != default)
 
