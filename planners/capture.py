@@ -12,6 +12,7 @@ from torch import Tensor
 from planners.interfaces import LatentDynamics, Objective, Plan, Planner
 
 Search = Callable[[Mapping[str, Tensor]], Plan]
+Shapes = Mapping[str, torch.Size]
 
 _WARM_UP_CALLS = 3  # so that libraries choose and load their kernels before the recording
 _NUM_KEPT = 8  # recordings of one planner; each holds the memory of a whole plan
@@ -19,20 +20,21 @@ _NUM_KEPT = 8  # recordings of one planner; each holds the memory of a whole pla
 
 @final
 class CapturedPlanner:
-    """A planner whose plans are CUDA graphs, recorded when first asked for; on a CPU it is that planner.
+    """A planner whose plans are CUDA graphs, recorded when asked for again; on a CPU it is that planner.
 
         mpc = MPC(model, CapturedPlanner(planner))
 
-    The inputs of a graph are z0, context, warm start and every tensor that the objective holds. It serves whatever has
-    the shapes it was recorded with, and fewer environments; for other dynamics, generators and kinds of objective there
-    are other graphs. The dynamics, and functions in an objective, must leave what they read at its place in memory.
-    Objectives that are not frozen dataclasses of tensors, numbers and functions cannot be taken apart: their plans are
-    eager.
+    The first plan of a kind is eager: a recording takes the time of several, which a plan that is made once never earns
+    back. The inputs of a graph are z0, context, warm start and every tensor that the objective holds. It serves
+    whatever has the shapes it was recorded with, and fewer environments; for other dynamics, generators and kinds of
+    objective there are other graphs. The dynamics, and functions in an objective, must leave what they read at its
+    place in memory. Objectives that are not frozen dataclasses of tensors, numbers and functions cannot be taken apart:
+    their plans are eager.
     """
 
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
-        self._recordings: deque[tuple[tuple[object, ...], Hashable, _Replay]] = deque(maxlen=_NUM_KEPT)
+        self._recordings: deque[_Recording] = deque(maxlen=_NUM_KEPT)
 
     @property
     def horizon(self) -> int:
@@ -68,14 +70,12 @@ class CapturedPlanner:
                 context=x.get("context"),
             )
 
-        owners = (dynamics, generator)
-        for theirs, form, replay in self._recordings:
-            if all(a is b for a, b in zip(theirs, owners, strict=True)) and form == structure and replay.fits(inputs):
-                return replay(inputs)
-        recorded = capture(search, inputs, generator)
-        assert isinstance(recorded, _Replay)
-        self._recordings.append((owners, structure, recorded))
-        return recorded(inputs)
+        owners, shapes = (dynamics, generator), {name: tensor.shape for name, tensor in inputs.items()}
+        for recording in self._recordings:
+            if recording.answers(owners, structure, shapes):
+                return recording.plan(search, inputs, generator)
+        self._recordings.append(_Recording(owners, structure, shapes))
+        return search(inputs)
 
 
 def capture(search: Search, example: Mapping[str, Tensor], generator: torch.Generator) -> Search:
@@ -125,10 +125,6 @@ class _Replay:
     inputs: Mapping[str, Tensor]
     plan: Plan
 
-    def fits(self, inputs: Mapping[str, Tensor]) -> bool:
-        """Whether the recording answers these inputs."""
-        return inputs.keys() == self.inputs.keys() and all(self._takes(name, inputs) for name in inputs)
-
     def __call__(self, inputs: Mapping[str, Tensor]) -> Plan:
         """The plan for these inputs, in memory of its own.
 
@@ -136,31 +132,53 @@ class _Replay:
         """
         if inputs.keys() != self.inputs.keys():
             raise ValueError(f"inputs must be {', '.join(self.inputs)}, got {', '.join(inputs)}; capture again")
+        given, recorded = ({name: x.shape for name, x in of.items()} for of in (inputs, self.inputs))
         for name, tensor in inputs.items():
-            if not self._takes(name, inputs):
+            if not _takes(name, given, recorded):
                 raise ValueError(
-                    f"{name} must have shape {tuple(self.inputs[name].shape)}, got {tuple(tensor.shape)}; capture again"
+                    f"{name} must have shape {tuple(recorded[name])}, got {tuple(tensor.shape)}; capture again"
                 )
             # rows beyond the given ones keep what was there: environments do not mix
             self.inputs[name][: len(tensor)].copy_(tensor, non_blocking=True)
         self.graph.replay()
-        rows, plan = self._num_rows(inputs), self.plan
+        rows, plan = _num_rows(given), self.plan
         diagnostics = {
             name: value[..., :rows].clone() if value.ndim else value.clone() for name, value in plan.diagnostics.items()
         }
         elites = None if plan.elites is None else plan.elites[:rows].clone()
         return Plan(plan.actions[:rows].clone(), plan.cost[:rows].clone(), diagnostics, elites)
 
-    def _takes(self, name: str, inputs: Mapping[str, Tensor]) -> bool:
-        given, recorded = inputs[name], self.inputs[name]
-        if given.shape == recorded.shape:
-            return True
-        rows, most = self._num_rows(inputs), self._num_rows(self.inputs)
-        return (len(given), len(recorded)) == (rows, most) and rows < most and given.shape[1:] == recorded.shape[1:]
 
-    @staticmethod
-    def _num_rows(inputs: Mapping[str, Tensor]) -> int:
-        return len(next(iter(inputs.values())))
+class _Recording:
+    """A kind of plan that was asked for, and from the second time on its graph."""
+
+    def __init__(self, owners: tuple[object, ...], form: Hashable, shapes: Shapes) -> None:
+        self._owners, self._form, self._shapes = owners, form, shapes
+        self._replay: Search | None = None
+
+    def answers(self, owners: tuple[object, ...], form: Hashable, shapes: Shapes) -> bool:
+        """Whether these are its dynamics and generator, its form of objective, and inputs that it takes."""
+        same = all(mine is theirs for mine, theirs in zip(self._owners, owners, strict=True)) and form == self._form
+        return same and shapes.keys() == self._shapes.keys() and all(_takes(x, shapes, self._shapes) for x in shapes)
+
+    def plan(self, search: Search, inputs: Mapping[str, Tensor], generator: torch.Generator) -> Plan:
+        if self._replay is None:
+            self._replay = capture(search, inputs, generator)
+            self._shapes = {name: tensor.shape for name, tensor in inputs.items()}
+        return self._replay(inputs)
+
+
+def _takes(name: str, given: Shapes, recorded: Shapes) -> bool:
+    """Whether a recording takes this input: one of its own shape, or of fewer rows where all have as few."""
+    if given[name] == recorded[name]:
+        return True
+    rows, most = _num_rows(given), _num_rows(recorded)
+    same_rows = (given[name][0], recorded[name][0]) == (rows, most)
+    return same_rows and rows < most and given[name][1:] == recorded[name][1:]
+
+
+def _num_rows(shapes: Shapes) -> int:
+    return next(iter(shapes.values()))[0]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

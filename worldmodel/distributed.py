@@ -45,10 +45,9 @@ def in_parallel(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
     `function` must treat rows one by one, but for BatchNorm; draw random numbers before. In one process it is called
     on the whole.
     """
-    num_processes = dist.get_world_size() if dist.is_initialized() else 1
-    if num_processes == 1:
+    if is_alone():
         return function(*batches)
-    num = len(batches[0])
+    num, num_processes = len(batches[0]), dist.get_world_size()
     if num < 2 * num_processes:
         raise UserError(
             f"a batch of {num} rows is too small for {num_processes} processes (two rows each); raise batch_size"
@@ -57,6 +56,11 @@ def in_parallel(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
     with _sharing():
         result = function(*(batch.tensor_split(num_processes)[dist.get_rank()] for batch in batches))
     return _gather(result, sizes)
+
+
+def is_alone() -> bool:
+    """Whether no other process trains with this one."""
+    return not dist.is_initialized() or dist.get_world_size() == 1
 
 
 _shares = 0

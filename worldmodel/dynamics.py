@@ -13,6 +13,7 @@ from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.distributed import in_parallel
 from worldmodel.losses import unfolding
+from worldmodel.models.captured import Captured
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor
@@ -34,13 +35,14 @@ def predictor_stage(
     """Multi-step rollout loss: mean squared error of all predicted latents over windows of `episodes`."""
     frames, horizon = predictor.config.num_context_frames, predictor.config.horizon
     starts = window_starts(episodes, frames + horizon)
+    rollout = Captured(predictor)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         start = starts[torch.randint(len(starts), (optim.batch_size,), generator=generator)]
         given = [contexts.of_rows(start, generator)] if contexts else []
 
         def errors(start: Tensor, context: Tensor | None = None) -> Tensor:
-            predicted, target, _ = _predict(predictor, table, start, context)
+            predicted, target, _ = _predict(predictor, table, start, context, rollout)
             return (predicted - target).square().mean((1, 2))
 
         error = in_parallel(errors, start, *given).mean()
@@ -50,17 +52,21 @@ def predictor_stage(
 
 
 def _predict(
-    predictor: AnyPredictor, table: LatentTable, start: Tensor, context: Tensor | None
+    predictor: AnyPredictor,
+    table: LatentTable,
+    start: Tensor,
+    context: Tensor | None,
+    rollout: Captured | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Predicted and true latents (B, h, D) at the h steps that the predictor foresees, and the latent before (B, D); of
-    windows from rows `start` (B,)."""
+    windows from rows `start` (B,). rollout: the predictor's forward pass, where it is captured."""
     frames, horizon = predictor.config.num_context_frames, predictor.config.horizon
     rows = start[:, None] + torch.arange(frames + horizon)
     latents, actions = table.latents[rows], table.actions[rows]
     state = predictor.planning_state(latents[:, :frames], actions[:, : frames - 1])
     future = actions[:, None, frames - 1 : frames - 1 + horizon]
     foreseen = slice(predictor.config.stride - 1, None, predictor.config.stride)
-    predicted = predictor(state, future, context)[:, 0, foreseen]
+    predicted = (rollout or predictor)(state, future, context)[:, 0, foreseen]
     return predicted, latents[:, frames:][:, foreseen], latents[:, frames - 1]
 
 

@@ -1,5 +1,6 @@
 """A captured plan is the eager plan."""
 
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -17,7 +18,7 @@ from planners import (
     capture,
     make_planner,
 )
-from planners.capture import _OPAQUE, _put_together, _take_apart
+from planners.capture import _OPAQUE, _put_together, _Recording, _take_apart
 
 
 def test_on_a_cpu_the_search_itself_comes_back():
@@ -116,6 +117,31 @@ def test_on_a_cpu_a_captured_planner_is_its_planner():
     plans = [one.plan(dynamics, objective, z0, generator=seeded()) for one in (planner, CapturedPlanner(planner))]
     assert torch.equal(plans[0].actions, plans[1].actions)
     assert CapturedPlanner(planner).horizon == H
+
+
+def test_a_kind_of_plan_is_recorded_once_and_answers_fewer_environments_alone(monkeypatch):
+    recorded = []
+    monkeypatch.setattr(
+        sys.modules[_Recording.__module__],
+        "capture",
+        lambda search, inputs, generator: recorded.append(inputs) or search,
+    )
+    shapes = {"z0": torch.Size([B, D]), "goal": torch.Size([B, H])}
+    owners = (object(), object())
+    recording = _Recording(owners, "form", shapes)
+    inputs = {"z0": torch.zeros(B - 1, D), "goal": torch.zeros(B - 1, H)}
+    fewer = {name: x.shape for name, x in inputs.items()}
+    assert recording.answers(owners, "form", shapes) and recording.answers(owners, "form", fewer)
+    assert not recording.answers((owners[0], object()), "form", shapes)
+    assert not recording.answers(owners, "another", shapes)
+    assert not recording.answers(owners, "form", shapes | {"start": torch.Size([B, H])})
+    assert not recording.answers(owners, "form", {name: torch.Size([B, 2]) for name in shapes})
+    assert not recorded
+    for _ in range(2):
+        assert recording.plan(lambda x: x, inputs, seeded()) is inputs
+    assert len(recorded) == 1
+    # what was recorded counts, not what was asked for first
+    assert recording.answers(owners, "form", fewer) and not recording.answers(owners, "form", shapes)
 
 
 @pytest.mark.gpu

@@ -9,10 +9,12 @@ from worldmodel_fakes import seeded
 
 from worldmodel.errors import UserError
 from worldmodel.losses import (
+    alignment,
     covariance,
     decorrelation,
     infonce,
     similarity_logits,
+    stillness,
     variance_hinge,
     whiten,
     whitening_penalty,
@@ -114,3 +116,35 @@ def test_whitening_does_not_pull_on_the_scale_nor_break_on_collapsed_latents():
 def test_a_batch_smaller_than_the_latents_cannot_be_whitened():
     with pytest.raises(UserError, match="more than 8 rows, got 8"):
         whiten(torch.randn(8, 8, generator=seeded()))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# stillness
+
+
+def test_stillness_is_the_mean_distance_of_pairs_whichever_way_the_axes_point():
+    first, second = normal(B, D), normal(B, D, seed=1)
+    expected = (second - first).norm(dim=-1).mean()
+    pairs = torch.stack([first, second])
+    torch.testing.assert_close(stillness(pairs), expected, rtol=1e-3, atol=0)
+    rotation = torch.linalg.qr(normal(D, D, seed=2)).Q
+    torch.testing.assert_close(stillness(pairs @ rotation), stillness(pairs))
+    still = normal(B, D).requires_grad_()
+    stillness(torch.stack([still, still])).backward()
+    assert still.grad is not None and still.grad.abs().max() < 1e-9
+
+
+def test_the_stillest_mixture_of_a_block_and_the_hand_that_pushes_it_is_the_block_and_the_best_aligned_is_not():
+    num = 20_000
+    hand = normal(num, 2)
+    block = 0.9 * hand + 0.45 * normal(num, 2, seed=1)
+    moves = 0.3 * normal(num, 2, seed=2)
+    pushed = (torch.rand(num, 1, dtype=torch.float64, generator=seeded(3)) < 0.5).double()
+    shares = [-0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2]
+
+    def best(criterion):
+        mixtures = [torch.stack([block + s * hand, block + s * hand + (pushed + s) * moves]) for s in shares]
+        return shares[min(range(len(shares)), key=lambda i: criterion(mixtures[i] / mixtures[i][0].std()))]
+
+    assert best(stillness) == 0.0
+    assert best(alignment) <= -0.1

@@ -12,7 +12,7 @@ from worldmodel_fakes import KINEMATIC, A, S, fake_episode, seeded, write_fake_d
 from worldmodel.data.frames import MemoryFrames, load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.errors import TrainingError, UserError
-from worldmodel.losses import alignment, infonce, sigreg, whiten, without_explained
+from worldmodel.losses import alignment, infonce, sigreg, stillness, whiten, without_explained
 from worldmodel.methods import METHODS, MethodConfig, Views, build_recipe, encoder_stage
 from worldmodel.methods.contrastive import InfoNCEConfig
 from worldmodel.methods.gaussian import Clips, LeJEPA, SIGRegWeight
@@ -105,12 +105,12 @@ def test_lejepa_weighs_alignment_and_sigreg():
     torch.testing.assert_close(values["loss"], 0.7 * alignment(seen.latents) + 0.3 * gaussian)
 
 
-def test_lejepa_counts_the_alignment_of_a_place_once_more():
+def test_lejepa_counts_how_far_a_place_moves_too():
     seen = views(progress=0.7)
     place = LeJEPA(SIGRegWeight(0.01, 0.3), 5, num_place_latents=2)(seen)
     seen = views(progress=0.7)
     plain = LeJEPA(SIGRegWeight(0.01, 0.3), 5)(seen)
-    extra = LeJEPA.PLACE_WEIGHT * alignment(seen.latents[..., :2])
+    extra = LeJEPA.PLACE_WEIGHT * stillness(seen.latents[..., :2])
     torch.testing.assert_close(place["alignment"], plain["alignment"])
     torch.testing.assert_close(place["loss"], plain["loss"] + 0.7 * extra)
 

@@ -1,6 +1,6 @@
 """Objectives, as pure functions of latents."""
 
-from worldmodel.losses.alignment import alignment, without_explained
+from worldmodel.losses.alignment import alignment, stillness, without_explained
 from worldmodel.losses.contrastive import SIMILARITIES, infonce, similarity_logits
 from worldmodel.losses.sigreg import epps_pulley, sigreg, spread_directions
 from worldmodel.losses.torus import torus_sigreg
@@ -17,6 +17,7 @@ __all__ = [
     "sigreg",
     "similarity_logits",
     "spread_directions",
+    "stillness",
     "torus_sigreg",
     "unfolding",
     "variance_hinge",

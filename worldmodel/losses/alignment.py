@@ -6,11 +6,22 @@ from torch import Tensor
 # of the mean square of what is given: columns that are alike, or never change, leave the regression well defined
 _RIDGE = 1e-3
 _LEAST_SQUARE = 1e-12
+# in standard deviations of a latent, below what an encoder resolves: distances are smooth at nought
+_LEAST_DISTANCE = 1e-2
 
 
 def alignment(views: Tensor) -> Tensor:
     """Mean squared distance of every view to the mean of its views: (V, B, D) -> scalar (arXiv:2605.26379)."""
     return (views - views.mean(0)).square().mean()
+
+
+def stillness(views: Tensor) -> Tensor:
+    """Mean Euclidean distance of pairs (2, B, D): what is still most of the time has less of it than what always moves.
+
+    Squares, which alignment averages, do not care how change is spread over time: of a block and the hand that pushes
+    it, which move together, their optimum is the block less some of the hand. That of distances is the block alone.
+    """
+    return ((views[1] - views[0]).square().sum(-1) + _LEAST_DISTANCE**2).sqrt().mean()
 
 
 def without_explained(views: Tensor, given: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
-from worldmodel.losses import alignment, sigreg, without_explained
+from worldmodel.losses import alignment, sigreg, stillness, without_explained
 from worldmodel.methods.views import CLOSER_FROM, Views
+from worldmodel.models.captured import Captured
 from worldmodel.models.encoders import mlp
 from worldmodel.models.transformer import TransformerPredictor
 
@@ -32,13 +33,14 @@ class LeJEPA(nn.Module):
     """(1 - lambda) alignment + lambda SIGReg on positive pairs (arXiv:2511.08544).
 
     The sum over latents does not care which of them holds the slowest variable. Where the first `num_place_latents` are
-    a place, it should: their alignment is counted once more, by `PLACE_WEIGHT`.
+    a place, it should, and be the place of one thing: their distance between the views is counted too, by
+    `PLACE_WEIGHT` (see `stillness`).
 
-    With the data set's `actions` (rows, A), pairs are frames of one episode, and of a latent's change only what the
-    actions between them do not explain is counted.
+    With the data set's `actions` (rows, A), pairs are frames of one episode, and alignment counts of a latent's change
+    only what the actions between them do not explain.
     """
 
-    PLACE_WEIGHT = 0.2
+    PLACE_WEIGHT = 0.02
 
     def __init__(
         self, weight: SIGRegWeight, num_slices: int, num_place_latents: int = 0, actions: Tensor | None = None
@@ -56,7 +58,7 @@ class LeJEPA(nn.Module):
             pairs = without_explained(pairs, between.to(pairs.device))
         align = alignment(pairs)
         gaussian = sigreg(views.latents.flatten(0, 1), self.num_slices, views.generator)
-        of_place = alignment(pairs[..., : self.num_place_latents]) if self.num_place_latents else 0.0
+        of_place = stillness(views.latents[..., : self.num_place_latents]) if self.num_place_latents else 0.0
         loss = (1 - weight) * (align + self.PLACE_WEIGHT * of_place) + weight * gaussian
         return {"loss": loss, "alignment": align, "sigreg": gaussian}
 
@@ -112,11 +114,12 @@ class JointLeWM(nn.Module):
     def __init__(self, weight: SIGRegWeight, num_slices: int, predictor: TransformerPredictor, actions: Tensor) -> None:
         super().__init__()
         self.weight, self.num_slices, self.predictor, self.actions = weight, num_slices, predictor, actions
+        self._next = Captured(predictor, predictor.next)
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         blocks = _actions_from(self.actions, views.rows[:-1].T, self.predictor.config.block).to(views.latents.device)
         latents = views.latents.transpose(0, 1)
-        prediction = (self.predictor.next(latents[:, :-1], blocks) - latents[:, 1:]).square().mean()
+        prediction = (self._next(latents[:, :-1], blocks) - latents[:, 1:]).square().mean()
         gaussian = torch.stack([sigreg(part, self.num_slices, views.generator) for part in views.latents]).mean()
         loss = prediction + self.weight(views.progress) * gaussian
         return {"loss": loss, "prediction": prediction, "sigreg": gaussian}

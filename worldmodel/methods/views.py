@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from worldmodel.data.frames import Frames
 from worldmodel.data.pairs import PairSampler
 from worldmodel.distributed import in_parallel
+from worldmodel.models.captured import Captured, bfloat16_on_gpu
 from worldmodel.models.encoders import Encoder
 from worldmodel.training import OptimConfig, Stage
 
@@ -85,12 +86,13 @@ def encoder_stage(
     if recipe.target:
         parts["target"] = recipe.target
     module = nn.ModuleDict(parts)
+    encode = Captured(encoder)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         rows = recipe.sampler_at(progress).sample(optim.batch_size, generator)
         seen = frames.gather(rows.flatten())
-        with _autocast(encoder):
-            latents = in_parallel(encoder, seen).view(*rows.shape, -1)
+        with bfloat16_on_gpu(encoder.mean.device):
+            latents = in_parallel(encode, seen).view(*rows.shape, -1)
             targets = latents
             if recipe.target:
                 # before the step, which is after the last one: an interrupted training resumes to the bit
@@ -101,9 +103,3 @@ def encoder_stage(
         return {**values, "latents": latents.flatten(0, 1)}
 
     return Stage("encoder", module, loss, optim, on_collapse)
-
-
-def _autocast(encoder: Encoder) -> torch.autocast:
-    """bfloat16 where it helps: on CUDA. The small CPU models here are faster in float32."""
-    device = encoder.mean.device.type
-    return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")

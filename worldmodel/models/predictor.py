@@ -110,17 +110,21 @@ class Predictor(nn.Module):
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, D'), (B, N, H', A) with H' <= horizon, (B, C) -> latents (B, N, H', D) after each action."""
-        return self.fold(self.config.hidden)(state, actions, context)
+        return self.fold(self._one_block)(state, actions, context)
 
     def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `forward`, for any number of steps: passes of `horizon` steps are chained on their own predictions."""
-        return self.fold(self.config.hidden).rollout(state, actions, context)
+        return self.fold(self._one_block).rollout(state, actions, context)
 
     def for_planning(self, dtype: torch.dtype | None) -> "FoldedPredictor":
         """These weights ready for rollouts without gradients, with matrix products in `dtype` (None: as they are)."""
-        # what masks forbid is not worth a GPU's launches: there every layer is one product
         on_cpu = self.from_state.weight.device.type == "cpu"
-        return self.fold(128 if on_cpu else self.config.hidden, dtype)
+        return self.fold(128 if on_cpu else self._one_block, dtype)
+
+    @property
+    def _one_block(self) -> int:
+        """The width of blocks that splits no layer: what masks forbid is not worth a GPU's launches."""
+        return max(self.config.hidden, self.out.out_features)
 
     def fold(self, block_width: int, dtype: torch.dtype | None = None) -> "FoldedPredictor":
         """The same function with the causal masks multiplied into the weights, for many calls with these weights.

@@ -4,6 +4,7 @@ Letters beyond `planners/interfaces.py`: n sequences, G blocks of b actions, W t
 """
 
 import copy
+import math
 from itertools import repeat
 
 import torch
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.errors import UserError
+from worldmodel.models.captured import bfloat16_on_gpu
 from worldmodel.models.predictor import PredictorConfig, check_inputs
 
 # rows of a rollout computed at once: on a GPU what keeps it busy, some GB of activations; on a CPU what stays in its
 # caches, and in blocks of memory that the allocator does not give back to the system each time
 _ROWS_AT_ONCE = {"cuda": 32_768, "cpu": 160}
+
+_FEW_TOKENS = 8  # up to which attention on a GPU is written out
 
 Cache = list[Tensor]  # by layer: keys and values of the tokens so far, (n, T, 2 * heads * head_dim)
 
@@ -49,12 +53,12 @@ class TransformerPredictor(nn.Module):
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `rollout`, with products in bfloat16 on CUDA: for training."""
-        with _bfloat16(state.device):
+        with bfloat16_on_gpu(state.device):
             return self.rollout(state, actions, context)
 
     def next(self, latents: Tensor, blocks: Tensor, context: Tensor | None = None) -> Tensor:
         """The latent (n, T, D) after each of T <= W tokens: latents (n, T, D), their action blocks (n, T, b * A)."""
-        with _bfloat16(latents.device):
+        with bfloat16_on_gpu(latents.device):
             return self._follow(latents, self._modulations(blocks, context), None)
 
     def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
@@ -173,7 +177,7 @@ class _Layer(nn.Module):
             attended = v
         else:
             q = self._split(_linear(y, self.qkv.weight[: self.inner]))
-            attended = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
+            attended = _attended(q, k, v)
         x = torch.addcmul(x, gate1, _linear(attended.transpose(1, 2).flatten(2), self.out.weight, self.out.bias))
         hidden = F.gelu(self.up(self.hidden_norm(_modulated(x, shift2, scale2))))
         return torch.addcmul(x, gate2, self.down(hidden))
@@ -181,6 +185,23 @@ class _Layer(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         """(n, T, heads * head_dim) -> (n, heads, T, head_dim)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention (n, heads, T, D) of the last T of the tokens that keys and values (n, heads, S, D) are of: all,
+    or one."""
+    if k.is_cuda and k.shape[2] <= _FEW_TOKENS:
+        return few_tokens_attended(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
+
+
+def few_tokens_attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same, written out: a GPU's attention kernels compute tiles of 64 or 128 tokens, however few there are."""
+    scores = (q[..., :, None, :] * k[..., None, :, :]).sum(-1) / math.sqrt(q.shape[-1])
+    if q.shape[2] > 1:
+        later = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, -torch.inf)
+    return (scores.softmax(-1).to(v.dtype)[..., None] * v[..., None, :, :]).sum(-2)
 
 
 def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -197,7 +218,3 @@ def _between(start: Tensor, ends: Tensor, block: int) -> Tensor:
     starts = torch.cat([start[:, None], ends[:, :-1]], 1)
     share = torch.arange(1, block + 1, device=ends.device, dtype=ends.dtype)[:, None] / block
     return torch.lerp(starts[:, :, None], ends[:, :, None], share).flatten(1, 2)
-
-
-def _bfloat16(device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

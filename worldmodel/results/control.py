@@ -79,7 +79,11 @@ def _lewm_size_rows() -> list[Row]:
         ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size"),
     ):
         if of := read(f"control-reacher-{name}.json"):
-            what = f"`worldmodel control run={run} experiment=lewm_planner`, {of['num_tasks']} tasks"
+            what = f"`worldmodel control run={run} experiment=lewm_planner tasks={of['num_tasks']}`"
+            if trained := read(f"{name}-seed0.json"):
+                seconds = trained["seconds"]["encoder"] + trained["seconds"]["predictor"]
+                label += f" after {seconds:.0f} s of training on a GPU, {of['num_tasks']} tasks"
+                what = f"`{trained['commands']['train']}`, then {what}"
             rows.append((label, _rated(of, ""), target, what))
     return rows
 
