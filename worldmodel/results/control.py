@@ -143,13 +143,16 @@ def _longer(world: str, kind: str = "") -> str:
 
 
 def _own_options(of: dict[str, Any]) -> str:
-    """The options of `worldmodel control` by which an evaluation differs from that with the default cost and oracle."""
+    """The options of `worldmodel control experiment=fast_planner` by which an evaluation differs from it."""
     planner, all_or_default = of["planner"], min(of["num_tasks"], ControlConfig.oracle_tasks)
     options = {
         "reduction": (of["reduction"], "sum"),
         "metric": (of["metric"], "l2"),
         "planner.horizon": (planner["horizon"], 15),
         "planner.action_block": (planner["action_block"], 1),
+        "planner.num_samples": (planner["num_samples"], 32),
+        "planner.num_iterations": (planner["num_iterations"], 3),
+        "planner.num_elites": (planner["num_elites"], 4),
         "lead_steps": (of.get("lead_steps", 0), 0),
         "oracle_tasks": (of.get("oracle_num_tasks", all_or_default), all_or_default),
     }
