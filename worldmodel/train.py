@@ -28,7 +28,7 @@ from worldmodel.files import write_atomically
 from worldmodel.identifiability import Identifiability, measure, wrapped_angle_ceiling
 from worldmodel.methods import build_recipe, encoder_stage
 from worldmodel.models import ModelConfig, WorldModel
-from worldmodel.models.encoders import EncoderConfig
+from worldmodel.models.encoders import EncoderConfig, check_installed
 from worldmodel.report import figures
 from worldmodel.run_directory import RunDirectory, peak_memory_mb
 from worldmodel.settings import CollectConfig, TrainConfig
@@ -77,6 +77,7 @@ def train(config: TrainConfig) -> Path:
     With devices or nodes above 1 this command, or the script that calls this, runs once in each process.
     """
     device = pick_device(config.device)
+    check_installed(config.encoder)
     collected_s = collect_all(config)
     processes = launch(config.devices, config.nodes, config.strategy, device)
     set_cpu_threads(config.encoder, config.threads)

@@ -362,3 +362,12 @@ def test_an_unknown_pretrained_run_names_those_there_are(capsys: pytest.CaptureF
     assert "there is reacher" in error_of(capsys, ["control", "run=pretrained/walker"])
     assert main(["surprise", "run=pretrained/reacher", "event_step=3"]) == 1
     assert "event_step must lie in" in capsys.readouterr().err
+
+
+def test_a_library_that_is_missing_is_named_before_anything_is_collected(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not installed
+    monkeypatch.chdir(tmp_path)
+    assert "install it with: pip install 'worldmodel[vit]'" in error_of(capsys, ["train", "experiment=lewm_size"])
+    assert not list(tmp_path.rglob("*.h5"))

@@ -1,6 +1,7 @@
 """Frame encoders, uint8 frames to latents: one module, five bodies (MLP on 16 pixels, keypoints and glimpse on 32, CNN,
 ViT)."""
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -242,11 +243,16 @@ def _cnn_body(config: EncoderConfig) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
+def check_installed(config: EncoderConfig) -> None:
+    """UserError where the encoder needs a library that is not here: to be asked before data are collected for it."""
+    if config.kind == "vit" and not importlib.util.find_spec("timm"):
+        raise UserError("encoder.kind=vit needs timm; install it with: pip install 'worldmodel[vit]'")
+
+
 def _vit_body(config: EncoderConfig) -> nn.Module:
-    try:
-        import timm  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError("encoder.kind=vit needs timm; install it with: pip install 'worldmodel[vit]'") from error
+    check_installed(config)
+    import timm  # pyright: ignore[reportMissingImports]
+
     patch = {"patch_size": config.vit_patch} if config.vit_patch else {}
     vit = timm.create_model(config.vit_name, img_size=config.input_size, num_classes=0, **patch)
     head = mlp(vit.num_features, [config.hidden], config.latent_dim, batch_norm=True)
