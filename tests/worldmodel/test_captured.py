@@ -5,13 +5,11 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from worldmodel.models.captured import Captured
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.kinds import make_predictor
 from worldmodel.models.predictor import PredictorConfig
-from worldmodel.models.transformer import few_tokens_attended
 
 B, D, A, SIDE = 12, 5, 2, 16
 PREDICTORS = {
@@ -28,13 +26,6 @@ def test_on_a_cpu_it_is_the_function_itself():
     x = torch.randn(4, 3)
     torch.testing.assert_close(captured(x, None), network(x), rtol=0, atol=0)
     assert seen == [None]
-
-
-@pytest.mark.parametrize(("new", "all_"), [(4, 4), (1, 4), (1, 2)])
-def test_attention_written_out_is_attention(new, all_):
-    q, k, v = (torch.randn(B, 3, tokens, 7, dtype=torch.float64) for tokens in (new, all_, all_))
-    expected = F.scaled_dot_product_attention(q, k, v, is_causal=new > 1)
-    torch.testing.assert_close(few_tokens_attended(q, k, v), expected, rtol=0, atol=1e-12)
 
 
 def trained(function, network, batches):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from worldmodel_fakes import fake_episode, seeded, write_fake_data
 
 from planners import CEM, GoalDistance
@@ -18,7 +19,7 @@ from worldmodel.methods import MethodConfig, build_recipe, encoder_stage
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel, transformer
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.predictor import PredictorConfig
-from worldmodel.models.transformer import TransformerPredictor
+from worldmodel.models.transformer import TransformerPredictor, few_tokens_attended
 from worldmodel.settings import TrainConfig
 from worldmodel.training import OptimConfig, fit_quietly
 
@@ -253,3 +254,10 @@ def test_actions_that_do_not_fit_are_one_line():
 def test_a_patch_that_does_not_divide_the_frame_is_one_line():
     with pytest.raises(UserError, match="vit_patch must divide"):
         EncoderConfig(kind="vit", input_size=64, vit_patch=7)
+
+
+@pytest.mark.parametrize(("new", "all_"), [(4, 4), (1, 4), (1, 2)])
+def test_attention_written_out_is_attention(new, all_):
+    q, k, v = (torch.randn(B, 3, tokens, 7, dtype=torch.float64) for tokens in (new, all_, all_))
+    expected = F.scaled_dot_product_attention(q, k, v, is_causal=new > 1)
+    torch.testing.assert_close(few_tokens_attended(q, k, v), expected, rtol=0, atol=1e-12)

@@ -76,7 +76,7 @@ def _lewm_size_rows() -> list[Row]:
             "",
             "pretrained/reacher",
         ),
-        ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size"),
+        ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size dtype=bfloat16"),
     ):
         if of := read(f"control-reacher-{name}.json"):
             what = f"`worldmodel control run={run} experiment=lewm_planner tasks={of['num_tasks']}`"
