@@ -97,6 +97,10 @@ class RunDirectory:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
+    def seconds_of(self, stage: str) -> float:
+        """What a stage's training has taken so far, in every process that worked on it; 0 where nothing is logged."""
+        return max((line["seconds"] for line in self.read_metrics() if line["stage"] == stage), default=0.0)
+
 
 class MetricsLog:
     """Appends to `metrics.jsonl` and TensorBoard; a resumed run first drops what it is about to write again."""
@@ -113,7 +117,7 @@ class MetricsLog:
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
         self._stage, self._start = stage, time.monotonic()
-        self._seconds_before = max((line["seconds"] for line in kept if line["stage"] == stage), default=0.0)
+        self._seconds_before = run.seconds_of(stage)
         self._board = SummaryWriter(str(run.path / "tensorboard" / stage), purge_step=step)
 
     def write(self, step: int, values: dict[str, Any]) -> None:

@@ -238,6 +238,8 @@ class TrainConfig(CollectConfig):
         content = self.content()
         if self.encoder.vit_patch == 0:
             del content["encoder"]["vit_patch"]
+        if self.encoder.vit_pool == "class":
+            del content["encoder"]["vit_pool"]
         if self.encoder.kind not in ("keypoints", "glimpse"):
             del content["encoder"]["num_keypoints"]
         if self.encoder.kind != "glimpse":

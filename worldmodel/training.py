@@ -111,14 +111,14 @@ class Trainer:
         self._processes.wait()  # the first must not write what others still read
 
     def fit(self, stage: Stage, observe: Callable[[int], None] | None = None) -> float:
-        """Train one stage to its end and return its seconds; a stage that an earlier process finished is skipped.
+        """Train one stage to its end and return its seconds, those of earlier processes included.
 
+        A stage that an earlier process finished is skipped.
         `observe` is called with every step that is logged, after it was taken; it leaves the module in training mode.
         """
         if stage.name in self.stages_done:
             stage.module.eval()
-            return 0.0
-        start = time.monotonic()
+            return self._run.seconds_of(stage.name)
         # each stage has its own stream, so that changing one leaves the others as they were
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
         first = self._restore_module(stage, generator)
@@ -133,7 +133,7 @@ class Trainer:
             stage.module.eval()
             self.stages_done.append(stage.name)
             self._save(stage, optimizer, generator, stage.optim.steps)
-        return time.monotonic() - start
+        return self._run.seconds_of(stage.name)
 
     def _run_steps(
         self,

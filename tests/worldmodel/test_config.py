@@ -99,6 +99,7 @@ def test_settings_of_another_version_are_named(text: str, tmp_path: Path):
         "policy=ou", "method=lewm", "method.rho=0.5", "method.optim.lr=1e-4", "encoder.hidden=7", "predictor.horizon=7",
         "predictor_training.steps=7", "context.window=17", "context_training.optim.steps=7", "drift_rho=0.5",
         "predictor_training.optimizer=muon", "context_training.optim.optimizer=muon", "method.controlled=true",
+        "encoder.vit_pool=tokens",
     ],
 )  # fmt: skip
 def test_the_fingerprint_sees_what_weights_depend_on(override: str):

@@ -174,6 +174,7 @@ def test_wrong_predictor_settings(wrong):
         ({"kind": "glimpse", "input_size": 9}, "input_size must be even, got 9"),
         ({"kind": "glimpse", "latent_dim": 3}, "latent_dim must be >= 4 .*, got 3"),
         ({"kind": "glimpse", "glimpse_size": 0}, "glimpse_size must be >= 1"),
+        ({"kind": "vit", "vit_pool": "mean"}, "vit_pool is class or tokens, got 'mean'"),
     ],
 )
 def test_wrong_encoder_settings_are_one_line(wrong, named):
@@ -192,6 +193,15 @@ def test_an_encoder_takes_any_leading_dimensions(kind, lead):
     assert latents.dtype == torch.float32
     last = encoder(frames[(-1,) * len(lead)][None])[0]
     torch.testing.assert_close(latents[(-1,) * len(lead)], last, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("pool", "num_tokens"), [("class", 1), ("tokens", 16)])
+def test_a_vit_s_latents_are_read_from_one_token_or_from_all(pool, num_tokens):
+    pytest.importorskip("timm")
+    encoder = Encoder(EncoderConfig(kind="vit", input_size=32, vit_patch=8, latent_dim=D, vit_pool=pool))
+    (head_norm,) = (layer for layer in encoder.body if isinstance(layer, torch.nn.BatchNorm1d))
+    assert head_norm.num_features == 192 * num_tokens
+    assert encoder(torch.zeros(B, 3, 32, 32, dtype=torch.uint8)).shape == (B, D)
 
 
 def test_larger_frames_are_box_averaged_first():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,9 +184,25 @@ def test_finished_stages_are_skipped(tmp_path):
     def never(now: int, loss: Tensor) -> Tensor:
         raise AssertionError("trained again")
 
-    assert trainer.fit(stage("first", model.first, change=never)) == 0
+    logged = [line["seconds"] for line in RunDirectory(tmp_path).read_metrics() if line["stage"] == "first"]
+    assert trainer.fit(stage("first", model.first, change=never)) == logged[-1]
     assert not model.first.training
     assert_same_weights(model, done)
+
+
+def test_seconds_count_what_was_trained_before_an_interruption(tmp_path):
+    def slowly(now: int, loss: Tensor) -> Tensor:
+        if now == 7:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        return loss
+
+    model = TwoParts()
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(RunDirectory(tmp_path), model, "same", 3, checkpoint_every_s=0.0).fit(
+            stage("first", model.first, change=slowly)
+        )
+    assert Trainer(RunDirectory(tmp_path), model, "same", 3).fit(stage("first", model.first)) >= 7 * 0.05
 
 
 def test_training_lowers_the_loss_and_leaves_evaluation_mode(tmp_path):

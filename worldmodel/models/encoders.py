@@ -4,6 +4,7 @@ ViT)."""
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ class EncoderConfig:
     num_keypoints: places that are sought by kind=keypoints and kind=glimpse, and the channels that find them.
     glimpse_size: side in pixels of what kind=glimpse looks at; a thing and a little around it.
     vit_patch: of a ViT, side in pixels of what becomes one token; 0 takes what vit_name says.
+    vit_pool: of a ViT, what latents are read from: "class" (its class token, as usual) or "tokens" (all of them side by
+    side: what depends on two places at once, such as which way an elbow bends, is then found much sooner).
     normalize: "dataset" (one mean and scale per channel), "background" (less the median frame, so that what stands
     still is zero) or "image" (every image less its channel means, over its own RMS: light and colour drop out to first
     order).
@@ -38,6 +41,7 @@ class EncoderConfig:
     vit_name: str = "vit_tiny_patch16_224"
     normalize: str = "dataset"
     vit_patch: int = 0
+    vit_pool: str = "class"
     num_keypoints: int = 32
     glimpse_size: int = 12
 
@@ -54,6 +58,8 @@ class EncoderConfig:
                 f"encoder.vit_patch must divide encoder.input_size={self.input_size}, or be 0 for vit_name's own, got "
                 f"{self.vit_patch}"
             )
+        if self.vit_pool not in ("class", "tokens"):
+            raise UserError(f"encoder.vit_pool is class or tokens, got {self.vit_pool!r}")
         if self.kind in ("keypoints", "glimpse") and self.input_size % 2:
             raise UserError(
                 f"keypoints are sought at half size: encoder.input_size must be even, got {self.input_size}"
@@ -253,10 +259,15 @@ def _vit_body(config: EncoderConfig) -> nn.Module:
     check_installed(config)
     import timm  # pyright: ignore[reportMissingImports]
 
-    patch = {"patch_size": config.vit_patch} if config.vit_patch else {}
-    vit = timm.create_model(config.vit_name, img_size=config.input_size, num_classes=0, **patch)
-    head = mlp(vit.num_features, [config.hidden], config.latent_dim, batch_norm=True)
-    return nn.Sequential(vit, nn.BatchNorm1d(vit.num_features), head)
+    chosen: dict[str, Any] = {"patch_size": config.vit_patch} if config.vit_patch else {}
+    if config.vit_pool == "tokens":
+        chosen |= {"class_token": False, "global_pool": ""}
+    vit = timm.create_model(config.vit_name, img_size=config.input_size, num_classes=0, **chosen)
+    body, width = vit, vit.num_features
+    if config.vit_pool == "tokens":
+        body, width = nn.Sequential(vit, nn.Flatten()), vit.num_features * vit.patch_embed.num_patches
+    head = mlp(width, [config.hidden], config.latent_dim, batch_norm=True)
+    return nn.Sequential(body, nn.BatchNorm1d(width), head)
 
 
 _BODIES = {"mlp": _mlp_body, "keypoints": _keypoints_body, "glimpse": Glimpse, "cnn": _cnn_body, "vit": _vit_body}

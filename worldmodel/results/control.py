@@ -95,6 +95,7 @@ def _goal_rows() -> list[Row]:
         ("two_room", "100 %"),
         ("push_t", "96 %"),
         ("push_t_full", "96 %"),
+        ("push_t_large", "96 %"),
         ("pendulum", ""),
         ("cartpole", ""),
         ("cartpole_full", ""),
@@ -108,7 +109,7 @@ def _goal_rows() -> list[Row]:
             seeds = f"{of['num_runs']} seed{'s' * (of['num_runs'] > 1)}"
             ahead = "" if of["goal_steps"] == 25 else f" goal_steps={of['goal_steps']}"
             command = f"`worldmodel control run={_runs(world, of)} experiment=fast_planner{ahead}{_own_options(of)}`"
-            of_world = f"{world.removesuffix('_full')} from pixels, LeWM's protocol"
+            of_world = f"{_default_run(world)} from pixels, LeWM's protocol"
             label = _longer(world) or f"{of_world} (random {of['random_success_rate']:.0%})"
             if watched := of.get("lead_steps"):
                 label += f", {watched} steps watched first"
@@ -136,10 +137,15 @@ def _runs(name: str, of: dict[str, Any]) -> str:
 
 
 def _longer(world: str, kind: str = "") -> str:
-    """The label of a run by `experiment=…_full` under the default run's; empty for that one, or where it is missing."""
-    default = world.removesuffix("_full")
+    """The label of an experiment's run under the default run's; empty for the latter, and where it is missing."""
+    default = _default_run(world)
     below = world != default and read(f"control-{default}{kind}.json")
     return f"… after the longer training of {world}" if below else ""
+
+
+def _default_run(experiment: str) -> str:
+    """The world of `experiment=…_full` and `experiment=…_large`, which its default run is called after."""
+    return experiment.removesuffix("_full").removesuffix("_large")
 
 
 def _own_options(of: dict[str, Any]) -> str:
