@@ -26,7 +26,7 @@ class EncoderConfig:
     glimpse_size: side in pixels of what kind=glimpse looks at; a thing and a little around it.
     vit_patch: of a ViT, side in pixels of what becomes one token; 0 takes what vit_name says.
     vit_pool: of a ViT, what latents are read from: "class" (its class token, as usual) or "tokens" (all of them side by
-    side: what depends on two places at once, such as which way an elbow bends, is then found much sooner).
+    side, from which LeJEPA finds sooner what depends on two places at once, such as which way an elbow bends).
     normalize: "dataset" (one mean and scale per channel), "background" (less the median frame, so that what stands
     still is zero) or "image" (every image less its channel means, over its own RMS: light and colour drop out to first
     order).
