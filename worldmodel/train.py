@@ -26,7 +26,7 @@ from worldmodel.dynamics import encode_rows, fit_metrics, heads_stage, predictio
 from worldmodel.errors import UserError
 from worldmodel.files import write_atomically
 from worldmodel.identifiability import Identifiability, measure, wrapped_angle_ceiling
-from worldmodel.methods import build_recipe, encoder_stage
+from worldmodel.methods import build_recipe, check_pairs, encoder_stage
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import EncoderConfig, check_installed
 from worldmodel.report import figures
@@ -178,8 +178,11 @@ def collect_all(config: TrainConfig) -> float:
             f"{config.episodes} episodes are too few for a train, a validation and a test split; collect at least "
             f"{FEWEST_EPISODES} (episodes={FEWEST_EPISODES})"
         )
+    poses = _atlas(config) if config.env.encoder_env else config
+    if poses.env.world != RECORDED:  # what a recording holds is known once it is open
+        check_pairs(config.method, poses.env.label, bool(poses.env.kinematic))
     seconds = collect(config)
-    return seconds + (collect(_atlas(config)) if config.env.encoder_env else 0.0)
+    return seconds + (collect(poses) if poses is not config else 0.0)
 
 
 def _atlas(config: TrainConfig) -> CollectConfig:

@@ -174,7 +174,6 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["train", "episodes=0"], "episodes"),
         (["collect", "engine=cuda"], "classic or warp"),
         (["collect", "engine=warp", "worlds=0"], "worlds"),
-        (["train", "method.pairs=ou", "name=a", *SMALL], "kinematic"),
         (["train", "env.image_size=20", "data=odd", *SMALL], "20 x 20"),
         (["train", "method.lag=50", "name=a", *SMALL], "episodes of at most 24"),
         (["train", "method.lag=3", "runs=runs/demo", "name=control", *SMALL], "other settings"),
@@ -203,6 +202,14 @@ def test_a_sweep_makes_one_run_each(home: Path):
 )
 def test_bad_input_is_one_line(home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str):
     assert named in error_of(capsys, arguments)
+
+
+def test_pairs_that_a_world_has_not_are_refused_before_anything_is_collected(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["train", "method.pairs=ou", "data=never", *SMALL]
+    assert "method.pairs=ou needs a kinematic world, reacher is not one" in error_of(capsys, arguments)
+    assert not Path("never").exists()
 
 
 def test_damaged_files_are_named(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):

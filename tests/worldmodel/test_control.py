@@ -135,9 +135,9 @@ def outcome_of(solved: list[bool]) -> Outcome:
 
 def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():
     latent = [outcome_of([True, True, False, False]), outcome_of([True, False, False, False])]
-    content = section(
-        ControlConfig(planner={"name": "cem"}), Protocol("lewm"), {"": latent, "oracle": [outcome_of([True, True])]}
-    )
+    config = ControlConfig(planner={"name": "cem"}, dtype="bfloat16", device="cpu")
+    content = section(config, Protocol("lewm"), {"": latent, "oracle": [outcome_of([True, True])]})
+    assert (content["dtype"], content["device"]) == ("bfloat16", "cpu")
     assert content["success_rate"] == 3 / 8 and content["success_by_run"] == [0.5, 0.25]
     assert content["success_interval"] == wilson_interval(3, 8)
     assert content["regret"] == 1 - 3 / 4 and content["oracle_num_tasks"] == 2

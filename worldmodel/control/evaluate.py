@@ -193,6 +193,8 @@ def section(config: ControlConfig, protocol: Protocol, outcomes: Outcomes) -> di
         "lead_steps": config.lead_steps,
         "drift_rho": config.drift_rho,
         "replan_every": config.replan_every,
+        "dtype": config.dtype,
+        "device": str(pick_device(config.device)),
         "cpu_ms_per_decision": 1e3
         * sum(of.decision_cpu_s for of in outcomes[""])
         / sum(of.num_decisions for of in outcomes[""]),

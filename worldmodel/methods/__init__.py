@@ -1,7 +1,16 @@
 """Methods by name: how a frame encoder learns. A method is a sampler of rows and a loss of their latents."""
 
-from worldmodel.methods.build import build_recipe, positive_pairs
+from worldmodel.methods.build import build_recipe, check_pairs, positive_pairs
 from worldmodel.methods.config import METHODS, MethodConfig
 from worldmodel.methods.views import Recipe, Views, encoder_stage
 
-__all__ = ["METHODS", "MethodConfig", "Recipe", "Views", "build_recipe", "encoder_stage", "positive_pairs"]
+__all__ = [
+    "METHODS",
+    "MethodConfig",
+    "Recipe",
+    "Views",
+    "build_recipe",
+    "check_pairs",
+    "encoder_stage",
+    "positive_pairs",
+]

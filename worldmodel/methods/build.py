@@ -98,15 +98,18 @@ def _actions(data: DataSet, encoder: Encoder, use: str, remedy: str) -> Tensor:
     return torch.from_numpy(np.nan_to_num(data.actions)).to(encoder.mean.device)
 
 
+def check_pairs(method: MethodConfig, world: str, kinematic: bool) -> None:
+    """UserError where OU pairs are wanted of a world without them: to be asked before data are collected for it."""
+    if method.pairs == "ou" and not kinematic:
+        raise UserError(f"method.pairs=ou needs a kinematic world, {world} is not one; use method.pairs=lag")
+
+
 def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, seed: int) -> tuple[PairSampler, float]:
     """Positive pairs of `episodes`, and the unit that lambda is counted in (1 - rho for OU pairs, else 1)."""
     kinematic = data.info["world"]["kinematic"]
     if _pair_kind(method, data) == "lag":
         return LagPairs(episodes, method.lag), 1.0
-    if not kinematic:
-        raise UserError(
-            f"method.pairs=ou needs a kinematic world, {data.info['name']} is not one; use method.pairs=lag"
-        )
+    check_pairs(method, data.info["name"], bool(kinematic))
     rho = method.rho or kinematic["rho"]
     if not 0 < rho < 1:
         raise UserError("the atlas holds still poses (env.kinematic.rho=1): set method.rho strictly between 0 and 1")

@@ -76,10 +76,10 @@ def _lewm_size_rows() -> list[Row]:
             "",
             "pretrained/reacher",
         ),
-        ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size dtype=bfloat16"),
+        ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size"),
     ):
         if of := read(f"control-reacher-{name}.json"):
-            what = f"`worldmodel control run={run} experiment=lewm_planner tasks={of['num_tasks']}`"
+            what = f"`worldmodel control run={run} experiment=lewm_planner tasks={of['num_tasks']}{_dtype(of)}`"
             if trained := read(f"{name}-seed0.json"):
                 seconds = trained["seconds"]["encoder"] + trained["seconds"]["predictor"]
                 label += f" after {seconds:.0f} s of training on a GPU, {of['num_tasks']} tasks"
@@ -148,6 +148,12 @@ def _default_run(experiment: str) -> str:
     return experiment.removesuffix("_full").removesuffix("_large")
 
 
+def _dtype(of: dict[str, Any]) -> str:
+    """The option for the type of a plan's products, where it is not the default."""
+    dtype = of.get("dtype", ControlConfig.dtype)  # evaluations of before it was recorded had the default
+    return f" dtype={dtype}" if dtype != ControlConfig.dtype else ""
+
+
 def _own_options(of: dict[str, Any]) -> str:
     """The options of `worldmodel control experiment=fast_planner` by which an evaluation differs from it."""
     planner, all_or_default = of["planner"], min(of["num_tasks"], ControlConfig.oracle_tasks)
@@ -162,7 +168,8 @@ def _own_options(of: dict[str, Any]) -> str:
         "lead_steps": (of.get("lead_steps", 0), 0),
         "oracle_tasks": (of.get("oracle_num_tasks", all_or_default), all_or_default),
     }
-    return "".join(f" {name}={value}" for name, (value, default) in options.items() if value != default)
+    changed = "".join(f" {name}={value}" for name, (value, default) in options.items() if value != default)
+    return changed + _dtype(of)
 
 
 def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
