@@ -17,16 +17,25 @@ from worldmodel.models.captured import Captured
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor
+from worldmodel.progress import progress
 from worldmodel.training import OptimConfig, Stage
 
 
 @torch.no_grad()
-def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor) -> Tensor:
-    """Latents (n, D) of the given rows int64 (n,), by the encoder in evaluation mode."""
+def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor, shown: bool = True) -> Tensor:
+    """Latents (n, D) of the given rows int64 (n,), by the encoder in evaluation mode.
+
+    shown: its progress, where it takes more than two seconds.
+    """
     encoder.eval()
     # feature maps of more frames than this leave a core's caches: half as many frames a second
     chunk = 4096 if next(encoder.parameters()).is_cuda else 256
-    return torch.cat([encoder(frames.gather(part)) for part in rows.split(chunk)])
+    latents = []
+    with progress(total=len(rows), desc="encode", unit="frame", unit_scale=True, delay=2, disable=not shown) as bar:
+        for part in rows.split(chunk):
+            latents.append(encoder(frames.gather(part)))
+            bar.update(len(part))
+    return torch.cat(latents)
 
 
 def predictor_stage(

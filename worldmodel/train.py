@@ -128,7 +128,7 @@ def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collect
             sections["identifiability"] = _identifiability(config, model, poses, run).to_json()
         seconds["identifiability"] = time.monotonic() - start
     if model.predictor is not None:
-        table = latent_table(model, episodes.data, episodes.frames)
+        table = latent_table(model, episodes.data, episodes.frames, shown=processes.is_first)
         seconds |= _train_dynamics(config, model, trainer, episodes, table)
         if processes.is_first:
             sections |= _evaluate_dynamics(model, episodes, table, run)
@@ -294,9 +294,9 @@ def _latents(model: WorldModel, source: Source, rows: Tensor) -> np.ndarray:
 # the dynamics
 
 
-def latent_table(model: WorldModel, data: DataSet, frames: Frames) -> LatentTable:
-    """Latents and actions of every row of a data set."""
-    latents = encode_rows(model.encoder, frames, torch.arange(data.num_rows))
+def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool = True) -> LatentTable:
+    """Latents and actions of every row of a data set. shown: progress."""
+    latents = encode_rows(model.encoder, frames, torch.arange(data.num_rows), shown)
     return LatentTable(latents, torch.from_numpy(np.nan_to_num(data.actions)).to(latents.device))
 
 

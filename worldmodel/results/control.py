@@ -1,5 +1,6 @@
 """Goals and rewards, by protocol and by world: `worldmodel control`."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,6 +97,7 @@ def _goal_rows() -> list[Row]:
         ("push_t", "96 %"),
         ("push_t_full", "96 %"),
         ("push_t_large", "96 %"),
+        ("push_t_cpu", "96 %"),
         ("pendulum", ""),
         ("cartpole", ""),
         ("cartpole_full", ""),
@@ -144,8 +146,8 @@ def _longer(world: str, kind: str = "") -> str:
 
 
 def _default_run(experiment: str) -> str:
-    """The world of `experiment=…_full` and `experiment=…_large`, which its default run is called after."""
-    return experiment.removesuffix("_full").removesuffix("_large")
+    """The world of `experiment=…_full`, `…_large` and `…_cpu`, which its default run is called after."""
+    return re.sub("_(full|large|cpu)$", "", experiment)
 
 
 def _dtype(of: dict[str, Any]) -> str:
@@ -166,6 +168,7 @@ def _own_options(of: dict[str, Any]) -> str:
         "planner.num_iterations": (planner["num_iterations"], 3),
         "planner.num_elites": (planner["num_elites"], 4),
         "lead_steps": (of.get("lead_steps", 0), 0),
+        "oracle": (str("oracle_success_rate" in of or "oracle_return" in of).lower(), "true"),
         "oracle_tasks": (of.get("oracle_num_tasks", all_or_default), all_or_default),
     }
     changed = "".join(f" {name}={value}" for name, (value, default) in options.items() if value != default)
