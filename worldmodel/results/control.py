@@ -80,7 +80,8 @@ def _lewm_size_rows() -> list[Row]:
         ("lewm_size", "… a model of LeWM's size with LeWM's planner", "86 %", "runs/lewm_size"),
     ):
         if of := read(f"control-reacher-{name}.json"):
-            what = f"`worldmodel control run={run} experiment=lewm_planner tasks={of['num_tasks']}{_dtype(of)}`"
+            options = f"tasks={of['num_tasks']}{_common_options(of)}"
+            what = f"`worldmodel control run={run} experiment=lewm_planner {options}`"
             if trained := read(f"{name}-seed0.json"):
                 seconds = trained["seconds"]["encoder"] + trained["seconds"]["predictor"]
                 label += f" after {seconds:.0f} s of training on a GPU, {of['num_tasks']} tasks"
@@ -150,10 +151,11 @@ def _default_run(experiment: str) -> str:
     return re.sub("_(full|large|cpu)$", "", experiment)
 
 
-def _dtype(of: dict[str, Any]) -> str:
-    """The option for the type of a plan's products, where it is not the default."""
+def _common_options(of: dict[str, Any]) -> str:
+    """Options that every evaluation may have: no oracle beside it, and another type of a plan's products."""
+    oracle = "" if "oracle_success_rate" in of or "oracle_return" in of else " oracle=false"
     dtype = of.get("dtype", ControlConfig.dtype)  # evaluations of before it was recorded had the default
-    return f" dtype={dtype}" if dtype != ControlConfig.dtype else ""
+    return oracle + (f" dtype={dtype}" if dtype != ControlConfig.dtype else "")
 
 
 def _own_options(of: dict[str, Any]) -> str:
@@ -168,11 +170,10 @@ def _own_options(of: dict[str, Any]) -> str:
         "planner.num_iterations": (planner["num_iterations"], 3),
         "planner.num_elites": (planner["num_elites"], 4),
         "lead_steps": (of.get("lead_steps", 0), 0),
-        "oracle": (str("oracle_success_rate" in of or "oracle_return" in of).lower(), "true"),
         "oracle_tasks": (of.get("oracle_num_tasks", all_or_default), all_or_default),
     }
     changed = "".join(f" {name}={value}" for name, (value, default) in options.items() if value != default)
-    return changed + _dtype(of)
+    return changed + _common_options(of)
 
 
 def _success_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
