@@ -52,7 +52,7 @@ lint: $(VENV)/.installed-dev ## check style and types
 	@$(BIN)/pyright --pythonpath $(PY)
 
 results: $(VENV)/.installed ## rewrite docs/RESULTS.md and the README's table from docs/results/*.json
-	@$(PY) -m worldmodel.results
+	@$(PY) -m benchmarks.results
 
 format: $(VENV)/.installed-dev ## rewrite the code in the style that lint checks
 	@$(BIN)/ruff check --fix-only .

@@ -6,7 +6,7 @@
 A leaf of the toolkit: NumPy, Gymnasium, MuJoCo and dm_control only.
 """
 
-from envs import rendering  # isort: skip  # first: it sets MUJOCO_GL before anything imports mujoco
+from worldmodel.envs import rendering  # isort: skip  # first: it sets MUJOCO_GL before anything imports mujoco
 
 import difflib
 import importlib.util
@@ -18,17 +18,17 @@ from typing import Any, cast
 
 import gymnasium
 
-from envs.ou import OUScene
-from envs.rendering import GLUnavailable
-from envs.rollout import BatchWorld, Episode, rollout
-from envs.scenes.arm3 import arm3
-from envs.scenes.block import block
-from envs.scenes.lit_ball import lit_ball
-from envs.scenes.puck import puck
-from envs.scenes.push_t import push_t
-from envs.scenes.two_room import two_room
-from envs.suite import GOAL_SCENES, TASKS, SuiteScene, VariedCartpole, VariedPendulum
-from envs.world import MjcfScene, MujocoWorld, Scene
+from worldmodel.envs.ou import OUScene
+from worldmodel.envs.rendering import GLUnavailable
+from worldmodel.envs.rollout import BatchWorld, Episode, rollout
+from worldmodel.envs.scenes.arm3 import arm3
+from worldmodel.envs.scenes.block import block
+from worldmodel.envs.scenes.lit_ball import lit_ball
+from worldmodel.envs.scenes.puck import puck
+from worldmodel.envs.scenes.push_t import push_t
+from worldmodel.envs.scenes.two_room import two_room
+from worldmodel.envs.suite import GOAL_SCENES, TASKS, SuiteScene, VariedCartpole, VariedPendulum
+from worldmodel.envs.world import MjcfScene, MujocoWorld, Scene
 
 __all__ = [
     "BatchWorld",

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import mujoco
 import numpy as np
 
-from envs.world import MujocoWorld
+from worldmodel.envs.world import MujocoWorld
 
 Actor = Callable[[np.ndarray], np.ndarray]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
-from envs.world import Scene, state_names
+from worldmodel.envs.world import Scene, state_names
 
 
 class OUScene(Scene):

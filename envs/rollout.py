@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.excitation import Policy
-from envs.world import MujocoWorld
+from worldmodel.envs.excitation import Policy
+from worldmodel.envs.world import MujocoWorld
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from envs.excitation import Policy
-from envs.rollout import rollout
-from envs.world import MujocoWorld, Snapshot
+from worldmodel.envs.excitation import Policy
+from worldmodel.envs.rollout import rollout
+from worldmodel.envs.world import MujocoWorld, Snapshot
 
 _ROTATES = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_BALL)
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from envs import rendering  # first: it sets MUJOCO_GL  # isort: skip
+from worldmodel.envs import rendering  # first: it sets MUJOCO_GL  # isort: skip
 
 import mujoco
 import numpy as np
 
-from envs import physics
-from envs.physics import Factor, PhysicsFactor, VisualFactor, Writer, prior_bounds
-from envs.scenes import palette
-from envs.world import Scene, hide_geoms, unlimited_hinges
+from worldmodel.envs import physics
+from worldmodel.envs.physics import Factor, PhysicsFactor, VisualFactor, Writer, prior_bounds
+from worldmodel.envs.scenes import palette
+from worldmodel.envs.world import Scene, hide_geoms, unlimited_hinges
 
 # Spelled out so that names are known without importing dm_control, which takes a second; a test compares.
 _TASKS = {

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import envs.rendering  # noqa: F401  # first: it sets MUJOCO_GL  # isort: skip
+import worldmodel.envs.rendering  # noqa: F401  # first: it sets MUJOCO_GL  # isort: skip
 
 import mujoco
 import numpy as np
@@ -21,10 +21,10 @@ wp.config.log_level = wp.LOG_ERROR  # before its first use, which tells a machin
 
 import mujoco_warp as mjw  # noqa: E402
 
-from envs.excitation import Policy  # noqa: E402
-from envs.physics import WRITABLE_FIELDS  # noqa: E402
-from envs.rollout import Episode  # noqa: E402
-from envs.world import EPISODE_FIELDS, MujocoWorld, SimulationDiverged, Snapshot  # noqa: E402
+from worldmodel.envs.excitation import Policy  # noqa: E402
+from worldmodel.envs.physics import WRITABLE_FIELDS  # noqa: E402
+from worldmodel.envs.rollout import Episode  # noqa: E402
+from worldmodel.envs.world import EPISODE_FIELDS, MujocoWorld, SimulationDiverged, Snapshot  # noqa: E402
 
 # What mj_setConst derives from masses and lengths.
 _DERIVED_FIELDS = (

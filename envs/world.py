@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.rendering import FrameRenderer, Quality, check_frame_options  # first: it sets MUJOCO_GL  # isort: skip
+from worldmodel.envs.rendering import FrameRenderer, Quality, check_frame_options  # first: it sets MUJOCO_GL  # isort: skip
 
 import gymnasium
 import mujoco
 import numpy as np
 
-from envs.physics import Factor, FactorError, write_factors
+from worldmodel.envs.physics import Factor, FactorError, write_factors
 
 _FREE_POS = ("x", "y", "z", "qw", "qx", "qy", "qz")
 _FREE_VEL = ("x_vel", "y_vel", "z_vel", "wx_vel", "wy_vel", "wz_vel")

@@ -8,7 +8,7 @@ Here the model is a pendulum's equation of motion, written down; it could be any
 import torch
 from torch import Tensor
 
-from planners import MPPI, GoalDistance
+from worldmodel.planners import MPPI, GoalDistance
 
 DT_S, GRAVITY, MAX_TORQUE = 0.05, 9.81, 4.0
 NUM_STEPS = 80

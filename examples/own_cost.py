@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-import envs
-from planners import CEM, MPC, ActionRate, Constraint, GoalDistance, WeightedSum
+from worldmodel import envs
 from worldmodel.models import PlanningModel, WorldModel
-from worldmodel.pretrained import FOLDER
+from worldmodel.planners import CEM, MPC, ActionRate, Constraint, GoalDistance, WeightedSum
+from worldmodel.runs.pretrained import FOLDER
 
 NUM_STEPS = 40
 

@@ -10,10 +10,10 @@ import imageio.v3 as iio
 import mujoco
 import numpy as np
 
-import envs
-from envs import physics
-from envs.excitation import OU
-from envs.physics import PhysicsFactor, VisualFactor
+from worldmodel import envs
+from worldmodel.envs import physics
+from worldmodel.envs.excitation import OU
+from worldmodel.envs.physics import PhysicsFactor, VisualFactor
 
 
 def factory() -> envs.MjcfScene:

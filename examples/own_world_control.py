@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import envs
-from planners import ICEM, GoalDistance
-from worldmodel.oracle import SimulatorDynamics, goal_features
+from worldmodel import envs
+from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_features
+from worldmodel.planners import ICEM, GoalDistance
 
 NUM_STEPS = 40
 

@@ -4,16 +4,16 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
-from planners.capture import CapturedPlanner, capture
-from planners.cem import CEM
-from planners.ensemble import Ensemble, MeanOverMembers
-from planners.follow import Follow
-from planners.gradient import GradientPlanner
-from planners.icem import ICEM
-from planners.interfaces import LatentDynamics, Objective, Plan, Planner, evaluate_objective
-from planners.mpc import MPC, MPCState
-from planners.mppi import MPPI
-from planners.objectives import (
+from worldmodel.planners.capture import CapturedPlanner, capture
+from worldmodel.planners.cem import CEM
+from worldmodel.planners.ensemble import Ensemble, MeanOverMembers
+from worldmodel.planners.follow import Follow
+from worldmodel.planners.gradient import GradientPlanner
+from worldmodel.planners.icem import ICEM
+from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan, Planner, evaluate_objective
+from worldmodel.planners.mpc import MPC, MPCState
+from worldmodel.planners.mppi import MPPI
+from worldmodel.planners.objectives import (
     REDUCTIONS,
     ActionCost,
     ActionRate,
@@ -25,7 +25,7 @@ from planners.objectives import (
     Staged,
     WeightedSum,
 )
-from planners.random_shooting import RandomShooting
+from worldmodel.planners.random_shooting import RandomShooting
 
 __all__ = [
     "CEM",

@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from planners.interfaces import LatentDynamics, Objective, Plan, Planner
+from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan, Planner
 
 Search = Callable[[Mapping[str, Tensor]], Plan]
 Shapes = Mapping[str, torch.Size]

@@ -7,9 +7,16 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from planners.checks import check_at_least, check_choice, check_horizon, check_momentum, check_ordered, check_positive
-from planners.interfaces import LatentDynamics, Objective, Plan
-from planners.sampling import Incumbent, Problem, best_plan, candidates_around, lowest, mean_plan, refit
+from worldmodel.planners.checks import (
+    check_at_least,
+    check_choice,
+    check_horizon,
+    check_momentum,
+    check_ordered,
+    check_positive,
+)
+from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan
+from worldmodel.planners.sampling import Incumbent, Problem, best_plan, candidates_around, lowest, mean_plan, refit
 
 
 @final

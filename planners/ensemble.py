@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from planners.interfaces import LatentDynamics, Objective, evaluate_objective
+from worldmodel.planners.interfaces import LatentDynamics, Objective, evaluate_objective
 
 
 @final

@@ -6,9 +6,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from planners.checks import check_horizon
-from planners.interfaces import LatentDynamics, Objective, Plan
-from planners.sampling import Incumbent, Problem, best_plan
+from worldmodel.planners.checks import check_horizon
+from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan
+from worldmodel.planners.sampling import Incumbent, Problem, best_plan
 
 
 @final

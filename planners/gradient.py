@@ -6,9 +6,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from planners.checks import check_at_least, check_choice, check_horizon, check_positive
-from planners.interfaces import LatentDynamics, Objective, Plan
-from planners.sampling import Incumbent, Problem, best_plan, candidates_around
+from worldmodel.planners.checks import check_at_least, check_choice, check_horizon, check_positive
+from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan
+from worldmodel.planners.sampling import Incumbent, Problem, best_plan, candidates_around
 
 _TANH_START = 0.99  # tanh has no gradient at the walls of the box, so the search starts a little inside
 

@@ -7,9 +7,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from planners.checks import check_at_least, check_choice, check_ordered, check_shape
-from planners.interfaces import LatentDynamics, Objective, Plan, Planner
-from planners.sampling import shift
+from worldmodel.planners.checks import check_at_least, check_choice, check_ordered, check_shape
+from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan, Planner
+from worldmodel.planners.sampling import shift
 
 
 @dataclass(frozen=True)

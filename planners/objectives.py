@@ -8,8 +8,8 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from planners.checks import check_choice, check_shape
-from planners.interfaces import Objective, evaluate_objective
+from worldmodel.planners.checks import check_choice, check_shape
+from worldmodel.planners.interfaces import Objective, evaluate_objective
 
 Reduction = Literal["sum", "terminal", "min", "mixed"]
 REDUCTIONS = ("sum", "terminal", "min", "mixed")

@@ -7,9 +7,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from planners.checks import check_at_least, check_horizon
-from planners.interfaces import LatentDynamics, Objective, Plan
-from planners.sampling import Incumbent, Problem, best_plan, with_first
+from worldmodel.planners.checks import check_at_least, check_horizon
+from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan
+from worldmodel.planners.sampling import Incumbent, Problem, best_plan, with_first
 
 
 @final

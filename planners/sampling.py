@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from planners.checks import check_shape
-from planners.interfaces import LatentDynamics, Objective, Plan, evaluate_objective
+from worldmodel.planners.checks import check_shape
+from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan, evaluate_objective
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import fnmatch
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -19,15 +20,16 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("worldmodel", "envs", "planners")
-VERBS = ("collect", "train", "control", "probe", "bench", "report", "demo")
+SOURCES = ("worldmodel", "envs", "planners")  # folders whose Python is installed, as one package
+LINKED = ("envs", "planners", "configs")  # folders that worldmodel/ links to
+VERBS = ("collect", "train", "control", "probe", "report", "demo")
 # Import names whose distribution is called otherwise, for extras that the test environment does not install.
 DISTRIBUTION_OF = {"lightning_fabric": "lightning-fabric", "mujoco_warp": "mujoco-warp", "warp": "mujoco-warp"}
 # Rivals that comparisons import inside a function, where the user has them; nothing here needs or installs them.
 PEERS = {"stable_worldmodel", "stable_pretraining"}
 
 # Modules of an extra, themselves imported inside a function only.
-MODULES_OF_EXTRAS = {"envs/warp.py"}
+MODULES_OF_EXTRAS = {"envs/warp.py", "worldmodel/envs/warp.py"}
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REQUIRED = [Requirement(text) for text in PYPROJECT["project"]["dependencies"]]
@@ -84,24 +86,54 @@ def run_installed(installed, tmp_path):
 
 def test_wheel_carries_every_file_of_its_packages_and_nothing_else(wheel):
     in_source = {
-        str(path.relative_to(ROOT))
-        for folder in (*PACKAGES, "configs")
+        str(prefix / path.relative_to(ROOT))
+        for folder, prefix in (("worldmodel", Path()), *((name, Path("worldmodel")) for name in LINKED))
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.parent.name != "__pycache__"
+        if path.is_file() and path.parent.name != "__pycache__" and not path.is_symlink()
     }
     in_wheel = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert in_wheel == in_source
 
 
-@pytest.mark.parametrize("pattern", ["configs/env/*.yaml", "configs/experiment/*.yaml", "envs/scenes/*/*.xml"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["worldmodel/configs/env/*.yaml", "worldmodel/configs/experiment/*.yaml", "worldmodel/envs/scenes/*/*.xml"],
+)
 def test_wheel_carries_data_files(wheel, pattern):
     assert fnmatch.filter(zipfile.ZipFile(wheel).namelist(), pattern)
 
 
-def test_installed_packages_are_the_wheels(run_installed, installed):
-    for package in PACKAGES:
-        imported_from = run_installed("-c", f"import {package}; print({package}.__file__)").strip()
+def test_worldmodel_is_the_only_name_that_a_wheel_installs(wheel, run_installed, installed):
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert tops == {"worldmodel"}
+    for module in ("worldmodel", "worldmodel.envs", "worldmodel.planners"):
+        imported_from = run_installed("-c", f"import {module}; print({module}.__file__)").strip()
         assert Path(imported_from).is_relative_to(installed)
+
+
+def test_folders_of_these_names_in_a_users_project_hide_nothing(run_installed, tmp_path):
+    for name in LINKED:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the user's own')")
+    code = "import sys; sys.path.insert(0, ''); from worldmodel import envs, planners; print(len(envs.names()))"
+    assert int(run_installed("-c", code)) > 20
+
+
+def test_a_clone_without_links_works(tmp_path):
+    """As on Windows without the right to make links: git leaves a small text file in place of each."""
+    copy = tmp_path / "clone"
+    for folder in (*SOURCES, "configs"):
+        shutil.copytree(ROOT / folder, copy / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in LINKED:
+        link = copy / "worldmodel" / name
+        link.unlink()
+        link.write_text(f"../{name}")
+    code = "from worldmodel import envs, planners; from worldmodel.cli.compose import options; print(envs.__file__); "
+    code += "print(len(options('env')))"
+    text = run([sys.executable, "-c", code], cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)})
+    where, num_worlds = text.split()
+    assert Path(where).is_relative_to(copy / "envs")
+    assert int(num_worlds) > 20
 
 
 def test_console_script_lists_the_verbs(run_installed, installed):
@@ -111,7 +143,7 @@ def test_console_script_lists_the_verbs(run_installed, installed):
 
 def test_installed_verb_finds_its_configuration(run_installed, installed):
     text = run_installed(installed / "bin" / "worldmodel", "train", "--help")
-    environments = sorted(path.stem for path in (installed / "configs" / "env").glob("*.yaml"))
+    environments = sorted(path.stem for path in (installed / "worldmodel" / "configs" / "env").glob("*.yaml"))
     assert environments, "configs/env is empty"
     assert any(re.search(rf"\b{re.escape(name)}\b", text) for name in environments), text
 
@@ -161,10 +193,10 @@ def test_every_imported_package_is_declared():
     required = names(REQUIRED)
     lazily_allowed = required.union(*(names(extra) for name, extra in EXTRAS.items() if name != "dev"))
     undeclared = set()
-    for path in (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))):
+    for path in (path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))):
         for name, in_function in imports(path):
             lazy = in_function or str(path.relative_to(ROOT)) in MODULES_OF_EXTRAS
-            if name in sys.stdlib_module_names or name in PACKAGES or (lazy and name in PEERS):
+            if name in sys.stdlib_module_names or name == "worldmodel" or (lazy and name in PEERS):
                 continue
             candidates = distributions.get(name, [DISTRIBUTION_OF.get(name, name)])
             if not {canonicalize_name(candidate) for candidate in candidates} & (lazily_allowed if lazy else required):

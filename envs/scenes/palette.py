@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 
-from envs import physics
-from envs.physics import PhysicsFactor, Transform, VisualFactor, Writer, prior_bounds
+from worldmodel.envs import physics
+from worldmodel.envs.physics import PhysicsFactor, Transform, VisualFactor, Writer, prior_bounds
 
 _COLOUR_BOUNDS = (0.03, 1.0)
 

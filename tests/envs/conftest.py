@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-import envs
+from worldmodel import envs
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import envs
-from envs.suite import TASKS
-from envs.world import SimulationDiverged
+from worldmodel import envs
+from worldmodel.envs.suite import TASKS
+from worldmodel.envs.world import SimulationDiverged
 
 ALL = pytest.mark.parametrize("name", envs.names(), scope="module")  # all tests of a world, then the next one
 

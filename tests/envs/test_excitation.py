@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import envs
-from envs.excitation import (
+from worldmodel import envs
+from worldmodel.envs.excitation import (
     OU,
     POLICIES,
     Coasting,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import envs
-from envs.suite import GOAL_SCENES
-from worldmodel.oracle import goal_features
+from worldmodel import envs
+from worldmodel.envs.suite import GOAL_SCENES
+from worldmodel.evaluation.control.oracle import goal_features
 
 GOAL_WORLDS = (*GOAL_SCENES, "puck", "two_room", "push_t")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import envs
+from worldmodel import envs
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import envs
-from envs.rendering import box_average
+from worldmodel import envs
+from worldmodel.envs.rendering import box_average
 
 ROOT = Path(__file__).resolve().parents[2]
 

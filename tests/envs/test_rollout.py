@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import envs
-from envs.excitation import OU, Uniform
-from envs.rollout import BatchWorld, rollout
+from worldmodel import envs
+from worldmodel.envs.excitation import OU, Uniform
+from worldmodel.envs.rollout import BatchWorld, rollout
 
 NAMES = pytest.mark.parametrize(
     "name", ["puck", "reacher", "ou-lit_ball", "walker-walk", "swimmer-swimmer6", "quadruped-escape", "dog-fetch"]

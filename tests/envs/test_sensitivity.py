@@ -6,11 +6,11 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
-from envs import physics
-from envs.excitation import OU
-from envs.scenes import palette
-from envs.sensitivity import position_names, record_motion, rotational, sensitivities, tangent
+from worldmodel import envs
+from worldmodel.envs import physics
+from worldmodel.envs.excitation import OU
+from worldmodel.envs.scenes import palette
+from worldmodel.envs.sensitivity import position_names, record_motion, rotational, sensitivities, tangent
 
 STIFFNESS, MASS = 7.0, 0.8
 SPRING = f"""<mujoco><option timestep="0.01" integrator="RK4" gravity="0 0 0"/><worldbody><camera name="c"/>

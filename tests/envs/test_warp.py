@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import envs
-from envs import warp
-from envs.excitation import OUTracking, Policy, Uniform
-from envs.rollout import Episode, rollout
-from envs.warp import WarpUnsupported, check_supported, drawn_differently, warp_rollouts
+from worldmodel import envs
 from worldmodel.data.recording import Recording
+from worldmodel.envs import warp
+from worldmodel.envs.excitation import OUTracking, Policy, Uniform
+from worldmodel.envs.rollout import Episode, rollout
+from worldmodel.envs.warp import WarpUnsupported, check_supported, drawn_differently, warp_rollouts
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 SEEDS = (4, 7, 8)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from planners import ActionCost, GoalDistance, WeightedSum
+from worldmodel.planners import ActionCost, GoalDistance, WeightedSum
 
 B, H, A, D, C, S = 3, 5, 2, 4, 6, 8  # all dimensions differ, so that no transposed axis passes
 EFFORT = 0.3

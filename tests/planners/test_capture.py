@@ -7,7 +7,7 @@ import pytest
 import torch
 from planner_fakes import A, B, D, H, LinearDynamics, linear_problem, seeded
 
-from planners import (
+from worldmodel.planners import (
     ActionCost,
     CapturedPlanner,
     GoalDistance,
@@ -18,7 +18,7 @@ from planners import (
     capture,
     make_planner,
 )
-from planners.capture import _OPAQUE, _put_together, _Recording, _take_apart
+from worldmodel.planners.capture import _OPAQUE, _put_together, _Recording, _take_apart
 
 
 def test_on_a_cpu_the_search_itself_comes_back():

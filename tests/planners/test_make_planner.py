@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from planners import PLANNERS, make_planner
+from worldmodel.planners import PLANNERS, make_planner
 
 
 @pytest.mark.parametrize("name", list(PLANNERS))

@@ -7,7 +7,7 @@ import torch
 from planner_fakes import A, B, C, D, H, LinearDynamics, RecordingDynamics, S, linear_problem, seeded
 from torch import Tensor
 
-from planners import CEM, MPC, GoalDistance, Plan, make_planner
+from worldmodel.planners import CEM, MPC, GoalDistance, Plan, make_planner
 
 GOAL = GoalDistance(torch.ones(B, D))
 

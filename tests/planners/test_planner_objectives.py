@@ -5,7 +5,7 @@ import pytest
 import torch
 from planner_fakes import A, B, D, H, linear_problem, seeded
 
-from planners import (
+from worldmodel.planners import (
     REDUCTIONS,
     ActionCost,
     ActionRate,

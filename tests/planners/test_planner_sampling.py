@@ -4,8 +4,8 @@ import pytest
 import torch
 from planner_fakes import A, B, H, seeded
 
-from planners.mppi import boltzmann_weights
-from planners.sampling import coloured, refit, shift
+from worldmodel.planners.mppi import boltzmann_weights
+from worldmodel.planners.sampling import coloured, refit, shift
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])

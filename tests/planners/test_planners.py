@@ -7,7 +7,7 @@ import pytest
 import torch
 from planner_fakes import A, B, C, D, H, LinearDynamics, RecordingDynamics, analytic_optimum, linear_problem, seeded
 
-from planners import PLANNERS, GoalDistance, Planner, make_planner
+from worldmodel.planners import PLANNERS, GoalDistance, Planner, make_planner
 
 SMALL = {
     "cem": {"num_samples": 32},

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.report import figures, videos
+from worldmodel.figures import figures, videos
 
 SIDE = 32
 NUM_STEPS = 24

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import report_fakes as fakes
 
-from worldmodel.report import figures, geometry, style
+from worldmodel.figures import figures, geometry, style
 
 RATES = {"latent MPC": (0.97, 0.92, 0.99), "random": (0.1, 0.05, 0.18), "simulator oracle": (1.0, 0.96, 1.0)}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from report_fakes import SUMMARY
 
-from worldmodel.report.terminal import control_lines, probe_lines, surprise_lines
+from worldmodel.cli.terminal import control_lines, probe_lines, surprise_lines
 
 CONTROL: dict[str, Any] = {
     "protocol": {"name": "lewm", "rewarded": False},

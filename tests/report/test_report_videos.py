@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import report_fakes as fakes
 
-from worldmodel.report import videos
+from worldmodel.figures import videos
 
 
 @pytest.mark.parametrize(("height", "width", "even"), [(48, 64, (48, 64)), (47, 63, (48, 64)), (20, 33, (20, 34))])

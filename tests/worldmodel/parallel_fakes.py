@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from worldmodel_fakes import KINEMATIC, fake_episode, write_fake_data
 
-from worldmodel.distributed import Processes
-from worldmodel.exactness import OPTIM, stages
-from worldmodel.run_directory import RunDirectory
-from worldmodel.training import Stage, Trainer
+from benchmarks.exactness import OPTIM, stages
+from worldmodel.learning.loop import Stage, Trainer
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.system.distributed import Processes
 
 NUM_EPISODES, NUM_STEPS = 12, 20
 

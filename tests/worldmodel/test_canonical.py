@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from envs.mixing import latents, views
-from worldmodel.canonical import agreement, fit_canonical, fit_canonical_pairs, fit_sequential, hermite_features
-from worldmodel.identifiability import affine_apply, affine_fit, r2
+from worldmodel.envs.mixing import latents, views
+from worldmodel.measures.canonical import (
+    agreement,
+    fit_canonical,
+    fit_canonical_pairs,
+    fit_sequential,
+    hermite_features,
+)
+from worldmodel.measures.identifiability import affine_apply, affine_fit, r2
 
 
 def test_hermite_features_are_orthonormal_under_the_gaussian():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from worldmodel.models.captured import Captured
+from worldmodel.models.cuda_graphs import Captured
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.kinds import make_predictor
 from worldmodel.models.predictor import PredictorConfig

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from worldmodel import __version__
-from worldmodel.cli import main
-from worldmodel.verbs import VERBS
+from worldmodel.cli.main import main
+from worldmodel.cli.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [

@@ -15,12 +15,12 @@ import h5py
 import pytest
 import torch
 
-import envs
-from envs.excitation import make_policy
-from worldmodel import config
-from worldmodel.cli import main
-from worldmodel.settings import SCHEMAS, TrainConfig
-from worldmodel.verbs import VERBS
+from worldmodel import envs
+from worldmodel.cli import compose as config
+from worldmodel.cli.main import main
+from worldmodel.cli.verbs import VERBS
+from worldmodel.envs.excitation import make_policy
+from worldmodel.settings.verbs import SCHEMAS, TrainConfig
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
         extra = ["episodes=30", "env.image_size=16", "env.supersample=1"] if "env=puck_ou" in overrides else []
         return atlas(verb, overrides + extra, schema)
 
-    monkeypatch.setattr("worldmodel.train.compose", smaller)
+    monkeypatch.setattr("worldmodel.learning.train.compose", smaller)
     tiny = ["env.image_size=16", "env.supersample=1", "context.window=10", "context_training.optim.steps=6"]
     assert main(["train", "env=puck", *SMALL, *tiny]) == 0
     shifts = ["shifts=[held,constants,nuisances,excitation]", "shift_episodes=3"]
@@ -188,7 +188,6 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["control", "run=runs/demo/control", "planner.num_elites=500"], "num_elites"),
         (["control", "run=runs/demo/control", "supervised=nowhere"], "nowhere"),
         (["report", "run=nowhere"], "nowhere"),
-        (["bench", "what=everything"], "everything"),
         (["data", "polish", "path=data/reacher"], "polish"),
         (["data", "info"], "path="),
         (["data", "verify", "path=nowhere"], "nowhere"),

@@ -10,21 +10,21 @@ import pytest
 from worldmodel_fakes import KINEMATIC, fake_episode, write_fake_data
 
 from worldmodel import compare as package
-from worldmodel import config
-from worldmodel.cli import main
+from worldmodel.cli import compose as config
+from worldmodel.cli.main import main
 from worldmodel.compare import shifts, study
 from worldmodel.compare.candidates import CANDIDATES, choose, override
 from worldmodel.compare.claims import verdicts
 from worldmodel.compare.laboratory import Cell, rank_correlation
+from worldmodel.compare.measurements import convergence
 from worldmodel.compare.memory import kept_bytes
 from worldmodel.compare.scale import SCALES, Scale
-from worldmodel.compare.table import convergence
 from worldmodel.data.store import DataSet
-from worldmodel.errors import UserError
-from worldmodel.methods import METHODS, MethodConfig
+from worldmodel.learning.methods import METHODS, MethodConfig
+from worldmodel.measures.statistics import over_seeds
 from worldmodel.models.encoders import EncoderConfig
-from worldmodel.settings import CompareConfig
-from worldmodel.statistics import over_seeds
+from worldmodel.settings.verbs import CompareConfig
+from worldmodel.system.errors import UserError
 
 TINY = Scale(8, 6, (4, 16), (0.5, 1.0), 8, 6, 2, batch_size=8)
 

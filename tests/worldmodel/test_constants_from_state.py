@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldmodel.cli import main
+from worldmodel.cli.main import main
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import physical_constants
-from worldmodel.errors import UserError
-from worldmodel.models.context import (
+from worldmodel.evaluation.probing.count import count_constants
+from worldmodel.models.context_encoder import (
     ContextConfig,
     ContextEncoder,
     fit_circle,
@@ -25,7 +25,7 @@ from worldmodel.models.context import (
     torque_balance,
     weak_form,
 )
-from worldmodel.probe.count import count_constants
+from worldmodel.system.errors import UserError
 
 # ---------------------------------------------------------------------------------------------------------------------
 # how many constants
@@ -51,7 +51,7 @@ def contexts(num_constants: int, noise: float, seed: int) -> tuple[np.ndarray, n
 @pytest.mark.parametrize(("num_constants", "noise"), [(1, 0.2), (2, 0.1), (2, 0.35), (3, 0.1)])
 def test_constants_are_counted_though_windows_err_and_squares_correlate(num_constants, noise, monkeypatch):
     for name in ("NUM_SHUFFLES", "NUM_RESAMPLES"):
-        monkeypatch.setattr(f"worldmodel.probe.count.{name}", 20)
+        monkeypatch.setattr(f"worldmodel.evaluation.probing.count.{name}", 20)
     found = count_constants(*contexts(num_constants, noise, seed=num_constants))
     assert found["num_constants"] == num_constants
     for value, (low, high) in zip(found["values"][:num_constants], found["interval"], strict=False):
@@ -212,7 +212,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("probe.count.NUM_SHUFFLES", "probe.count.NUM_RESAMPLES"):
         monkeypatch.setattr(f"worldmodel.{name}", 3)
-    monkeypatch.setattr("worldmodel.probes.MLP_STEPS", 50)
+    monkeypatch.setattr("worldmodel.measures.regression.MLP_STEPS", 50)
     return tmp_path
 
 

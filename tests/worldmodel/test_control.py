@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-import envs
-from worldmodel.control.episodes import Outcome, run_tasks
-from worldmodel.control.evaluate import section
-from worldmodel.control.tasks import Protocol, Tasks, draw_tasks, make_protocol
-from worldmodel.errors import UserError
-from worldmodel.results.control import regret_table, return_table
-from worldmodel.settings import ControlConfig, TrainConfig
-from worldmodel.statistics import difference_interval, wilson_interval
+from benchmarks.results.control import regret_table, return_table
+from worldmodel import envs
+from worldmodel.evaluation.control.episodes import Outcome, run_tasks
+from worldmodel.evaluation.control.evaluate import section
+from worldmodel.evaluation.control.tasks import Protocol, Tasks, draw_tasks, make_protocol
+from worldmodel.measures.statistics import difference_interval, wilson_interval
+from worldmodel.settings.verbs import ControlConfig, TrainConfig
+from worldmodel.system.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import parallel_fakes as fakes
 import pytest
 import torch
 
-from worldmodel.distributed import Processes, in_parallel
-from worldmodel.errors import UserError
-from worldmodel.exactness import CPU, gradient_differences, in_processes
-from worldmodel.methods import METHODS
-from worldmodel.settings import TrainConfig
-from worldmodel.training import OptimConfig
+from benchmarks.exactness import CPU, gradient_differences, in_processes
+from worldmodel.learning.loop import OptimConfig
+from worldmodel.learning.methods import METHODS
+from worldmodel.settings.verbs import TrainConfig
+from worldmodel.system.distributed import Processes, in_parallel
+from worldmodel.system.errors import UserError
 
 ALONE = Processes(CPU)
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import RowEncoder, seeded
 
-from worldmodel.contexts import (
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.learning.constants import (
     CONTEXT_METHODS,
     Contexts,
     ContextTraining,
@@ -22,13 +24,11 @@ from worldmodel.contexts import (
     fit_context_scale,
     linear_contexts,
 )
-from worldmodel.data.store import EpisodeIndex
-from worldmodel.data.table import LatentTable
-from worldmodel.dynamics import prediction_errors, predictor_stage
-from worldmodel.errors import UserError
-from worldmodel.models.context import ContextConfig, ContextEncoder
+from worldmodel.learning.dynamics import prediction_errors, predictor_stage
+from worldmodel.learning.loop import OptimConfig, fit_quietly
+from worldmodel.models.context_encoder import ContextConfig, ContextEncoder
 from worldmodel.models.predictor import Predictor, PredictorConfig
-from worldmodel.training import OptimConfig, fit_quietly
+from worldmodel.system.errors import UserError
 
 W, D, A, C = 4, 3, 2, 5
 LENGTHS = np.array([13, 11, 12, 20])

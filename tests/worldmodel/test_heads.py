@@ -5,16 +5,16 @@ import pytest
 import torch
 from worldmodel_fakes import seeded
 
-from planners import GoalDistance, LearnedDistance, OverHorizon
-from worldmodel.control.controllers import goal_objective
 from worldmodel.data.store import EpisodeIndex
-from worldmodel.dynamics import LatentTable, fit_metrics, heads_stage
-from worldmodel.errors import UserError
-from worldmodel.losses import unfolding
+from worldmodel.evaluation.control.controllers import goal_objective
+from worldmodel.learning.dynamics import LatentTable, fit_metrics, heads_stage
+from worldmodel.learning.loop import OptimConfig
+from worldmodel.learning.losses import unfolding
 from worldmodel.models.heads import GoalHeads, HeadsConfig
 from worldmodel.models.predictor import Predictor, PredictorConfig
-from worldmodel.settings import ControlConfig
-from worldmodel.training import OptimConfig
+from worldmodel.planners import GoalDistance, LearnedDistance, OverHorizon
+from worldmodel.settings.verbs import ControlConfig
+from worldmodel.system.errors import UserError
 
 D, A, H, B, EPISODES, T = 2, 2, 4, 3, 60, 30
 STEP = 0.1  # how far a full action moves the latent

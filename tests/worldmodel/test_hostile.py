@@ -19,17 +19,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
 
-from worldmodel.config import read_run_config
+from worldmodel.cli.compose import read_run_config
 from worldmodel.data.interchange import open_foreign
 from worldmodel.data.store import DataSet, read_index, shard_path, verify_shard
-from worldmodel.errors import UserError
+from worldmodel.learning.loop import OptimConfig, Stage, Trainer
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import EncoderConfig
 from worldmodel.models.predictor import PredictorConfig
-from worldmodel.pretrained import find_run
-from worldmodel.run_directory import RunDirectory
-from worldmodel.settings import TrainConfig
-from worldmodel.training import OptimConfig, Stage, Trainer
+from worldmodel.runs.pretrained import find_run
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings.verbs import TrainConfig
+from worldmodel.system.errors import UserError
 
 FUZZED = settings(
     max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from worldmodel.identifiability import (
+from worldmodel.measures.identifiability import (
     affine_apply,
     affine_fit,
     aligned_angle_r2,

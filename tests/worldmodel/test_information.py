@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodel.information import (
+from worldmodel.design.information import (
     directions,
     marginal_information,
     posterior_covariance,

@@ -12,11 +12,11 @@ import pytest
 from pyarrow import parquet
 from worldmodel_fakes import A, S, X, fake_episode, write_fake_data
 
-from worldmodel.cli import main
+from worldmodel.cli.main import main
 from worldmodel.data.arrays import write_arrays
 from worldmodel.data.interchange import fit_frames, open_foreign, write_stable_worldmodel
 from worldmodel.data.store import DataSet, shard_path, verify_shard
-from worldmodel.errors import StoreError, UserError
+from worldmodel.system.errors import StoreError, UserError
 
 LENGTHS = (7, 4, 9)  # frames; episodes differ
 EPISODES = [fake_episode(index, length - 1) for index, length in enumerate(LENGTHS)]

@@ -7,8 +7,7 @@ import pytest
 import torch
 from worldmodel_fakes import seeded
 
-from worldmodel.errors import UserError
-from worldmodel.losses import (
+from worldmodel.learning.losses import (
     alignment,
     covariance,
     decorrelation,
@@ -19,6 +18,7 @@ from worldmodel.losses import (
     whiten,
     whitening_penalty,
 )
+from worldmodel.system.errors import UserError
 
 B, C, D = 7, 5, 3
 

@@ -11,18 +11,18 @@ from worldmodel_fakes import KINEMATIC, A, S, fake_episode, seeded, write_fake_d
 
 from worldmodel.data.frames import MemoryFrames, load_frames
 from worldmodel.data.store import DataSet
-from worldmodel.errors import TrainingError, UserError
-from worldmodel.losses import alignment, infonce, sigreg, stillness, whiten, without_explained
-from worldmodel.methods import METHODS, MethodConfig, Views, build_recipe, encoder_stage
-from worldmodel.methods.contrastive import InfoNCEConfig
-from worldmodel.methods.gaussian import Clips, LeJEPA, SIGRegWeight
-from worldmodel.methods.jepa import JEPA, JEPAConfig
-from worldmodel.methods.reconstruction import VAE, Autoencoder, ReconstructionConfig
-from worldmodel.methods.variance import VICReg, VICRegConfig, Whitening, WhiteningConfig
-from worldmodel.methods.views import MovingAverage
+from worldmodel.learning.loop import OptimConfig, Trainer
+from worldmodel.learning.losses import alignment, infonce, sigreg, stillness, whiten, without_explained
+from worldmodel.learning.methods import METHODS, MethodConfig, Views, build_recipe, encoder_stage
+from worldmodel.learning.methods.contrastive import InfoNCEConfig
+from worldmodel.learning.methods.gaussian import Clips, LeJEPA, SIGRegWeight
+from worldmodel.learning.methods.jepa import JEPA, JEPAConfig
+from worldmodel.learning.methods.reconstruction import VAE, Autoencoder, ReconstructionConfig
+from worldmodel.learning.methods.variance import VICReg, VICRegConfig, Whitening, WhiteningConfig
+from worldmodel.learning.methods.views import MovingAverage
 from worldmodel.models.encoders import Encoder, EncoderConfig
-from worldmodel.run_directory import RunDirectory
-from worldmodel.training import OptimConfig, Trainer
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.system.errors import TrainingError, UserError
 
 B, D, STEPS = 9, 4, 6
 CPU = torch.device("cpu")
@@ -117,7 +117,7 @@ def test_lejepa_counts_how_far_a_place_moves_too():
 
 @pytest.mark.parametrize("similarity", ["gaussian", "cosine"])
 def test_infonce_is_that_of_its_settings(similarity: str):
-    from worldmodel.methods.contrastive import InfoNCE
+    from worldmodel.learning.methods.contrastive import InfoNCE
 
     seen = views()
     values = InfoNCE(InfoNCEConfig(similarity, 0.3))(seen)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
-from planners import CEM, GoalDistance
-from worldmodel.contexts import Windows
 from worldmodel.data.table import LatentTable
-from worldmodel.errors import CheckpointError, UserError
+from worldmodel.learning.constants import Windows
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
-from worldmodel.models.context import ContextConfig, ContextEncoder, weak_form
+from worldmodel.models.context_encoder import ContextConfig, ContextEncoder, weak_form
 from worldmodel.models.encoders import Encoder, EncoderConfig, Glimpse, SpatialSoftmax
 from worldmodel.models.kinds import AnyPredictor, make_predictor
 from worldmodel.models.predictor import PredictorConfig
+from worldmodel.planners import CEM, GoalDistance
+from worldmodel.system.errors import CheckpointError, UserError
 
 B, N, H, D, A, C = 3, 6, 7, 5, 2, 4
 HISTORY = [0, 1, 3]

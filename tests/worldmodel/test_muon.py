@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
-from worldmodel.muon import Muon, orthogonalised
-from worldmodel.run_directory import RunDirectory
-from worldmodel.training import OptimConfig, Stage, Trainer
+from worldmodel.learning.loop import OptimConfig, Stage, Trainer
+from worldmodel.learning.muon import Muon, orthogonalised
+from worldmodel.runs.run_directory import RunDirectory
 
 LR, DECAY = 0.02, 0.3
 

@@ -12,7 +12,7 @@ from worldmodel.data import frames as frames_module
 from worldmodel.data.frames import DiskFrames, MemoryFrames, box_resize, load_frames
 from worldmodel.data.pairs import LagPairs, OUPairs, nearest_poses, window_starts
 from worldmodel.data.store import DataSet, EpisodeIndex
-from worldmodel.errors import UserError
+from worldmodel.system.errors import UserError
 
 CPU = torch.device("cpu")
 LENGTHS = np.array([7, 3, 1, 11])

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from worldmodel.identifiability import r2
-from worldmodel.probes import Examples, Split, linear_probe, linear_r2, mlp_probe
-from worldmodel.statistics import bootstrap_r2, wilson_interval
+from worldmodel.measures.identifiability import r2
+from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
+from worldmodel.measures.statistics import bootstrap_r2, wilson_interval
 
 P, Z, PER_EPISODE = 5, 2, 10
 EPISODES = {"train": 120, "validation": 30, "test": 40}
@@ -89,7 +89,7 @@ def test_an_mlp_probe_reads_a_quadratic_relation_that_a_linear_one_cannot():
 
 
 def test_an_mlp_probe_depends_on_its_seed_alone(monkeypatch):
-    monkeypatch.setattr("worldmodel.probes.MLP_STEPS", 50)
+    monkeypatch.setattr("worldmodel.measures.regression.MLP_STEPS", 50)
     data = split(linear)
     predictions = [mlp_probe(data, 10, np.random.default_rng(0), seed=s).prediction for s in (1, 1, 2)]
     np.testing.assert_array_equal(predictions[0], predictions[1])

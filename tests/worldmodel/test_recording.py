@@ -19,14 +19,14 @@ import h5py
 import numpy as np
 import pytest
 
-from envs.rollout import Episode
-from worldmodel.cli import main
+from worldmodel.cli.main import main
 from worldmodel.data import recording
 from worldmodel.data.leases import lease
 from worldmodel.data.recording import Recording, record
 from worldmodel.data.store import DataSet, shard_path, write_shard
-from worldmodel.errors import StoreError, UserError
-from worldmodel.files import write_atomically
+from worldmodel.envs.rollout import Episode
+from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import write_atomically
 
 ROOT = Path(__file__).parents[2]
 STEPS, PER_SHARD, EPISODES = 6, 3, 23
@@ -187,7 +187,7 @@ def test_a_disk_that_fills_up_in_a_worker_is_one_line_and_finished_shards_stay(t
 
 @pytest.mark.parametrize("call", ["record", "write_shard"])
 def test_a_full_disk_is_noticed_before_hdf5_meets_it(tmp_path, monkeypatch, call):
-    monkeypatch.setattr("worldmodel.files.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr("worldmodel.system.files.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match="no space left on the disk") as caught:
         if call == "record":
             record(tmp_path, settings(), EPISODES, 1)

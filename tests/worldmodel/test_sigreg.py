@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from worldmodel_fakes import seeded
 
-from worldmodel.losses import alignment, epps_pulley, sigreg, spread_directions
+from worldmodel.learning.losses import alignment, epps_pulley, sigreg, spread_directions
 
-sigreg_module = sys.modules["worldmodel.losses.sigreg"]  # the package's attribute of that name is the function
+sigreg_module = sys.modules["worldmodel.learning.losses.sigreg"]  # the package's attribute of that name is the function
 
 
 def naive_epps_pulley(x: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import pytest
 from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
 
 from worldmodel.data.store import INDEX_NAME, DataSet, shard_path, write_shard
-from worldmodel.errors import StoreError
-from worldmodel.files import write_atomically
+from worldmodel.system.errors import StoreError
+from worldmodel.system.files import write_atomically
 
 NUM_STEPS = (6, 4, 9)  # episodes differ in length
 EPISODES = [fake_episode(i, NUM_STEPS[i % 3]) for i in range(13)]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import envs
-from envs.excitation import OU
-from worldmodel.settings import SurpriseConfig
-from worldmodel.surprise import available_events, paired_test, record, score
+from worldmodel import envs
+from worldmodel.envs.excitation import OU
+from worldmodel.evaluation.surprise import available_events, paired_test, record, score
+from worldmodel.settings.verbs import SurpriseConfig
 
 CONFIG = SurpriseConfig(episode_steps=9, event_step=5)
 

@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from worldmodel.losses import torus_sigreg
-from worldmodel.losses.torus import torus_characteristic
+from worldmodel.learning.losses import torus_sigreg
+from worldmodel.learning.losses.torus import torus_characteristic
 
 
 def on_torus(num, circles, seed=0):

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
-from worldmodel.errors import CheckpointError, TrainingError, UserError
-from worldmodel.interrupts import Terminated
-from worldmodel.run_directory import RunDirectory
-from worldmodel.training import OptimConfig, Stage, Trainer, spread
+from worldmodel.learning.loop import OptimConfig, Stage, Trainer, spread
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.system.errors import CheckpointError, TrainingError, UserError
+from worldmodel.system.interrupts import Terminated
 
 IN, HIDDEN, OUT, BATCH, STEPS = 5, 7, 3, 16, 12
 X = torch.randn(90, IN, generator=seeded(1))

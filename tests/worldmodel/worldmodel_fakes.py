@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.rollout import Episode
 from worldmodel.data.store import shard_path, write_index, write_shard
+from worldmodel.envs.rollout import Episode
 
 X, A, P, S = 3, 2, 4, 8
 EPISODES_PER_SHARD = 5

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worldmodel.errors import UserError
-from worldmodel.methods import MethodConfig
+from worldmodel.learning.methods import MethodConfig
+from worldmodel.system.errors import UserError
 
 SLOW, FAST = 1e-3, 3e-3
 

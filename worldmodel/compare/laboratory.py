@@ -21,14 +21,10 @@ from worldmodel.compare.shifts import Shift, draw_shifts, inside_episodes, nuisa
 from worldmodel.data.pairs import PairSampler
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables
-from worldmodel.dynamics import encode_rows
-from worldmodel.files import write_json
-from worldmodel.identifiability import affine_apply, affine_fit, measure, r2
-from worldmodel.methods import MethodConfig, build_recipe, encoder_stage, positive_pairs
-from worldmodel.models.encoders import Encoder
-from worldmodel.run_directory import RunDirectory
-from worldmodel.settings import TrainConfig
-from worldmodel.train import (
+from worldmodel.learning.dynamics import encode_rows
+from worldmodel.learning.loop import Trainer, spread
+from worldmodel.learning.methods import MethodConfig, build_recipe, encoder_stage, positive_pairs
+from worldmodel.learning.train import (
     Source,
     architecture,
     collect_all,
@@ -37,7 +33,11 @@ from worldmodel.train import (
     set_cpu_threads,
     spread_rows,
 )
-from worldmodel.training import Trainer, spread
+from worldmodel.measures.identifiability import affine_apply, affine_fit, measure, r2
+from worldmodel.models.encoders import Encoder
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings.verbs import TrainConfig
+from worldmodel.system.files import write_json
 
 NUM_MEASURED = 2000
 NUM_LOGGED = 40
@@ -259,7 +259,7 @@ def rank_correlation(z: np.ndarray, h: np.ndarray) -> float:
 
 def random_and_pixels(lab: Laboratory) -> dict[str, dict[str, Any]]:
     """Baselines without training: an encoder at its initial weights, and the pixels themselves (by ridge)."""
-    from worldmodel.probes import Examples, Split, linear_r2
+    from worldmodel.measures.regression import Examples, Split, linear_r2
 
     encoder = lab.new_encoder(1_000_003).train()
     with torch.no_grad():  # BatchNorm's statistics, which training would have set

@@ -10,9 +10,9 @@ from torch import Tensor
 from worldmodel.compare.candidates import CANDIDATES
 from worldmodel.data.frames import MemoryFrames
 from worldmodel.data.store import DataSet
-from worldmodel.methods import MethodConfig, build_recipe, encoder_stage
+from worldmodel.learning.loop import Stage
+from worldmodel.learning.methods import MethodConfig, build_recipe, encoder_stage
 from worldmodel.models.encoders import Encoder, EncoderConfig
-from worldmodel.training import Stage
 
 NUM_ROWS = 2048
 NUM_STEPS = 5

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
-from worldmodel.identifiability import r2
-from worldmodel.settings import TrainConfig
-from worldmodel.train import Source, collect, open_source
+from worldmodel.learning.train import Source, collect, open_source
+from worldmodel.measures.identifiability import r2
+from worldmodel.settings.verbs import TrainConfig
 
 RANGE_SD = 2.5
 SECTOR_RAD = math.radians(18)  # either side of zero: a tenth of a circle

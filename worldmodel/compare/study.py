@@ -4,27 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worldmodel.compare import figures, lit_ball
+from worldmodel.compare import light_study as lit_ball
 from worldmodel.compare.candidates import Candidate, check_names, choose
 from worldmodel.compare.claims import verdicts
 from worldmodel.compare.laboratory import Laboratory, random_and_pixels
+from worldmodel.compare.measurements import SWEPT, convergence, measure, memory, planning, sweep_batch, sweep_data, tune
 from worldmodel.compare.scale import SCALES, Scale
-from worldmodel.compare.table import (
-    SWEPT,
-    convergence,
-    measure,
-    memory,
-    planning,
-    sweep_batch,
-    sweep_data,
-    tune,
-)
-from worldmodel.errors import UserError
-from worldmodel.files import write_json
+from worldmodel.figures import comparison as figures
+from worldmodel.learning.train import r2_ceiling
 from worldmodel.models.encoders import EncoderConfig
-from worldmodel.run_directory import command_line, hardware, versions
-from worldmodel.settings import CompareConfig
-from worldmodel.train import r2_ceiling
+from worldmodel.runs.run_directory import command_line, hardware, versions
+from worldmodel.settings.verbs import CompareConfig
+from worldmodel.system.errors import UserError
+from worldmodel.system.files import write_json
 
 CONVERGED = 0.95  # of what supervised training reaches in the end
 

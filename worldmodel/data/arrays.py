@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from envs.rollout import Episode
 from worldmodel.data.store import INDEX_NAME, shard_path, write_index, write_shard
-from worldmodel.errors import StoreError, UserError
-from worldmodel.files import write_new
+from worldmodel.envs.rollout import Episode
+from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import write_new
 
 FRAMES_PER_SHARD = 10_000
 # what `env.world` is called where there is no simulator: a data set that was recorded elsewhere

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worldmodel.data.mapped import MappedFrames
 from worldmodel.data.store import DataSet
-from worldmodel.errors import UserError
+from worldmodel.system.errors import UserError
 
 
 def box_resize(frames: Tensor, size: int) -> Tensor:

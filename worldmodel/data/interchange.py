@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional
 
 from worldmodel.data.store import INDEX_NAME, DataSet
-from worldmodel.errors import StoreError, UserError
-from worldmodel.files import read_json, write_atomically
+from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import read_json, write_atomically
 
 Arrays = dict[str, np.ndarray]
 MAX_EPISODE_BYTES = 8 * 10**9

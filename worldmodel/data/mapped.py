@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from worldmodel.data.store import DataSet, open_shard, plain_column
-from worldmodel.errors import StoreError
+from worldmodel.system.errors import StoreError
 
 
 @dataclass(frozen=True)

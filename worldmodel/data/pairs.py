@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from worldmodel.data.store import EpisodeIndex
-from worldmodel.errors import UserError
+from worldmodel.system.errors import UserError
 
 
 class PairSampler(Protocol):

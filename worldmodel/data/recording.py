@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-import envs
-from envs.excitation import make_policy
-from envs.rollout import Episode, rollout
+from worldmodel import envs
 from worldmodel.data.leases import lease, remove_leases
 from worldmodel.data.store import INDEX_NAME, open_shard, read_column, read_index, shard_path, write_index, write_shard
-from worldmodel.errors import StoreError, UserError
-from worldmodel.files import leftovers, write_new
-from worldmodel.progress import progress
+from worldmodel.envs.excitation import make_policy
+from worldmodel.envs.rollout import Episode, rollout
+from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import leftovers, write_new
+from worldmodel.system.progress import progress
 
 FRAMES_PER_SHARD = 10_000
 # between two looks at a shard that another command records
@@ -97,7 +97,7 @@ class Recording:
 def warp_engine() -> Any:
     """The module of the batched engine, which needs a package that the others do not."""
     try:
-        from envs import warp
+        from worldmodel.envs import warp
     except ImportError as error:
         raise UserError(
             f"engine=warp needs MuJoCo Warp ({error}); install it with: pip install 'worldmodel[warp]'"

@@ -30,9 +30,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from envs.rollout import Episode
-from worldmodel.errors import StoreError
-from worldmodel.files import read_json, require_space, write_atomically, write_json
+from worldmodel.envs.rollout import Episode
+from worldmodel.system.errors import StoreError
+from worldmodel.system.files import read_json, require_space, write_atomically, write_json
 
 SCHEMA_VERSION = 1
 INDEX_NAME = "dataset.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldmodel.data.store import DataSet, EpisodeIndex
-from worldmodel.errors import UserError
+from worldmodel.system.errors import UserError
 
 # a coordinate that moves less than this share of the liveliest of its kind is contact noise, not a variable
 _SMALLEST_SHARE = 0.01

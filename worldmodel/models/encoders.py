@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, grid_sample
 
 from worldmodel.data.frames import box_resize
-from worldmodel.errors import UserError
+from worldmodel.system.errors import UserError
 
 
 @dataclass

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from worldmodel.errors import UserError
 from worldmodel.models.encoders import mlp
+from worldmodel.system.errors import UserError
 
 
 @dataclass

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from worldmodel.models.context import ContextEncoder
+from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.world_model import WorldModel
@@ -17,7 +17,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class PlanningModel:
-    """Satisfies `planners.interfaces.LatentDynamics`; answers as the `WorldModel` does, to rounding.
+    """Satisfies `worldmodel.planners.interfaces.LatentDynamics`; answers as the `WorldModel` does, to rounding.
 
     BatchNorm is folded into the layer before it, the causal masks into the weights, and blocks of zeros are skipped.
     Later changes to the model's weights are not seen. dtype: of the rollouts' matrix products, None as the weights are.

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from worldmodel.errors import UserError
+from worldmodel.system.errors import UserError
 
 
 @dataclass

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodel.errors import UserError
-from worldmodel.models.captured import bfloat16_on_gpu
+from worldmodel.models.cuda_graphs import bfloat16_on_gpu
 from worldmodel.models.predictor import PredictorConfig, check_inputs
+from worldmodel.system.errors import UserError
 
 # rows of a rollout computed at once: on a GPU what keeps it busy, some GB of activations; on a CPU what stays in its
 # caches, and in blocks of memory that the allocator does not give back to the system each time

@@ -10,14 +10,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from worldmodel.digest import CHECKSUM, digest
-from worldmodel.errors import CheckpointError
-from worldmodel.files import read_json, write_atomically, write_json
-from worldmodel.models.context import ContextConfig, ContextEncoder
+from worldmodel.models.context_encoder import ContextConfig, ContextEncoder
 from worldmodel.models.encoders import Encoder, EncoderConfig
 from worldmodel.models.heads import GoalHeads, HeadsConfig
 from worldmodel.models.kinds import AnyPredictor, make_predictor
 from worldmodel.models.predictor import PredictorConfig
+from worldmodel.system.digest import CHECKSUM, digest
+from worldmodel.system.errors import CheckpointError
+from worldmodel.system.files import read_json, write_atomically, write_json
 
 SCHEMA_VERSION = 1
 
@@ -38,7 +38,7 @@ class ModelConfig:
 
 
 class WorldModel(nn.Module):
-    """Satisfies `planners.interfaces.LatentDynamics`."""
+    """Satisfies `worldmodel.planners.interfaces.LatentDynamics`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -10,10 +10,10 @@ from typing import Any
 
 import jinja2
 
-from worldmodel.files import write_atomically
-from worldmodel.report import figures
+from worldmodel.figures import figures
 from worldmodel.report.content import FIGURE_SECTIONS, RunContent, headline, overview, run_content, run_name
 from worldmodel.report.run_files import ReportError, RunFiles, read_run
+from worldmodel.system.files import write_atomically
 
 MAX_VIDEOS_PER_RUN = 8
 # Figures are drawn at 130 dots per inch and shown at 100, so that type has one size all over the page.

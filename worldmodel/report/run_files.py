@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worldmodel.errors import UserError
+from worldmodel.system.errors import UserError
 
 SCHEMA = 1
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from envs.world import MjcfScene
+from worldmodel.envs.world import MjcfScene
 
 _START_RAD = 0.5
 

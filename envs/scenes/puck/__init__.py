@@ -6,10 +6,10 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from envs import physics
-from envs.physics import Factor
-from envs.scenes import palette
-from envs.world import MjcfScene
+from worldmodel.envs import physics
+from worldmodel.envs.physics import Factor
+from worldmodel.envs.scenes import palette
+from worldmodel.envs.world import MjcfScene
 
 
 def puck() -> MjcfScene:

@@ -5,9 +5,9 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from envs import physics
-from envs.physics import PhysicsFactor, VisualFactor, prior_bounds
-from envs.world import MjcfScene
+from worldmodel.envs import physics
+from worldmodel.envs.physics import PhysicsFactor, VisualFactor, prior_bounds
+from worldmodel.envs.world import MjcfScene
 
 _TOUCHING_M = 0.4  # no part of the T is farther than this from its origin, radius of the pusher included
 

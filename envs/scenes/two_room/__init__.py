@@ -5,9 +5,9 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from envs import physics
-from envs.physics import PhysicsFactor, VisualFactor, prior_bounds
-from envs.world import MjcfScene
+from worldmodel.envs import physics
+from worldmodel.envs.physics import PhysicsFactor, VisualFactor, prior_bounds
+from worldmodel.envs.world import MjcfScene
 
 
 def two_room() -> MjcfScene:

@@ -1,0 +1,191 @@
+"""`worldmodel bench what=faults`: kill collection and training at random instants, and see what is lost.
+
+Each run is started, killed (SIGKILL; its workers end with it) after a random time, started again, and so on until it
+ends by itself; what it leaves is then compared with what a run left that nothing disturbed: data sets to the byte; of a
+training the weights to the byte, and optimiser, generator and logged losses number by number.
+"""
+
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodel.data.recording import Recording, record
+from worldmodel.learning.train import train
+from worldmodel.settings.verbs import CollectConfig, EnvConfig, TrainConfig
+from worldmodel.system.errors import UserError
+from worldmodel.system.progress import progress
+
+# times a run may be killed in a row before it is left alone, lest it never ends
+MOST_KILLS = 12
+
+
+@dataclass
+class _Tally:
+    """What happened to one kind of run."""
+
+    kills: int = 0
+    runs: int = 0
+    undisturbed_s: float = 0.0
+    differing: list[str] = field(default_factory=list)
+
+
+def faults(num_kills: int, seed: int) -> dict[str, Any]:
+    """Half of the kills fall on collections, half on trainings; figures of what was lost."""
+    rng = np.random.default_rng(seed)
+    figures: dict[str, Any] = {"kills": 0, "lost": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        bar = progress(total=num_kills, desc="kills", unit="kill")
+        for name, (run, compare) in _KINDS.items():
+            tally = _torment(root / name, run, compare, num_kills // 2, rng, bar)
+            figures[f"{name}_kills"], figures[f"{name}_runs"] = tally.kills, tally.runs
+            figures[f"{name}_undisturbed_s"] = tally.undisturbed_s
+            figures[f"{name}_differing"] = tally.differing
+            figures["kills"] += tally.kills
+            figures["lost"] += len(tally.differing)
+        bar.close()
+    return figures
+
+
+def _torment(
+    root: Path,
+    run: Callable[[Path], None],
+    compare: Callable[[Path, Path], list[str]],
+    num_kills: int,
+    rng: np.random.Generator,
+    bar: Any,
+) -> _Tally:
+    reference, again, tally = root / "undisturbed", root / "again", _Tally()
+    for directory in (reference, again):  # the second time, what both need has been made
+        start = time.monotonic()
+        if not _run_for(run, directory, None):
+            raise UserError(f"a {root.name} run that nothing disturbed failed; try it alone")
+        tally.undisturbed_s = time.monotonic() - start
+    tally.differing += [f"undisturbed: {what}" for what in compare(reference, again)]
+    while tally.kills < num_kills:
+        victim, kills = root / f"killed-{tally.runs}", 0
+        while True:
+            most = min(MOST_KILLS, num_kills - tally.kills)
+            patience = rng.uniform(0.02, 1.0) * tally.undisturbed_s if kills < most else None
+            if _run_for(run, victim, patience):
+                break
+            kills += 1
+        tally.kills += kills
+        tally.runs += 1
+        bar.update(kills)
+        tally.differing += [f"{victim.name}: {what}" for what in compare(reference, victim)]
+        shutil.rmtree(victim)
+    return tally
+
+
+def _run_for(run: Callable[[Path], None], directory: Path, seconds: float | None) -> bool:
+    """Run in a process of its own, killed after `seconds`; whether it ended by itself, and well.
+
+    Workers of a collection end with it, in the middle of whatever they do, and may overlap with those of the next.
+    """
+    context = multiprocessing.get_context("forkserver")
+    # imports once, not at every start; workers of a collection start from there, too
+    context.set_forkserver_preload(["benchmarks.faults", "torch.utils.tensorboard.writer"])
+    process = context.Process(target=_quietly, args=(run, directory))
+    process.start()
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+    process.join()
+    return process.exitcode == 0
+
+
+def _quietly(run: Callable[[Path], None], directory: Path) -> None:
+    torch.set_num_threads(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(null, stream)
+    run(directory)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what is run and compared
+
+_EPISODES, _STEPS = 24, 11
+
+
+def _collecting(directory: Path) -> CollectConfig:
+    env = EnvConfig(world="reacher", image_size=32)
+    policy = {"name": "uniform", "hold_steps": 2}
+    return CollectConfig(env, policy, episodes=_EPISODES, episode_steps=_STEPS, data=str(directory), workers=1)
+
+
+class _ShortShards(Recording):
+    """Shards of four episodes, so that kills fall on all parts of the work; a class, to reach the worker processes."""
+
+    @property
+    def episodes_per_shard(self) -> int:
+        return 4
+
+
+def _collect(directory: Path) -> None:
+    config = _collecting(directory)
+    record(directory, _ShortShards(**vars(config.recording())), config.episodes, config.workers)
+
+
+def _same_data(reference: Path, victim: Path) -> list[str]:
+    """Names of files that differ, are missing or are left over."""
+    names = {path.name for path in [*reference.iterdir(), *victim.iterdir()]}
+    return sorted(name for name in names if _bytes(reference / name) != _bytes(victim / name))
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _train(directory: Path) -> None:
+    """A whole training, encoder and predictor, on a data set that is collected first."""
+    collecting = _collecting(directory.parent / "data")
+    shared: dict[str, Any] = {name: getattr(collecting, name) for name in vars(collecting) if name != "data_seed"}
+    shared |= {"runs": str(directory.parent), "name": directory.name}
+    config = TrainConfig(**shared, device="cpu", checkpoint_every_s=0.02)
+    config.encoder.hidden, config.predictor.hidden, config.predictor.horizon = 32, 32, 4
+    config.predictor.history = [0, 1]
+    config.method.lag, config.method.sigreg_start, config.method.sigreg_end = 3, 0.02, 0.02
+    for optim in (config.method.optim, config.predictor_training):
+        optim.steps, optim.batch_size = 30, 64
+    train(config)
+
+
+def _same_training(reference: Path, victim: Path) -> list[str]:
+    """What differs between two runs: weights, optimiser and generator states, logged losses, evaluation."""
+    differing = [] if _bytes(reference / "model.safetensors") == _bytes(victim / "model.safetensors") else ["weights"]
+    saved = [torch.load(path / "trainer.pt", weights_only=True) for path in (reference, victim)]
+    differing += [f"trainer.pt {key}" for key in saved[0] if not _same(saved[0][key], saved[1][key])]
+    logs = [
+        [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in text.splitlines()]
+        for text in ((path / "metrics.jsonl").read_text() for path in (reference, victim))
+    ]
+    differing += ["metrics.jsonl"] if logs[0] != logs[1] else []
+    found = [json.loads((path / "summary.json").read_text()) for path in (reference, victim)]
+    differing += [key for key in ("identifiability", "predictor") if found[0][key] != found[1][key]]
+    return differing + [f"left over: {path.name}" for path in victim.glob(".*.tmp")]
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two nests of containers, tensors and numbers are equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one == other
+
+
+_KINDS = {"collect": (_collect, _same_data), "train": (_train, _same_training)}

@@ -1,0 +1,46 @@
+"""Speed of everything but planning: `worldmodel bench`, from rendering to training."""
+
+from benchmarks.results.markdown import Row
+from benchmarks.results.sources import read
+
+
+def rows() -> list[Row]:
+    """Frames rendered, collected and loaded in a CPU-second."""
+    rows: list[Row] = []
+    render, collect = (read(f"bench-{what}.json") for what in ("render", "collect"))
+    if render:
+        value = f"{render['render_frames_per_cpu_s']:,.0f}"
+        rows.append(
+            (
+                "reacher frames per CPU-second, 64 x 64, software OpenGL",
+                value,
+                "1,000",
+                "`worldmodel bench what=render`",
+            )
+        )
+    if collect:
+        value = f"{collect['frames_per_cpu_s']:,.0f} ({collect['ratio_to_peer']:.0f} x the peer's 30)"
+        rows.append(
+            ("collected frames per CPU-second, everything included", value, "20 x", "`worldmodel bench what=collect`")
+        )
+    if load := read("bench-load.json"):
+        value = f"{load['memory_clips_per_cpu_s']:,.0f} / {load['disk_clips_per_cpu_s']:,.0f}"
+        if peer := load.get("peer_hdf5_all_columns_clips_per_cpu_s"):
+            value += f" (the peer's HDF5 reader on the same shard: {peer:,.0f})"
+        label = "clips of 4 frames loaded per CPU-second, memory / mapped shards"
+        rows.append((label, value, "50,000 / 20,000", "`worldmodel bench what=load`"))
+    return rows
+
+
+def cost_rows() -> list[Row]:
+    """What training takes: memory, and how SIGReg's time grows."""
+    rows: list[Row] = []
+    if train := read("bench-train.json"):
+        value = f"{train['peak_memory_mb']:,.0f} MB"
+        rows.append(
+            ("peak memory of the default training (reacher, CPU)", value, "1,500 MB", "`worldmodel bench what=train`")
+        )
+    if cost := read("bench-sigreg.json"):
+        value = f"batch^{cost['exponent_in_batch']:.2f}, slices^{cost['exponent_in_slices']:.2f}"
+        rows.append(("SIGReg's CPU time grows as", value, "linear", "`worldmodel bench what=sigreg`"))
+    return rows

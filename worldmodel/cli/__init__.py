@@ -1,0 +1,1 @@
+"""The `worldmodel` command: parse, call the library, print. The only room that knows Hydra."""

@@ -1,0 +1,81 @@
+"""The `worldmodel` command: one verb a stage, Hydra overrides after it."""
+
+import sys
+import traceback
+
+from worldmodel.system import interrupts
+
+USAGE = """\
+usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]
+
+Train a world model on MuJoCo pixels, prove what its latents are, plan in them, read physical constants out.
+
+{verbs}
+
+  worldmodel VERB --help   the verb's options, their defaults and units
+  --traceback              show where an error came from
+  -m                       sweep: comma-separated values, any Hydra launcher (hydra/launcher=joblib)
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; 0 on success, 1 on an error that the user can mend, 130 on an interrupt, 143 on SIGTERM."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    show_traceback = "--traceback" in arguments
+    arguments = [argument for argument in arguments if argument != "--traceback"]
+    try:
+        with interrupts.sigterm_raises():
+            return _dispatch(arguments)
+    except (KeyboardInterrupt, interrupts.Terminated) as error:
+        asked, status = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
+        print(f"\n{asked}; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        return status
+    except Exception as error:
+        if show_traceback:
+            traceback.print_exc()
+        else:
+            print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _one_line(error: Exception) -> str:
+    """The message of an error meant for users; of any other, its kind too, and how to see more."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError) or type(error).__name__ == "GLUnavailable":
+        return text
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror.lower()}; check the path, its permissions and the space on its disk"
+    return f"{type(error).__name__}: {text} (--traceback shows where)"
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from worldmodel.cli.verbs import VERBS
+
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        verbs = "\n".join(f"  {name:10}{verb.summary}" for name, verb in VERBS.items())
+        print(USAGE.format(verbs=verbs))
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name == "--version":
+        from worldmodel import __version__
+
+        print(f"worldmodel {__version__}")
+        return 0
+    if name not in VERBS:
+        from worldmodel.system.errors import UserError
+
+        raise UserError(f"unknown verb {name!r}; choose one of {', '.join(VERBS)}")
+    from worldmodel.cli import compose as config
+
+    if {"-h", "--help"} & set(rest):
+        print(config.help_text(name, VERBS[name].summary))
+        return 0
+    if {"-m", "--multirun"} & set(rest):
+        config.sweep(config.settings_of(name, rest), rest, lambda settings: print(VERBS[name].run(settings)))
+        return 0
+    if name == "data" and rest and "=" not in rest[0]:  # worldmodel data verify path=…
+        rest[0] = f"what={rest[0]}"
+    chosen = config.settings_of(name, rest)
+    settings = config.compose(chosen, rest, config.SCHEMAS[chosen])
+    print(VERBS[name].run(settings))
+    return 0

@@ -1,0 +1,48 @@
+"""Planning readiness: the same predictor and planner on every method's frozen latents, by the tool's own verbs."""
+
+import dataclasses
+import json
+import shutil
+from typing import Any
+
+from worldmodel.cli.compose import compose
+from worldmodel.compare.laboratory import Cell, Laboratory
+from worldmodel.evaluation.control import control
+from worldmodel.learning.train import train
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings.verbs import ControlConfig
+from worldmodel.system.files import write_json
+
+
+def plan_with(lab: Laboratory, cell: Cell) -> dict[str, Any]:
+    """Train a whole world model with the cell's method, run the control tasks; success with its interval."""
+    path = lab.folder / "cells" / f"{lab.fingerprint}-plan" / f"{cell.name}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    print(f"{lab.label}: plan with {cell.name}", flush=True)
+    scale, config = lab.scale, lab.config
+    config = dataclasses.replace(
+        config,
+        method=lab.method(cell),
+        predictor=dataclasses.replace(config.predictor, hidden=scale.predictor_hidden),
+        predictor_training=dataclasses.replace(config.predictor_training, steps=scale.predictor_steps),
+        runs=str(lab.folder / "work"),
+        name=f"plan-{cell.name}",
+        seed=cell.seed,
+    )
+    shutil.rmtree(config.run_directory, ignore_errors=True)
+    run = train(config)
+    overrides = [f"run={run}", f"tasks={scale.tasks}", f"seed={cell.seed}", "videos=0"]
+    control(compose("control", [*overrides, "oracle=false", "experiment=fast_planner"], ControlConfig))
+    summary = RunDirectory(run).read_summary()
+    driven = summary["control"]
+    figures = {
+        "success_rate": driven["success_rate"],
+        "success_interval": driven["success_interval"],
+        "random_success_rate": driven["random_success_rate"],
+        "num_tasks": driven["num_tasks"],
+        "prediction_error_ratio": summary["predictor"]["error_ratio_to_persistence"],
+    }
+    write_json(path, figures)
+    shutil.rmtree(run)
+    return figures

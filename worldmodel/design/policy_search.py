@@ -1,0 +1,128 @@
+"""Searching the excitation policies and their parameters: random candidates, then perturbations of the best."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worldmodel.envs.excitation import POLICIES, make_policy
+from worldmodel.envs.world import MujocoWorld
+
+Score = Callable[[dict[str, Any], int], float]  # policy, number of trajectories -> the larger the better
+KEPT = 4  # of the screened candidates that are compared on more trajectories
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A policy's parameter, searched in logarithms between two bounds."""
+
+    name: str
+    low: float
+    high: float
+    whole: bool = False
+
+    def clip(self, value: float) -> float | int:
+        value = min(max(value, self.low), self.high)
+        return round(value) if self.whole else float(f"{value:.3g}")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A policy, name and parameters, with its score."""
+
+    policy: dict[str, Any]
+    score: float
+
+
+class PolicySearch:
+    """Proposes policies for a world, and compares them.
+
+    Args:
+        given: what the environment uses; the first candidate, and never lost unless beaten.
+        world: what is excited; policies that cannot run in it are left out.
+        window_s: length of a window: slower changes of the action are not worth proposing.
+        rng: of the proposals.
+    """
+
+    def __init__(self, given: dict[str, Any], world: MujocoWorld, window_s: float, rng: np.random.Generator) -> None:
+        self._given, self._rng = given, rng
+        self._spaces = {
+            name: space
+            for name, space in _spaces(world.control_dt_s, window_s).items()
+            if _runs_in(world, {"name": name})
+        }
+
+    def run(
+        self, score: Score, num: int, num_screened: int, num_compared: int, advance: Callable[[int], Any]
+    ) -> Candidate:
+        """Score `num` candidates on few trajectories, half of them drawn and half perturbed; the best few on more."""
+        screened = [Candidate(self._given, score(self._given, num_screened))]
+        advance(1)
+        while len(screened) < num:
+            drawn = len(screened) < num / 2
+            policy = self._draw() if drawn else self._perturbed(sorted(screened, key=_score)[-KEPT:])
+            screened.append(Candidate(policy, score(policy, num_screened)))
+            advance(1)
+        finalists = [self._given, *(candidate.policy for candidate in sorted(screened, key=_score)[-KEPT:])]
+        return max((Candidate(policy, score(policy, num_compared)) for policy in finalists), key=_score)
+
+    def _draw(self) -> dict[str, Any]:
+        name = self._rng.choice([*self._spaces])
+        space = self._spaces[name]
+        values = {p.name: p.clip(np.exp(self._rng.uniform(np.log(p.low), np.log(p.high)))) for p in space}
+        return {"name": str(name), **values}
+
+    def _perturbed(self, best: list[Candidate]) -> dict[str, Any]:
+        policy = best[self._rng.integers(len(best))].policy
+        space = self._spaces.get(policy["name"])
+        if space is None:
+            return self._draw()
+        default = make_policy(policy["name"])
+        values = {p.name: policy.get(p.name, getattr(default, p.name)) for p in space}
+        moved = {
+            p.name: p.clip(values[p.name] * np.exp(0.15 * np.log(p.high / p.low) * self._rng.standard_normal()))
+            for p in space
+            if isinstance(values[p.name], int | float)  # not a list, one value an action
+        }
+        return {**policy, **moved}
+
+
+def _score(candidate: Candidate) -> float:
+    return candidate.score
+
+
+def _runs_in(world: MujocoWorld, policy: dict[str, Any]) -> bool:
+    try:
+        make_policy(**policy).begin(world, np.random.default_rng(0))
+    except ValueError:
+        return False
+    return True
+
+
+def _spaces(dt_s: float, window_s: float) -> dict[str, tuple[Parameter, ...]]:
+    """What is searched of each policy. A std above 1 makes clipped, nearly bang-bang actions."""
+    std = Parameter("std", 0.3, 4.0)
+    time_constant = Parameter("time_constant_s", dt_s, window_s)
+    spaces = {
+        "uniform": (Parameter("hold_steps", 1, max(2, round(window_s / dt_s / 3)), whole=True),),
+        "ou": (std, time_constant),
+        "colored_noise": (Parameter("exponent", 0.1, 2.0), std),
+        "coasting": (
+            std,
+            time_constant,
+            Parameter("stiffness", 0.05, 2.0),
+            Parameter("damping", 0.02, 1.0),
+            Parameter("release_prob", 0.02, 0.5),
+            Parameter("engage_prob", 0.05, 0.9),
+            Parameter("boundary", 0.3, 10.0),
+        ),
+        "ou_tracking": (
+            Parameter("std", 0.1, 2.0),
+            time_constant,
+            Parameter("stiffness", 0.5, 20.0),
+            Parameter("damping", 0.02, 2.0),
+        ),
+    }
+    assert spaces.keys() <= POLICIES.keys()
+    return spaces

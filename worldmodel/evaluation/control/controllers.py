@@ -1,0 +1,206 @@
+"""Controllers: MPC in the latent space from pixels, the same planner on the true simulator, and random actions."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodel.envs import MujocoWorld
+from worldmodel.evaluation.control.context_sources import ContextSource
+from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_features
+from worldmodel.evaluation.control.tasks import Tasks
+from worldmodel.models import DTYPES, PlanningModel, WorldModel
+from worldmodel.models.heads import GoalHeads
+from worldmodel.planners import (
+    MPC,
+    ActionCost,
+    CapturedPlanner,
+    GoalDistance,
+    LearnedDistance,
+    MPCState,
+    Objective,
+    OverHorizon,
+    Planner,
+    Staged,
+    WeightedSum,
+)
+from worldmodel.settings.verbs import ControlConfig
+from worldmodel.system.errors import UserError
+
+
+class LatentController:
+    """MPC in the latent space from pixels alone; remembers costs and distances for the planner's picture."""
+
+    sees = True
+
+    def __init__(
+        self,
+        model: WorldModel,
+        planner: Planner,
+        config: ControlConfig,
+        tasks: Tasks,
+        world: MujocoWorld,
+        budget_steps: int,
+        contexts: ContextSource | None = None,
+    ) -> None:
+        self._model, self._config = PlanningModel(model, DTYPES[config.dtype]), config
+        self._mpc = MPC(self._model, CapturedPlanner(planner), config.replan_every)
+        self._generator = torch.Generator(self._model.device).manual_seed(config.seed)
+        self.goal_frames = np.stack(
+            [world.goal_frame(state, factors) for state, factors in zip(tasks.goal, tasks.factors, strict=True)]
+        )
+        self._budget_steps, self._horizon = budget_steps, planner.horizon
+        self._contexts = contexts
+        self._goal = self._model.embed(self._tensor(self.goal_frames))
+        self._open = torch.arange(len(tasks))
+        self._state: MPCState | None = None
+        self._latents: list[Tensor] = []
+        self._actions: list[Tensor] = []
+        self._distances: list[np.ndarray] = []
+        self._cost_curve: np.ndarray | None = None
+        self._num_watched = 0
+        self.num_invalid = 0
+
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        self._see(frames)
+        self._actions.append(torch.from_numpy(actions).to(self._model.device))
+        self._num_watched += 1
+
+    def _see(self, frames: np.ndarray) -> MPCState:
+        seen = self._tensor(frames)
+        if self._state is None:
+            self._state = self._mpc.init(seen)
+        else:
+            self._state = self._mpc.observe(self._state, seen, self._actions[-1])
+        self._remember(self._state.latents[:, -1])
+        return self._state
+
+    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+        state = self._see(frames)
+        context = self._contexts(self._latents, self._actions) if self._contexts else None
+        actions, self._state, plan = self._mpc.act(state, self._objective(), self._generator, context, self._proposal())
+        if plan is not None:
+            self.num_invalid += int((~plan.diagnostics["valid"]).sum())
+            if self._cost_curve is None:
+                self._cost_curve = plan.diagnostics["cost_curve"].cpu().numpy()
+        self._actions.append(actions)
+        return actions.cpu().numpy()
+
+    def keep(self, open_: np.ndarray) -> None:
+        which = torch.from_numpy(np.flatnonzero(open_))
+        self._open, self._goal = self._open[which], self._goal[which]
+        self._state = None if self._state is None else self._state.select(which)
+        if self._contexts:
+            self._contexts.keep(which)
+        self._latents = [latents[which] for latents in self._latents]
+        self._actions = [actions[which] for actions in self._actions]
+
+    def traces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Best cost by iteration of the first plan (I, n), and latent distance to the goal (T, n), NaN once solved."""
+        assert self._cost_curve is not None
+        return self._cost_curve, np.stack(self._distances)
+
+    def _objective(self) -> Objective:
+        now = self._latents[-1]
+        distance = goal_objective(self._goal, now, self._model.heads, self._config, self._reduction())
+        if not self._config.action_cost:
+            return distance
+        return WeightedSum(((1.0, distance), (self._config.action_cost, ActionCost(1.0))))
+
+    def _reduction(self) -> OverHorizon:
+        # the latents seen so far include the one before the first step, and those before the clock ran
+        left = max(1, min(self._horizon, self._budget_steps - len(self._latents) + self._num_watched + 1))
+        return OverHorizon(self._config.reduction, until=left if self._config.shrinking else None)  # type: ignore[arg-type]
+
+    def _proposal(self) -> Callable[[Tensor], Tensor] | None:
+        heads = self._model.heads
+        if not self._config.proposal or heads is None:
+            return None
+        return lambda state: heads.propose(state, self._goal, self._horizon)
+
+    def _remember(self, latents: Tensor) -> None:
+        self._latents.append(latents)
+        distance = np.full(len(self.goal_frames), np.nan)
+        distance[self._open.numpy()] = (latents - self._goal).norm(dim=-1).double().cpu().numpy()
+        self._distances.append(distance)
+
+    def _tensor(self, frames: np.ndarray) -> Tensor:
+        return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
+
+
+def check_heads(model: WorldModel, config: ControlConfig) -> None:
+    """UserError where the settings ask for goal heads that the model has not."""
+    if model.heads is None and (config.proposal or config.metric != "l2"):
+        wish = "proposal=true" if config.proposal else f"metric={config.metric}"
+        raise UserError(f"{wish} needs learned goal heads, which this run has not; train it with goal_heads=true")
+
+
+def goal_objective(
+    goal: Tensor, now: Tensor, heads: GoalHeads | None, config: ControlConfig, reduction: OverHorizon
+) -> Objective:
+    """The latent cost that `config.metric` names, of goals (B, D) seen from latents `now` (B, D)."""
+    straight = GoalDistance(goal, reduction)
+    if config.metric == "l2" or heads is None:
+        return straight
+    if config.metric in ("whitened", "learned"):
+        return GoalDistance(goal, reduction, heads.whitening if config.metric == "whitened" else heads.precision)
+    shortest_way = LearnedDistance(goal, heads.squared_time, reduction)
+    if config.metric == "temporal":
+        return shortest_way
+    return Staged(straight, shortest_way, heads.squared_time(now, goal) < _NEAR_STEPS**2)
+
+
+# within so many control steps of the goal latents tell positions finer than travel times do
+_NEAR_STEPS = 5
+
+
+class OracleController:
+    """The same planner on the true simulator and the true state."""
+
+    sees = False
+
+    def __init__(self, world: MujocoWorld, tasks: Tasks, planner: Planner, config: ControlConfig) -> None:
+        self._dynamics = SimulatorDynamics(world, tasks.factors)
+        self._planner, self._reduction = planner, config.reduction
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._goal = torch.from_numpy(goal_features(world, tasks.goal)).float()
+        self._warm: Tensor | None = None
+
+    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+        plan = self._planner.plan(
+            self._dynamics,
+            GoalDistance(self._goal, self._reduction),  # type: ignore[arg-type]
+            torch.from_numpy(states),
+            warm_start=self._warm,
+            generator=self._generator,
+        )
+        self._warm = torch.cat([plan.actions[:, 1:], torch.zeros_like(plan.actions[:, :1])], 1)
+        return plan.actions[:, 0].numpy()
+
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        pass
+
+    def keep(self, open_: np.ndarray) -> None:
+        which = np.flatnonzero(open_)
+        self._dynamics = self._dynamics.subset(which)
+        self._goal = self._goal[which]
+        self._warm = None if self._warm is None else self._warm[which]
+
+
+class RandomController:
+    """Uniform actions."""
+
+    sees = False
+
+    def __init__(self, action_dim: int, seed: int) -> None:
+        self._rng, self._action_dim = np.random.default_rng(seed), action_dim
+
+    def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
+        return self._rng.uniform(-1, 1, (len(states), self._action_dim)).astype(np.float32)
+
+    def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
+        pass
+
+    def keep(self, open_: np.ndarray) -> None:
+        pass

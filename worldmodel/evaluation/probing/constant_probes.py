@@ -1,0 +1,224 @@
+"""Probes of physical constants: contexts of half episodes against the constants at work in them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodel.data.store import DataSet
+from worldmodel.data.table import LatentTable
+from worldmodel.data.truth import Variables, factor_value, half_constants, latent_variables, physical_constants
+from worldmodel.evaluation.probing.bound import bounds
+from worldmodel.evaluation.probing.context_value import context_errors
+from worldmodel.evaluation.probing.count import count_constants
+from worldmodel.evaluation.probing.outcome import pair, results
+from worldmodel.evaluation.probing.shifted_episodes import probe_shifts
+from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
+from worldmodel.figures import figures
+from worldmodel.learning.constants import (
+    Contexts,
+    ContextTraining,
+    Windows,
+    canonical_correlations,
+    context_stage,
+    fit_context_scale,
+)
+from worldmodel.learning.loop import fit_quietly
+from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
+from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings.verbs import ProbeConfig, StateConfig
+from worldmodel.system.errors import UserError
+from worldmodel.system.progress import progress
+
+NUM_LENGTHS = 5
+
+
+def probe_constants(
+    subject: Subject, config: ProbeConfig, run: RunDirectory, rng: np.random.Generator
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Read the constants of every half episode, in their standardised coordinates, from its context."""
+    encoder, data = subject.model.context_encoder, subject.data
+    assert encoder is not None
+    variables = physical_constants(data)
+    _check_varies(variables, data)
+    latents = _context_split(encoder, subject.table, data, config)
+    linear = linear_probe(latents, config.bootstrap, rng)
+    nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)
+    factors = {factor["name"]: factor for factor in data.info["world"]["factors"]}
+    for k, name in enumerate(variables.names):
+        truth, read = (factor_value(factors[name], x[:, k]) for x in (latents.test.targets, linear.prediction))
+        figures.probe_scatter(
+            run.figures / f"probe_{name}.png", name, variables.units[k], truth, read, linear.r2[k], pair(linear, k)
+        )
+    lengths, by_length = _by_length(encoder, subject, config)
+    figures.sharpening(run.figures / "probe_window_length.png", lengths, by_length, variables.names)
+    sections: dict[str, Any] = {
+        "canonical_correlations": _correlations(encoder, subject, run),
+        "window_length": {"steps": lengths, **{n: list(by_length[:, k]) for k, n in enumerate(variables.names)}},
+        "context_errors": context_errors(subject, config),
+    }
+    if config.shifts:
+        sections["shifts"] = probe_shifts(subject, latents.train, config)
+    controls = _controls(subject, latents, variables, config, rng)
+    probes = results(variables, "physical", linear, nonlinear, controls)
+    if config.bound_trajectories:
+        sections["bound"] = bounds(subject, config.bound_trajectories)
+        for name, bound in sections["bound"]["r2_bound"].items():
+            probes[name]["r2_bound"] = bound
+    return probes, sections
+
+
+def _check_varies(variables: Variables, data: DataSet) -> None:
+    if not variables.names:
+        raise UserError(
+            f"no physical constant varies in {data.directory}; collect with env.randomize=[physical] to probe them"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# examples
+
+
+def _context_split(
+    encoder: ContextEncoder, table: LatentTable, data: DataSet, config: ProbeConfig, num_steps: int | None = None
+) -> Split:
+    """Contexts averaged over `config.windows` windows of each half episode, and the constants at work there."""
+    windows = Windows(encoder, table, num_steps)
+    parts = []
+    for name in SPLIT_NAMES:
+        episodes = data.split(name)
+        constants = half_constants(data, episodes)
+        parts.append(context_examples(Contexts(encoder, windows, episodes, data.num_rows), constants, config))
+    return Split(*parts)
+
+
+def context_examples(contexts: Contexts, constants: np.ndarray, config: ProbeConfig | StateConfig) -> Examples:
+    """Contexts of half episodes, averaged over `config.windows` windows, against the constants (E, 2, P) at work."""
+    averaged = contexts.of_halves(config.windows, torch.Generator().manual_seed(config.seed)).mean(2)
+    return half_examples(averaged.cpu().numpy(), constants)
+
+
+def _moment_split(reader: ContextEncoder, table: LatentTable, data: DataSet) -> Split:
+    """Window moments themselves, for a linear reader without any learned encoder."""
+    fit_context_scale(reader, table, data.split("train"))
+    windows = Windows(reader, table)
+    parts = []
+    for name in SPLIT_NAMES:
+        episodes = data.split(name)
+        moments = [windows.moments(torch.from_numpy(half.offset)).cpu().numpy() for half in episodes.halves()]
+        parts.append(half_examples(np.stack(moments, 1), half_constants(data, episodes)))
+    return Split(*parts)
+
+
+def half_examples(inputs: np.ndarray, constants: np.ndarray) -> Examples:
+    """Inputs (E, 2, p) of both halves of episodes against the constants (E, 2, P) at work in them."""
+    flat = inputs.reshape(-1, inputs.shape[-1]).astype(np.float64)
+    return Examples(flat, constants.reshape(len(flat), -1), np.repeat(np.arange(len(constants)), 2))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# controls
+
+
+def _controls(
+    subject: Subject, latents: Split, variables: Variables, config: ProbeConfig, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Linear R2 (P,) of what the contexts are to be held against; none where no controls are asked for."""
+    encoder, data, table = subject.model.context_encoder, subject.data, subject.table
+    assert encoder is not None
+    if subject.random_table is None:
+        return {}
+
+    def fresh(latent_dim: int = encoder.latent_dim) -> ContextEncoder:
+        torch.manual_seed(config.seed + 2)
+        return ContextEncoder(encoder.config, latent_dim, encoder.action_dim).to(table.latents.device)
+
+    positions = latent_variables(data)
+    true_values = torch.from_numpy(positions.standardized(data.split("train").rows())).float()
+    still, idle = torch.zeros_like(table.latents), torch.zeros_like(table.actions)
+    untrained = _scaled(fresh(), subject.random_table, data)
+    supervised = _supervised(fresh(), subject, config.seed)
+    return {
+        "random_encoder": linear_r2(_context_split(untrained, subject.random_table, data, config)),
+        "raw_pixels": linear_r2(_pixel_split(subject, encoder.config.window)),
+        "shuffled_labels": linear_r2(Split(latents.train.shuffled(rng), latents.validation, latents.test)),
+        "actions_only": linear_r2(_moment_split(fresh(), LatentTable(still, table.actions), data)),
+        "motion_only": linear_r2(_moment_split(fresh(), LatentTable(table.latents, idle), data)),
+        "true_state": linear_r2(
+            _moment_split(fresh(true_values.shape[1]).cpu(), LatentTable(true_values, table.actions.cpu()), data)
+        ),
+        "supervised": linear_r2(_context_split(supervised, table, data, config)),
+    }
+
+
+def _scaled(encoder: ContextEncoder, table: LatentTable, data: DataSet) -> ContextEncoder:
+    """An untrained context encoder with the input statistics a trained one would have."""
+    episodes = data.split("train")
+    fit_context_scale(encoder, table, episodes)
+    windows = Windows(encoder, table)
+    encoder.train()
+    low = torch.from_numpy(episodes.offset)
+    for _ in range(50):
+        encoder.from_moments(windows.moments(low))
+    return encoder.eval()
+
+
+def _supervised(encoder: ContextEncoder, subject: Subject, seed: int) -> ContextEncoder:
+    """The upper bound: a context encoder trained on the true constants, from the same latents and episodes."""
+    episodes = subject.data.split("train")
+    fit_context_scale(encoder, subject.table, episodes)
+    constants = torch.from_numpy(half_constants(subject.data, episodes)).float().to(subject.table.latents.device)
+    training = ContextTraining(method="supervised", optim=subject.trained.context_training.optim)
+    windows = Windows(encoder, subject.table)
+    fit_quietly(context_stage(encoder, windows, episodes, training, constants), seed)
+    return encoder.eval()
+
+
+def _pixel_split(subject: Subject, window: int) -> Split:
+    """Mean and spread of every pixel over a window, without any encoder."""
+    parts = []
+    for name in SPLIT_NAMES:
+        episodes = subject.data.split(name)
+        inputs = []
+        for half in episodes.halves():
+            rows = torch.from_numpy(half.offset[:, None] + np.arange(window + 1))
+            moments = []
+            for part in progress(rows.split(256), desc=f"pixels {name}", leave=False):
+                frames = subject.frames.gather(part).float().flatten(2) / 255
+                moments.append(torch.cat([frames.mean(1), frames.std(1)], -1).cpu())
+            inputs.append(torch.cat(moments).numpy())
+        parts.append(half_examples(np.stack(inputs, 1), half_constants(subject.data, episodes)))
+    return Split(*parts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# how many constants, and how fast they are found
+
+
+def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -> tuple[list[int], np.ndarray]:
+    """How the estimate sharpens: window lengths in control steps, and linear R2 (lengths, P) from windows so long."""
+    lengths = np.unique(np.geomspace(encoder.min_steps, encoder.config.window, NUM_LENGTHS).round().astype(int))
+    splits = (_context_split(encoder, subject.table, subject.data, config, int(length)) for length in lengths)
+    return lengths.tolist(), np.stack([linear_r2(split) for split in splits])
+
+
+def _correlations(encoder: ContextEncoder, subject: Subject, run: RunDirectory) -> dict[str, Any]:
+    """Canonical correlations of the two halves' contexts, and how many constants they hold; of unseen episodes."""
+    drift_rho = subject.data.info["settings"]["drift_rho"]
+    windows = Windows(encoder, subject.table)
+    halves = np.concatenate([
+        Contexts(encoder, windows, subject.data.split(name), subject.data.num_rows)
+        .of_halves(1, torch.Generator().manual_seed(0))[:, :, 0].cpu().numpy()
+        for name in ("validation", "test")
+    ])  # fmt: skip
+    correlations = canonical_correlations(halves[:, 0], halves[:, 1])
+    counted = count_constants(halves[:, 0], halves[:, 1])
+    if drift_rho is not None and 0 < drift_rho < 1:
+        figures.canonical_correlations(run.figures / "canonical_correlations.png", correlations, drift_rho)
+    return {
+        "values": [float(c) for c in correlations],
+        "drift_rho": drift_rho,
+        "num_constants": counted.pop("num_constants"),
+        "one_after_another": counted,
+    }

@@ -1,0 +1,90 @@
+"""Constants read where training never was: other ranges of constants, other looks, another excitation."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodel.data.frames import load_frames
+from worldmodel.data.recording import record
+from worldmodel.data.store import DataSet
+from worldmodel.data.table import LatentTable
+from worldmodel.data.truth import physical_constants
+from worldmodel.envs.excitation import POLICIES
+from worldmodel.evaluation.probing.subject import Subject
+from worldmodel.learning.constants import Windows
+from worldmodel.learning.train import latent_table
+from worldmodel.measures.identifiability import r2
+from worldmodel.measures.regression import Examples, linear_predict
+from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.settings.verbs import SHELL_SD, ProbeConfig, TrainConfig
+
+OTHER_EXCITATION = {"name": "coasting", "std": 1.3, "release_prob": 0.3, "engage_prob": 0.5}
+
+
+def probe_shifts(subject: Subject, train: Examples, config: ProbeConfig) -> dict[str, Any]:
+    """For every shift in `config.shifts`, R2 of the linear probe of `train`, from one window and from the mean of all
+    that fit into an episode, whose constants are held; and the error in prior standard deviations."""
+    return {shift: _shifted(subject, train, config, shift) for shift in config.shifts}
+
+
+def _shifted(subject: Subject, train: Examples, config: ProbeConfig, shift: str) -> dict[str, Any]:
+    data = _collect(subject.trained, shift, config.shift_episodes)
+    encoder, model = subject.model.context_encoder, subject.model
+    assert encoder is not None
+    table = latent_table(model, data, load_frames(data, model.config.encoder.input_size, model.device))
+    read = read_held(encoder, table, data.offset, data.length, train)
+    variables = physical_constants(data)
+    truth = variables.values[data.offset]
+    single, averaged = r2(truth, read.single), r2(truth, read.averaged)
+    rmse = np.sqrt(((read.single - truth) ** 2).mean(0))
+    return {
+        name: {"r2": float(single[k]), "r2_averaged": float(averaged[k]), "rmse_sd": float(rmse[k])}
+        for k, name in enumerate(variables.names)
+    }
+
+
+@dataclass(frozen=True)
+class HeldReading:
+    """What a linear probe reads of episodes whose constants are held, (E, P): from one window in the middle, and from
+    the mean over all windows that fit."""
+
+    single: np.ndarray
+    averaged: np.ndarray
+
+
+def read_held(
+    encoder: ContextEncoder, table: LatentTable, offset: np.ndarray, length: np.ndarray, train: Examples
+) -> HeldReading:
+    """Read episodes at rows `offset` (E,), `length` (E,) frames long, by the linear probe of `train`."""
+    windows, room = Windows(encoder, table), int(length.min()) - encoder.config.window
+    spread = np.unique(np.linspace(0, room - 1, max(2, 2 * room // encoder.config.window)).astype(int))
+    starts = torch.from_numpy(offset[:, None] + spread)
+    with torch.no_grad():
+        contexts = encoder.from_moments(windows.moments(starts.flatten())).cpu().numpy()
+    read = linear_predict(train, contexts).reshape(len(offset), len(spread), -1)
+    return HeldReading(read[:, len(spread) // 2], read.mean(1))
+
+
+def _collect(trained: TrainConfig, shift: str, num_episodes: int) -> DataSet:
+    """Record (or find) the data set of a shift, beside the run's own."""
+    env = replace(trained.env, factor_spread={})  # shifts are from the prior, however wide training was
+    if shift == "constants":
+        env = replace(env, factor_shell={"physical": list(SHELL_SD)})
+    if shift == "nuisances":
+        env = replace(env, factor_shell={"visual": list(SHELL_SD)})
+    policy = OTHER_EXCITATION if shift == "excitation" else trained.policy
+    assert OTHER_EXCITATION["name"] in POLICIES
+    moved = replace(
+        trained,
+        env=replace(env, name=f"{trained.env.label}-{shift}"),
+        policy=dict(policy),
+        drift_rho=None,
+        data_seed=trained.data_seed + 1,  # constants and starts that no training episode had
+        episodes=num_episodes,
+    )
+    directory = Path(moved.directory)
+    record(directory, moved.recording(), num_episodes, trained.workers)
+    return DataSet(directory, num_episodes)

@@ -1,0 +1,82 @@
+"""Probes of state variables: positions and velocities from the latents of now and of a few steps ago."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodel.data.frames import Frames
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.data.truth import Variables, latent_variables, state_variables
+from worldmodel.evaluation.probing.outcome import results, scatter
+from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
+from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings.verbs import ProbeConfig
+
+
+def probe_states(
+    subject: Subject, config: ProbeConfig, run: RunDirectory, rng: np.random.Generator
+) -> dict[str, dict[str, Any]]:
+    """Read positions and velocities from the latents of now and of the oldest frame that the predictor sees."""
+    data = subject.data
+    kinematic = data.info["world"]["kinematic"] is not None
+    variables = latent_variables(data) if kinematic else state_variables(data)
+    previous = 0 if subject.model.predictor is None else subject.model.predictor.config.history[-1]
+    rows = {name: _frame_rows(data.split(name), previous, config.max_frames, rng) for name in SPLIT_NAMES}
+
+    def split_of(table: LatentTable) -> Split:
+        return Split(
+            *(_examples(_history(table, rows[name][0], previous), variables, *rows[name]) for name in SPLIT_NAMES)
+        )
+
+    latents = split_of(subject.table)
+    controls: dict[str, np.ndarray] = {}
+    if subject.random_table is not None:
+        pixels = Split(
+            *(_examples(_pixel_history(subject.frames, rows[n][0], previous), variables, *rows[n]) for n in SPLIT_NAMES)
+        )
+        controls = {
+            "random_encoder": linear_r2(split_of(subject.random_table)),
+            "raw_pixels": linear_r2(pixels),
+            "shuffled_labels": linear_r2(Split(latents.train.shuffled(rng), latents.validation, latents.test)),
+            "true_state": np.ones(len(variables.names)),
+        }
+    linear = linear_probe(latents, config.bootstrap, rng)
+    nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)
+    for k, name in enumerate(variables.names):
+        scatter(run, name, variables.units[k], latents.test.targets[:, k], linear, k)
+    return results(variables, "state", linear, nonlinear, controls)
+
+
+def _frame_rows(
+    episodes: EpisodeIndex, previous: int, most: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random rows that have `previous` rows before them, and the episode of each."""
+    rows = np.concatenate(
+        [np.arange(o + previous, o + n) for o, n in zip(episodes.offset, episodes.length, strict=True)]
+    )
+    episode = np.repeat(np.arange(len(episodes)), episodes.length - previous)
+    chosen = rng.permutation(len(rows))[:most]
+    return rows[chosen], episode[chosen]
+
+
+def _history(table: LatentTable, rows: np.ndarray, previous: int) -> np.ndarray:
+    latents = table.latents.cpu().numpy().astype(np.float64)
+    return _with_change(latents[rows], latents[rows - previous] if previous else None)
+
+
+def _pixel_history(frames: Frames, rows: np.ndarray, previous: int) -> np.ndarray:
+    def pixels(chosen: np.ndarray) -> np.ndarray:
+        return frames.gather(torch.from_numpy(chosen)).flatten(1).cpu().numpy().astype(np.float32) / 255
+
+    return _with_change(pixels(rows), pixels(rows - previous) if previous else None)
+
+
+def _with_change(now: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    return now if before is None else np.concatenate([now, now - before], 1)
+
+
+def _examples(inputs: np.ndarray, variables: Variables, rows: np.ndarray, episode: np.ndarray) -> Examples:
+    return Examples(inputs, variables.values[rows], episode)

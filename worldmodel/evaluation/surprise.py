@@ -1,0 +1,184 @@
+"""`worldmodel surprise`: does a model notice what cannot happen? Violation of expectation, with paired tests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from worldmodel.cli.compose import read_run_config
+from worldmodel.envs import MujocoWorld
+from worldmodel.envs.excitation import Policy, make_policy
+from worldmodel.evaluation.control import trusted_world
+from worldmodel.figures import figures
+from worldmodel.learning.dynamics import whitening
+from worldmodel.learning.train import pick_device, set_cpu_threads
+from worldmodel.measures.statistics import mean_interval
+from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings.verbs import SurpriseConfig
+from worldmodel.system.errors import UserError
+from worldmodel.system.files import write_json
+from worldmodel.system.progress import progress
+
+_SEED_STREAM = 7_003
+
+
+@dataclass(frozen=True)
+class _Trajectory:
+    """Frames uint8 (T+1, S, S, 3) and actions float32 (T, A)."""
+
+    frames: np.ndarray
+    actions: np.ndarray
+
+
+def surprise(config: SurpriseConfig) -> Path:
+    """Score trajectories with and without an event, add the "surprise" section to the run's summary, return the run."""
+    run = RunDirectory.open(Path(config.run))
+    trained = read_run_config(run.path)
+    world = trusted_world(trained.env, config.trust_world)
+    loaded = WorldModel.load(run.path, pick_device(config.device))
+    set_cpu_threads(loaded.config.encoder)
+    model, policy = PlanningModel(loaded), make_policy(**trained.policy)
+    _check_fits(config, model)
+    events = available_events(world)
+    errors: dict[str, list[np.ndarray]] = {name: [] for name in ("none", *events)}
+    seeds = np.random.SeedSequence([_SEED_STREAM, config.seed]).generate_state(config.trajectories)
+    for seed in progress(seeds, desc="surprise", unit="trajectory"):
+        plain = record(world, policy, int(seed), config)
+        errors["none"].append(_errors(model, plain, config.horizon))
+        for name in events:
+            changed = record(world, policy, int(seed), config, name, plain.actions)
+            errors[name].append(_errors(model, changed, config.horizon))
+    world.close()
+    scores = score({name: np.stack(of) for name, of in errors.items()})
+    # windows that begin at these frames see the event: at first as a target only, at last as their oldest frame
+    num_frames = model.num_context_frames + config.horizon
+    window = slice(config.event_step - num_frames + 1, config.event_step + 1)
+    section = {
+        "event_step": config.event_step,
+        "num_trajectories": config.trajectories,
+        "events": {name: paired_test(scores["none"][:, window], scores[name][:, window]) for name in events},
+    }
+    path = run.figures / "surprise.png"
+    figures.surprise_curves(path, scores, num_frames - 1, config.event_step, world.control_dt_s)
+    run.update_summary("surprise", surprise=section)
+    if config.out:
+        write_json(Path(config.out), {"env": trained.env.label, **section})
+    return run.path
+
+
+def _check_fits(config: SurpriseConfig, model: PlanningModel) -> None:
+    num_frames = model.num_context_frames + config.horizon
+    last = config.episode_steps + 1 - num_frames
+    if not num_frames - 1 <= config.event_step <= last:
+        raise UserError(
+            f"event_step must lie in {num_frames - 1}..{last}, so that windows of {num_frames} frames (context and "
+            f"horizon) fit before and after it, got {config.event_step}; set event_step or episode_steps"
+        )
+
+
+def available_events(world: MujocoWorld) -> list[str]:
+    """What can happen in a world: a jump to another state, and where it has them other light, colours or masses."""
+    return ["teleport", *(name for name in ("colour", "mass") if _factor(world, name))]
+
+
+def _factor(world: MujocoWorld, event: str) -> str | None:
+    """The factor that an event changes: the light, or the first colour; the first mass."""
+    kind, words = ("visual", ("light", "red", "green", "blue")) if event == "colour" else ("physical", ("mass",))
+    names = [name for name, factor in world.factors.items() if factor.kind == kind]
+    return next((name for word in words for name in names if word in name), None)
+
+
+def record(
+    world: MujocoWorld,
+    policy: Policy,
+    seed: int,
+    config: SurpriseConfig,
+    event: str = "none",
+    actions: np.ndarray | None = None,
+) -> _Trajectory:
+    """One trajectory; at `event_step` something may happen before the frame is seen. Given actions are repeated."""
+    world.restart(seed=seed)
+    rng = np.random.default_rng((seed, 1))
+    act = policy.begin(world, rng)
+    frames, taken = [world.frame()], []
+    for step in range(config.episode_steps):
+        taken.append(act(world.state()) if actions is None else actions[step])
+        world.advance(taken[-1])
+        if step + 1 == config.event_step and event != "none":
+            _happen(world, event, np.random.default_rng((seed, 2)))
+        frames.append(world.frame())
+    return _Trajectory(np.stack(frames), np.stack(taken).astype(np.float32))
+
+
+def _happen(world: MujocoWorld, event: str, rng: np.random.Generator) -> None:
+    """Move the world to another start's state, or a factor to the farther end of its range."""
+    if event == "teleport":
+        before = world.snapshot()
+        world.restart(seed=int(rng.integers(2**31)))
+        elsewhere = world.state()
+        world.restore(before)
+        world.set_state(elsewhere)
+        return
+    name = _factor(world, event)
+    assert name is not None
+    low, high = world.factors[name].bounds
+    coordinate = world.factors[name].standardize
+    now = coordinate(world.factor_values[name])
+    world.set_factors({name: low if now - coordinate(low) > coordinate(high) - now else high})
+
+
+@torch.no_grad()
+def _errors(model: PlanningModel, trajectory: _Trajectory, horizon: int) -> np.ndarray:
+    """Prediction errors (W, horizon, D) of every window of context and horizon; constants are taken to be nominal."""
+    frames = torch.from_numpy(trajectory.frames).movedim(-1, -3).to(model.device)
+    latents, actions = model.embed(frames), torch.from_numpy(trajectory.actions).to(model.device)
+    num_context = model.num_context_frames
+    windows = len(latents) - num_context - horizon + 1
+    rows = torch.arange(windows)[:, None]
+    state = model.encode(latents[rows + torch.arange(num_context)], actions[rows + torch.arange(num_context - 1)])
+    future = actions[rows + num_context - 1 + torch.arange(horizon)][:, None]
+    encoder = model.context_encoder
+    context = None if encoder is None else torch.zeros(windows, encoder.config.dim, device=model.device)
+    target = latents[rows + num_context + torch.arange(horizon)]
+    return (model.rollout(state, future, context)[:, 0] - target).cpu().numpy()
+
+
+def score(errors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Surprise (n, W): the mean over the horizon of squared errors (n, W, h, D), whitened as they are without events.
+
+    1 is what the model is used to. The whitening of a trajectory comes from the other half of the trajectories.
+    """
+    plain = errors["none"]
+    halves = np.arange(len(plain)) % 2
+    scores = {name: np.empty(of.shape[:2]) for name, of in errors.items()}
+    for half in (0, 1):
+        usual = torch.from_numpy(plain[halves != half].reshape(-1, *plain.shape[2:])).double()
+        for step in range(plain.shape[2]):
+            factor = whitening(usual[:, step])
+            for name, of in errors.items():
+                squared = ((of[halves == half][:, :, step] @ factor.numpy()) ** 2).mean(-1)
+                normal = float((usual[:, step] @ factor).square().mean())
+                part = scores[name][halves == half] if step else 0.0
+                scores[name][halves == half] = part + squared / normal / plain.shape[2]
+    return scores
+
+
+def paired_test(plain: np.ndarray, changed: np.ndarray) -> dict[str, Any]:
+    """Highest surprise around the event, with and without it, (n, w) each: gain, Wilcoxon's p, and how separable."""
+    without, with_event = plain.max(1), changed.max(1)
+    gain = with_event - without
+    moved = bool(np.any(gain != 0))
+    wins = (with_event[:, None] > without[None, :]).mean() + (with_event[:, None] == without[None, :]).mean() / 2
+    return {
+        "median_without": float(np.median(without)),
+        "median_with": float(np.median(with_event)),
+        "mean_gain": float(gain.mean()),
+        "mean_gain_interval": mean_interval(gain),
+        "more_surprised": float((gain > 0).mean()),
+        "p_wilcoxon": float(stats.wilcoxon(with_event, without, alternative="greater").pvalue) if moved else 1.0,
+        "auroc": float(wins),
+    }

@@ -1,0 +1,1 @@
+"""Pictures and videos, drawn from plain arrays and numbers; knows no stage."""

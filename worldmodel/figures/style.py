@@ -1,0 +1,119 @@
+"""The one look of every figure: palette, type, axes, and the single place where a figure becomes a file."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from worldmodel.system.files import write_atomically
+
+DPI = 130
+
+INK = "#1d2733"
+MUTED = "#6b7684"
+RULE = "#d9dee4"
+BLUE = "#2f6db5"
+PALE_BLUE = "#9dbfe3"
+TEAL = "#12897b"
+AMBER = "#d98e04"
+ROSE = "#c2453d"
+GREY = "#a3acb7"
+SERIES = (BLUE, AMBER, TEAL, ROSE, "#7a5aa6", GREY)
+
+# Blue to amber through a light, slightly warm middle that still stands out from a white card.
+TRUTH_COLOURS = LinearSegmentedColormap.from_list(
+    "truth", ["#123b73", "#2f6db5", "#7fb2c9", "#e8c671", "#d98e04", "#a2480b"]
+)
+
+_RC: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 8.5,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.8,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+}
+
+
+def styled() -> AbstractContextManager[None]:
+    """The report's settings, for the length of a `with` block; the caller's own settings come back after it."""
+    return matplotlib.rc_context(_RC)  # pyright: ignore[reportArgumentType]
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure of `width_in` by `height_in` inches that no global state knows about."""
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def panels(count: int, columns: int, panel_in: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` equal panels, `columns` to a row at most, each `panel_in` (width, height) inches."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = new_figure(panel_in[0] * columns, panel_in[1] * rows)
+    axes = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
+    return figure, axes
+
+
+def save_png(figure: Figure, path: Path) -> Path:
+    """Write `figure` to `path` as a PNG at `DPI`, atomically."""
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=DPI))
+    return path
+
+
+def with_unit(name: str, unit: str | None) -> str:
+    """`mass` and `kg` to `mass (kg)`; names lose their underscores."""
+    label = name.replace("_", " ")
+    return f"{label} ({unit})" if unit else label
+
+
+def readable_name(name: str) -> str:
+    """`effective_rank` to `effective rank`; `sigreg` to `SIGReg`."""
+    special = {"sigreg": "SIGReg", "lr": "learning rate"}
+    return special.get(name, name.replace("_", " "))
+
+
+def light_grid(axes: Axes, axis: str = "y") -> None:
+    """Hairlines behind the data along `axis` ("x", "y" or "both")."""
+    axes.grid(True, axis=axis, color=RULE, linewidth=0.6)  # pyright: ignore[reportArgumentType]
+
+
+def thin(count: int, most: int) -> np.ndarray:
+    """Indices (<= most,) that spread evenly over `count` rows, so that a scatter stays legible."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def interval_errors(value: float, interval: Sequence[float] | None) -> np.ndarray:
+    """Whisker lengths (2, 1) below and above `value` for matplotlib; zero where there is no interval."""
+    if interval is None:
+        return np.zeros((2, 1))
+    return np.array([[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]])

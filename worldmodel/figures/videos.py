@@ -1,0 +1,138 @@
+"""Videos and contact sheets that any browser plays from disk: H.264 in MP4, 4:2:0, even sides, index at the front.
+
+Letters: T frames, S image side. Frames are uint8 RGB.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import imageio.v3 as imageio
+import imageio_ffmpeg
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from worldmodel.system.files import write_atomically
+
+_BACKGROUND = (24, 29, 36)
+_TEXT = (206, 213, 222)
+_FRAME = (72, 82, 95)
+_REACHED = (46, 190, 120)
+_BAR_PX = 26
+_DPI = 100
+_EDGE_PX = 3
+_GAP_PX = 12
+
+
+def write_video(path: Path, frames: np.ndarray, fps: float) -> Path:
+    """Write frames (T, S, S', 3) uint8 as an MP4 at `fps` frames a second; odd sides repeat their last line."""
+    _check_frames(frames)
+    if fps <= 0:
+        raise ValueError(f"fps must be > 0, got {fps}")
+    even = _evened(frames)
+    write_atomically(path, lambda temporary: _encode(temporary, even, fps))
+    return path
+
+
+def control_video(
+    path: Path, views: np.ndarray, goal: np.ndarray, reached: np.ndarray, fps: float, scale: int = 3
+) -> Path:
+    """Write an episode's views (T, S, S, 3) beside its goal image (S, S, 3), each pixel `scale` pixels wide.
+
+    The frame around the view turns green at the steps where `reached` (T,) holds.
+    """
+    _check_frames(views)
+    if goal.shape != views.shape[1:] or len(reached) != len(views):
+        expected = f"views {views.shape} need a goal {views.shape[1:]} and reached ({len(views)},)"
+        raise ValueError(f"{expected}, got {goal.shape} and {np.shape(reached)}")
+    goal_tile = _tile(goal, scale, _FRAME, "goal", "")
+    gap = np.full((len(goal_tile), 2 * _GAP_PX, 3), _BACKGROUND, np.uint8)
+    composed = []
+    for step, (view, done) in enumerate(zip(views, reached, strict=True)):
+        note = "reached" if done else f"step {step}"
+        view_tile = _tile(view, scale, _REACHED if done else _FRAME, "view", note)
+        composed.append(np.hstack([view_tile, gap, goal_tile]))
+    stacked = np.stack(composed)
+    padded = np.empty((len(stacked), stacked.shape[1] + 2 * _GAP_PX, stacked.shape[2] + 2 * _GAP_PX, 3), np.uint8)
+    padded[:] = _BACKGROUND
+    padded[:, _GAP_PX:-_GAP_PX, _GAP_PX:-_GAP_PX] = stacked
+    return write_video(path, padded, fps)
+
+
+def contact_sheet(path: Path, frames: Sequence[np.ndarray] | np.ndarray, columns: int = 8, scale: int = 2) -> Path:
+    """Write frames, each (S, S, 3), as one PNG in rows of `columns`, each pixel `scale` pixels wide."""
+    _check_frames(np.asarray(frames))
+    height, width = (side * scale for side in np.shape(frames)[1:3])
+    columns = min(columns, len(frames))
+    rows = -(-len(frames) // columns)
+    gap = 2 * scale
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
+    for index, frame in enumerate(frames):
+        top, left = gap + index // columns * (height + gap), gap + index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = _enlarged(np.asarray(frame), scale)
+    write_atomically(path, lambda temporary: imageio.imwrite(temporary, sheet, extension=".png"))
+    return path
+
+
+def _encode(path: Path, frames: np.ndarray, fps: float) -> None:
+    """Run the encoder: constant quality, index first so that playback starts at once, even sides taken as they are."""
+    height, width = frames.shape[1:3]
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=fps,  # pyright: ignore[reportArgumentType]
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        quality=None,  # pyright: ignore[reportArgumentType]
+        macro_block_size=2,
+        ffmpeg_log_level="error",
+        output_params=["-crf", "20", "-preset", "medium", "-movflags", "+faststart", "-f", "mp4"],
+    )
+    writer.send(None)
+    for frame in np.ascontiguousarray(frames):
+        writer.send(frame)
+    writer.close()
+
+
+def _tile(image: np.ndarray, scale: int, edge: tuple[int, int, int], label: str, note: str) -> np.ndarray:
+    """An enlarged image in a coloured frame, under a bar with its label at the left and a note at the right."""
+    framed = np.pad(_enlarged(image, scale), ((_EDGE_PX, _EDGE_PX), (_EDGE_PX, _EDGE_PX), (0, 0)))
+    border = np.ones(framed.shape[:2], bool)
+    border[_EDGE_PX:-_EDGE_PX, _EDGE_PX:-_EDGE_PX] = False
+    framed[border] = edge
+    return np.vstack([_bar(framed.shape[1], label, note, _TEXT if edge == _FRAME else edge), framed])
+
+
+@lru_cache(maxsize=512)
+def _bar(width: int, label: str, note: str, note_colour: tuple[int, int, int]) -> np.ndarray:
+    """A dark bar (_BAR_PX, width, 3) with one text at its left and one at its right."""
+    figure = Figure(figsize=(width / _DPI, _BAR_PX / _DPI), dpi=_DPI, facecolor=_unit(_BACKGROUND))
+    canvas = FigureCanvasAgg(figure)
+    for position, text, colour in ((0.0, label, _TEXT), (1.0, note, note_colour)):
+        side = "left" if position == 0.0 else "right"
+        figure.text(position, 0.5, text, ha=side, va="center", fontsize=9, color=_unit(colour))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
+    """An 8-bit colour as matplotlib takes it, each channel in [0, 1]."""
+    return colour[0] / 255, colour[1] / 255, colour[2] / 255
+
+
+def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
+    """Every pixel of (S, S', 3) repeated `scale` times along both sides."""
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _evened(frames: np.ndarray) -> np.ndarray:
+    """Frames with even sides, as 4:2:0 colour needs: an odd side repeats its last row or column."""
+    odd_rows, odd_columns = frames.shape[1] % 2, frames.shape[2] % 2
+    return np.pad(frames, ((0, 0), (0, odd_rows), (0, odd_columns), (0, 0)), mode="edge")
+
+
+def _check_frames(frames: np.ndarray) -> None:
+    """Raise ValueError unless frames are (T, S, S', 3) uint8 with T >= 1."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
+        raise ValueError(f"frames must be uint8 of shape (T, S, S, 3) with T >= 1, got {frames.dtype} {frames.shape}")

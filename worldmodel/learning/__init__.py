@@ -1,0 +1,1 @@
+"""How a world model learns: encoder methods and losses, latent dynamics, constants, the training loop."""

@@ -1,0 +1,265 @@
+"""What is learned of physical constants: a context encoder on windows of frozen latents and actions."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.learning.loop import OptimConfig, Stage
+from worldmodel.learning.losses import alignment, decorrelation, infonce, sigreg, variance_hinge
+from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.models.encoders import mlp
+from worldmodel.system.distributed import in_parallel
+from worldmodel.system.errors import UserError
+
+LARGEST_TABLE = 200_000_000  # numbers, 0.8 GB
+CONTEXT_METHODS = ("lejepa", "infonce", "vicreg", "prediction", "supervised")
+
+
+@dataclass
+class ContextTraining:
+    """How the context encoder learns from two windows of one episode, one from each half.
+
+    Where the constants drift between the halves (drift_rho), the pair has the autocorrelation that makes the optimum
+    linear in them.
+    method: "lejepa" (alignment + SIGReg), "infonce", "vicreg", "prediction" (of the motion in the other window) or
+    "supervised" (regression on the true constants: the upper bound). sigreg_weight: lambda. prediction_weight: of a
+    prediction term beside the others. num_slices: directions SIGReg projects on.
+    """
+
+    method: str = "lejepa"
+    sigreg_weight: float = 0.005
+    prediction_weight: float = 0.0
+    num_slices: int = 16
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(steps=1000, batch_size=512, lr=1e-3, weight_decay=1.0)
+    )
+
+    def __post_init__(self) -> None:
+        if self.method not in CONTEXT_METHODS:
+            raise UserError(f"context_training.method is one of {', '.join(CONTEXT_METHODS)}, got {self.method!r}")
+        if not 0 < self.sigreg_weight < 1:
+            raise UserError(f"context_training.sigreg_weight must lie in (0, 1), got {self.sigreg_weight}")
+        if not self.prediction_weight >= 0:
+            raise UserError(f"context_training.prediction_weight must be >= 0, got {self.prediction_weight}")
+
+
+class Windows:
+    """Moments of any window of any episode, from cumulative sums over all rows."""
+
+    def __init__(self, encoder: ContextEncoder, table: LatentTable, num_steps: int | None = None) -> None:
+        """num_steps: of a window; None takes the encoder's own."""
+        self.num_steps, self._margin = num_steps or encoder.config.window, encoder.margin
+        with torch.no_grad():
+            features = encoder.step_features(table.latents, table.actions[:-1]).double()
+        self._sums = torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
+
+    def moments(self, start: Tensor) -> Tensor:
+        """Mean step features (n, F) of the windows of `num_steps` actions that begin at rows `start` (n,)."""
+        count = self.num_steps + 1 - 2 * self._margin
+        return ((self._sums[start + count] - self._sums[start]) / count).float()
+
+
+def fit_context_scale(encoder: ContextEncoder, table: LatentTable, episodes: EpisodeIndex) -> None:
+    """Set the encoder's input scales from training episodes."""
+    rows = torch.from_numpy(np.stack([np.arange(o, o + episodes.length.min()) for o in episodes.offset]))
+    encoder.fit_scale(table.latents[rows], table.actions[rows[:, :-1]])
+
+
+def context_stage(
+    encoder: ContextEncoder,
+    windows: Windows,
+    episodes: EpisodeIndex,
+    training: ContextTraining,
+    constants: Tensor | None = None,
+) -> Stage:
+    """Train `encoder` on one window from each half of an episode.
+
+    constants: float (E, 2, P), the true ones of every half, which method "supervised" regresses on.
+    """
+    low, room = half_windows(episodes, windows.num_steps)
+    objective = _Objective(encoder, training)
+    known = _FeatureTable(encoder, windows, low, room)
+
+    def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        num = training.optim.batch_size
+        episode = torch.randint(len(episodes), (num,), generator=generator)
+        shift = (torch.rand(2, num, generator=generator) * room[:, episode]).long()
+        rows = (low[:, episode] + shift).flatten()
+        moments = windows.moments(rows) if objective.motion is not None else None
+        views = in_parallel(lambda rows: encoder.from_features(known(rows)), rows).view(2, num, -1)
+        truth = None if constants is None else constants[episode].transpose(0, 1)
+        return objective(views, moments, truth, generator)
+
+    return Stage("context", objective, loss, training.optim)
+
+
+class _FeatureTable:
+    """Features of all windows of half episodes, computed once where they fit into memory: half of a training step."""
+
+    def __init__(self, encoder: ContextEncoder, windows: Windows, low: Tensor, room: Tensor) -> None:
+        """low, room: int64 (2, E), first row and number of starts in every half episode."""
+        self._encoder, self._windows = encoder, windows
+        self._features: Tensor | None = None
+        starts = torch.cat(
+            [torch.arange(int(a), int(a + n)) for a, n in zip(low.flatten(), room.flatten(), strict=True)]
+        )
+        width = self._of(starts[:1]).shape[-1]
+        if len(starts) * width <= LARGEST_TABLE:
+            self._place = torch.zeros(int(starts.max()) + 1, dtype=torch.long)
+            self._place[starts] = torch.arange(len(starts))
+            self._features = torch.cat([self._of(part) for part in starts.split(4096)])
+
+    @torch.no_grad()
+    def _of(self, rows: Tensor) -> Tensor:
+        return self._encoder.features(self._windows.moments(rows))
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Features (n, F') of the windows that begin at rows (n,)."""
+        return self._of(rows) if self._features is None else self._features[self._place[rows]]
+
+
+class _Objective(nn.Module):
+    """Contexts (2, B, C) of two windows of each of B episodes, and the windows' moments (2 B, F), to named scalars.
+
+    The moments are None where no motion is predicted.
+    """
+
+    def __init__(self, encoder: ContextEncoder, training: ContextTraining) -> None:
+        super().__init__()
+        self.encoder, self.training_settings = encoder, training
+        predicts = training.method == "prediction" or training.prediction_weight > 0
+        self.motion = MotionHead(encoder) if predicts else None
+
+    def forward(
+        self, views: Tensor, moments: Tensor | None, truth: Tensor | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """truth: float (2, B, P), for the supervised method."""
+        settings = self.training_settings
+        values = self._compare(views, truth, generator)
+        if self.motion is not None and moments is not None:
+            swapped = moments.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
+            values["prediction"] = self.motion(views.flatten(0, 1), swapped)
+            values["loss"] = values["loss"] + (settings.prediction_weight or 1.0) * values["prediction"]
+        return {**values, "latents": views.flatten(0, 1)}
+
+    def _compare(self, views: Tensor, truth: Tensor | None, generator: torch.Generator) -> dict[str, Tensor]:
+        settings = self.training_settings
+        match settings.method:
+            case "lejepa":
+                align = alignment(views)
+                gaussian = sigreg(views.flatten(0, 1), settings.num_slices, generator)
+                total = (1 - settings.sigreg_weight) * align + settings.sigreg_weight * gaussian
+                return {"loss": total, "alignment": align, "sigreg": gaussian}
+            case "infonce":
+                return {"loss": infonce(views[0], views[1])}
+            case "vicreg":
+                invariance = (views[0] - views[1]).square().mean()
+                variance = torch.stack([variance_hinge(view) for view in views]).mean()
+                correlation = torch.stack([decorrelation(view) for view in views]).mean()
+                return {"loss": 25 * invariance + 25 * variance + correlation, "invariance": invariance}
+            case "supervised":
+                assert truth is not None
+                return {"loss": (views[..., : truth.shape[-1]] - truth).square().mean()}
+        return {"loss": views.new_zeros(())}  # "prediction": the motion head alone
+
+
+class MotionHead(nn.Module):
+    """Predicts the motion in one window from the context of another that shares its constants.
+
+    Contexts (n, C) give the coefficients of the equation of motion, stride by stride; how well those explain another
+    window's second differences follows from that window's moments alone, without a look at its frames.
+    """
+
+    def __init__(self, encoder: ContextEncoder) -> None:
+        super().__init__()
+        self._grams = encoder.grams
+        self._shape = len(encoder.config.strides), encoder.num_inputs, encoder.num_outputs
+        self.head = mlp(encoder.config.dim, [encoder.config.hidden], math.prod(self._shape))
+
+    def forward(self, contexts: Tensor, moments: Tensor) -> Tensor:
+        """Share of the second differences' power in windows of `moments` (n, F) that is left unexplained: scalar."""
+        coefficients = self.head(contexts).unflatten(-1, self._shape)
+        unexplained = []
+        for k, gram in enumerate(self._grams(moments)):
+            b, inputs = coefficients[:, k], self._shape[1]
+            quadratic = (b * (gram[:, :inputs, :inputs] @ b)).sum((1, 2))
+            cross = (b * gram[:, :inputs, inputs:]).sum((1, 2))
+            power = gram[:, inputs:, inputs:].diagonal(dim1=1, dim2=2).sum(1)
+            unexplained.append((quadratic - 2 * cross + power).mean() / power.mean())
+        return torch.stack(unexplained).mean()
+
+
+def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor]:
+    """First row and number of possible starts of windows in each half: int64 (2, E), (2, E)."""
+    halves = episodes.halves()
+    low = torch.from_numpy(np.stack([half.offset for half in halves]))
+    room = torch.from_numpy(np.stack([half.length - num_steps for half in halves]))
+    if int(room.min()) < 1:
+        raise UserError(
+            f"two windows of {num_steps} steps do not fit into episodes of {int(episodes.length.min()) - 1} steps; "
+            "set context.window to less than half of episode_steps"
+        )
+    return low, room
+
+
+class Contexts:
+    """The context of every half episode: for conditioning the predictor, and for probing constants."""
+
+    def __init__(self, encoder: ContextEncoder, windows: Windows, episodes: EpisodeIndex, num_rows: int) -> None:
+        low, room = half_windows(episodes, windows.num_steps)
+        self._encoder, self._windows = encoder.eval(), windows
+        self._low, self._room = low, room
+        # which half episode a row belongs to; the middle frame counts to the second half
+        self._half = torch.zeros(num_rows, dtype=torch.long)
+        for half, index in enumerate(episodes.halves()):
+            for episode, (offset, length) in enumerate(zip(index.offset, index.length, strict=True)):
+                self._half[offset : offset + length] = 2 * episode + half
+
+    def of_rows(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Context (n, C) of a random window in the half episode that each row (n,) belongs to."""
+        half = self._half[rows]
+        return self._sample(half // 2, half % 2, generator)
+
+    def of_halves(self, num_windows: int, generator: torch.Generator) -> Tensor:
+        """Contexts (E, 2, num_windows, C) of random windows of every half episode."""
+        episodes = self._low.shape[1]
+        grid = torch.cartesian_prod(torch.arange(episodes), torch.arange(2), torch.arange(num_windows))
+        return self._sample(grid[:, 0], grid[:, 1], generator).view(episodes, 2, num_windows, -1)
+
+    @torch.no_grad()
+    def _sample(self, episode: Tensor, half: Tensor, generator: torch.Generator) -> Tensor:
+        shift = (torch.rand(len(episode), generator=generator) * self._room[half, episode]).long()
+        return self._encoder.from_moments(self._windows.moments(self._low[half, episode] + shift))
+
+
+def linear_contexts(
+    encoder: ContextEncoder, windows: Windows, episodes: EpisodeIndex, constants: np.ndarray
+) -> Callable[[Tensor], Tensor]:
+    """The least-squares map from true constants (n, P) to contexts (n, C), fitted on `episodes`.
+
+    constants: (E, 2, P). What a context would be if its encoder made no error: the oracle among contexts.
+    """
+    low, room = half_windows(episodes, windows.num_steps)
+    with torch.no_grad():
+        contexts = encoder.eval().from_moments(windows.moments((low + room // 2).T.flatten())).cpu().double()
+    truth = torch.from_numpy(constants).double().flatten(0, 1)
+    truth = torch.cat([truth, torch.ones_like(truth[:, :1])], 1)
+    weights = torch.linalg.lstsq(truth, contexts).solution.float()
+    return lambda known: known @ weights[:-1] + weights[-1]
+
+
+def canonical_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Canonical correlations of paired contexts (n, C), (n, C), falling: (C,).
+
+    With constants drifting at rho between the pair the ladder is rho for each constant, then rho^2: the gap tells how
+    many constants there are.
+    """
+    first, second = first - first.mean(0), second - second.mean(0)
+    qs = [np.linalg.qr(x)[0] for x in (first, second)]
+    return np.clip(np.linalg.svd(qs[0].T @ qs[1], compute_uv=False), 0.0, 1.0)

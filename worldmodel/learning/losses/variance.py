@@ -1,0 +1,49 @@
+"""Second moments: the terms of VICReg, and whitening. They fix variance and correlation, and nothing beyond."""
+
+import torch
+from torch import Tensor
+
+from worldmodel.system.errors import UserError
+
+
+def covariance(latents: Tensor) -> Tensor:
+    """Unbiased covariance of latents (n, D) -> (D, D)."""
+    centred = latents - latents.mean(0)
+    return centred.T @ centred / (len(latents) - 1)
+
+
+def variance_hinge(latents: Tensor, target_std: float = 1.0, eps: float = 1e-4) -> Tensor:
+    """How far standard deviations fall short of `target_std`: (n, D) -> scalar (VICReg, arXiv:2105.04906, eq. 1)."""
+    return torch.relu(target_std - (latents.var(0) + eps).sqrt()).mean()
+
+
+def decorrelation(latents: Tensor) -> Tensor:
+    """Squared off-diagonal covariances, summed, over D: (n, D) -> scalar (VICReg, eq. 4)."""
+    cov = covariance(latents)
+    return (cov.square().sum() - cov.diagonal().square().sum()) / latents.shape[1]
+
+
+def whitening_penalty(latents: Tensor) -> Tensor:
+    """Mean squared entry of Cov - I: (n, D) -> scalar, 0 for white latents. Whitening as a soft constraint."""
+    identity = torch.eye(latents.shape[1], device=latents.device)
+    return (covariance(latents) - identity).square().mean()
+
+
+def whiten(latents: Tensor, eps: float = 1e-4) -> Tensor:
+    """Latents (n, D) with the mean taken off and the covariance of this batch made I (up to `eps`), differentiably.
+
+    By the Cholesky factor of the covariance (W-MSE, arXiv:2007.06346). Any other whitening, such as ZCA, differs by a
+    rotation, which no distance between latents sees. eps: added to the covariance's diagonal, relative to its mean.
+
+    Raises UserError where n <= D: such a batch spans fewer directions than are to be made white.
+    """
+    num, dim = latents.shape
+    if num <= dim:
+        raise UserError(
+            f"whitening {dim} latents needs a batch of more than {dim} rows, got {num}; "
+            "raise method.optim.batch_size or lower encoder.latent_dim"
+        )
+    cov = covariance(latents)
+    ridge = eps * cov.diagonal().mean().clamp_min(1e-12) * torch.eye(dim, dtype=cov.dtype, device=cov.device)
+    centred = latents - latents.mean(0)
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(cov + ridge), centred.T, upper=False).T

@@ -1,0 +1,81 @@
+"""Methods that rebuild the frame: autoencoder and variational autoencoder."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldmodel.learning.methods.views import Views
+from worldmodel.models.encoders import Encoder, mlp
+from worldmodel.system.errors import UserError
+
+MAX_SIDE = 64
+
+
+@dataclass
+class ReconstructionConfig:
+    """Autoencoders. hidden, depth: the MLP decoder. kl_weight: of a VAE's divergence from N(0, I), per latent, against
+    the mean squared error of a normalised pixel."""
+
+    hidden: int = 256
+    depth: int = 2
+    kl_weight: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "depth"):
+            if getattr(self, name) < 1:
+                raise UserError(f"method.reconstruction.{name} must be >= 1, got {getattr(self, name)}")
+        if not self.kl_weight >= 0:
+            raise UserError(f"method.reconstruction.kl_weight must be >= 0, got {self.kl_weight}")
+
+
+class Decoder(nn.Module):
+    """Latents (n, D) to normalised frames, and their error; frames wider than 64 pixels are rebuilt box-averaged."""
+
+    def __init__(self, config: ReconstructionConfig, encoder: Encoder) -> None:
+        super().__init__()
+        side = encoder.config.input_size
+        self._block = next(block for block in range(1, side + 1) if side % block == 0 and side // block <= MAX_SIDE)
+        self._normalize = encoder.normalize
+        self.body = mlp(
+            encoder.config.latent_dim,
+            [config.hidden] * config.depth,
+            3 * (side // self._block) ** 2,
+            batch_norm=True,
+        )
+
+    def error(self, latents: Tensor, frames: Tensor) -> Tensor:
+        """Mean squared error over pixels of frames uint8 (n, 3, S, S), in units of the encoder's normalisation."""
+        target = functional.avg_pool2d(self._normalize(frames), self._block)
+        return (self.body(latents) - target.flatten(1)).square().mean()
+
+
+class Autoencoder(nn.Module):
+    """Mean squared error of the decoded frame."""
+
+    def __init__(self, config: ReconstructionConfig, encoder: Encoder) -> None:
+        super().__init__()
+        self.decoder = Decoder(config, encoder)
+
+    def forward(self, views: Views) -> dict[str, Tensor]:
+        error = self.decoder.error(views.latents.flatten(0, 1), views.frames.flatten(0, 1))
+        return {"loss": error, "reconstruction": error}
+
+
+class VAE(nn.Module):
+    """Autoencoder with a Gaussian posterior: the latents are its mean, a small MLP on them gives its log variance."""
+
+    def __init__(self, config: ReconstructionConfig, encoder: Encoder) -> None:
+        super().__init__()
+        self.kl_weight = config.kl_weight
+        self.decoder = Decoder(config, encoder)
+        self.log_variance = mlp(encoder.config.latent_dim, [64], encoder.config.latent_dim)
+
+    def forward(self, views: Views) -> dict[str, Tensor]:
+        mean = views.latents.flatten(0, 1)
+        log_variance = self.log_variance(mean).clamp(-12.0, 6.0)
+        noise = torch.randn(mean.shape, generator=views.generator).to(mean.device)
+        error = self.decoder.error(mean + noise * (log_variance / 2).exp(), views.frames.flatten(0, 1))
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        return {"loss": error + self.kl_weight * divergence, "reconstruction": error, "divergence": divergence}

@@ -1,0 +1,353 @@
+"""`worldmodel train`: data set in, run directory out."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from worldmodel.cli.compose import compose
+from worldmodel.data.arrays import RECORDED
+from worldmodel.data.frames import Frames, load_frames
+from worldmodel.data.recording import record
+from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.data.truth import half_constants, latent_variables, physical_constants
+from worldmodel.figures import figures
+from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale, half_windows
+from worldmodel.learning.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
+from worldmodel.learning.loop import Stage, Trainer
+from worldmodel.learning.methods import build_recipe, check_pairs, encoder_stage
+from worldmodel.measures.identifiability import Identifiability, measure, wrapped_angle_ceiling
+from worldmodel.models import ModelConfig, WorldModel
+from worldmodel.models.encoders import EncoderConfig, check_installed
+from worldmodel.runs.run_directory import RunDirectory, peak_memory_mb
+from worldmodel.settings.verbs import CollectConfig, TrainConfig
+from worldmodel.system.distributed import Processes, launch
+from worldmodel.system.errors import UserError
+from worldmodel.system.files import write_atomically
+
+DEFAULT_LATENT_DIM = 16
+_OWN_THREADS = torch.get_num_threads()  # as many as OMP_NUM_THREADS says, else every core
+FEWEST_EPISODES = 10  # of which one is for validation and one for the test
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" takes CUDA where there is a GPU."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device is one of auto, cpu, cuda, got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda was asked for, but torch sees no CUDA GPU; use device=auto or device=cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
+    """Set torch's threads on the CPU; 0: one for MLPs, whose barriers cost more than they gain, else torch's own."""
+    torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else _OWN_THREADS))
+
+
+def collect(config: CollectConfig) -> float:
+    """Complete the data set of `config`; returns seconds (0 when it stood already)."""
+    if config.env.world == RECORDED:
+        DataSet(config.directory)
+        return 0.0
+    return record(config.directory, config.recording(), config.episodes, config.workers)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set ready for training: its frames at the encoder's size, its episodes by split."""
+
+    data: DataSet
+    frames: Frames
+    train: EpisodeIndex
+    test: EpisodeIndex
+
+
+def train(config: TrainConfig) -> Path:
+    """Train a world model as `config` says and return its run directory.
+
+    With devices or nodes above 1 this command, or the script that calls this, runs once in each process.
+    """
+    device = pick_device(config.device)
+    check_installed(config.encoder)
+    collected_s = collect_all(config)
+    processes = launch(config.devices, config.nodes, config.strategy, device)
+    set_cpu_threads(config.encoder, config.threads)
+    try:
+        with _locked(RunDirectory(config.run_directory), processes) as run:
+            _train(config, run, processes, collected_s)
+            processes.wait()
+            return run.path
+    finally:
+        processes.leave()
+
+
+@contextmanager
+def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
+    """The run, locked by the first process; where that fails, all give up."""
+    with ExitStack() as stack:
+        refused: UserError | None = None
+        if processes.is_first:
+            try:
+                stack.enter_context(run.locked())
+            except UserError as error:
+                refused = error
+        if processes.agree(int(refused is not None)):
+            raise refused or UserError(f"the first process could not lock {run.path}")
+        yield run
+
+
+def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collected_s: float) -> None:
+    """All stages, on every process; the first one evaluates and writes."""
+    episodes, poses = open_sources(config, processes.device)
+    torch.manual_seed(config.seed)
+    model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
+    trainer = Trainer(run, model, config.fingerprint(), config.seed, config.checkpoint_every_s, processes)
+    if processes.is_first:
+        settings = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
+        write_atomically(run.path / "config.yaml", lambda path: path.write_text(settings))
+
+    seconds = {"collect": collected_s}
+    sections: dict[str, object] = {}
+    sample = poses.frames.gather(spread_rows(poses.train, 4096))
+    if "encoder" not in trainer.stages_done:
+        model.encoder.fit_normalization(sample)
+    seconds["encoder"] = trainer.fit(_encoder_stage(config, model, poses))
+    if processes.is_first:
+        model.save(run.path)
+        start = time.monotonic()
+        if poses.data.state_names:  # a recording from elsewhere may hold frames and actions only
+            sections["identifiability"] = _identifiability(config, model, poses, run).to_json()
+        seconds["identifiability"] = time.monotonic() - start
+    if model.predictor is not None:
+        table = latent_table(model, episodes.data, episodes.frames, shown=processes.is_first)
+        seconds |= _train_dynamics(config, model, trainer, episodes, table)
+        if processes.is_first:
+            sections |= _evaluate_dynamics(model, episodes, table, run)
+    if processes.is_first:
+        model.save(run.path)
+        figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
+        _summarise(config, run, model, (episodes.data, poses.data), seconds, sections)
+
+
+def _summarise(
+    config: TrainConfig,
+    run: RunDirectory,
+    model: WorldModel,
+    data: tuple[DataSet, DataSet],
+    seconds: dict[str, float],
+    sections: dict[str, object],
+) -> None:
+    """The run's `summary.json`; `data`: the episodes for the dynamics, and the frames for the encoder."""
+    episodes, poses = data
+    run.update_summary(
+        "train",
+        name=config.name,
+        env=config.env.label,
+        method=config.method.name,
+        seed=config.seed,
+        seconds={key: round(value, 2) for key, value in seconds.items()},
+        peak_memory_mb=round(peak_memory_mb(), 1),
+        data={
+            "episodes": episodes.num_episodes,
+            "frames": episodes.num_rows,
+            "image_size": config.env.image_size,
+            "encoder_frames": poses.num_rows,
+        },
+        model={
+            "latent_dim": model.latent_dim,
+            "encoder": f"{config.encoder.kind} {config.encoder.input_size}x{config.encoder.input_size}",
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+        **sections,
+    )
+
+
+def collect_all(config: TrainConfig) -> float:
+    """Collect what is missing of the episodes for the dynamics and the frames for the encoder; seconds."""
+    if config.env.world != RECORDED and config.episodes < FEWEST_EPISODES:
+        raise UserError(
+            f"{config.episodes} episodes are too few for a train, a validation and a test split; collect at least "
+            f"{FEWEST_EPISODES} (episodes={FEWEST_EPISODES})"
+        )
+    poses = _atlas(config) if config.env.encoder_env else config
+    if poses.env.world != RECORDED:  # what a recording holds is known once it is open
+        check_pairs(config.method, poses.env.label, bool(poses.env.kinematic))
+    seconds = collect(config)
+    return seconds + (collect(poses) if poses is not config else 0.0)
+
+
+def _atlas(config: TrainConfig) -> CollectConfig:
+    """The settings of the data set that trains the encoder, where it is not the run's own."""
+    overrides = [f"env={config.env.encoder_env}"]
+    overrides += [f"{name}={getattr(config, name)}" for name in ("data", "workers", "engine", "worlds")]
+    if config.encoder_episodes:
+        overrides.append(f"episodes={config.encoder_episodes}")
+    return compose("collect", overrides, CollectConfig)
+
+
+def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Source]:
+    """The episodes for the dynamics, and the frames for the encoder (often the same)."""
+    episodes = open_source(config, config.encoder.input_size, device)
+    if not config.env.encoder_env:
+        return episodes, episodes
+    return episodes, open_source(_atlas(config), config.encoder.input_size, device)
+
+
+def open_source(config: CollectConfig, size: int, device: torch.device) -> Source:
+    """The finished data set of `config`, with frames of `size` pixels a side."""
+    data = DataSet(config.directory, config.num_episodes)
+    frames = load_frames(data, size, device)
+    print(f"frames of {data.directory}: {frames.place}")
+    return Source(data, frames, data.split("train"), data.split("test"))
+
+
+def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:
+    """The model that the settings and the data ask for: zeros in the settings are decided here."""
+    latent_dim = config.encoder.latent_dim
+    if latent_dim == 0:
+        latent_dim = latent_variables(poses).values.shape[1] if poses.info["world"]["kinematic"] else DEFAULT_LATENT_DIM
+    _check_support(latent_dim, config.encoder.input_size, poses)
+    num_constants = physical_constants(episodes).values.shape[1]
+    has_dynamics = episodes.actions.shape[1] > 0 and not episodes.info["world"]["kinematic"]
+    with_context = has_dynamics and num_constants > 0
+    if with_context:
+        half_windows(episodes.split("train"), config.context.window)  # before hours of training an encoder, not after
+    return ModelConfig(
+        encoder=dataclasses.replace(config.encoder, latent_dim=latent_dim),
+        action_dim=episodes.actions.shape[1],
+        predictor=config.predictor if has_dynamics else None,
+        context=dataclasses.replace(config.context, dim=config.context.dim or num_constants) if with_context else None,
+        heads=config.heads if has_dynamics and config.goal_heads else None,
+    )
+
+
+def _check_support(latent_dim: int, input_size: int, poses: DataSet) -> None:
+    """Latents can vary in no more directions than there are frames, or numbers in a frame."""
+    num_frames, num_inputs = int(poses.split("train").length.sum()), 3 * input_size**2
+    if latent_dim >= min(num_frames, num_inputs):
+        raise UserError(
+            f"encoder.latent_dim={latent_dim} is more than the data supports: {num_frames} training frames of "
+            f"{num_inputs} numbers in {poses.info['name']}; lower it, or collect more"
+        )
+
+
+def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
+    """At most `num` rows, evenly spread over the episodes."""
+    rows = episodes.rows()
+    return torch.from_numpy(rows[np.linspace(0, len(rows) - 1, min(num, len(rows))).astype(np.int64)])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the encoder
+
+
+def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
+    method = config.method
+    motions = segments(poses.data, poses.train) if poses.train.restart_midway else poses.train
+    recipe = build_recipe(method, model.encoder, poses.data, motions, config.seed, None, model.predictor)
+    return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
+
+
+def _identifiability(config: TrainConfig, model: WorldModel, poses: Source, run: RunDirectory) -> Identifiability:
+    """Measure on test episodes with maps fitted on training episodes; draw latents against truth."""
+    variables = latent_variables(poses.data)
+    kinematic = poses.data.info["world"]["kinematic"]
+    z = variables.values if kinematic else variables.standardized(poses.train.rows())
+    fit_rows, test_rows = spread_rows(poses.train, 20_000), spread_rows(poses.test, 20_000)
+    fit, test = ((z[rows.numpy()], _latents(model, poses, rows)) for rows in (fit_rows, test_rows))
+    pairs = rho = ceiling = None
+    if kinematic:
+        if 0 < kinematic["rho"] < 1:
+            first = torch.from_numpy(poses.test.offset)
+            pairs, rho = (_latents(model, poses, first), _latents(model, poses, first + 1)), kinematic["rho"]
+        ceiling = r2_ceiling(poses.data, variables.names)
+    shown = slice(0, 4000)
+    figures.latents_against_truth(
+        run.figures / "latents_against_truth.png", test[0][shown], test[1][shown], variables.names, variables.units
+    )
+    return measure(fit, test, variables.names, pairs, rho, ceiling)
+
+
+def r2_ceiling(data: DataSet, names: list[str]) -> float:
+    """Highest mean R2 with which any encoder can read these latents: on kinematic worlds angles wrap."""
+    world = data.info["world"]
+    if not world["kinematic"]:
+        return 1.0
+    scales, angles = world["kinematic"]["latents"], set(world["angle_names"])
+    return float(np.mean([wrapped_angle_ceiling(scales[name]) if name in angles else 1.0 for name in names]))
+
+
+def _latents(model: WorldModel, source: Source, rows: Tensor) -> np.ndarray:
+    return encode_rows(model.encoder, source.frames, rows).cpu().numpy()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the dynamics
+
+
+def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool = True) -> LatentTable:
+    """Latents and actions of every row of a data set. shown: progress."""
+    latents = encode_rows(model.encoder, frames, torch.arange(data.num_rows), shown)
+    return LatentTable(latents, torch.from_numpy(np.nan_to_num(data.actions)).to(latents.device))
+
+
+def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
+    """Stretches of one motion under one physics: whole episodes, or half ones where constants drift in the middle, or
+    the world starts afresh."""
+    if data.info["settings"]["drift_rho"] is None and not episodes.restart_midway:
+        return episodes
+    first, second = episodes.halves()
+    return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
+
+
+def _train_dynamics(
+    config: TrainConfig, model: WorldModel, trainer: Trainer, source: Source, table: LatentTable
+) -> dict[str, float]:
+    """Context encoder first, where constants vary; then the predictor, conditioned on it. Returns seconds by stage."""
+    assert model.predictor is not None
+    seconds: dict[str, float] = {}
+    contexts = None
+    if model.context_encoder is not None:
+        encoder = model.context_encoder
+        if "context" not in trainer.stages_done:
+            fit_context_scale(encoder, table, source.train)
+        windows = Windows(encoder, table)
+        constants = torch.from_numpy(half_constants(source.data, source.train)).float().to(table.latents.device)
+        stage = context_stage(encoder, windows, source.train, config.context_training, constants)
+        seconds["context"] = trainer.fit(stage)
+        contexts = Contexts(encoder, windows, source.train, source.data.num_rows)
+    stretches = segments(source.data, source.train)
+    stage = predictor_stage(model.predictor, table, stretches, config.predictor_training, contexts)
+    seconds["predictor"] = trainer.fit(stage)
+    if model.heads is not None:
+        fit_metrics(model.heads, model.predictor, table, stretches, contexts)
+        optim = config.heads_training
+        seconds["heads"] = trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, optim))
+    return seconds
+
+
+def _evaluate_dynamics(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> dict[str, object]:
+    """Prediction error on test episodes, relative to persistence, by horizon."""
+    assert model.predictor is not None
+    context_of = None
+    if model.context_encoder is not None:
+        windows = Windows(model.context_encoder, table)
+        contexts = Contexts(model.context_encoder, windows, source.test, source.data.num_rows)
+        context_of = partial(contexts.of_rows, generator=torch.Generator().manual_seed(0))
+    errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)
+    stride, horizon = model.predictor.config.stride, model.predictor.config.horizon
+    steps = range(stride, horizon + 1, stride)
+    figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
+    shown = {1, *range(5, horizon + 1, 5), horizon}
+    found = zip(steps, errors / persistence, strict=True)
+    ratio = {str(step): round(float(value), 4) for step, value in found if step in shown}
+    return {"predictor": {"error_ratio_to_persistence": ratio, "horizon": horizon}}

@@ -1,0 +1,1 @@
+"""Statistics of arrays: identifiability, intervals, canonical correlations, regression probes."""

@@ -1,5 +1,0 @@
-"""See `worldmodel.pretrained`."""
-
-from worldmodel.pretrained import main
-
-main()

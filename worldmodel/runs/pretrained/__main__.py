@@ -1,0 +1,5 @@
+"""See `worldmodel.runs.pretrained`."""
+
+from worldmodel.runs.pretrained import main
+
+main()

@@ -1,0 +1,1 @@
+"""Files, processes, signals and progress: what every room needs of the operating system."""
