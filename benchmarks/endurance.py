@@ -16,13 +16,11 @@ from worldmodel.cli.compose import compose
 from worldmodel.envs import rendering
 from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.rollout import BatchWorld, rollout
-from worldmodel.learning.loop import OptimConfig, Stage, Trainer
+from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.models import ModelConfig, WorldModel
-from worldmodel.models.encoders import EncoderConfig
-from worldmodel.models.predictor import PredictorConfig
 from worldmodel.planners import CEM, MPC, GoalDistance
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import CollectConfig
+from worldmodel.settings import CollectConfig, EncoderConfig, OptimConfig, PredictorConfig
 
 NUM_LOOKS = 10
 

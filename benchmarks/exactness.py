@@ -17,13 +17,23 @@ from torch import Tensor
 from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.constants import CONTEXT_METHODS, ContextTraining, Windows, context_stage
+from worldmodel.learning.constants import Windows, context_stage
 from worldmodel.learning.dynamics import predictor_stage
-from worldmodel.learning.loop import LossModule, OptimConfig, Stage
-from worldmodel.learning.methods import METHODS, MethodConfig, build_recipe, encoder_stage
-from worldmodel.models.context_encoder import ContextConfig, ContextEncoder
-from worldmodel.models.encoders import Encoder, EncoderConfig
-from worldmodel.models.predictor import Predictor, PredictorConfig
+from worldmodel.learning.loop import LossModule, Stage
+from worldmodel.learning.methods import build_recipe, encoder_stage
+from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.models.encoders import Encoder
+from worldmodel.models.predictor import Predictor
+from worldmodel.settings import (
+    CONTEXT_METHODS,
+    METHODS,
+    ContextConfig,
+    ContextTraining,
+    EncoderConfig,
+    MethodConfig,
+    OptimConfig,
+    PredictorConfig,
+)
 from worldmodel.system.distributed import Processes, launch, whole
 from worldmodel.system.errors import UserError
 

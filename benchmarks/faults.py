@@ -21,7 +21,7 @@ import torch
 
 from worldmodel.data.recording import Recording, record
 from worldmodel.learning.train import train
-from worldmodel.settings.verbs import CollectConfig, EnvConfig, TrainConfig
+from worldmodel.settings import CollectConfig, EnvConfig, TrainConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 

@@ -12,10 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from worldmodel import envs
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
-from worldmodel.models.encoders import EncoderConfig
-from worldmodel.models.predictor import PredictorConfig
 from worldmodel.models.transformer import TransformerPredictor
 from worldmodel.planners import CEM, MPC, CapturedPlanner, GoalDistance, LatentDynamics, Objective, Plan, Planner
+from worldmodel.settings import EncoderConfig, PredictorConfig
 
 IMAGE_SIZE, ACTION_DIM = 64, 2
 # what arXiv:2603.19312 plans with: 300 samples, 30 iterations, 5 blocks of 5 actions

@@ -44,13 +44,13 @@ from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.envs.excitation import make_policy
 from worldmodel.figures import style
 from worldmodel.learning.losses import sigreg
-from worldmodel.learning.methods import MethodConfig, build_recipe, encoder_stage
+from worldmodel.learning.methods import build_recipe, encoder_stage
 from worldmodel.learning.train import pick_device
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
-from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.encoders import Encoder
 from worldmodel.planners import make_planner
 from worldmodel.runs.run_directory import RunDirectory, hardware, peak_memory_mb, versions
-from worldmodel.settings.verbs import CollectConfig, EnvConfig
+from worldmodel.settings import CollectConfig, EncoderConfig, EnvConfig, MethodConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 

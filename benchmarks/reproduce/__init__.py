@@ -7,7 +7,7 @@ from benchmarks.reproduce.figure import draw
 from benchmarks.reproduce.tables import TABLES
 from benchmarks.settings import ReproduceConfig
 from worldmodel.learning.train import pick_device, set_cpu_threads
-from worldmodel.models.encoders import EncoderConfig
+from worldmodel.settings import EncoderConfig
 from worldmodel.system.errors import UserError
 
 

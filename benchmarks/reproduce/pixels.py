@@ -18,14 +18,15 @@ from worldmodel.data.pairs import PairSampler
 from worldmodel.data.recording import Recording, record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.learning.dynamics import encode_rows
-from worldmodel.learning.loop import OptimConfig, Trainer
+from worldmodel.learning.loop import Trainer
 from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
 from worldmodel.learning.methods.views import Recipe, encoder_stage
 from worldmodel.learning.train import pick_device
 from worldmodel.measures.canonical import CanonicalReadout, fit_canonical_pairs
 from worldmodel.measures.identifiability import Identifiability, measure
-from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.encoders import Encoder
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings import EncoderConfig, OptimConfig
 from worldmodel.system.errors import UserError
 
 NUM_READOUT_PAIRS = 300_000
@@ -200,7 +201,7 @@ def readers(encoder: Encoder, seen: Pixels, pairs_of: PairsOfSplit, cell: Cell) 
     """
     found = {"": Reader(encoder)}
     if cell.request.polish:
-        readout = fit_readout(encoder, seen, pairs_of, encoder.config.latent_dim, cell.seed)
+        readout = fit_readout(encoder, seen, pairs_of, encoder.config.num_latents, cell.seed)
         found["_polished"] = Reader(encoder, readout)
     return found
 

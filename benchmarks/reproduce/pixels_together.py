@@ -14,8 +14,8 @@ from benchmarks.reproduce.core import Cell
 from benchmarks.reproduce.pixels import PixelRun, Pixels, new_encoder
 from benchmarks.reproduce.together import SIGRegWeights, lejepa_each, train_together
 from worldmodel.data.pairs import nearest_poses
-from worldmodel.learning.loop import OptimConfig
 from worldmodel.models.encoders import Encoder
+from worldmodel.settings import OptimConfig
 
 NUM_GRID = 1024  # directions an angle: .006 rad apart, a quarter of the distance between the poses of a large atlas
 MOST_LAGS = 6  # a multiple of every number of lags

@@ -13,7 +13,8 @@ from benchmarks.reproduce.reacher_ou import angle_ceiling, atlas_pairs, open_atl
 from worldmodel.data.frames import load_frames
 from worldmodel.data.pairs import OUPairs
 from worldmodel.learning.losses import alignment, sigreg
-from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.encoders import Encoder
+from worldmodel.settings import EncoderConfig
 
 SCALE_RAD, RHO = 1.0, 0.95
 SHARE = 0.95

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from benchmarks.reproduce.core import Cell
-from worldmodel.learning.loop import OptimConfig, Stage, Trainer
+from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.losses import alignment, epps_pulley, spread_directions
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings import OptimConfig
 
 Draw = Callable[[torch.Generator], Tensor]
 LossOfEach = Callable[[Tensor, float, torch.Generator], Tensor]

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 from benchmarks.reproduce.core import VALIDATION, Cell
 from worldmodel.envs.mixing import Mixing, latents, make_mixing, views
-from worldmodel.learning.loop import OptimConfig, Stage, Trainer
+from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.losses import alignment, sigreg, whitening_penalty
-from worldmodel.learning.methods.contrastive import InfoNCE, InfoNCEConfig
+from worldmodel.learning.methods.contrastive import InfoNCE
 from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
 from worldmodel.learning.methods.views import Views
 from worldmodel.measures.canonical import fit_canonical
 from worldmodel.measures.identifiability import Identifiability, affine_apply, affine_fit, measure, r2
 from worldmodel.models.encoders import mlp
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings import InfoNCEConfig, OptimConfig
 
 LARGEST_WATCHED_DIM = 64  # the collapse watch takes eigenvalues, which is slow beyond
 NUM_HELD_OUT = 10_000

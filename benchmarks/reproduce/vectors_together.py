@@ -20,9 +20,9 @@ from benchmarks.reproduce.vectors import (
     world_and_encoder,
 )
 from worldmodel.envs.mixing import SINUSOID_FREQUENCY, SPIRAL_RAD_PER_UNIT, coupling_weights
-from worldmodel.learning.loop import OptimConfig
 from worldmodel.learning.losses import infonce, whitening_penalty
 from worldmodel.learning.train import pick_device
+from worldmodel.settings import OptimConfig
 
 
 def shape_of(settings: Mapping[str, Any]) -> tuple[Any, ...]:

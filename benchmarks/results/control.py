@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.results.markdown import Row
 from benchmarks.results.sources import read, read_named
-from worldmodel.settings.verbs import ControlConfig
+from worldmodel.settings import ControlConfig
 
 
 def rows() -> list[Row]:

@@ -18,9 +18,9 @@ from benchmarks.plan_timing import (
     windowed_rollout,
 )
 from worldmodel.models import PlanningModel
-from worldmodel.models.predictor import PredictorConfig
 from worldmodel.models.transformer import TransformerPredictor
 from worldmodel.planners import CEM, GoalDistance
+from worldmodel.settings import PredictorConfig
 
 CPU = torch.device("cpu")
 SMALL = PredictorConfig(

@@ -18,7 +18,7 @@ from benchmarks.reproduce.together import SIGRegWeights, lejepa_each, train_toge
 from benchmarks.reproduce.vectors import FourierMLP, VectorRun
 from benchmarks.reproduce.vectors_together import DrawEach, generalised_normal, measure_runs, mix_each
 from worldmodel.envs.mixing import MIXINGS, coupling_weights, latents, make_mixing
-from worldmodel.learning.loop import OptimConfig
+from worldmodel.settings import OptimConfig
 from worldmodel.system.interrupts import Terminated
 
 CPU = torch.device("cpu")

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from worldmodel.models.cuda_graphs import Captured
-from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.encoders import Encoder
 from worldmodel.models.kinds import make_predictor
-from worldmodel.models.predictor import PredictorConfig
+from worldmodel.settings import EncoderConfig, PredictorConfig
 
 B, D, A, SIDE = 12, 5, 2, 16
 PREDICTORS = {

@@ -20,7 +20,8 @@ from worldmodel.cli import compose as config
 from worldmodel.cli.main import main
 from worldmodel.cli.verbs import VERBS
 from worldmodel.envs.excitation import make_policy
-from worldmodel.settings.verbs import SCHEMAS, TrainConfig
+from worldmodel.settings import TrainConfig
+from worldmodel.settings.verbs import SCHEMAS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -20,10 +20,8 @@ from worldmodel.compare.measurements import convergence
 from worldmodel.compare.memory import kept_bytes
 from worldmodel.compare.scale import SCALES, Scale
 from worldmodel.data.store import DataSet
-from worldmodel.learning.methods import METHODS, MethodConfig
 from worldmodel.measures.statistics import over_seeds
-from worldmodel.models.encoders import EncoderConfig
-from worldmodel.settings.verbs import CompareConfig
+from worldmodel.settings import METHODS, CompareConfig, EncoderConfig, MethodConfig
 from worldmodel.system.errors import UserError
 
 TINY = Scale(8, 6, (4, 16), (0.5, 1.0), 8, 6, 2, batch_size=8)

@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from worldmodel.cli import compose as config
 from worldmodel.envs.excitation import POLICIES
 from worldmodel.planners import PLANNERS, make_planner
-from worldmodel.settings.verbs import SCHEMAS, CollectConfig, ControlConfig, KinematicConfig, TrainConfig
+from worldmodel.settings import CollectConfig, ControlConfig, KinematicConfig, TrainConfig
+from worldmodel.settings.verbs import SCHEMAS
 from worldmodel.system.errors import CheckpointError, UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

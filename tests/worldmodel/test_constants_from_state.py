@@ -16,7 +16,6 @@ from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import physical_constants
 from worldmodel.evaluation.probing.count import count_constants
 from worldmodel.models.context_encoder import (
-    ContextConfig,
     ContextEncoder,
     fit_circle,
     hinge_balance,
@@ -25,6 +24,7 @@ from worldmodel.models.context_encoder import (
     torque_balance,
     weak_form,
 )
+from worldmodel.settings import ContextConfig
 from worldmodel.system.errors import UserError
 
 # ---------------------------------------------------------------------------------------------------------------------

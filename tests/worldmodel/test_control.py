@@ -11,7 +11,7 @@ from worldmodel.evaluation.control.episodes import Outcome, run_tasks
 from worldmodel.evaluation.control.evaluate import section
 from worldmodel.evaluation.control.tasks import Protocol, Tasks, draw_tasks, make_protocol
 from worldmodel.measures.statistics import difference_interval, wilson_interval
-from worldmodel.settings.verbs import ControlConfig, TrainConfig
+from worldmodel.settings import ControlConfig, TrainConfig
 from worldmodel.system.errors import UserError
 
 

@@ -13,7 +13,7 @@ from worldmodel.cli.main import main
 from worldmodel.design.information import posterior_covariance, r2_bounds, readable_combinations
 from worldmodel.design.policy_search import PolicySearch
 from worldmodel.design.study import Study, choose_differences, excite, objective, open_study, overrides
-from worldmodel.settings.verbs import DesignConfig
+from worldmodel.settings import DesignConfig
 
 COMMAND = ["probe", "mode=design"]
 SMALL = ["num_trajectories=4", "episode_steps=24", "window=12", "search=0"]

@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from benchmarks.exactness import CPU, gradient_differences, in_processes
-from worldmodel.learning.loop import OptimConfig
-from worldmodel.learning.methods import METHODS
-from worldmodel.settings.verbs import TrainConfig
+from worldmodel.settings import METHODS, OptimConfig, TrainConfig
 from worldmodel.system.distributed import Processes, in_parallel
 from worldmodel.system.errors import UserError
 

@@ -14,9 +14,7 @@ from worldmodel_fakes import RowEncoder, seeded
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import (
-    CONTEXT_METHODS,
     Contexts,
-    ContextTraining,
     MotionHead,
     Windows,
     canonical_correlations,
@@ -25,9 +23,10 @@ from worldmodel.learning.constants import (
     linear_contexts,
 )
 from worldmodel.learning.dynamics import prediction_errors, predictor_stage
-from worldmodel.learning.loop import OptimConfig, fit_quietly
-from worldmodel.models.context_encoder import ContextConfig, ContextEncoder
-from worldmodel.models.predictor import Predictor, PredictorConfig
+from worldmodel.learning.loop import fit_quietly
+from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.models.predictor import Predictor
+from worldmodel.settings import CONTEXT_METHODS, ContextConfig, ContextTraining, OptimConfig, PredictorConfig
 from worldmodel.system.errors import UserError
 
 W, D, A, C = 4, 3, 2, 5

@@ -8,12 +8,11 @@ from worldmodel_fakes import seeded
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.evaluation.control.controllers import goal_objective
 from worldmodel.learning.dynamics import LatentTable, fit_metrics, heads_stage
-from worldmodel.learning.loop import OptimConfig
 from worldmodel.learning.losses import unfolding
-from worldmodel.models.heads import GoalHeads, HeadsConfig
-from worldmodel.models.predictor import Predictor, PredictorConfig
+from worldmodel.models.heads import GoalHeads
+from worldmodel.models.predictor import Predictor
 from worldmodel.planners import GoalDistance, LearnedDistance, OverHorizon
-from worldmodel.settings.verbs import ControlConfig
+from worldmodel.settings import ControlConfig, HeadsConfig, OptimConfig, PredictorConfig
 from worldmodel.system.errors import UserError
 
 D, A, H, B, EPISODES, T = 2, 2, 4, 3, 60, 30

@@ -19,16 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
 
-from worldmodel.cli.compose import read_run_config
 from worldmodel.data.interchange import open_foreign
 from worldmodel.data.store import DataSet, read_index, shard_path, verify_shard
-from worldmodel.learning.loop import OptimConfig, Stage, Trainer
+from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.models import ModelConfig, WorldModel
-from worldmodel.models.encoders import EncoderConfig
-from worldmodel.models.predictor import PredictorConfig
 from worldmodel.runs.pretrained import find_run
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import TrainConfig
+from worldmodel.settings import EncoderConfig, OptimConfig, PredictorConfig, TrainConfig, read_run_config
 from worldmodel.system.errors import UserError
 
 FUZZED = settings(

@@ -11,17 +11,27 @@ from worldmodel_fakes import KINEMATIC, A, S, fake_episode, seeded, write_fake_d
 
 from worldmodel.data.frames import MemoryFrames, load_frames
 from worldmodel.data.store import DataSet
-from worldmodel.learning.loop import OptimConfig, Trainer
+from worldmodel.learning.loop import Trainer
 from worldmodel.learning.losses import alignment, infonce, sigreg, stillness, whiten, without_explained
-from worldmodel.learning.methods import METHODS, MethodConfig, Views, build_recipe, encoder_stage
-from worldmodel.learning.methods.contrastive import InfoNCEConfig
+from worldmodel.learning.methods import Views, build_recipe, encoder_stage
 from worldmodel.learning.methods.gaussian import Clips, LeJEPA, SIGRegWeight
-from worldmodel.learning.methods.jepa import JEPA, JEPAConfig
-from worldmodel.learning.methods.reconstruction import VAE, Autoencoder, ReconstructionConfig
-from worldmodel.learning.methods.variance import VICReg, VICRegConfig, Whitening, WhiteningConfig
+from worldmodel.learning.methods.jepa import JEPA
+from worldmodel.learning.methods.reconstruction import VAE, Autoencoder
+from worldmodel.learning.methods.variance import VICReg, Whitening
 from worldmodel.learning.methods.views import MovingAverage
-from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.models.encoders import Encoder
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings import (
+    METHODS,
+    EncoderConfig,
+    InfoNCEConfig,
+    JEPAConfig,
+    MethodConfig,
+    OptimConfig,
+    ReconstructionConfig,
+    VICRegConfig,
+    WhiteningConfig,
+)
 from worldmodel.system.errors import TrainingError, UserError
 
 B, D, STEPS = 9, 4, 6

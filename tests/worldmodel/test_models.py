@@ -13,11 +13,11 @@ from worldmodel_fakes import seeded
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import Windows
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
-from worldmodel.models.context_encoder import ContextConfig, ContextEncoder, weak_form
-from worldmodel.models.encoders import Encoder, EncoderConfig, Glimpse, SpatialSoftmax
+from worldmodel.models.context_encoder import ContextEncoder, weak_form
+from worldmodel.models.encoders import Encoder, Glimpse, SpatialSoftmax
 from worldmodel.models.kinds import AnyPredictor, make_predictor
-from worldmodel.models.predictor import PredictorConfig
 from worldmodel.planners import CEM, GoalDistance
+from worldmodel.settings import ContextConfig, EncoderConfig, PredictorConfig
 from worldmodel.system.errors import CheckpointError, UserError
 
 B, N, H, D, A, C = 3, 6, 7, 5, 2, 4

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
-from worldmodel.learning.loop import OptimConfig, Stage, Trainer
+from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.muon import Muon, orthogonalised
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings import OptimConfig
 
 LR, DECAY = 0.02, 0.3
 

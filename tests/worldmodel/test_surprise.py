@@ -6,7 +6,7 @@ import pytest
 from worldmodel import envs
 from worldmodel.envs.excitation import OU
 from worldmodel.evaluation.surprise import available_events, paired_test, record, score
-from worldmodel.settings.verbs import SurpriseConfig
+from worldmodel.settings import SurpriseConfig
 
 CONFIG = SurpriseConfig(episode_steps=9, event_step=5)
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
-from worldmodel.learning.loop import OptimConfig, Stage, Trainer, spread
+from worldmodel.learning.loop import Stage, Trainer, spread
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings import OptimConfig
 from worldmodel.system.errors import CheckpointError, TrainingError, UserError
 from worldmodel.system.interrupts import Terminated
 

@@ -13,14 +13,13 @@ from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.dynamics import predictor_stage
-from worldmodel.learning.loop import OptimConfig, fit_quietly
-from worldmodel.learning.methods import MethodConfig, build_recipe, encoder_stage
+from worldmodel.learning.loop import fit_quietly
+from worldmodel.learning.methods import build_recipe, encoder_stage
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel, transformer
-from worldmodel.models.encoders import Encoder, EncoderConfig
-from worldmodel.models.predictor import PredictorConfig
+from worldmodel.models.encoders import Encoder
 from worldmodel.models.transformer import TransformerPredictor, few_tokens_attended
 from worldmodel.planners import CEM, GoalDistance
-from worldmodel.settings.verbs import TrainConfig
+from worldmodel.settings import EncoderConfig, MethodConfig, OptimConfig, PredictorConfig, TrainConfig
 from worldmodel.system.errors import UserError
 
 B, N, D, A, C, BLOCK, WINDOW, G = 3, 5, 7, 2, 4, 2, 3, 6

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from worldmodel.cli.compose import compose, read_run_config
 from worldmodel.cli.terminal import aligned, success
 from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet
@@ -20,7 +20,7 @@ from worldmodel.learning.train import train
 from worldmodel.models import WorldModel
 from worldmodel.report import write_page
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import ControlConfig, DemoConfig, ProbeConfig, TrainConfig
+from worldmodel.settings import ControlConfig, DemoConfig, ProbeConfig, TrainConfig, read_run_config, recipe
 
 T = TypeVar("T")
 
@@ -39,11 +39,11 @@ def demo(config: DemoConfig) -> str:
         print(INTRODUCTION[name], flush=True)
         run = str(clock.time(f"{name}.train", lambda name=name: train(_training(config, name, root))))
         if name == "control":
-            overrides = [f"run={run}", f"tasks={config.tasks}", f"seed={config.seed}", "experiment=fast_planner"]
-            clock.time("control.control", lambda o=overrides: control(compose("control", o, ControlConfig)))
+            driving = ControlConfig(run=run, tasks=config.tasks, seed=config.seed)
+            clock.time("control.control", lambda driving=driving: control(driving))
         if name != "identify":
-            overrides = [f"run={run}", f"seed={config.seed}", "max_frames=3000", "bound_trajectories=0"]
-            clock.time(f"{name}.probe", lambda o=overrides: probe(compose("probe", o, ProbeConfig)))
+            reading = ProbeConfig(run=run, seed=config.seed, max_frames=3000, bound_trajectories=0)
+            clock.time(f"{name}.probe", lambda reading=reading: probe(reading))
     runs = [RunDirectory(root / name) for name in INTRODUCTION]
     clock.time("hero", lambda: _draw_hero(root))
     page = clock.time("report", lambda: write_page([run.path for run in runs], root / "report.html", "worldmodel demo"))
@@ -69,16 +69,25 @@ class _Clock:
 
 
 def _training(config: DemoConfig, name: str, root: Path) -> TrainConfig:
-    overrides = [
-        f"experiment=demo_{name}",
-        f"name={name}",
-        f"runs={root}",
-        f"data={config.data}",
-        f"workers={config.workers}",
-        f"seed={config.seed}",
-        f"data_seed={config.seed}",
-    ]
-    return compose("train", overrides, TrainConfig)
+    """The recipe of a part of the demo, with its own folders and seed."""
+    env, episodes, encoder_steps, predictor_steps = {
+        "identify": ("reacher_ou", 12_000, 1500, None),
+        "control": ("reacher", None, None, None),
+        "constants": ("puck", None, None, 1500),
+    }[name]
+    found = recipe(env, "small" if env in ("reacher", "puck") else None)
+    found = found.at(config.data, str(root), config.workers)
+    collection = replace(found.collection, episodes=episodes or found.collection.episodes, data_seed=config.seed)
+    optim = found.method.optim
+    predictor = found.predictor_training
+    return replace(
+        found,
+        collection=collection,
+        method=replace(found.method, optim=replace(optim, steps=encoder_steps or optim.steps)),
+        predictor_training=replace(predictor, steps=predictor_steps or predictor.steps),
+        name=name,
+        seed=config.seed,
+    )
 
 
 def _merge(summaries: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -97,7 +106,7 @@ def _draw_hero(root: Path) -> None:
     """The picture that tells the story: what it sees, what it learned, what it does."""
     run = RunDirectory(root / "identify")
     settings = read_run_config(run.path)
-    data = DataSet(settings.directory)
+    data = DataSet(settings.collection.directory)
     rows = torch.from_numpy(data.split("test").rows()[:4000])
     model = WorldModel.load(run.path)
     frames = load_frames(data, model.config.encoder.input_size, model.device)

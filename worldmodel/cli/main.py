@@ -2,8 +2,10 @@
 
 import sys
 import traceback
+from functools import partial
 
 from worldmodel.system import interrupts
+from worldmodel.system.errors import UserError
 
 USAGE = """\
 usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]
@@ -62,20 +64,34 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"worldmodel {__version__}")
         return 0
     if name not in VERBS:
-        from worldmodel.system.errors import UserError
+        from worldmodel.settings.recipes import unknown
 
-        raise UserError(f"unknown verb {name!r}; choose one of {', '.join(VERBS)}")
-    from worldmodel.cli import compose as config
-
-    if {"-h", "--help"} & set(rest):
-        print(config.help_text(name, VERBS[name].summary))
-        return 0
-    if {"-m", "--multirun"} & set(rest):
-        config.sweep(config.settings_of(name, rest), rest, lambda settings: print(VERBS[name].run(settings)))
-        return 0
-    if name == "data" and rest and "=" not in rest[0]:  # worldmodel data verify path=…
+        raise UserError(unknown("verb", name, VERBS))
+    if name == "data" and rest and "=" not in rest[0] and not rest[0].startswith("-"):  # worldmodel data verify path=…
         rest[0] = f"what={rest[0]}"
-    chosen = config.settings_of(name, rest)
-    settings = config.compose(chosen, rest, config.SCHEMAS[chosen])
-    print(VERBS[name].run(settings))
+    options = [argument for argument in rest if argument not in _FLAGS]
+    if {"-h", "--help"} & set(rest):
+        from worldmodel.cli.help import help_text
+        from worldmodel.cli.overrides import values
+
+        verb = VERBS[name]
+        print(help_text(name, verb.summary, verb.settings, verb.common, values(options)))
+    elif {"-m", "--multirun"} & set(rest):
+        from worldmodel.cli.sweep import sweep
+
+        sweep(name, options, partial(_run, name))
+    else:
+        _run(name, options)
     return 0
+
+
+_FLAGS = ("-h", "--help", "-m", "--multirun")
+
+
+def _run(name: str, options: list[str], suffix: str = "") -> None:
+    """Run a verb and print what it says; a sweep's job adds `suffix` to the name of its run."""
+    from worldmodel.cli.settings_of import settings_of
+    from worldmodel.cli.verbs import VERBS
+
+    verb = VERBS[name]
+    print(verb.run(settings_of(verb.settings, options, suffix)))

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from worldmodel.settings.verbs import (
+from worldmodel.settings import (
     CollectConfig,
     CompareConfig,
     ControlConfig,
     DataConfig,
     DemoConfig,
     DesignConfig,
+    PositionsConfig,
     ProbeConfig,
     ReportConfig,
-    StateConfig,
     SurpriseConfig,
     TrainConfig,
 )
@@ -31,7 +31,10 @@ class Verb:
     """A subcommand: what it does in one line, and the function that does it and says where the result is."""
 
     summary: str
+    settings: type[Any]
     run: Callable[[Any], str]
+    common: tuple[str, ...] = ()
+    """Options that `--help` shows first."""
 
 
 def _collect(config: CollectConfig) -> str:
@@ -72,15 +75,19 @@ def _control(config: ControlConfig) -> str:
     return f"{found}\n{results}\n{pooled}next: worldmodel report run={runs[0]}"
 
 
-def _probe(config: ProbeConfig | DesignConfig | StateConfig) -> str:
-    if isinstance(config, DesignConfig):
-        from worldmodel.design.study import design
+def _design(config: DesignConfig) -> str:
+    from worldmodel.design.study import design
 
-        return design(config)[1]
-    if isinstance(config, StateConfig):
-        from worldmodel.evaluation.probing.from_state import probe_from_state
+    return design(config)[1]
 
-        return probe_from_state(config)[1]
+
+def _positions(config: PositionsConfig) -> str:
+    from worldmodel.evaluation.probing.from_state import probe_from_state
+
+    return probe_from_state(config)[1]
+
+
+def _probe(config: ProbeConfig) -> str:
     from worldmodel.cli.terminal import probe_lines
     from worldmodel.evaluation.probing import probe
     from worldmodel.runs.run_directory import RunDirectory
@@ -143,14 +150,52 @@ def _at_work_on(pattern: str) -> Iterator[None]:
         yield
 
 
+_TRAINING = ("episodes", "seed", "name", "device", "workers")
+
 VERBS = {
-    "collect": Verb("record pixel rollouts of a world into data/<env>/", _collect),
-    "train": Verb("train encoder, dynamics and context into runs/<name>/; collects first if need be", _train),
-    "compare": Verb("measure every method on one world, and the seed's claims about them", _compare),
-    "control": Verb("drive the robot to goal images by MPC in the latent space of a run", _control),
-    "probe": Verb("read state variables and physical constants from a run's latents", _probe),
-    "surprise": Verb("score how well a run foresees what happens: teleport, colour and mass change", _surprise),
-    "report": Verb("write one self-contained HTML page about a run", _report),
-    "data": Verb("look after data sets: info, verify, merge, convert", _data),
-    "demo": Verb("all of it, small, on a CPU, in minutes", _demo),
+    "collect": Verb(
+        "record pixel rollouts of a world into data/NAME",
+        CollectConfig,
+        _collect,
+        ("world", "policy", "episodes", "episode_steps", "image_size", "randomize", "data_seed", "workers"),
+    ),
+    "train": Verb(
+        "train encoder, dynamics and context into runs/NAME; collects first if need be", TrainConfig, _train, _TRAINING
+    ),
+    "compare": Verb(
+        "measure every method on one world, and the article's claims about them",
+        CompareConfig,
+        _compare,
+        ("study", "scale", "methods", "parts", "num_seeds", "out"),
+    ),
+    "control": Verb(
+        "drive the robot to goal images by MPC in the latent space of a run",
+        ControlConfig,
+        _control,
+        ("run", "protocol", "tasks", "planner", "goal_steps", "videos", "oracle", "out"),
+    ),
+    "probe": Verb(
+        "read state variables and physical constants from a run's latents", ProbeConfig, _probe, ("run", "shifts")
+    ),
+    "design": Verb(
+        "before learning: which constants an excitation makes identifiable, and a better excitation",
+        DesignConfig,
+        _design,
+        ("window", "noise_m", "noise_rad", "num_trajectories", "search", "policy", "out"),
+    ),
+    "positions": Verb(
+        "constants from true positions instead of pixels: context methods beside the bound",
+        PositionsConfig,
+        _positions,
+        ("methods", "num_seeds", "noise_m", "noise_rad", "episodes", "out"),
+    ),
+    "surprise": Verb(
+        "score how well a run foresees what happens: teleport, colour and mass change",
+        SurpriseConfig,
+        _surprise,
+        ("run", "trajectories", "out"),
+    ),
+    "report": Verb("write one self-contained HTML page about a run, or about several", ReportConfig, _report, ("run",)),
+    "data": Verb("look after data sets: info, verify, merge, convert", DataConfig, _data, ("what", "path", "out")),
+    "demo": Verb("all of it, small, on a CPU, in minutes", DemoConfig, _demo, ("runs", "data", "seed", "tasks")),
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worldmodel.learning.methods import MethodConfig
+from worldmodel.settings import MethodConfig
 from worldmodel.system.errors import UserError
 
 SLOW, FAST = 1e-3, 3e-3
@@ -39,7 +39,7 @@ def _values(key: str, *values: Any) -> list[dict[str, Any]]:
 
 
 def _vicreg(*weights: tuple[float, float, float]) -> list[dict[str, Any]]:
-    return [{"vicreg.invariance": i, "vicreg.variance": v, "vicreg.covariance": c} for i, v, c in weights]
+    return [{"options.invariance": i, "options.variance": v, "options.covariance": c} for i, v, c in weights]
 
 
 _LEWM = {"name": "lewm", "num_slices": 64, "sigreg_start": 0.005, "sigreg_end": 0.005}
@@ -50,28 +50,29 @@ CANDIDATES = {
         Candidate("lejepa", "LeJEPA", {"name": "lejepa"}, _values("sigreg_scale", 0.3, 1.0, 3.0)),
         Candidate("lewm", "LeJEPA", _LEWM, _values("sigreg_scale", 0.3, 1.0, 3.0)),
         Candidate(
-            "jepa_ema", "standard JEPA", {"name": "jepa", "jepa.target": "ema"},
-            _values("jepa.momentum", 0.9, 0.99, 0.996),
+            "jepa_ema", "standard JEPA", {"name": "jepa", "options.target": "ema"},
+            _values("options.momentum", 0.9, 0.99, 0.996),
         ),
         Candidate(
-            "jepa_stop_gradient", "standard JEPA", {"name": "jepa", "jepa.target": "stop_gradient"},
-            _values("jepa.hidden", 32, 256, 512),
+            "jepa_stop_gradient", "standard JEPA", {"name": "jepa", "options.target": "stop_gradient"},
+            _values("options.hidden", 32, 256, 512),
         ),
         Candidate(
-            "jepa_none", "standard JEPA", {"name": "jepa", "jepa.target": "none"}, _values("jepa.hidden", 32, 256, 512)
+            "jepa_none", "standard JEPA", {"name": "jepa", "options.target": "none"},
+            _values("options.hidden", 32, 256, 512),
         ),
         Candidate(
-            "infonce", "contrastive", {"name": "infonce", "infonce.similarity": "gaussian"},
-            _values("infonce.temperature", 0.3, 1.0, 3.0),
+            "infonce", "contrastive", {"name": "infonce", "options.similarity": "gaussian"},
+            _values("options.temperature", 0.3, 1.0, 3.0),
         ),
         Candidate(
-            "infonce_cosine", "contrastive", {"name": "infonce", "infonce.similarity": "cosine"},
-            _values("infonce.temperature", 0.05, 0.1, 0.5),
+            "infonce_cosine", "contrastive", {"name": "infonce", "options.similarity": "cosine"},
+            _values("options.temperature", 0.05, 0.1, 0.5),
         ),
         Candidate("vicreg", "VICReg", {"name": "vicreg"}, _vicreg((5, 25, 25), (25, 25, 25), (25, 25, 1))),
-        Candidate("whitening", "whitening", {"name": "whitening"}, _values("whitening.penalty", 0.01, 0.1, 1.0)),
-        Candidate("autoencoder", "autoencoder", {"name": "autoencoder"}, _values("reconstruction.depth", 1, 2, 3)),
-        Candidate("vae", "autoencoder", {"name": "vae"}, _values("reconstruction.kl_weight", 0.001, 0.01, 0.1)),
+        Candidate("whitening", "whitening", {"name": "whitening"}, _values("options.penalty", 0.01, 0.1, 1.0)),
+        Candidate("autoencoder", "autoencoder", {"name": "autoencoder"}, _values("options.depth", 1, 2, 3)),
+        Candidate("vae", "autoencoder", {"name": "vae"}, _values("options.kl_weight", 0.001, 0.01, 0.1)),
         Candidate("supervised", "supervised", {"name": "supervised"}, _values("optim.weight_decay", 1e-5, 1e-3, 1e-1)),
     )
 }  # fmt: skip
@@ -103,7 +104,9 @@ def override(method: MethodConfig, values: Mapping[str, Any]) -> MethodConfig:
             method = dataclasses.replace(method, sigreg_start=start, sigreg_end=end)
         elif "." in key:
             part, name = key.split(".")
-            method = dataclasses.replace(method, **{part: dataclasses.replace(getattr(method, part), **{name: value})})
+            below = getattr(method, part)
+            changed = {**below, name: value} if isinstance(below, dict) else dataclasses.replace(below, **{name: value})
+            method = dataclasses.replace(method, **{part: changed})
         else:
             method = dataclasses.replace(method, **{key: value})
     return method

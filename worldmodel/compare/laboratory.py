@@ -23,7 +23,7 @@ from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.learning.loop import Trainer, spread
-from worldmodel.learning.methods import MethodConfig, build_recipe, encoder_stage, positive_pairs
+from worldmodel.learning.methods import build_recipe, encoder_stage, positive_pairs
 from worldmodel.learning.train import (
     Source,
     architecture,
@@ -36,13 +36,16 @@ from worldmodel.learning.train import (
 from worldmodel.measures.identifiability import affine_apply, affine_fit, measure, r2
 from worldmodel.models.encoders import Encoder
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import TrainConfig
+from worldmodel.settings import MethodConfig, TrainConfig
+from worldmodel.settings.base import changed
 from worldmodel.system.files import write_json
 
 NUM_MEASURED = 2000
 NUM_LOGGED = 40
 NUM_CURVE_POINTS = 12
 NUM_DISTANCES = 20_000
+# settings that a cell does not depend on, or chooses itself
+_CHOSEN_BY_CELLS = ("seed", "predictor", "predictor_training", "context", "context_training", "goal_heads")
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,9 @@ class Cell:
 class Laboratory:
     """Trains encoders on one world's data and measures them on its validation and test episodes."""
 
-    def __init__(self, config: TrainConfig, scale: Scale, folder: Path) -> None:
-        self.scale, self.folder = scale, folder
+    def __init__(self, config: TrainConfig, scale: Scale, folder: Path, lewm_block: int = 5) -> None:
+        """lewm_block: control steps to the latent that lewm predicts."""
+        self.scale, self.folder, self._lewm_block = scale, folder, lewm_block
         self.config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, hidden=scale.hidden))
         self.device = pick_device(config.device)
         set_cpu_threads(config.encoder, config.threads)
@@ -101,6 +105,8 @@ class Laboratory:
     def method(self, cell: Cell) -> MethodConfig:
         """The settings of a cell: as many pairs in all whatever the batch, learning rate by the root of the batch."""
         method = CANDIDATES[cell.candidate].configure(self.config.method, cell.setting)
+        if method.name == "lewm":
+            method = dataclasses.replace(method, options={"block": self._lewm_block})
         ratio = cell.batch_size / self.scale.batch_size
         optim = dataclasses.replace(
             method.optim,
@@ -125,10 +131,9 @@ class Laboratory:
     @cached_property
     def fingerprint(self) -> str:
         """Of everything that a cell depends on besides itself."""
-        content = self.config.content() | {"steps": self.scale.steps, "episodes": self.episodes.data.num_rows}
-        for key in ("runs", "name", "workers", "data", "threads", "seed", "predictor", "predictor_training", "context"):
-            del content[key]
-        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        settings = {**changed(self.config), "steps": self.scale.steps, "episodes": self.episodes.data.num_rows}
+        kept = {key: value for key, value in settings.items() if key.split(".")[0] not in _CHOSEN_BY_CELLS}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def new_encoder(self, seed: int) -> Encoder:
         torch.manual_seed(seed)
@@ -156,7 +161,9 @@ class Laboratory:
         work = self.folder / "work" / cell.name
         shutil.rmtree(work, ignore_errors=True)
         curve = _Curve(self, encoder, stage.module, method.optim.steps, spread_rows(episodes, NUM_MEASURED))
-        trainer = Trainer(RunDirectory(work), encoder, self.fingerprint, cell.seed, 1e9, num_log_points=NUM_LOGGED)
+        trainer = Trainer(
+            RunDirectory(work), encoder, {stage.name: {}}, cell.seed, checkpoint_every_s=1e9, num_log_points=NUM_LOGGED
+        )
         trainer.fit(stage, curve.observe)
         shutil.rmtree(work)
         return {

@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.cli.compose import compose
 from worldmodel.compare.candidates import CANDIDATES, choose
 from worldmodel.compare.laboratory import Cell, Laboratory
 from worldmodel.compare.measurements import tune
 from worldmodel.compare.scale import Scale
 from worldmodel.measures.statistics import over_seeds
-from worldmodel.settings.verbs import CompareConfig, TrainConfig
+from worldmodel.settings import CompareConfig, TrainConfig, recipe
 
-# what the two views of a pair share: the environment that records them, latents (0: one a variable), words
+# what the two views of a pair share: the environment that records them, latents (None: one a variable), words
 CONDITIONS = {
     "plain rollouts": ("lit_ball", 2, "frames half a second apart: the ball has moved, the light hardly"),
-    "OU pairs": ("lit_ball_ou", 0, "ball and light are OU processes of one autocorrelation, as the theorem wants"),
+    "OU pairs": ("lit_ball_ou", None, "ball and light are OU processes of one autocorrelation, as the theorem wants"),
     "redrawn light": ("lit_ball_poses", 2, "the ball is an OU process, the light of each view is drawn anew"),
     "redrawn light, one latent": ("lit_ball_poses", 1, "the same, and no latent more than the world has variables"),
 }
@@ -32,7 +31,7 @@ def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tupl
     their own condition, by the R2 of what that condition asks for.
     """
     for name, (env, latent_dim, explanation) in CONDITIONS.items():
-        lab = Laboratory(training(config, env, latent_dim), scale, runs / f"compare-{env}")
+        lab = Laboratory(training(config, env, latent_dim), scale, runs / f"compare-{env}", lewm_block=LAG)
         rows = {}
         # a kinematic world has no actions, from which lewm would predict
         names = [name for name in config.methods or CANDIDATES if name != "lewm" or lab.has_dynamics]
@@ -46,14 +45,15 @@ def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tupl
         yield name, {"env": env, "explanation": explanation, "variables": lab.variables.names, "methods": rows}
 
 
-def training(config: CompareConfig, env: str, latent_dim: int = 0) -> TrainConfig:
+def training(config: CompareConfig, env: str, latent_dim: int | None = None) -> TrainConfig:
     """Settings of one of the study's worlds."""
-    shared = [f"data={config.data}", f"runs={config.runs}", f"workers={config.workers}", f"device={config.device}"]
-    overrides = [f"env={env}", *shared, f"encoder.latent_dim={latent_dim}"]
-    found = compose("train", overrides, TrainConfig)
-    if env == "lit_ball":
-        return dataclasses.replace(found, method=dataclasses.replace(found.method, lag=LAG, block=LAG))
-    return found
+    shared, found = config.training, recipe(env)
+    collection = dataclasses.replace(found.collection, data=shared.collection.data, workers=shared.collection.workers)
+    encoder = dataclasses.replace(found.encoder, latent_dim=latent_dim)
+    found = dataclasses.replace(
+        found, collection=collection, encoder=encoder, runs=shared.runs, device=shared.device, threads=shared.threads
+    )
+    return dataclasses.replace(found, method=dataclasses.replace(found.method, lag=LAG)) if env == "lit_ball" else found
 
 
 def _row(cells: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from worldmodel.compare.candidates import CANDIDATES
 from worldmodel.data.frames import MemoryFrames
 from worldmodel.data.store import DataSet
 from worldmodel.learning.loop import Stage
-from worldmodel.learning.methods import MethodConfig, build_recipe, encoder_stage
-from worldmodel.models.encoders import Encoder, EncoderConfig
+from worldmodel.learning.methods import build_recipe, encoder_stage
+from worldmodel.models.encoders import Encoder
+from worldmodel.settings import EncoderConfig, MethodConfig
 
 NUM_ROWS = 2048
 NUM_STEPS = 5

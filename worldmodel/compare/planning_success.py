@@ -5,12 +5,11 @@ import json
 import shutil
 from typing import Any
 
-from worldmodel.cli.compose import compose
 from worldmodel.compare.laboratory import Cell, Laboratory
 from worldmodel.evaluation.control import control
 from worldmodel.learning.train import train
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import ControlConfig
+from worldmodel.settings import ControlConfig
 from worldmodel.system.files import write_json
 
 
@@ -32,8 +31,7 @@ def plan_with(lab: Laboratory, cell: Cell) -> dict[str, Any]:
     )
     shutil.rmtree(config.run_directory, ignore_errors=True)
     run = train(config)
-    overrides = [f"run={run}", f"tasks={scale.tasks}", f"seed={cell.seed}", "videos=0"]
-    control(compose("control", [*overrides, "oracle=false", "experiment=fast_planner"], ControlConfig))
+    control(ControlConfig(run=str(run), tasks=scale.tasks, seed=cell.seed, videos=0, oracle=False))
     summary = RunDirectory(run).read_summary()
     driven = summary["control"]
     figures = {

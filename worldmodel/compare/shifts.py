@@ -13,7 +13,7 @@ from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
 from worldmodel.learning.train import Source, collect, open_source
 from worldmodel.measures.identifiability import r2
-from worldmodel.settings.verbs import TrainConfig
+from worldmodel.settings import TrainConfig
 
 RANGE_SD = 2.5
 SECTOR_RAD = math.radians(18)  # either side of zero: a tenth of a circle
@@ -153,9 +153,13 @@ def _unseen(config: TrainConfig, poses: Source, name: str, device: torch.device)
         name=label,
         randomize=[*recorded["randomize"], *factors],
     )
-    steps = 1 if poses.data.info["world"]["kinematic"] else min(config.episode_steps, STEPS)
+    steps = 1 if poses.data.info["world"]["kinematic"] else min(config.collection.episode_steps, STEPS)
     other = dataclasses.replace(
-        config, env=env, episodes=NUM_FRAMES // (steps + 1), episode_steps=steps, data_seed=config.data_seed + 1
+        config.collection,
+        env=env,
+        episodes=NUM_FRAMES // (steps + 1),
+        episode_steps=steps,
+        data_seed=config.collection.data_seed + 1,
     )
     collect(other)
     source = open_source(other, poses.frames.size, device)

@@ -12,9 +12,8 @@ from worldmodel.compare.measurements import SWEPT, convergence, measure, memory,
 from worldmodel.compare.scale import SCALES, Scale
 from worldmodel.figures import comparison as figures
 from worldmodel.learning.train import r2_ceiling
-from worldmodel.models.encoders import EncoderConfig
 from worldmodel.runs.run_directory import command_line, hardware, versions
-from worldmodel.settings.verbs import CompareConfig
+from worldmodel.settings import CompareConfig, EncoderConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 
@@ -30,18 +29,18 @@ def compare(config: CompareConfig) -> str:
 
 
 def _folder(config: CompareConfig, label: str) -> Path:
-    return Path(config.runs) / f"compare-{label}"
+    return Path(config.training.runs) / f"compare-{label}"
 
 
 def _methods_study(config: CompareConfig, scale: Scale) -> str:
-    label = config.env.label
+    label = config.training.env.label
     folder = _folder(config, label)
-    lab = Laboratory(config.training(), scale, folder)
+    lab = Laboratory(config.training, scale, folder)
     candidates = choose(config.methods, lab.poses.data.actions.shape[1] > 0)
     _check_parts(config, lab)
     seeds = range(config.num_seeds)
     content: dict[str, Any] = {
-        **_header(config, scale, config.encoder),
+        **_header(config, scale, config.training.encoder),
         "variables": lab.variables.names,
         "r2_ceiling": r2_ceiling(lab.poses.data, lab.variables.names),
         "tuning": "4 settings per method, chosen by R2 on validation episodes with a seed of its own",
@@ -89,7 +88,7 @@ def _check_parts(config: CompareConfig, lab: Laboratory) -> None:
 def _header(config: CompareConfig, scale: Scale, encoder: EncoderConfig) -> dict[str, Any]:
     return {
         "study": config.study,
-        "env": config.env.label,
+        "env": config.training.env.label,
         "scale": config.scale,
         "encoder": f"{encoder.kind} {encoder.input_size}x{encoder.input_size}, {scale.hidden} x {encoder.depth}",
         "steps": scale.steps,
@@ -139,9 +138,9 @@ def _text(content: dict[str, Any]) -> str:
 
 def _lit_ball_study(config: CompareConfig, scale: Scale) -> str:
     folder = _folder(config, "lit-ball-study")
-    # its worlds bring settings of their own, those of `config.env` do not matter
+    # its worlds bring settings of their own, those of `config.training` do not matter
     content = {**_header(config, scale, lit_ball.training(config, "lit_ball").encoder), "env": "lit_ball"}
-    for condition, figure in lit_ball.conditions(config, scale, Path(config.runs)):
+    for condition, figure in lit_ball.conditions(config, scale, Path(config.training.runs)):
         content.setdefault("conditions", {})[condition] = figure
         _write(config, folder, content)
     figures.draw_separation(folder / "figures" / "lit-ball.png", content)

@@ -9,7 +9,7 @@ from worldmodel.data.arrays import write_arrays
 from worldmodel.data.interchange import open_foreign, write_stable_worldmodel
 from worldmodel.data.store import INDEX_NAME, DataSet, read_index, shard_path, verify_shard, write_index, write_shard
 from worldmodel.envs.rollout import Episode
-from worldmodel.settings.verbs import DataConfig
+from worldmodel.settings import DataConfig
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import write_new
 from worldmodel.system.progress import progress

@@ -27,6 +27,7 @@ from worldmodel.data.leases import lease, remove_leases
 from worldmodel.data.store import INDEX_NAME, open_shard, read_column, read_index, shard_path, write_index, write_shard
 from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.rollout import Episode, rollout
+from worldmodel.settings import CollectConfig
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import leftovers, write_new
 from worldmodel.system.progress import progress
@@ -105,7 +106,24 @@ def warp_engine() -> Any:
     return warp
 
 
-def record(directory: Path, recording: Recording, num_episodes: int, num_workers: int, stall_s: float = 600.0) -> float:
+def recording_of(config: CollectConfig) -> Recording:
+    """What settings say of an episode."""
+    warp = config.warp_worlds is not None
+    return Recording(
+        name=config.env.label,
+        world=config.env.make_arguments(),
+        policy=dict(config.policy),
+        episode_steps=config.episode_steps,
+        seed=config.data_seed,
+        drift_rho=config.drift_rho,
+        restart_midway=config.restart_midway,
+        **({"engine": "warp", "worlds": config.warp_worlds} if warp else {}),
+    )
+
+
+def record(
+    directory: Path, recording: Recording, num_episodes: int, num_workers: int | None, stall_s: float = 600.0
+) -> float:
     """Complete the data set at `directory` to `num_episodes`; shards that stand are kept. Returns seconds.
 
     `stall_s`: workers that finish no episode for so long are taken to hang, and are replaced.
@@ -206,7 +224,7 @@ class _Stalled(Exception):
 class _Workers:
     """Worker processes that record shards, replaced when they die or hang."""
 
-    def __init__(self, directory: Path, recording: Recording, num_workers: int, stall_s: float) -> None:
+    def __init__(self, directory: Path, recording: Recording, num_workers: int | None, stall_s: float) -> None:
         self._directory, self._recording, self._stall_s = directory, recording, stall_s
         # torchrun starts several commands on a machine; one process fills a GPU
         most = 1 if recording.engine == "warp" else os.cpu_count() or 1

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from worldmodel import envs
-from worldmodel.cli.compose import compose
 from worldmodel.design.information import (
     directions,
     marginal_information,
@@ -36,7 +35,7 @@ from worldmodel.envs.sensitivity import (
 from worldmodel.envs.world import MujocoWorld, SimulationDiverged
 from worldmodel.figures import design_figure
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import CollectConfig, DesignConfig, TrainConfig
+from worldmodel.settings import DesignConfig, TrainConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 from worldmodel.system.progress import progress
@@ -75,7 +74,7 @@ class Study:
     def motions(self, policy: dict[str, Any], seeds: range) -> list[Motion]:
         acting = make_policy(**policy)
         return [
-            record_motion(self.world, acting, seed=seed, num_steps=self.config.episode_steps)
+            record_motion(self.world, acting, seed=seed, num_steps=self.config.training.collection.episode_steps)
             for seed in _spread_seeds(self.config.seed, seeds)
         ]
 
@@ -149,9 +148,11 @@ def design(config: DesignConfig) -> tuple[dict[str, Any], str]:
 
 def settings_for(trained: TrainConfig, noise_m: float, noise_rad: float, num_trajectories: int) -> DesignConfig:
     """What `judge` is to be asked about the windows that a training sees, constants drawn from their priors."""
-    shared = {field.name: getattr(trained, field.name) for field in dataclasses.fields(TrainConfig)}
-    shared["env"] = dataclasses.replace(trained.env, factor_spread={}, factor_shell={})
-    return DesignConfig(**shared, noise_m=noise_m, noise_rad=noise_rad, num_trajectories=num_trajectories)
+    env = dataclasses.replace(trained.env, factor_spread={})
+    training = dataclasses.replace(trained, collection=dataclasses.replace(trained.collection, env=env))
+    return DesignConfig(
+        training, noise_m=noise_m, noise_rad=noise_rad, num_trajectories=num_trajectories, seed=trained.seed
+    )
 
 
 def judge(config: DesignConfig) -> dict[str, Any]:
@@ -168,10 +169,10 @@ def judge(config: DesignConfig) -> dict[str, Any]:
 
 def open_study(config: DesignConfig) -> Study:
     """The world, the constants in question, what is observed of it and how well."""
-    world = envs.make(**dict(config.env.make_arguments(), factor_rho={}))
+    world = envs.make(**dict(config.training.env.make_arguments(), factor_rho={}))
     constants = _constants(world)
     # constants are drawn from their priors whatever else the environment randomises: pictures do not matter here
-    world = envs.make(**dict(config.env.make_arguments(), randomize=list(constants), factor_rho={}))
+    world = envs.make(**dict(config.training.env.make_arguments(), randomize=list(constants), factor_rho={}))
     names = position_names(world)
     if unknown := [name for name in config.observed if name not in names]:
         raise UserError(f"observed names {unknown[0]!r}; the positions of {world.name} are {', '.join(names)}")
@@ -208,16 +209,14 @@ def _moving(std: np.ndarray, turns: np.ndarray) -> np.ndarray:
 
 def _reach(config: DesignConfig, world: MujocoWorld) -> dict[int, float]:
     """How far positions may go: what the atlas of the environment's frame encoder covers."""
-    if not config.env.encoder_env:
-        return {}
-    atlas = compose("collect", [f"env={config.env.encoder_env}"], CollectConfig).env.kinematic
-    latents = {} if atlas is None else atlas.latents
+    atlas = config.training.atlas
+    latents = {} if atlas is None or atlas.env.kinematic is None else atlas.env.kinematic.latents
     straight = {name: scale for name, scale in latents.items() if name not in world.scene.angle_names}
     return {world.state_names.index(name): config.reach_sd * scale for name, scale in straight.items()}
 
 
 def _policy_of(config: DesignConfig) -> dict[str, Any]:
-    return dict(config.policy) or {"name": "uniform"}
+    return dict(config.training.collection.policy)
 
 
 def _spread_seeds(seed: int, indices: range) -> Iterator[int]:
@@ -238,13 +237,13 @@ def choose_differences(study: Study) -> Differences:
     config = study.config
     motions = study.motions(_policy_of(config), range(NUM_CHECKED))
     spread = _spread(study, motions)
-    frames = slice(0, config.window + 1)
+    frames = slice(0, config.window_steps + 1)
     rows = np.stack([[_rows(study, _differentiate(study, m, frames, spread, h)) for m in motions] for h in STEPS])
-    lengths = [config.segment_steps or config.window]
+    lengths = [config.segment_steps or config.window_steps]
     while not config.segment_steps and lengths[-1] // 2 >= SHORTEST_SEGMENT:
         lengths.append(lengths[-1] // 2)
     for length in lengths:
-        part = rows[:, :, : min(length, config.window) + 1]
+        part = rows[:, :, : min(length, config.window_steps) + 1]
         errors = _change(part[:-1], part[1:])
         best = 1 + int(np.argmin(errors))
         nonlinearity = float(_change(part[:1], part[best : best + 1])[0])
@@ -286,17 +285,19 @@ def excite(study: Study, differences: Differences, policy: dict[str, Any], seeds
     config = study.config
     motions = study.motions(policy, seeds)
     spread = _spread(study, motions)
-    prefixes = _prefixes(config.window) if label else (config.window,)
-    starts = range(0, config.episode_steps - config.window + 1, config.window)
+    prefixes = _prefixes(config.window_steps) if label else (config.window_steps,)
+    starts = range(0, config.training.collection.episode_steps - config.window_steps + 1, config.window_steps)
     information, trajectory = [], []
     bar = progress(motions, desc=label) if label else motions
     for index, motion in enumerate(bar):
-        for start in (start for start in starts if start + config.window < len(motion.states)):
+        for start in (start for start in starts if start + config.window_steps < len(motion.states)):
             segments = _segments(study, differences, motion, start, spread)
             information.append(_window_information(study, segments, prefixes, bool(label)))
             trajectory.append(index)
     if not information:
-        raise UserError(f"every episode ended within {config.window} steps under {policy['name']}; shorten the window")
+        raise UserError(
+            f"every episode ended within {config.window_steps} steps under {policy['name']}; shorten the window"
+        )
     states = np.concatenate([motion.states for motion in motions])
     outside = [np.abs(states[:, index]) > limit for index, limit in study.reach.items()]
     share = float(np.any(outside, 0).mean()) if outside else 0.0
@@ -313,7 +314,7 @@ def _segments(
     study: Study, differences: Differences, motion: Motion, start: int, spread: np.ndarray
 ) -> list[Sensitivities]:
     """Sensitivities of a window's segments; the frame at a border belongs to the later one alone."""
-    window, length = study.config.window, differences.segment_steps
+    window, length = study.config.window_steps, differences.segment_steps
     segments = []
     for offset in range(0, window, length):
         stop = min(offset + length, window)
@@ -354,7 +355,7 @@ def _search(study: Study, differences: Differences, given: dict[str, Any]) -> Ca
     if not config.search:
         return None
     rng = np.random.default_rng(config.seed)
-    search = PolicySearch(given, study.world, config.window * study.world.control_dt_s, rng)
+    search = PolicySearch(given, study.world, config.window_steps * study.world.control_dt_s, rng)
 
     def score(policy: dict[str, Any], num: int) -> float:
         try:
@@ -405,13 +406,13 @@ def _setting(study: Study, differences: Differences) -> dict[str, Any]:
     config, world = study.config, study.world
     names = position_names(world)
     return {
-        "env": config.env.label,
+        "env": config.training.env.label,
         "world": world.name,
         "constants": [world.factors[name].describe() for name in study.constants],
         "observed": {names[i]: float(noise) for i, noise in zip(study.observed, study.noise, strict=True)},
         "control_dt_s": world.control_dt_s,
-        "window_steps": config.window,
-        "episode_steps": config.episode_steps,
+        "window_steps": config.window_steps,
+        "episode_steps": config.training.collection.episode_steps,
         "num_trajectories": config.num_trajectories,
         "identifiable_r2": config.identifiable_r2,
         "seed": config.seed,
@@ -519,5 +520,5 @@ def _table(part: str, judged: dict[str, Any], threshold: float) -> list[str]:
         combined = [f"{item['text']} ({item['r2_bound']:.3f})" for item in judged["combinations"]]
         lines.append(f"  readable together: {', '.join(combined)}")
     if judged["share_outside"] > SHARE_OUTSIDE:
-        lines.append(f"  {judged['share_outside']:.0%} of the frames are beyond what encoder_env has seen")
+        lines.append(f"  {judged['share_outside']:.0%} of the frames are beyond what the atlas holds")
     return lines

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from scipy import stats
 
-from worldmodel.cli.compose import read_run_config
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import Policy, make_policy
 from worldmodel.evaluation.control import trusted_world
@@ -18,7 +17,7 @@ from worldmodel.learning.train import pick_device, set_cpu_threads
 from worldmodel.measures.statistics import mean_interval
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import SurpriseConfig
+from worldmodel.settings import SurpriseConfig, read_run_config
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 from worldmodel.system.progress import progress
@@ -41,7 +40,7 @@ def surprise(config: SurpriseConfig) -> Path:
     world = trusted_world(trained.env, config.trust_world)
     loaded = WorldModel.load(run.path, pick_device(config.device))
     set_cpu_threads(loaded.config.encoder)
-    model, policy = PlanningModel(loaded), make_policy(**trained.policy)
+    model, policy = PlanningModel(loaded), make_policy(**trained.collection.policy)
     _check_fits(config, model)
     events = available_events(world)
     errors: dict[str, list[np.ndarray]] = {name: [] for name in ("none", *events)}
@@ -142,7 +141,7 @@ def _errors(model: PlanningModel, trajectory: _Trajectory, horizon: int) -> np.n
     state = model.encode(latents[rows + torch.arange(num_context)], actions[rows + torch.arange(num_context - 1)])
     future = actions[rows + num_context - 1 + torch.arange(horizon)][:, None]
     encoder = model.context_encoder
-    context = None if encoder is None else torch.zeros(windows, encoder.config.dim, device=model.device)
+    context = None if encoder is None else torch.zeros(windows, encoder.config.num_values, device=model.device)
     target = latents[rows + num_context + torch.arange(horizon)]
     return (model.rollout(state, future, context)[:, 0] - target).cpu().numpy()
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,43 +9,15 @@ from torch import Tensor, nn
 
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.loop import OptimConfig, Stage
+from worldmodel.learning.loop import Stage
 from worldmodel.learning.losses import alignment, decorrelation, infonce, sigreg, variance_hinge
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.encoders import mlp
+from worldmodel.settings import ContextTraining
 from worldmodel.system.distributed import in_parallel
 from worldmodel.system.errors import UserError
 
 LARGEST_TABLE = 200_000_000  # numbers, 0.8 GB
-CONTEXT_METHODS = ("lejepa", "infonce", "vicreg", "prediction", "supervised")
-
-
-@dataclass
-class ContextTraining:
-    """How the context encoder learns from two windows of one episode, one from each half.
-
-    Where the constants drift between the halves (drift_rho), the pair has the autocorrelation that makes the optimum
-    linear in them.
-    method: "lejepa" (alignment + SIGReg), "infonce", "vicreg", "prediction" (of the motion in the other window) or
-    "supervised" (regression on the true constants: the upper bound). sigreg_weight: lambda. prediction_weight: of a
-    prediction term beside the others. num_slices: directions SIGReg projects on.
-    """
-
-    method: str = "lejepa"
-    sigreg_weight: float = 0.005
-    prediction_weight: float = 0.0
-    num_slices: int = 16
-    optim: OptimConfig = field(
-        default_factory=lambda: OptimConfig(steps=1000, batch_size=512, lr=1e-3, weight_decay=1.0)
-    )
-
-    def __post_init__(self) -> None:
-        if self.method not in CONTEXT_METHODS:
-            raise UserError(f"context_training.method is one of {', '.join(CONTEXT_METHODS)}, got {self.method!r}")
-        if not 0 < self.sigreg_weight < 1:
-            raise UserError(f"context_training.sigreg_weight must lie in (0, 1), got {self.sigreg_weight}")
-        if not self.prediction_weight >= 0:
-            raise UserError(f"context_training.prediction_weight must be >= 0, got {self.prediction_weight}")
 
 
 class Windows:
@@ -180,7 +151,7 @@ class MotionHead(nn.Module):
         super().__init__()
         self._grams = encoder.grams
         self._shape = len(encoder.config.strides), encoder.num_inputs, encoder.num_outputs
-        self.head = mlp(encoder.config.dim, [encoder.config.hidden], math.prod(self._shape))
+        self.head = mlp(encoder.config.num_values, [encoder.config.hidden], math.prod(self._shape))
 
     def forward(self, contexts: Tensor, moments: Tensor) -> Tensor:
         """Share of the second differences' power in windows of `moments` (n, F) that is left unexplained: scalar."""

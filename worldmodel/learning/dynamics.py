@@ -11,12 +11,13 @@ from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import Contexts
-from worldmodel.learning.loop import OptimConfig, Stage
+from worldmodel.learning.loop import Stage
 from worldmodel.learning.losses import unfolding
 from worldmodel.models.cuda_graphs import Captured
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor
+from worldmodel.settings import OptimConfig
 from worldmodel.system.distributed import in_parallel
 from worldmodel.system.progress import progress
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,49 +12,31 @@ from torch import Tensor, nn
 
 from worldmodel.learning.muon import Muon
 from worldmodel.runs.run_directory import MetricsLog, RunDirectory
+from worldmodel.settings import OptimConfig
 from worldmodel.system import interrupts
 from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.distributed import Processes, load_optimizer, unshard, whole
-from worldmodel.system.errors import CheckpointError, TrainingError, UserError
+from worldmodel.system.errors import CheckpointError, TrainingError
 from worldmodel.system.files import write_atomically
 from worldmodel.system.progress import progress
 
-CHECKPOINT_SCHEMA_VERSION = 1
+CHECKPOINT_SCHEMA_VERSION = 2
 NUM_LOG_POINTS = 200
 COLLAPSED_STD = 0.01
+GRAD_CLIP = 1.0
+CHECKPOINT_EVERY_S = 30.0  # of training that a kill may cost
 
 
-@dataclass
-class OptimConfig:
-    """A linear warm-up over the first 5 % of the steps and a cosine to zero.
+StageSettings = Mapping[str, Mapping[str, Any]]  # stage -> option -> value, where it is not at its default
 
-    optimizer: "adamw", or "muon" (matrices by Muon, the rest by AdamW, at the same rate): fewer steps on the CPU.
-    """
 
-    steps: int = 2000
-    batch_size: int = 256
-    lr: float = 3e-3
-    weight_decay: float = 1e-4
-    grad_clip: float = 1.0
-    optimizer: str = "adamw"
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"steps must be >= 1, got {self.steps}")
-        if self.batch_size < 2:
-            raise UserError(f"batch_size must be >= 2 (BatchNorm and SIGReg need a batch), got {self.batch_size}")
-        if not self.lr > 0:
-            raise UserError(f"lr must be > 0, got {self.lr}")
-        if self.optimizer not in ("adamw", "muon"):
-            raise UserError(f"optimizer is adamw or muon, got {self.optimizer!r}")
-
-    def optimizer_of(self, module: nn.Module) -> torch.optim.Optimizer:
-        """An optimiser of all of a module's weights."""
-        weights = list(module.parameters())
-        if self.optimizer == "muon":
-            return Muon(weights, self.lr, self.weight_decay)
-        fused = all(weight.dtype == torch.float32 for weight in weights)
-        return torch.optim.AdamW(weights, self.lr, weight_decay=self.weight_decay, fused=fused)
+def make_optimizer(optim: OptimConfig, module: nn.Module) -> torch.optim.Optimizer:
+    """An optimiser of all of a module's weights."""
+    weights = list(module.parameters())
+    if optim.optimizer == "muon":
+        return Muon(weights, optim.lr, optim.weight_decay)
+    fused = all(weight.dtype == torch.float32 for weight in weights)
+    return torch.optim.AdamW(weights, optim.lr, weight_decay=optim.weight_decay, fused=fused)
 
 
 def clip_whole(module: nn.Module, most: float) -> None:
@@ -78,6 +60,7 @@ class Stage:
     optim: OptimConfig
     on_collapse: str = "stop"
     clip: Callable[[nn.Module, float], object] = clip_whole
+    grad_clip: float = GRAD_CLIP
 
 
 class Trainer:
@@ -92,23 +75,53 @@ class Trainer:
         self,
         run: RunDirectory,
         model: nn.Module,
-        fingerprint: str,
+        settings: StageSettings,
         seed: int,
-        checkpoint_every_s: float = 30.0,
+        checkpoint_every_s: float = CHECKPOINT_EVERY_S,
         processes: Processes | None = None,
         num_log_points: int = NUM_LOG_POINTS,
+        parts: Mapping[str, str] | None = None,
     ) -> None:
+        """Take up what an earlier process left in `run`.
+
+        Args:
+            settings: what the weights of each stage depend on, stages in their order.
+            parts: stage -> prefix of the weights in `model` that it trains. A checkpoint of other settings keeps the
+                stages before the first that differs; without parts it is refused.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged, of another version, or its first stage had other settings.
+        """
         self._run, self._model = run, model
-        self._fingerprint, self._seed = fingerprint, seed
+        self._settings, self._seed = {stage: dict(values) for stage, values in settings.items()}, seed
         self._checkpoint_every_s, self._num_log_points = checkpoint_every_s, num_log_points
         self._processes = processes or Processes(torch.device("cpu"))
-        self._saved = _load(run.path / "trainer.pt", fingerprint)
+        self._saved = _load(run.path / "trainer.pt")
         self.stages_done: list[str] = []
         if self._saved:
-            self.stages_done = list(self._saved["stages_done"])
-            # a run that gets goal heads only now has no weights of them yet
-            model.load_state_dict(self._saved["model"], strict=self._saved["fingerprint"] == fingerprint)
+            self._take_up(self._saved, run.path, parts or {})
         self._processes.wait()  # the first must not write what others still read
+
+    def _take_up(self, saved: dict[str, Any], run: Path, parts: Mapping[str, str]) -> None:
+        """Load what stages of the same settings left; forget the others."""
+        changed = _changed_stage(saved["settings"], self._settings)
+        if changed is None:
+            self.stages_done = list(saved["stages_done"])
+            self._model.load_state_dict(saved["model"])
+            return
+        order = list(self._settings)
+        kept = [stage for stage in saved["stages_done"] if order.index(stage) < order.index(changed)]
+        differences = _differences(saved["settings"].get(changed, {}), self._settings[changed])
+        if not kept or not parts:
+            raise CheckpointError(
+                f"{run} holds a run with other settings ({differences}); choose another name=…, or delete {run}"
+            )
+        if self._processes.is_first:
+            print(f"{run}: keeps {', '.join(kept)}; trains {changed} again ({differences})")
+        prefixes = tuple(parts[stage] for stage in kept)
+        weights = {name: value for name, value in saved["model"].items() if name.startswith(prefixes)}
+        self._model.load_state_dict(weights, strict=False)
+        self.stages_done, self._saved = kept, None
 
     def fit(self, stage: Stage, observe: Callable[[int], None] | None = None) -> float:
         """Train one stage to its end and return its seconds, those of earlier processes included.
@@ -123,7 +136,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
         first = self._restore_module(stage, generator)
         objective = self._processes.set_up(LossModule(stage))
-        optimizer = stage.optim.optimizer_of(stage.module)
+        optimizer = make_optimizer(stage.optim, stage.module)
         if first:
             assert self._saved
             load_optimizer(optimizer, self._saved["optimizer"])
@@ -185,7 +198,7 @@ class Trainer:
     def _save(self, stage: Stage, optimizer: torch.optim.Optimizer, generator: torch.Generator, step: int) -> None:
         content = {
             "schema": CHECKPOINT_SCHEMA_VERSION,
-            "fingerprint": self._fingerprint,
+            "settings": self._settings,
             "stages_done": self.stages_done,
             "stage": stage.name,
             "step": step,
@@ -201,7 +214,7 @@ class Trainer:
 
 def fit_quietly(stage: Stage, seed: int) -> None:
     """Train one stage in memory, without log or checkpoint: for controls that take seconds."""
-    optimizer = stage.optim.optimizer_of(stage.module)
+    optimizer = make_optimizer(stage.optim, stage.module)
     generator, alone = torch.Generator().manual_seed(seed), Processes(torch.device("cpu"))
     stage.module.train()
     for step in range(stage.optim.steps):
@@ -223,7 +236,7 @@ def _train_step(
     values = objective(progress, generator)
     optimizer.zero_grad(set_to_none=True)
     processes.backward(values["loss"])
-    stage.clip(stage.module, stage.optim.grad_clip)
+    stage.clip(stage.module, stage.grad_clip)
     optimizer.step()
     return values
 
@@ -284,22 +297,38 @@ def spread(latents: Tensor) -> dict[str, Any]:
     }
 
 
-def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The checkpoint to resume from, or None; one of other settings is refused, not overwritten."""
+def _load(path: Path) -> dict[str, Any] | None:
+    """The checkpoint to resume from, or None; one that cannot be read is refused, not overwritten."""
     if not path.exists():
         return None
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
-        schema, other = saved["schema"], saved["fingerprint"]
+        schema = saved["schema"]
     except Exception as error:  # torch.load raises whatever the file provokes
         raise CheckpointError(f"{path} cannot be read ({type(error).__name__}); delete {path.parent}") from error
     if schema != CHECKPOINT_SCHEMA_VERSION:
-        raise CheckpointError(f"{path} has schema {schema}, this version reads {CHECKPOINT_SCHEMA_VERSION}")
-    if other not in (fingerprint, fingerprint.partition("+")[0]):
         raise CheckpointError(
-            f"{path.parent} holds a run with other settings; choose another name=…, or delete {path.parent}"
+            f"{path} has schema {schema}, this version goes on from {CHECKPOINT_SCHEMA_VERSION}; the run can still be "
+            f"used as it is; to train it again choose another name=…, or delete {path.parent}"
         )
     written = saved.pop(CHECKSUM, None)
     if written not in (None, digest(saved)):
         raise CheckpointError(f"{path} is damaged: its checksum differs from the one written with it; delete it")
     return saved
+
+
+def _changed_stage(saved: Mapping[str, Any], settings: StageSettings) -> str | None:
+    """The first stage whose settings are not those of the checkpoint."""
+    return next((stage for stage, values in settings.items() if saved.get(stage, {}) != values), None)
+
+
+def _differences(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """`encoder.hidden was 256, is 512`; an option that is not named is at its default."""
+    missing = object()
+    found = [
+        f"{name} was {'its default' if before is missing else before}, is {'its default' if now is missing else now}"
+        for name in sorted({*saved, *settings})
+        if (before := saved.get(name, missing)) != (now := settings.get(name, missing))
+    ]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more

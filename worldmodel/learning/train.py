@@ -10,13 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
-from worldmodel.cli.compose import compose
-from worldmodel.data.arrays import RECORDED
 from worldmodel.data.frames import Frames, load_frames
-from worldmodel.data.recording import record
+from worldmodel.data.recording import record, recording_of
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
@@ -27,15 +24,24 @@ from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.methods import build_recipe, check_pairs, encoder_stage
 from worldmodel.measures.identifiability import Identifiability, measure, wrapped_angle_ceiling
 from worldmodel.models import ModelConfig, WorldModel
-from worldmodel.models.encoders import EncoderConfig, check_installed
+from worldmodel.models.encoders import check_installed
 from worldmodel.runs.run_directory import RunDirectory, peak_memory_mb
-from worldmodel.settings.verbs import CollectConfig, TrainConfig
+from worldmodel.settings import (
+    HEADS,
+    HEADS_TRAINING,
+    RECORDED,
+    CollectConfig,
+    EncoderConfig,
+    TrainConfig,
+    write_run_config,
+)
 from worldmodel.system.distributed import Processes, launch
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import write_atomically
 
 DEFAULT_LATENT_DIM = 16
 _OWN_THREADS = torch.get_num_threads()  # as many as OMP_NUM_THREADS says, else every core
+# stage -> the part of the model that it trains
+PARTS = {"encoder": "encoder.", "context": "context_encoder.", "predictor": "predictor.", "heads": "heads."}
 FEWEST_EPISODES = 10  # of which one is for validation and one for the test
 
 
@@ -48,8 +54,8 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
-    """Set torch's threads on the CPU; 0: one for MLPs, whose barriers cost more than they gain, else torch's own."""
+def set_cpu_threads(encoder: EncoderConfig, threads: int | None = None) -> None:
+    """Set torch's threads on the CPU; None: one for MLPs, whose barriers cost more than they gain, else torch's own."""
     torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else _OWN_THREADS))
 
 
@@ -58,7 +64,7 @@ def collect(config: CollectConfig) -> float:
     if config.env.world == RECORDED:
         DataSet(config.directory)
         return 0.0
-    return record(config.directory, config.recording(), config.episodes, config.workers)
+    return record(config.directory, recording_of(config), config.episodes, config.workers)
 
 
 @dataclass(frozen=True)
@@ -110,10 +116,9 @@ def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collect
     episodes, poses = open_sources(config, processes.device)
     torch.manual_seed(config.seed)
     model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
-    trainer = Trainer(run, model, config.fingerprint(), config.seed, config.checkpoint_every_s, processes)
+    trainer = Trainer(run, model, config.stage_settings(), config.seed, processes=processes, parts=PARTS)
     if processes.is_first:
-        settings = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
-        write_atomically(run.path / "config.yaml", lambda path: path.write_text(settings))
+        write_run_config(run.path, config)
 
     seconds = {"collect": collected_s}
     sections: dict[str, object] = {}
@@ -150,7 +155,7 @@ def _summarise(
     episodes, poses = data
     run.update_summary(
         "train",
-        name=config.name,
+        name=config.run_name,
         env=config.env.label,
         method=config.method.name,
         seed=config.seed,
@@ -173,33 +178,21 @@ def _summarise(
 
 def collect_all(config: TrainConfig) -> float:
     """Collect what is missing of the episodes for the dynamics and the frames for the encoder; seconds."""
-    if config.env.world != RECORDED and config.episodes < FEWEST_EPISODES:
+    collection = config.collection
+    if collection.env.world != RECORDED and collection.episodes < FEWEST_EPISODES:
         raise UserError(
-            f"{config.episodes} episodes are too few for a train, a validation and a test split; collect at least "
+            f"{collection.episodes} episodes are too few for a train, a validation and a test split; collect at least "
             f"{FEWEST_EPISODES} (episodes={FEWEST_EPISODES})"
         )
-    poses = _atlas(config) if config.env.encoder_env else config
-    if poses.env.world != RECORDED:  # what a recording holds is known once it is open
-        check_pairs(config.method, poses.env.label, bool(poses.env.kinematic))
-    seconds = collect(config)
-    return seconds + (collect(poses) if poses is not config else 0.0)
-
-
-def _atlas(config: TrainConfig) -> CollectConfig:
-    """The settings of the data set that trains the encoder, where it is not the run's own."""
-    overrides = [f"env={config.env.encoder_env}"]
-    overrides += [f"{name}={getattr(config, name)}" for name in ("data", "workers", "engine", "worlds")]
-    if config.encoder_episodes:
-        overrides.append(f"episodes={config.encoder_episodes}")
-    return compose("collect", overrides, CollectConfig)
+    if config.poses.env.world != RECORDED:  # what a recording holds is known once it is open
+        check_pairs(config.method, config.poses.env.label, bool(config.poses.env.kinematic))
+    return collect(collection) + (collect(config.atlas) if config.atlas else 0.0)
 
 
 def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Source]:
     """The episodes for the dynamics, and the frames for the encoder (often the same)."""
-    episodes = open_source(config, config.encoder.input_size, device)
-    if not config.env.encoder_env:
-        return episodes, episodes
-    return episodes, open_source(_atlas(config), config.encoder.input_size, device)
+    episodes = open_source(config.collection, config.encoder.input_size, device)
+    return episodes, open_source(config.atlas, config.encoder.input_size, device) if config.atlas else episodes
 
 
 def open_source(config: CollectConfig, size: int, device: torch.device) -> Source:
@@ -211,22 +204,22 @@ def open_source(config: CollectConfig, size: int, device: torch.device) -> Sourc
 
 
 def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:
-    """The model that the settings and the data ask for: zeros in the settings are decided here."""
-    latent_dim = config.encoder.latent_dim
-    if latent_dim == 0:
+    """The model that the settings and the data ask for: what they leave open is decided here."""
+    latent_dim, context = config.encoder.latent_dim, config.context_or_default
+    if latent_dim is None:
         latent_dim = latent_variables(poses).values.shape[1] if poses.info["world"]["kinematic"] else DEFAULT_LATENT_DIM
     _check_support(latent_dim, config.encoder.input_size, poses)
     num_constants = physical_constants(episodes).values.shape[1]
     has_dynamics = episodes.actions.shape[1] > 0 and not episodes.info["world"]["kinematic"]
     with_context = has_dynamics and num_constants > 0
     if with_context:
-        half_windows(episodes.split("train"), config.context.window)  # before hours of training an encoder, not after
+        half_windows(episodes.split("train"), context.window)  # before hours of training an encoder, not after
     return ModelConfig(
         encoder=dataclasses.replace(config.encoder, latent_dim=latent_dim),
         action_dim=episodes.actions.shape[1],
         predictor=config.predictor if has_dynamics else None,
-        context=dataclasses.replace(config.context, dim=config.context.dim or num_constants) if with_context else None,
-        heads=config.heads if has_dynamics and config.goal_heads else None,
+        context=dataclasses.replace(context, dim=context.dim or num_constants) if with_context else None,
+        heads=HEADS if has_dynamics and config.goal_heads else None,
     )
 
 
@@ -322,7 +315,7 @@ def _train_dynamics(
             fit_context_scale(encoder, table, source.train)
         windows = Windows(encoder, table)
         constants = torch.from_numpy(half_constants(source.data, source.train)).float().to(table.latents.device)
-        stage = context_stage(encoder, windows, source.train, config.context_training, constants)
+        stage = context_stage(encoder, windows, source.train, config.context_training_or_default, constants)
         seconds["context"] = trainer.fit(stage)
         contexts = Contexts(encoder, windows, source.train, source.data.num_rows)
     stretches = segments(source.data, source.train)
@@ -330,8 +323,7 @@ def _train_dynamics(
     seconds["predictor"] = trainer.fit(stage)
     if model.heads is not None:
         fit_metrics(model.heads, model.predictor, table, stretches, contexts)
-        optim = config.heads_training
-        seconds["heads"] = trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, optim))
+        seconds["heads"] = trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, HEADS_TRAINING))
     return seconds
 
 

@@ -1,54 +1,16 @@
 """The context encoder: a window of latents and actions to the physical constants at work in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from worldmodel.models.encoders import mlp
+from worldmodel.settings import ContextConfig
 from worldmodel.system.errors import UserError
 
 _FAINT = 1e-3  # norm of standardised coefficients below which their logarithm tells nothing
-FORCES = ("free", "placed", "turning", "hinged", "sliding")
-
-
-@dataclass
-class ContextConfig:
-    """What a context encoder is made of.
-
-    dim: C; 0 chooses the number of randomised physical constants. window: control steps it looks at. strides: control
-    steps over which differences are taken; long ones see through the noise of the latents, short ones see brief events.
-    forces: "free" where they do not depend on where a body is (a puck on a table), "placed" where they do; or a balance
-    alone: "turning" of torques, for hinges seen as directions (a pendulum); "hinged" of a body that is pushed and of a
-    hinge that it carries, whose direction the last two latents are (a cart-pole from true positions); "sliding" of
-    power, for bodies pushed over ground with dry and viscous friction (a puck).
-    ridge: of that regression, in units of standardised features: what keeps a window at rest from blowing it up.
-    hidden: width of its two-layer MLP.
-    """
-
-    dim: int = 0
-    window: int = 40
-    strides: list[int] = field(default_factory=lambda: [1, 2, 4])
-    forces: str = "free"
-    ridge: float = 1e-3
-    hidden: int = 128
-
-    def __post_init__(self) -> None:
-        if self.dim < 0:
-            raise UserError(f"context.dim must be >= 0 (0 chooses it), got {self.dim}")
-        if not self.strides or min(self.strides) < 1 or sorted(set(self.strides)) != list(self.strides):
-            raise UserError(f"context.strides must rise from at least 1, like [1,2,4], got {self.strides}")
-        if self.window <= 2 * self.strides[-1]:
-            raise UserError(
-                f"context.window must be more than twice the longest stride ({self.strides[-1]}), got {self.window}"
-            )
-        if self.forces not in FORCES:
-            raise UserError(f"context.forces is one of {', '.join(FORCES)}, got {self.forces!r}")
-        if not self.ridge > 0:
-            raise UserError(f"context.ridge must be > 0, got {self.ridge}")
-        if self.hidden < 1:
-            raise UserError(f"context.hidden must be >= 1, got {self.hidden}")
 
 
 class ContextEncoder(nn.Module):
@@ -91,7 +53,7 @@ class ContextEncoder(nn.Module):
         num_coefficients = sum(sum(of.blocks) * of.num_outputs + len(of.blocks) for of in self.equations)
         num_features = num_moments + len(config.strides) * num_coefficients
         self.standardize = nn.BatchNorm1d(num_features, affine=False)
-        self.head = mlp(num_features, [config.hidden, config.hidden], config.dim)
+        self.head = mlp(num_features, [config.hidden, config.hidden], config.num_values)
 
     @property
     def num_inputs(self) -> int:

@@ -3,7 +3,6 @@ ViT)."""
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,76 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, grid_sample
 
 from worldmodel.data.frames import box_resize
+from worldmodel.settings import EncoderConfig
 from worldmodel.system.errors import UserError
-
-
-@dataclass
-class EncoderConfig:
-    """What a frame encoder is made of.
-
-    kind: "mlp", "keypoints" (where things are: a spatial softmax), "glimpse" (keypoints, and the pixels around the
-    first of them: which way a thing points that moves about), "cnn" or "vit" (extra `vit`). input_size: side in pixels
-    that frames are box-averaged to.
-    latent_dim: D; 0 chooses it from the world: as many as it has OU latents where it is kinematic, else 16.
-    num_keypoints: places that are sought by kind=keypoints and kind=glimpse, and the channels that find them.
-    glimpse_size: side in pixels of what kind=glimpse looks at; a thing and a little around it.
-    vit_patch: of a ViT, side in pixels of what becomes one token; 0 takes what vit_name says.
-    vit_pool: of a ViT, what latents are read from: "class" (its class token, as usual) or "tokens" (all of them side by
-    side, from which LeJEPA finds sooner what depends on two places at once, such as which way an elbow bends).
-    normalize: "dataset" (one mean and scale per channel), "background" (less the median frame, so that what stands
-    still is zero) or "image" (every image less its channel means, over its own RMS: light and colour drop out to first
-    order).
-    """
-
-    kind: str = "mlp"
-    input_size: int = 16
-    latent_dim: int = 0
-    hidden: int = 256
-    depth: int = 3
-    channels: list[int] = field(default_factory=lambda: [32, 64, 128, 256])
-    vit_name: str = "vit_tiny_patch16_224"
-    normalize: str = "dataset"
-    vit_patch: int = 0
-    vit_pool: str = "class"
-    num_keypoints: int = 32
-    glimpse_size: int = 12
-
-    def __post_init__(self) -> None:
-        if self.kind not in _BODIES:
-            raise UserError(f"encoder.kind is one of {', '.join(_BODIES)}, got {self.kind!r}")
-        if self.normalize not in ("dataset", "background", "image"):
-            raise UserError(f"encoder.normalize is one of dataset, background, image, got {self.normalize!r}")
-        for name in ("input_size", "hidden", "depth", "num_keypoints", "glimpse_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"encoder.{name} must be >= 1, got {getattr(self, name)}")
-        if self.vit_patch < 0 or (self.vit_patch and self.input_size % self.vit_patch):
-            raise UserError(
-                f"encoder.vit_patch must divide encoder.input_size={self.input_size}, or be 0 for vit_name's own, got "
-                f"{self.vit_patch}"
-            )
-        if self.vit_pool not in ("class", "tokens"):
-            raise UserError(f"encoder.vit_pool is class or tokens, got {self.vit_pool!r}")
-        if self.kind in ("keypoints", "glimpse") and self.input_size % 2:
-            raise UserError(
-                f"keypoints are sought at half size: encoder.input_size must be even, got {self.input_size}"
-            )
-        if self.kind == "glimpse" and 0 < self.latent_dim < 4:
-            raise UserError(
-                "a glimpse has two latents for its place, one or more for what is there and for all other places: "
-                f"encoder.latent_dim must be >= 4 (or 0, which chooses it), got {self.latent_dim}"
-            )
-        if self.latent_dim < 0:
-            raise UserError(f"encoder.latent_dim must be >= 0 (0 chooses it), got {self.latent_dim}")
-        if self.kind == "cnn" and self.input_size % 2 ** len(self.channels):
-            raise UserError(
-                f"a CNN of {len(self.channels)} halvings takes a multiple of {2 ** len(self.channels)} pixels, got "
-                f"encoder.input_size={self.input_size}; use {2 ** len(self.channels)} x n or fewer encoder.channels"
-            )
-
-    @property
-    def num_place_latents(self) -> int:
-        """How many of the first latents are a place, which the slowest thing in the image should have."""
-        return 2 if self.kind == "glimpse" else 0
 
 
 class Encoder(nn.Module):
@@ -149,7 +80,7 @@ def mlp(num_inputs: int, hidden: Sequence[int], num_outputs: int, batch_norm: bo
 
 
 def _mlp_body(config: EncoderConfig) -> nn.Module:
-    head = mlp(3 * config.input_size**2, [config.hidden] * config.depth, config.latent_dim, batch_norm=True)
+    head = mlp(3 * config.input_size**2, [config.hidden] * config.depth, config.num_latents, batch_norm=True)
     return nn.Sequential(nn.Flatten(), head)
 
 
@@ -180,7 +111,7 @@ def _keypoints_body(config: EncoderConfig) -> nn.Module:
     """Places, an MLP: with labels, reads an angle that an MLP on pixels loses."""
     width = config.num_keypoints
     places = _place_maps(width, width)
-    head = mlp(2 * width, [config.hidden] * (config.depth - 1), config.latent_dim, batch_norm=True)
+    head = mlp(2 * width, [config.hidden] * (config.depth - 1), config.num_latents, batch_norm=True)
     return nn.Sequential(*places, SpatialSoftmax(), head)
 
 
@@ -206,7 +137,7 @@ class Glimpse(nn.Module):
         self.maps = _place_maps(config.num_keypoints, 1 + config.num_keypoints)
         self.softmax = SpatialSoftmax()
         self.place_norm = nn.BatchNorm1d(config.num_place_latents, affine=False)
-        others = config.latent_dim - config.num_place_latents
+        others = config.num_latents - config.num_place_latents
         of_places = others // 2
         hidden = [config.hidden] * (config.depth - 1)
         self.places_head = mlp(2 * (1 + config.num_keypoints), hidden, of_places, batch_norm=True)
@@ -245,7 +176,7 @@ def _cnn_body(config: EncoderConfig) -> nn.Module:
     for channels in config.channels:
         layers += [nn.Conv2d(width, channels, 4, stride=2, padding=1), nn.BatchNorm2d(channels), nn.GELU()]
         width = channels
-    head = mlp(width, [config.hidden], config.latent_dim, batch_norm=True)
+    head = mlp(width, [config.hidden], config.num_latents, batch_norm=True)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
@@ -264,15 +195,16 @@ def _vit_body(config: EncoderConfig) -> nn.Module:
     check_installed(config)
     import timm  # pyright: ignore[reportMissingImports]
 
-    chosen: dict[str, Any] = {"patch_size": config.vit_patch} if config.vit_patch else {}
-    if config.vit_pool == "tokens":
+    chosen_vit = config.vit_or_default
+    chosen: dict[str, Any] = {"patch_size": chosen_vit.patch} if chosen_vit.patch else {}
+    if chosen_vit.pool == "tokens":
         chosen |= {"class_token": False, "global_pool": ""}
-    vit = timm.create_model(config.vit_name, img_size=config.input_size, num_classes=0, **chosen)
+    vit = timm.create_model(chosen_vit.name, img_size=config.input_size, num_classes=0, **chosen)
     body, width = vit, vit.num_features
-    if config.vit_pool == "tokens":
+    if chosen_vit.pool == "tokens":
         nn.init.trunc_normal_(vit.pos_embed, std=_STD_OF_POSITIONS)
         body, width = nn.Sequential(vit, nn.Flatten()), vit.num_features * vit.patch_embed.num_patches
-    head = mlp(width, [config.hidden], config.latent_dim, batch_norm=True)
+    head = mlp(width, [config.hidden], config.num_latents, batch_norm=True)
     return nn.Sequential(body, nn.BatchNorm1d(width), head)
 
 

@@ -1,33 +1,10 @@
 """Goal heads on frozen latents: an inverse dynamics, a temporal distance, and metrics of the latent space."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from worldmodel.models.encoders import mlp
-from worldmodel.system.errors import UserError
-
-
-@dataclass
-class HeadsConfig:
-    """What goal heads are made of.
-
-    reach: control steps that a goal lies ahead in the inverse dynamics' training, at most. hidden, depth: of its MLP.
-    temporal_dim, temporal_hidden: coordinates in which distance is time, and the width of the layer that makes them
-    from latents (every latent of every candidate plan passes it: keep it narrow).
-    """
-
-    reach: int = 25
-    hidden: int = 256
-    depth: int = 2
-    temporal_dim: int = 8
-    temporal_hidden: int = 64
-
-    def __post_init__(self) -> None:
-        for name in ("reach", "hidden", "depth", "temporal_dim", "temporal_hidden"):
-            if getattr(self, name) < 1:
-                raise UserError(f"heads.{name} must be >= 1, got {getattr(self, name)}")
+from worldmodel.settings import HeadsConfig
 
 
 class GoalHeads(nn.Module):

@@ -1,8 +1,9 @@
 """The kinds of dynamics predictor, by name."""
 
-from worldmodel.models.predictor import Predictor, PredictorConfig
+from worldmodel.models.predictor import Predictor
 from worldmodel.models.recurrent import RecurrentPredictor
 from worldmodel.models.transformer import TransformerPredictor
+from worldmodel.settings import PredictorConfig
 
 AnyPredictor = Predictor | RecurrentPredictor | TransformerPredictor
 _KINDS: dict[str, type[AnyPredictor]] = {

@@ -4,73 +4,14 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from worldmodel.settings import PredictorConfig
 from worldmodel.system.errors import UserError
-
-
-@dataclass
-class PredictorConfig:
-    """What a predictor sees and how far it looks.
-
-    kind: "mlp" (all H latents in one pass), "recurrent" (one after another, by one law of motion: what contact needs)
-    or "transformer" (one latent after each block of actions, as LeWM's).
-    history: which past latents it sees, in control steps before now (0 is now). horizon: H, control steps that training
-    looks ahead, and those an MLP predicts in one pass; longer rollouts chain passes. hidden, depth: of its hidden
-    layers. conditioned: on the context, where constants vary. width: of a transformer's token, or of the recurrent
-    state.
-    Of the transformer alone: block: control steps from one latent to the next, also in history, like [0,5,10]. window:
-    latents it attends to at most. heads, head_dim: of attention. residual: it predicts the change of the latent, not
-    the latent itself.
-    """
-
-    history: list[int] = field(default_factory=lambda: [0, 1, 2, 4])
-    horizon: int = 15
-    hidden: int = 384
-    depth: int = 2
-    conditioned: bool = True
-    kind: str = "mlp"
-    block: int = 5
-    window: int = 3
-    width: int = 192
-    heads: int = 16
-    head_dim: int = 64
-    residual: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.history or self.history[0] != 0 or sorted(set(self.history)) != list(self.history):
-            raise UserError(f"predictor.history must rise from 0, like [0,1,2,4], got {self.history}")
-        if self.kind not in ("mlp", "recurrent", "transformer"):
-            raise UserError(f"predictor.kind is one of mlp, recurrent, transformer, got {self.kind!r}")
-        for name in ("horizon", "hidden", "depth", "block", "window", "width", "heads", "head_dim"):
-            if getattr(self, name) < 1:
-                raise UserError(f"predictor.{name} must be >= 1, got {getattr(self, name)}")
-        if self.kind == "transformer":
-            self._check_blocks()
-
-    def _check_blocks(self) -> None:
-        if self.horizon % self.block:
-            raise UserError(f"predictor.horizon must be a multiple of predictor.block={self.block}, got {self.horizon}")
-        latest = [self.block * index for index in range(self.window)]
-        if list(self.history) != latest[: len(self.history)]:
-            raise UserError(
-                f"a transformer's predictor.history is the first of {latest} (block={self.block}, "
-                f"window={self.window}), got {self.history}"
-            )
-
-    @property
-    def stride(self) -> int:
-        """Control steps from one predicted latent to the next."""
-        return self.block if self.kind == "transformer" else 1
-
-    @property
-    def num_context_frames(self) -> int:
-        """K: frames from the oldest latent of the history to now."""
-        return self.history[-1] + 1
 
 
 class Predictor(nn.Module):

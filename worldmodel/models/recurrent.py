@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodel.models.predictor import PredictorConfig, check_inputs, planning_state
+from worldmodel.models.predictor import check_inputs, planning_state
+from worldmodel.settings import PredictorConfig
 
 
 class RecurrentPredictor(nn.Module):

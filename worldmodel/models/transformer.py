@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.models.cuda_graphs import bfloat16_on_gpu
-from worldmodel.models.predictor import PredictorConfig, check_inputs
+from worldmodel.models.predictor import check_inputs
+from worldmodel.settings import PredictorConfig
 from worldmodel.system.errors import UserError
 
 # rows of a rollout computed at once: on a GPU what keeps it busy, some GB of activations; on a CPU what stays in its
@@ -36,12 +37,13 @@ class TransformerPredictor(nn.Module):
         self.config = config
         self.latent_dim, self.action_dim, self.context_dim = latent_dim, action_dim, context_dim
         self.state_dim = latent_dim * len(config.history) + action_dim * (config.num_context_frames - 1)
-        width = config.width
+        width, own = config.width, config.transformer_or_default
+        self.block, self.window, self.residual = own.block, own.window, own.residual
         self.into = nn.Identity() if latent_dim == width else nn.Linear(latent_dim, width)
         self.embed_actions = nn.Sequential(
-            nn.Linear(config.block * action_dim + context_dim, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
+            nn.Linear(self.block * action_dim + context_dim, 4 * width), nn.SiLU(), nn.Linear(4 * width, width)
         )
-        self.position = nn.Parameter(0.02 * torch.randn(config.window, width))
+        self.position = nn.Parameter(0.02 * torch.randn(self.window, width))
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Sequential(nn.Linear(width, config.hidden), nn.GELU(), nn.Linear(config.hidden, latent_dim))
@@ -70,7 +72,7 @@ class TransformerPredictor(nn.Module):
         batch, num, horizon = actions.shape[:3]
         latents, past = self._unpack(state)
         blocks = torch.cat(
-            [past[:, None].expand(-1, num, -1, -1), actions.reshape(batch, num, horizon // self.config.block, -1)], 2
+            [past[:, None].expand(-1, num, -1, -1), actions.reshape(batch, num, horizon // self.block, -1)], 2
         ).flatten(0, 1)
         start = latents.repeat_interleave(num, 0)
         given = None if context is None or not self.context_dim else context.repeat_interleave(num, 0)
@@ -80,7 +82,7 @@ class TransformerPredictor(nn.Module):
         split = zip(start.split(rows), blocks.split(rows), contexts, strict=False)
         parts = [self._unroll(*part) for part in split]
         ends = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return _between(start[:, -1], ends, self.config.block).unflatten(0, (batch, num))
+        return _between(start[:, -1], ends, self.block).unflatten(0, (batch, num))
 
     def for_planning(self, dtype: torch.dtype | None) -> "TransformerPredictor":
         """A copy of these weights for rollouts without gradients, computed in `dtype` (None: as they are); latents from
@@ -91,15 +93,15 @@ class TransformerPredictor(nn.Module):
         """Planning states (B, D') -> their latents (B, k, D), oldest first, and the blocks between (B, k-1, b * A)."""
         num = len(self.config.history)
         latents, actions = state.split([num * self.latent_dim, self.state_dim - num * self.latent_dim], -1)
-        blocks = actions.reshape(len(state), num - 1, self.config.block * self.action_dim)
+        blocks = actions.reshape(len(state), num - 1, self.block * self.action_dim)
         return latents.unflatten(-1, (num, self.latent_dim)).flip(1), blocks
 
     def _check(self, actions: Tensor, context: Tensor | None) -> None:
         check_inputs(self, actions, context)
-        if actions.shape[2] % self.config.block:
+        if actions.shape[2] % self.block:
             raise UserError(
-                f"this model predicts whole blocks of {self.config.block} actions, got a horizon of "
-                f"{actions.shape[2]}; set planner.horizon to a multiple of {self.config.block}"
+                f"this model predicts whole blocks of {self.block} actions, got a horizon of "
+                f"{actions.shape[2]}; set planner.horizon to a multiple of {self.block}"
             )
 
     def _unroll(self, latents: Tensor, blocks: Tensor, context: Tensor | None) -> Tensor:
@@ -113,8 +115,8 @@ class TransformerPredictor(nn.Module):
         cache: Cache = []
         for end in range(num_seen, blocks.shape[1] + 1):
             start = end - 1
-            if end > self.config.window or end == num_seen:
-                start, cache = max(0, end - self.config.window), []
+            if end > self.window or end == num_seen:
+                start, cache = max(0, end - self.window), []
             part = [modulation[:, start:end] for modulation in modulations]
             latents = torch.cat([latents, self._follow(latents[:, start:], part, cache)], 1)
         return latents[:, num_seen:]
@@ -137,7 +139,7 @@ class TransformerPredictor(nn.Module):
         for index, (layer, modulation) in enumerate(zip(self._typed_layers(), modulations, strict=True)):
             # nobody asks what follows the tokens before the last
             x = layer(x, modulation, cache, index, cache is not None and index == self.config.depth - 1)
-        return latents[:, -x.shape[1] :] * self.config.residual + self.head(self.norm(x)).to(latents.dtype)
+        return latents[:, -x.shape[1] :] * self.residual + self.head(self.norm(x)).to(latents.dtype)
 
     def _typed_layers(self) -> "list[_Layer]":
         return [layer for layer in self.layers if isinstance(layer, _Layer)]
@@ -151,7 +153,8 @@ class _Layer(nn.Module):
 
     def __init__(self, config: PredictorConfig) -> None:
         super().__init__()
-        width, self.heads, self.inner = config.width, config.heads, config.heads * config.head_dim
+        width, own = config.width, config.transformer_or_default
+        self.heads, self.inner = own.heads, own.heads * own.head_dim
         self.modulate = nn.Linear(width, 6 * width)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)

@@ -1,40 +1,43 @@
 """The world model: a frame encoder, a latent dynamics predictor, a context encoder; and its files."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from worldmodel.models.context_encoder import ContextConfig, ContextEncoder
-from worldmodel.models.encoders import Encoder, EncoderConfig
-from worldmodel.models.heads import GoalHeads, HeadsConfig
+from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.models.encoders import Encoder
+from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor, make_predictor
-from worldmodel.models.predictor import PredictorConfig
+from worldmodel.settings import ContextConfig, EncoderConfig, HeadsConfig, PredictorConfig
+from worldmodel.settings.convert import plain, structure
+from worldmodel.settings.stored import upgraded_encoder, upgraded_predictor
 from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.errors import CheckpointError
 from worldmodel.system.files import read_json, write_atomically, write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModelConfig:
-    """The architecture, complete: `model.json` holds exactly this.
-
-    action_dim 0 means a world without actions: no predictor. context None: no physical constants are encoded.
-    heads None: no goal heads.
-    """
+    """The architecture, complete: `model.json` holds exactly this."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """The frame encoder; its `latent_dim` is a number here."""
     action_dim: int = 0
+    """Numbers of an action; 0: a world without actions."""
     predictor: PredictorConfig | None = None
+    """The latent dynamics; None where there are no actions."""
     context: ContextConfig | None = None
+    """The context encoder, its `dim` a number; None where no physical constant varies."""
     heads: HeadsConfig | None = None
+    """Goal heads; None where none were trained."""
 
 
 class WorldModel(nn.Module):
@@ -43,11 +46,10 @@ class WorldModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        latent_dim, action_dim = config.encoder.latent_dim, config.action_dim
+        latent_dim, action_dim = config.encoder.num_latents, config.action_dim
         self.encoder = Encoder(config.encoder)
         self.context_encoder = ContextEncoder(config.context, latent_dim, action_dim) if config.context else None
-        conditioned = config.context is not None and config.predictor is not None and config.predictor.conditioned
-        context_dim = config.context.dim if config.context and conditioned else 0
+        context_dim = config.context.num_values if config.context and config.predictor else 0
         sizes = (latent_dim, action_dim, context_dim)
         self.predictor = make_predictor(config.predictor, *sizes) if config.predictor else None
         self.heads = None
@@ -57,7 +59,7 @@ class WorldModel(nn.Module):
 
     @property
     def latent_dim(self) -> int:
-        return self.config.encoder.latent_dim
+        return self.config.encoder.num_latents
 
     @property
     def action_dim(self) -> int:
@@ -98,7 +100,7 @@ class WorldModel(nn.Module):
         write_weights(directory / "model.safetensors", self.state_dict())
         write_json(
             directory / "model.json",
-            {"schema": SCHEMA_VERSION, "torch": torch.__version__, "model": dataclasses.asdict(self.config)},
+            {"schema": SCHEMA_VERSION, "torch": torch.__version__, "model": plain(self.config)},
         )
 
     @staticmethod
@@ -147,15 +149,23 @@ def _read_config(directory: Path) -> ModelConfig:
         schema, fields = content["schema"], content["model"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a model description ({error}); train the run again") from error
-    if schema != SCHEMA_VERSION:
-        raise CheckpointError(f"{path} has schema {schema}, this version reads {SCHEMA_VERSION}; train the run again")
-    try:
-        return ModelConfig(
-            encoder=EncoderConfig(**fields["encoder"]),
-            action_dim=int(fields["action_dim"]),
-            predictor=PredictorConfig(**fields["predictor"]) if fields["predictor"] else None,
-            context=ContextConfig(**fields["context"]) if fields["context"] else None,
-            heads=HeadsConfig(**fields["heads"]) if fields.get("heads") else None,
+    if schema not in (1, SCHEMA_VERSION):
+        raise CheckpointError(
+            f"{path} has schema {schema}, this version reads 1 and {SCHEMA_VERSION}; train the run again"
         )
-    except (TypeError, KeyError, ValueError) as error:
+    if schema == 1:
+        fields = _upgraded(fields)
+    try:
+        return structure(fields, ModelConfig)
+    except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} describes an unknown architecture ({error}); train the run again") from error
+
+
+def _upgraded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The description that version 0.1 wrote."""
+    predictor = fields.get("predictor")
+    return {
+        **fields,
+        "encoder": upgraded_encoder(fields["encoder"]),
+        "predictor": upgraded_predictor(predictor) if predictor else None,
+    }

@@ -1,1 +1,84 @@
-"""Typed settings of every verb."""
+"""Typed settings of everything the toolkit does: frozen dataclasses that check themselves, and the recipes of worlds.
+
+Needs neither torch, MuJoCo nor Hydra, so that `--help` is quick and a notebook can compose settings in Python:
+
+    config = recipe("push_t")
+    config = dataclasses.replace(config, seed=1)
+"""
+
+from worldmodel.settings.architecture import (
+    ContextConfig,
+    EncoderConfig,
+    HeadsConfig,
+    PredictorConfig,
+    TransformerConfig,
+    ViTConfig,
+)
+from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig, KinematicConfig
+from worldmodel.settings.control import ControlConfig, PlanConfig
+from worldmodel.settings.evaluation import (
+    SHELL_SD,
+    CompareConfig,
+    DesignConfig,
+    PositionsConfig,
+    ProbeConfig,
+    SurpriseConfig,
+)
+from worldmodel.settings.housekeeping import DataConfig, DemoConfig, ReportConfig
+from worldmodel.settings.method import (
+    CONTEXT_METHODS,
+    METHODS,
+    ContextTraining,
+    InfoNCEConfig,
+    JEPAConfig,
+    LeWMConfig,
+    MethodConfig,
+    OptimConfig,
+    ReconstructionConfig,
+    VICRegConfig,
+    WhiteningConfig,
+)
+from worldmodel.settings.recipes import recipe
+from worldmodel.settings.stored import read_run_config, write_run_config
+from worldmodel.settings.training import HEADS, HEADS_TRAINING, TrainConfig
+
+__all__ = [
+    "CONTEXT_METHODS",
+    "HEADS",
+    "HEADS_TRAINING",
+    "METHODS",
+    "RECORDED",
+    "SHELL_SD",
+    "CollectConfig",
+    "CompareConfig",
+    "ContextConfig",
+    "ContextTraining",
+    "ControlConfig",
+    "DataConfig",
+    "DemoConfig",
+    "DesignConfig",
+    "EncoderConfig",
+    "EnvConfig",
+    "HeadsConfig",
+    "InfoNCEConfig",
+    "JEPAConfig",
+    "KinematicConfig",
+    "LeWMConfig",
+    "MethodConfig",
+    "OptimConfig",
+    "PlanConfig",
+    "PositionsConfig",
+    "PredictorConfig",
+    "ProbeConfig",
+    "ReconstructionConfig",
+    "ReportConfig",
+    "SurpriseConfig",
+    "TrainConfig",
+    "TransformerConfig",
+    "VICRegConfig",
+    "ViTConfig",
+    "WhiteningConfig",
+    "read_run_config",
+    "recipe",
+    "write_run_config",
+]

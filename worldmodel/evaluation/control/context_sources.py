@@ -15,7 +15,7 @@ from worldmodel.learning.constants import Windows, linear_contexts
 from worldmodel.learning.train import latent_table
 from worldmodel.models import WorldModel
 from worldmodel.models.context_encoder import ContextEncoder
-from worldmodel.settings.verbs import TrainConfig
+from worldmodel.settings import TrainConfig
 
 
 class OnlineContexts:
@@ -23,7 +23,7 @@ class OnlineContexts:
 
     def __init__(self, encoder: ContextEncoder, num: int, device: torch.device) -> None:
         self._encoder = encoder
-        self._mean = torch.zeros(num, encoder.config.dim, device=device)
+        self._mean = torch.zeros(num, encoder.config.num_values, device=device)
 
     @torch.no_grad()
     def __call__(self, latents: Sequence[Tensor], actions: Sequence[Tensor]) -> Tensor:
@@ -67,8 +67,8 @@ def context_source(
     if name == "online":
         return OnlineContexts(encoder, len(tasks), model.device)
     if name == "mean":
-        return KnownContexts(torch.zeros(len(tasks), encoder.config.dim, device=model.device))
-    data = DataSet(trained.directory, trained.num_episodes)
+        return KnownContexts(torch.zeros(len(tasks), encoder.config.num_values, device=model.device))
+    data = DataSet(trained.collection.directory, trained.collection.num_episodes)
     table = latent_table(model, data, load_frames(data, model.config.encoder.input_size, model.device))
     episodes = data.split("train")
     to_context = linear_contexts(encoder, Windows(encoder, table), episodes, half_constants(data, episodes))

@@ -25,7 +25,7 @@ from worldmodel.planners import (
     Staged,
     WeightedSum,
 )
-from worldmodel.settings.verbs import ControlConfig
+from worldmodel.settings import ControlConfig, PlanConfig
 from worldmodel.system.errors import UserError
 
 
@@ -38,14 +38,15 @@ class LatentController:
         self,
         model: WorldModel,
         planner: Planner,
+        plan: PlanConfig,
         config: ControlConfig,
         tasks: Tasks,
         world: MujocoWorld,
         budget_steps: int,
         contexts: ContextSource | None = None,
     ) -> None:
-        self._model, self._config = PlanningModel(model, DTYPES[config.dtype]), config
-        self._mpc = MPC(self._model, CapturedPlanner(planner), config.replan_every)
+        self._model, self._plan = PlanningModel(model, DTYPES[config.dtype]), plan
+        self._mpc = MPC(self._model, CapturedPlanner(planner), plan.replan_every)
         self._generator = torch.Generator(self._model.device).manual_seed(config.seed)
         self.goal_frames = np.stack(
             [world.goal_frame(state, factors) for state, factors in zip(tasks.goal, tasks.factors, strict=True)]
@@ -103,19 +104,19 @@ class LatentController:
 
     def _objective(self) -> Objective:
         now = self._latents[-1]
-        distance = goal_objective(self._goal, now, self._model.heads, self._config, self._reduction())
-        if not self._config.action_cost:
+        distance = goal_objective(self._goal, now, self._model.heads, self._plan, self._reduction())
+        if not self._plan.action_cost:
             return distance
-        return WeightedSum(((1.0, distance), (self._config.action_cost, ActionCost(1.0))))
+        return WeightedSum(((1.0, distance), (self._plan.action_cost, ActionCost(1.0))))
 
     def _reduction(self) -> OverHorizon:
         # the latents seen so far include the one before the first step, and those before the clock ran
         left = max(1, min(self._horizon, self._budget_steps - len(self._latents) + self._num_watched + 1))
-        return OverHorizon(self._config.reduction, until=left if self._config.shrinking else None)  # type: ignore[arg-type]
+        return OverHorizon(self._plan.reduction, until=left if self._plan.shrinking else None)  # type: ignore[arg-type]
 
     def _proposal(self) -> Callable[[Tensor], Tensor] | None:
         heads = self._model.heads
-        if not self._config.proposal or heads is None:
+        if not self._plan.proposal or heads is None:
             return None
         return lambda state: heads.propose(state, self._goal, self._horizon)
 
@@ -129,24 +130,24 @@ class LatentController:
         return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
 
 
-def check_heads(model: WorldModel, config: ControlConfig) -> None:
+def check_heads(model: WorldModel, plan: PlanConfig) -> None:
     """UserError where the settings ask for goal heads that the model has not."""
-    if model.heads is None and (config.proposal or config.metric != "l2"):
-        wish = "proposal=true" if config.proposal else f"metric={config.metric}"
+    if model.heads is None and (plan.proposal or plan.metric != "l2"):
+        wish = "proposal=true" if plan.proposal else f"metric={plan.metric}"
         raise UserError(f"{wish} needs learned goal heads, which this run has not; train it with goal_heads=true")
 
 
 def goal_objective(
-    goal: Tensor, now: Tensor, heads: GoalHeads | None, config: ControlConfig, reduction: OverHorizon
+    goal: Tensor, now: Tensor, heads: GoalHeads | None, plan: PlanConfig, reduction: OverHorizon
 ) -> Objective:
-    """The latent cost that `config.metric` names, of goals (B, D) seen from latents `now` (B, D)."""
+    """The latent cost that `plan.metric` names, of goals (B, D) seen from latents `now` (B, D)."""
     straight = GoalDistance(goal, reduction)
-    if config.metric == "l2" or heads is None:
+    if plan.metric == "l2" or heads is None:
         return straight
-    if config.metric in ("whitened", "learned"):
-        return GoalDistance(goal, reduction, heads.whitening if config.metric == "whitened" else heads.precision)
+    if plan.metric in ("whitened", "learned"):
+        return GoalDistance(goal, reduction, heads.whitening if plan.metric == "whitened" else heads.precision)
     shortest_way = LearnedDistance(goal, heads.squared_time, reduction)
-    if config.metric == "temporal":
+    if plan.metric == "temporal":
         return shortest_way
     return Staged(straight, shortest_way, heads.squared_time(now, goal) < _NEAR_STEPS**2)
 
@@ -160,10 +161,10 @@ class OracleController:
 
     sees = False
 
-    def __init__(self, world: MujocoWorld, tasks: Tasks, planner: Planner, config: ControlConfig) -> None:
+    def __init__(self, world: MujocoWorld, tasks: Tasks, planner: Planner, plan: PlanConfig, seed: int) -> None:
         self._dynamics = SimulatorDynamics(world, tasks.factors)
-        self._planner, self._reduction = planner, config.reduction
-        self._generator = torch.Generator().manual_seed(config.seed)
+        self._planner, self._reduction = planner, plan.reduction
+        self._generator = torch.Generator().manual_seed(seed)
         self._goal = torch.from_numpy(goal_features(world, tasks.goal)).float()
         self._warm: Tensor | None = None
 

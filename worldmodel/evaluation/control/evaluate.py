@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.cli.compose import read_run_config
 from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import LatentController, OracleController, RandomController, check_heads
@@ -20,7 +19,7 @@ from worldmodel.measures.statistics import difference_interval, mean_interval, w
 from worldmodel.models import WorldModel
 from worldmodel.planners import Planner, make_planner
 from worldmodel.runs.run_directory import RunDirectory, hardware, versions
-from worldmodel.settings.verbs import ControlConfig
+from worldmodel.settings import ControlConfig, PlanConfig, read_run_config
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 
@@ -32,6 +31,7 @@ class _Setting:
     """What all controllers of one evaluation share."""
 
     config: ControlConfig
+    plan: PlanConfig
     world: MujocoWorld
     protocol: Protocol
     tasks: Tasks
@@ -40,12 +40,12 @@ class _Setting:
 
 def control(config: ControlConfig) -> list[Path]:
     """Run the tasks, add the "control" section to each run's summary, and return the runs."""
-    runs, supervised = _find_runs(config.run), _find_runs(config.supervised)
+    runs, supervised = _find_runs(config.run), _find_runs(config.supervised or "")
     trained = read_run_config(runs[0].path)
     world = trusted_world(trained.env, config.trust_world)
-    protocol = make_protocol(config)
-    planner = make_planner(**config.planner)
-    setting = _Setting(config, world, protocol, draw_tasks(world, trained, protocol, config), planner)
+    protocol, plan = make_protocol(config), config.plan or trained.plan
+    planner = make_planner(**plan.planner)
+    setting = _Setting(config, plan, world, protocol, draw_tasks(world, trained, protocol, config, plan), planner)
     for run in (*runs, *supervised):  # before anything runs: a run that cannot be used is named at once
         _check_same_world(run, trained.env.label)
         _load(setting, run)
@@ -53,7 +53,7 @@ def control(config: ControlConfig) -> list[Path]:
     beside: Outcomes = {"random": [_run(setting, RandomController(world.scene.action_dim, config.seed), "random")]}
     if config.oracle:
         few = setting.tasks.first(config.oracle_tasks)
-        oracle = OracleController(world, few, planner, config)
+        oracle = OracleController(world, few, planner, plan, config.seed)
         beside["oracle"] = [_run(dataclasses.replace(setting, tasks=few), oracle, "simulator oracle")]
     if supervised:
         beside["supervised"] = [_latent(setting, run)[0] for run in supervised]
@@ -95,7 +95,14 @@ def _latent(setting: _Setting, run: RunDirectory, num_filmed: int = 0) -> tuple[
     trained = read_run_config(run.path)
     contexts = context_source(setting.config.context, model, trained, setting.world, setting.tasks)
     controller = LatentController(
-        model, setting.planner, setting.config, setting.tasks, setting.world, setting.protocol.budget_steps, contexts
+        model,
+        setting.planner,
+        setting.plan,
+        setting.config,
+        setting.tasks,
+        setting.world,
+        setting.protocol.budget_steps,
+        contexts,
     )
     outcome = _run(setting, controller, f"latent MPC, {run.path.name}", num_filmed)
     if controller.num_invalid:
@@ -108,7 +115,7 @@ def _load(setting: _Setting, run: RunDirectory) -> WorldModel:
     model = WorldModel.load(run.path, pick_device(setting.config.device))
     set_cpu_threads(model.config.encoder)
     _check_fits(model, setting.world)
-    check_heads(model, setting.config)
+    check_heads(model, setting.plan)
     return model
 
 
@@ -170,13 +177,13 @@ def _interval(outcomes: list[Outcome]) -> list[float]:
 
 def _section(setting: _Setting, outcomes: Outcomes) -> dict[str, Any]:
     """`section`, and how many tasks took nothing to solve."""
-    content = section(setting.config, setting.protocol, outcomes)
+    content = section(setting.config, setting.plan, setting.protocol, outcomes)
     if setting.protocol.rewarded:
         return content
     return content | {"solved_at_start": setting.tasks.solved_at_start(setting.world, setting.protocol.wrap)}
 
 
-def section(config: ControlConfig, protocol: Protocol, outcomes: Outcomes) -> dict[str, Any]:
+def section(config: ControlConfig, plan: PlanConfig, protocol: Protocol, outcomes: Outcomes) -> dict[str, Any]:
     """Figures of every controller, ready for JSON; "" is the latent planner, the others carry their name in front."""
     content: dict[str, Any] = {
         "protocol": dataclasses.asdict(protocol),
@@ -184,15 +191,15 @@ def section(config: ControlConfig, protocol: Protocol, outcomes: Outcomes) -> di
         "num_runs": len(outcomes[""]),
         "goal_steps": protocol.goal_steps,
         "budget_steps": protocol.budget_steps,
-        "planner": dict(config.planner),
-        "reduction": config.reduction,
-        "shrinking": config.shrinking,
-        "metric": config.metric,
-        "proposal": config.proposal,
+        "planner": dict(plan.planner),
+        "reduction": plan.reduction,
+        "shrinking": plan.shrinking,
+        "metric": plan.metric,
+        "proposal": plan.proposal,
         "context": config.context,
-        "lead_steps": config.lead_steps,
+        "lead_steps": plan.lead_steps,
         "drift_rho": config.drift_rho,
-        "replan_every": config.replan_every,
+        "replan_every": plan.replan_every,
         "dtype": config.dtype,
         "device": str(pick_device(config.device)),
         "cpu_ms_per_decision": 1e3

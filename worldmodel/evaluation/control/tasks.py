@@ -9,7 +9,7 @@ import numpy as np
 from worldmodel import envs
 from worldmodel.envs import MujocoWorld, rollout
 from worldmodel.envs.excitation import make_policy
-from worldmodel.settings.verbs import PROTOCOLS, ControlConfig, EnvConfig, TrainConfig
+from worldmodel.settings import ControlConfig, EnvConfig, PlanConfig, TrainConfig
 from worldmodel.system.errors import UserError
 
 # streams of task seeds, apart from each other and from those of data sets, which are (data_seed, episode)
@@ -19,21 +19,22 @@ _EPISODES_PER_TASK = 20
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a task is drawn and when it counts as solved.
-
-    name: see `PROTOCOLS`. goal_steps: control steps from start to goal in the episode they come from. budget_steps:
-    control steps to get there. drop_solved: leave out pairs that are solved at the start. wrap: compare angles on the
-    circle. hold_steps: consecutive control steps for which the goal must be held. rewarded: count the world's own
-    reward instead, from the world's own starts.
-    """
+    """How a task is drawn and when it counts as solved."""
 
     name: str
+    """See `ControlConfig.protocol`."""
     goal_steps: int = 25
+    """Control steps from start to goal in the episode they come from."""
     budget_steps: int = 50
+    """Control steps to get there."""
     drop_solved: bool = True
+    """Leave out pairs that are solved at the start."""
     wrap: bool = True
+    """Compare angles on the circle."""
     hold_steps: int = 1
+    """Consecutive control steps for which the goal must be held."""
     rewarded: bool = False
+    """Count the world's own reward instead, from the world's own starts."""
 
 
 def make_protocol(config: ControlConfig) -> Protocol:
@@ -44,7 +45,6 @@ def make_protocol(config: ControlConfig) -> Protocol:
         "strict": Protocol("strict", hold_steps=5),
         "reward": Protocol("reward", budget_steps=1000, rewarded=True),
     }[config.protocol]
-    assert set(PROTOCOLS) == {"lewm", "strict", "reward"}
     goal_steps = config.goal_steps or protocol.goal_steps
     own_budget = protocol.budget_steps if protocol.rewarded else 2 * goal_steps
     return replace(protocol, goal_steps=goal_steps, budget_steps=config.budget_steps or own_budget)
@@ -77,7 +77,9 @@ class Tasks:
         return float(np.mean([world.reached(s, g, wrap) for s, g in zip(self.start, self.goal, strict=True)]))
 
 
-def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, config: ControlConfig) -> Tasks:
+def draw_tasks(
+    world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, config: ControlConfig, plan: PlanConfig
+) -> Tasks:
     """`config.tasks` tasks, each from an episode of its own that no training saw.
 
     Episodes are simulated here, like those of the run's data set but from other seeds, or under `config.task_policy`;
@@ -86,11 +88,11 @@ def draw_tasks(world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, co
     seeds = np.random.SeedSequence([_STREAMS[config.split], config.seed])
     if protocol.rewarded:
         return _rewarded_tasks(world, config.tasks, seeds)
-    policy = make_policy(**({"name": config.task_policy} if config.task_policy else recorded.policy))
-    lead_steps = config.lead_steps
-    num_steps = max(recorded.episode_steps, lead_steps + protocol.goal_steps)
+    policy = make_policy(**({"name": config.task_policy} if config.task_policy else recorded.collection.policy))
+    lead_steps = plan.lead_steps
+    num_steps = max(recorded.collection.episode_steps, lead_steps + protocol.goal_steps)
     # what is watched before the clock runs must be of the constants that hold then
-    drift_rho = None if lead_steps else recorded.drift_rho
+    drift_rho = None if lead_steps else recorded.collection.drift_rho
     starts, goals, factors, leads = [], [], [], []
     for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):
         episode = rollout(world, policy, seed=int(seed), num_steps=num_steps, drift_rho=drift_rho, render=False)

@@ -10,7 +10,7 @@ from worldmodel.evaluation.probing.state_probes import probe_states
 from worldmodel.evaluation.probing.subject import open_subject
 from worldmodel.figures import figures
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import ProbeConfig
+from worldmodel.settings import ProbeConfig
 
 __all__ = ["probe"]
 

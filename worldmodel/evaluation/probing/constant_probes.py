@@ -15,19 +15,12 @@ from worldmodel.evaluation.probing.outcome import pair, results
 from worldmodel.evaluation.probing.shifted_episodes import probe_shifts
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
 from worldmodel.figures import figures
-from worldmodel.learning.constants import (
-    Contexts,
-    ContextTraining,
-    Windows,
-    canonical_correlations,
-    context_stage,
-    fit_context_scale,
-)
+from worldmodel.learning.constants import Contexts, Windows, canonical_correlations, context_stage, fit_context_scale
 from worldmodel.learning.loop import fit_quietly
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import ProbeConfig, StateConfig
+from worldmodel.settings import ContextTraining, ProbeConfig, StateConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 
@@ -169,7 +162,7 @@ def _supervised(encoder: ContextEncoder, subject: Subject, seed: int) -> Context
     episodes = subject.data.split("train")
     fit_context_scale(encoder, subject.table, episodes)
     constants = torch.from_numpy(half_constants(subject.data, episodes)).float().to(subject.table.latents.device)
-    training = ContextTraining(method="supervised", optim=subject.trained.context_training.optim)
+    training = ContextTraining(method="supervised", optim=subject.trained.context_training_or_default.optim)
     windows = Windows(encoder, subject.table)
     fit_quietly(context_stage(encoder, windows, episodes, training, constants), seed)
     return encoder.eval()

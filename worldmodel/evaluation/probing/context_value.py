@@ -11,7 +11,7 @@ from worldmodel.data.truth import half_constants
 from worldmodel.evaluation.probing.subject import Subject
 from worldmodel.learning.constants import Windows, linear_contexts
 from worldmodel.learning.dynamics import prediction_errors
-from worldmodel.settings.verbs import ProbeConfig
+from worldmodel.settings import ProbeConfig
 
 
 def context_errors(subject: Subject, config: ProbeConfig) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ from worldmodel.measures.regression import Examples, Split, linear_r2, mlp_probe
 from worldmodel.measures.statistics import over_seeds
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import SHELL_SD, StateConfig
+from worldmodel.settings import SHELL_SD, PositionsConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 from worldmodel.system.progress import progress
@@ -63,7 +63,7 @@ class Recorded:
 class Study:
     """What is asked: constants by name, and episodes in range and out of it."""
 
-    config: StateConfig
+    config: PositionsConfig
     constants: tuple[str, ...]
     data: Recorded
     out_of_range: Recorded | None
@@ -77,7 +77,10 @@ class Study:
     def fresh_encoder(self) -> ContextEncoder:
         """Untrained, its input scales fitted."""
         table, episodes = self.data.table, self.data.split("train")[0]
-        shape = dataclasses.replace(self.config.context, dim=self.config.context.dim or len(self.constants))
+        shape = dataclasses.replace(
+            self.config.training.context_or_default,
+            dim=self.config.training.context_or_default.dim or len(self.constants),
+        )
         encoder = ContextEncoder(shape, table.latents.shape[1], table.actions.shape[1]).to(table.latents.device)
         fit_context_scale(encoder, table, episodes)
         return encoder
@@ -90,24 +93,24 @@ class Study:
         return EpisodeIndex(offset, length, self.data.episodes.restart_midway)
 
 
-def probe_from_state(config: StateConfig) -> tuple[dict[str, Any], str]:
+def probe_from_state(config: PositionsConfig) -> tuple[dict[str, Any], str]:
     """Simulate, tune, train and probe every method; returns the figures and a table, and writes both.
 
     Raises:
         UserError: no physical constant varies, or nothing moves.
     """
-    device = pick_device(config.device)
-    torch.set_num_threads(config.threads or 1)
+    device = pick_device(config.training.device)
+    torch.set_num_threads(config.training.threads or 1)
     study = open_study(config, device)
     content: dict[str, Any] = {
-        "env": config.env.label,
-        "policy": dict(config.policy),
+        "env": config.training.env.label,
+        "policy": dict(config.training.collection.policy),
         "constants": list(study.constants),
-        "window_steps": config.context.window,
-        "episodes": config.episodes,
-        "episode_steps": config.episode_steps,
-        "drift_rho": config.drift_rho,
-        "restart_midway": config.restart_midway,
+        "window_steps": config.training.context_or_default.window,
+        "episodes": config.training.collection.episodes,
+        "episode_steps": config.training.collection.episode_steps,
+        "drift_rho": config.training.collection.drift_rho,
+        "restart_midway": config.training.collection.restart_midway,
         "noise": {"m": config.noise_m, "rad": config.noise_rad},
         "num_seeds": config.num_seeds,
         "tuning": f"{len(GRID)} settings of learning rate and weight decay each, by R2 on validation episodes with a "
@@ -116,7 +119,7 @@ def probe_from_state(config: StateConfig) -> tuple[dict[str, Any], str]:
         else "none: defaults",
     }
     if config.bound_trajectories:
-        judged = judge(settings_for(config, config.noise_m, config.noise_rad, config.bound_trajectories))
+        judged = judge(settings_for(config.training, config.noise_m, config.noise_rad, config.bound_trajectories))
         content |= {key: judged[key] for key in ("r2_bound", "r2_bound_interval", "identifiable", "combinations")}
     content["methods"] = {method: _try_method(study, method) for method in config.methods}
     run = RunDirectory(config.run_directory)
@@ -130,40 +133,50 @@ def probe_from_state(config: StateConfig) -> tuple[dict[str, Any], str]:
 # episodes
 
 
-def open_study(config: StateConfig, device: torch.device) -> Study:
+def open_study(config: PositionsConfig, device: torch.device) -> Study:
     """Simulate the episodes, in range and out of it."""
-    world = _make_world(config)
-    pairs = {"drift_rho": config.drift_rho, "restart_midway": config.restart_midway}
-    near = _simulate(config, world, config.episodes, config.data_seed, **pairs)
+    world = _make_world(config, config.training.env.make_arguments())
+    pairs = {
+        "drift_rho": config.training.collection.drift_rho,
+        "restart_midway": config.training.collection.restart_midway,
+    }
+    near = _simulate(config, world, config.training.collection.episodes, config.training.collection.data_seed, **pairs)
     lens = Lens.fitted(config, world, np.concatenate([episode.states for episode in near]))
     out_of_range = None
     if config.shift_episodes:
-        shell = dataclasses.replace(config.env, factor_shell={"physical": list(SHELL_SD)}, factor_spread={})
-        seed = config.data_seed + SHIFT_SEED
-        far = _simulate(config, _make_world(dataclasses.replace(config, env=shell)), config.shift_episodes, seed)
+        shell = config.training.env.make_arguments() | {
+            "factor_shell": {"physical": list(SHELL_SD)},
+            "factor_spread": {},
+        }
+        seed = config.training.collection.data_seed + SHIFT_SEED
+        far = _simulate(config, _make_world(config, shell), config.shift_episodes, seed)
         out_of_range = _recorded(world, far, lens, device, seed)
-    data = _recorded(world, near, lens, device, config.data_seed, config.restart_midway)
+    data = _recorded(
+        world, near, lens, device, config.training.collection.data_seed, config.training.collection.restart_midway
+    )
     return Study(config, world.randomize, data, out_of_range)
 
 
-def _make_world(config: StateConfig) -> MujocoWorld:
+def _make_world(config: PositionsConfig, arguments: dict[str, Any]) -> MujocoWorld:
     """The environment's world with nothing but its physical constants randomised: nothing is rendered."""
-    arguments: dict[str, Any] = config.env.make_arguments() | {"factor_rho": {}}
+    arguments = arguments | {"factor_rho": {}}
     bare = envs.make(**dict(arguments, factor_shell={}, factor_spread={}))
     names = [name for name in bare.randomize if bare.factors[name].kind == "physical"]
     if not names:
         raise UserError(
-            f"no physical constant varies in env={config.env.label}; name some, env.randomize=[physical], or choose "
-            "env=puck"
+            f"no physical constant varies in env={config.training.env.label}; name some, env.randomize=[physical], "
+            "or choose env=puck"
         )
     return envs.make(**dict(arguments, randomize=names))
 
 
-def _simulate(config: StateConfig, world: MujocoWorld, num: int, seed: int, **pairs: Any) -> list[Episode]:
-    policy = make_policy(**config.policy)
+def _simulate(config: PositionsConfig, world: MujocoWorld, num: int, seed: int, **pairs: Any) -> list[Episode]:
+    policy = make_policy(**config.training.collection.policy)
     seeds = (int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) for index in range(num))
     return [
-        rollout(world, policy, seed=of_episode, num_steps=config.episode_steps, render=False, **pairs)
+        rollout(
+            world, policy, seed=of_episode, num_steps=config.training.collection.episode_steps, render=False, **pairs
+        )
         for of_episode in progress(seeds, total=num, desc=f"simulate {world.name}", unit="episode")
     ]
 
@@ -184,7 +197,7 @@ class Lens:
     scale: np.ndarray
 
     @staticmethod
-    def fitted(config: StateConfig, world: MujocoWorld, states: np.ndarray) -> "Lens":
+    def fitted(config: PositionsConfig, world: MujocoWorld, states: np.ndarray) -> "Lens":
         """UserError when no position moves."""
         names = [name for name in world.state_names if not name.endswith("_vel")]
         chosen = [world.state_names.index(name) for name in names]
@@ -235,7 +248,7 @@ def _recorded(
 def _try_method(study: Study, method: str) -> dict[str, Any]:
     """Tune one method, train it with every seed, and probe it on test episodes."""
     config = study.config
-    default = config.context_training.optim
+    default = config.training.context_training_or_default.optim
     setting = (default.lr, default.weight_decay)
     scores: dict[tuple[float, float], float] = {}
     if config.tune:
@@ -244,7 +257,7 @@ def _try_method(study: Study, method: str) -> dict[str, Any]:
             scores[candidate] = float(linear_r2(split).mean())
         setting = max(scores, key=lambda candidate: scores[candidate])
     found = [
-        _judged(study, _trained(study, method, setting, config.seed + k), config.seed + k)
+        _judged(study, _trained(study, method, setting, config.training.seed + k), config.training.seed + k)
         for k in progress(range(config.num_seeds), desc=method, unit="seed")
     ]
     measures = [key for key in found[0] if key != "count"]
@@ -268,8 +281,10 @@ def _trained(study: Study, method: str, setting: tuple[float, float], seed: int)
     torch.manual_seed(seed)
     encoder = ContextEncoder(fresh.config, fresh.latent_dim, fresh.action_dim).to(fresh.scale.device)
     encoder.scale.copy_(fresh.scale)
-    optim = dataclasses.replace(config.context_training.optim, lr=setting[0], weight_decay=setting[1])
-    training = dataclasses.replace(config.context_training, method=method, optim=optim)
+    optim = dataclasses.replace(
+        config.training.context_training_or_default.optim, lr=setting[0], weight_decay=setting[1]
+    )
+    training = dataclasses.replace(config.training.context_training_or_default, method=method, optim=optim)
     truth = torch.from_numpy(constants).float().to(fresh.scale.device)
     fit_quietly(context_stage(encoder, study.windows, episodes, training, truth), seed)
     return encoder.eval()

@@ -1,25 +1,23 @@
 """Constants read where training never was: other ranges of constants, other looks, another excitation."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from worldmodel.data.frames import load_frames
-from worldmodel.data.recording import record
+from worldmodel.data.recording import record, recording_of
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import physical_constants
-from worldmodel.envs.excitation import POLICIES
 from worldmodel.evaluation.probing.subject import Subject
 from worldmodel.learning.constants import Windows
 from worldmodel.learning.train import latent_table
 from worldmodel.measures.identifiability import r2
 from worldmodel.measures.regression import Examples, linear_predict
 from worldmodel.models.context_encoder import ContextEncoder
-from worldmodel.settings.verbs import SHELL_SD, ProbeConfig, TrainConfig
+from worldmodel.settings import SHELL_SD, ProbeConfig, TrainConfig
 
 OTHER_EXCITATION = {"name": "coasting", "std": 1.3, "release_prob": 0.3, "engage_prob": 0.5}
 
@@ -70,21 +68,20 @@ def read_held(
 
 def _collect(trained: TrainConfig, shift: str, num_episodes: int) -> DataSet:
     """Record (or find) the data set of a shift, beside the run's own."""
-    env = replace(trained.env, factor_spread={})  # shifts are from the prior, however wide training was
-    if shift == "constants":
-        env = replace(env, factor_shell={"physical": list(SHELL_SD)})
-    if shift == "nuisances":
-        env = replace(env, factor_shell={"visual": list(SHELL_SD)})
-    policy = OTHER_EXCITATION if shift == "excitation" else trained.policy
-    assert OTHER_EXCITATION["name"] in POLICIES
+    shells = {"constants": "physical", "nuisances": "visual"}
+    # shifts are from the prior, however wide training was
+    env = replace(trained.env, factor_spread={}, name=f"{trained.env.label}-{shift}")
+    policy = OTHER_EXCITATION if shift == "excitation" else trained.collection.policy
     moved = replace(
-        trained,
-        env=replace(env, name=f"{trained.env.label}-{shift}"),
+        trained.collection,
+        env=env,
         policy=dict(policy),
         drift_rho=None,
-        data_seed=trained.data_seed + 1,  # constants and starts that no training episode had
+        data_seed=trained.collection.data_seed + 1,  # constants and starts that no training episode had
         episodes=num_episodes,
     )
-    directory = Path(moved.directory)
-    record(directory, moved.recording(), num_episodes, trained.workers)
-    return DataSet(directory, num_episodes)
+    recording = recording_of(moved)
+    if shift in shells:
+        recording = replace(recording, world={**recording.world, "factor_shell": {shells[shift]: list(SHELL_SD)}})
+    record(moved.directory, recording, num_episodes, moved.workers)
+    return DataSet(moved.directory, num_episodes)

@@ -13,7 +13,7 @@ from worldmodel.evaluation.probing.outcome import results, scatter
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import ProbeConfig
+from worldmodel.settings import ProbeConfig
 
 
 def probe_states(

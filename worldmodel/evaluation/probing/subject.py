@@ -4,14 +4,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from worldmodel.cli.compose import read_run_config
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.train import latent_table, pick_device, set_cpu_threads
 from worldmodel.models import WorldModel
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings.verbs import ProbeConfig, TrainConfig
+from worldmodel.settings import ProbeConfig, TrainConfig, read_run_config
 
 SPLIT_NAMES = ("train", "validation", "test")
 
@@ -34,10 +33,10 @@ def open_subject(config: ProbeConfig, run: RunDirectory) -> Subject:
     device = pick_device(config.device)
     trained = read_run_config(run.path)
     if config.data:
-        trained = replace(trained, data=config.data)
+        trained = replace(trained, collection=replace(trained.collection, data=config.data))
     model = WorldModel.load(run.path, device)
     set_cpu_threads(model.config.encoder)
-    data = DataSet(trained.directory, trained.num_episodes)
+    data = DataSet(trained.collection.directory, trained.collection.num_episodes)
     frames = load_frames(data, model.config.encoder.input_size, device)
     random_table = _random_table(model, data, frames, config.seed + 1) if config.controls else None
     return Subject(trained, model, data, frames, latent_table(model, data, frames), random_table)

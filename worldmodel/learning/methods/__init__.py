@@ -1,8 +1,8 @@
 """Methods by name: how a frame encoder learns. A method is a sampler of rows and a loss of their latents."""
 
 from worldmodel.learning.methods.build import build_recipe, check_pairs, positive_pairs
-from worldmodel.learning.methods.config import METHODS, MethodConfig
 from worldmodel.learning.methods.views import Recipe, Views, encoder_stage
+from worldmodel.settings import METHODS, MethodConfig
 
 __all__ = [
     "METHODS",

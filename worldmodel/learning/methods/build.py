@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import latent_variables
-from worldmodel.learning.methods.config import MethodConfig
 from worldmodel.learning.methods.contrastive import InfoNCE
 from worldmodel.learning.methods.gaussian import Clips, JointLeWM, LeJEPA, LeWM, SIGRegWeight
 from worldmodel.learning.methods.jepa import JEPA
@@ -18,6 +17,7 @@ from worldmodel.learning.methods.views import MovingAverage, Recipe
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.kinds import AnyPredictor
 from worldmodel.models.transformer import TransformerPredictor
+from worldmodel.settings import LeWMConfig, MethodConfig
 from worldmodel.system.errors import UserError
 
 
@@ -37,11 +37,11 @@ def build_recipe(
 
     Raises UserError where the data lacks what the method needs.
     """
-    latent_dim = encoder.config.latent_dim
+    latent_dim = encoder.config.num_latents
     if method.name == "lewm":
         return _lewm_recipe(method, encoder, data, episodes, predictor)
     sampler, unit = pairs or positive_pairs(method, data, episodes, seed)
-    target = None
+    target, own = None, method.own()
     match method.name:
         case "lejepa":
             nearer = method.lag_end / method.lag if method.lag_end else 1.0
@@ -49,18 +49,18 @@ def build_recipe(
             actions = _controls(method, data, encoder)
             objective: nn.Module = LeJEPA(weight, method.num_slices, encoder.config.num_place_latents, actions)
         case "jepa":
-            target = MovingAverage(encoder, method.jepa.momentum) if method.jepa.target == "ema" else None
-            objective = JEPA(method.jepa, latent_dim)
+            target = MovingAverage(encoder, own.momentum) if own.target == "ema" else None
+            objective = JEPA(own, latent_dim)
         case "infonce":
-            objective = InfoNCE(method.infonce)
+            objective = InfoNCE(own)
         case "vicreg":
-            objective = VICReg(method.vicreg)
+            objective = VICReg(own)
         case "whitening":
-            objective = Whitening(method.whitening)
+            objective = Whitening(own)
         case "autoencoder":
-            objective = Autoencoder(method.reconstruction, encoder)
+            objective = Autoencoder(own, encoder)
         case "vae":
-            objective = VAE(method.reconstruction, encoder)
+            objective = VAE(own, encoder)
         case "supervised":
             objective = Supervised(supervised_targets(latent_variables(data), latent_dim))
         case _:
@@ -74,11 +74,12 @@ def _lewm_recipe(
     actions = _actions(data, encoder, "method=lewm predicts from", "use method=lejepa")
     weight = SIGRegWeight(method.sigreg_start, method.sigreg_end)
     if isinstance(predictor, TransformerPredictor) and not predictor.context_dim:  # constants are learned later
-        tokens = range(predictor.config.window + 1)
-        clips = Clips(episodes, [predictor.config.block * index for index in tokens])
+        tokens = range(predictor.window + 1)
+        clips = Clips(episodes, [predictor.block * index for index in tokens])
         return Recipe(clips, JointLeWM(weight, method.num_slices, predictor, actions))
-    history, block = method.num_history, method.block
-    objective = LeWM(weight, method.num_slices, encoder.config.latent_dim, actions, block, history)
+    own: LeWMConfig = method.own()
+    history, block = own.num_history, own.block
+    objective = LeWM(weight, method.num_slices, encoder.config.num_latents, actions, block, history)
     return Recipe(Clips(episodes, [*range(history), history - 1 + block]), objective)
 
 
@@ -87,7 +88,7 @@ def _controls(method: MethodConfig, data: DataSet, encoder: Encoder) -> Tensor |
     if not method.controlled:
         return None
     if _pair_kind(method, data) != "lag":
-        raise UserError("method.controlled=true is of pairs a lag apart: set method.pairs=lag, or leave it false")
+        raise UserError("method.controlled=true applies to pairs a lag apart: set method.pairs=lag, or leave it false")
     return _actions(data, encoder, "method.controlled=true looks at", "leave it false")
 
 
@@ -124,10 +125,10 @@ def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, 
 
 def _closer_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex) -> PairSampler | None:
     """What the second half of training sees, where that is something else."""
-    if method.lag_end == 0:
+    if method.lag_end is None:
         return None
     if _pair_kind(method, data) != "lag":
-        raise UserError(f"method.lag_end={method.lag_end} is of pairs a lag apart: set method.pairs=lag, or leave it 0")
+        raise UserError("method.lag_end applies to pairs a lag apart: set method.pairs=lag, or leave it null")
     return LagPairs(episodes, method.lag_end)
 
 

@@ -117,7 +117,7 @@ class JointLeWM(nn.Module):
         self._next = Captured(predictor, predictor.next)
 
     def forward(self, views: Views) -> dict[str, Tensor]:
-        blocks = _actions_from(self.actions, views.rows[:-1].T, self.predictor.config.block).to(views.latents.device)
+        blocks = _actions_from(self.actions, views.rows[:-1].T, self.predictor.block).to(views.latents.device)
         latents = views.latents.transpose(0, 1)
         prediction = (self._next(latents[:, :-1], blocks) - latents[:, 1:]).square().mean()
         gaussian = torch.stack([sigreg(part, self.num_slices, views.generator) for part in views.latents]).mean()

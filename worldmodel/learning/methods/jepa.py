@@ -1,37 +1,14 @@
 """Standard JEPA: predict one view's latent from the other's; nothing says what latents should be like."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 
 from worldmodel.learning.methods.views import Views
 from worldmodel.models.encoders import mlp
-from worldmodel.system.errors import UserError
+from worldmodel.settings import JEPAConfig
 
 Target = Literal["ema", "stop_gradient", "none"]
-
-
-@dataclass
-class JEPAConfig:
-    """Standard JEPA.
-
-    target: what is predicted: latents of a moving average of the encoder ("ema"), the encoder's own without gradient
-    ("stop_gradient"), or with it ("none": nothing speaks against a constant). momentum: of the moving average, per
-    step. hidden: units of the predictor's one hidden layer.
-    """
-
-    target: str = "ema"
-    momentum: float = 0.99
-    hidden: int = 256
-
-    def __post_init__(self) -> None:
-        if self.target not in ("ema", "stop_gradient", "none"):
-            raise UserError(f"method.jepa.target is one of ema, stop_gradient, none, got {self.target!r}")
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"method.jepa.momentum must lie in [0, 1), got {self.momentum}")
-        if self.hidden < 1:
-            raise UserError(f"method.jepa.hidden must be >= 1, got {self.hidden}")
 
 
 class JEPA(nn.Module):

@@ -1,33 +1,14 @@
 """Methods that rebuild the frame: autoencoder and variational autoencoder."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel.learning.methods.views import Views
 from worldmodel.models.encoders import Encoder, mlp
-from worldmodel.system.errors import UserError
+from worldmodel.settings import ReconstructionConfig
 
 MAX_SIDE = 64
-
-
-@dataclass
-class ReconstructionConfig:
-    """Autoencoders. hidden, depth: the MLP decoder. kl_weight: of a VAE's divergence from N(0, I), per latent, against
-    the mean squared error of a normalised pixel."""
-
-    hidden: int = 256
-    depth: int = 2
-    kl_weight: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name in ("hidden", "depth"):
-            if getattr(self, name) < 1:
-                raise UserError(f"method.reconstruction.{name} must be >= 1, got {getattr(self, name)}")
-        if not self.kl_weight >= 0:
-            raise UserError(f"method.reconstruction.kl_weight must be >= 0, got {self.kl_weight}")
 
 
 class Decoder(nn.Module):
@@ -39,7 +20,7 @@ class Decoder(nn.Module):
         self._block = next(block for block in range(1, side + 1) if side % block == 0 and side // block <= MAX_SIDE)
         self._normalize = encoder.normalize
         self.body = mlp(
-            encoder.config.latent_dim,
+            encoder.config.num_latents,
             [config.hidden] * config.depth,
             3 * (side // self._block) ** 2,
             batch_norm=True,
@@ -70,7 +51,7 @@ class VAE(nn.Module):
         super().__init__()
         self.kl_weight = config.kl_weight
         self.decoder = Decoder(config, encoder)
-        self.log_variance = mlp(encoder.config.latent_dim, [64], encoder.config.latent_dim)
+        self.log_variance = mlp(encoder.config.num_latents, [64], encoder.config.num_latents)
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         mean = views.latents.flatten(0, 1)

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from worldmodel.data.frames import Frames
 from worldmodel.data.pairs import PairSampler
-from worldmodel.learning.loop import OptimConfig, Stage
+from worldmodel.learning.loop import Stage
 from worldmodel.models.cuda_graphs import Captured, bfloat16_on_gpu
 from worldmodel.models.encoders import Encoder
+from worldmodel.settings import OptimConfig
 from worldmodel.system.distributed import in_parallel
 
 # share of training from which pairs are closer, where a recipe has closer ones

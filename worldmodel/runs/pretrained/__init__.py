@@ -1,6 +1,6 @@
 """Trained runs that come with the package: `run=pretrained/reacher`.
 
-`python -m worldmodel.pretrained runs/NAME WORLD` makes one of a finished run, with weights in half precision.
+`python -m worldmodel.runs.pretrained runs/NAME WORLD` makes one of a finished run, with weights in half precision.
 """
 
 import dataclasses
@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
 
-from worldmodel.cli.compose import read_run_config
 from worldmodel.models.world_model import read_weights, write_weights
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings import read_run_config, write_run_config
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import write_atomically, write_json
+from worldmodel.system.files import write_json
 
 FOLDER = Path(__file__).parent
 PREFIX = "pretrained/"
@@ -46,21 +45,22 @@ def find_run(run: str, runs: Path = Path("runs")) -> str:
 def export(run: RunDirectory, name: str) -> Path:
     """Copy what inference needs of a run into the package: floating-point weights as float16, no paths, no videos."""
     target = FOLDER / name
-    settings = dataclasses.replace(read_run_config(run.path), name=f"pretrained-{name}", runs="runs", data="data")
-    text = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(settings)))
+    trained = read_run_config(run.path)
+    collection = dataclasses.replace(trained.collection, data="data")
+    settings = dataclasses.replace(trained, name=f"pretrained-{name}", runs="runs", collection=collection)
     weights = {
         key: value.half() if value.dtype == torch.float32 else value
         for key, value in read_weights(run.path / "model.safetensors").items()
     }
-    write_atomically(target / "config.yaml", lambda path: path.write_text(text))
+    write_run_config(target, settings)
     write_weights(target / "model.safetensors", weights)
     shutil.copy(run.path / "model.json", target / "model.json")
     kept = {key: value for key, value in run.read_summary().items() if key in _KEPT_SECTIONS}
-    write_json(target / "summary.json", {**kept, "name": settings.name})
+    write_json(target / "summary.json", {**kept, "name": settings.run_name})
     return target
 
 
 def main() -> None:
     if len(sys.argv) != 3:
-        raise SystemExit("usage: python -m worldmodel.pretrained runs/NAME WORLD")
+        raise SystemExit("usage: python -m worldmodel.runs.pretrained runs/NAME WORLD")
     print(export(RunDirectory.open(Path(sys.argv[1])), sys.argv[2]))

@@ -1,0 +1,48 @@
+"""`-m`: one run for every combination of comma-separated values, through Hydra's launchers."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from worldmodel.cli.overrides import parse
+from worldmodel.system.errors import UserError
+
+
+def sweep(verb: str, arguments: Sequence[str], run: Callable[[list[str], str], None]) -> None:
+    """Call `run(arguments of one job, what its run is called besides)` for every combination.
+
+    Hydra composes nothing here: it takes the arguments apart and hands each job its own.
+    """
+    own = [argument for argument in arguments if not argument.startswith("hydra")]
+    swept = {override.key_or_group for override in parse(own) if override.is_sweep_override()}
+    if any(re.match(r"devices=(?!1$)", argument) for argument in own):
+        raise UserError("a sweep trains with one process a job; give devices= to one run at a time")
+
+    @hydra.main(version_base="1.3", config_path=None, config_name=None)
+    def job(config: DictConfig) -> None:
+        chosen = [argument.lstrip("+") for argument in HydraConfig.get().overrides.task]
+        run(chosen, "-".join(short_name(item) for item in chosen if item.split("=", 1)[0] in swept))
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a traceback and exits by itself
+    plain = [argument if argument.startswith("hydra") else f"++{argument.lstrip('+')}" for argument in arguments]
+    before, sys.argv = sys.argv, [f"worldmodel-{verb}", "--multirun", "hydra.job.chdir=false", *plain]
+    try:
+        job()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(" ".join(str(error).split())) from error
+    finally:
+        sys.argv = before
+
+
+def short_name(argument: str) -> str:
+    """`seed=0` to `s0`, `method.lag=5` to `lag5`: what a swept value adds to a run's name."""
+    key, _, value = argument.partition("=")
+    label = "s" if key == "seed" else key.rsplit(".", 1)[-1]
+    return re.sub(r"[^\w.+]+", "_", f"{label}{value}").strip("_")

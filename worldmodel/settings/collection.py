@@ -1,0 +1,112 @@
+"""What is recorded: a world, the policy that moves it, and how much of it."""
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldmodel.settings.base import Count, Fraction, NonNegativeInt, Settings, no_effect_on_weights
+from worldmodel.settings.names import check_name
+from worldmodel.system.errors import UserError
+
+RECORDED = "recorded"
+"""The world of data sets that came from elsewhere: frames and actions, and no simulator."""
+
+
+@dataclass(frozen=True)
+class KinematicConfig(Settings):
+    """Poses that follow an exact Ornstein-Uhlenbeck (OU) process instead of physics."""
+
+    latents: dict[str, float] = field(default_factory=dict)
+    """State variables that move, each with its standard deviation in the state's own unit."""
+    rho: Fraction = 0.95
+    """Correlation of a pose with that of the next control step; 1 holds one pose for the whole episode."""
+
+
+@dataclass(frozen=True)
+class EnvConfig(Settings):
+    """A world, and how it is rendered and randomised."""
+
+    world: str = "reacher"
+    """Name of the world, or path/to/file.py:factory for your own."""
+    name: str | None = None
+    """What its data set and run are called; null takes the world's name."""
+    kinematic: KinematicConfig | None = None
+    """Poses from an exact OU process instead of physics; null simulates physics."""
+    image_size: Count = 64
+    """Side of a recorded frame, in pixels."""
+    supersample: Count = 1
+    """Frames are rendered this many times larger and box-averaged."""
+    randomize: list[str] = field(default_factory=list)
+    """Factors drawn per episode: names of factors, or physical, visual, all."""
+    factor_rho: dict[str, Fraction] = field(default_factory=dict)
+    """Correlation of a randomised factor from one control step to the next, by name or kind: 1 stays, 0 is redrawn."""
+    factor_spread: dict[str, float] = field(default_factory=dict)
+    """How many times as wide as its prior a factor is drawn, by name or kind, e.g. {physical: 1.6}."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name is not None:
+            check_name("env.name", self.name)
+
+    @property
+    def label(self) -> str:
+        """What the data set and the run are called."""
+        return self.name or re.sub(r"\W+", "-", self.world.rsplit("/", 1)[-1])
+
+    def make_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `worldmodel.envs.make`."""
+        return {
+            "name": self.world,
+            "kinematic": dataclasses.asdict(self.kinematic) if self.kinematic else None,
+            "image_size": self.image_size,
+            "supersample": self.supersample,
+            "quality": "fast",
+            "randomize": list(self.randomize),
+            "factor_rho": dict(self.factor_rho),
+            "factor_shell": {},
+            "factor_spread": dict(self.factor_spread),
+        }
+
+
+@dataclass(frozen=True)
+class CollectConfig(Settings):
+    """A data set of pixel rollouts: data/NAME with HDF5 shards and an index, dataset.json."""
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """The world."""
+    policy: dict[str, Any] = field(default_factory=lambda: {"name": "uniform"})
+    """Open-loop policy that moves the world: its name and parameters."""
+    episodes: Count = 200
+    """How many episodes."""
+    episode_steps: Count = 200
+    """Control steps of an episode."""
+    drift_rho: Fraction | None = None
+    """Correlation of the physical constants before and after the middle of an episode; null: they stay."""
+    restart_midway: bool = False
+    """From its middle an episode is another motion in another light, so that its halves share constants alone."""
+    data: str = no_effect_on_weights("data")
+    """Folder of data sets."""
+    workers: Count | None = no_effect_on_weights(None)
+    """Processes that record; null takes every core (one with warp_worlds)."""
+    data_seed: NonNegativeInt = 0
+    """Seed of the data set."""
+    warp_worlds: Count | None = None
+    """Episodes that MuJoCo Warp simulates and renders at once, best on a GPU; null records with MuJoCo and OpenGL, one
+    episode after another in each process."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.restart_midway and self.warp_worlds is not None:
+            raise UserError("MuJoCo Warp cannot record restart_midway=true; leave out warp_worlds or restart_midway")
+
+    @property
+    def directory(self) -> Path:
+        """Where the data set is."""
+        return Path(self.data) / self.env.label
+
+    @property
+    def num_episodes(self) -> int | None:
+        """Episodes to use; None: all that the data set holds."""
+        return None if self.env.world == RECORDED else self.episodes

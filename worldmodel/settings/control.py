@@ -1,0 +1,107 @@
+"""`control`: how to plan, and how control is judged."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from worldmodel.settings.base import (
+    Count,
+    Fraction,
+    NonNegative,
+    NonNegativeInt,
+    Settings,
+)
+from worldmodel.system.errors import UserError
+
+Metric = Literal["l2", "whitened", "learned", "temporal", "staged"]
+Protocol = Literal["lewm", "strict", "reward"]
+
+
+def fast_planner() -> dict[str, Any]:
+    """A plan in a millisecond: few samples, warm-started, replanned at every step."""
+    return {"name": "cem", "num_samples": 32, "num_iterations": 3, "num_elites": 4}
+
+
+@dataclass(frozen=True)
+class PlanConfig(Settings):
+    """How to plan in the latent space of a model. A run keeps the settings that suit it."""
+
+    planner: dict[str, Any] = field(default_factory=fast_planner)
+    """The planner: its name and hyperparameters."""
+    reduction: Literal["sum", "terminal", "min", "mixed"] = "sum"
+    """How latent distance to the goal counts over the horizon: sum of all steps, last step, lowest, or a mixture."""
+    shrinking: bool = False
+    """Only as many steps of the horizon count as are left."""
+    metric: Metric = "l2"
+    """Distance to the goal in the latent space. whitened: by the inverse covariance of latents. learned: by that of
+    prediction errors. temporal: squared time of the learned shortest way. staged: temporal, and l2 near the goal. All
+    but l2 need a run trained with goal_heads=true."""
+    proposal: bool = False
+    """Also try what the learned inverse dynamics proposes; needs goal_heads=true."""
+    action_cost: NonNegative = 0.0
+    """Weight of the mean squared action."""
+    replan_every: Count = 1
+    """Control steps between plans."""
+    lead_steps: NonNegativeInt = 0
+    """Control steps before the start that the controller watches: time to see velocities and to identify constants."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.planner.get("name") == "follow" and not self.proposal:
+            raise UserError("planner=follow only follows proposals; add proposal=true")
+
+
+@dataclass(frozen=True)
+class ControlConfig(Settings):
+    """Drive the robot by MPC in the latent space, beside a random policy and the same planner on the true simulator."""
+
+    run: str = ""
+    """A run directory, or a pattern like "runs/reacher-s?" for several training seeds, which then do the same tasks."""
+    supervised: str | None = None
+    """Runs trained with method=supervised, reported beside these."""
+    plan: PlanConfig | None = None
+    """How to plan; null takes what the run keeps."""
+    protocol: Protocol = "lewm"
+    """lewm: a goal 25 steps ahead, twice the time to get there, a moment within tolerance is enough, raw joint values
+    (arXiv:2603.19312). strict: pairs that are solved at the start left out, angles compared on the circle, the goal
+    held for 5 steps. reward: the world's own reward over 1,000 steps; the goal is a picture of the state that earns
+    it."""
+    task_policy: str | None = None
+    """Policy that draws the tasks; null takes that of the run's data."""
+    tasks: Count = 100
+    """Tasks, each from an episode of its own that no data set holds."""
+    goal_steps: Count | None = None
+    """Control steps from start to goal in that episode; null takes the protocol's own."""
+    budget_steps: Count | None = None
+    """Control steps to get there; null takes the protocol's own."""
+    context: Literal["online", "known", "mean"] = "online"
+    """Where unknown constants are known from: what was seen so far, the true constants, or not at all."""
+    drift_rho: Fraction | None = None
+    """The constants are redrawn with this correlation after a quarter of the budget; null: they stay."""
+    split: Literal["validation", "test"] = "test"
+    """Stream of task seeds: choose settings on validation, report on test."""
+    videos: NonNegativeInt = 4
+    """Tasks to film."""
+    oracle: bool = True
+    """Also plan with the true simulator."""
+    oracle_tasks: Count = 50
+    """Tasks of the oracle: the first so many."""
+    trust_world: bool = False
+    """Make a world that the run names as a Python file, which runs that file."""
+    seed: NonNegativeInt = 0
+    """Seed of the tasks and of planning."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes CUDA where there is a GPU."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of a plan's matrix products; bfloat16 is faster on a GPU."""
+    out: str | None = None
+    """Also write the result of all runs together there, as JSON."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.plan is not None and self.plan.lead_steps and self.protocol == "reward":
+            raise UserError("protocol=reward begins at the world's own starts, which have no lead; set lead_steps=0")
+        if self.drift_rho is not None and (self.context == "known" or self.oracle):
+            raise UserError(
+                "context=known and the oracle know only the constants at the start; with drift_rho add oracle=false, "
+                "and another context"
+            )

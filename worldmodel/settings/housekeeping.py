@@ -1,0 +1,52 @@
+"""`report`, `data`, `demo`: looking at what is there."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worldmodel.settings.base import Count, NonNegativeInt, Settings
+
+
+@dataclass(frozen=True)
+class ReportConfig(Settings):
+    """One self-contained HTML page about a run, or about several."""
+
+    run: str = ""
+    """A run directory, or a pattern that names several."""
+    out: str | None = None
+    """Where the page goes; null: report.html in the run's folder."""
+
+
+@dataclass(frozen=True)
+class DataConfig(Settings):
+    """Look after data sets: worldmodel data info|verify|merge|convert path=data/NAME."""
+
+    what: Literal["info", "verify", "merge", "convert"] = "info"
+    """info: what it holds. verify: every byte against its checksum. merge: path and others, of one world, into out.
+    convert: a LeRobot v3 folder, a Minari folder or stable-worldmodel's HDF5 into out=data/NAME; ours into out=NAME.h5
+    for stable-worldmodel."""
+    path: str = ""
+    """The data set, or the recording to convert."""
+    others: list[str] = field(default_factory=list)
+    """Data sets to merge with it."""
+    out: str | None = None
+    """Where the result goes."""
+    camera: str | None = None
+    """Image column to take; null: the first."""
+    image_size: NonNegativeInt = 64
+    """Pixels to which converted frames are reduced, after their middle square was cut out; 0 keeps theirs."""
+
+
+@dataclass(frozen=True)
+class DemoConfig(Settings):
+    """The main job, small: identify, control, constants, and one page about them, in runs/demo."""
+
+    runs: str = "runs"
+    """Folder of runs."""
+    data: str = "data/demo"
+    """Folder of data sets."""
+    seed: NonNegativeInt = 0
+    """Seed of data and training."""
+    tasks: Count = 100
+    """Control tasks."""
+    workers: Count | None = None
+    """Processes that record; null takes every core."""

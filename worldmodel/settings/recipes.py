@@ -1,0 +1,154 @@
+"""Recipes: for every world a YAML file in `configs/env` with the settings that work well there.
+
+A recipe is a part of the tree of `TrainConfig`, in plain values; what it leaves out stays at its default. Besides:
+
+    inherits: puck         takes another recipe and changes it
+    atlas: puck_ou         takes what that recipe collects as the frames that train the encoder;
+                           also {recipe: puck_ou, episodes: 40000}
+    collection.policy      a mapping with a name, or the name of a file in `configs/policy`
+    sizes: {large: {…}}    trainings of the same world, chosen by `size=large`; a size may be built `from:` another
+    default_size: base     the size where none is chosen
+"""
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import worldmodel
+from worldmodel.settings.convert import settings_tree, structure
+from worldmodel.settings.training import TrainConfig
+from worldmodel.settings.yaml_files import read_yaml
+from worldmodel.system.errors import UserError
+
+_DEPTH = 5  # of recipes that inherit from one another
+
+
+def recipe(env: str = "reacher", size: str | None = None) -> TrainConfig:
+    """The settings that `worldmodel train env=ENV size=SIZE` trains with.
+
+    Args:
+        env: name of a recipe or of a world (`recipe_names`), or path/to/file.py:factory for a world of your own.
+        size: one of the recipe's sizes; None takes its own settings.
+
+    Raises:
+        UserError: there is no such recipe or size.
+    """
+    return structure(merged(settings_tree(TrainConfig), recipe_values(env, size)), TrainConfig)
+
+
+def recipe_values(env: str, size: str | None = None) -> dict[str, Any]:
+    """What a recipe sets, as nested plain values. A size other than the default has data and runs of its own name."""
+    values = _with_atlas(_read(env, 0), 0)
+    sizes, default = values.pop("sizes", {}), values.pop("default_size", None)
+    size = size or default
+    if size is None:
+        return values
+    if size not in sizes:
+        raise UserError(f"env={env} has no size={size}; it has {_listed(sizes) or 'one size only'}")
+    label = env if size == default else f"{env}-{size}"
+    values = merged(values, {"name": label, "collection": {"env": {"name": label}}})
+    return merged(values, _sized(sizes, size, 0))
+
+
+def _sized(sizes: Mapping[str, Any], size: str, depth: int) -> dict[str, Any]:
+    if depth > _DEPTH:
+        raise UserError(f"the size {size} is built from itself")
+    own = dict(sizes[size])
+    parent = own.pop("from", None)
+    return own if parent is None else merged(_sized(sizes, parent, depth + 1), own)
+
+
+def sizes(env: str) -> list[str]:
+    """Names of a recipe's sizes."""
+    return list(_read(env, 0).get("sizes", {}))
+
+
+def preset(group: str, name: str) -> dict[str, Any]:
+    """A named policy or planner: what its file in `configs/<group>` says, or else its name alone."""
+    path = folder() / group / f"{name}.yaml"
+    return copy.deepcopy(_file(path)) if path.exists() else {"name": name}
+
+
+def preset_names(group: str) -> list[str]:
+    """Names that have a file in `configs/<group>`."""
+    return sorted(path.stem for path in (folder() / group).glob("*.yaml"))
+
+
+def folder() -> Path:
+    """Where the YAML files are: in the package, or beside it in a clone without links."""
+    package = Path(worldmodel.__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings, the second over the first. A mapping with a `name` of its own replaces one of another name."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and not _renamed(key, below, value):
+            result[key] = merged(below, value)
+        else:
+            result[key] = copy.deepcopy(value)
+    return result
+
+
+def _renamed(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    """Whether another planner or policy is chosen, whose parameters have nothing to do with those below."""
+    return key in ("planner", "policy") and "name" in value and value["name"] != below.get("name")
+
+
+def _read(env: str, depth: int) -> dict[str, Any]:
+    if depth > _DEPTH:
+        raise UserError(f"the recipe {env} inherits from itself")
+    path = folder() / "env" / f"{env}.yaml"
+    if not path.exists():
+        return {"collection": {"env": {"world": _known_world(env)}}}
+    values = copy.deepcopy(_file(path))
+    parent = values.pop("inherits", None)
+    policy = values.get("collection", {}).get("policy")
+    if isinstance(policy, str):
+        values["collection"]["policy"] = preset("policy", policy)
+    return values if parent is None else merged(_read(parent, depth + 1), values)
+
+
+def _with_atlas(values: dict[str, Any], depth: int) -> dict[str, Any]:
+    """The atlas that a recipe names, in full."""
+    atlas = values.get("atlas")
+    if isinstance(atlas, str):
+        atlas = {"recipe": atlas}
+    if not atlas or "recipe" not in atlas:
+        return values
+    changes = {key: value for key, value in atlas.items() if key != "recipe"}
+    return values | {"atlas": merged(_read(atlas["recipe"], depth + 1)["collection"], changes)}
+
+
+def _known_world(name: str) -> str:
+    """`name`, where a world is called so."""
+    if ".py:" in name:
+        return name
+    from worldmodel import envs  # MuJoCo, which recipes with a file do without
+
+    known = envs.names()
+    if name not in known:
+        raise UserError(unknown("env", name, sorted({*known, *preset_names("env")})))
+    return name
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """One line: what does not exist, what was perhaps meant, and what there is."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"unknown {what} {name!r}{f' (did you mean {close[0]}?)' if close else ''}; choose one of: {_listed(known)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+@cache
+def _file(path: Path) -> dict[str, Any]:
+    return read_yaml(path)

@@ -1,0 +1,135 @@
+"""The settings that a run keeps: `config.yaml` in its folder, written by this version or by the one before."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from worldmodel.settings.convert import plain, settings_tree, structure
+from worldmodel.settings.recipes import merged, recipe_values
+from worldmodel.settings.training import TrainConfig
+from worldmodel.settings.yaml_files import read_yaml
+from worldmodel.system.errors import CheckpointError, UserError
+from worldmodel.system.files import write_atomically
+
+FILE_NAME = "config.yaml"
+SCHEMA = 2
+
+
+def write_run_config(directory: Path, config: TrainConfig) -> None:
+    """Keep the settings of a run."""
+    text = yaml.safe_dump({"schema": SCHEMA, **plain(config)}, sort_keys=False, allow_unicode=True)
+    write_atomically(directory / FILE_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def read_run_config(directory: Path) -> TrainConfig:
+    """The settings with which a run was trained; executes nothing that the file holds.
+
+    Raises:
+        CheckpointError: the file is missing, foreign, or of a version that cannot be read.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        raise CheckpointError(f"{directory} is not a run (no config.yaml); train one with: worldmodel train env=NAME")
+    try:
+        values = read_yaml(path)
+        schema = values.pop("schema", 1)
+        if schema not in (1, SCHEMA):
+            raise ValueError(f"schema {schema!r}; this version reads 1 and {SCHEMA}")
+        if schema == 1:
+            values = upgraded(values)
+        return structure(merged(settings_tree(TrainConfig), values), TrainConfig)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} holds settings of another version ({error}); train again") from error
+
+
+def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of version 0.1, one flat group of collection and training, as this version nests them.
+
+    Raises:
+        UserError: an option that this version no longer has was not at its default.
+    """
+    values = dict(old)
+    env = {**values.pop("env", {})}
+    encoder_env, encoder_episodes = env.pop("encoder_env", ""), values.pop("encoder_episodes", 0)
+    _must_be(env, "env", quality="fast", factor_shell={})
+    env["name"] = env.get("name") or None
+    collection = {key: values.pop(key) for key in _COLLECTION if key in values}
+    collection |= {"env": env, "workers": collection.get("workers") or None}
+    engine, worlds = values.pop("engine", "classic"), values.pop("worlds", 128)
+    collection["warp_worlds"] = worlds if engine == "warp" else None
+    result: dict[str, Any] = {"collection": collection}
+    if encoder_env:
+        shared = {key: collection[key] for key in ("data", "workers", "warp_worlds") if key in collection}
+        atlas = recipe_values(encoder_env)["collection"]
+        result["atlas"] = atlas | shared | ({"episodes": encoder_episodes} if encoder_episodes else {})
+    for key in (
+        "heads",
+        "heads_training",
+        "checkpoint_every_s",
+    ):  # constants now; model.json says what heads are made of
+        values.pop(key, None)
+    result["encoder"] = upgraded_encoder(values.pop("encoder", {}))
+    result["predictor"] = upgraded_predictor(values.pop("predictor", {}))
+    result["method"] = _upgraded_method(values.pop("method", {}))
+    result["context"] = _with_none(values.pop("context", {}), "dim")
+    training = {**values.pop("context_training", {})}
+    result["context_training"] = training | {"optim": _upgraded_optim(training.get("optim", {}))}
+    result["predictor_training"] = _upgraded_optim(values.pop("predictor_training", {}))
+    return result | _with_none(_with_none(values, "threads"), "name")
+
+
+_COLLECTION = (
+    "policy",
+    "episodes",
+    "episode_steps",
+    "drift_rho",
+    "restart_midway",
+    "data",
+    "workers",
+    "data_seed",
+)
+
+
+def upgraded_encoder(old: Mapping[str, Any]) -> dict[str, Any]:
+    """An encoder's settings of version 0.1."""
+    values = _with_none(old, "latent_dim")
+    vit = {new: values.pop(f"vit_{new}") for new in ("name", "patch", "pool") if f"vit_{new}" in values}
+    return values | ({"vit": _with_none(vit, "patch")} if values.get("kind") == "vit" else {})
+
+
+def upgraded_predictor(old: Mapping[str, Any]) -> dict[str, Any]:
+    """A predictor's settings of version 0.1."""
+    values = dict(old)
+    _must_be(values, "predictor", conditioned=True)
+    names = ("block", "window", "heads", "head_dim", "residual")
+    own = {key: values.pop(key) for key in names if key in values}
+    return values | ({"transformer": own} if values.get("kind") == "transformer" else {})
+
+
+def _upgraded_method(old: Mapping[str, Any]) -> dict[str, Any]:
+    values = _with_none(_with_none(old, "rho"), "lag_end")
+    lewm = {key: values.pop(key) for key in ("block", "num_history") if key in values}
+    own = {key: values.pop(key, {}) for key in ("jepa", "infonce", "vicreg", "whitening", "reconstruction")}
+    name = values.get("name", "lejepa")
+    options = {"lewm": lewm, "autoencoder": own["reconstruction"], "vae": own["reconstruction"]} | own
+    return values | {"options": options.get(name, {}), "optim": _upgraded_optim(values.get("optim", {}))}
+
+
+def _upgraded_optim(old: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(old)
+    _must_be(values, "optim", grad_clip=1.0)
+    return values
+
+
+def _with_none(old: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Where 0 or nothing meant "choose for me", None."""
+    return {**old, key: old.get(key) or None}
+
+
+def _must_be(values: dict[str, Any], group: str, **constants: Any) -> None:
+    """Drop options that have become constants; UserError where one held something else."""
+    for key, constant in constants.items():
+        if values.pop(key, constant) != constant:
+            raise UserError(f"{group}.{key} is no longer an option and was not {constant!r}")
