@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worldmodel.settings import MethodConfig
+from worldmodel.settings.method import LEWM_SIGREG
 from worldmodel.system.errors import UserError
 
 SLOW, FAST = 1e-3, 3e-3
@@ -42,13 +43,11 @@ def _vicreg(*weights: tuple[float, float, float]) -> list[dict[str, Any]]:
     return [{"options.invariance": i, "options.variance": v, "options.covariance": c} for i, v, c in weights]
 
 
-_LEWM = {"name": "lewm", "num_slices": 64, "sigreg_start": 0.005, "sigreg_end": 0.005}
-
 CANDIDATES = {
     candidate.name: candidate
     for candidate in (
         Candidate("lejepa", "LeJEPA", {"name": "lejepa"}, _values("sigreg_scale", 0.3, 1.0, 3.0)),
-        Candidate("lewm", "LeJEPA", _LEWM, _values("sigreg_scale", 0.3, 1.0, 3.0)),
+        Candidate("lewm", "LeJEPA", {"name": "lewm", **LEWM_SIGREG}, _values("sigreg_scale", 0.3, 1.0, 3.0)),
         Candidate(
             "jepa_ema", "standard JEPA", {"name": "jepa", "options.target": "ema"},
             _values("options.momentum", 0.9, 0.99, 0.996),

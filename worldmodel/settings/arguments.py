@@ -11,6 +11,7 @@ from typing import Any
 from worldmodel.settings.base import settings_class, type_hints
 from worldmodel.settings.collection import CollectConfig
 from worldmodel.settings.convert import SettingsT, option_paths, settings_tree, structure, unknown_option
+from worldmodel.settings.method import LEWM_SIGREG
 from worldmodel.settings.recipes import merged, preset, recipe_values
 from worldmodel.settings.training import TrainConfig
 from worldmodel.system.errors import UserError
@@ -105,7 +106,7 @@ def _other_method(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     if name != "lejepa":
         kept["controlled"] = False
     if name == "lewm":
-        kept["lag_end"] = None
+        kept |= {"lag_end": None, **LEWM_SIGREG}
     return kept
 
 

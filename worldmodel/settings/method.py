@@ -34,6 +34,10 @@ class OptimConfig(Settings):
             raise UserError(f"batch_size must be >= 2 (BatchNorm and SIGReg need a batch), got {self.batch_size}")
 
 
+LEWM_SIGREG = {"num_slices": 64, "sigreg_start": 0.005, "sigreg_end": 0.005}
+"""SIGReg as it suits method=lewm, which has no pairs that its weight could be proportional to."""
+
+
 @dataclass(frozen=True)
 class LeWMConfig(Settings):
     """Next-latent prediction with SIGReg (arXiv:2603.19312), where the run's own predictor is no transformer."""
