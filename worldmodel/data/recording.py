@@ -31,6 +31,7 @@ from worldmodel.settings import CollectConfig
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import leftovers, write_new
 from worldmodel.system.progress import progress
+from worldmodel.system.scripts import workers_leave_script_alone
 
 FRAMES_PER_SHARD = 10_000
 # between two looks at a shard that another command records
@@ -270,7 +271,8 @@ class _Workers:
         pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(frames_done,))
         try:
             while jobs:
-                waiting = {pool.submit(_record_shard, self._directory, self._recording, job): job for job in jobs}
+                with workers_leave_script_alone():
+                    waiting = {pool.submit(_record_shard, self._directory, self._recording, job): job for job in jobs}
                 jobs = self._collect(waiting, frames_done, bar)  # what others are at
                 if jobs:
                     time.sleep(BUSY_POLL_S)

@@ -16,6 +16,8 @@ from worldmodel.settings.recipes import merged, preset, recipe_values
 from worldmodel.settings.training import TrainConfig
 from worldmodel.system.errors import UserError
 
+REMOVED = {"experiment": "experiment= is gone; larger trainings of a world are sizes of its recipe: size=base"}
+"""Options of earlier versions, and what to write instead."""
 SHARED = ("data", "workers", "warp_worlds")
 """What an atlas shares with the episodes where it is not set apart."""
 SPELLED_OUT = ("atlas",)
@@ -39,7 +41,8 @@ def configured_tree(cls: type[Any], chosen: Mapping[str, Any], base: Mapping[str
     if section is not None:
         env, size = rest.pop("env", None), rest.pop("size", None)
         world = rest.pop("env.world", None)  # the same as env=, in another spelling
-        values = recipe_values(str(env or world or "reacher"), size)
+        name = next((str(given) for given in (env, world) if given is not None), "reacher")
+        values = recipe_values(name, size)
         if section != "" or cls is TrainConfig:
             values = _nested(section, values)
         else:
@@ -125,7 +128,7 @@ def locate(cls: type[Any], name: str) -> tuple[str, list[str]]:
             return found[0], inside
         if found:
             raise UserError(f"{name!r} may mean {' or '.join(found)}; write one of them")
-    raise UserError(unknown_option(name, list(options)))
+    raise UserError(REMOVED.get(name) or unknown_option(name, list(options)))
 
 
 def _means(path: str, end: str) -> bool:

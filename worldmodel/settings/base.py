@@ -80,7 +80,7 @@ def expected(hint: Any) -> str:
     if origin is list:
         return f"a list, each {expected(arguments[0])}"
     if origin is dict:
-        return "a mapping"
+        return "a mapping" + ("" if arguments[1] is Any else f", each value {expected(arguments[1])}")
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     return words.get(hint, "a group of options" if dataclasses.is_dataclass(hint) else str(hint))
 

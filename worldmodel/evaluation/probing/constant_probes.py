@@ -20,7 +20,7 @@ from worldmodel.learning.loop import fit_quietly
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import ContextTraining, ProbeConfig, StateConfig
+from worldmodel.settings import ContextTraining, ProbeConfig, PositionsConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 
@@ -86,7 +86,7 @@ def _context_split(
     return Split(*parts)
 
 
-def context_examples(contexts: Contexts, constants: np.ndarray, config: ProbeConfig | StateConfig) -> Examples:
+def context_examples(contexts: Contexts, constants: np.ndarray, config: ProbeConfig | PositionsConfig) -> Examples:
     """Contexts of half episodes, averaged over `config.windows` windows, against the constants (E, 2, P) at work."""
     averaged = contexts.of_halves(config.windows, torch.Generator().manual_seed(config.seed)).mean(2)
     return half_examples(averaged.cpu().numpy(), constants)
