@@ -62,7 +62,7 @@ def error_of(capsys: pytest.CaptureFixture[str]):
 
 def start(arguments: list[str], folder: Path, code: str = "", **environment: str) -> "subprocess.Popen[str]":
     """The command in a process of its own; `code` runs before the package is imported."""
-    script = f"{code}\nimport sys\nfrom worldmodel.cli import main\nif __name__ == '__main__': sys.exit(main())"
+    script = f"{code}\nimport sys\nfrom worldmodel.cli.main import main\nif __name__ == '__main__': sys.exit(main())"
     (folder / "command.py").write_text(script)
     inherited = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.Popen(
@@ -95,15 +95,20 @@ def test_help_leaves_nothing_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     ("arguments", "named"),
     [
         (["train", "env=reachr"], "did you mean reacher?"),
-        (["train", "experiment=moon"], "'moon'"),
-        (["control", RUN, "experiment=moon"], "'moon'"),
+        (["train", "experiment=moon"], "size=base"),
+        (["train", "size=moon"], "size=moon"),
+        (["train", "steps=3"], "method.optim.steps or predictor_training.steps"),
+        (["train", "seed=1,2"], "add -m"),
+        (["train", "episods=3"], "did you mean collection.episodes?"),
+        (["train", "encoder=cnn"], "encoder.NAME=VALUE"),
+        (["trian"], "did you mean train?"),
         (["train", "env="], "unknown env ''"),
         (["collect", "data=/dev/null"], "/dev/null"),
-        (["control", RUN, "device.image_size=8"], "device is one value"),
+        (["control", RUN, "device.image_size=8"], "'device.image_size'"),
         (["train", "env.world=missing.py:factory"], "missing.py"),
-        (["train", "env.factor_rho={light: 0.5}"], "+env.factor_rho.light="),
-        (["train", "env=lit_ball", "env.factor_rho={light: 2}"], "factor_rho of light"),
-        (["train", "env.randomize=[light]", "+env.factor_rho.light=2"], "factor_rho of light"),
+        (["train", "env.factor_rho={light: 0.5}"], "add it to randomize"),
+        (["train", "env=lit_ball", "env.factor_rho={light: 2}"], "factor_rho must be"),
+        (["train", "env.randomize=[light]", "env.factor_rho.light=2"], "factor_rho must be"),
         (["collect", "drift_rho=2"], "drift_rho"),
         (["train", "method.optim.stepz=3"], "'method.optim.stepz'"),
         (["train", "+wings=2"], "'wings'"),
@@ -126,7 +131,7 @@ def test_help_leaves_nothing_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
         (["control", RUN, "planner.num_samples=many"], "planner.num_samples"),
         (["control", RUN, "planner.num_samples=2.5"], "planner.num_samples"),
         (["control", RUN, *TASKS, "+planner.wings=2"], "wings"),
-        (["control", RUN, "planner.wings=2"], "'planner.wings'"),
+        (["control", RUN, "planner.wings=2"], "'wings'"),
         (["control", RUN, "oracle_tasks=0"], "oracle_tasks"),
         (["control", RUN, "videos=-1"], "videos"),
         (["control", RUN, "split=train"], "'train'"),
@@ -223,7 +228,7 @@ def test_a_bad_value_in_a_sweep_is_one_line(tmp_path: Path):
     process = start(["train", "-m", "seed=x,y"], tmp_path)
     _, errors = process.communicate()
     (line,) = errors.splitlines()
-    assert process.returncode == 1 and line.startswith("error: seed: ") and "'x'" in line
+    assert process.returncode == 1 and line.startswith("error: seed must be a whole number") and "'x'" in line
 
 
 NO_LIBRARY = """

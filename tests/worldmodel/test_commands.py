@@ -15,13 +15,13 @@ import h5py
 import pytest
 import torch
 
-from worldmodel import envs
-from worldmodel.cli import compose as config
 from worldmodel.cli.main import main
+from worldmodel.cli.settings_of import settings_of
 from worldmodel.cli.verbs import VERBS
 from worldmodel.envs.excitation import make_policy
-from worldmodel.settings import TrainConfig
-from worldmodel.settings.verbs import SCHEMAS
+from worldmodel.settings import TrainConfig, read_run_config
+from worldmodel.settings.base import settings_class
+from worldmodel.settings.convert import option_paths
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,16 +83,10 @@ def test_control_probe_and_report(home: Path, capsys: pytest.CaptureFixture[str]
     assert Path("runs/demo/control/model.safetensors").read_bytes() == again
 
 
-def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
-    atlas = config.compose
-
-    def smaller(verb: str, overrides: list[str], schema: type) -> object:
-        extra = ["episodes=30", "env.image_size=16", "env.supersample=1"] if "env=puck_ou" in overrides else []
-        return atlas(verb, overrides + extra, schema)
-
-    monkeypatch.setattr("worldmodel.learning.train.compose", smaller)
+def test_puck_constants(home: Path):
+    atlas = ["atlas.episodes=30", "atlas.env.image_size=16", "atlas.env.supersample=1"]
     tiny = ["env.image_size=16", "env.supersample=1", "context.window=10", "context_training.optim.steps=6"]
-    assert main(["train", "env=puck", *SMALL, *tiny]) == 0
+    assert main(["train", "env=puck", *SMALL, *atlas, *tiny]) == 0
     shifts = ["shifts=[held,constants,nuisances,excitation]", "shift_episodes=3"]
     assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200", "bound_trajectories=2", *shifts]) == 0
     small = ["tasks=2", "goal_steps=6", "budget_steps=12", "videos=0", "oracle=false", "planner.horizon=5"]
@@ -108,14 +102,14 @@ def test_puck_constants(home: Path, monkeypatch: pytest.MonkeyPatch):
     assert Path("runs/puck/figures/probe_window_length.png").exists()
 
 
-HEADS = ["goal_heads=true", "heads.reach=5", "heads.hidden=16", "heads_training.steps=6"]
+HEADS = ["goal_heads=true", "episode_steps=40"]
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("lewm", ["env=reacher", "method=lewm"]),
-        ("heads", ["env=reacher", *HEADS]),
+        ("heads", ["env=reacher", "data=data/heads", *HEADS]),
         ("cnn", ["env=lit_ball_ou", "encoder.kind=cnn", "encoder.input_size=32", "encoder.channels=[4,4]"]),
         ("cartpole", ["env=cartpole-swingup"]),
         ("own", [f"env.world={ROOT}/examples/own_world.py:factory", "env.name=own"]),
@@ -128,8 +122,8 @@ def test_other_methods_encoders_and_worlds(home: Path, name: str, arguments: lis
 
 
 def test_goal_heads_given_later_are_those_given_at_once(home: Path):
-    later = ["train", "env=reacher", "name=later", *SMALL]
-    assert main(later) == 0 and main([*later, *HEADS]) == 0
+    later = ["train", "env=reacher", "name=later", *SMALL, "data=data/heads", "episode_steps=40"]
+    assert main(later) == 0 and main([*later, "goal_heads=true"]) == 0
     once, twice = (Path("runs", name, "model.safetensors").read_bytes() for name in ("heads", "later"))
     assert once == twice
 
@@ -153,7 +147,8 @@ def test_a_world_in_a_file_needs_trust(home: Path, capsys: pytest.CaptureFixture
 
 def test_a_sweep_makes_one_run_each(home: Path):
     assert main(["train", "-m", "env=reacher", "name=swept", "seed=1,2", *SMALL]) == 0
-    assert len(list(Path("runs").glob("swept-*seed=[12]*/summary.json"))) == 2
+    assert {path.parent.name for path in Path("runs").glob("swept-*/summary.json")} == {"swept-s1", "swept-s2"}
+    assert main(["report", "run=runs/swept-s1"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -173,8 +168,7 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["train", "method.num_slices=0"], "num_slices"),
         (["train", "method.optim.batch_size=1"], "batch_size"),
         (["train", "episodes=0"], "episodes"),
-        (["collect", "engine=cuda"], "classic or warp"),
-        (["collect", "engine=warp", "worlds=0"], "worlds"),
+        (["collect", "warp_worlds=0"], "warp_worlds"),
         (["train", "env.image_size=20", "data=odd", *SMALL], "20 x 20"),
         (["train", "method.lag=50", "name=a", *SMALL], "episodes of at most 24"),
         (["train", "method.lag=3", "runs=runs/demo", "name=control", *SMALL], "other settings"),
@@ -242,7 +236,17 @@ def test_a_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str])
 def test_help_lists_every_option(verb: str, capsys: pytest.CaptureFixture[str]):
     assert main([verb, "--help"]) == 0
     text = capsys.readouterr().out
-    assert all(re.search(rf"^{name}:", text, re.M) for name in vars(SCHEMAS[verb]()))
+    cls = VERBS[verb].settings
+    assert all(
+        f"  {path}=" in text for path, hint, _ in option_paths(cls) if settings_class(hint) is None and "." not in path
+    )
+
+
+def test_help_shows_the_values_of_the_recipe(capsys: pytest.CaptureFixture[str]):
+    assert main(["train", "env=puck", "size=base", "episodes=7", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "collection.episodes=7\n" in text and "atlas.episodes=40000\n" in text and "context.window=64\n" in text
+    assert "size=small | base | wide" in text
 
 
 @pytest.mark.parametrize(
@@ -262,29 +266,31 @@ def test_an_interrupted_training_goes_on(tmp_path: Path, number: int, status: in
     assert torch.load(tmp_path / "runs/reacher/trainer.pt", weights_only=True)["step"] > 0
 
 
-def test_every_yaml_composes():
-    for path in sorted((ROOT / "configs").rglob("*.yaml")):
-        group, name = path.parent.name, path.stem
-        verb = "control" if group == "planner" or name.endswith("_planner") else "train"
-        config.compose(verb, [f"{group}={name}"], SCHEMAS[verb])
-    for world in envs.names():
-        config.compose("train", [f"env={world}"], TrainConfig)
-
-
-def test_another_policy_than_the_environment_s_own_brings_its_own_parameters():
-    own = config.compose("train", ["env=puck"], TrainConfig).policy
-    other = config.compose("train", ["env=puck", "policy=ou"], TrainConfig).policy
-    assert own["name"] != "ou" and not own.keys() <= {"name", "std", "time_constant_s"}
-    assert other["name"] == "ou" and other.keys() == {"name", "std", "time_constant_s"}
-    asked = config.compose("train", ["env=puck", "policy=ou", "policy.stiffness=1"], TrainConfig).policy
+def test_another_policy_than_the_recipe_s_own_brings_its_own_parameters():
+    own = settings_of(TrainConfig, ["env=puck"]).collection.policy
+    other = settings_of(TrainConfig, ["env=puck", "policy=ou"]).collection.policy
+    assert own["name"] != "ou" and other == {"name": "ou"}
+    asked = settings_of(TrainConfig, ["env=puck", "policy.stiffness=1", "policy=ou"]).collection.policy
     with pytest.raises(ValueError, match="policy ou has no parameter stiffness"):  # what was asked for is not dropped
         make_policy(**asked)
 
 
 def test_a_run_s_settings_come_back(home: Path):
-    settings = config.compose("train", ["env=reacher", "runs=runs/demo", "name=control", *SMALL], TrainConfig)
-    assert config.read_run_config(Path("runs/demo/control")) == settings
-    assert settings.fingerprint() != config.compose("train", ["seed=4"], TrainConfig).fingerprint()
+    settings = settings_of(TrainConfig, ["env=reacher", "runs=runs/demo", "name=control", *SMALL])
+    assert read_run_config(Path("runs/demo/control")) == settings
+
+
+def test_a_changed_later_stage_keeps_the_earlier_ones(home: Path, capsys: pytest.CaptureFixture[str]):
+    shutil.copytree("runs/demo/control", "runs/changed")
+    again = ["train", "env=reacher", "name=changed", *SMALL]
+    before = Path("runs/changed/model.safetensors").read_bytes()
+    assert main([*again, "predictor.hidden=8"]) == 0
+    said = capsys.readouterr().out
+    assert "keeps encoder; trains predictor again (predictor.hidden was 16, is 8)" in said
+    assert main(["train", "env=reacher", "name=fresh", *SMALL, "predictor.hidden=8"]) == 0
+    assert Path("runs/changed/model.safetensors").read_bytes() == Path("runs/fresh/model.safetensors").read_bytes()
+    assert Path("runs/changed/model.safetensors").read_bytes() != before
+    assert "encoder.hidden was 16, is 8" in error_of(capsys, [*again, "encoder.hidden=8"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -310,12 +316,11 @@ def test_readme_commands_exist():
         if words[:1] == ["make"]:
             assert re.search(rf"^{words[1]}:", makefile, re.M), line
         elif words:
-            verb, overrides = words[1], [word.split(",")[0] for word in words[2:] if word != "-m"]
+            verb, options = words[1], [word.split(",")[0] for word in words[2:] if word != "-m"]
             if verb == "data":  # its first word may stand alone
-                overrides[0] = f"what={overrides[0]}"
+                options[0] = f"what={options[0]}"
             assert words[0] == "worldmodel"
-            chosen = config.settings_of(verb, overrides)
-            config.compose(chosen, overrides, SCHEMAS[chosen])
+            settings_of(VERBS[verb].settings, options)
 
 
 def test_readme_names_what_exists():
@@ -355,11 +360,11 @@ def test_the_planning_examples_reach_their_goals(name: str, success: str, tmp_pa
 
 def test_a_pretrained_run_works_at_once_and_its_files_are_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    arguments = ["tasks=8", "oracle=false", "videos=1", "experiment=fast_planner", "out=pooled.json"]
+    arguments = ["tasks=8", "oracle=false", "videos=1", "out=pooled.json"]
     assert main(["control", "run=pretrained/reacher", *arguments]) == 0
     assert json.loads(Path("pooled.json").read_text())["success_rate"] >= 7 / 8
     assert list(Path("runs/pretrained/reacher/videos").glob("*.mp4"))
-    packaged = ROOT / "worldmodel" / "pretrained" / "reacher"
+    packaged = ROOT / "worldmodel" / "runs" / "pretrained" / "reacher"
     assert not (packaged / "videos").exists(), "nothing is written into the package"
     for path in (packaged / "config.yaml", packaged / "summary.json", packaged / "model.json"):
         assert not re.search(r"[\s\"']/\w", path.read_text()), "no path of the machine it was trained on"
@@ -376,5 +381,5 @@ def test_a_library_that_is_missing_is_named_before_anything_is_collected(
 ):
     monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not installed
     monkeypatch.chdir(tmp_path)
-    assert "install it with: pip install 'worldmodel[vit]'" in error_of(capsys, ["train", "experiment=lewm_size"])
+    assert "install it with: pip install 'worldmodel[vit]'" in error_of(capsys, ["train", "size=lewm"])
     assert not list(tmp_path.rglob("*.h5"))

@@ -77,9 +77,10 @@ def _dispatch(arguments: list[str]) -> int:
         verb = VERBS[name]
         print(help_text(name, verb.summary, verb.settings, verb.common, values(options)))
     elif {"-m", "--multirun"} & set(rest):
+        from worldmodel.cli.settings_of import settings_of
         from worldmodel.cli.sweep import sweep
 
-        sweep(name, options, partial(_run, name))
+        sweep(name, options, partial(_run, name), partial(settings_of, VERBS[name].settings))
     else:
         _run(name, options)
     return 0

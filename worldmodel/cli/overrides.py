@@ -24,19 +24,28 @@ def parse(arguments: Sequence[str]) -> list[Override]:
     return found
 
 
+AS_TYPED = frozenset({"run", "path", "out", "data", "runs", "supervised", "env", "env.world", "camera"})
+"""Options that are paths or names: whatever stands after the `=` is meant, also `=`, `#`, brackets or an accent."""
+
+
 def values(arguments: Sequence[str]) -> dict[str, Any]:
     """Option -> value; UserError where a comma asks for a sweep."""
     chosen: dict[str, Any] = {}
-    for override in parse(arguments):
+    for argument in arguments:
+        key, equals, text = argument.lstrip("+").partition("=")
+        if equals and key in AS_TYPED:
+            chosen[key] = None if text == "null" else _unquoted(text)
+            continue
+        (override,) = parse([argument])
         if override.is_sweep_override():
             raise UserError(
-                f"{override.input_line!r} names several values: add -m to run once for each, or write a list as "
+                f"{argument!r} names several values: add -m to run once for each, or write a list as "
                 f"{override.key_or_group}=[a,b]"
             )
         chosen[override.key_or_group] = override.value()
     return chosen
 
 
-def text_of(argument: str) -> str:
-    """The value of a `key=value` argument as it was typed."""
-    return argument.partition("=")[2]
+def _unquoted(text: str) -> str:
+    """Text without the quotes around it, which Hydra's grammar would ask for."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text

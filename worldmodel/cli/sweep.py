@@ -1,5 +1,6 @@
 """`-m`: one run for every combination of comma-separated values, through Hydra's launchers."""
 
+import itertools
 import os
 import re
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -15,13 +17,21 @@ from worldmodel.cli.overrides import parse
 from worldmodel.system.errors import UserError
 
 
-def sweep(verb: str, arguments: Sequence[str], run: Callable[[list[str], str], None]) -> None:
-    """Call `run(arguments of one job, what its run is called besides)` for every combination.
+def sweep(
+    verb: str,
+    arguments: Sequence[str],
+    run: Callable[[list[str], str], None],
+    check: Callable[[list[str]], object],
+) -> None:
+    """Call `run(arguments of one job, what its run is called besides)` for every combination, once `check` has seen all.
 
     Hydra composes nothing here: it takes the arguments apart and hands each job its own.
     """
     own = [argument for argument in arguments if not argument.startswith("hydra")]
-    swept = {override.key_or_group for override in parse(own) if override.is_sweep_override()}
+    overrides = parse(own)
+    swept = {override.key_or_group for override in overrides if override.is_sweep_override()}
+    for combination in itertools.product(*map(_each, overrides)):  # a bad value is named before the first job
+        check(list(combination))
     if any(re.match(r"devices=(?!1$)", argument) for argument in own):
         raise UserError("a sweep trains with one process a job; give devices= to one run at a time")
 
@@ -39,6 +49,13 @@ def sweep(verb: str, arguments: Sequence[str], run: Callable[[list[str], str], N
         raise UserError(" ".join(str(error).split())) from error
     finally:
         sys.argv = before
+
+
+def _each(override: Override) -> list[str]:
+    """The arguments that one argument stands for."""
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    return [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
 
 
 def short_name(argument: str) -> str:

@@ -49,10 +49,10 @@ def structure(values: Mapping[str, Any], cls: type[SettingsT], path: str = "") -
 
 def unknown_option(name: str, known: list[str]) -> str:
     """One line about an option that does not exist."""
-    tails = {path.rsplit(".", 1)[-1]: path for path in known}
-    close = difflib.get_close_matches(name, known, n=1) or [
-        tails[tail] for tail in difflib.get_close_matches(name.rsplit(".", 1)[-1], tails, n=1)
-    ]
+    tails = {path.rsplit(".", 1)[-1]: path for path in reversed(known)}  # the first of several wins
+    close = [tails[tail] for tail in difflib.get_close_matches(name, tails, n=1)]
+    close = close or difflib.get_close_matches(name, known, n=1)
+    close = close or [tails[tail] for tail in difflib.get_close_matches(name.rsplit(".", 1)[-1], tails, n=1)]
     return f"unknown option {name!r}{f' (did you mean {close[0]}?)' if close else ''}"
 
 
