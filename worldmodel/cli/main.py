@@ -1,5 +1,6 @@
 """The `worldmodel` command: one verb a stage, Hydra overrides after it."""
 
+import os
 import sys
 import traceback
 from functools import partial
@@ -32,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         asked, status = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
         print(f"\n{asked}; what was finished is kept, the same command goes on from there", file=sys.stderr)
         return status
+    except BrokenPipeError:  # what reads the output has seen enough: worldmodel train --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if show_traceback:
             traceback.print_exc()

@@ -23,7 +23,7 @@ def sweep(
     run: Callable[[list[str], str], None],
     check: Callable[[list[str]], object],
 ) -> None:
-    """Call `run(arguments of one job, what its run is called besides)` for every combination, once `check` has seen all.
+    """Call `run(arguments of a job, what its run is called besides)` for every combination; `check` sees all before.
 
     Hydra composes nothing here: it takes the arguments apart and hands each job its own.
     """
