@@ -20,7 +20,7 @@ from worldmodel.learning.loop import fit_quietly
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import ContextTraining, ProbeConfig, PositionsConfig
+from worldmodel.settings import ContextTraining, PositionsConfig, ProbeConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 
