@@ -21,7 +21,7 @@ from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
 from worldmodel.learning.methods.views import Views
 from worldmodel.measures.canonical import fit_canonical
 from worldmodel.measures.identifiability import Identifiability, affine_apply, affine_fit, measure, r2
-from worldmodel.models.encoders import mlp
+from worldmodel.models.layers import mlp
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import InfoNCEConfig, OptimConfig
 

@@ -20,6 +20,7 @@ from worldmodel.learning.methods.reconstruction import VAE, Autoencoder
 from worldmodel.learning.methods.variance import VICReg, Whitening
 from worldmodel.learning.methods.views import MovingAverage
 from worldmodel.models.encoders import Encoder
+from worldmodel.models.glimpse import Glimpse, LocationLatents
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import (
     METHODS,
@@ -116,14 +117,21 @@ def test_lejepa_weighs_alignment_and_sigreg():
     torch.testing.assert_close(values["loss"], 0.7 * alignment(seen.latents) + 0.3 * gaussian)
 
 
-def test_lejepa_counts_how_far_a_place_moves_too():
+def test_lejepa_counts_how_far_a_location_moves_too():
     seen = views(progress=0.7)
-    place = LeJEPA(SIGRegWeight(0.01, 0.3), 5, num_place_latents=2)(seen)
+    located = LeJEPA(SIGRegWeight(0.01, 0.3), 5, LocationLatents(count=2, weight=0.1))(seen)
     seen = views(progress=0.7)
     plain = LeJEPA(SIGRegWeight(0.01, 0.3), 5)(seen)
-    extra = LeJEPA.PLACE_WEIGHT * stillness(seen.latents[..., :2])
-    torch.testing.assert_close(place["alignment"], plain["alignment"])
-    torch.testing.assert_close(place["loss"], plain["loss"] + 0.7 * extra)
+    extra = 0.1 * stillness(seen.latents[..., :2])
+    torch.testing.assert_close(located["alignment"], plain["alignment"])
+    torch.testing.assert_close(located["loss"], plain["loss"] + 0.7 * extra)
+
+
+def test_lejepa_asks_the_encoder_which_latents_are_a_location(data: DataSet):
+    glimpse = Encoder(EncoderConfig("glimpse", S, 5, hidden=11, num_keypoints=3, glimpse_size=4))
+    for body, location in ((glimpse, Glimpse.LOCATION), (encoder(), None)):
+        objective = build_recipe(MethodConfig(pairs="lag", lag=2), body, data, data.split("train"), seed=0).objective
+        assert isinstance(objective, LeJEPA) and objective.location is location
 
 
 @pytest.mark.parametrize("similarity", ["gaussian", "cosine"])

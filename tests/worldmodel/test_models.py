@@ -13,9 +13,12 @@ from worldmodel_fakes import seeded
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import Windows
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel
-from worldmodel.models.context_encoder import ContextEncoder, weak_form
-from worldmodel.models.encoders import Encoder, Glimpse, SpatialSoftmax
+from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.models.encoders import Encoder
+from worldmodel.models.glimpse import Glimpse
+from worldmodel.models.keypoints import SpatialSoftmax
 from worldmodel.models.kinds import AnyPredictor, make_predictor
+from worldmodel.models.weak_form import weak_form
 from worldmodel.planners import CEM, GoalDistance
 from worldmodel.settings import ContextConfig, EncoderConfig, PredictorConfig, ViTConfig
 from worldmodel.system.errors import CheckpointError, UserError

@@ -247,7 +247,7 @@ def test_actions_that_do_not_fit_are_one_line():
 
 
 def test_a_patch_that_does_not_divide_the_frame_is_one_line():
-    with pytest.raises(UserError, match="vit.patch must divide"):
+    with pytest.raises(UserError, match=r"vit\.patch must divide"):
         EncoderConfig(kind="vit", input_size=64, vit=ViTConfig(patch=7))
 
 

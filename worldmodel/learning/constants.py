@@ -12,7 +12,7 @@ from worldmodel.data.table import LatentTable
 from worldmodel.learning.loop import Stage
 from worldmodel.learning.losses import alignment, decorrelation, infonce, sigreg, variance_hinge
 from worldmodel.models.context_encoder import ContextEncoder
-from worldmodel.models.encoders import mlp
+from worldmodel.models.layers import mlp
 from worldmodel.settings import ContextTraining
 from worldmodel.system.distributed import in_parallel
 from worldmodel.system.errors import UserError

@@ -9,7 +9,7 @@ from torch import nn
 
 from worldmodel.measures.identifiability import r2
 from worldmodel.measures.statistics import bootstrap_r2
-from worldmodel.models.encoders import mlp
+from worldmodel.models.layers import mlp
 
 ALPHAS = np.logspace(-4, 5, 10)
 MLP_STEPS = 1000
