@@ -54,12 +54,6 @@ def test_unrelated_windows_hold_no_constant():
     assert count_constants(first, second)["num_constants"] == 0
 
 
-def test_too_few_episodes_to_count_in_are_one_line():
-    first, second = np.random.default_rng(0).standard_normal((2, 5, 3))
-    with pytest.raises(UserError, match="5 episodes for validation and test are too few to count 3 constants"):
-        count_constants(first, second)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # halves of episodes
 
