@@ -101,7 +101,8 @@ def stages(folder: Path) -> dict[str, Stage]:
         torch.manual_seed(0)
         network = EncoderConfig(kind=kind, input_size=size, latent_dim=LATENT_DIM, hidden=12, depth=2, channels=[4, 6])
         encoder = Encoder(network)
-        method = MethodConfig(name=name, pairs="lag", lag=2, block=2, optim=OPTIM, on_collapse="report")
+        options = {"block": 2} if name == "lewm" else {}
+        method = MethodConfig(name, options, pairs="lag", lag=2, optim=OPTIM, on_collapse="report")
         return encoder_stage(build_recipe(method, encoder, data, episodes, 0), encoder, frames, OPTIM, "report")
 
     return {

@@ -7,6 +7,7 @@ figure.
 
 import hashlib
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.measures.statistics import over_seeds
+from worldmodel.measures.statistics import best_told, over_seeds
 from worldmodel.runs.run_directory import command_line, hardware, versions
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
@@ -110,11 +111,11 @@ class Table:
 
 @dataclass
 class Row:
-    """A finished condition: values by seed for every figure, and which candidate they are of."""
+    """A finished condition: values by seed for every figure (None: cannot be told), and which candidate they are of."""
 
     condition: Condition
     chosen: Mapping[str, Any]
-    figures: dict[str, list[float]]
+    figures: dict[str, list[float | None]]
     cpu_s: list[float]
     wall_s: list[float]
     tried: list[dict[str, Any]] = field(default_factory=list)
@@ -189,11 +190,11 @@ def _run_condition(table: Table, condition: Condition, request: Request, out: Pa
     trials = [_run_cell(table, condition, choice, first, request, out) for choice in condition.candidates]
     best = 0
     if len(trials) > 1:
-        best = max(range(len(trials)), key=lambda index: trials[index]["figures"][VALIDATION])
+        best = best_told({index: trial["figures"][VALIDATION] for index, trial in enumerate(trials)})
     chosen = condition.candidates[best]
     cells = [trials[best], *(_run_cell(table, condition, chosen, seed, request, out) for seed in others)]
     names = [name for name in cells[0]["figures"] if name != VALIDATION]
-    figures = {name: [cell["figures"][name] for cell in cells] for name in names}
+    figures: dict[str, list[float | None]] = {name: [cell["figures"][name] for cell in cells] for name in names}
     if table.known is not None:
         figures |= {name: [value] for name, value in table.known(condition).items()}
     tried = [
@@ -226,6 +227,11 @@ def _identity(table: Table, settings: Mapping[str, Any], seed: int, request: Req
     return {"table": table.name, "settings": settings, "seed": seed, "world": request.world}
 
 
+def or_nan(value: float | None) -> float:
+    """A figure as tables take it, NaN where it cannot be told: JSON has null for both."""
+    return math.nan if value is None else value
+
+
 def _kept(cell: Cell) -> Path:
     return cell.folder.with_name(f"{cell.folder.name}.json")
 
@@ -233,7 +239,7 @@ def _kept(cell: Cell) -> Path:
 def _keep(table: Table, cell: Cell, figures: Mapping[str, float], spent: dict[str, float]) -> dict[str, Any]:
     content = {
         **_identity(table, cell.settings, cell.seed, cell.request),
-        "figures": {name: float(value) for name, value in figures.items()},
+        "figures": {name: float(value) if np.isfinite(value) else None for name, value in figures.items()},
         **spent,
     }
     write_json(_kept(cell), content)
@@ -325,7 +331,7 @@ def _row_text(table: Table, row: Row, published: dict[str, Any]) -> str:
         text = "-"
         if values is not None:
             found = over_seeds(values)
-            text = _number(found["mean"])
+            text = "-" if found["mean"] is None else _number(found["mean"])
             text += f"±{found['interval'][1] - found['mean']:.1g}" if found["interval"] else ""
         text += f" ({_number(reference)})" if reference is not None else ""
         shown.append(f"{text:>{_width(header)}}")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.reproduce.core import VALIDATION, Cell, Request
+from benchmarks.reproduce.core import VALIDATION, Cell, Request, or_nan
 from worldmodel import envs
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.pairs import PairSampler
@@ -213,9 +213,9 @@ def figures_of(
 
     seen: what the pairs are rows of, where it is not `pixels`.
     """
-    figures = {VALIDATION: identify(Reader(encoder), pixels, "validation").r2_h_to_z}
+    figures = {VALIDATION: or_nan(identify(Reader(encoder), pixels, "validation").r2_h_to_z)}
     for suffix, read in readers(encoder, seen or pixels, pairs_of, cell).items():
         found = identify(read, pixels, "test")
-        figures |= {f"r2_h_to_z{suffix}": found.r2_h_to_z, f"r2_z_to_h{suffix}": found.r2_z_to_h}
-        figures |= {f"r2_{name}{suffix}": value for name, value in found.per_variable.items()}
+        figures |= {f"r2_h_to_z{suffix}": or_nan(found.r2_h_to_z), f"r2_z_to_h{suffix}": or_nan(found.r2_z_to_h)}
+        figures |= {f"r2_{name}{suffix}": or_nan(value) for name, value in found.per_variable.items()}
     return figures

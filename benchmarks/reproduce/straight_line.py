@@ -9,7 +9,7 @@ import functools
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
-from benchmarks.reproduce.core import Cell, Condition, Request, Table
+from benchmarks.reproduce.core import Cell, Condition, Request, Table, or_nan
 from benchmarks.reproduce.pixels import PixelRun, Reader, fit_readout, identify, train_encoder
 from benchmarks.reproduce.reacher_ou import JOINTS, atlas_pairs, open_atlas
 from benchmarks.reproduce.reacher_trajectories import DESIGNED, NUM_EPISODES
@@ -47,7 +47,7 @@ def _measure(cell: Cell) -> dict[str, float]:
     read = _train(cell)
     rows = gallery.rows("train", GALLERY)
     ratios = path_ratios(read(gallery, rows), gallery.z[rows], cell.seed)
-    return {"r2_h_to_z": identify(read, gallery, "test").r2_h_to_z, **ratios}
+    return {"r2_h_to_z": or_nan(identify(read, gallery, "test").r2_h_to_z), **ratios}
 
 
 def _train(cell: Cell) -> Reader:

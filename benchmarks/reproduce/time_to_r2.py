@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.reproduce.core import Cell, Condition, Request, Table
+from benchmarks.reproduce.core import Cell, Condition, Request, Table, or_nan
 from benchmarks.reproduce.pixels import PixelRun, Pixels, Reader, fit_readout, identify, train_encoder
 from benchmarks.reproduce.reacher_ou import angle_ceiling, atlas_pairs, open_atlas
 from worldmodel.data.frames import load_frames
@@ -46,8 +46,8 @@ def _ours(cell: Cell) -> dict[str, float]:
         read = _learn(steps, pixels, kept, cell)
         seconds = time.process_time() - start
         ladder_s += seconds
-        if identify(read, pixels, "validation").r2_h_to_z >= mark or steps == STEPS_LADDER[-1]:
-            r2 = identify(read, pixels, "test").r2_h_to_z
+        if or_nan(identify(read, pixels, "validation").r2_h_to_z) >= mark or steps == STEPS_LADDER[-1]:
+            r2 = or_nan(identify(read, pixels, "test").r2_h_to_z)
             return {
                 "cpu_s_to_mark": pairs_s + seconds,
                 "cpu_s_with_search": pairs_s + ladder_s,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.reproduce.core import VALIDATION, Cell
+from benchmarks.reproduce.core import VALIDATION, Cell, or_nan
 from worldmodel.envs.mixing import Mixing, latents, make_mixing, views
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.losses import alignment, sigreg, whitening_penalty
@@ -21,7 +21,7 @@ from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
 from worldmodel.learning.methods.views import Views
 from worldmodel.measures.canonical import fit_canonical
 from worldmodel.measures.identifiability import Identifiability, affine_apply, affine_fit, measure, r2
-from worldmodel.models.encoders import mlp
+from worldmodel.models.layers import mlp
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import InfoNCEConfig, OptimConfig
 
@@ -208,8 +208,8 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
     pairs = views(rng, latents(rng, num, run.dim, run.alpha), run.rho, alpha=run.alpha)
     plain = _measured(learned.latents, learned, fit, test, pairs)
     figures = {
-        "r2_h_to_z": plain.r2_h_to_z,
-        "r2_z_to_h": plain.r2_z_to_h,
+        "r2_h_to_z": or_nan(plain.r2_h_to_z),
+        "r2_z_to_h": or_nan(plain.r2_z_to_h),
         "orthogonality_error": plain.orthogonality_error or 0.0,
         "procrustes_mse": plain.procrustes_mse or 0.0,
         "bound": plain.theorem_bound or 0.0,
@@ -222,7 +222,8 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
         more = views(rng, latents(rng, 5 * num, run.dim, run.alpha), run.rho, alpha=run.alpha)
         readout = fit_canonical(np.stack([learned.features(view) for view in more]), run.dim)
         polished = _measured(lambda z: readout(learned.features(z)), learned, fit, test, pairs)
-        figures |= {"r2_h_to_z_polished": polished.r2_h_to_z, "r2_z_to_h_polished": polished.r2_z_to_h}
+        figures["r2_h_to_z_polished"] = or_nan(polished.r2_h_to_z)
+        figures["r2_z_to_h_polished"] = or_nan(polished.r2_z_to_h)
     return figures
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.results.markdown import grid, mean_interval
+from benchmarks.results.markdown import grid, mean_interval, told
 from benchmarks.results.sources import read_all
 
 _AGREES = {True: "agrees", False: "**disagrees**", None: "undecided"}
@@ -22,8 +22,8 @@ def _comparison(content: dict[str, Any]) -> str:
         f"`{content['command']}`: {content['scale']} scale, {content['encoder']}, {content['steps']} steps of "
         f"{content['batch_size']} pairs, {content['num_seeds']} seeds; {content['tuning']}. Mean [95 % interval by "
         f"Student's t over seeds], test episodes. R2 ceiling {content['r2_ceiling']:.4f}; untrained encoder "
-        f"{content['baselines']['random_encoder']['r2_h_to_z']:.3f}, raw pixels by ridge "
-        f"{content['baselines']['raw_pixels']['r2_h_to_z']:.3f}.",
+        f"{told(content['baselines']['random_encoder']['r2_h_to_z'])}, raw pixels by ridge "
+        f"{told(content['baselines']['raw_pixels']['r2_h_to_z'])}.",
         grid(columns, {name: _method_row(row, columns) for name, row in table.items()}),
     ]
     swept = {name: row["batch"] for name, row in table.items() if row.get("batch")}
@@ -65,7 +65,7 @@ def _leaves(measured: dict[str, Any]) -> str:
     shown = []
     for name, value in measured.items():
         if not isinstance(value, dict):
-            shown.append(f"{name} {value:.3g}" if value is not None else f"{name} –")
+            shown.append(f"{name} {told(value, '.3g')}")
         elif "value" in value:
             shown.append(f"{name} {value['value']:.3g}")
         else:
@@ -92,7 +92,7 @@ def _method_columns(table: dict[str, Any]) -> list[str]:
 def _method_row(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
     reached = row["convergence"]["steps_to_threshold"]
     values = [mean_interval(row[key]) for key in ("r2_h_to_z", "r2_z_to_h")]
-    values += [f"{row['rank_correlation']['mean']:.3f}", f"{row['effective_rank']['mean']:.2f}"]
+    values += [told(row["rank_correlation"]["mean"]), f"{row['effective_rank']['mean']:.2f}"]
     values += [f"{row['latent_std']['mean']:.2g}", f"{row['collapsed_share']:.0%}"]
     values += [f"{reached:.0f}" if reached else "never", f"{row['cpu_s']['mean']:.1f}"]
     if "MB kept, 1024 pairs" in columns:

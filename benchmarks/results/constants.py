@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.results.markdown import Row, mean_interval, spread
+from benchmarks.results.markdown import Row, lowest_first, mean_interval, spread, told
 from benchmarks.results.sources import read, read_all, read_named
 
 _SHIFT_KEYS = ("r2", "r2_averaged")
@@ -29,11 +29,16 @@ def _pixel_rows() -> list[Row]:
         values = [run["probes"][name]["r2_linear"] for run in puck]
         label = f"puck's log {name} from pixels, no labels, linear R2, one window"
         rows.append((label, spread(values, ".3f"), ".95", "`worldmodel train experiment=puck_full`"))
-    errors = [run["context_errors"] for run in puck]
-    value = spread([of["learned"][-1] / of["true"][-1] for of in errors], ".2f")
-    label = f"… predictor's error after {len(errors[0]['true'])} steps, learned context over true constants"
-    rows.append((label, f"{value} x", "1.2 x", "`worldmodel probe run=runs/puck_full-s0`"))
+    if errors := _context_errors(puck):
+        value = spread([of["learned"][-1] / of["true"][-1] for of in errors], ".2f")
+        label = f"… predictor's error after {len(errors[0]['true'])} steps, learned context over true constants"
+        rows.append((label, f"{value} x", "1.2 x", "`worldmodel probe run=runs/puck_full-s0`"))
     return rows
+
+
+def _context_errors(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the runs whose episodes are long enough for them."""
+    return [run["context_errors"] for run in runs if run["context_errors"]]
 
 
 def _wide_rows() -> list[Row]:
@@ -56,10 +61,10 @@ def _state_rows() -> list[Row]:
     ):
         if study := read(f"state-{name}.json"):
             values = study["methods"]["lejepa"]["constants"]
-            worst = min(values, key=lambda constant: values[constant]["r2_linear"]["mean"])
-            share = values[worst]["r2_linear"]["mean"] / study["r2_bound"][worst]
+            worst = min(values, key=lambda constant: lowest_first(values[constant]["r2_linear"]["mean"]))
+            share = _share(values[worst]["r2_linear"]["mean"], study["r2_bound"][worst])
             label = f"{name} from true positions, no labels: {worst}, the worst of {len(values)} constants, linear R2"
-            value = f"{mean_interval(values[worst]['r2_linear'])}, {share:.2f} x bound"
+            value = f"{mean_interval(values[worst]['r2_linear'])}, {share} x bound"
             rows.append((label, value, target, "`worldmodel probe mode=state`"))
     return rows
 
@@ -70,13 +75,18 @@ def _methods_rows() -> list[Row]:
     if not study:
         return []
     worst = {
-        method: min(values["r2_linear"]["mean"] for values in of["constants"].values())
+        method: min(lowest_first(values["r2_linear"]["mean"]) for values in of["constants"].values())
         for method, of in study["methods"].items()
     }
     others = ", ".join(f"{method} {value:.3f}" for method, value in worst.items() if method != "lejepa")
     label = f"puck from true positions, {len(worst)} methods equally tuned: linear R2 of the constant read worse"
     value = f"lejepa {worst['lejepa']:.3f} ({others})"
     return [(label, value, "", "`worldmodel probe mode=state experiment=puck_full`")]
+
+
+def _share(value: float | None, bound: float | None) -> str:
+    """What a reader reaches of its bound; a dash where there is none."""
+    return told(value / bound if value is not None and bound else None, ".2f")
 
 
 def _puck() -> str:
@@ -98,7 +108,7 @@ def _puck() -> str:
         "|---" * (len(names) + 1) + "|",
     ]
 
-    def row(label: str, get: Callable[[dict[str, Any], str], float]) -> str:
+    def row(label: str, get: Callable[[dict[str, Any], str], float | None]) -> str:
         return f"| {label} | " + " | ".join(spread([get(run, name) for run in runs], ".3f") for name in names) + " |"
 
     lines.append(row("**linear probe of the learned context**", lambda run, name: run["probes"][name]["r2_linear"]))
@@ -111,10 +121,10 @@ def _puck() -> str:
             label = f"shift: {shift}, {words}"
             lines.append(row(label, lambda run, name, s=shift, k=key: run["shifts"][s][name][k]))
     lines += _wide()
-    lines += ["", "Prediction error after 15 steps, by where the context comes from (latent RMSE):", ""]
-    lines += ["| learned from the window before | true constants | mean context |", "|---|---|---|"]
-    errors = [run["context_errors"] for run in runs]
-    lines.append(f"| {' | '.join(spread([e[key][-1] for e in errors], '.3f') for key in errors[0])} |")
+    if errors := _context_errors(runs):
+        lines += ["", "Prediction error after 15 steps, by where the context comes from (latent RMSE):", ""]
+        lines += ["| learned from the window before | true constants | mean context |", "|---|---|---|"]
+        lines.append(f"| {' | '.join(spread([e[key][-1] for e in errors], '.3f') for key in errors[0])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -160,7 +170,7 @@ def _from_state() -> str:
                 bound = study.get("r2_bound", {}).get(constant)
                 far = values.get("r2_out_of_range")
                 cells = [name, noise, method, constant, mean_interval(values["r2_linear"])]
-                cells += [f"{values['r2_mlp']['mean']:.3f}", mean_interval(far) if far else "–"]
-                cells += [f"{bound:.3f}", f"{values['r2_linear']['mean'] / bound:.2f}"] if bound else ["–", "–"]
+                cells += [told(values["r2_mlp"]["mean"]), mean_interval(far) if far else "–"]
+                cells += [told(bound), _share(values["r2_linear"]["mean"], bound)]
                 lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.results.markdown import Row
+from benchmarks.results.markdown import Row, with_interval
 from benchmarks.results.sources import read, read_named
 from worldmodel.settings import ControlConfig
 
@@ -255,12 +255,10 @@ def return_table(found: Sequence[tuple[str, dict[str, Any]]]) -> str:
 def _returned(content: dict[str, Any], key: str) -> str:
     if key not in content:
         return "–"
-    interval = content[f"{key}_interval"]  # null where there was one episode
-    return f"{content[key]:.0f}" + (f" [{interval[0]:.0f}, {interval[1]:.0f}]" if interval else "")
+    return with_interval(content[key], content[f"{key}_interval"], ".0f")
 
 
 def _rated(content: dict[str, Any], prefix: str) -> str:
     if f"{prefix}success_rate" not in content:
         return "–"
-    low, high = content[f"{prefix}success_interval"]
-    return f"{content[f'{prefix}success_rate']:.1%} [{low:.1%}, {high:.1%}]"
+    return with_interval(content[f"{prefix}success_rate"], content[f"{prefix}success_interval"], ".1%")

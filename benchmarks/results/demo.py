@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.results.markdown import Row, spread
+from benchmarks.results.markdown import Row, spread, told
 from benchmarks.results.sources import read_all
 
 
@@ -29,7 +29,7 @@ def _demo_rows(demos: Sequence[dict[str, Any]]) -> list[Row]:
     if not demos:
         return []
     command = f"`make demo` (seed{'s' * (len(demos) > 1)} {', '.join(str(index) for index in range(len(demos)))})"
-    measures: list[tuple[str, Callable[[dict[str, Any]], float], str, str]] = [
+    measures: list[tuple[str, Callable[[dict[str, Any]], float | None], str, str]] = [
         (
             "reacher joint angles from OU pixels, linear R2, latents to truth",
             _path("identifiability.r2_h_to_z"),
@@ -64,12 +64,12 @@ def _longer_rows() -> list[Row]:
     ]
 
 
-def _path(keys: str) -> Callable[[dict[str, Any]], float]:
-    def get(content: dict[str, Any]) -> float:
+def _path(keys: str) -> Callable[[dict[str, Any]], float | None]:
+    def get(content: dict[str, Any]) -> float | None:
         value: Any = content
         for key in keys.split("."):
             value = value[key]
-        return float(value)
+        return value
 
     return get
 
@@ -83,10 +83,10 @@ def _probe_lines(demos: Sequence[dict[str, Any]]) -> list[str]:
     ]
     for name in demos[0]["probes"]:
         probes = [demo["probes"][name] for demo in demos if name in demo["probes"]]
-        values = [statistics.median(probe[key] for probe in probes) for key in ("r2_linear", "r2_mlp")]
+        values = [_median([probe[key] for probe in probes]) for key in ("r2_linear", "r2_mlp")]
         controls = ("random_encoder", "raw_pixels", "shuffled_labels", "true_state")
-        values += [statistics.median(probe["controls"][control] for probe in probes) for control in controls]
-        lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+        values += [_median([probe["controls"][control] for probe in probes]) for control in controls]
+        lines.append(f"| {name} | {' | '.join(values)} |")
     return lines
 
 
@@ -98,6 +98,12 @@ def _error_lines(demos: Sequence[dict[str, Any]]) -> list[str]:
         "|---|---|",
     ]
     for horizon in demos[0]["predictor"]["error_ratio_to_persistence"]:
-        ratio = statistics.median(demo["predictor"]["error_ratio_to_persistence"][horizon] for demo in demos)
-        lines.append(f"| {horizon} | {ratio:.3f} |")
+        ratio = _median([demo["predictor"]["error_ratio_to_persistence"][horizon] for demo in demos])
+        lines.append(f"| {horizon} | {ratio} |")
     return lines
+
+
+def _median(values: Sequence[float | None]) -> str:
+    """Over the seeds that tell; a dash where none does."""
+    known = [value for value in values if value is not None]
+    return told(statistics.median(known) if known else None)

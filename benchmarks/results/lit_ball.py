@@ -1,6 +1,6 @@
 """The lit ball: `worldmodel compare study=lit_ball`, its figure and its tables."""
 
-from benchmarks.results.markdown import Row, grid, mean_interval
+from benchmarks.results.markdown import Row, grid, lowest_first, mean_interval, told
 from benchmarks.results.sources import read
 
 
@@ -10,8 +10,11 @@ def rows() -> list[Row]:
     if not content or "OU pairs" not in content["conditions"]:
         return []
     methods = content["conditions"]["OU pairs"]["methods"]
-    worst = {name: min((row["x"], row["light"]), key=lambda of: of["mean"]) for name, row in methods.items()}
-    others = ", ".join(f"{name} {found['mean']:.2f}" for name, found in worst.items() if name != "lejepa")
+    worst = {
+        name: min((row["x"], row["light"]), key=lambda found: lowest_first(found["mean"]))
+        for name, row in methods.items()
+    }
+    others = ", ".join(f"{name} {told(found['mean'], '.2f')}" for name, found in worst.items() if name != "lejepa")
     label = "ball and light told apart, R2 of the one read worse"
     value = f"{mean_interval(worst['lejepa'])} ({others})"
     return [(label, value, "", "`worldmodel compare study=lit_ball`")]
@@ -33,7 +36,7 @@ def details() -> str:
             method: [
                 mean_interval(row["x"]),
                 mean_interval(row["light"]),
-                *(f"{row['x_under_shift'][shift]['r2']['mean']:.3f}" for shift in shifts),
+                *(told(row["x_under_shift"][shift]["r2"]["mean"]) for shift in shifts),
             ]
             for method, row in condition["methods"].items()
         }

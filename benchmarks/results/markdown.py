@@ -1,8 +1,13 @@
 """How figures are written: medians and means with their ranges, and tables in Markdown."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
+
+from worldmodel.measures.wording import told, with_interval
+
+__all__ = ["Row", "grid", "lowest_first", "mean_interval", "row_table", "spread", "told", "with_interval"]
 
 # what was measured, its figure, the target, and the command that measures it
 Row = tuple[str, str, str, str]
@@ -10,16 +15,20 @@ Row = tuple[str, str, str, str]
 
 def mean_interval(found: dict[str, Any], form: str = ".3f") -> str:
     """A mean over seeds [its interval]; the mean alone where there is none."""
-    if not found["interval"]:
-        return format(found["mean"], form)
-    low, high = found["interval"]
-    return f"{found['mean']:{form}} [{low:{form}}, {high:{form}}]"
+    return with_interval(found["mean"], found["interval"], form)
 
 
-def spread(values: Sequence[float], form: str) -> str:
-    """Median [lowest, highest] of several seeds; the value of one."""
-    middle = format(statistics.median(values), form)
-    return middle if len(values) == 1 else f"{middle} [{min(values):{form}}, {max(values):{form}}]"
+def spread(values: Sequence[float | None], form: str) -> str:
+    """Median [lowest, highest] of several seeds; the value of one, a dash of none. Seeds that cannot tell are left
+    out."""
+    known = [value for value in values if value is not None]
+    middle = told(statistics.median(known) if known else None, form)
+    return middle if len(known) < 2 else f"{middle} [{min(known):{form}}, {max(known):{form}}]"
+
+
+def lowest_first(figure: float | None) -> float:
+    """Key to sort figures by; one that cannot be told comes last."""
+    return math.inf if figure is None else figure
 
 
 def row_table(rows: Sequence[Row]) -> str:

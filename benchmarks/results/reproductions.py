@@ -4,7 +4,7 @@ from typing import Any
 
 from benchmarks.reproduce.scaling import REFERENCE_STEPS, TIMED_STEPS, WARM_UP_STEPS
 from benchmarks.reproduce.tables import TABLES
-from benchmarks.results.markdown import Row, mean_interval
+from benchmarks.results.markdown import Row, lowest_first, mean_interval
 from benchmarks.results.sources import read, read_all
 
 
@@ -26,7 +26,7 @@ def _lowest_rows() -> list[Row]:
     ):  # fmt: skip
         if content := read(f"reproduce-{table}.json"):
             found = [row["measures"][name] for row in content["rows"] if row["key"].startswith(keys)]
-            lowest = min(found, key=lambda measured: measured["mean"])
+            lowest = min(found, key=lambda measured: lowest_first(measured["mean"]))
             rows.append((label, mean_interval(lowest, ".4f"), target, f"`worldmodel reproduce table={table}`"))
     return rows
 
@@ -53,7 +53,7 @@ def _wrapped_rows() -> list[Row]:
         if of:
             name = "share_r2_h_to_z"
             polished = f"{name}_polished"
-            lowest = min(of, key=lambda row: row["measures"][name]["mean"])["measures"]
+            lowest = min(of, key=lambda row: lowest_first(row["measures"][name]["mean"]))["measures"]
             label = f"reacher angles from OU pixels, s = 1 rad (they wrap), share of the ceiling, lowest {words}"
             rows.append((label, mean_interval(lowest.get(polished, lowest[name]), ".4f"), ".99", command))
     return rows
@@ -133,5 +133,5 @@ def _measured(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
     published = found.get("published")
-    digits = 6 if 0 < 1 - found["mean"] < 1e-3 else 4
+    digits = 6 if found["mean"] is not None and 0 < 1 - found["mean"] < 1e-3 else 4
     return mean_interval(found, f".{digits}g") + (f" ({published:g})" if published is not None else "")

@@ -1,5 +1,6 @@
 """Surprise at what cannot happen: `worldmodel surprise`."""
 
+from benchmarks.results.markdown import told, with_interval
 from benchmarks.results.sources import read_all
 
 
@@ -8,17 +9,16 @@ def details() -> str:
     lines = []
     for content in read_all("surprise-*.json"):
         for event, of in content["events"].items():
-            low, high = of["mean_gain_interval"]
             cells = [
                 content["env"],
                 event,
                 str(content["num_trajectories"]),
-                f"{of['median_without']:.2f}",
-                f"{of['median_with']:.2f}",
-                f"{of['mean_gain']:.2f} [{low:.2f}, {high:.2f}]",
-                f"{of['more_surprised']:.0%}",
-                f"{of['p_wilcoxon']:.1e}",
-                f"{of['auroc']:.3f}",
+                told(of["median_without"], ".2f"),
+                told(of["median_with"], ".2f"),
+                with_interval(of["mean_gain"], of["mean_gain_interval"], ".2f"),
+                told(of["more_surprised"], ".0%"),
+                told(of["p_wilcoxon"], ".1e"),
+                told(of["auroc"]),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     if not lines:

@@ -46,6 +46,16 @@ def test_settings_are_chosen_on_validation_with_the_first_seed_and_test_is_repor
     assert content["seeds"] == [4, 6]
 
 
+def test_a_figure_that_is_no_number_is_null_and_ends_no_table(tmp_path, capsys):
+    table = replace(counted_table([]), measure=lambda cell: {"validation": np.nan, "r2": np.inf if cell.seed else 0.5})
+    rows, content = run_table(table, Request("quick", (0, 1)), tmp_path)
+    assert rows[0].figures == {"r2": [0.5, None]}
+    assert content["rows"][0]["measures"]["r2"]["mean"] == 0.5
+    nothing = {"validation": np.nan, "r2": np.nan}
+    run_table(replace(table, measure=lambda cell: nothing), Request("quick", (0,)), tmp_path / "nothing")
+    assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["two", "-"]
+
+
 def test_finished_cells_are_not_measured_again(tmp_path):
     calls = []
     table = counted_table(calls)

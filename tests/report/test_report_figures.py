@@ -55,11 +55,27 @@ def test_training_curves_leaves_out_what_is_not_finite(tmp_path):
         figures.training_curves(tmp_path / "none.png", [{"stage": "encoder", "step": 1, "loss": float("nan")}])
 
 
-@pytest.mark.parametrize("interval", [None, (0.88, 0.94)])
-def test_probe_scatter(tmp_path, interval):
-    truth = np.random.default_rng(0).uniform(0.5, 2, 400)
-    path = figures.probe_scatter(tmp_path / "mass.png", "mass", "kg", truth, truth + 0.1, 0.91, interval)
+@pytest.mark.parametrize(("r2", "interval"), [(0.91, None), (0.91, (0.88, 0.94)), (None, None)])
+def test_probe_scatter(tmp_path, r2, interval):
+    truth = np.random.default_rng(0).uniform(0.5, 2, 400) if r2 else np.full(400, 0.1)
+    path = figures.probe_scatter(tmp_path / "mass.png", "mass", "kg", truth, truth + 0.1, r2, interval)
     assert_picture(path, 3.2, 3.3)
+
+
+STILL = {"r2_linear": None, "r2_linear_interval": None, "r2_mlp": None, "controls": {"raw_pixels": None}}
+
+
+@pytest.mark.parametrize("probes", [{"still": STILL}, {"still": STILL, "bare": {"r2_linear": 0.5}}])
+def test_probe_bars_say_what_cannot_be_told(tmp_path, probes):
+    picture = assert_picture(figures.probe_bars(tmp_path / "probes.png", probes), 8.4, 1.15 + 0.62 * len(probes))
+    assert has_colour(picture, style.BLUE) == ("bare" in probes)
+
+
+@pytest.mark.parametrize("values", [[0.2, 0.5, 0.8], [None, None, None], [None, -0.5, 0.8]])
+def test_sharpening_leaves_out_what_cannot_be_told(tmp_path, values):
+    names = [f"constant {k}" for k in range(8)]
+    path = figures.sharpening(tmp_path / "s.png", [8, 16, 32], [values] * 8, names)
+    assert_picture(path, 4.6, 2.9)
 
 
 def test_probe_bars_grow_with_the_number_of_probes_and_bear_gaps(tmp_path):
@@ -83,6 +99,12 @@ def test_predictor_error(tmp_path):
     assert_picture(path, 5.4, 2.9)
 
 
+def test_surprise_that_cannot_be_told_leaves_axes(tmp_path):
+    nothing = np.full((6, 9), np.nan)
+    path = figures.surprise_curves(tmp_path / "s.png", {"none": nothing, "teleport": nothing}, 3, 5, 0.02)
+    assert_picture(path, 5.2, 2.9)
+
+
 def test_success_bars(tmp_path):
     picture = assert_picture(figures.success_bars(tmp_path / "s.png", RATES), 5.0, 0.75 + 0.42 * 3)
     assert has_colour(picture, style.BLUE) and has_colour(picture, style.GREY)
@@ -92,6 +114,7 @@ def test_canonical_correlations_colour_the_rungs(tmp_path):
     path = figures.canonical_correlations(tmp_path / "c.png", [0.1, 0.91, 0.82, 0.9, 0.8], 0.9)
     picture = assert_picture(path, 4.6, 2.9)
     assert has_colour(picture, style.BLUE) and has_colour(picture, style.AMBER)
+    assert_picture(figures.canonical_correlations(tmp_path / "none.png", [], 0.9), 4.6, 2.9)
     with pytest.raises(ValueError, match="drift_rho"):
         figures.canonical_correlations(tmp_path / "c.png", [0.1], 1.0)
 

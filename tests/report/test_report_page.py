@@ -189,3 +189,13 @@ def test_duration(seconds, text):
 )
 def test_number(value, digits, text):
     assert number(value, digits).text == text
+
+
+def test_what_cannot_be_told_is_a_dash(tmp_path):
+    still = dict.fromkeys(("r2_linear", "r2_linear_interval", "r2_mlp", "r2_mlp_interval", "r2_bound"))
+    probes = {"block_x": still | {"unit": "m", "kind": "physical", "controls": {"raw_pixels": None}}}
+    measured = {"r2_h_to_z": None, "condition_number": None, "per_variable": {"block_x": {"r2": None}}}
+    ratios = {"error_ratio_to_persistence": {"1": None, "5": 0.5}}
+    html = page_of([bare_run(tmp_path / "x", probes=probes, identifiability=measured, predictor=ratios)], tmp_path)
+    row = html[html.index("block x (m)") :]
+    assert row[: row.index("</tr>")].count("–") == 6 and not re.search(r">[^<]*\b(nan|None)\b", html)

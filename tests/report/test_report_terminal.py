@@ -55,6 +55,19 @@ def test_probe_says_every_variable_and_how_many_constants_it_found():
     assert "constants" not in probe_lines(SUMMARY)
 
 
+def test_probe_says_what_cannot_be_told():
+    still = {"r2_linear": None, "r2_linear_interval": None, "r2_mlp": None, "r2_mlp_interval": None}
+    rare = still | {"r2_linear": 0.5, "r2_mlp": 0.625}
+    few = {"num_constants": None, "one_after_another": {"reason": "5 episodes are too few"}}
+    assert probe_lines({"probes": {"block": still, "hand": rare}, "canonical_correlations": few}).splitlines()[1:] == [
+        "  block                           –, MLP –",
+        "  hand                            0.500, MLP 0.625",
+        "  constants found without labels  cannot be told: 5 episodes are too few",
+    ]
+    events = {"teleport": {"auroc": None, "p_wilcoxon": None}}
+    assert surprise_lines({"num_trajectories": 12, "events": events}).splitlines()[1] == "  teleport  AUROC –, p = –"
+
+
 def test_surprise_says_what_was_noticed():
     events = {"teleport": {"auroc": 1.0, "p_wilcoxon": 7.2e-35}, "mass": {"auroc": 0.497, "p_wilcoxon": 0.69}}
     assert surprise_lines({"num_trajectories": 12, "events": events}).splitlines() == [

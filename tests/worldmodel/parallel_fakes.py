@@ -29,7 +29,9 @@ def train(processes: Processes, data: Path, folder: Path, num_steps: int = OPTIM
         return whole_loss(progress, generator)
 
     cut = Stage(stage.name, stage.module, loss, stage.optim)
-    trainer = Trainer(RunDirectory(folder), stage.module, "same", 3, checkpoint_every_s=0.0, processes=processes)
+    trainer = Trainer(
+        RunDirectory(folder), stage.module, {stage.name: {}}, 3, checkpoint_every_s=0.0, processes=processes
+    )
     try:
         trainer.fit(cut)
     except KeyboardInterrupt:

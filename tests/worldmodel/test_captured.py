@@ -9,13 +9,15 @@ from torch import nn
 from worldmodel.models.cuda_graphs import Captured
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.kinds import make_predictor
-from worldmodel.settings import EncoderConfig, PredictorConfig
+from worldmodel.settings import EncoderConfig, PredictorConfig, TransformerConfig
 
 B, D, A, SIDE = 12, 5, 2, 16
 PREDICTORS = {
     "mlp": PredictorConfig(horizon=6, hidden=24),
     "recurrent": PredictorConfig(kind="recurrent", horizon=6, hidden=24, width=16, depth=1),
-    "transformer": PredictorConfig(kind="transformer", history=[0, 3], block=3, horizon=6, hidden=24, depth=2),
+    "transformer": PredictorConfig(
+        kind="transformer", history=[0, 3], horizon=6, hidden=24, transformer=TransformerConfig(block=3)
+    ),
 }
 
 

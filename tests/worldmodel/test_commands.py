@@ -12,12 +12,15 @@ import time
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
 
 from worldmodel.cli.main import main
 from worldmodel.cli.settings_of import settings_of
 from worldmodel.cli.verbs import VERBS
+from worldmodel.data.store import DataSet
+from worldmodel.data.truth import Variables, state_variables
 from worldmodel.envs.excitation import make_policy
 from worldmodel.settings import TrainConfig, read_run_config
 from worldmodel.settings.base import settings_class
@@ -100,6 +103,38 @@ def test_puck_constants(home: Path):
     assert set(summary["shifts"]) == {"held", "constants", "nuisances", "excitation"}
     assert summary["shifts"]["constants"]["mass"].keys() == {"r2", "r2_averaged", "rmse_sd"}
     assert Path("runs/puck/figures/probe_window_length.png").exists()
+
+
+def test_what_stands_still_is_named_and_the_rest_is_reported(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """One variable moves in training episodes alone, one in the first of two test episodes."""
+
+    def with_still_ones(data: DataSet) -> Variables:
+        found, moves = state_variables(data), np.zeros((data.num_rows, 2))
+        for column, episodes in enumerate((range(8), range(10))):
+            for episode in episodes:
+                rows = slice(data.offset[episode], data.offset[episode] + data.length[episode])
+                moves[rows, column] = np.sin(np.arange(data.length[episode]))
+        return Variables([*found.names, "still", "rare"], [*found.units, "m", "m"], np.hstack([found.values, moves]))
+
+    monkeypatch.setattr("worldmodel.evaluation.probing.state_probes.state_variables", with_still_ones)
+    run = "run=runs/demo/control"
+    assert main(["probe", run, "bootstrap=50", "max_frames=200"]) == 0
+    printed = capsys.readouterr().out
+    probes = json.loads(Path("runs/demo/control/summary.json").read_text())["probes"]
+    assert re.search(r"^ +still +–, MLP –$", printed, re.M) and probes["still"]["r2_linear"] is None
+    assert probes["rare"]["r2_linear"] is not None and probes["rare"]["r2_linear_interval"] is None
+    assert probes["wrist_vel"]["r2_linear_interval"] is not None
+    assert main(["report", run]) == 0
+    page = Path("runs/demo/control/report.html").read_text()
+    assert "still (m)" in page and not re.search(r">[^<]*\b(nan|None)\b", page)
+
+
+def test_a_single_test_pair_has_no_bound(home: Path):
+    assert main(["train", "env=reacher_ou", "name=few", *SMALL, "episodes=10", "method.optim.steps=3"]) == 0
+    found = json.loads(Path("runs/few/summary.json").read_text())["identifiability"]
+    assert found["theorem_bound"] is found["alignment_gap"] is None and found["r2_h_to_z"] is not None
 
 
 HEADS = ["goal_heads=true", "episode_steps=40"]

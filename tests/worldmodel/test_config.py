@@ -1,129 +1,333 @@
-"""Settings: every YAML composes, defaults live in the dataclasses, a fingerprint sees what training sees."""
+"""Settings: recipes compose, options are found and checked, runs come back, and stages see what their weights need."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+import yaml
 
-from worldmodel.cli import compose as config
-from worldmodel.envs.excitation import POLICIES
+from worldmodel import settings as public
+from worldmodel.envs.excitation import make_policy
 from worldmodel.planners import PLANNERS, make_planner
-from worldmodel.settings import CollectConfig, ControlConfig, KinematicConfig, TrainConfig
-from worldmodel.settings.verbs import SCHEMAS
+from worldmodel.settings import (
+    METHODS,
+    CollectConfig,
+    CompareConfig,
+    ControlConfig,
+    DesignConfig,
+    EncoderConfig,
+    KinematicConfig,
+    PlanConfig,
+    PositionsConfig,
+    TrainConfig,
+    read_run_config,
+    recipe,
+    write_run_config,
+)
+from worldmodel.settings.arguments import configure
+from worldmodel.settings.base import field_docs
+from worldmodel.settings.method import LEWM_SIGREG
+from worldmodel.settings.recipes import folder, preset, preset_names, sizes
 from worldmodel.system.errors import CheckpointError, UserError
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-OF_CONTROL = {"lewm_planner", "planner", "fast_planner"}
-YAMLS = sorted((path.parent.name, path.stem) for path in CONFIGS.rglob("*.yaml"))
+RECIPES = [(env, size) for env in preset_names("env") for size in [None, *sizes(env)]]
+CONFIG_CLASSES = [
+    cls for cls in map(public.__dict__.get, public.__all__) if isinstance(cls, type) and dataclasses.is_dataclass(cls)
+]
 
 
-def training(*overrides: str) -> TrainConfig:
-    return config.compose("train", list(overrides), TrainConfig)
+def training(**chosen: Any) -> TrainConfig:
+    """Settings of `train`; an option's dots are written as two underscores."""
+    return configure(TrainConfig, {name.replace("__", "."): value for name, value in chosen.items()})
 
 
-def controlling(*overrides: str) -> ControlConfig:
-    return config.compose("control", list(overrides), ControlConfig)
+# ---------------------------------------------------------------------------------------------------------------------
+# recipes
 
 
-@pytest.mark.parametrize(("group", "name"), YAMLS)
-def test_every_yaml_composes_and_changes_something(group: str, name: str):
-    if OF_CONTROL & {group, name}:
-        composed, plain = controlling(f"{group}={name}"), controlling()
-    else:
-        composed, plain = training(f"{group}={name}"), training()
-    # the choices that are made without asking, and the experiment that only names its environment
-    assert composed != plain or name in ("reacher", "lejepa", "uniform_and_ou", "demo_control")
+@pytest.mark.parametrize(("env", "size"), RECIPES)
+def test_a_recipe_says_what_its_world_trains_with_and_collects(env: str, size: str | None):
+    config = recipe(env, size)
+    chosen: dict[str, Any] = {"env": env} | ({} if size is None else {"size": size})
+    assert configure(TrainConfig, chosen) == config
+    assert configure(CollectConfig, chosen) == config.collection
+    if config.env.kinematic is None:
+        assert configure(DesignConfig, chosen).training == config
+    assert config != TrainConfig() or env == "reacher_ou"
+    make_policy(**config.collection.policy)
+    make_planner(**config.plan.planner)
 
 
-def test_every_encoder_environment_composes():
-    named = {training(f"env={name}").env.encoder_env for group, name in YAMLS if group == "env"} - {""}
-    assert named
-    for name in named:
-        assert config.compose("collect", [f"env={name}"], CollectConfig).env.label == name
+@pytest.mark.parametrize("env", preset_names("env"))
+def test_every_size_but_the_default_has_a_name_and_data_of_its_own(env: str):
+    named = {size: recipe(env, size).run_name for size in sizes(env)}
+    assert len(set(named.values())) == len(named)
+    assert all(recipe(env, size).env.label == label for size, label in named.items())
+    assert recipe(env).run_name in {env, *named.values()}
+    if named:
+        (default,) = [size for size, label in named.items() if label == env]
+        assert recipe(env, default) == recipe(env)
 
 
-@pytest.mark.parametrize("name", PLANNERS)
-def test_every_planner_has_its_dataclass_defaults(name: str):
-    settings = controlling(f"planner={name}", "proposal=true").planner  # which `follow` asks for
-    assert make_planner(**settings) == PLANNERS[name]()
-    assert set(settings) == {"name"} | {item.name for item in dataclasses.fields(PLANNERS[name])}
+def test_the_text_of_every_recipe_is_plain_yaml_of_known_sections():
+    sections = {item.name for item in dataclasses.fields(TrainConfig)}
+    for path in (folder() / "env").glob("*.yaml"):
+        assert set(yaml.safe_load(path.read_text())) <= sections | {"sizes", "default_size", "inherits"}, path
 
 
-@pytest.mark.parametrize("name", sorted(set(POLICIES) | {"uniform_and_ou"}))
-def test_every_policy_composes(name: str):
-    assert training(f"policy={name}").policy["name"] in POLICIES
+@pytest.mark.parametrize("name", preset_names("policy"))
+def test_named_policies_can_be_made(name: str):
+    make_policy(**preset("policy", name))
 
 
-@pytest.mark.parametrize("verb", ["control", "probe", "report", "demo"])
-def test_defaults_are_those_of_the_dataclass(verb: str):
-    schema = SCHEMAS[verb]
-    composed, plain = (dataclasses.asdict(settings) for settings in (config.compose(verb, [], schema), schema()))
-    for settings in (composed, plain):
-        settings.pop("planner", None)  # composed: the default choice; its own defaults are tested above
-    assert composed == plain
+@pytest.mark.parametrize("name", [*PLANNERS, *preset_names("planner")])
+def test_named_planners_can_be_made(name: str):
+    planner = make_planner(**preset("planner", name))
+    assert name not in PLANNERS or planner == PLANNERS[name]()
 
 
-def test_training_defaults_are_those_of_the_dataclass():
-    composed, plain = (dataclasses.asdict(settings) for settings in (training("env=puck_ou"), TrainConfig()))
-    for key in ("env", "policy", "episodes", "episode_steps", "name"):  # what the YAML is about
-        del composed[key], plain[key]
-    assert composed == plain
+def test_an_atlas_is_what_the_recipe_of_that_name_collects():
+    poses = recipe("puck_ou").collection
+    assert recipe("puck").atlas == poses
+    assert recipe("puck", "base").atlas == dataclasses.replace(poses, episodes=40_000)
+    config = training(env="puck", data="elsewhere", workers=3, atlas__workers=1)
+    assert config.atlas == dataclasses.replace(poses, data="elsewhere", workers=1)
+    assert config.collection.workers == 3
 
 
-def test_collect_reads_its_part_of_an_environment():
-    settings = config.compose("collect", ["env=puck", "episodes=7"], CollectConfig)
-    whole = training("env=puck", "episodes=7")
-    for item in dataclasses.fields(CollectConfig):
-        assert getattr(settings, item.name) == getattr(whole, item.name), item.name
+def test_a_size_is_built_from_another():
+    base, wide = recipe("puck", "base"), recipe("puck", "wide")
+    changed = dataclasses.replace(
+        base.collection,
+        episodes=1600,
+        env=dataclasses.replace(base.env, name="puck-wide", factor_spread={"physical": 1.6}),
+    )
+    assert wide == dataclasses.replace(base, name="puck-wide", collection=changed)
 
 
-@pytest.mark.parametrize("env", ["reacher", "puck", "lit_ball_ou"])
-def test_a_run_s_settings_come_back(env: str, tmp_path: Path):
-    settings = training(f"env={env}", "method.lag=3", "predictor.history=[0,2]", "seed=4")
-    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(settings))))
-    again = config.read_run_config(tmp_path)
-    assert again == settings and again.fingerprint() == settings.fingerprint()
+def test_a_recipe_that_sets_part_of_an_optional_section_keeps_the_rest_at_its_defaults():
+    found = recipe("varied_pendulum").context_training_or_default
+    default = TrainConfig().context_training_or_default
+    assert found == dataclasses.replace(default, optim=dataclasses.replace(default.optim, lr=3e-3))
 
 
-@pytest.mark.parametrize("text", ["nonsense: 1", "episodes: many", "method: {rho: 2}", "a: [", "- 1"])
-def test_settings_of_another_version_are_named(text: str, tmp_path: Path):
-    (tmp_path / "config.yaml").write_text(text)
-    with pytest.raises(CheckpointError, match=r"config\.yaml"):
-        config.read_run_config(tmp_path)
+def test_a_world_without_a_recipe_has_the_default_settings():
+    config = recipe("walker-walk")
+    collection = TrainConfig().collection
+    collection = dataclasses.replace(collection, env=dataclasses.replace(collection.env, world="walker-walk"))
+    assert config == dataclasses.replace(TrainConfig(), collection=collection)
+    assert config.run_name == "walker-walk"
+    assert recipe("my_world.py:make").env.label == "my_world-py-make"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# options
 
 
 @pytest.mark.parametrize(
-    "override",
+    ("cls", "given", "same"),
     [
-        "seed=1", "data_seed=1", "episodes=7", "episode_steps=7", "env.image_size=32", "env.randomize=[light]",
-        "policy=ou", "method=lewm", "method.rho=0.5", "method.optim.lr=1e-4", "encoder.hidden=7", "predictor.horizon=7",
-        "predictor_training.steps=7", "context.window=17", "context_training.optim.steps=7", "drift_rho=0.5",
-        "predictor_training.optimizer=muon", "context_training.optim.optimizer=muon", "method.controlled=true",
-        "encoder.vit_pool=tokens",
+        (TrainConfig, {"env.world": "puck"}, {"env": "puck"}),
+        (TrainConfig, {"collection.env.world": "puck"}, {"env": "puck"}),
+        (CollectConfig, {"world": "puck"}, {"env": "puck"}),
+        (DesignConfig, {"env.world": "puck", "window": 9}, {"env": "puck", "window": 9}),
+        (TrainConfig, {"episodes": 7, "image_size": 32}, {"collection.episodes": 7, "collection.env.image_size": 32}),
+        (TrainConfig, {"policy.std": 0.3, "policy": "ou"}, {"collection.policy": {"name": "ou", "std": 0.3}}),
+        (ControlConfig, {"planner.horizon": 9, "planner": "cem"}, {"plan.planner": {"name": "cem", "horizon": 9}}),
     ],
 )  # fmt: skip
-def test_the_fingerprint_sees_what_weights_depend_on(override: str):
-    assert training(override).fingerprint() != training().fingerprint()
+def test_an_option_may_be_written_by_any_end_of_its_path(cls: type[Any], given: dict[str, Any], same: dict[str, Any]):
+    assert configure(cls, given) == configure(cls, same)
+    assert configure(cls, given) != configure(cls, {})
 
 
-def test_goal_heads_are_added_to_the_settings_that_made_the_rest():
-    plain, with_heads = training("heads.reach=7"), training("goal_heads=true")
-    assert plain.fingerprint() == training().fingerprint()
-    assert with_heads.fingerprint().partition("+")[0] == training().fingerprint()
-    assert with_heads.fingerprint() != training("goal_heads=true", "heads.reach=7").fingerprint()
+def test_a_world_beside_a_recipe_is_put_into_it():
+    known = recipe("point_mass")
+    env = dataclasses.replace(known.env, world="my_world.py:make")
+    expected = dataclasses.replace(known, collection=dataclasses.replace(known.collection, env=env))
+    assert training(env="point_mass", env__world="my_world.py:make") == expected
 
 
-@pytest.mark.parametrize("override", ["runs=elsewhere", "name=other", "workers=3", "data=elsewhere", "threads=2"])
-def test_the_fingerprint_does_not_see_where_and_how_fast(override: str):
-    assert training(override) != training()
-    assert training(override).fingerprint() == training().fingerprint()
+@pytest.mark.parametrize(
+    ("cls", "chosen", "message"),
+    [
+        (TrainConfig, {"env": "pukc"}, r"unknown env 'pukc' \(did you mean puck\?\); choose one of: .*reacher"),
+        (TrainConfig, {"size": "huge"}, r"env=reacher has no size=huge; it has small, base, lewm"),
+        (TrainConfig, {"env": "two_room", "size": "base"}, r"env=two_room has no size=base; it has one size only"),
+        (TrainConfig, {"episods": 3}, r"unknown option 'episods' \(did you mean collection\.episodes\?\)"),
+        (TrainConfig, {"encoder.hiden": 3}, r"unknown option 'encoder\.hiden' \(did you mean encoder\.hidden\?\)"),
+        (TrainConfig, {"nonsense_word": 3}, r"unknown option 'nonsense_word'$"),
+        (TrainConfig, {"steps": 3}, r"'steps' may mean .*method\.optim\.steps.* or predictor_training\.steps"),
+        (TrainConfig, {"hidden": 3}, r"'hidden' may mean encoder\.hidden or predictor\.hidden or context\.hidden"),
+        (TrainConfig, {"encoder.kind": "cnnn"}, r"encoder\.kind must be one of mlp, keypoints, glimpse, cnn, vit, got"),
+        (TrainConfig, {"episodes": "many"}, r"collection\.episodes must be a whole number >= 1, got 'many'"),
+        (TrainConfig, {"method.rho": 1.5}, r"method\.rho must be a number > 0 and < 1 or null, got 1\.5"),
+        (TrainConfig, {"encoder": "cnn"}, r"encoder is a group of options, got 'cnn'; set one as encoder\.NAME=VALUE"),
+        (TrainConfig, {"method": "lejepaa"}, r"method\.name must be one of lejepa, "),
+        (TrainConfig, {"method": "infonce", "method.options.temprature": 1.0}, r"temprature of method=infonce; it has"),
+        (TrainConfig, {"env.kinematic.rho": 2.0}, r"kinematic\.rho must be a number >= 0 and <= 1"),
+        (TrainConfig, {"context.window": 5}, r"context\.window must be more than twice the longest stride"),
+        (ControlConfig, {"protocol": "lwm"}, r"protocol must be one of lewm, strict, reward, got 'lwm'"),
+        (ControlConfig, {"planner": "follow"}, r"planner=follow only follows proposals; add proposal=true"),
+        (DesignConfig, {"env": "reacher_ou"}, r"env=reacher_ou is kinematic"),
+        (PositionsConfig, {"context.window": 300}, r"do not fit into episodes of 200 steps"),
+        (CompareConfig, {"scale": "slow"}, r"scale must be one of quick, full, got 'slow'"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_are_one_line(cls: type[Any], chosen: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message) as caught:
+        configure(cls, chosen)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("override", ["env.kinematic={latents:{shoulder:1.0},rho:0.9}", "env.kinematic.rho=0.5"])
-def test_an_argument_cannot_make_a_world_kinematic(override: str):
-    with pytest.raises(UserError, match=r"env\.kinematic .*env=reacher_ou"):
-        training(override)
-    assert training("env=reacher_ou", "env.kinematic.rho=0.5").env.kinematic == KinematicConfig(
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EncoderConfig(hidden="wide"), "hidden must be a whole number >= 1, got 'wide'"),  # type: ignore[arg-type]
+        (lambda: EncoderConfig(hidden=True), "hidden must be a whole number"),
+        (lambda: TrainConfig(name="../up"), "name is one folder's name"),
+        (lambda: TrainConfig(threads=0), "threads must be a whole number >= 1 or null, got 0"),
+        (lambda: CollectConfig(restart_midway=True, warp_worlds=8), "MuJoCo Warp cannot record restart_midway"),
+    ],
+)
+def test_settings_made_in_python_check_themselves(make: Any, message: str):
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+def test_a_policy_planner_or_method_replaces_the_one_of_the_recipe():
+    assert training(env="puck", policy="uniform").collection.policy == {"name": "uniform"}
+    assert training(env="puck", policy__std=0.5).collection.policy["stiffness"] == 20.0
+    assert training(env="push_t").plan.planner["num_samples"] == 128
+    assert training(env="push_t", planner="cem").plan.planner == {"name": "cem"}
+    lewm = training(env="puck", method="lewm", method__options__block=2).method
+    assert lewm.options == {"block": 2} and {name: getattr(lewm, name) for name in LEWM_SIGREG} == LEWM_SIGREG
+    assert {training(method=name).method.name for name in METHODS} == set(METHODS)
+
+
+def test_a_world_becomes_kinematic_by_naming_what_moves():
+    latents = {"shoulder": 0.5}
+    assert training(env__kinematic__latents=latents).env.kinematic == KinematicConfig(latents)
+    assert training(env="reacher_ou", kinematic__rho=0.5).env.kinematic == KinematicConfig(
         {"shoulder": 0.7, "wrist": 0.7}, 0.5
     )
+
+
+@pytest.mark.parametrize("cls", CONFIG_CLASSES)
+def test_every_option_says_what_it_means(cls: type[Any]):
+    assert {item.name for item in dataclasses.fields(cls)} == set(field_docs(cls))
+    assert all(field_docs(cls).values())
+
+
+def test_settings_need_no_heavy_library():
+    heavy = {"torch", "mujoco", "dm_control", "hydra", "omegaconf", "scipy"}
+    code = f"import sys; from worldmodel.settings import recipe; recipe('push_t'); print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# runs
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        recipe("reacher"),
+        recipe("puck", "wide"),
+        recipe("reacher", "lewm"),
+        recipe("lit_ball_ou"),
+        TrainConfig(plan=PlanConfig(planner={"name": "cem"})),
+        training(method="jepa", method__options__momentum=0.5, context__window=17, predictor__history=[0, 2]),
+    ],
+)
+def test_the_settings_of_a_run_come_back(config: TrainConfig, tmp_path: Path):
+    write_run_config(tmp_path, config)
+    assert read_run_config(tmp_path) == config
+    assert read_run_config(tmp_path).stage_settings() == config.stage_settings()
+
+
+@pytest.mark.parametrize("text", ["nonsense: 1", "episodes: many", "method: {rho: 2}", "a: [", "- 1", "schema: 99"])
+@pytest.mark.parametrize("schema", ["", "schema: 2\n"])
+def test_settings_of_another_version_are_named(text: str, schema: str, tmp_path: Path):
+    (tmp_path / "config.yaml").write_text(text if text.startswith(("-", "schema")) else schema + text)
+    with pytest.raises(CheckpointError, match=r"config\.yaml holds settings of another version") as caught:
+        read_run_config(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_of_version_0_1_mean_what_they_did(tmp_path: Path):
+    """One flat group; zeros and empty text meant "choose for me"; an atlas was the name of its recipe."""
+    old = {
+        "env": {"world": "puck", "name": "", "encoder_env": "puck_ou", "quality": "fast", "factor_shell": {}},
+        "policy": {"name": "ou", "std": 0.3}, "episodes": 40, "encoder_episodes": 400, "workers": 0, "name": "mine",
+        "engine": "classic", "worlds": 128, "threads": 0, "checkpoint_every_s": 30.0, "heads": {"reach": 25},
+        "encoder": {"kind": "vit", "latent_dim": 0, "vit_name": "vit_tiny_patch16_224", "vit_patch": 8},
+        "method": {"name": "infonce", "rho": 0.0, "lag_end": 0, "infonce": {"temperature": 2.0}, "block": 5},
+        "predictor": {"kind": "transformer", "history": [0], "block": 5, "window": 3, "conditioned": True},
+        "context": {"dim": 0, "window": 20}, "predictor_training": {"steps": 80, "grad_clip": 1.0},
+    }  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
+    found = read_run_config(tmp_path)
+    assert found.env.name is None and found.collection.episodes == 40 and found.collection.workers is None
+    assert found.atlas == dataclasses.replace(recipe("puck_ou").collection, episodes=400)
+    assert found.encoder.latent_dim is None and found.encoder.vit_or_default.patch == 8
+    assert found.method.rho is None and found.method.own().temperature == 2.0
+    assert found.predictor.transformer_or_default.window == 3 and found.context_or_default.dim is None
+    assert found.predictor_training == dataclasses.replace(TrainConfig().predictor_training, steps=80)
+    with pytest.raises(CheckpointError, match=r"optim\.grad_clip is no longer an option and was not 1\.0"):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({**old, "predictor_training": {"grad_clip": 2.0}}))
+        read_run_config(tmp_path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what the weights of each stage depend on
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes"),
+    [
+        ("encoder", {"seed": 1}),
+        ("encoder", {"data_seed": 1}),
+        ("encoder", {"episodes": 7}),
+        ("encoder", {"env.image_size": 48}),
+        ("encoder", {"env.randomize": ["light"]}),
+        ("encoder", {"policy": "ou"}),
+        ("encoder", {"drift_rho": 0.5}),
+        ("encoder", {"encoder.hidden": 7}),
+        ("encoder", {"encoder.vit.pool": "tokens"}),
+        ("encoder", {"method": "infonce"}),
+        ("encoder", {"method.controlled": True}),
+        ("encoder", {"method.optim.lr": 1e-4}),
+        ("context", {"context.window": 17}),
+        ("context", {"context_training.optim.optimizer": "muon"}),
+        ("predictor", {"predictor.horizon": 7}),
+        ("predictor", {"predictor_training.steps": 7}),
+        ("heads", {"goal_heads": True}),
+        (None, {"runs": "elsewhere"}),
+        (None, {"name": "other"}),
+        (None, {"collection.data": "elsewhere"}),
+        (None, {"collection.workers": 3}),
+        (None, {"threads": 2}),
+        (None, {"devices": 2}),
+        (None, {"plan.replan_every": 2}),
+    ],
+)
+def test_a_stage_s_settings_hold_what_its_weights_depend_on(stage: str | None, changes: dict[str, Any]):
+    before = recipe("two_room").stage_settings()
+    after = configure(TrainConfig, {"env": "two_room", **changes}).stage_settings()
+    assert list(after) == ["encoder", "context", "predictor", "heads"]
+    assert [name for name in after if after[name] != before[name]] == ([] if stage is None else [stage])
+
+
+def test_lewm_trains_the_predictor_with_the_encoder():
+    own = training(method="lewm", predictor__horizon=7).stage_settings()
+    assert own["predictor"] == {} and own["encoder"]["predictor.horizon"] == 7
+
+
+def test_options_at_their_defaults_are_not_part_of_a_stage_s_settings():
+    """So that an option that a later version adds does not make an earlier run another one."""
+    assert TrainConfig().stage_settings() == {"encoder": {}, "context": {}, "predictor": {}, "heads": {}}

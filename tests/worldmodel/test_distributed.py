@@ -48,7 +48,7 @@ def test_alone_nothing_is_shared():
     assert ALONE.is_first and ALONE.agree(3) == 3
 
 
-SHARDED_MUON = {"strategy": "fsdp", "heads_training": OptimConfig(optimizer="muon")}
+SHARDED_MUON = {"strategy": "fsdp", "predictor_training": OptimConfig(optimizer="muon")}
 
 
 @pytest.mark.parametrize("wrong", [{"devices": 0}, {"nodes": 0}, {"strategy": "magic"}, SHARDED_MUON])
@@ -57,5 +57,5 @@ def test_wrong_settings(wrong: dict[str, object]):
         TrainConfig(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_result_does_not_depend_on_the_processes_so_neither_does_the_fingerprint():
-    assert TrainConfig(devices=2, nodes=3, strategy="fsdp").fingerprint() == TrainConfig().fingerprint()
+def test_weights_do_not_depend_on_the_processes_so_neither_do_the_settings_of_a_stage():
+    assert TrainConfig(devices=2, nodes=3, strategy="fsdp").stage_settings() == TrainConfig().stage_settings()

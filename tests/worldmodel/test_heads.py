@@ -12,7 +12,7 @@ from worldmodel.learning.losses import unfolding
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.predictor import Predictor
 from worldmodel.planners import GoalDistance, LearnedDistance, OverHorizon
-from worldmodel.settings import ControlConfig, HeadsConfig, OptimConfig, PredictorConfig
+from worldmodel.settings import HeadsConfig, OptimConfig, PlanConfig, PredictorConfig
 from worldmodel.system.errors import UserError
 
 D, A, H, B, EPISODES, T = 2, 2, 4, 3, 60, 30
@@ -116,7 +116,7 @@ def test_a_metric_names_its_objective(trained):
     now = torch.tensor([[0.0, 0.0], [9.0, 9.0], [0.0, 0.0]])
     with torch.no_grad():
         kinds = {
-            name: goal_objective(goal, now, heads, ControlConfig(metric=name), reduction)
+            name: goal_objective(goal, now, heads, PlanConfig(metric=name), reduction)
             for name in ("l2", "learned", "temporal", "staged")
         }
         assert isinstance(kinds["l2"], GoalDistance) and kinds["l2"].metric is None
@@ -130,9 +130,9 @@ def test_a_metric_names_its_objective(trained):
 
 
 def test_wrong_settings_are_one_line():
-    with pytest.raises(UserError, match=r"heads\.reach must be >= 1"):
+    with pytest.raises(UserError, match="reach must be a whole number >= 1, got 0"):
         HeadsConfig(reach=0)
     with pytest.raises(UserError, match="add proposal=true"):
-        ControlConfig(planner={"name": "follow"})
-    with pytest.raises(UserError, match="metric is one of l2, whitened, learned, temporal, staged"):
-        ControlConfig(metric="l1")
+        PlanConfig(planner={"name": "follow"})
+    with pytest.raises(UserError, match="metric must be one of l2, whitened, learned, temporal, staged, got 'l1'"):
+        PlanConfig(metric="l1")

@@ -20,6 +20,7 @@ from worldmodel.learning.methods.reconstruction import VAE, Autoencoder
 from worldmodel.learning.methods.variance import VICReg, Whitening
 from worldmodel.learning.methods.views import MovingAverage
 from worldmodel.models.encoders import Encoder
+from worldmodel.models.glimpse import Glimpse, LocationLatents
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import (
     METHODS,
@@ -66,12 +67,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("pairs", ["ou", "lag"])
 def test_every_method_trains_the_encoder_and_what_it_brings_along(name: str, pairs: str, data: DataSet, tmp_path: Path):
-    method = MethodConfig(name=name, pairs=pairs, lag=2, block=3, optim=OPTIM, on_collapse="report")
+    options = {"block": 3} if name == "lewm" else {}
+    method = MethodConfig(name=name, pairs=pairs, lag=2, options=options, optim=OPTIM, on_collapse="report")
     body = encoder()
     before = {key: value.clone() for key, value in body.named_parameters()}
     recipe = build_recipe(method, body, data, data.split("train"), seed=0)
     stage = encoder_stage(recipe, body, load_frames(data, S, CPU), OPTIM, method.on_collapse)
-    Trainer(RunDirectory(tmp_path), nn.ModuleDict({"encoder": body}), "f", 1).fit(stage)
+    Trainer(RunDirectory(tmp_path), nn.ModuleDict({"encoder": body}), {"encoder": {}}, 1).fit(stage)
     assert all(not torch.equal(value, before[key]) for key, value in body.named_parameters() if key != "body.1.0.bias")
     lines = RunDirectory(tmp_path).read_metrics()
     assert len(lines) == STEPS
@@ -115,14 +117,21 @@ def test_lejepa_weighs_alignment_and_sigreg():
     torch.testing.assert_close(values["loss"], 0.7 * alignment(seen.latents) + 0.3 * gaussian)
 
 
-def test_lejepa_counts_how_far_a_place_moves_too():
+def test_lejepa_counts_how_far_a_location_moves_too():
     seen = views(progress=0.7)
-    place = LeJEPA(SIGRegWeight(0.01, 0.3), 5, num_place_latents=2)(seen)
+    located = LeJEPA(SIGRegWeight(0.01, 0.3), 5, LocationLatents(count=2, weight=0.1))(seen)
     seen = views(progress=0.7)
     plain = LeJEPA(SIGRegWeight(0.01, 0.3), 5)(seen)
-    extra = LeJEPA.PLACE_WEIGHT * stillness(seen.latents[..., :2])
-    torch.testing.assert_close(place["alignment"], plain["alignment"])
-    torch.testing.assert_close(place["loss"], plain["loss"] + 0.7 * extra)
+    extra = 0.1 * stillness(seen.latents[..., :2])
+    torch.testing.assert_close(located["alignment"], plain["alignment"])
+    torch.testing.assert_close(located["loss"], plain["loss"] + 0.7 * extra)
+
+
+def test_lejepa_asks_the_encoder_which_latents_are_a_location(data: DataSet):
+    glimpse = Encoder(EncoderConfig("glimpse", S, 5, hidden=11, num_keypoints=3, glimpse_size=4))
+    for body, location in ((glimpse, Glimpse.LOCATION), (encoder(), None)):
+        objective = build_recipe(MethodConfig(pairs="lag", lag=2), body, data, data.split("train"), seed=0).objective
+        assert isinstance(objective, LeJEPA) and objective.location is location
 
 
 @pytest.mark.parametrize("similarity", ["gaussian", "cosine"])
@@ -217,7 +226,7 @@ def test_pairs_are_closer_in_the_second_half_and_lambda_less(data: DataSet):
         assert (second - first == lag).all()
         assert isinstance(recipe.objective, LeJEPA)
         assert recipe.objective.weight(progress) == pytest.approx(SIGRegWeight(0.2, 0.05)(progress) / part)
-    same = build_recipe(replace(method, lag_end=0), encoder(), data, data.split("train"), seed=0)
+    same = build_recipe(replace(method, lag_end=None), encoder(), data, data.split("train"), seed=0)
     assert same.sampler_at(0.9) is same.sampler
 
 
@@ -225,7 +234,7 @@ def test_pairs_are_closer_in_the_second_half_and_lambda_less(data: DataSet):
     ("settings", "message"),
     [
         ({"lag": 3, "lag_end": 3}, "lag_end must be less than method.lag=3, .* got 3"),
-        ({"lag_end": -1}, "lag_end must be less than .* got -1"),
+        ({"lag_end": -1}, "lag_end must be a whole number >= 1 or null, got -1"),
         ({"name": "lewm", "lag_end": 2}, "method=lewm has none"),
     ],
 )
@@ -235,7 +244,7 @@ def test_wrong_closer_pairs_are_one_line(settings: dict[str, Any], message: str)
 
 
 def test_exact_pairs_have_no_lag_to_end_with(data: DataSet):
-    with pytest.raises(UserError, match=r"set method\.pairs=lag, or leave it 0"):
+    with pytest.raises(UserError, match=r"set method\.pairs=lag, or leave it null"):
         build_recipe(MethodConfig(pairs="ou", rho=0.5, lag_end=2), encoder(), data, data.split("train"), seed=0)
 
 
@@ -264,7 +273,7 @@ def test_the_moving_average_follows_by_its_momentum():
 
 
 def _ema_stage(body: Encoder, data: DataSet):
-    method = MethodConfig("jepa", optim=OPTIM, jepa=JEPAConfig("ema", 0.5))
+    method = MethodConfig("jepa", {"target": "ema", "momentum": 0.5}, optim=OPTIM)
     torch.manual_seed(1)
     recipe = build_recipe(method, body, data, data.split("train"), seed=0)
     return encoder_stage(recipe, body, load_frames(data, S, CPU), OPTIM, "report")
@@ -281,7 +290,7 @@ def test_a_target_that_was_cut_off_goes_on_to_the_bit(data: DataSet, tmp_path: P
             return whole(progress, generator)
 
         object.__setattr__(stage, "loss", cut)
-        Trainer(RunDirectory(path), stage.module, "f", 1, checkpoint_every_s=0.0).fit(stage)
+        Trainer(RunDirectory(path), stage.module, {"encoder": {}}, 1, checkpoint_every_s=0.0).fit(stage)
         return stage.module
 
     never = train(tmp_path / "never", None).state_dict()
@@ -311,7 +320,7 @@ def test_collapse_stops_or_is_reported(on_collapse: str, data: DataSet, tmp_path
     recipe = build_recipe(MethodConfig(optim=optim), body, data, data.split("train"), seed=0)
     recipe = type(recipe)(recipe.sampler, _Constant())
     stage = encoder_stage(recipe, body, load_frames(data, S, CPU), optim, on_collapse)
-    trainer = Trainer(RunDirectory(tmp_path), body, "f", 1)
+    trainer = Trainer(RunDirectory(tmp_path), body, {"encoder": {}}, 1)
     if on_collapse == "stop":
         with pytest.raises(TrainingError, match=r"have collapsed .*on_collapse=report"):
             trainer.fit(stage)
@@ -323,11 +332,11 @@ def test_collapse_stops_or_is_reported(on_collapse: str, data: DataSet, tmp_path
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (lambda: MethodConfig("lejepaa"), "choose one of"),
+        (lambda: MethodConfig("lejepaa"), "one of lejepa, lewm,"),
         (lambda: MethodConfig(num_slices=0), "num_slices"),
         (lambda: MethodConfig(rho=1.0), "rho"),
         (lambda: MethodConfig(rho=-0.5), "rho"),
-        (lambda: MethodConfig(on_collapse="hope"), "stop or report"),
+        (lambda: MethodConfig(on_collapse="hope"), "one of stop, report, got 'hope'"),
         (lambda: MethodConfig("infonce", controlled=True), "method=infonce has none"),
         (lambda: OptimConfig(batch_size=1), "batch_size must be >= 2"),
         (lambda: JEPAConfig(target="both"), "ema, stop_gradient, none"),
@@ -351,7 +360,7 @@ def test_latents_that_a_method_cannot_use_are_one_line(data: DataSet):
     episodes = data.split("train")
     with pytest.raises(UserError, match="raise it to at least 2") as caught:
         build_recipe(MethodConfig("supervised"), encoder(1), data, episodes, seed=0)
-    with pytest.raises(UserError, match="controlled=true is of pairs a lag apart"):
+    with pytest.raises(UserError, match="controlled=true applies to pairs a lag apart"):
         build_recipe(MethodConfig(controlled=True, pairs="ou"), encoder(), data, episodes, seed=0)
     assert "\n" not in str(caught.value)
     body = encoder(2 * B)

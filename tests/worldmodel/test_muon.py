@@ -77,7 +77,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path):
             return {"loss": (model(x[rows]) - y[rows]).square().mean()}
 
         stage = Stage("only", model, loss, OptimConfig(steps=20, batch_size=16, lr=LR, optimizer="muon"))
-        Trainer(RunDirectory(path), model, "same", 3, checkpoint_every_s=0.0).fit(stage)
+        Trainer(RunDirectory(path), model, {stage.name: {}}, 3, checkpoint_every_s=0.0).fit(stage)
         return model
 
     whole = train(tmp_path / "whole")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
-from worldmodel.learning.loop import Stage, Trainer, spread
+from worldmodel.learning.loop import Stage, StageSettings, Trainer, spread
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import OptimConfig
 from worldmodel.system.errors import CheckpointError, TrainingError, UserError
@@ -21,6 +21,7 @@ from worldmodel.system.interrupts import Terminated
 IN, HIDDEN, OUT, BATCH, STEPS = 5, 7, 3, 16, 12
 X = torch.randn(90, IN, generator=seeded(1))
 Y = X @ torch.randn(IN, OUT, generator=seeded(2))
+SAME: StageSettings = {"first": {}, "second": {}}
 
 
 class TwoParts(nn.Module):
@@ -69,7 +70,7 @@ def constant(value: float, at: int) -> Callable[[int, Tensor], Tensor]:
 def train(path: Path, *, stop: tuple[str, int] | None = None, seed: int = 3, every_s: float = 0.0) -> TwoParts:
     """Both stages in a fresh process's stead; `stop` interrupts a stage at a step."""
     model = TwoParts()
-    trainer = Trainer(RunDirectory(path), model, "same", seed, checkpoint_every_s=every_s)
+    trainer = Trainer(RunDirectory(path), model, SAME, seed, checkpoint_every_s=every_s)
     for name, module in (("first", model.first), ("second", model.second)):
         trainer.fit(stage(name, module, change=interrupt_at(stop[1]) if stop and stop[0] == name else None))
     return model
@@ -111,7 +112,7 @@ def test_a_signal_takes_effect_between_two_steps_and_loses_none(tmp_path, number
         return loss
 
     model = TwoParts()
-    trainer = Trainer(RunDirectory(tmp_path / "cut"), model, "same", 3, checkpoint_every_s=1e9)
+    trainer = Trainer(RunDirectory(tmp_path / "cut"), model, SAME, 3, checkpoint_every_s=1e9)
     with pytest.raises(raised):
         trainer.fit(stage("first", model.first, change=kill_at_four))
     assert torch.load(tmp_path / "cut" / "trainer.pt", weights_only=True)["step"] == 5
@@ -129,7 +130,7 @@ def test_a_signal_that_comes_while_a_checkpoint_is_written_takes_effect_after_it
 
     monkeypatch.setattr(Trainer, "_save", save)
     model = TwoParts()
-    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3, checkpoint_every_s=every_s)
+    trainer = Trainer(RunDirectory(tmp_path), model, SAME, 3, checkpoint_every_s=every_s)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(stage("first", model.first))
     assert saved_after == saves
@@ -172,14 +173,14 @@ def test_a_resumed_stage_does_not_begin_again(tmp_path):
         seen.append(now)
         return loss
 
-    Trainer(RunDirectory(tmp_path), model, "same", 3).fit(stage("first", model.first, change=watch))
+    Trainer(RunDirectory(tmp_path), model, SAME, 3).fit(stage("first", model.first, change=watch))
     assert seen == list(range(5, STEPS))
 
 
 def test_finished_stages_are_skipped(tmp_path):
     done = train(tmp_path)
     model = TwoParts()
-    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3)
+    trainer = Trainer(RunDirectory(tmp_path), model, SAME, 3)
     assert trainer.stages_done == ["first", "second"]
 
     def never(now: int, loss: Tensor) -> Tensor:
@@ -200,15 +201,15 @@ def test_seconds_count_what_was_trained_before_an_interruption(tmp_path):
 
     model = TwoParts()
     with pytest.raises(KeyboardInterrupt):
-        Trainer(RunDirectory(tmp_path), model, "same", 3, checkpoint_every_s=0.0).fit(
+        Trainer(RunDirectory(tmp_path), model, SAME, 3, checkpoint_every_s=0.0).fit(
             stage("first", model.first, change=slowly)
         )
-    assert Trainer(RunDirectory(tmp_path), model, "same", 3).fit(stage("first", model.first)) >= 7 * 0.05
+    assert Trainer(RunDirectory(tmp_path), model, SAME, 3).fit(stage("first", model.first)) >= 7 * 0.05
 
 
 def test_training_lowers_the_loss_and_leaves_evaluation_mode(tmp_path):
     model = TwoParts()
-    Trainer(RunDirectory(tmp_path), model, "same", 3).fit(stage("first", model.first, steps=100))
+    Trainer(RunDirectory(tmp_path), model, SAME, 3).fit(stage("first", model.first, steps=100))
     assert not model.first.training
     losses = [line["loss"] for line in RunDirectory(tmp_path).read_metrics()]
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
@@ -222,14 +223,14 @@ def test_weights_depend_on_the_seed_alone(tmp_path):
 
 def test_a_stage_does_not_depend_on_the_stages_before_it(tmp_path):
     model = TwoParts()
-    Trainer(RunDirectory(tmp_path / "alone"), model, "same", 3).fit(stage("second", model.second))
+    Trainer(RunDirectory(tmp_path / "alone"), model, SAME, 3).fit(stage("second", model.second))
     assert_same_weights(model.second, train(tmp_path / "both").second)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_names_stage_and_step(tmp_path, value):
     model = TwoParts()
-    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3)
+    trainer = Trainer(RunDirectory(tmp_path), model, SAME, 3)
     with pytest.raises(TrainingError, match=r"stage first: the loss is not finite at step 4 .*learning rate") as caught:
         trainer.fit(stage("first", model.first, change=constant(value, at=4)))
     assert "\n" not in str(caught.value)
@@ -238,7 +239,7 @@ def test_a_loss_that_is_not_finite_names_stage_and_step(tmp_path, value):
 @pytest.mark.parametrize(("latents", "collapsed"), [(torch.ones(20, OUT), True), (torch.randn(20, OUT), False)])
 def test_collapsed_latents_are_diagnosed_after_a_quarter_of_training(tmp_path, latents, collapsed):
     model = TwoParts()
-    trainer = Trainer(RunDirectory(tmp_path), model, "same", 3)
+    trainer = Trainer(RunDirectory(tmp_path), model, SAME, 3)
     watched = stage("first", model.first, latents=latents)
     if not collapsed:
         trainer.fit(watched)
@@ -261,9 +262,32 @@ def test_a_run_of_other_settings_is_refused_and_kept(tmp_path):
     train(tmp_path)
     before = (tmp_path / "trainer.pt").read_bytes()
     with pytest.raises(CheckpointError, match="other settings") as caught:
-        Trainer(RunDirectory(tmp_path), TwoParts(), "different", 3)
+        Trainer(RunDirectory(tmp_path), TwoParts(), {"first": {"encoder.hidden": 9}, "second": {}}, 3)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "trainer.pt").read_bytes() == before
+
+
+def test_stages_before_the_first_that_is_set_otherwise_are_kept(tmp_path, capsys):
+    done = train(tmp_path)
+    other: StageSettings = {"first": {}, "second": {"predictor.hidden": 9}}
+    model = TwoParts()
+    parts = {"first": "first.", "second": "second."}
+    trainer = Trainer(RunDirectory(tmp_path), model, other, 3, parts=parts)
+    assert trainer.stages_done == ["first"]
+    assert_same_weights(model.first, done.first)
+    assert torch.equal(model.second.weight, TwoParts().second.weight)
+    said = capsys.readouterr().out
+    assert "keeps first; trains second again (predictor.hidden was its default, is 9)" in said
+    trainer.fit(stage("second", model.second))
+    again = Trainer(RunDirectory(tmp_path), TwoParts(), other, 3, parts=parts)
+    assert again.stages_done == ["first", "second"]
+
+
+def test_a_refused_run_says_which_settings_differ(tmp_path):
+    train(tmp_path)
+    other = {"first": {"encoder.hidden": 9, "seed": 1, "a": 2, "b": 3}, "second": {}}
+    with pytest.raises(CheckpointError, match=r"\(a was its default, is 2; .* and 1 more\); choose another name="):
+        Trainer(RunDirectory(tmp_path), TwoParts(), other, 3, parts={"first": "first.", "second": "second."})
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "list", "schema"])
@@ -278,7 +302,7 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path, damage):
     else:
         path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello\n" * 50}[damage])
     with pytest.raises(CheckpointError, match=r"trainer\.pt") as caught:
-        Trainer(RunDirectory(tmp_path), TwoParts(), "same", 3)
+        Trainer(RunDirectory(tmp_path), TwoParts(), SAME, 3)
     assert "\n" not in str(caught.value)
 
 

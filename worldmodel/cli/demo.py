@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from worldmodel.cli.terminal import aligned, success
+from worldmodel.cli.terminal import aligned, success, told, with_interval
 from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.truth import latent_variables
@@ -128,19 +128,17 @@ def _table(summary: dict[str, Any], seconds: dict[str, float]) -> str:
     ratio = summary["predictor"]["error_ratio_to_persistence"]
     last = max(ratio, key=int)
     rows = [
-        ("joint angles from latents, linear R2, held out", f"{found['r2_h_to_z']:.4f}"),
-        ("latents from joint angles, linear R2, held out", f"{found['r2_z_to_h']:.4f}"),
-        ("distance of the map from a rotation", f"{found['orthogonality_error']:.3f}"),
-        (f"prediction error after {last} steps / standing still", f"{ratio[last]:.3f}"),
+        ("joint angles from latents, linear R2, held out", told(found["r2_h_to_z"], ".4f")),
+        ("latents from joint angles, linear R2, held out", told(found["r2_z_to_h"], ".4f")),
+        ("distance of the map from a rotation", told(found["orthogonality_error"])),
+        (f"prediction error after {last} steps / standing still", told(ratio[last])),
         (f"goals reached from pixels, {driven['num_tasks']} tasks", success(driven)),
         ("  by a random policy", success(driven, "random_")),
         ("  by the same planner on the true simulator", success(driven, "oracle_")),
         ("CPU time of one decision, batched", f"{driven['cpu_ms_per_decision']:.1f} ms"),
     ]
     for name in ("mass", "friction"):
-        low, high = probes[name]["r2_linear_interval"]
-        rows.append(
-            (f"puck's {name} from pixels, linear R2", f"{probes[name]['r2_linear']:.3f} [{low:.3f}, {high:.3f}]")
-        )
+        linear = with_interval(probes[name]["r2_linear"], probes[name]["r2_linear_interval"])
+        rows.append((f"puck's {name} from pixels, linear R2", linear))
     rows.append(("total time", f"{seconds['total']:.0f} s"))
     return "\n" + aligned(rows)

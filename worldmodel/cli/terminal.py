@@ -17,10 +17,20 @@ def aligned(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
 
 
+def told(value: float | None, form: str = ".3f") -> str:
+    """A number, or a dash for one that could not be told."""
+    return "–" if value is None else format(value, form)
+
+
+def with_interval(value: float | None, interval: Sequence[float] | None, form: str = ".3f") -> str:
+    """A number with its interval, where it has one."""
+    ends = f" [{interval[0]:{form}}, {interval[1]:{form}}]" if interval else ""
+    return told(value, form) + ends
+
+
 def success(section: Mapping[str, Any], prefix: str = "") -> str:
     """Share of tasks solved with its interval."""
-    low, high = section[f"{prefix}success_interval"]
-    return f"{section[f'{prefix}success_rate']:.1%} [{low:.1%}, {high:.1%}]"
+    return with_interval(section[f"{prefix}success_rate"], section[f"{prefix}success_interval"], ".1%")
 
 
 def control_lines(sections: Mapping[str, Mapping[str, Any]]) -> str:
@@ -41,20 +51,23 @@ def probe_lines(summary: Mapping[str, Any]) -> str:
     """R2 of every probed variable by a linear and an MLP probe, on held-out episodes."""
     rows = []
     for name, found in summary["probes"].items():
-        low, high = found["r2_linear_interval"]
-        rows.append((name, f"{found['r2_linear']:.3f} [{low:.3f}, {high:.3f}], MLP {found['r2_mlp']:.3f}"))
+        linear = with_interval(found["r2_linear"], found["r2_linear_interval"])
+        rows.append((name, f"{linear}, MLP {told(found['r2_mlp'])}"))
     if correlations := summary.get("canonical_correlations"):
-        rows.append(("constants found without labels", str(correlations["num_constants"])))
+        number = correlations["num_constants"]
+        why = correlations.get("one_after_another", {}).get("reason")
+        rows.append(("constants found without labels", f"cannot be told: {why}" if number is None else str(number)))
     return f"linear R2 on held-out episodes\n{aligned(rows)}"
 
 
 def surprise_lines(section: Mapping[str, Any]) -> str:
     """How well surprise tells each event from its absence, over pairs of trajectories."""
-    rows = [(name, f"AUROC {of['auroc']:.3f}, p = {of['p_wilcoxon']:.1e}") for name, of in section["events"].items()]
+    rows = [
+        (name, f"AUROC {told(of['auroc'])}, p = {told(of['p_wilcoxon'], '.1e')}")
+        for name, of in section["events"].items()
+    ]
     return f"{section['num_trajectories']} pairs of trajectories with and without an event\n{aligned(rows)}"
 
 
 def _mean_return(section: Mapping[str, Any], prefix: str) -> str:
-    interval = section[f"{prefix}return_interval"]
-    between = f" [{interval[0]:.0f}, {interval[1]:.0f}]" if interval else ""
-    return f"{section[f'{prefix}return']:.0f}{between}"
+    return with_interval(section[f"{prefix}return"], section[f"{prefix}return_interval"], ".0f")

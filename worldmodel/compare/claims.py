@@ -78,7 +78,8 @@ def _s4(content: Table, table: Table) -> dict[str, Any] | None:
     others = [name for name in ("jepa_ema", "autoencoder") if name in table]
     if "light" not in content["variables"] or not others:
         return None
-    worst = {name: min(v["mean"] for v in table[name]["per_variable"].values()) for name in ("lejepa", *others)}
+    read = {name: [v["mean"] for v in table[name]["per_variable"].values()] for name in ("lejepa", *others)}
+    worst = {name: min(value for value in values if value is not None) for name, values in read.items()}
     return _verdict(
         "S4", "ordinary nets tangle the ball's motion with the light, LeJEPA tells them apart",
         "LeJEPA's worst-read factor is read better than that of standard JEPA and of the autoencoder, and by R2 >= "
@@ -130,9 +131,13 @@ def _graded(column: str, values: Mapping[str, float], words: tuple[str, str, str
         for name, said in _SEED_TABLE[column].items()
         if (value := values.get(name)) is not None
     }
-    says = ", ".join(f"{name} {word}" for name, word in _SEED_TABLE[column].items())
     agrees = all(row["measured"] == row["seed"] for row in graded.values())
-    return _verdict(f"S7 {column}", says, rule, graded, agrees)
+    return _verdict(f"S7 {column}", _says(column), rule, graded, agrees)
+
+
+def _says(column: str) -> str:
+    """What the seed's table says in a column."""
+    return ", ".join(f"{name} {word}" for name, word in _SEED_TABLE[column].items())
 
 
 def _s7_recovery(content: Table, table: Table) -> dict[str, Any]:
@@ -156,6 +161,8 @@ def _s7_planning(content: Table, table: Table) -> dict[str, Any] | None:
         return None
     best = max(rates.values())
     rule = f"closed-loop success over the best method's: poor under {MODERATE}, excellent from {HIGH}"
+    if not best:  # shares of nothing
+        return _verdict("S7 planning", _says("planning"), rule, {"success_rate": rates}, None)
     return _graded("planning", {n: v / best for n, v in rates.items()}, ("poor", "moderate", "excellent"), rule)
 
 
@@ -167,8 +174,9 @@ def _s9(content: Table, table: Table) -> dict[str, Any] | None:
     errors = {}
     for name, row in table.items():
         if row.get("data") and row["family"] != "supervised":
-            smallest = row["data"][min(row["data"], key=int)]
-            errors[name] = sum(s["rmse_sd"]["mean"] for s in smallest["shifts"].values()) / len(smallest["shifts"])
+            shifts = row["data"][min(row["data"], key=int)]["shifts"].values()
+            if shifts:  # a world without looks to change, and without circles, has none
+                errors[name] = sum(shift["rmse_sd"]["mean"] for shift in shifts) / len(shifts)
     if "lejepa" not in errors or len(errors) < 2:
         return None
     return _verdict(

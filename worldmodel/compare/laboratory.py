@@ -33,11 +33,13 @@ from worldmodel.learning.train import (
     set_cpu_threads,
     spread_rows,
 )
-from worldmodel.measures.identifiability import affine_apply, affine_fit, measure, r2
+from worldmodel.measures.identifiability import affine_apply, affine_fit, measure, scores
+from worldmodel.measures.statistics import mean_told, varies
 from worldmodel.models.encoders import Encoder
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import MethodConfig, TrainConfig
 from worldmodel.settings.base import changed
+from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 
 NUM_MEASURED = 2000
@@ -79,6 +81,17 @@ class Laboratory:
         self.episodes, self.poses = open_sources(self.config, self.device)
         self.architecture = architecture(self.config, self.episodes.data, self.poses.data)
         self._pairs: dict[tuple[float, bool, int], tuple[PairSampler, float]] = {}
+        self._check_scorable()
+
+    def _check_scorable(self) -> None:
+        """UserError, before anything is trained, where held-out episodes show no variable in motion."""
+        for split in ("validation", "test"):
+            rows = spread_rows(self.poses.data.split(split), NUM_MEASURED).numpy()
+            if not varies(self.variables.values[rows]).any():
+                raise UserError(
+                    f"no variable of {self.label} varies in the {split} episodes, so that no method can be scored; "
+                    "collect more episodes, or choose a livelier policy"
+                )
 
     @property
     def label(self) -> str:
@@ -214,11 +227,13 @@ class Laboratory:
         }
         return figures
 
-    def _leaks(self, h_fit: np.ndarray, h: np.ndarray, fit_rows: torch.Tensor, rows: torch.Tensor) -> dict[str, float]:
+    def _leaks(
+        self, h_fit: np.ndarray, h: np.ndarray, fit_rows: torch.Tensor, rows: torch.Tensor
+    ) -> dict[str, float | None]:
         """Linear R2 of visual factors that are not to be recovered."""
         unwanted = nuisances(self.poses.data)
         t_fit, t = unwanted.values[fit_rows.numpy()], unwanted.values[rows.numpy()]
-        return dict(zip(unwanted.names, map(float, r2(t, affine_apply(affine_fit(h_fit, t_fit), h))), strict=True))
+        return dict(zip(unwanted.names, scores(t, affine_apply(affine_fit(h_fit, t_fit), h)), strict=True))
 
 
 class _Curve:
@@ -248,18 +263,23 @@ class _Curve:
             self._lab.latents(self._encoder, self._lab.poses, rows) for rows in (self._fit_rows, self._rows)
         )
         weights = affine_fit(fit, z[self._fit_rows.numpy()])
-        value = float(r2(z[self._rows.numpy()], affine_apply(weights, held_out)).mean())
+        value = mean_told(scores(z[self._rows.numpy()], affine_apply(weights, held_out))) or 0.0
         self.points.append([step + 1, round(spent, 3), round(value, 4)])
         self._module.train()
         self._own_s += time.process_time() - start
 
 
-def rank_correlation(z: np.ndarray, h: np.ndarray) -> float:
-    """Spearman correlation of distances between latents h (n, D) with distances between true variables z (n, Z)."""
+def rank_correlation(z: np.ndarray, h: np.ndarray) -> float | None:
+    """Spearman correlation of distances between latents h (n, D) with distances between true variables z (n, Z).
+
+    0 for latents that do not vary, None where the variables do not, or the latents are not finite.
+    """
     rng = np.random.default_rng(0)
     i, j = rng.integers(0, len(z), (2, NUM_DISTANCES))
     true, latent = (np.linalg.norm(x[i] - x[j], axis=1) for x in (z, h))
-    if latent.max() == latent.min():
+    if not (varies(true) and np.isfinite(latent).all()):
+        return None
+    if not varies(latent):
         return 0.0
     return float(spearmanr(true, latent).statistic)  # type: ignore[attr-defined]
 
@@ -286,7 +306,7 @@ def random_and_pixels(lab: Laboratory) -> dict[str, dict[str, Any]]:
             "latent_std": untrained["diagnosis"]["latent_std"],
         },
         "raw_pixels": {
-            "r2_h_to_z": float(pixels_r2.mean()),
-            "per_variable": dict(zip(lab.variables.names, map(float, pixels_r2), strict=True)),
+            "r2_h_to_z": mean_told(pixels_r2),
+            "per_variable": dict(zip(lab.variables.names, pixels_r2, strict=True)),
         },
     }

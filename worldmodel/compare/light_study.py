@@ -12,6 +12,7 @@ from worldmodel.compare.laboratory import Cell, Laboratory
 from worldmodel.compare.measurements import tune
 from worldmodel.compare.scale import Scale
 from worldmodel.measures.statistics import over_seeds
+from worldmodel.measures.wording import told
 from worldmodel.settings import CompareConfig, TrainConfig, recipe
 
 # what the two views of a pair share: the environment that records them, latents (None: one a variable), words
@@ -59,7 +60,7 @@ def training(config: CompareConfig, env: str, latent_dim: int | None = None) -> 
 def _row(cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Ball and light, read linearly: whether light is a variable to recover or a nuisance, it is read alike."""
 
-    def light(cell: dict[str, Any]) -> float:
+    def light(cell: dict[str, Any]) -> float | None:
         return {**cell["test"]["per_variable"], **cell["nuisances"]}["light"]
 
     shifts = {
@@ -85,8 +86,8 @@ def text(content: dict[str, Any]) -> str:
         lines.append(f"{name}: {condition['explanation']}")
         lines.append(f"  {'linear R2':<14}{'ball':>8}{'light':>8}" + "".join(f"{shift:>24}" for shift in shifts))
         for method, row in condition["methods"].items():
-            moved = "".join(f"{row['x_under_shift'][shift]['r2']['mean']:>24.3f}" for shift in shifts)
-            lines.append(f"  {method:<14}{row['x']['mean']:>8.3f}{row['light']['mean']:>8.3f}{moved}")
+            moved = "".join(f"{told(row['x_under_shift'][shift]['r2']['mean']):>24}" for shift in shifts)
+            lines.append(f"  {method:<14}{told(row['x']['mean']):>8}{told(row['light']['mean']):>8}{moved}")
     return "\n".join(lines)
 
 

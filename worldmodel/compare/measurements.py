@@ -9,7 +9,7 @@ from worldmodel.compare.candidates import Candidate, override
 from worldmodel.compare.laboratory import Cell, Laboratory
 from worldmodel.compare.memory import kept_bytes, peak_bytes
 from worldmodel.compare.planning_success import plan_with
-from worldmodel.measures.statistics import over_seeds
+from worldmodel.measures.statistics import best_told, over_seeds
 
 TUNING_SEED = 1000
 COLLAPSED = 0.1  # of the untrained encoder's standard deviation
@@ -27,7 +27,7 @@ def tune(lab: Laboratory, candidate: Candidate) -> tuple[int, list[dict[str, Any
     for index, setting in enumerate(candidate.settings):
         figures = lab.result(Cell(candidate.name, index, TUNING_SEED, lab.scale.batch_size))
         tried.append({"setting": setting, "r2_h_to_z": figures["validation"]["r2_h_to_z"]})
-    return int(np.argmax([entry["r2_h_to_z"] for entry in tried])), tried
+    return best_told({index: entry["r2_h_to_z"] for index, entry in enumerate(tried)}), tried
 
 
 def measure(

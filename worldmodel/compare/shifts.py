@@ -12,7 +12,8 @@ from torch import Tensor
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
 from worldmodel.learning.train import Source, collect, open_source
-from worldmodel.measures.identifiability import r2
+from worldmodel.measures.identifiability import scores
+from worldmodel.measures.statistics import mean_told, unit_spread
 from worldmodel.settings import TrainConfig
 
 RANGE_SD = 2.5
@@ -32,13 +33,14 @@ class Shift:
     truth: np.ndarray
 
     def score(self, prediction: np.ndarray, names: list[str]) -> dict[str, Any]:
-        """Of variables (n, Z) read by a linear map that was fitted on training frames: R2, and RMSE in sd."""
-        values, errors = r2(self.truth, prediction), np.sqrt(((prediction - self.truth) ** 2).mean(0))
+        """Of variables (n, Z) read by a linear map that was fitted on training frames: R2, and RMSE in sd; no R2 of
+        one that stands still."""
+        values, errors = scores(self.truth, prediction), np.sqrt(((prediction - self.truth) ** 2).mean(0))
         return {
-            "r2": float(values.mean()),
+            "r2": mean_told(values),
             "rmse_sd": float(errors.mean()),
             "per_variable": {
-                name: {"r2": float(value), "rmse_sd": float(error)}
+                name: {"r2": value, "rmse_sd": float(error)}
                 for name, value, error in zip(names, values, errors, strict=True)
             },
             "num_frames": len(self.rows),
@@ -174,4 +176,4 @@ def _in_training_units(data: DataSet, training: DataSet) -> np.ndarray:
     if training.info["world"]["kinematic"]:
         return own.values[:, columns]
     chosen = reference.values[training.split("train").rows()]
-    return (own.values[:, columns] - chosen.mean(0)) / chosen.std(0)
+    return (own.values[:, columns] - chosen.mean(0)) / unit_spread(chosen)

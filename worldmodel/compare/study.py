@@ -12,6 +12,7 @@ from worldmodel.compare.measurements import SWEPT, convergence, measure, memory,
 from worldmodel.compare.scale import SCALES, Scale
 from worldmodel.figures import comparison as figures
 from worldmodel.learning.train import r2_ceiling
+from worldmodel.measures.wording import told
 from worldmodel.runs.run_directory import command_line, hardware, versions
 from worldmodel.settings import CompareConfig, EncoderConfig
 from worldmodel.system.errors import UserError
@@ -121,7 +122,7 @@ def _text(content: dict[str, Any]) -> str:
         values = [
             f"{row['r2_h_to_z']['mean']:.4f}",
             f"{row['r2_z_to_h']['mean']:.4f}",
-            f"{row['rank_correlation']['mean']:.3f}",
+            told(row["rank_correlation"]["mean"]),
             f"{row['effective_rank']['mean']:.2f}",
             str(int(row["convergence"]["steps_to_threshold"] or 0) or "never"),
             f"{sum(kept['256'].values()) / 2**20:.1f}" if kept else "",

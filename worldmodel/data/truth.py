@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.measures.statistics import unit_spread
 from worldmodel.system.errors import UserError
 
 # a coordinate that moves less than this share of the liveliest of its kind is contact noise, not a variable
@@ -20,9 +21,10 @@ class Variables:
     values: np.ndarray
 
     def standardized(self, rows: np.ndarray) -> np.ndarray:
-        """Values in standard units of the given rows, int64 (n,), for all rows."""
+        """Values in standard units of the given rows, int64 (n,), for all rows; one that stands still there keeps its
+        unit."""
         chosen = self.values[rows]
-        return (self.values - chosen.mean(0)) / chosen.std(0)
+        return (self.values - chosen.mean(0)) / unit_spread(chosen)
 
 
 def latent_variables(data: DataSet) -> Variables:
@@ -64,11 +66,14 @@ def _state_columns(data: DataSet, chosen: list[str]) -> Variables:
 
 
 def moving_columns(chosen: list[str], values: np.ndarray, angles: set[str]) -> Variables:
-    """The state variables `chosen`, float (rows, X), that move; those in `angles` as cosine and sine."""
+    """The state variables `chosen`, float (rows, X), that move; those in `angles` as cosine and sine.
+
+    One that is not a finite number throughout is left out.
+    """
     names: list[str] = []
     units: list[str] = []
     columns: list[np.ndarray] = []
-    stds = dict(zip(chosen, values.std(0), strict=True))
+    stds = dict(zip(chosen, np.where(np.isfinite(values).all(0), values.std(0), 0.0), strict=True))
     for name, column in zip(chosen, values.astype(np.float64).T, strict=True):
         kind = [std for other, std in stds.items() if other.endswith("_vel") == name.endswith("_vel")]
         if stds[name] <= _SMALLEST_SHARE * max(kind):

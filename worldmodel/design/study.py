@@ -34,6 +34,8 @@ from worldmodel.envs.sensitivity import (
 )
 from worldmodel.envs.world import MujocoWorld, SimulationDiverged
 from worldmodel.figures import design_figure
+from worldmodel.measures.statistics import central_95, mean_interval
+from worldmodel.measures.wording import with_interval
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import DesignConfig, TrainConfig
 from worldmodel.system.errors import UserError
@@ -253,8 +255,12 @@ def choose_differences(study: Study) -> Differences:
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Relative change (steps,) of derivatives (steps, motions, T+1, columns): three quarters of motions stay below."""
-    change = np.linalg.norm(after - before, axis=(2, 3)) / np.linalg.norm(after, axis=(2, 3))
+    """Relative change (steps,) of derivatives (steps, motions, T+1, columns): three quarters of motions stay below.
+
+    Derivatives that are 0, because nothing that is observed moves, have not changed.
+    """
+    size = np.linalg.norm(after, axis=(2, 3))
+    change = np.linalg.norm(after - before, axis=(2, 3)) / np.where(size > 0, size, 1.0)
     return np.quantile(change, 0.75, axis=1)
 
 
@@ -390,10 +396,9 @@ def _gain(before: Excited, after: Excited) -> dict[str, Any]:
     logdets = [np.linalg.slogdet(np.eye(e.windows.shape[-1]) + e.episodes)[1] for e in (before, after)]
     num = min(map(len, logdets))
     change = logdets[1][:num] - logdets[0][:num]
-    half = 1.96 * change.std(ddof=1) / np.sqrt(num)
     return {
         "logdet_nats_per_episode": float(change.mean()),
-        "logdet_nats_interval": [float(change.mean() - half), float(change.mean() + half)],
+        "logdet_nats_interval": mean_interval(change),
         "worst_r2_bound": float(r2_bounds(after.covariance).min() - r2_bounds(before.covariance).min()),
     }
 
@@ -439,7 +444,7 @@ def _judged(study: Study, policy: dict[str, Any], excited: Excited) -> dict[str,
         "num_windows": len(excited.windows),
         "share_outside": excited.outside,
         "r2_bound": _by_name(names, bounds),
-        "r2_bound_interval": {name: list(map(float, intervals[:, k])) for k, name in enumerate(names)},
+        "r2_bound_interval": dict(zip(names, intervals, strict=True)),
         "r2_bound_van_trees": _by_name(names, van_trees_bounds(excited.windows)),
         "r2_bound_episode": _by_name(names, r2_bounds(posterior_covariance(excited.episodes))),
         "identifiable": [n for n, bound in zip(names, bounds, strict=True) if bound >= study.config.identifiable_r2],
@@ -466,15 +471,17 @@ def _grid(names: Sequence[str], excited: Excited) -> list[dict[str, Any]]:
     ]
 
 
-def _intervals(excited: Excited, rng: np.random.Generator, resamples: int = 500) -> np.ndarray:
-    """95 % bootstrap intervals of the bounds over trajectories, (2, P)."""
+def _intervals(excited: Excited, rng: np.random.Generator, resamples: int = 500) -> list[list[float] | None]:
+    """95 % bootstrap intervals of the P bounds over trajectories; None from one trajectory."""
     posteriors = np.linalg.inv(np.eye(excited.windows.shape[-1]) + excited.windows)
     variances = np.diagonal(posteriors, axis1=1, axis2=2)
     present = np.unique(excited.trajectory)
+    if len(present) < 2:
+        return [None] * variances.shape[1]
     sums = np.stack([variances[excited.trajectory == i].sum(0) for i in present])
     counts = np.array([(excited.trajectory == i).sum() for i in present])
     weight = rng.multinomial(len(present), np.full(len(present), 1 / len(present)), size=resamples)
-    return np.quantile(1 - (weight @ sums) / (weight @ counts)[:, None], [0.025, 0.975], axis=0)
+    return [central_95(bounds) for bounds in (1 - (weight @ sums) / (weight @ counts)[:, None]).T]
 
 
 def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
@@ -497,11 +504,12 @@ def describe(content: dict[str, Any], run: RunDirectory) -> str:
         if part in content:
             lines += ["", *_table(part, content[part], content["identifiable_r2"])]
     if "gain" in content:
-        low, high = content["gain"]["logdet_nats_interval"]
+        gain = content["gain"]
+        nats = with_interval(gain["logdet_nats_per_episode"], gain["logdet_nats_interval"], "+.2f")
         lines += [
             "",
-            f"gain {content['gain']['logdet_nats_per_episode']:+.2f} [{low:.2f}, {high:.2f}] nats an episode, "
-            f"worst bound {content['gain']['worst_r2_bound']:+.3f}, on trajectories the search has not seen",
+            f"gain {nats} nats an episode, worst bound {gain['worst_r2_bound']:+.3f}, on trajectories the search has "
+            "not seen",
             f"use: {content['designed']['overrides']}",
         ]
     lines.append(f"results: {run.path}/summary.json, figure: {run.path}/figures/design.png")
@@ -512,10 +520,10 @@ def _table(part: str, judged: dict[str, Any], threshold: float) -> list[str]:
     width = max(map(len, judged["r2_bound"]))
     lines = [f"{part} excitation, {judged['policy']['name']}: bound on R2 of one window, of all of an episode's"]
     for name, bound in judged["r2_bound"].items():
-        low, high = judged["r2_bound_interval"][name]
         verdict = "" if bound >= threshold else "   not identifiable"
         whole = judged["r2_bound_episode"][name]
-        lines.append(f"  {name:<{width}}  {bound:.3f} [{low:.3f}, {high:.3f}]   {whole:.3f}{verdict}")
+        shown = with_interval(bound, judged["r2_bound_interval"][name])
+        lines.append(f"  {name:<{width}}  {shown}   {whole:.3f}{verdict}")
     if len(judged["identifiable"]) < len(judged["r2_bound"]) and judged["combinations"]:
         combined = [f"{item['text']} ({item['r2_bound']:.3f})" for item in judged["combinations"]]
         lines.append(f"  readable together: {', '.join(combined)}")

@@ -149,7 +149,8 @@ def _errors(model: PlanningModel, trajectory: _Trajectory, horizon: int) -> np.n
 def score(errors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Surprise (n, W): the mean over the horizon of squared errors (n, W, h, D), whitened as they are without events.
 
-    1 is what the model is used to. The whitening of a trajectory comes from the other half of the trajectories.
+    1 is what the model is used to. The whitening of a trajectory comes from the other half of the trajectories. NaN
+    where those have no errors at all, as with an encoder that sees nothing: then nothing says what is usual.
     """
     plain = errors["none"]
     halves = np.arange(len(plain)) % 2
@@ -162,17 +163,21 @@ def score(errors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
                 squared = ((of[halves == half][:, :, step] @ factor.numpy()) ** 2).mean(-1)
                 normal = float((usual[:, step] @ factor).square().mean())
                 part = scores[name][halves == half] if step else 0.0
-                scores[name][halves == half] = part + squared / normal / plain.shape[2]
+                share = squared / normal if normal > 0 else np.full_like(squared, np.nan)
+                scores[name][halves == half] = part + share / plain.shape[2]
     return scores
 
 
 def paired_test(plain: np.ndarray, changed: np.ndarray) -> dict[str, Any]:
-    """Highest surprise around the event, with and without it, (n, w) each: gain, Wilcoxon's p, and how separable."""
+    """Highest surprise around the event, with and without it, (n, w) each: gain, Wilcoxon's p, and how separable.
+
+    All None where surprise is not finite, and so cannot be compared.
+    """
     without, with_event = plain.max(1), changed.max(1)
     gain = with_event - without
     moved = bool(np.any(gain != 0))
     wins = (with_event[:, None] > without[None, :]).mean() + (with_event[:, None] == without[None, :]).mean() / 2
-    return {
+    found = {
         "median_without": float(np.median(without)),
         "median_with": float(np.median(with_event)),
         "mean_gain": float(gain.mean()),
@@ -181,3 +186,4 @@ def paired_test(plain: np.ndarray, changed: np.ndarray) -> dict[str, Any]:
         "p_wilcoxon": float(stats.wilcoxon(with_event, without, alternative="greater").pvalue) if moved else 1.0,
         "auroc": float(wins),
     }
+    return found if np.isfinite(gain).all() else dict.fromkeys(found)

@@ -31,7 +31,8 @@ def draw_table(path: Path, content: dict[str, Any]) -> Path:
     if any(row.get("batch") for row in table.values()):
         drawn.append(_batch)
     if any(row.get("data") for row in table.values()):
-        drawn += [_data, _shifted]
+        drawn.append(_data)
+        drawn += [_shifted] * any(found["shifts"] for row in table.values() for found in row.get("data", {}).values())
     with style.styled():
         figure, axes = style.panels(len(drawn), 3, (3.6, 3.1))
         for draw, panel in zip(drawn, axes, strict=True):
@@ -112,7 +113,7 @@ def draw_separation(path: Path, content: dict[str, Any]) -> Path:
 def _separation(axes: Axes, name: str, rows: dict[str, Any]) -> None:
     positions = np.arange(len(rows))
     for offset, key, colour in ((-0.2, "x", style.BLUE), (0.2, "light", style.AMBER)):
-        values = [max(row[key]["mean"], 0) for row in rows.values()]
+        values = [max(row[key]["mean"] or 0, 0) for row in rows.values()]
         axes.barh(positions + offset, values, height=0.36, color=colour, label={"x": "ball", "light": "light"}[key])
     axes.set_yticks(positions, [style.readable_name(method) for method in rows])
     axes.invert_yaxis()

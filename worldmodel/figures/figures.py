@@ -14,6 +14,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from worldmodel.figures import style
 from worldmodel.figures.geometry import linear_readout, rotate_onto, truth_grid
+from worldmodel.measures.wording import with_interval
 
 Rate = tuple[float, float, float]
 
@@ -75,10 +76,12 @@ def probe_scatter(
     unit: str,
     truth: np.ndarray,
     prediction: np.ndarray,
-    r2: float,
-    interval: tuple[float, float] | None,
+    r2: float | None,
+    interval: Sequence[float] | None,
 ) -> Path:
     """Draw a probe's held-out predictions against the truth, both (N,) in `unit`; `interval` is of R², at 95 %.
+
+    r2, interval: None where the truth moves too little to tell them.
 
     The line is a perfect probe; the band around it is one root mean squared error wide on either side.
     """
@@ -96,7 +99,7 @@ def probe_scatter(
         axes.set(xlim=(low, high), ylim=(low, high), xlabel=style.with_unit(f"true {name}", unit))
         axes.set_ylabel(style.with_unit(f"predicted {name}", unit))
         axes.set_aspect("equal")
-        axes.set_title(f"{style.readable_name(name)}  R² {_with_interval(r2, interval)}")
+        axes.set_title(f"{style.readable_name(name)}  R² {with_interval(r2, interval, '.2f')}")
         axes.text(
             0.97, 0.04, f"± RMSE {rmse:.3g} {unit}", transform=axes.transAxes, ha="right", color=style.MUTED, fontsize=8
         )
@@ -107,6 +110,7 @@ def probe_bars(path: Path, probes: Mapping[str, Mapping[str, Any]]) -> Path:
     """Draw every probe's linear and MLP R² with their intervals, and its controls as marks on the same row.
 
     probes maps a name to `r2_linear`, `r2_mlp`, their `_interval`s, `kind` ("physical" or "state") and `controls`.
+    A row whose R² is None says so.
     """
     if not probes:
         raise ValueError("probe bars need at least one probe; got an empty mapping")
@@ -165,7 +169,8 @@ def surprise_curves(
             axes.fill_between(time_s, low, high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(time_s, middle, color=colour, label="as ever" if name == "none" else style.readable_name(name))
         axes.axvline(event_step * control_dt_s, color=style.MUTED, linewidth=0.8, linestyle=":")
-        axes.set(xlabel="time (s)", ylabel="surprise (1: as ever)", yscale="log")
+        told = any((values > 0).any() for values in scores.values())  # a logarithmic axis wants a number
+        axes.set(xlabel="time (s)", ylabel="surprise (1: as ever)", yscale="log" if told else "linear")
         axes.legend()
         return style.save_png(figure, path)
 
@@ -234,16 +239,17 @@ def canonical_correlations(path: Path, correlations: Sequence[float] | np.ndarra
         return style.save_png(figure, path)
 
 
-def sharpening(path: Path, lengths: Sequence[int], r2: np.ndarray, names: Sequence[str]) -> Path:
-    """Draw how R2 (lengths, P) of each constant grows with the window it is read from, in control steps."""
+def sharpening(path: Path, lengths: Sequence[int], r2: Sequence[Sequence[float | None]], names: Sequence[str]) -> Path:
+    """Draw how R2 of each constant (a row of `r2`) grows with the window it is read from, in control steps."""
+    known = [value for values in r2 for value in values if value is not None]
     with style.styled():
         figure = style.new_figure(4.6, 2.9)
         axes = figure.add_subplot()
-        for k, name in enumerate(names):
-            axes.plot(
-                lengths, r2[:, k], marker="o", markersize=3.5, color=style.SERIES[k], label=style.readable_name(name)
-            )
-        axes.set(xlabel="window (control steps)", ylabel="linear R2", ylim=(min(0.0, float(r2.min())), 1.0))
+        for k, (name, values) in enumerate(zip(names, r2, strict=True)):
+            shown = np.array(values, float)  # None becomes NaN, which is left out
+            colour = style.SERIES[k % len(style.SERIES)]
+            axes.plot(lengths, shown, marker="o", markersize=3.5, color=colour, label=style.readable_name(name))
+        axes.set(xlabel="window (control steps)", ylabel="linear R2", ylim=(min([0.0, *known]), 1.0))
         axes.set_title("The estimate sharpens")
         axes.legend(loc="lower right")
         style.light_grid(axes)
@@ -365,6 +371,9 @@ def _probe_row(axes: Axes, row: int, probe: Mapping[str, Any], floor: float) -> 
         ("r2_linear", -0.15, 0.26, style.BLUE, "linear probe"),
         ("r2_mlp", 0.15, 0.18, style.PALE_BLUE, "MLP probe"),
     )
+    if probe.get("r2_linear") is None and probe.get("r2_mlp") is None:
+        axes.text(0.015, row, "cannot be told: it stands still", va="center", color=style.MUTED, fontsize=8)
+        return
     for key, offset, height, colour, label in bars:
         value = probe.get(key)
         if value is None:
@@ -423,15 +432,11 @@ def _bundle(axes: Axes, x: np.ndarray, lines: np.ndarray, colour: str) -> None:
 
 
 def _padded_range(values: np.ndarray) -> tuple[float, float]:
-    """The range of `values` with four per cent of air at either end; never empty."""
-    low, high = float(np.min(values)), float(np.max(values))
+    """The range of finite `values` with four per cent of air at either end; never empty."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
     air = 0.04 * (high - low) or 0.5
     return low - air, high + air
-
-
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    """`0.90 [0.88, 0.92]`, or the value alone."""
-    return f"{value:.2f}" if interval is None else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
 def _require(holds: bool, expected: str, *given: Any) -> None:

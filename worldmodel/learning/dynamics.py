@@ -1,5 +1,6 @@
 """What is learned on frozen latents: the dynamics predictor; `contexts.py` has what is learned of constants."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -161,9 +162,14 @@ def fit_metrics(
 
 
 def whitening(x: Tensor) -> Tensor:
-    """A factor L (D, D) of the inverse covariance L L^T of x (n, D), scaled so that its metric has trace D."""
+    """A factor L (D, D) of the inverse covariance L L^T of x (n, D), scaled so that its metric has trace D.
+
+    Of what does not vary, or is not finite, no direction counts more than another: the identity.
+    """
     centred = (x - x.mean(0)).double()
     covariance = centred.T @ centred / len(x)
+    if not 0 < float(covariance.trace()) < math.inf:
+        return torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     values, vectors = torch.linalg.eigh(covariance)
     # directions of less than a thousandth of the mean variance count like those that have it
     factor = vectors * values.clamp_min(1e-3 * float(values.mean())).rsqrt()

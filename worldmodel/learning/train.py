@@ -340,6 +340,13 @@ def _evaluate_dynamics(model: WorldModel, source: Source, table: LatentTable, ru
     steps = range(stride, horizon + 1, stride)
     figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
     shown = {1, *range(5, horizon + 1, 5), horizon}
-    found = zip(steps, errors / persistence, strict=True)
-    ratio = {str(step): round(float(value), 4) for step, value in found if step in shown}
+    found = zip(steps, shares(errors, persistence), strict=True)
+    ratio = {str(step): value for step, value in found if step in shown}
     return {"predictor": {"error_ratio_to_persistence": ratio, "horizon": horizon}}
+
+
+def shares(errors: np.ndarray, persistence: np.ndarray) -> list[float | None]:
+    """Errors (h,) over those of persistence (h,), to four digits; None where latents stand still, or are not finite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = errors / persistence
+    return [round(float(share), 4) if np.isfinite(share) else None for share in found]

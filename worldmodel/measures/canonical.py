@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from worldmodel.measures.statistics import varies
+
 
 @dataclass(frozen=True)
 class CanonicalReadout:
     """latents = (features - mean) @ weights: unit variance and uncorrelated on the fitted views.
 
     mean (F,), weights (F, K). correlations: of the views along every direction, falling, (F',) with F' <= F; the first
-    K belong to the readout.
+    K belong to the readout. K is less than was asked for where the features vary in fewer directions.
     """
 
     mean: np.ndarray
@@ -41,7 +43,7 @@ def fit_canonical(
     """
     features = views.astype(np.float64)
     mean = features.mean((0, 1))
-    unit = _unit(features.std((0, 1)) if std is None else std)
+    unit = _unit(_spread(features) if std is None else std)
     centred = (features - mean) * unit
     num_views, num = centred.shape[:2]
     within = np.einsum("vnf,vng->fg", centred, centred, optimize=True) / (num_views * num)
@@ -52,6 +54,8 @@ def fit_canonical(
 
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+# more than rounding to single precision leaves where nothing is, as a variance: a feature's own is 1
+_ROUNDING = 1e-12
 
 
 def fit_canonical_pairs(
@@ -71,7 +75,7 @@ def fit_canonical_pairs(
     num, num_pairs = len(features), pairs.shape[1]
     share = np.bincount(pairs.ravel(), minlength=num) / (2 * num_pairs)
     mean = share @ features
-    unit = _unit(np.sqrt(share @ (features - mean) ** 2))
+    unit = _unit(np.where(varies(features[share > 0]), np.sqrt(share @ (features - mean) ** 2), 0.0))
     # single precision: the products below are most of the work, and their sums are averages of n terms
     centred = ((features - mean) * unit).astype(np.float32)
     counts = sparse.csr_array((np.full(num_pairs, 0.5 / num_pairs, np.float32), (pairs[0], pairs[1])), shape=(num, num))
@@ -82,10 +86,17 @@ def fit_canonical_pairs(
 
 
 def agreement(latents: np.ndarray, pairs: np.ndarray) -> float:
-    """Mean correlation of latents (n, K) over pairs, int (2, m)."""
+    """Mean correlation of latents (n, K) over pairs, int (2, m); 0 of one that does not vary, and of no latents."""
     first, second = (latents - latents[pairs.ravel()].mean(0))[pairs]
     variance = ((first**2).mean(0) + (second**2).mean(0)) / 2
-    return float(((first * second).mean(0) / variance).mean())
+    shared = (first * second).mean(0) / np.where(variance > 0, variance, 1.0)
+    return float(shared.mean()) if shared.size else 0.0
+
+
+def _spread(features: np.ndarray) -> np.ndarray:
+    """Standard deviations (F,) of features (V, n, F); 0 of those that do not vary by more than rounding."""
+    flat = features.reshape(-1, features.shape[-1])
+    return np.where(varies(flat), flat.std(0), 0.0)
 
 
 def _unit(std: np.ndarray) -> np.ndarray:
@@ -97,9 +108,11 @@ def _solve(
     mean: np.ndarray, unit: np.ndarray, within: np.ndarray, between: np.ndarray, num_latents: int, ridge: float
 ) -> CanonicalReadout:
     """The readout from second moments (F, F) of (features - mean) * unit within a view and between two."""
+    if not (np.isfinite(within).all() and np.isfinite(between).all()):
+        within = between = np.zeros_like(within)  # no direction of such features can be told
     variance, directions = np.linalg.eigh(within)
     floor = ridge * variance.mean()
-    kept = variance > floor
+    kept = variance > max(floor, _ROUNDING)
     whitening = directions[:, kept] / np.sqrt(variance[kept] + floor)
     correlations, rotation = np.linalg.eigh(whitening.T @ between @ whitening)
     weights = whitening @ rotation[:, ::-1][:, :num_latents]
@@ -120,7 +133,7 @@ class SequentialReadout:
 
     @property
     def correlations(self) -> np.ndarray:
-        """Of the views along every latent, (K,)."""
+        """Of the views along every latent, (K,); K is less than was asked for where nothing was left to find."""
         return np.array([readout.correlations[0] for readout in self.readouts])
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
@@ -143,9 +156,12 @@ def fit_sequential(views: np.ndarray, num_latents: int, degree: int = 8, ridge: 
     features = views.astype(np.float64)
     found = SequentialReadout([], [], degree)
     # the features' own scale, so that what little a step leaves of some is not blown up
-    rest, std = features, features.std((0, 1))
+    rest, std = features, _spread(features)
     for step in range(num_latents):
-        found.readouts.append(fit_canonical(rest, 1, ridge, std))
+        readout = fit_canonical(rest, 1, ridge, std)
+        if not readout.weights.size:
+            break
+        found.readouts.append(readout)
         if step + 1 < num_latents:
             design = _with_one(hermite_features(found(features), degree)).reshape(-1, _num_terms(step + 1, degree))
             weights = np.linalg.lstsq(design, features.reshape(len(design), -1), rcond=None)[0]

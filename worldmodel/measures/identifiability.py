@@ -11,32 +11,37 @@ from typing import Any
 
 import numpy as np
 
+from worldmodel.measures.statistics import mean_told, varies
+
 
 @dataclass(frozen=True)
 class Identifiability:
     """What `measure` returns; all on held-out frames, with linear maps fitted on other frames.
 
-    r2_h_to_z, r2_z_to_h: mean R2 of the best affine map, both ways. 1 and 1: each determines the other linearly.
+    None is what these frames cannot tell: everything, where a latent or a variable is not finite.
+
+    r2_h_to_z, r2_z_to_h: mean R2 of the best affine map, both ways. 1 and 1: each determines the other linearly. The
+    first is over the variables that vary; a latent that does not vary counts as 0 in the second.
     orthogonality_error: ||A^T A - I||_F / sqrt(Z) of the map h = A z; None where dimensions differ.
-    condition_number: largest over smallest singular value of A.
-    covariance_gap: epsilon = ||Cov(h) - I||_F.
-    alignment_gap: delta = E||h - h'||^2 - 2 (1 - rho) tr Cov(h), clipped at 0; None without exact OU pairs.
+    condition_number: largest over smallest singular value of A; None where A has not full rank.
+    covariance_gap: epsilon = ||Cov(h) - I||_F; None of one frame.
+    alignment_gap: delta = E||h - h'||^2 - 2 (1 - rho) tr Cov(h), clipped at 0; None without two exact OU pairs.
     theorem_bound: upper bound on procrustes_mse from epsilon and delta alone (Proposition 4.3): no truth needed.
     procrustes_mse: E||h - Q z||^2 with the best orthogonal Q: what the bound bounds.
     r2_ceiling: highest r2_h_to_z any encoder can reach where the image hides some of z (wrapped angles); None: 1.
-    per_variable: R2 of each true variable, read linearly.
+    per_variable: R2 of each true variable, read linearly; None of one that does not vary.
     """
 
-    r2_h_to_z: float
-    r2_z_to_h: float
+    r2_h_to_z: float | None
+    r2_z_to_h: float | None
     orthogonality_error: float | None
-    condition_number: float
-    covariance_gap: float
+    condition_number: float | None
+    covariance_gap: float | None
     alignment_gap: float | None
     theorem_bound: float | None
     procrustes_mse: float | None
     r2_ceiling: float | None
-    per_variable: dict[str, float]
+    per_variable: dict[str, float | None]
     num_frames: int
 
     def to_json(self) -> dict[str, Any]:
@@ -55,10 +60,20 @@ def affine_apply(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def r2(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Coefficient of determination of every column: (n, q), (n, q) -> (q,); of a column that does not vary, 0."""
+    """Coefficient of determination of every column: (n, q), (n, q) -> (q,); 0 where `scores` cannot tell it."""
+    return np.array([0.0 if score is None else score for score in scores(truth, prediction)])
+
+
+def scores(truth: np.ndarray, prediction: np.ndarray) -> list[float | None]:
+    """Coefficient of determination of every column, (n, q), (n, q) -> q numbers.
+
+    None where the truth does not vary, so that there is nothing to explain, or the prediction is not finite.
+    """
+    told = varies(truth) & np.isfinite(prediction).all(0)
     residual = ((truth - prediction) ** 2).sum(0)
-    total = ((truth - truth.mean(0)) ** 2).sum(0)
-    return np.where(total > 0, 1.0 - residual / np.where(total > 0, total, 1.0), 0.0)
+    total = ((truth - (truth.mean(0) if len(truth) else 0.0)) ** 2).sum(0)
+    values = 1.0 - residual / np.where(told, total, 1.0)
+    return [float(value) if known else None for value, known in zip(values, told, strict=True)]
 
 
 def measure(
@@ -73,30 +88,44 @@ def measure(
 
     fit, held_out: (z, h) of disjoint episodes. pairs: (h, h') of held-out exact OU pairs with autocorrelation `rho`.
     """
+    if not all(np.isfinite(part).all() for part in (*fit, *held_out, *(pairs or ()))):
+        return Identifiability(
+            None, None, None, None, None, None, None, None, r2_ceiling, dict.fromkeys(names), len(held_out[0])
+        )
     z_fit, h_fit = fit
     z, h = held_out
-    per_variable = r2(z, affine_apply(affine_fit(h_fit, z_fit), h))
+    per_variable = scores(z, affine_apply(affine_fit(h_fit, z_fit), h))
     forward = affine_fit(z_fit, h_fit)
-    r2_z_to_h = r2(h, affine_apply(forward, z))
-    singular = np.linalg.svd(forward[:-1], compute_uv=False)
+    linear = forward[:-1] * varies(h_fit)  # of a latent that does not vary the fit is rounding
     same_dim = z.shape[1] == h.shape[1]
-    covariance_gap = float(np.linalg.norm(np.cov(h.T).reshape(h.shape[1], -1) - np.eye(h.shape[1])))
     alignment_gap = bound = None
-    if pairs is not None and rho is not None and same_dim:
+    if pairs is not None and rho is not None and same_dim and len(pairs[0]) > 1:
         alignment_gap, bound = theorem_bound(pairs[0], pairs[1], rho)
     return Identifiability(
-        r2_h_to_z=float(per_variable.mean()),
-        r2_z_to_h=float(r2_z_to_h.mean()),
-        orthogonality_error=orthogonality_error(forward[:-1]) if same_dim else None,
-        condition_number=float(singular[0] / max(singular[-1], 1e-12)),
-        covariance_gap=covariance_gap,
+        r2_h_to_z=mean_told(per_variable),
+        r2_z_to_h=mean_told(r2(h, affine_apply(forward, z))),
+        orthogonality_error=orthogonality_error(linear) if same_dim else None,
+        condition_number=condition_number(linear),
+        covariance_gap=float(np.linalg.norm(_covariance(h) - np.eye(h.shape[1]))) if len(h) > 1 else None,
         alignment_gap=alignment_gap,
         theorem_bound=bound,
         procrustes_mse=procrustes_mse(z, h) if same_dim else None,
         r2_ceiling=r2_ceiling,
-        per_variable={name: float(value) for name, value in zip(names, per_variable, strict=True)},
+        per_variable=dict(zip(names, per_variable, strict=True)),
         num_frames=len(z),
     )
+
+
+def condition_number(weights: np.ndarray) -> float | None:
+    """Largest over smallest singular value of a linear map; None where the smallest is 0 up to rounding."""
+    singular = np.linalg.svd(weights, compute_uv=False)
+    largest, smallest = singular.max(initial=0.0), singular.min(initial=np.inf)
+    rounding = max(weights.shape) * np.finfo(np.float64).eps * largest
+    return float(largest / smallest) if rounding < smallest < np.inf else None
+
+
+def _covariance(h: np.ndarray) -> np.ndarray:
+    return np.cov(h.T).reshape(h.shape[1], h.shape[1])
 
 
 def orthogonality_error(weights: np.ndarray) -> float:
@@ -120,9 +149,9 @@ def theorem_bound(h: np.ndarray, h_next: np.ndarray, rho: float) -> tuple[float,
     """Alignment gap delta and the bound D + (epsilon + D)^2, D = delta / (2 rho (1 - rho)), on the Procrustes error.
 
     A degree-k Hermite component of h pays 2 (1 - rho^k) per unit of variance in alignment, so what alignment pays above
-    2 (1 - rho) tr Cov(h) bounds the nonlinear part of h (arXiv:2605.26379, Proposition 4.3).
+    2 (1 - rho) tr Cov(h) bounds the nonlinear part of h (arXiv:2605.26379, Proposition 4.3). Of two pairs or more.
     """
-    covariance = (np.cov(h.T).reshape(h.shape[1], -1) + np.cov(h_next.T).reshape(h.shape[1], -1)) / 2
+    covariance = (_covariance(h) + _covariance(h_next)) / 2
     epsilon = float(np.linalg.norm(covariance - np.eye(h.shape[1])))
     cost = float(((h_next - h) ** 2).sum(1).mean())
     delta = max(cost - 2 * (1 - rho) * float(np.trace(covariance)), 0.0)
@@ -130,15 +159,21 @@ def theorem_bound(h: np.ndarray, h_next: np.ndarray, rho: float) -> tuple[float,
     return delta, nonlinear + (epsilon + nonlinear) ** 2
 
 
+# standard deviation (rad) of an angle to which pi is more than twelve of them away
+_NEVER_WRAPS = 0.25
+
+
 def wrapped_angle_ceiling(scale: float, num_points: int = 20_001) -> float:
     """Highest R2 with which an angle N(0, scale^2) (rad) can be read from an image, which shows it modulo 2 pi.
 
     The best reading is the mean of the angle given its wrapped value; the ceiling is that reading's share of variance.
     """
+    if scale < _NEVER_WRAPS:
+        return 1.0
     angles, density = _unwrapped(np.linspace(-math.pi, math.pi, num_points), scale)
     total = density.sum(1)
     mean = (density * angles).sum(1) / np.maximum(total, 1e-300)
-    return float((total * mean**2).sum() / (total[:, None] * (density / total[:, None]) * angles**2).sum())
+    return float((total * mean**2).sum() / (density * angles**2).sum())
 
 
 def aligned_angle_r2(scale: float, rho: float | Sequence[float], num_points: int = 360) -> float:
@@ -149,6 +184,8 @@ def aligned_angle_r2(scale: float, rho: float | Sequence[float], num_points: int
     `wrapped_angle_ceiling`, is what alignment can reach with one latent an angle. The function is the leading odd
     eigenfunction of the wrapped process, found on a grid of directions.
     """
+    if scale < _NEVER_WRAPS:
+        return 1.0
     grid = -math.pi + (np.arange(num_points) + 0.5) * 2 * math.pi / num_points
     turns = 2 * math.pi * np.arange(-3, 4)
     joint = np.zeros((num_points, num_points))

@@ -7,9 +7,9 @@ import torch
 from sklearn.linear_model import RidgeCV
 from torch import nn
 
-from worldmodel.measures.identifiability import r2
+from worldmodel.measures.identifiability import scores
 from worldmodel.measures.statistics import bootstrap_r2
-from worldmodel.models.encoders import mlp
+from worldmodel.models.layers import mlp
 
 ALPHAS = np.logspace(-4, 5, 10)
 MLP_STEPS = 1000
@@ -43,10 +43,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Score:
-    """R2 and its 95 % interval for every target (Z,), (Z, 2), and the predictions behind them (n, Z)."""
+    """R2 and its 95 % interval for each of Z targets, and the predictions behind them (n, Z).
 
-    r2: np.ndarray
-    interval: np.ndarray
+    A target that stands still on the test episodes has neither, one that hardly moves on them no interval: None.
+    """
+
+    r2: list[float | None]
+    interval: list[list[float] | None]
     prediction: np.ndarray
 
 
@@ -55,9 +58,9 @@ def linear_probe(split: Split, resamples: int, rng: np.random.Generator) -> Scor
     return _score(split.test, linear_predict(split.train, split.test.inputs), resamples, rng)
 
 
-def linear_r2(split: Split) -> np.ndarray:
-    """R2 (Z,) of the linear probe, without interval: for controls."""
-    return r2(split.test.targets, linear_predict(split.train, split.test.inputs))
+def linear_r2(split: Split) -> list[float | None]:
+    """R2 of the linear probe for each of Z targets, without interval: for controls."""
+    return scores(split.test.targets, linear_predict(split.train, split.test.inputs))
 
 
 def mlp_probe(split: Split, resamples: int, rng: np.random.Generator, seed: int) -> Score:
@@ -70,7 +73,10 @@ def mlp_probe(split: Split, resamples: int, rng: np.random.Generator, seed: int)
 
 
 def linear_predict(train: Examples, inputs: np.ndarray) -> np.ndarray:
-    """Targets (n, Z) that a ridge regression fitted on `train` reads from inputs (n, p)."""
+    """Targets (n, Z) that a ridge regression fitted on `train` reads from inputs (n, p); NaN where it has no numbers to
+    go by."""
+    if not all(np.isfinite(part).all() for part in (train.inputs, train.targets, inputs)):
+        return np.full((len(inputs), train.targets.shape[1]), np.nan)
     scaler = _Scaler(train.inputs)
     ridge = RidgeCV(alphas=ALPHAS, alpha_per_target=train.targets.shape[1] > 1)
     ridge.fit(scaler.apply(train.inputs), train.targets)
@@ -82,7 +88,7 @@ def _score(test: Examples, prediction: np.ndarray, resamples: int, rng: np.rando
         bootstrap_r2(test.targets[:, k], prediction[:, k], test.episode, resamples, rng)
         for k in range(test.targets.shape[1])
     ]
-    return Score(r2(test.targets, prediction), np.array(intervals), prediction)
+    return Score(scores(test.targets, prediction), intervals, prediction)
 
 
 class _Scaler:
@@ -106,7 +112,7 @@ def _fit_mlp(
     net = mlp(x.shape[1], [128, 128], y.shape[1])
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, MLP_STEPS)
-    best, kept = float("inf"), torch.zeros(len(x_e), y.shape[1])
+    best, kept = float("inf"), torch.full((len(x_e), y.shape[1]), torch.nan)
     for step in range(MLP_STEPS):
         rows = torch.randint(len(x_t), (512,), generator=generator)
         loss = nn.functional.mse_loss(net(x_t[rows]), y_t[rows])

@@ -1,13 +1,54 @@
-"""Intervals: Wilson for success rates, the bootstrap over episodes for R2, Student's t over seeds."""
+"""Intervals: Wilson for success rates, the bootstrap over episodes for R2, Student's t over seeds.
+
+None, JSON's null, stands for what the data cannot tell: R2 of a variable that stands still, the interval of one value.
+"""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
 
 Z_95 = 1.959963984540054
+Key = TypeVar("Key")
+# a spread below this share of the numbers it is of is their rounding
+_ROUNDING = 1e-12
+
+
+def varies(values: np.ndarray) -> np.ndarray:
+    """Which columns of values (n, q) are finite and vary by more than rounding: bool (q,)."""
+    if not len(values):
+        return np.zeros(values.shape[1:], bool)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        return np.isfinite(values).all(0) & (values.max(0) - values.min(0) > _ROUNDING * np.abs(values).max(0))
+
+
+def unit_spread(values: np.ndarray) -> np.ndarray:
+    """Standard deviation of every column of values (n, q), to divide by: (q,); 1 for one that does not vary."""
+    return np.where(varies(values), values.std(0), 1.0)
+
+
+def mean_told(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def best_told(scores: Mapping[Key, float | None]) -> Key:
+    """The key of the highest score that is known; the first key where none is."""
+    known = {key: score for key, score in scores.items() if score is not None}
+    return max(known, key=lambda key: known[key]) if known else next(iter(scores))
+
+
+def central_95(values: np.ndarray) -> list[float] | None:
+    """What holds the middle 95 % of resampled values (n,), [low, high]; -inf stands for a resample that tells nothing.
+
+    None where an end is not finite: where more than 2.5 % of the resamples tell nothing.
+    """
+    with np.errstate(invalid="ignore"):  # between -inf and a number
+        ends = np.quantile(values, [0.025, 0.975])
+    return [float(end) for end in ends] if np.isfinite(ends).all() else None
 
 
 def wilson_interval(successes: int, trials: int) -> list[float]:
@@ -28,32 +69,43 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> list
     return [p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low)]
 
 
-def mean_interval(values: np.ndarray) -> list[float]:
-    """95 % interval [low, high] of the mean of values (n,), by its normal approximation."""
-    half = Z_95 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+def mean_interval(values: np.ndarray) -> list[float] | None:
+    """95 % interval [low, high] of the mean of values (n,), by its normal approximation; None of fewer than two."""
+    if len(values) < 2:
+        return None
+    half = Z_95 * float(values.std(ddof=1)) / math.sqrt(len(values))
     return [float(values.mean()) - half, float(values.mean()) + half]
 
 
 def bootstrap_r2(
     truth: np.ndarray, prediction: np.ndarray, episode: np.ndarray, resamples: int, rng: np.random.Generator
-) -> list[float]:
-    """95 % interval [low, high] of R2 over resampled episodes: truth, prediction (n,), episode int (n,)."""
+) -> list[float] | None:
+    """95 % interval [low, high] of R2 over resampled episodes: truth, prediction (n,), episode int (n,).
+
+    None where it cannot be told: from one episode, or where the truth stands still in too many of the resamples.
+    """
     _, group = np.unique(episode, return_inverse=True)
-    sums = [
-        np.bincount(group, weights) for weights in (np.ones_like(truth), truth, truth**2, (truth - prediction) ** 2)
-    ]
+    truth, error = truth - truth.mean(), truth - prediction
+    sums = [np.bincount(group, weights) for weights in (np.ones_like(truth), truth, truth**2, error**2)]
     num = len(sums[0])
+    if num < 2:
+        return None
     weight = rng.multinomial(num, np.full(num, 1 / num), size=resamples)
     count, total, squares, residual = (weight @ column for column in sums)
-    values = 1 - residual / (squares - total**2 / count)
-    return [float(v) for v in np.quantile(values, [0.025, 0.975])]
+    spread = squares - total**2 / count
+    moves = spread > _ROUNDING * squares
+    return central_95(np.where(moves, 1 - residual / np.where(moves, spread, 1.0), -np.inf))
 
 
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean of one value a seed, its 95 % interval by Student's t (None for one seed), and the values."""
-    mean, num = float(np.mean(values)), len(values)
+def over_seeds(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean of one value a seed, its 95 % interval by Student's t (None for one seed), and the values.
+
+    A seed whose value is not known (None) is left out of mean and interval; both are None where no value is known.
+    """
+    known = [value for value in values if value is not None]
+    mean, num = mean_told(known), len(known)
     interval = None
-    if num > 1:
-        half = float(stats.t.ppf(0.975, num - 1) * np.std(values, ddof=1) / math.sqrt(num))
+    if mean is not None and num > 1:
+        half = float(stats.t.ppf(0.975, num - 1) * np.std(known, ddof=1) / math.sqrt(num))
         interval = [mean - half, mean + half]
-    return {"mean": mean, "interval": interval, "values": [float(value) for value in values]}
+    return {"mean": mean, "interval": interval, "values": [None if v is None else float(v) for v in values]}

@@ -1,4 +1,4 @@
-"""Networks in training as CUDA graphs: one launch for all operations of a pass, where launches outlast operations."""
+"""Networks in training as CUDA graphs: one launch for a whole pass, where launching takes longer than computing."""
 
 from collections.abc import Callable
 from typing import cast, final
@@ -10,23 +10,27 @@ from worldmodel.system.distributed import is_alone
 
 
 def bfloat16_on_gpu(device: torch.device) -> torch.autocast:
-    """Products in bfloat16 on CUDA; the small models of a CPU are faster in float32.
+    """Autocast of matrix products to bfloat16 on CUDA; on a CPU, where float32 is faster for small models, nothing.
 
-    Nothing is cached: a recording must not read weights that were cast before it.
+    Casts are not cached: a recorded graph must not read weights that were cast before it was recorded.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda", cache_enabled=False)
 
 
 @final
 class Captured:
-    """A function of tensors and of a network's weights; on a GPU its passes forward and backward are CUDA graphs.
+    """A function of tensors and of a network's weights whose forward and backward passes are CUDA graphs on a GPU.
 
         encode = Captured(encoder)
         encode(frames).square().mean().backward()
 
-    function: the network itself unless given, as one of its methods; it may draw no random numbers, and decide nothing
-    by the values of tensors. Inputs of other shapes are recorded anew. Where there is nothing to train (no gradients,
-    evaluation mode), on a CPU, and where several processes share a batch, the function is called as it is.
+    Inputs of other shapes are recorded anew. The function is called directly on a CPU, without gradients, in evaluation
+    mode, and where several processes share a batch.
+
+    Args:
+        network: whose weights are trained.
+        function: one of its methods; None takes its forward pass. It must draw no random numbers and must not branch on
+            the values of tensors.
     """
 
     def __init__(self, network: nn.Module, function: Callable[..., Tensor] | None = None) -> None:
@@ -47,7 +51,7 @@ class Captured:
         present = [tensor is not None for tensor in inputs]
         passes = _Passes(self._network, self._function, present)
         samples = tuple(x.detach().clone().requires_grad_(x.requires_grad) for x in inputs if x is not None)
-        # recording warms up first, which moves the running statistics of BatchNorm
+        # recording begins with warm-up passes, which move the running statistics of BatchNorm
         before = {name: buffer.clone() for name, buffer in self._network.named_buffers()}
         recorded = torch.cuda.make_graphed_callables(passes, samples, allow_unused_input=True)
         for name, buffer in self._network.named_buffers():

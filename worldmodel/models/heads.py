@@ -3,18 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from worldmodel.models.encoders import mlp
+from worldmodel.models.layers import mlp
 from worldmodel.settings import HeadsConfig
 
 
 class GoalHeads(nn.Module):
-    """Learned from what episodes reached in hindsight; see `dynamics.heads_stage` and `dynamics.fit_metrics`.
-
-    whitening, precision: factors L (D, D) of metrics L L^T, the inverse covariance of latents and of prediction errors.
-    """
+    """Networks and metrics that planners may use beside a predictor; learned from what episodes reached in hindsight
+    (`learning.dynamics`). D latents, D' numbers of a planning state, A of an action, H steps of the horizon."""
 
     whitening: Tensor
+    """Factor L (D, D) of the metric L L^T: the inverse covariance of latents."""
     precision: Tensor
+    """The same of the predictor's errors."""
 
     def __init__(self, config: HeadsConfig, latent_dim: int, state_dim: int, action_dim: int, horizon: int) -> None:
         super().__init__()
@@ -26,9 +26,12 @@ class GoalHeads(nn.Module):
         self.register_buffer("precision", torch.eye(latent_dim))
 
     def actions_to(self, state: Tensor, goal: Tensor, steps: Tensor) -> Tensor:
-        """Planning state (…, D'), goal latent (…, D), control steps to get there (…) -> actions (…, H, A).
+        """The mean of the actions that led to the goal in so many steps: (…, D'), (…, D), (…) -> (…, H, A).
 
-        The mean of the actions that led from there to there in that time; those after it mean nothing.
+        Args:
+            state: planning state.
+            goal: latent of the goal.
+            steps: control steps to get there; actions after them are undefined.
         """
         time = (steps / self.config.reach).unsqueeze(-1)
         flat = self.inverse(torch.cat([state, goal, time.to(state)], -1))
@@ -36,7 +39,11 @@ class GoalHeads(nn.Module):
 
     @torch.no_grad()
     def propose(self, state: Tensor, goal: Tensor, horizon: int) -> Tensor:
-        """Action sequences (B, M, H', A) from states (B, D') to goals (B, D), for M times to get there, then zeros."""
+        """Action sequences (B, M, H', A) from planning states (B, D') to goals (B, D).
+
+        Each of the M sequences takes another number of steps, up to what the inverse dynamics was trained on; actions
+        after them are zero. horizon: H', which may differ from H.
+        """
         reach = min(self.config.reach, self.horizon)
         times = torch.tensor(sorted({max(1, reach * part // 4) for part in (1, 2, 3, 4)}), device=state.device)
         shape = (len(state), len(times))
@@ -47,8 +54,8 @@ class GoalHeads(nn.Module):
         return nn.functional.pad(actions, (0, 0, 0, horizon - actions.shape[2]))
 
     def squared_time(self, latents: Tensor, goal: Tensor) -> Tensor:
-        """Square of the control steps that the shortest way between latents and goals (…, D) takes -> (…).
+        """Squared control steps of the shortest way between latents (…, D) and goals (…, D): (…).
 
-        As if it went both ways: `temporal` maps latents to where that time is a distance, see `losses.unfolding`.
+        `temporal` embeds latents so that time is distance, the same in both directions (`losses.unfolding`).
         """
         return (self.temporal(latents) - self.temporal(goal)).square().sum(-1)

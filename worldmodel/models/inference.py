@@ -1,4 +1,4 @@
-"""A trained world model made ready for planning: the same answers in fewer operations."""
+"""A trained world model ready for planning: the same function in fewer operations."""
 
 import copy
 from itertools import pairwise
@@ -12,19 +12,23 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.world_model import WorldModel
 
-# of the matrix products of a rollout; latents are float32 always
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Names of dtypes for a rollout's matrix products; latents are always float32."""
 
 
 class PlanningModel:
-    """Satisfies `worldmodel.planners.interfaces.LatentDynamics`; answers as the `WorldModel` does, to rounding.
+    """A `WorldModel` for inference; satisfies `worldmodel.planners.interfaces.LatentDynamics`.
 
-    BatchNorm is folded into the layer before it, the causal masks into the weights, and blocks of zeros are skipped.
-    Later changes to the model's weights are not seen. dtype: of the rollouts' matrix products, None as the weights are.
+    BatchNorm is folded into the layer before it, causal masks into the weights, and what they forbid is skipped: the
+    results are those of the model, to rounding. Later changes of the model's weights are not seen.
     """
 
     def __init__(self, model: WorldModel, dtype: torch.dtype | None = None) -> None:
-        """Raises CheckpointError when the model has no predictor."""
+        """dtype: of the matrix products in rollouts; None keeps that of the weights.
+
+        Raises:
+            CheckpointError: the model has no predictor.
+        """
         self.num_context_frames, self.action_dim = model.num_context_frames, model.action_dim
         self.latent_dim, self.device = model.latent_dim, model.device
         self.context_encoder: ContextEncoder | None = model.context_encoder
@@ -50,7 +54,7 @@ class PlanningModel:
 
 
 def fold_batch_norm(encoder: Encoder) -> Encoder:
-    """A copy for inference, in which every BatchNorm that follows a linear or convolutional layer is part of it."""
+    """A copy for inference with every BatchNorm that follows a linear or convolutional layer folded into it."""
     folded = copy.deepcopy(encoder).eval()
     for module in [*folded.modules()]:
         if isinstance(module, nn.Sequential):

@@ -14,5 +14,11 @@ _KINDS: dict[str, type[AnyPredictor]] = {
 
 
 def make_predictor(config: PredictorConfig, latent_dim: int, action_dim: int, context_dim: int = 0) -> AnyPredictor:
-    """A predictor of the kind that `config` names, for latents of D, actions of A and a context of C numbers."""
+    """A new predictor of the kind that `config` names.
+
+    Args:
+        latent_dim: D, numbers of a latent.
+        action_dim: A, numbers of an action.
+        context_dim: C, numbers of a context; 0 for a predictor without one.
+    """
     return _KINDS[config.kind](config, latent_dim, action_dim, context_dim)

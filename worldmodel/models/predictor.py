@@ -1,6 +1,6 @@
-"""The latent dynamics predictor's settings, and the default: from K latents and past actions to H latents in one pass.
+"""The default latent dynamics predictor: from K latents and past actions to H latents in one pass.
 
-`recurrent.py` and `transformer.py` have the other kinds.
+`recurrent.py` and `transformer.py` have the other kinds. Letters as in `planners/interfaces.py`.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,20 @@ from worldmodel.system.errors import UserError
 
 
 class Predictor(nn.Module):
-    """z_{t+1} … z_{t+H} from z_t, earlier latents, past and future actions, and physical constants where known.
+    """Latents z_{t+1} … z_{t+H} from z_t, earlier latents, past and future actions, and a context where there is one.
 
-    All H latents leave one MLP, trained with the sum of their errors: the multi-step rollout loss, without compounding
-    errors and without H sequential passes. It is causal by construction: the first layer sees the actions through a
-    block lower-triangular mask and its units are grouped by step, so the latent after action h does not depend on
-    later actions.
+    One MLP gives all H latents and is trained on the mean of their squared errors, the multi-step rollout loss. There
+    are neither compounding errors nor H sequential passes. It is causal by construction: the first layer sees the
+    actions through a block lower-triangular mask, and hidden units are grouped by step, so that the latent after action
+    h does not depend on later actions.
     """
 
     causal_in: Tensor
+    """Mask (hidden, H A) of the first layer's action weights, 0 or 1."""
     causal_mid: Tensor
+    """Mask (hidden, hidden) of the hidden layers' weights."""
     causal_out: Tensor
+    """Mask (H D, hidden) of the last layer's weights."""
 
     def __init__(self, config: PredictorConfig, latent_dim: int, action_dim: int, context_dim: int = 0) -> None:
         super().__init__()
@@ -46,33 +49,44 @@ class Predictor(nn.Module):
         self.register_buffer("causal_out", _mask(group, step.repeat_interleave(latent_dim)), persistent=False)
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
-        """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
+        """Latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
         return planning_state(latents, actions, self.config.history)
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, D'), (B, N, H', A) with H' <= horizon, (B, C) -> latents (B, N, H', D) after each action."""
+        """The latent after each of H' <= H actions, in one pass: (B, D'), (B, N, H', A), (B, C) -> (B, N, H', D).
+
+        Raises:
+            UserError: the actions are of another world, or the context is missing.
+        """
         return self.fold(self._one_block)(state, actions, context)
 
     def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        """As `forward`, for any number of steps: passes of `horizon` steps are chained on their own predictions."""
+        """As `forward`, for any number of actions: passes of H steps are chained, each on the predictions of the last.
+
+        Raises:
+            UserError: as `forward`, or H is too short for the history of the next pass.
+        """
         return self.fold(self._one_block).rollout(state, actions, context)
 
     def for_planning(self, dtype: torch.dtype | None) -> "FoldedPredictor":
-        """These weights ready for rollouts without gradients, with matrix products in `dtype` (None: as they are)."""
+        """The same function for rollouts without gradients; matrix products in `dtype`, None as the weights are."""
         on_cpu = self.from_state.weight.device.type == "cpu"
         return self.fold(128 if on_cpu else self._one_block, dtype)
 
     @property
     def _one_block(self) -> int:
-        """The width of blocks that splits no layer: what masks forbid is not worth a GPU's launches."""
+        """A block width that splits no layer: on a GPU, launches cost more than skipping what masks forbid saves."""
         return max(self.config.hidden, self.out.out_features)
 
     def fold(self, block_width: int, dtype: torch.dtype | None = None) -> "FoldedPredictor":
         """The same function with the causal masks multiplied into the weights, for many calls with these weights.
 
-        Where units are sorted by group, a block of `block_width` of them reads a prefix of the layer below; what the
-        mask forbids is then not computed at all. dtype: of the matrix products, None as the weights are; predicted
-        changes are added to latents in the latents' own.
+        Units are sorted by group, so that a block of them reads only a prefix of the layer below.
+
+        Args:
+            block_width: units of a block; what lies beyond its prefix is not computed.
+            dtype: of the matrix products; None takes that of the weights. Predicted changes are added to latents in
+                the dtype of the latents.
         """
         state, context = self.from_state.weight.to(dtype).split([self.state_dim, self.context_dim], 1)
         actions = (self.from_actions.weight * self.causal_in).to(dtype)
@@ -87,13 +101,14 @@ class Predictor(nn.Module):
 
 @dataclass(frozen=True)
 class _Blocks:
-    """A linear layer in row blocks: (weight (rows, inputs read), bias (rows,)) each."""
+    """A linear layer in blocks of output units."""
 
     parts: list[tuple[Tensor, Tensor]]
+    """Weight (units, inputs read) and bias (units,) of each block."""
 
     @staticmethod
     def of(weight: Tensor, bias: Tensor, mask: Tensor, width: int) -> "_Blocks":
-        """Rows in blocks of `width`, each with the inputs up to the last that `mask` lets any of its rows read."""
+        """Blocks of `width` units, each with the inputs up to the last that `mask` lets any of its units read."""
         if width >= len(weight):
             return _Blocks([(weight, bias)])
         parts = []
@@ -103,21 +118,29 @@ class _Blocks:
         return _Blocks(parts)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """(…, inputs) -> (…, units)."""
         outputs = [nn.functional.linear(x[..., : rows.shape[1]], rows, bias) for rows, bias in self.parts]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
 
 
 @dataclass(frozen=True)
 class FoldedPredictor:
-    """A `Predictor` ready to be called, see `Predictor.fold`; the first layer is split by what its weights read."""
+    """A `Predictor` ready to be called, see `Predictor.fold`."""
 
     predictor: Predictor
+    """Whose weights these are."""
     state_weight: Tensor
+    """Part of the first layer that reads the planning state (hidden, D')."""
     context_weight: Tensor
+    """Part that reads the context (hidden, C)."""
     bias: Tensor
+    """Its bias (hidden,)."""
     action_weight: Tensor
+    """Part that reads the actions (hidden, H A), masked."""
     hidden: list[_Blocks]
+    """Hidden layers."""
     out: _Blocks
+    """The last layer, to the changes of H latents."""
 
     def __call__(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `Predictor.forward`."""
@@ -135,10 +158,10 @@ class FoldedPredictor:
         return latents
 
     def _predict(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
-        """One pass from states (B, N, D'), or (B, 1, D') for all candidates."""
+        """One pass from planning states (B, N, D'), or from one for all candidates (B, 1, D') -> (B, N, H', D)."""
         check_inputs(self.predictor, actions, context)
         steps, action_dim = actions.shape[2:]
-        # actions beyond the given ones do not count: neither their columns nor the steps they lead to are computed
+        # of actions that are not given, neither the columns nor the steps that they lead to are computed
         driven = nn.functional.linear(self._cast(actions.flatten(2)), self.action_weight[:, : steps * action_dim])
         x = nn.functional.gelu(driven + self._offset(state, context))
         for layer in self.hidden:
@@ -148,7 +171,7 @@ class FoldedPredictor:
         return state[:, :, None, : self.predictor.latent_dim] + change
 
     def _offset(self, state: Tensor, context: Tensor | None) -> Tensor:
-        """What the first layer has of state and context, (B, N or 1, hidden)."""
+        """What the first layer makes of planning state and context: (B, N or 1, hidden)."""
         offset = nn.functional.linear(self._cast(state), self.state_weight, self.bias)
         if not self.predictor.context_dim:
             return offset
@@ -159,7 +182,7 @@ class FoldedPredictor:
         return x.to(self.action_weight.dtype)
 
     def _advance(self, latents: Tensor, actions: Tensor) -> Tensor:
-        """Planning states (B, N, D') at the end of predicted latents (B, N, h, D), h >= K."""
+        """Planning states (B, N, D') after h predicted latents (B, N, h, D) and the actions (B, N, h, A), h >= K."""
         frames = self.predictor.config.num_context_frames
         if latents.shape[2] < frames:
             raise UserError(
@@ -171,14 +194,16 @@ class FoldedPredictor:
 
 
 class Conditioned(Protocol):
-    """What every predictor says of its inputs: numbers in an action, and in a context (0: it takes none)."""
+    """What every predictor says of its inputs."""
 
     action_dim: int
+    """A, the numbers of an action."""
     context_dim: int
+    """C, the numbers of a context; 0 where it takes none."""
 
 
 def check_inputs(predictor: Conditioned, actions: Tensor, context: Tensor | None) -> None:
-    """UserError where actions (B, N, H, A) are not of the predictor's world, or it needs constants and has none."""
+    """UserError where actions (B, N, H, A) are of another world, or a context is needed and missing."""
     if actions.shape[-1] != predictor.action_dim:
         raise UserError(
             f"this model's actions have {predictor.action_dim} numbers, got actions (B, N, H, A) = "
@@ -189,8 +214,10 @@ def check_inputs(predictor: Conditioned, actions: Tensor, context: Tensor | None
 
 
 def planning_state(latents: Tensor, actions: Tensor, history: Sequence[int]) -> Tensor:
-    """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'): z_t, what `history` says of
-    earlier latents as differences from it, and the actions."""
+    """The input of a predictor: latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D').
+
+    It holds z_t, the differences of earlier latents from it, `history` steps before, and the actions.
+    """
     now, *earlier = (latents[:, -1 - lag] for lag in history)
     if not earlier:
         return torch.cat([now, actions.flatten(1)], -1)
@@ -198,8 +225,8 @@ def planning_state(latents: Tensor, actions: Tensor, history: Sequence[int]) -> 
     return torch.cat([now, differences.flatten(1), actions.flatten(1)], -1)
 
 
-# latents a step apart differ little; this brings differences to the size of the latents themselves
 _DIFFERENCE_GAIN = 4.0
+"""Latents of neighbouring steps differ little; this brings their differences to the size of the latents."""
 
 
 def _mask(seen: Tensor, by: Tensor) -> Tensor:

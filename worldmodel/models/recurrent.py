@@ -1,4 +1,4 @@
-"""A recurrent predictor: one law of motion for every step, unrolled in a hidden state."""
+"""A recurrent predictor: the same weights for every step, unrolled in a hidden state."""
 
 import copy
 
@@ -11,12 +11,12 @@ from worldmodel.settings import PredictorConfig
 
 
 class RecurrentPredictor(nn.Module):
-    """z_{t+1}, z_{t+2}, … from z_t, earlier latents, past and future actions, and physical constants where known.
+    """Latents z_{t+1}, z_{t+2}, … from z_t, earlier latents, past and future actions, and a context where there is one.
 
-    What is seen becomes a hidden state x (width,), which every action moves by the same residual layers, and of which
-    latents are a linear function: z_{t+h} = z_t + W x_h. As the law of motion does not change from step to step, a
-    contact seen at one step of the horizon is learned for all of them, which `Predictor`, a set of weights for each
-    step, has to see at each; the price is one pass after another.
+    The planning state becomes a hidden state x of `width` numbers. Every action moves it by the same residual layers,
+    and latents are a linear function of it: z_{t+h} = z_t + W x_h. The law of motion is the same at each step, so a
+    contact seen at one step of the horizon is learned for all of them; `Predictor` has weights of its own for each step
+    and must see it at each. The price is H passes, one after another.
     """
 
     def __init__(self, config: PredictorConfig, latent_dim: int, action_dim: int, context_dim: int = 0) -> None:
@@ -34,19 +34,20 @@ class RecurrentPredictor(nn.Module):
         self.out = nn.Linear(width, latent_dim)
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
-        """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
+        """Latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
         return planning_state(latents, actions, self.config.history)
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, D'), (B, N, H, A) for any H, (B, C) -> latents (B, N, H, D) after each action.
+        """The latent after each of any H actions: (B, D'), (B, N, H, A), (B, C) -> (B, N, H, D).
 
-        Raises UserError where the actions are not of this world, or constants are missing.
+        Raises:
+            UserError: the actions are of another world, or the context is missing.
         """
         check_inputs(self, actions, context)
         given = state if context is None or not self.context_dim else torch.cat([state, context], -1)
         dtype = self.out.weight.dtype
         x = self.from_state(given.to(dtype))[:, None]
-        # what each layer makes of all actions at once: (B, N, H, hidden)
+        # each layer embeds all actions at once: (B, N, H, hidden)
         driven = [embed(actions.to(dtype)) for embed in self.from_actions]
         states = []
         for step in range(actions.shape[2]):
@@ -60,5 +61,5 @@ class RecurrentPredictor(nn.Module):
         return self(state, actions, context)
 
     def for_planning(self, dtype: torch.dtype | None) -> "RecurrentPredictor":
-        """A copy of these weights for rollouts without gradients, computed in `dtype` (None: as they are)."""
+        """A copy for rollouts without gradients, computed in `dtype`; None keeps that of the weights."""
         return copy.deepcopy(self).eval().requires_grad_(False).to(dtype)

@@ -1,6 +1,6 @@
-"""A transformer over (latent, action block) tokens: the latent a block of actions later, one block after another.
+"""A transformer over tokens of a latent and an action block: it predicts the latent after each block, one by one.
 
-Letters beyond `planners/interfaces.py`: n sequences, G blocks of b actions, W the window in tokens.
+Letters beyond `planners/interfaces.py`: n sequences, G blocks of b actions, W the window in tokens, T <= W tokens.
 """
 
 import copy
@@ -16,20 +16,22 @@ from worldmodel.models.predictor import check_inputs
 from worldmodel.settings import PredictorConfig
 from worldmodel.system.errors import UserError
 
-# rows of a rollout computed at once: on a GPU what keeps it busy, some GB of activations; on a CPU what stays in its
-# caches, and in blocks of memory that the allocator does not give back to the system each time
 _ROWS_AT_ONCE = {"cuda": 32_768, "cpu": 160}
+"""Sequences of a rollout that are computed at once. A GPU is kept busy by as many as fill some GB with activations; on
+a CPU they should stay in its caches, and in memory that the allocator does not return to the system after each call."""
 
-_FEW_TOKENS = 8  # up to which attention on a GPU is written out
+_FEW_TOKENS = 8
+"""Tokens up to which explicit attention is faster on a GPU."""
 
-Cache = list[Tensor]  # by layer: keys and values of the tokens so far, (n, T, 2 * heads * head_dim)
+Cache = list[Tensor]
+"""Keys and values of the tokens so far, layer by layer: (n, T, 2 * heads * head_dim) each."""
 
 
 class TransformerPredictor(nn.Module):
-    """z_{t+b}, z_{t+2b}, … from z_t, earlier latents b steps apart, and blocks of b actions; constants where known.
+    """Latents z_{t+b}, z_{t+2b}, … from z_t, earlier latents b steps apart, blocks of b actions, and a context.
 
-    The network of arXiv:2603.19312: causal attention over a window of tokens, conditioned on its action block by
-    adaptive layer norms. It knows latents at the ends of blocks; those between lie on the straight line between them.
+    The network of arXiv:2603.19312: causal attention over a window of tokens, each conditioned on its action block by
+    adaptive layer norms. It predicts the latents at the ends of blocks; those within a block are interpolated.
     """
 
     def __init__(self, config: PredictorConfig, latent_dim: int, action_dim: int, context_dim: int = 0) -> None:
@@ -49,24 +51,25 @@ class TransformerPredictor(nn.Module):
         self.head = nn.Sequential(nn.Linear(width, config.hidden), nn.GELU(), nn.Linear(config.hidden, latent_dim))
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
-        """Latents (B, K, D) oldest first and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
+        """Latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
         seen = [latents[:, -1 - lag] for lag in self.config.history]
         return torch.cat([*seen, actions.flatten(1)], -1)
 
     def forward(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        """As `rollout`, with products in bfloat16 on CUDA: for training."""
+        """As `rollout`, with matrix products in bfloat16 on CUDA: for training."""
         with bfloat16_on_gpu(state.device):
             return self.rollout(state, actions, context)
 
     def next(self, latents: Tensor, blocks: Tensor, context: Tensor | None = None) -> Tensor:
-        """The latent (n, T, D) after each of T <= W tokens: latents (n, T, D), their action blocks (n, T, b * A)."""
+        """The latent after each token's action block: latents (n, T, D), blocks (n, T, b A), (n, C) -> (n, T, D)."""
         with bfloat16_on_gpu(latents.device):
             return self._follow(latents, self._modulations(blocks, context), None)
 
     def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, D'), (B, N, H, A), (B, C) -> latents (B, N, H, D) after each action; H is a multiple of b.
+        """The latent after each of H = G b actions: (B, D'), (B, N, H, A), (B, C) -> (B, N, H, D).
 
-        Raises UserError where the actions are not of this world, or do not fill their last block.
+        Raises:
+            UserError: the actions are of another world or do not fill their last block, or the context is missing.
         """
         self._check(actions, context)
         batch, num, horizon = actions.shape[:3]
@@ -76,7 +79,7 @@ class TransformerPredictor(nn.Module):
         ).flatten(0, 1)
         start = latents.repeat_interleave(num, 0)
         given = None if context is None or not self.context_dim else context.repeat_interleave(num, 0)
-        # all at once where gradients are wanted: they need every activation anyway
+        # with gradients every activation is kept anyway, so all sequences are computed at once
         rows = len(start) if torch.is_grad_enabled() else _ROWS_AT_ONCE[start.device.type]
         contexts = repeat(None) if given is None else given.split(rows)
         split = zip(start.split(rows), blocks.split(rows), contexts, strict=False)
@@ -85,12 +88,14 @@ class TransformerPredictor(nn.Module):
         return _between(start[:, -1], ends, self.block).unflatten(0, (batch, num))
 
     def for_planning(self, dtype: torch.dtype | None) -> "TransformerPredictor":
-        """A copy of these weights for rollouts without gradients, computed in `dtype` (None: as they are); latents from
-        one block to the next stay float32."""
+        """A copy for rollouts without gradients, computed in `dtype`; None keeps that of the weights.
+
+        Latents handed from one block to the next stay float32.
+        """
         return copy.deepcopy(self).eval().requires_grad_(False).to(dtype)
 
     def _unpack(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Planning states (B, D') -> their latents (B, k, D), oldest first, and the blocks between (B, k-1, b * A)."""
+        """Planning states (B, D') -> their k latents (B, k, D), oldest first, and the blocks between (B, k-1, b A)."""
         num = len(self.config.history)
         latents, actions = state.split([num * self.latent_dim, self.state_dim - num * self.latent_dim], -1)
         blocks = actions.reshape(len(state), num - 1, self.block * self.action_dim)
@@ -105,10 +110,10 @@ class TransformerPredictor(nn.Module):
             )
 
     def _unroll(self, latents: Tensor, blocks: Tensor, context: Tensor | None) -> Tensor:
-        """Latents (n, G, D) after the last G blocks, from latents (n, k, D) with blocks (n, k-1+G, b * A).
+        """Latents (n, G, D) after the last G blocks, from latents (n, k, D) and blocks (n, k-1+G, b A).
 
-        Nothing is computed twice or in vain: every block is embedded once, and keys and values are kept while the
-        window grows; when it slides, every token has another position.
+        Every block is embedded once. Keys and values are cached while the window grows; once it slides, every token has
+        another position and the cache starts anew.
         """
         num_seen = latents.shape[1]
         modulations = self._modulations(blocks, context)
@@ -122,22 +127,22 @@ class TransformerPredictor(nn.Module):
         return latents[:, num_seen:]
 
     def _modulations(self, blocks: Tensor, context: Tensor | None) -> list[Tensor]:
-        """What every layer makes of action blocks (n, T, b * A): shifts, scales and gates (n, T, 6 * width)."""
+        """Shifts, scales and gates of every layer (n, T, 6 width) for action blocks (n, T, b A) and contexts (n, C)."""
         if context is not None and self.context_dim:
             blocks = torch.cat([blocks, context[:, None].expand(-1, blocks.shape[1], -1)], -1)
         condition = F.silu(self.embed_actions(blocks.to(self.position.dtype)))
         return [layer.modulate(condition) for layer in self._typed_layers()]
 
     def _follow(self, latents: Tensor, modulations: list[Tensor], cache: Cache | None) -> Tensor:
-        """Next latents (n, T, D) of latents (n, T, D) under modulations of the same tokens.
+        """The latent after each token: latents (n, T, D) and their modulations -> (n, T, D).
 
-        With a cache the tokens come after those it holds and are added to it; only the latent after the last of them is
-        then computed: (n, 1, D).
+        With a cache the tokens follow those that it holds and are added to it, and only the latent after the last token
+        is computed: (n, 1, D).
         """
         first = cache[0].shape[1] if cache else 0
         x = self.into(latents.to(self.position.dtype)) + self.position[first : first + latents.shape[1]]
         for index, (layer, modulation) in enumerate(zip(self._typed_layers(), modulations, strict=True)):
-            # nobody asks what follows the tokens before the last
+            # in the last layer only the last token's output is read
             x = layer(x, modulation, cache, index, cache is not None and index == self.config.depth - 1)
         return latents[:, -x.shape[1] :] * self.residual + self.head(self.norm(x)).to(latents.dtype)
 
@@ -146,10 +151,8 @@ class TransformerPredictor(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Attention and a hidden layer, each behind a layer norm that the action block shifts and scales, and gated by it.
-
-    Gates are zero at first: the network begins as the identity (adaLN-zero, arXiv:2212.09748).
-    """
+    """Attention and an MLP, each after a layer norm; the action block shifts and scales both norms and gates both
+    outputs. Gates start at zero, so that the layer starts as the identity (adaLN-zero, arXiv:2212.09748)."""
 
     def __init__(self, config: PredictorConfig) -> None:
         super().__init__()
@@ -164,7 +167,13 @@ class _Layer(nn.Module):
         self.up, self.down = nn.Linear(width, config.hidden), nn.Linear(config.hidden, width)
 
     def forward(self, x: Tensor, modulation: Tensor, cache: Cache | None, index: int, last_only: bool) -> Tensor:
-        """Tokens (n, T, width) -> the same, or only the last of them; see `TransformerPredictor._follow`."""
+        """Tokens (n, T, width) -> (n, T, width), or with `last_only` (n, 1, width).
+
+        Args:
+            modulation: shifts, scales and gates (n, T, 6 width).
+            cache: keys and values of earlier tokens, to which these are added; None without.
+            index: which layer this is, and so which entry of the cache is its own.
+        """
         y = self.attention_norm(_modulated(x, *modulation.chunk(6, -1)[:2]))
         kv = F.linear(y, self.qkv.weight[self.inner :])
         if cache is not None:
@@ -176,7 +185,7 @@ class _Layer(nn.Module):
         if last_only:
             x, y, modulation = x[:, -1:], y[:, -1:], modulation[:, -1:]
         gate1, shift2, scale2, gate2 = modulation.chunk(6, -1)[2:]
-        if k.shape[2] == 1:  # a token alone attends to itself
+        if k.shape[2] == 1:  # a single token attends to itself alone
             attended = v
         else:
             q = self._split(_linear(y, self.qkv.weight[: self.inner]))
@@ -191,15 +200,15 @@ class _Layer(nn.Module):
 
 
 def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention (n, heads, T, D) of the last T of the tokens that keys and values (n, heads, S, D) are of: all,
-    or one."""
+    """Causal attention of queries (n, heads, T, d), those of the last T tokens, to keys and values (n, heads, S, d):
+    -> (n, heads, T, d). T is S or 1."""
     if k.is_cuda and k.shape[2] <= _FEW_TOKENS:
         return few_tokens_attended(q, k, v)
     return F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
 
 
 def few_tokens_attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The same, written out: a GPU's attention kernels compute tiles of 64 or 128 tokens, however few there are."""
+    """Explicit attention, faster on a GPU for at most 8 tokens: its kernels always compute tiles of 64 or 128."""
     scores = (q[..., :, None, :] * k[..., None, :, :]).sum(-1) / math.sqrt(q.shape[-1])
     if q.shape[2] > 1:
         later = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).triu(1)
@@ -212,12 +221,13 @@ def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear` of parts of tokens (n, T, D): as one product, where strides would make it n small ones on a CPU."""
+    """`F.linear` of tokens (n, T, D) as one matrix product; on a CPU, strided tokens would make it n small ones."""
     return F.linear(x.flatten(0, 1), weight, bias).unflatten(0, x.shape[:2])
 
 
 def _between(start: Tensor, ends: Tensor, block: int) -> Tensor:
-    """Latents (n, G * b, D) after every action: straight lines from start (n, D) through ends of blocks (n, G, D)."""
+    """Latents after every action (n, G b, D): linear interpolation from start (n, D) through the ends of blocks
+    (n, G, D)."""
     starts = torch.cat([start[:, None], ends[:, :-1]], 1)
     share = torch.arange(1, block + 1, device=ends.device, dtype=ends.dtype)[:, None] / block
     return torch.lerp(starts[:, :, None], ends[:, :, None], share).flatten(1, 2)

@@ -41,7 +41,10 @@ class ModelConfig:
 
 
 class WorldModel(nn.Module):
-    """Satisfies `worldmodel.planners.interfaces.LatentDynamics`."""
+    """Frame encoder, latent dynamics, context encoder and goal heads, as far as `config` has them.
+
+    Satisfies `worldmodel.planners.interfaces.LatentDynamics`; letters as there.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -59,10 +62,12 @@ class WorldModel(nn.Module):
 
     @property
     def latent_dim(self) -> int:
+        """D, the numbers of a latent."""
         return self.config.encoder.num_latents
 
     @property
     def action_dim(self) -> int:
+        """A, the numbers of an action; 0 in a world without actions."""
         return self.config.action_dim
 
     @property
@@ -72,19 +77,29 @@ class WorldModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.encoder.mean.device
 
     @torch.no_grad()
     def embed(self, frames: Tensor) -> Tensor:
-        """Frames uint8 (…, 3, S, S), of the world or of a goal -> latents (…, D)."""
+        """Frames uint8 (…, 3, S, S), seen or wanted -> latents float32 (…, D)."""
         return self.encoder(frames)
 
     def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
-        """Latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D')."""
+        """The planning state: latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D').
+
+        Raises:
+            CheckpointError: the model has no dynamics.
+        """
         return self._dynamics.planning_state(latents, actions)
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, D'), (B, N, H, A), (B, C) -> (B, N, H, D): the latent after action h."""
+        """The latent after action h: (B, D'), (B, N, H, A), (B, C) -> (B, N, H, D).
+
+        Raises:
+            CheckpointError: the model has no dynamics.
+            UserError: the actions are of another world, or the context is missing.
+        """
         return self._dynamics.rollout(z0, actions, context)
 
     @property
@@ -105,7 +120,11 @@ class WorldModel(nn.Module):
 
     @staticmethod
     def load(directory: Path | str, device: torch.device | str = "cpu") -> "WorldModel":
-        """Open the model of a run directory, ready for inference. Executes nothing that the directory holds."""
+        """Open the model of a run directory, in evaluation mode. Executes nothing that the directory holds.
+
+        Raises:
+            CheckpointError: the files are missing, damaged, foreign or of another schema or architecture.
+        """
         directory = Path(directory)
         model = WorldModel(_read_config(directory))
         path = directory / "model.safetensors"

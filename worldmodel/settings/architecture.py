@@ -24,8 +24,8 @@ class EncoderConfig(Settings):
     """The frame encoder: one frame to one latent."""
 
     kind: Literal["mlp", "keypoints", "glimpse", "cnn", "vit"] = "mlp"
-    """mlp; keypoints (a spatial softmax: where things are); glimpse (keypoints, and the
-    pixels around the first of them: which way a moving thing points); cnn; vit."""
+    """mlp; keypoints (a spatial softmax: where things are); glimpse (keypoints, one location, and the pixels around it:
+    which way a moving thing points); cnn; vit."""
     input_size: Count = 16
     """Side in pixels to which frames are box-averaged."""
     latent_dim: Count | None = None
@@ -40,7 +40,7 @@ class EncoderConfig(Settings):
     """dataset: one mean and scale per channel. background: minus the median frame, so that what stands still is zero.
     image: each frame minus its channel means, divided by its RMS, which removes light and colour to first order."""
     num_keypoints: Count = 32
-    """Places that keypoints and glimpse look for."""
+    """Keypoints that keypoints and glimpse look for."""
     glimpse_size: Count = 12
     """Side in pixels of what a glimpse looks at."""
     vit: ViTConfig | None = None
@@ -57,8 +57,8 @@ class EncoderConfig(Settings):
             )
         if self.kind == "glimpse" and self.latent_dim is not None and self.latent_dim < 4:
             raise UserError(
-                "encoder.latent_dim must be >= 4 with encoder.kind=glimpse (two latents for the place of the glimpse, "
-                f"the others for what it shows and for the other keypoints), got {self.latent_dim}"
+                "encoder.latent_dim must be >= 4 with encoder.kind=glimpse (two latents for the location, the others "
+                f"for what is seen there and for the keypoints), got {self.latent_dim}"
             )
         if self.kind == "cnn" and self.input_size % 2 ** len(self.channels):
             raise UserError(
@@ -76,11 +76,6 @@ class EncoderConfig(Settings):
     def vit_or_default(self) -> ViTConfig:
         """Which ViT."""
         return self.vit or ViTConfig()
-
-    @property
-    def num_place_latents(self) -> int:
-        """How many of the first latents are a place: that of what moves most slowly in the image."""
-        return 2 if self.kind == "glimpse" else 0
 
 
 @dataclass(frozen=True)

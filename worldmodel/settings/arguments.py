@@ -12,7 +12,7 @@ from worldmodel.settings.base import settings_class, type_hints
 from worldmodel.settings.collection import CollectConfig
 from worldmodel.settings.convert import SettingsT, option_paths, settings_tree, structure, unknown_option
 from worldmodel.settings.method import LEWM_SIGREG
-from worldmodel.settings.recipes import merged, preset, recipe_values
+from worldmodel.settings.recipes import merged, over_defaults, preset, recipe_values
 from worldmodel.settings.training import TrainConfig
 from worldmodel.system.errors import UserError
 
@@ -35,24 +35,34 @@ def configure(cls: type[SettingsT], chosen: Mapping[str, Any], base: Mapping[str
 
 def configured_tree(cls: type[Any], chosen: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """As `configure`, in nested plain values."""
-    tree = merged(settings_tree(cls), base or {})
+    tree = over_defaults(cls, base or {})
     rest = dict(chosen)
     section = recipe_section(cls)
     if section is not None:
-        env, size = rest.pop("env", None), rest.pop("size", None)
-        world = rest.pop("env.world", None)  # the same as env=, in another spelling
-        name = next((str(given) for given in (env, world) if given is not None), "reacher")
-        values = recipe_values(name, size)
+        values = recipe_values(_take_recipe(cls, rest), rest.pop("size", None))
         if section != "" or cls is TrainConfig:
             values = _nested(section, values)
         else:
             values = values["collection"]
-        tree = merged(tree, values)
+        tree = over_defaults(cls, merged(tree, values))
     # groups first: policy=ou policy.std=1 sets the parameter of the new policy, in whatever order they are given
     for name, value in sorted(rest.items(), key=lambda item: item[0] not in _GROUPS):
         _assign(cls, tree, name, value)
     _share_folders(tree if not section else tree[section], rest)
     return tree
+
+
+def _take_recipe(cls: type[Any], rest: dict[str, Any]) -> str:
+    """The recipe that the options choose, and take these out of `rest`.
+
+    Without env=, naming a world chooses its recipe; beside env=, it puts another world into that recipe.
+    """
+    if "env" in rest:
+        return str(rest.pop("env"))
+    parts = [recipe_section(cls), "" if cls is CollectConfig else "collection", "env.world"]
+    path = ".".join(part for part in parts if part)
+    world = next((name for name in rest if name != "size" and locate(cls, name)[0] == path), None)
+    return "reacher" if world is None else str(rest.pop(world))
 
 
 def _share_folders(tree: dict[str, Any], chosen: Mapping[str, Any]) -> None:

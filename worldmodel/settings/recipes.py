@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import worldmodel
+from worldmodel.settings.base import settings_class, type_hints
 from worldmodel.settings.convert import settings_tree, structure
 from worldmodel.settings.training import TrainConfig
 from worldmodel.settings.yaml_files import read_yaml
@@ -36,7 +37,7 @@ def recipe(env: str = "reacher", size: str | None = None) -> TrainConfig:
     Raises:
         UserError: there is no such recipe or size.
     """
-    return structure(merged(settings_tree(TrainConfig), recipe_values(env, size)), TrainConfig)
+    return structure(over_defaults(TrainConfig, recipe_values(env, size)), TrainConfig)
 
 
 def recipe_values(env: str, size: str | None = None) -> dict[str, Any]:
@@ -84,21 +85,30 @@ def folder() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
+def over_defaults(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested plain values over the defaults of a settings class.
+
+    An optional section that is given in part is completed by its own defaults.
+    """
+    tree = merged(settings_tree(cls), values)
+    for name, hint in type_hints(cls).items():
+        section = settings_class(hint)
+        if section is not None and isinstance(tree.get(name), Mapping):
+            tree[name] = over_defaults(section, tree[name])
+    return tree
+
+
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings, the second over the first. A mapping with a `name` of its own replaces one of another name."""
+    """Nested mappings, the second over the first. A planner or policy with a name replaces the one below it."""
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping) and not _renamed(key, below, value):
+        named = key in ("planner", "policy") and isinstance(value, Mapping) and "name" in value
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and not named:
             result[key] = merged(below, value)
         else:
             result[key] = copy.deepcopy(value)
     return result
-
-
-def _renamed(key: str, below: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
-    """Whether another planner or policy is chosen, whose parameters have nothing to do with those below."""
-    return key in ("planner", "policy") and "name" in value and value["name"] != below.get("name")
 
 
 def _read(env: str, depth: int) -> dict[str, Any]:

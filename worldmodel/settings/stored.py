@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from worldmodel.settings.convert import plain, settings_tree, structure
-from worldmodel.settings.recipes import merged, recipe_values
+from worldmodel.settings.convert import plain, structure
+from worldmodel.settings.recipes import over_defaults, recipe_values
 from worldmodel.settings.training import TrainConfig
 from worldmodel.settings.yaml_files import read_yaml
 from worldmodel.system.errors import CheckpointError, UserError
@@ -39,7 +39,7 @@ def read_run_config(directory: Path) -> TrainConfig:
             raise ValueError(f"schema {schema!r}; this version reads 1 and {SCHEMA}")
         if schema == 1:
             values = upgraded(values)
-        return structure(merged(settings_tree(TrainConfig), values), TrainConfig)
+        return structure(over_defaults(TrainConfig, values), TrainConfig)
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} holds settings of another version ({error}); train again") from error
 

@@ -227,19 +227,14 @@ def _success(outcomes: list[Outcome]) -> dict[str, Any]:
 
 def _returns(outcomes: list[Outcome]) -> dict[str, Any]:
     returns = np.concatenate([of.returns for of in outcomes])
-    return {"return": float(returns.mean()), "return_interval": _mean_interval(returns)}
-
-
-def _mean_interval(values: np.ndarray) -> list[float] | None:
-    """None, JSON's null, where there is but one value and so no interval."""
-    return mean_interval(values) if len(values) > 1 else None
+    return {"return": float(returns.mean()), "return_interval": mean_interval(returns)}
 
 
 def _regret(protocol: Protocol, latent: list[Outcome], oracle: Outcome, num: int) -> dict[str, Any]:
     """What the true state and simulator would add, on the tasks that the oracle was given."""
     if protocol.rewarded:
         gap = np.concatenate([oracle.returns - of.returns[:num] for of in latent])
-        return {"regret": float(gap.mean()), "regret_interval": _mean_interval(gap)}
+        return {"regret": float(gap.mean()), "regret_interval": mean_interval(gap)}
     solved = [of.solved[:num] for of in latent]
     count = sum(int(flags.sum()) for flags in solved), sum(len(flags) for flags in solved)
     best = int(oracle.solved.sum()), num

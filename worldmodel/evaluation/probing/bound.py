@@ -10,9 +10,11 @@ from worldmodel.evaluation.probing.subject import Subject
 from worldmodel.learning.train import spread_rows
 from worldmodel.measures.canonical import hermite_features
 from worldmodel.measures.identifiability import affine_apply, affine_fit
+from worldmodel.measures.statistics import unit_spread
 
 DEGREE = 5  # of the polynomial that undoes what the latents bend
 MAX_ROWS = 20_000
+LEAST_NOISE = 1e-6  # metres, radians
 
 
 def bounds(subject: Subject, num_trajectories: int) -> dict[str, Any]:
@@ -26,7 +28,8 @@ def bounds(subject: Subject, num_trajectories: int) -> dict[str, Any]:
         [error for name, error in errors.items() if name.startswith(("cos ", "sin ")) == on_circle]
         for on_circle in (False, True)
     )
-    noise = {"noise_m": float(np.mean(metres or [1e-3])), "noise_rad": float(np.mean(radians or [1e-2]))}
+    means = {"noise_m": np.mean(metres or [1e-3]), "noise_rad": np.mean(radians or [1e-2])}
+    noise = {name: max(float(mean), LEAST_NOISE) for name, mean in means.items()}
     judged = judge(settings_for(subject.trained, **noise, num_trajectories=num_trajectories))
     return {"position_error": errors, **noise, **{key: judged[key] for key in ("r2_bound", "r2_bound_interval")}}
 
@@ -36,7 +39,7 @@ def position_errors(subject: Subject) -> dict[str, float]:
     variables = latent_variables(subject.data)
     latents = subject.table.latents.cpu().numpy()
     train, test = (spread_rows(subject.data.split(name), MAX_ROWS).numpy() for name in ("train", "test"))
-    centre, spread = latents[train].mean(0), latents[train].std(0)
+    centre, spread = latents[train].mean(0), unit_spread(latents[train])
     degree = DEGREE if latents.shape[1] <= 3 else 1
     features = [hermite_features((latents[rows] - centre) / spread, degree) for rows in (train, test)]
     read = affine_apply(affine_fit(features[0], variables.values[train]), features[1])

@@ -11,7 +11,7 @@ from worldmodel.data.truth import Variables, factor_value, half_constants, laten
 from worldmodel.evaluation.probing.bound import bounds
 from worldmodel.evaluation.probing.context_value import context_errors
 from worldmodel.evaluation.probing.count import count_constants
-from worldmodel.evaluation.probing.outcome import pair, results
+from worldmodel.evaluation.probing.outcome import results
 from worldmodel.evaluation.probing.shifted_episodes import probe_shifts
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
 from worldmodel.figures import figures
@@ -20,7 +20,7 @@ from worldmodel.learning.loop import fit_quietly
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import ContextTraining, PositionsConfig, ProbeConfig
+from worldmodel.settings import ContextTraining, ProbeConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 
@@ -42,13 +42,13 @@ def probe_constants(
     for k, name in enumerate(variables.names):
         truth, read = (factor_value(factors[name], x[:, k]) for x in (latents.test.targets, linear.prediction))
         figures.probe_scatter(
-            run.figures / f"probe_{name}.png", name, variables.units[k], truth, read, linear.r2[k], pair(linear, k)
+            run.figures / f"probe_{name}.png", name, variables.units[k], truth, read, linear.r2[k], linear.interval[k]
         )
     lengths, by_length = _by_length(encoder, subject, config)
     figures.sharpening(run.figures / "probe_window_length.png", lengths, by_length, variables.names)
     sections: dict[str, Any] = {
         "canonical_correlations": _correlations(encoder, subject, run),
-        "window_length": {"steps": lengths, **{n: list(by_length[:, k]) for k, n in enumerate(variables.names)}},
+        "window_length": {"steps": lengths, **dict(zip(variables.names, by_length, strict=True))},
         "context_errors": context_errors(subject, config),
     }
     if config.shifts:
@@ -82,13 +82,14 @@ def _context_split(
     for name in SPLIT_NAMES:
         episodes = data.split(name)
         constants = half_constants(data, episodes)
-        parts.append(context_examples(Contexts(encoder, windows, episodes, data.num_rows), constants, config))
+        contexts = Contexts(encoder, windows, episodes, data.num_rows)
+        parts.append(context_examples(contexts, constants, config.windows, config.seed))
     return Split(*parts)
 
 
-def context_examples(contexts: Contexts, constants: np.ndarray, config: ProbeConfig | PositionsConfig) -> Examples:
-    """Contexts of half episodes, averaged over `config.windows` windows, against the constants (E, 2, P) at work."""
-    averaged = contexts.of_halves(config.windows, torch.Generator().manual_seed(config.seed)).mean(2)
+def context_examples(contexts: Contexts, constants: np.ndarray, num_windows: int, seed: int) -> Examples:
+    """Contexts of half episodes, averaged over `num_windows` windows, against the constants (E, 2, P) at work."""
+    averaged = contexts.of_halves(num_windows, torch.Generator().manual_seed(seed)).mean(2)
     return half_examples(averaged.cpu().numpy(), constants)
 
 
@@ -116,8 +117,8 @@ def half_examples(inputs: np.ndarray, constants: np.ndarray) -> Examples:
 
 def _controls(
     subject: Subject, latents: Split, variables: Variables, config: ProbeConfig, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Linear R2 (P,) of what the contexts are to be held against; none where no controls are asked for."""
+) -> dict[str, list[float | None]]:
+    """Linear R2, one a constant, of what the contexts are to be held against; none where no controls are asked for."""
     encoder, data, table = subject.model.context_encoder, subject.data, subject.table
     assert encoder is not None
     if subject.random_table is None:
@@ -189,11 +190,15 @@ def _pixel_split(subject: Subject, window: int) -> Split:
 # how many constants, and how fast they are found
 
 
-def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -> tuple[list[int], np.ndarray]:
-    """How the estimate sharpens: window lengths in control steps, and linear R2 (lengths, P) from windows so long."""
+def _by_length(
+    encoder: ContextEncoder, subject: Subject, config: ProbeConfig
+) -> tuple[list[int], list[list[float | None]]]:
+    """How the estimate sharpens: window lengths in control steps, and for each constant linear R2 from windows so
+    long."""
     lengths = np.unique(np.geomspace(encoder.min_steps, encoder.config.window, NUM_LENGTHS).round().astype(int))
     splits = (_context_split(encoder, subject.table, subject.data, config, int(length)) for length in lengths)
-    return lengths.tolist(), np.stack([linear_r2(split) for split in splits])
+    by_constant = zip(*(linear_r2(split) for split in splits), strict=True)
+    return lengths.tolist(), [list(values) for values in by_constant]
 
 
 def _correlations(encoder: ContextEncoder, subject: Subject, run: RunDirectory) -> dict[str, Any]:

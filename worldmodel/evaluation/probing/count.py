@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.measures.canonical import fit_sequential
-from worldmodel.system.errors import UserError
+from worldmodel.measures.statistics import central_95
 
 DEGREE = 3
 NUM_SHUFFLES = 100
@@ -23,32 +23,54 @@ def count_constants(first: np.ndarray, second: np.ndarray, seed: int = 0) -> dic
     their own, drop out. A direction is a constant when its correlation exceeds that of shuffled pairs (99 %), and .6
     of the first direction's. No threshold depends on the drift, or on how well a window tells its constants.
 
-    Raises UserError when episodes are so few that the polynomials explain anything.
-
-    Returns "num_constants", and by direction "values", "interval" (95 %, bootstrap over episodes) and "shuffled".
+    Returns "num_constants", and by direction "values", "interval" (95 %, bootstrap over episodes) and "shuffled"; None
+    for what these contexts cannot tell, such as a direction that they do not have. "reason" says why the number itself
+    cannot be told: there are so few episodes that the polynomials explain anything, or a context is not finite.
     """
     rng = np.random.default_rng(seed)
     views = np.stack([first, second]).astype(np.float64)
     num, dim = first.shape
-    least = math.comb(dim - 1 + DEGREE, DEGREE) // 2 + 1
-    if num < least:
-        raise UserError(
-            f"{num} episodes for validation and test are too few to count {dim} constants; collect {5 * least} or more"
-        )
+    if reason := _uncountable(views):
+        unknown: list[None] = [None] * dim
+        return {"num_constants": None, "values": unknown, "interval": unknown, "shuffled": unknown, "reason": reason}
     values = _correlations(views)
     resampled = np.stack([_correlations(views[:, rng.integers(num, size=num)]) for _ in range(NUM_RESAMPLES)])
     shuffled = np.stack([
         _correlations(np.stack([views[0], views[1][rng.permutation(num)]])) for _ in range(NUM_SHUFFLES)
     ])  # fmt: skip
-    null = np.quantile(shuffled, 0.99, axis=0)
-    held = (values > null) & (values > LEAST_SHARE * values[0])
+    null = np.array([_quantile_99(column) for column in shuffled.T])
+    held = np.isfinite(null) & (values > null) & (values > LEAST_SHARE * values[0])
     return {
         "num_constants": int(dim if held.all() else held.argmin()),
-        "values": [float(v) for v in values],
-        "interval": np.quantile(resampled, [0.025, 0.975], axis=0).T.tolist(),
-        "shuffled": [float(v) for v in null],
+        "values": _finite(values),
+        "interval": [central_95(column) for column in resampled.T],
+        "shuffled": _finite(null),
+        "reason": None,
     }
 
 
+def _uncountable(views: np.ndarray) -> str | None:
+    """Why the constants behind contexts (2, n, C) cannot be counted; None where they can."""
+    _, num, dim = views.shape
+    least = math.comb(dim - 1 + DEGREE, DEGREE) // 2 + 1
+    if num < least:
+        return (
+            f"{num} episodes for validation and test are too few to count {dim} constants; collect {5 * least} or more"
+        )
+    return None if np.isfinite(views).all() else "some contexts are not finite"
+
+
 def _correlations(views: np.ndarray) -> np.ndarray:
-    return fit_sequential(views, views.shape[-1], DEGREE).correlations
+    """By direction, (C,); -inf for those that the views (2, n, C) do not have."""
+    found = fit_sequential(views, views.shape[-1], DEGREE).correlations
+    return np.pad(found, (0, views.shape[-1] - len(found)), constant_values=-np.inf)
+
+
+def _quantile_99(values: np.ndarray) -> float:
+    """Of those values (n,) that are finite; -inf where none is."""
+    finite = values[np.isfinite(values)]
+    return float(np.quantile(finite, 0.99)) if len(finite) else -np.inf
+
+
+def _finite(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

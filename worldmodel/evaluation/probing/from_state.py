@@ -28,9 +28,10 @@ from worldmodel.evaluation.probing.shifted_episodes import read_held
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale
 from worldmodel.learning.loop import fit_quietly
 from worldmodel.learning.train import pick_device
-from worldmodel.measures.identifiability import r2
+from worldmodel.measures.identifiability import scores
 from worldmodel.measures.regression import Examples, Split, linear_r2, mlp_probe
-from worldmodel.measures.statistics import over_seeds
+from worldmodel.measures.statistics import best_told, mean_told, over_seeds
+from worldmodel.measures.wording import told
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import SHELL_SD, PositionsConfig
@@ -250,12 +251,12 @@ def _try_method(study: Study, method: str) -> dict[str, Any]:
     config = study.config
     default = config.training.context_training_or_default.optim
     setting = (default.lr, default.weight_decay)
-    scores: dict[tuple[float, float], float] = {}
+    reached: dict[tuple[float, float], float | None] = {}
     if config.tune:
         for candidate in GRID:
             split = _read(study, _trained(study, method, candidate, TUNING_SEED), "validation")
-            scores[candidate] = float(linear_r2(split).mean())
-        setting = max(scores, key=lambda candidate: scores[candidate])
+            reached[candidate] = mean_told(linear_r2(split))
+        setting = best_told(reached)
     found = [
         _judged(study, _trained(study, method, setting, config.training.seed + k), config.training.seed + k)
         for k in progress(range(config.num_seeds), desc=method, unit="seed")
@@ -264,9 +265,9 @@ def _try_method(study: Study, method: str) -> dict[str, Any]:
     return {
         "lr": setting[0],
         "weight_decay": setting[1],
-        "validation_r2": {f"lr {lr:g}, weight decay {decay:g}": score for (lr, decay), score in scores.items()},
+        "validation_r2": {f"lr {lr:g}, weight decay {decay:g}": score for (lr, decay), score in reached.items()},
         "constants": {
-            name: {key: over_seeds([float(of[key][k]) for of in found]) for key in measures}
+            name: {key: over_seeds([of[key][k] for of in found]) for key in measures}
             for k, name in enumerate(study.constants)
         },
         "num_constants": [of["count"]["num_constants"] for of in found],
@@ -291,7 +292,8 @@ def _trained(study: Study, method: str, setting: tuple[float, float], seed: int)
 
 
 def _judged(study: Study, encoder: ContextEncoder, seed: int) -> dict[str, Any]:
-    """R2 (P,) of the probes on test episodes, in range and out of it; and how many constants the contexts hold."""
+    """R2 of the probes, one a constant, on test episodes, in range and out of it; and how many constants the contexts
+    hold."""
     split = _read(study, encoder, "test")
     rng = np.random.default_rng(seed)
     found: dict[str, Any] = {"r2_linear": linear_r2(split), "r2_mlp": mlp_probe(split, 2, rng, seed).r2}
@@ -299,7 +301,8 @@ def _judged(study: Study, encoder: ContextEncoder, seed: int) -> dict[str, Any]:
     if far is not None:
         read = read_held(encoder, far.table, far.episodes.offset, far.episodes.length, split.train)
         truth = far.constants[:, 0]
-        found |= {"r2_out_of_range": r2(truth, read.single), "r2_out_of_range_averaged": r2(truth, read.averaged)}
+        found["r2_out_of_range"] = scores(truth, read.single)
+        found["r2_out_of_range_averaged"] = scores(truth, read.averaged)
     unseen = Contexts(encoder, study.windows, study.unseen, len(study.data.table.latents))
     halves = unseen.of_halves(1, torch.Generator().manual_seed(seed))[:, :, 0].cpu().numpy()
     return found | {"count": count_constants(halves[:, 0], halves[:, 1], seed)}
@@ -311,7 +314,7 @@ def _read(study: Study, encoder: ContextEncoder, held_out: str) -> Split:
     def part(name: str) -> Examples:
         episodes, constants = study.data.split(name)
         contexts = Contexts(encoder, study.windows, episodes, len(study.data.table.latents))
-        return context_examples(contexts, constants, study.config)
+        return context_examples(contexts, constants, study.config.windows, study.config.training.seed)
 
     return Split(part("train"), part("validation"), part(held_out))
 
@@ -329,7 +332,10 @@ def _table(content: dict[str, Any]) -> str:
     for method, found in content["methods"].items():
         cells = []
         for name, of in found["constants"].items():
-            far = f"; {of['r2_out_of_range']['mean']:.3f}" if "r2_out_of_range" in of else ""
-            cells.append(f"{name} {of['r2_linear']['mean']:.3f} ({of['r2_mlp']['mean']:.3f}{far})")
-        lines.append(f"  {method:<{width}}  {'   '.join(cells)}   constants found: {found['num_constants']}")
+            linear, mlp, *far = (
+                told(of[key]["mean"]) for key in ("r2_linear", "r2_mlp", "r2_out_of_range") if key in of
+            )
+            cells.append(f"{name} {linear} ({'; '.join([mlp, *far])})")
+        counted = ", ".join(told(num, "d") for num in found["num_constants"])
+        lines.append(f"  {method:<{width}}  {'   '.join(cells)}   constants found: {counted}")
     return "\n".join(lines)

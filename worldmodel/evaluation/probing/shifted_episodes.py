@@ -14,7 +14,7 @@ from worldmodel.data.truth import physical_constants
 from worldmodel.evaluation.probing.subject import Subject
 from worldmodel.learning.constants import Windows
 from worldmodel.learning.train import latent_table
-from worldmodel.measures.identifiability import r2
+from worldmodel.measures.identifiability import scores
 from worldmodel.measures.regression import Examples, linear_predict
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.settings import SHELL_SD, ProbeConfig, TrainConfig
@@ -36,10 +36,10 @@ def _shifted(subject: Subject, train: Examples, config: ProbeConfig, shift: str)
     read = read_held(encoder, table, data.offset, data.length, train)
     variables = physical_constants(data)
     truth = variables.values[data.offset]
-    single, averaged = r2(truth, read.single), r2(truth, read.averaged)
+    single, averaged = scores(truth, read.single), scores(truth, read.averaged)
     rmse = np.sqrt(((read.single - truth) ** 2).mean(0))
     return {
-        name: {"r2": float(single[k]), "r2_averaged": float(averaged[k]), "rmse_sd": float(rmse[k])}
+        name: {"r2": single[k], "r2_averaged": averaged[k], "rmse_sd": float(rmse[k])}
         for k, name in enumerate(variables.names)
     }
 

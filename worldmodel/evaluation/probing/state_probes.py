@@ -32,7 +32,7 @@ def probe_states(
         )
 
     latents = split_of(subject.table)
-    controls: dict[str, np.ndarray] = {}
+    controls: dict[str, list[float | None]] = {}
     if subject.random_table is not None:
         pixels = Split(
             *(_examples(_pixel_history(subject.frames, rows[n][0], previous), variables, *rows[n]) for n in SPLIT_NAMES)
@@ -41,7 +41,7 @@ def probe_states(
             "random_encoder": linear_r2(split_of(subject.random_table)),
             "raw_pixels": linear_r2(pixels),
             "shuffled_labels": linear_r2(Split(latents.train.shuffled(rng), latents.validation, latents.test)),
-            "true_state": np.ones(len(variables.names)),
+            "true_state": [1.0] * len(variables.names),
         }
     linear = linear_probe(latents, config.bootstrap, rng)
     nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)

@@ -47,7 +47,7 @@ def build_recipe(
             nearer = method.lag_end / method.lag if method.lag_end else 1.0
             weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit, nearer)
             actions = _controls(method, data, encoder)
-            objective: nn.Module = LeJEPA(weight, method.num_slices, encoder.config.num_place_latents, actions)
+            objective: nn.Module = LeJEPA(weight, method.num_slices, encoder.location_latents, actions)
         case "jepa":
             target = MovingAverage(encoder, own.momentum) if own.target == "ema" else None
             objective = JEPA(own, latent_dim)

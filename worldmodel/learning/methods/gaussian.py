@@ -10,7 +10,8 @@ from worldmodel.data.store import EpisodeIndex
 from worldmodel.learning.losses import alignment, sigreg, stillness, without_explained
 from worldmodel.learning.methods.views import CLOSER_FROM, Views
 from worldmodel.models.cuda_graphs import Captured
-from worldmodel.models.encoders import mlp
+from worldmodel.models.glimpse import LocationLatents
+from worldmodel.models.layers import mlp
 from worldmodel.models.transformer import TransformerPredictor
 
 
@@ -32,22 +33,22 @@ class SIGRegWeight:
 class LeJEPA(nn.Module):
     """(1 - lambda) alignment + lambda SIGReg on positive pairs (arXiv:2511.08544).
 
-    The sum over latents does not care which of them holds the slowest variable. Where the first `num_place_latents` are
-    a place, it should, and be the place of one thing: their distance between the views is counted too, by
-    `PLACE_WEIGHT` (see `stillness`).
+    The sum over latents does not care which of them holds the slowest variable. Where the encoder has `location`
+    latents, it should: their mean distance between the views is counted too.
 
     With the data set's `actions` (rows, A), pairs are frames of one episode, and alignment counts of a latent's change
     only what the actions between them do not explain.
     """
 
-    PLACE_WEIGHT = 0.02
-
     def __init__(
-        self, weight: SIGRegWeight, num_slices: int, num_place_latents: int = 0, actions: Tensor | None = None
+        self,
+        weight: SIGRegWeight,
+        num_slices: int,
+        location: LocationLatents | None = None,
+        actions: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.weight, self.num_slices, self.num_place_latents = weight, num_slices, num_place_latents
-        self.actions = actions
+        self.weight, self.num_slices, self.location, self.actions = weight, num_slices, location, actions
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         weight = self.weight(views.progress)
@@ -58,8 +59,10 @@ class LeJEPA(nn.Module):
             pairs = without_explained(pairs, between.to(pairs.device))
         align = alignment(pairs)
         gaussian = sigreg(views.latents.flatten(0, 1), self.num_slices, views.generator)
-        of_place = stillness(views.latents[..., : self.num_place_latents]) if self.num_place_latents else 0.0
-        loss = (1 - weight) * (align + self.PLACE_WEIGHT * of_place) + weight * gaussian
+        aligned = align
+        if self.location is not None:
+            aligned = align + self.location.weight * stillness(views.latents[..., : self.location.count])
+        loss = (1 - weight) * aligned + weight * gaussian
         return {"loss": loss, "alignment": align, "sigreg": gaussian}
 
 

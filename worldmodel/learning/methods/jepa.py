@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from worldmodel.learning.methods.views import Views
-from worldmodel.models.encoders import mlp
+from worldmodel.models.layers import mlp
 from worldmodel.settings import JEPAConfig
 
 Target = Literal["ema", "stop_gradient", "none"]

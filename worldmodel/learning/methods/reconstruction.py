@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel.learning.methods.views import Views
-from worldmodel.models.encoders import Encoder, mlp
+from worldmodel.models.encoders import Encoder
+from worldmodel.models.layers import mlp
 from worldmodel.settings import ReconstructionConfig
 
 MAX_SIDE = 64
