@@ -1,4 +1,4 @@
-"""`worldmodel bench what=memory`: whether a long run grows. Memory, file descriptors, threads and OpenGL contexts."""
+"""Whether a long run grows (`python -m benchmarks.speed what=memory`): memory, files, threads and OpenGL contexts."""
 
 import gc
 import os
@@ -12,15 +12,12 @@ import numpy as np
 import torch
 
 from worldmodel import envs
-from worldmodel.cli.compose import compose
-from worldmodel.envs import rendering
-from worldmodel.envs.excitation import make_policy
-from worldmodel.envs.rollout import BatchWorld, rollout
-from worldmodel.learning.loop import Stage, Trainer
+from worldmodel.envs import BatchWorld, make_policy, rendering, rollout
+from worldmodel.learning import Stage, Trainer
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.planners import CEM, MPC, GoalDistance
-from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import CollectConfig, EncoderConfig, OptimConfig, PredictorConfig
+from worldmodel.runs import RunDirectory
+from worldmodel.settings import EncoderConfig, OptimConfig, PredictorConfig, recipe
 
 NUM_LOOKS = 10
 
@@ -73,7 +70,7 @@ def _resident_mb() -> float:
 
 
 def _episodes(env: str) -> Iterator[None]:
-    world = envs.make(**compose("collect", [f"env={env}"], CollectConfig).env.make_arguments())
+    world = envs.make(**recipe(env).env.make_arguments())
     policy = make_policy("uniform")
     try:
         for seed in range(10**9):
@@ -85,7 +82,7 @@ def _episodes(env: str) -> Iterator[None]:
 
 def _worlds(env: str) -> Iterator[None]:
     """Each with an OpenGL context of its own."""
-    arguments = compose("collect", [f"env={env}"], CollectConfig).env.make_arguments()
+    arguments = recipe(env).env.make_arguments()
     while True:
         world = envs.make(**arguments)
         world.reset(seed=0)
@@ -103,7 +100,7 @@ def _training(env: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         for index in range(10**9):
             run = RunDirectory(Path(folder) / str(index % 2))
-            trainer = Trainer(run, module, str(index), 0, checkpoint_every_s=0.0)
+            trainer = Trainer(run, module, {"only": {"round": index}}, 0, checkpoint_every_s=0.0)
             trainer.fit(Stage("only", module, loss, OptimConfig(steps=10)))
             (run.path / "trainer.pt").unlink()
             (run.path / "metrics.jsonl").unlink()
@@ -112,8 +109,7 @@ def _training(env: str) -> Iterator[None]:
 
 def _control(env: str) -> Iterator[None]:
     """Latent MPC of an untrained model in the real world: encoding, planning, stepping, rendering."""
-    config = compose("collect", [f"env={env}"], CollectConfig)
-    world = envs.make(**config.env.make_arguments())
+    world = envs.make(**recipe(env).env.make_arguments())
     action_dim = world.scene.action_dim
     model = WorldModel(ModelConfig(EncoderConfig(latent_dim=4), action_dim, PredictorConfig(horizon=5))).eval()
     mpc = MPC(model, CEM(horizon=5, num_samples=16, num_iterations=2, num_elites=4))

@@ -1,4 +1,4 @@
-"""`worldmodel bench what=engines`: how far MuJoCo Warp's episodes are from MuJoCo's, world by world."""
+"""How far MuJoCo Warp's episodes are from MuJoCo's, world by world (`python -m benchmarks.speed what=engines`)."""
 
 import time
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from worldmodel import envs
-from worldmodel.data.recording import warp_engine
-from worldmodel.envs.excitation import Uniform
-from worldmodel.envs.rollout import rollout
+from worldmodel.data import warp_engine
+from worldmodel.envs import make_policy, rollout
 
 # world -> what differs between its episodes; the reacher's light is one for all of Warp's worlds
 WORLDS = {
@@ -32,7 +31,7 @@ def engines() -> dict[str, dict[str, Any]]:
 def _compare(name: str, randomize: list[str]) -> dict[str, Any]:
     warp = warp_engine()
     world = envs.make(name, image_size=IMAGE_SIZE, randomize=randomize)
-    policy, seeds = Uniform(hold_steps=2), range(NUM_EPISODES)
+    policy, seeds = make_policy("uniform", hold_steps=2), range(NUM_EPISODES)
     next(warp.warp_rollouts(world, policy, seeds=seeds, num_steps=2, device="cpu"))
     start = time.process_time()
     ours = list(warp.warp_rollouts(world, policy, seeds=seeds, num_steps=NUM_STEPS, device="cpu"))

@@ -1,6 +1,6 @@
 """How far the gradients of several processes are from those of one, for everything that this toolkit trains.
 
-Part of `worldmodel bench what=processes`, and what the tests check.
+Part of `python -m benchmarks.speed what=processes`, and what the tests check.
 """
 
 import multiprocessing
@@ -9,33 +9,27 @@ import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from worldmodel.data.frames import load_frames
-from worldmodel.data.store import DataSet
-from worldmodel.data.table import LatentTable
-from worldmodel.learning.constants import Windows, context_stage
-from worldmodel.learning.dynamics import predictor_stage
-from worldmodel.learning.loop import LossModule, Stage
-from worldmodel.learning.methods import build_recipe, encoder_stage
-from worldmodel.models.context_encoder import ContextEncoder
-from worldmodel.models.encoders import Encoder
-from worldmodel.models.predictor import Predictor
+from worldmodel.data import DataSet, LatentTable, load_frames
+from worldmodel.learning import LossModule, Stage, Windows, build_recipe, context_stage, encoder_stage, predictor_stage
+from worldmodel.models import ContextEncoder, Encoder, Predictor
 from worldmodel.settings import (
     CONTEXT_METHODS,
     METHODS,
     ContextConfig,
+    ContextMethod,
     ContextTraining,
     EncoderConfig,
     MethodConfig,
+    MethodName,
     OptimConfig,
     PredictorConfig,
 )
-from worldmodel.system.distributed import Processes, launch, whole
-from worldmodel.system.errors import UserError
+from worldmodel.system import Processes, UserError, launch, whole
 
 CPU = torch.device("cpu")
 LATENT_DIM, CONSTANTS_DIM = 5, 2
@@ -89,7 +83,7 @@ def stages(folder: Path) -> dict[str, Stage]:
     table = LatentTable(torch.randn(data.num_rows, LATENT_DIM), torch.rand(data.num_rows, action_dim))
     predictor = Predictor(PredictorConfig(history=[0, 1], horizon=4, hidden=16), LATENT_DIM, action_dim)
 
-    def of_context(method: str, prediction_weight: float = 0.0) -> Stage:
+    def of_context(method: ContextMethod, prediction_weight: float = 0.0) -> Stage:
         torch.manual_seed(0)
         config = ContextConfig(dim=CONSTANTS_DIM, window=6, strides=[1, 2], hidden=12)
         encoder = ContextEncoder(config, LATENT_DIM, action_dim)
@@ -97,7 +91,7 @@ def stages(folder: Path) -> dict[str, Stage]:
         constants = torch.randn(len(episodes), 2, CONSTANTS_DIM)
         return context_stage(encoder, Windows(encoder, table), episodes, training, constants)
 
-    def of_method(name: str, kind: str = "mlp") -> Stage:
+    def of_method(name: MethodName, kind: Literal["mlp", "cnn"] = "mlp") -> Stage:
         torch.manual_seed(0)
         network = EncoderConfig(kind=kind, input_size=size, latent_dim=LATENT_DIM, hidden=12, depth=2, channels=[4, 6])
         encoder = Encoder(network)

@@ -1,4 +1,4 @@
-"""`worldmodel bench what=faults`: kill collection and training at random instants, and see what is lost.
+"""Kill collection and training at random instants, and see what is lost (`python -m benchmarks.speed what=faults`).
 
 Each run is started, killed (SIGKILL; its workers end with it) after a random time, started again, and so on until it
 ends by itself; what it leaves is then compared with what a run left that nothing disturbed: data sets to the byte; of a
@@ -18,12 +18,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from worldmodel.data.recording import Recording, record
-from worldmodel.learning.train import train
-from worldmodel.settings import CollectConfig, EnvConfig, TrainConfig
-from worldmodel.system.errors import UserError
-from worldmodel.system.progress import progress
+from worldmodel.data import Recording, record, recording_of
+from worldmodel.learning import train
+from worldmodel.settings import (
+    CollectConfig,
+    EncoderConfig,
+    EnvConfig,
+    MethodConfig,
+    OptimConfig,
+    PredictorConfig,
+    TrainConfig,
+)
+from worldmodel.system import UserError
 
 # times a run may be killed in a row before it is left alone, lest it never ends
 MOST_KILLS = 12
@@ -45,7 +53,7 @@ def faults(num_kills: int, seed: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"kills": 0, "lost": 0}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        bar = progress(total=num_kills, desc="kills", unit="kill")
+        bar = tqdm(total=num_kills, desc="kills", unit="kill")
         for name, (run, compare) in _KINDS.items():
             tally = _torment(root / name, run, compare, num_kills // 2, rng, bar)
             figures[f"{name}_kills"], figures[f"{name}_runs"] = tally.kills, tally.runs
@@ -135,7 +143,7 @@ class _ShortShards(Recording):
 
 def _collect(directory: Path) -> None:
     config = _collecting(directory)
-    record(directory, _ShortShards(**vars(config.recording())), config.episodes, config.workers)
+    record(directory, _ShortShards(**vars(recording_of(config))), config.episodes, config.workers)
 
 
 def _same_data(reference: Path, victim: Path) -> list[str]:
@@ -150,16 +158,17 @@ def _bytes(path: Path) -> bytes | None:
 
 def _train(directory: Path) -> None:
     """A whole training, encoder and predictor, on a data set that is collected first."""
-    collecting = _collecting(directory.parent / "data")
-    shared: dict[str, Any] = {name: getattr(collecting, name) for name in vars(collecting) if name != "data_seed"}
-    shared |= {"runs": str(directory.parent), "name": directory.name}
-    config = TrainConfig(**shared, device="cpu", checkpoint_every_s=0.02)
-    config.encoder.hidden, config.predictor.hidden, config.predictor.horizon = 32, 32, 4
-    config.predictor.history = [0, 1]
-    config.method.lag, config.method.sigreg_start, config.method.sigreg_end = 3, 0.02, 0.02
-    for optim in (config.method.optim, config.predictor_training):
-        optim.steps, optim.batch_size = 30, 64
-    train(config)
+    config = TrainConfig(
+        _collecting(directory.parent / "data"),
+        encoder=EncoderConfig(hidden=32),
+        method=MethodConfig(lag=3, sigreg_start=0.02, sigreg_end=0.02, optim=OptimConfig(steps=30, batch_size=64)),
+        predictor=PredictorConfig(hidden=32, horizon=4, history=[0, 1]),
+        predictor_training=OptimConfig(steps=30, batch_size=64, lr=2e-3),
+        runs=str(directory.parent),
+        name=directory.name,
+        device="cpu",
+    )
+    train(config, checkpoint_every_s=0.02)
 
 
 def _same_training(reference: Path, victim: Path) -> list[str]:

@@ -19,11 +19,12 @@ from benchmarks.plan_timing import (
     LEWM_LATENT_DIM,
     LEWM_PREDICTOR,
     LEWM_SEARCH,
+    LEWM_TRANSFORMER,
     Clock,
     PredictorDynamics,
     search_from,
 )
-from worldmodel.models.transformer import TransformerPredictor
+from worldmodel.models import TransformerPredictor
 
 _CPU_ITERATIONS = 3  # a whole plan of the peer takes most of a minute of a CPU
 
@@ -83,18 +84,18 @@ def peer_model() -> nn.Module:
     from stable_worldmodel.wm.lewm.lewm import LeWM
     from stable_worldmodel.wm.lewm.module import MLP, Embedder, Predictor
 
-    dim, config = LEWM_LATENT_DIM, LEWM_PREDICTOR
+    dim, config, tokens = LEWM_LATENT_DIM, LEWM_PREDICTOR, LEWM_TRANSFORMER
     predictor = Predictor(
-        num_frames=config.window,
+        num_frames=tokens.window,
         depth=config.depth,
-        heads=config.heads,
-        dim_head=config.head_dim,
+        heads=tokens.heads,
+        dim_head=tokens.head_dim,
         mlp_dim=config.hidden,
         input_dim=dim,
         hidden_dim=dim,
         dropout=0.1,
     )
-    block = config.block * ACTION_DIM
+    block = tokens.block * ACTION_DIM
     head = MLP(dim, 2048, dim, norm_fn=nn.BatchNorm1d)
     model = LeWM(nn.Identity(), predictor, Embedder(block, emb_dim=dim), pred_proj=head)
     generator = torch.Generator().manual_seed(0)
@@ -115,7 +116,7 @@ def peer_plan(model: nn.Module, z0: Tensor, goal: Tensor, num_iterations: int) -
         device=z0.device,
         seed=0,
     )
-    block = LEWM_PREDICTOR.block
+    block = LEWM_TRANSFORMER.block
     solver.configure(
         action_space=Box(-1.0, 1.0, (1, ACTION_DIM), np.float32),
         n_envs=1,
@@ -128,7 +129,7 @@ def peer_plan(model: nn.Module, z0: Tensor, goal: Tensor, num_iterations: int) -
 def peer_rollout(model: nn.Module, z0: Tensor, actions: Tensor) -> Tensor:
     """Latents (B, N, G, D) after each block of actions (B, N, H, A) from z0 (B, D), by the peer's own rollout."""
     seen = {name: value[:, None].expand(-1, actions.shape[1], *value.shape[1:]) for name, value in _seen(z0).items()}
-    blocks = actions.unflatten(2, (-1, LEWM_PREDICTOR.block)).flatten(3)
+    blocks = actions.unflatten(2, (-1, LEWM_TRANSFORMER.block)).flatten(3)
     return model.rollout(seen, blocks)["predicted_emb"][:, :, 1:]  # type: ignore[operator]
 
 

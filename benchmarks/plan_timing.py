@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from worldmodel import envs
-from worldmodel.models import ModelConfig, PlanningModel, WorldModel
-from worldmodel.models.transformer import TransformerPredictor
+from worldmodel.models import ModelConfig, PlanningModel, TransformerPredictor, WorldModel
 from worldmodel.planners import CEM, MPC, CapturedPlanner, GoalDistance, LatentDynamics, Objective, Plan, Planner
-from worldmodel.settings import EncoderConfig, PredictorConfig
+from worldmodel.settings import EncoderConfig, PredictorConfig, TransformerConfig
 
 IMAGE_SIZE, ACTION_DIM = 64, 2
 # what arXiv:2603.19312 plans with: 300 samples, 30 iterations, 5 blocks of 5 actions
@@ -219,7 +218,10 @@ def closed_loop_ms(model: PlanningModel, planner: Planner, clock: Clock, num_ste
 # a network of LeWM's size
 
 # the predictor of arXiv:2603.19312, which plans from one frame; its latents have 192 numbers
-LEWM_PREDICTOR = PredictorConfig(kind="transformer", history=[0], horizon=25, hidden=2048, depth=6, residual=False)
+LEWM_TRANSFORMER = TransformerConfig(residual=False)
+LEWM_PREDICTOR = PredictorConfig(
+    kind="transformer", history=[0], horizon=25, hidden=2048, depth=6, transformer=LEWM_TRANSFORMER
+)
 LEWM_LATENT_DIM = 192
 # its search: every action of a block of five is free
 LEWM_SEARCH = replace(LEWM_PLANNER, action_block=1)
@@ -234,7 +236,7 @@ def windowed_rollout(predictor: TransformerPredictor, z0: Tensor, blocks: Tensor
     """Latents (N, G, D) after action blocks (N, G, b * A) from z0 (N, D): the whole window anew at every step."""
     latents = z0[:, None]
     for step in range(blocks.shape[1]):
-        first = max(0, step + 1 - predictor.config.window)
+        first = max(0, step + 1 - predictor.window)
         following = predictor.next(latents[:, first:], blocks[:, first : step + 1])
         latents = torch.cat([latents, following[:, -1:]], 1)
     return latents[:, 1:]

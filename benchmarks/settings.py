@@ -1,89 +1,103 @@
 """Options of `python -m benchmarks.speed` and `python -m benchmarks.reproduce`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from worldmodel.models.inference import DTYPES
-from worldmodel.planners import PLANNERS
-from worldmodel.settings.verbs import check_choice, check_engine, check_numbers
-from worldmodel.system.errors import UserError
+from worldmodel.settings import Count, NonNegativeInt, OpenFraction, PlanConfig, Settings, no_effect_on_weights
+from worldmodel.system import UserError
 
-BENCHES = ("render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines")
+T = TypeVar("T")
+
+Bench = Literal[
+    "render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines"
+]  # fmt: skip
 
 
-@dataclass
-class BenchConfig:
-    """Measure speed and endurance on this machine: rates per CPU-second and medians.
+@dataclass(frozen=True)
+class BenchConfig(Settings):
+    """Measure speed and endurance on this machine: rates per CPU-second and medians."""
 
-    what: "render", "collect", "plan", "train" (peak memory of the default training), "sigreg", "load" (clips from
-    memory and from disk), "processes" (training in two against one: gradients and costs), "faults" (`repeats` random
-    kills of collection and training, and what they cost), "memory" (growth over `repeats` episodes, training steps and
-    control steps) or "engines" (MuJoCo Warp's episodes against MuJoCo's). world: an environment's name, for render,
-    collect, train and memory. engine, worlds: of collect. run: for plan; empty takes the default reacher model with
-    random weights. batch: environments planned for at once. dtype: of a plan's matrix products, float32 or bfloat16.
-    lewm_size: also time a network of LeWM's size, ours beside a straightforward CEM. repeats: of each measurement.
-    episodes: collected in each repeat. seed: of faults. out: also write the figures there, as JSON.
-    """
-
-    what: str = "render"
+    what: Bench = "render"
+    """render: frames of a world. collect: a whole data set. plan: a plan by its parts, and the closed loop. train: peak
+    memory of the default training. sigreg: SIGReg's cost by batch and slices. load: clips from memory and from disk.
+    processes: training in two processes against one, gradients and costs. faults: random kills of collection and
+    training, and what they cost. memory: growth over many episodes, training steps and control steps. engines: MuJoCo
+    Warp's episodes against MuJoCo's."""
     world: str = "reacher"
-    engine: str = "classic"
-    worlds: int = 128
-    run: str = ""
-    planner: dict[str, Any] = field(default_factory=dict)
-    batch: int = 64
-    dtype: str = "float32"
+    """Name of a recipe or a world, for render, collect, train and memory."""
+    warp_worlds: Count | None = None
+    """For collect: episodes that MuJoCo Warp makes at once; null collects with MuJoCo and OpenGL."""
+    run: str | None = None
+    """For plan: a run directory; null takes the default reacher model with random weights."""
+    planner: dict[str, Any] = field(default_factory=lambda: PlanConfig().planner)
+    """For plan: the planner, its name and hyperparameters."""
+    batch: Count = 64
+    """For plan: environments planned for at once."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """For plan: type of its matrix products."""
     lewm_size: bool = False
-    repeats: int = 5
-    episodes: int = 40
-    seed: int = 0
-    out: str = ""
-
-    def __post_init__(self) -> None:
-        if self.what not in BENCHES:
-            raise UserError(f"what is one of {', '.join(BENCHES)}, got {self.what!r}")
-        check_numbers("planner", self.planner, PLANNERS)
-        check_engine(self.engine, self.worlds)
-        check_choice("dtype", self.dtype, tuple(DTYPES))
-        for name in ("batch", "repeats", "episodes"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be >= 1, got {getattr(self, name)}")
+    """For plan: also time a network of LeWM's size, ours beside a straightforward CEM and beside stable-worldmodel."""
+    repeats: Count = 5
+    """Measurements of each figure; kills, for faults; rounds, for memory."""
+    episodes: Count = 40
+    """For collect: episodes of each measurement."""
+    seed: NonNegativeInt = 0
+    """For faults: seed of the times of the kills."""
+    out: str | None = None
+    """Also write the figures there, as JSON."""
 
 
-@dataclass
-class ReproduceConfig:
+@dataclass(frozen=True)
+class ReproduceConfig(Settings):
     """Measure a published table again: theirs beside ours, with seeds and 95 % intervals.
 
-    table: which one; `worldmodel reproduce` without a table lists them. rows: patterns of row names, such as
-    'rows=["s=1-*"]'; empty takes all. scale: "quick" (minutes on two CPU cores) or "full" (the paper's size). seeds: of
-    training; settings are chosen on a validation split with the first. rhos: autocorrelations, where the table has such
-    rows; empty takes its own. world: what pixel tables look at; empty takes their own. out: where cells, results.json
-    and figure.png go; empty: runs/reproduce/<table>-<scale>. Finished cells are kept there, and a command that was cut
-    off goes on. data: folder of rendered data sets. workers: rendering processes; 0 takes every core. device: auto, cpu
-    or cuda. together: on a GPU, train the cells of a table side by side, where it knows how. polish: also read
-    latents through the canonical readout (`worldmodel.measures.canonical`), self-supervised too, in columns of its own.
+    Finished cells are kept, so that a command that was cut off goes on where it was.
     """
 
     table: str = ""
-    rows: list[str] = field(default_factory=list)
-    scale: str = "quick"
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    rhos: list[float] = field(default_factory=list)
-    world: str = ""
-    out: str = ""
-    data: str = "data/reproduce"
+    """Name of the table; without one the command lists them."""
+    rows: tuple[str, ...] = no_effect_on_weights(())
+    """Patterns of row names, such as 'rows=["s=1-*"]'; empty takes all rows."""
+    scale: Literal["quick", "full"] = "quick"
+    """quick: minutes on two CPU cores. full: the paper's size."""
+    seeds: tuple[NonNegativeInt, ...] = no_effect_on_weights((0, 1, 2))
+    """Seeds of training; settings are chosen on a validation split with the first."""
+    rhos: tuple[OpenFraction, ...] = no_effect_on_weights(())
+    """Autocorrelations, where the table has such rows; empty takes its own."""
+    world: str | None = None
+    """What pixel tables look at; null takes their own."""
+    out: str | None = no_effect_on_weights(None)
+    """Folder of the cells, results.json and figure.png; null: runs/reproduce/TABLE-SCALE."""
+    data: str = no_effect_on_weights("data/reproduce")
+    """Folder of rendered data sets."""
     polish: bool = True
-    workers: int = 0
-    device: str = "auto"
-    together: bool = True
+    """Also read latents through the canonical readout (`worldmodel.measures`), self-supervised too, in columns of its
+    own."""
+    workers: Count | None = no_effect_on_weights(None)
+    """Rendering processes; null takes every core."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes CUDA where there is a GPU."""
+    together: bool = no_effect_on_weights(True)
+    """On a GPU, train the cells of a table side by side, where it knows how."""
 
     def __post_init__(self) -> None:
-        if self.scale not in ("quick", "full"):
-            raise UserError(f"scale is quick or full, got {self.scale!r}")
+        super().__post_init__()
         if not self.seeds:
             raise UserError("seeds is empty; name at least one, e.g. seeds=[0,1,2]")
-        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise UserError(f"seeds must be different whole numbers >= 0, got {self.seeds}")
-        for rho in self.rhos:
-            if not 0 < rho < 1:
-                raise UserError(f"rho must lie strictly between 0 and 1, got {rho}; e.g. rhos=[0.5,0.9]")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"seeds must be different, got {list(self.seeds)}")
+
+    @property
+    def full(self) -> bool:
+        """Whether the paper's size was asked for."""
+        return self.scale == "full"
+
+    def pick(self, quick: T, full: T) -> T:
+        """The value for the scale that was asked for."""
+        return full if self.full else quick
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+        return Path(self.out or f"runs/reproduce/{self.table}-{self.scale}")

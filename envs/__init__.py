@@ -18,6 +18,8 @@ from typing import Any, cast
 
 import gymnasium
 
+from worldmodel.envs import mixing
+from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.ou import OUScene
 from worldmodel.envs.rendering import GLUnavailable
 from worldmodel.envs.rollout import BatchWorld, Episode, rollout
@@ -40,6 +42,8 @@ __all__ = [
     "Scene",
     "UnknownWorld",
     "make",
+    "make_policy",
+    "mixing",
     "names",
     "register",
     "rendering",

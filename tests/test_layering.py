@@ -1,6 +1,7 @@
 """The layers of docs/ARCHITECTURE.md, read from the source: what each may import, and what no code here may do."""
 
 import ast
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,51 @@ def test_leaf_imports_only_what_its_layer_allows(leaf):
     assert not strangers, f"{leaf}/ may import {sorted(LEAF_IMPORTS[leaf])} and the standard library:\n" + "\n".join(
         strangers
     )
+
+
+ROOMS = {path.parent.name for path in (ROOT / "worldmodel").glob("*/__init__.py")} - {"cli", "report"}
+
+
+def foreign_imports(path: Path) -> Iterator[str]:
+    """What a file outside the package imports of it, other than names that a room offers."""
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names if alias.name.startswith("worldmodel.")]
+            yield from (f"{node.lineno} imports {module}; write from {module} import NAME" for module in modules)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "worldmodel":
+            assert node.module
+            if node.module.count(".") > 1:
+                yield f"{node.lineno} imports from {node.module}, which is no room"
+                continue
+            offered = ROOMS if node.module == "worldmodel" else set(importlib.import_module(node.module).__all__)
+            missing = [alias.name for alias in node.names if alias.name not in offered]
+            yield from (f"{node.lineno} imports {name}, which {node.module} does not offer" for name in missing)
+
+
+def test_benchmarks_import_only_what_the_rooms_offer():
+    findings = [
+        f"{path.relative_to(ROOT)}:{finding}"
+        for path in python_files("benchmarks")
+        for finding in foreign_imports(path)
+    ]
+    assert not findings, "\n".join(findings)
+
+
+def test_benchmarks_know_no_command_line_framework():
+    strangers = [
+        f"{path.relative_to(ROOT)}:{line} imports {package}"
+        for path in python_files("benchmarks")
+        for line, package in imported_packages(parse(path))
+        if package in ("hydra", "omegaconf", "worldmodel.cli")
+    ]
+    assert not strangers, "\n".join(strangers)
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_rooms_offer_what_they_say(room: str):
+    package = importlib.import_module(f"worldmodel.{room}")
+    assert sorted(package.__all__) == sorted(set(package.__all__))
+    assert [name for name in package.__all__ if not hasattr(package, name) or name.startswith("_")] == []
 
 
 def test_configs_hold_only_yaml():

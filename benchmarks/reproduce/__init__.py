@@ -1,38 +1,34 @@
 """`python -m benchmarks.reproduce table=NAME`: published tables measured again, and those that go beyond the paper."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.reproduce.core import Request, header_text, run_table, wanted
+from benchmarks.reproduce.definitions import wanted
 from benchmarks.reproduce.figure import draw
+from benchmarks.reproduce.printing import header_lines
+from benchmarks.reproduce.running import run_table
 from benchmarks.reproduce.tables import TABLES
 from benchmarks.settings import ReproduceConfig
-from worldmodel.learning.train import pick_device, set_cpu_threads
+from worldmodel.learning import pick_device, set_cpu_threads
 from worldmodel.settings import EncoderConfig
-from worldmodel.system.errors import UserError
+from worldmodel.system import UserError
 
 
-def reproduce(config: ReproduceConfig) -> Path:
-    """Measure a table, print it as it grows, and return the folder with `results.json` and `figure.png`."""
-    if config.table not in TABLES:
+def reproduce(request: ReproduceConfig) -> Path:
+    """Measure a table, print it as it grows, and return the folder with `results.json` and `figure.png`.
+
+    Raises:
+        UserError: there is no such table, or no row fits the patterns.
+    """
+    if request.table not in TABLES:
         listed = "; ".join(f"{name} ({table.title})" for name, table in TABLES.items())
-        raise UserError(f"unknown table {config.table!r}; choose table=NAME from: {listed}")
-    table = TABLES[config.table]
-    request = Request(
-        scale=config.scale,
-        seeds=tuple(config.seeds),
-        rhos=tuple(config.rhos),
-        world=config.world,
-        data=Path(config.data),
-        workers=config.workers,
-        device=config.device,
-        polish=config.polish,
-        rows=tuple(config.rows),
-        together=config.together and pick_device(config.device).type == "cuda",
-    )
-    wanted(table, request)
-    out = Path(config.out or f"runs/reproduce/{table.name}-{config.scale}")
+        raise UserError(f"unknown table {request.table!r}; choose table=NAME from: {listed}")
+    table = TABLES[request.table]
+    wanted(table, request)  # patterns that fit no row are refused before anything is printed
+    on_gpu = pick_device(request.device).type == "cuda"
+    request = replace(request, together=request.together and on_gpu)  # on a CPU side by side is no faster
     set_cpu_threads(EncoderConfig())
-    print(header_text(table, request), flush=True)
-    rows, content = run_table(table, request, out)
-    draw(table, rows, content, out / "figure.png")
-    return out
+    print(header_lines(table, request), flush=True)
+    _, content = run_table(table, request)
+    draw(table, content["rows"], request.folder / "figure.png")
+    return request.folder

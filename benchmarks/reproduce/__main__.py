@@ -1,16 +1,16 @@
 """See `benchmarks.reproduce`."""
 
 import sys
-from pathlib import Path
 
 from benchmarks import command
 from benchmarks.reproduce import reproduce
 from benchmarks.settings import ReproduceConfig
 
 
-def _told(out: Path) -> str:
-    return f"results: {out}/results.json, figure: {out}/figure.png"
+def _work(request: ReproduceConfig) -> str:
+    folder = reproduce(request)
+    return f"results: {folder}/results.json, figure: {folder}/figure.png"
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(ReproduceConfig, lambda config: _told(reproduce(config))))
+    sys.exit(command.run(ReproduceConfig, _work))

@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.reproduce.core import VALIDATION, Cell, Condition, Request, Table
+from benchmarks.reproduce.definitions import VALIDATION, Cell, Condition, Table
 from benchmarks.reproduce.pixels import PixelRun, Pixels, Reader, Scenes, fit_readout, open_scenes, train_objective
 from benchmarks.reproduce.reacher_ou import JOINTS
-from worldmodel.data.pairs import nearest_poses
-from worldmodel.learning.losses import alignment
-from worldmodel.learning.losses.torus import torus_sigreg
-from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
-from worldmodel.learning.methods.views import Views
-from worldmodel.measures.identifiability import affine_apply, affine_fit, r2
+from benchmarks.settings import ReproduceConfig
+from worldmodel.data import nearest_poses
+from worldmodel.learning import LeJEPA, SIGRegWeight, Views, alignment, torus_sigreg
+from worldmodel.measures import affine_apply, affine_fit, r2
+from worldmodel.settings import KinematicConfig
 
 STEP_RAD = 0.35
 # of a Gaussian angle whose direction is as good as uniform: exp(-scale^2 / 2) is .01
@@ -59,7 +58,7 @@ class CirclePairs:
         return self._pairs[:, torch.randint(self._pairs.shape[1], (num_pairs,), generator=generator)]
 
 
-def _open(request: Request) -> Pixels:
+def _open(request: ReproduceConfig) -> Pixels:
     scenes = Scenes(
         name="reacher_circle",
         world=request.world or "reacher",
@@ -67,7 +66,7 @@ def _open(request: Request) -> Pixels:
         episodes=request.pick(8_000, 60_000),
         episode_steps=1,
         policy={"name": "uniform", "hold_steps": 1},
-        kinematic={"latents": dict.fromkeys(JOINTS, _UNIFORM_SCALE_RAD), "rho": 0.5},
+        kinematic=KinematicConfig(dict.fromkeys(JOINTS, _UNIFORM_SCALE_RAD), rho=0.5),
     )
     if scenes.world not in _kept:
         _kept[scenes.world] = open_scenes(scenes, request)
@@ -140,7 +139,7 @@ def _circle(angles: np.ndarray) -> np.ndarray:
     return np.concatenate([np.cos(angles), np.sin(angles)], 1)
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     run = {"steps": request.pick(1200, 20_000)}
     candidates = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
     choices = (("gaussian", 2), ("gaussian", 4), ("torus", 4))

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.reproduce.core import Condition, Request, Table
+from benchmarks.reproduce.definitions import Condition, Table
 from benchmarks.reproduce.reacher_ou import JOINTS, LAMBDAS
 from benchmarks.reproduce.reacher_trajectories import DESIGNED
 from benchmarks.reproduce.rollouts import UNIFORM, measure_rollouts
+from benchmarks.settings import ReproduceConfig
 
 
 def _designed(std: float, bandwidth_rad_s: float) -> dict[str, Any]:
@@ -30,17 +31,17 @@ _WORLDS: dict[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     conditions = []
     for name, settings in _WORLDS.items():
-        if request.world not in ("", settings["world"]):
+        if request.world not in (None, settings["world"]):
             continue
         run = {"steps": request.pick(1500, 20_000)}
         sized = {**settings, "run": run, "episodes": request.pick(1, 10) * settings["episodes"]}
         conditions.append(Condition(f"{name}-designed", sized, LAMBDAS))
         if name == "arm3" or request.full:
             conditions.append(Condition(f"{name}-uniform", {**sized, "policy": UNIFORM}, LAMBDAS))
-    return conditions or [Condition(request.world, {**_WORLDS["reacher"], "world": request.world, "run": {}})]
+    return conditions or [Condition(str(request.world), {**_WORLDS["reacher"], "world": request.world, "run": {}})]
 
 
 TABLE = Table(

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from benchmarks.reproduce.core import Row, Table
+from benchmarks.reproduce.definitions import Table
 from worldmodel.figures import style
 
 
-def draw(table: Table, rows: list[Row], content: dict[str, Any], path: Path) -> Path:
-    """Draw the table's first measures, a panel each, against its x, one line a series."""
+def draw(table: Table, rows: list[dict[str, Any]], path: Path) -> Path:
+    """Draw the table's first measures, a panel each, against its x, one line a series; rows: those of results.json."""
     names = list(table.measures)[: table.num_drawn]
     with style.styled():
         figure, axes = style.panels(len(names), min(len(names), 4), (3.1, 2.9))
         for axis, name in zip(axes, names, strict=False):
-            _panel(axis, table, name, content["rows"])
+            _panel(axis, table, name, rows)
         return style.save_png(figure, path)
 
 

@@ -1,8 +1,9 @@
 """Latents away from the Gaussian: the generalised-normal family (arXiv:2605.26379, Section 5, Theorem 2)."""
 
-from benchmarks.reproduce.core import Condition, Request, Table
+from benchmarks.reproduce.definitions import Condition, Table
 from benchmarks.reproduce.vectors import measure_run
 from benchmarks.reproduce.vectors_together import measure_runs, shape_of
+from benchmarks.settings import ReproduceConfig
 
 _FULL_ALPHAS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _QUICK_ALPHAS = (0.125, 0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
@@ -10,7 +11,7 @@ _MIXINGS = {"quick": ("sinusoid",), "full": ("spiral", "banana", "sinusoid", "co
 LOSSES = ("lejepa", "whitening", "infonce")
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     return [
         Condition(
             f"{mixing}-{loss}-alpha={alpha:g}",

@@ -1,15 +1,16 @@
 """SIGReg's weight against the autocorrelation, with the bound of approximate identifiability (Theorem 3)."""
 
-from benchmarks.reproduce.core import Condition, Request, Table
+from benchmarks.reproduce.definitions import Condition, Table
 from benchmarks.reproduce.vectors import measure_run
 from benchmarks.reproduce.vectors_together import measure_runs, shape_of
+from benchmarks.settings import ReproduceConfig
 
 _QUICK_LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1)
 _FULL_LAMBDAS = (1e-6, 1e-5, 1e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1, 5e-1)
 _QUICK_RHOS, _FULL_RHOS = (0.5, 0.8, 0.95), (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     rhos = request.rhos or request.pick(_QUICK_RHOS, _FULL_RHOS)
     return [
         Condition(

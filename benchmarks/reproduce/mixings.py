@@ -1,18 +1,20 @@
 """The four 2-D mixings (arXiv:2605.26379, Section 5): spiral, banana, sinusoid, coupling layers."""
 
-from benchmarks.reproduce.core import Condition, Request, Table
+from benchmarks.reproduce.definitions import Condition, Table
 from benchmarks.reproduce.vectors import measure_run
 from benchmarks.reproduce.vectors_together import measure_runs, shape_of
-from worldmodel.envs.mixing import MIXINGS
+from benchmarks.settings import ReproduceConfig
+from worldmodel.envs import mixing
 
 # weights of SIGReg to choose from on validation latents, in units of 1 - rho^2
 LAMBDAS = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     steps = request.pick(2000, 20_000)
     return [
-        Condition(name, {"mixing": name, "steps": steps}, LAMBDAS, x=float(index)) for index, name in enumerate(MIXINGS)
+        Condition(name, {"mixing": name, "steps": steps}, LAMBDAS, x=float(index))
+        for index, name in enumerate(mixing.MIXINGS)
     ]
 
 
@@ -30,6 +32,5 @@ TABLE = Table(
     measure_together=measure_runs,
     shape=shape_of,
     num_drawn=4,
-    logit_y=True,
     note="views of one parent at .95 (pairs at .9025) as in the reference's code; polished: canonical readout",
 )

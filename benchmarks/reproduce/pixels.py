@@ -11,23 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.reproduce.core import VALIDATION, Cell, Request, or_nan
+from benchmarks.reproduce.definitions import VALIDATION, Cell, or_nan
+from benchmarks.settings import ReproduceConfig
 from worldmodel import envs
-from worldmodel.data.frames import Frames, load_frames
-from worldmodel.data.pairs import PairSampler
-from worldmodel.data.recording import Recording, record
-from worldmodel.data.store import DataSet, EpisodeIndex
-from worldmodel.learning.dynamics import encode_rows
-from worldmodel.learning.loop import Trainer
-from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
-from worldmodel.learning.methods.views import Recipe, encoder_stage
-from worldmodel.learning.train import pick_device
-from worldmodel.measures.canonical import CanonicalReadout, fit_canonical_pairs
-from worldmodel.measures.identifiability import Identifiability, measure
-from worldmodel.models.encoders import Encoder
-from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import EncoderConfig, OptimConfig
-from worldmodel.system.errors import UserError
+from worldmodel.data import DataSet, EpisodeIndex, Frames, PairSampler, load_frames
+from worldmodel.learning import LeJEPA, Recipe, SIGRegWeight, Trainer, collect, encode_rows, encoder_stage, pick_device
+from worldmodel.measures import CanonicalReadout, Identifiability, fit_canonical_pairs, measure
+from worldmodel.models import Encoder
+from worldmodel.runs import RunDirectory
+from worldmodel.settings import CollectConfig, EncoderConfig, EnvConfig, KinematicConfig, OptimConfig
+from worldmodel.system import UserError
 
 NUM_READOUT_PAIRS = 300_000
 PairsOfSplit = Callable[[str], PairSampler]
@@ -36,29 +29,38 @@ NUM_ROWS = 5_000
 
 @dataclass(frozen=True)
 class Scenes:
-    """What is recorded: a world, how it moves, how much of it.
-
-    kinematic: latents of an exact OU process, in place of forces. names: the state variables that latents should hold.
-    """
+    """What is recorded: a world, how it moves, how much of it."""
 
     name: str
+    """Name of the data set."""
     world: str
+    """Name of the world."""
     names: tuple[str, ...]
+    """The state variables that latents should hold."""
     episodes: int
+    """How many episodes."""
     episode_steps: int
+    """Control steps of an episode."""
     policy: Mapping[str, Any]
-    kinematic: Mapping[str, Any] | None = None
+    """What moves it: the policy's name and parameters."""
+    kinematic: KinematicConfig | None = None
+    """Poses of an exact OU process, in place of forces."""
     supersample: int = 1
+    """Frames are rendered so many times larger and box-averaged."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A recorded data set at the encoder's size; z float64 (rows, Z), the named variables in their own units."""
+    """A recorded data set at the encoder's size."""
 
     scenes: Scenes
+    """What was recorded."""
     data: DataSet
+    """The data set."""
     frames: Frames
+    """Its frames, at the encoder's size."""
     z: np.ndarray
+    """The variables that latents should hold, float64 (rows, Z) in their own units."""
 
     def split(self, name: str) -> EpisodeIndex:
         return self.data.split(name)
@@ -69,7 +71,7 @@ class Pixels:
         return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)]
 
 
-def open_scenes(scenes: Scenes, request: Request, input_size: int = 16) -> Pixels:
+def open_scenes(scenes: Scenes, request: ReproduceConfig, input_size: int = 16) -> Pixels:
     """Record what is missing, and load it."""
     world = envs.make(scenes.world)
     have = world.state_names
@@ -79,18 +81,16 @@ def open_scenes(scenes: Scenes, request: Request, input_size: int = 16) -> Pixel
             f"world {scenes.world} has no {', '.join(missing)}, which this table measures; it has {', '.join(have)}; "
             "leave world empty for the table's own"
         )
-    settings = {
-        "name": scenes.world,
-        "kinematic": dict(scenes.kinematic) if scenes.kinematic else None,
-        "image_size": 64,
-        "supersample": scenes.supersample,
-        "quality": "fast",
-        "randomize": [],
-        "factor_rho": {},
-    }
-    recording = Recording(scenes.name, settings, dict(scenes.policy), scenes.episode_steps, seed=0)
-    record(request.data / scenes.name, recording, scenes.episodes, request.workers)
-    data = DataSet(request.data / scenes.name, scenes.episodes)
+    collection = CollectConfig(
+        EnvConfig(scenes.world, scenes.name, scenes.kinematic, supersample=scenes.supersample),
+        policy=dict(scenes.policy),
+        episodes=scenes.episodes,
+        episode_steps=scenes.episode_steps,
+        data=request.data,
+        workers=request.workers,
+    )
+    collect(collection)
+    data = DataSet(collection.directory, scenes.episodes)
     columns = [data.state_names.index(name) for name in scenes.names]
     frames = load_frames(data, input_size, pick_device(request.device))
     return Pixels(scenes, data, frames, data.states[:, columns].astype(np.float64))
@@ -98,17 +98,26 @@ def open_scenes(scenes: Scenes, request: Request, input_size: int = 16) -> Pixel
 
 @dataclass(frozen=True)
 class PixelRun:
-    """One training of an encoder. sigreg_start, sigreg_end: lambda in units of 1 - rho; num_frames: in a batch."""
+    """One training of an encoder."""
 
     latent_dim: int = 2
+    """Numbers in a latent."""
     input_size: int = 16
+    """Side in pixels of what the encoder sees."""
     hidden: int = 256
+    """Units of a hidden layer."""
     sigreg_start: float = 0.02
+    """SIGReg's weight lambda at the start, in units of 1 - rho."""
     sigreg_end: float = 0.3
+    """The weight in the end."""
     num_slices: int = 16
+    """Directions on which SIGReg projects."""
     steps: int = 1000
+    """Training steps."""
     num_frames: int = 512
+    """Frames of a step."""
     lr: float = 3e-3
+    """Highest learning rate."""
 
 
 def new_encoder(run: PixelRun, pixels: Pixels, seed: int, device: torch.device) -> Encoder:
@@ -128,9 +137,10 @@ def train_encoder(run: PixelRun, pixels: Pixels, pairs: PairSampler, rho: float,
 def train_objective(run: PixelRun, pixels: Pixels, pairs: PairSampler, objective: nn.Module, cell: Cell) -> Encoder:
     """An encoder that minimises `objective`, a module from `Views` to named scalars."""
     encoder = new_encoder(run, pixels, cell.seed, pick_device(cell.request.device))
-    optim = OptimConfig(run.steps, run.num_frames // _num_views(pairs), run.lr)
-    trainer = Trainer(RunDirectory(cell.folder), encoder, cell.folder.name, cell.seed)
-    trainer.fit(encoder_stage(Recipe(pairs, objective), encoder, pixels.frames, optim, on_collapse="report"))
+    optim = OptimConfig(steps=run.steps, batch_size=run.num_frames // _num_views(pairs), lr=run.lr)
+    stage = encoder_stage(Recipe(pairs, objective), encoder, pixels.frames, optim, on_collapse="report")
+    trainer = Trainer(RunDirectory(cell.folder), encoder, {stage.name: {"cell": cell.folder.name}}, cell.seed)
+    trainer.fit(stage)
     return encoder
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.reproduce.core import Cell
+from benchmarks.reproduce.definitions import Cell
 from benchmarks.reproduce.pixels import PixelRun, Pixels, new_encoder
 from benchmarks.reproduce.together import SIGRegWeights, lejepa_each, train_together
-from worldmodel.data.pairs import nearest_poses
-from worldmodel.models.encoders import Encoder
+from worldmodel.data import nearest_poses
+from worldmodel.models import Encoder
 from worldmodel.settings import OptimConfig
 
 NUM_GRID = 1024  # directions an angle: .006 rad apart, a quarter of the distance between the poses of a large atlas
@@ -92,6 +92,6 @@ def train_encoders(
     def loss(latents: Tensor, progress: float, generator: torch.Generator) -> Tensor:
         return lejepa_each(latents, weights(progress), first.num_slices, generator)
 
-    optim = OptimConfig(first.steps, num_states, first.lr)
+    optim = OptimConfig(steps=first.steps, batch_size=num_states, lr=first.lr)
     train_together(cells, encoders, draw, loss, optim, half_precision=True)
     return encoders

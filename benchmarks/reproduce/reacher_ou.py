@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reproduce.core import Cell, Condition, Request, Table
+from benchmarks.reproduce.definitions import Cell, Condition, Table
 from benchmarks.reproduce.pixels import PixelRun, Pixels, Scenes, figures_of, open_scenes, train_encoder
 from benchmarks.reproduce.pixels_together import train_encoders
-from worldmodel.data.pairs import OUPairs
-from worldmodel.learning.train import pick_device
-from worldmodel.measures.identifiability import aligned_angle_r2, r2, unwrapped_mean
+from benchmarks.settings import ReproduceConfig
+from worldmodel.data import OUPairs
+from worldmodel.learning import pick_device
+from worldmodel.measures import aligned_angle_r2, r2, unwrapped_mean
+from worldmodel.settings import KinematicConfig
 
 JOINTS = ("shoulder", "wrist")
 RHOS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -33,7 +35,7 @@ LONGER_RUN, LONGER_RHO = {"steps": 4_800}, 0.7
 FULL_RUN = {"steps": 8_000, "input_size": 32, "hidden": 512, "num_frames": 1024}
 
 
-def atlas(scale_rad: float, request: Request) -> Scenes:
+def atlas(scale_rad: float, request: ReproduceConfig) -> Scenes:
     """Poses with angles N(0, scale^2 I), two an episode: any rho can be looked up in it.
 
     At full scale frames are averaged from 128 x 128 pixels, and the widest atlas, which alone is thin, is larger.
@@ -45,13 +47,13 @@ def atlas(scale_rad: float, request: Request) -> Scenes:
         episodes=request.pick(15_000, 30_000) if scale_rad >= WIDE_ATLAS_RAD else 15_000,
         episode_steps=1,
         policy={"name": "uniform", "hold_steps": 1},
-        kinematic={"latents": dict.fromkeys(JOINTS, scale_rad), "rho": 0.95},
+        kinematic=KinematicConfig(dict.fromkeys(JOINTS, scale_rad), rho=0.95),
         supersample=request.pick(1, 2),
     )
 
 
 @functools.lru_cache(maxsize=2)
-def open_atlas(scale_rad: float, request: Request, input_size: int = 16) -> Pixels:
+def open_atlas(scale_rad: float, request: ReproduceConfig, input_size: int = 16) -> Pixels:
     return open_scenes(atlas(scale_rad, request), request, input_size)
 
 
@@ -71,7 +73,7 @@ def atlas_pairs(
     return OUPairs(latents, rows, rho, num_pairs=NUM_GROUPS, seed=seed, num_views=NUM_VIEWS, period=period)
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     conditions = []
     run, lambdas = request.pick((QUICK_RUN, LAMBDAS), (FULL_RUN, LONG_LAMBDAS))
     for scale in SCALES_RAD:

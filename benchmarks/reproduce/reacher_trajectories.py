@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from benchmarks.reproduce.core import Cell, Condition, Request, Table
+from benchmarks.reproduce.definitions import Cell, Condition, Table
 from benchmarks.reproduce.pixels import Pixels, Reader, readers
 from benchmarks.reproduce.reacher_ou import JOINTS, LAMBDAS, open_atlas
 from benchmarks.reproduce.rollouts import UNIFORM, lag_pairs, learn_rollouts, rollout_figures
-from worldmodel.measures.identifiability import affine_apply, affine_fit, r2
+from benchmarks.settings import ReproduceConfig
+from worldmodel.measures import affine_apply, affine_fit, r2
 
 DESIGNED = {"name": "designed_gaussian", "std": 0.6, "bandwidth_rad_s": 4.0, "tracking_rad_s": 20.0}
 # 30 control steps are 0.6 s; many short episodes cover more starts than few long ones
@@ -19,7 +20,7 @@ _DESIGNED_STRIDE = 10  # autocorrelation .905
 _WIDE_LATENTS = 6
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     world = request.world or "reacher"
     run = {"steps": request.pick(1500, 20_000)}
     rollouts = {**_ROLLOUTS, "episodes": request.pick(NUM_EPISODES, 10 * NUM_EPISODES), "world": world, "run": run}
@@ -52,7 +53,7 @@ def _measure(cell: Cell) -> dict[str, float]:
     return figures
 
 
-def gaussian_pose_r2(read: Reader, pixels: Pixels, request: Request) -> np.ndarray:
+def gaussian_pose_r2(read: Reader, pixels: Pixels, request: ReproduceConfig) -> np.ndarray:
     """The reference's protocol: angles read by a map fitted on the rollouts, scored on poses N(0, 1), (2,)."""
     poses, fit = open_atlas(1.0, request), pixels.rows("train")
     rows = poses.rows("test")

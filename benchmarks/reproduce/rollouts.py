@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.reproduce.core import Cell, Request
+from benchmarks.reproduce.definitions import Cell
 from benchmarks.reproduce.pixels import PairsOfSplit, PixelRun, Pixels, Scenes, figures_of, open_scenes, train_encoder
-from worldmodel.data.pairs import LagPairs
-from worldmodel.models.encoders import Encoder
+from benchmarks.settings import ReproduceConfig
+from worldmodel.data import LagPairs
+from worldmodel.models import Encoder
 
 UNIFORM = {"name": "uniform", "hold_steps": 1}
 
 
-def scenes_of(settings: Mapping[str, Any], request: Request) -> Scenes:
+def scenes_of(settings: Mapping[str, Any], request: ReproduceConfig) -> Scenes:
     """The recording that a condition's settings ask for."""
     world = settings["world"]
     return Scenes(
@@ -28,7 +29,7 @@ def scenes_of(settings: Mapping[str, Any], request: Request) -> Scenes:
     )
 
 
-def open_rollouts(settings: Mapping[str, Any], request: Request) -> Pixels:
+def open_rollouts(settings: Mapping[str, Any], request: ReproduceConfig) -> Pixels:
     """The recording, kept in memory for the next seed."""
     scenes = scenes_of(settings, request)
     key = f"{scenes.name}-{scenes.episodes}"

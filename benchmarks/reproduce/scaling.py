@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.reproduce.core import Cell, Condition, Request, Table
+from benchmarks.reproduce.definitions import Cell, Condition, Table
 from benchmarks.reproduce.vectors import MatchedEncoder, VectorRun, measure_run
 from benchmarks.reproduce.vectors_together import DrawEach, measure_runs, shape_of
-from worldmodel.learning.losses import alignment
-from worldmodel.learning.losses.sigreg import NUM_KNOTS, T_MAX
-from worldmodel.learning.train import pick_device
+from benchmarks.settings import ReproduceConfig
+from worldmodel.learning import NUM_KNOTS, T_MAX, alignment, pick_device
 
 LOSSES = ("lejepa", "whitening", "infonce")
 _QUICK_DIMS, _FULL_DIMS = (2, 8, 64), tuple(2**k for k in range(1, 11))
@@ -24,7 +23,7 @@ REFERENCE_STEPS, REFERENCE_BATCH, REFERENCE_SLICES = 20_000, 256, 256
 TIMED_STEPS, WARM_UP_STEPS = 200, 20
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     dims = _FULL_DIMS if request.rows else request.pick(_QUICK_DIMS, _FULL_DIMS)  # rows that are named may be large
     conditions = [_condition(request, dim, loss) for dim in dims for loss in LOSSES]
     largest = _FULL_DIMS[-1]
@@ -34,7 +33,7 @@ def _conditions(request: Request) -> list[Condition]:
     return conditions
 
 
-def _condition(request: Request, dim: int, loss: str) -> Condition:
+def _condition(request: ReproduceConfig, dim: int, loss: str) -> Condition:
     return Condition(
         f"N={dim}-{loss}",
         {
@@ -131,7 +130,6 @@ TABLE = Table(
     num_drawn=1,
     x_label="latent dimension N",
     log_x=True,
-    logit_y=True,
     note="quick: 1,000 steps of one encoder; the reference: 20,000 steps, and the best of three encoders up to N = 32. "
     "Seconds on the machine named: of trainings side by side, the share of each; of the published recipe, extrapolated",
 )

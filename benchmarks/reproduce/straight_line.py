@@ -9,11 +9,12 @@ import functools
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
-from benchmarks.reproduce.core import Cell, Condition, Request, Table, or_nan
+from benchmarks.reproduce.definitions import Cell, Condition, Table, or_nan
 from benchmarks.reproduce.pixels import PixelRun, Reader, fit_readout, identify, train_encoder
 from benchmarks.reproduce.reacher_ou import JOINTS, atlas_pairs, open_atlas
 from benchmarks.reproduce.reacher_trajectories import DESIGNED, NUM_EPISODES
 from benchmarks.reproduce.rollouts import UNIFORM, autocorrelations, lag_pairs, open_rollouts
+from benchmarks.settings import ReproduceConfig
 
 SCALE_RAD = 0.7
 NUM_STEPS = 8
@@ -22,7 +23,7 @@ NUM_PAIRS = 30
 GALLERY = 10_000
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     world = request.world or "reacher"
     rollouts = {
         "world": world,

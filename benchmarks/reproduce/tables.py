@@ -13,7 +13,7 @@ from benchmarks.reproduce import (
     straight_line,
     time_to_r2,
 )
-from benchmarks.reproduce.core import Table
+from benchmarks.reproduce.definitions import Table
 
 _MODULES = (
     mixings,

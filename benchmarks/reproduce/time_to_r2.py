@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.reproduce.core import Cell, Condition, Request, Table, or_nan
+from benchmarks.reproduce.definitions import Cell, Condition, Table, or_nan
 from benchmarks.reproduce.pixels import PixelRun, Pixels, Reader, fit_readout, identify, train_encoder
 from benchmarks.reproduce.reacher_ou import angle_ceiling, atlas_pairs, open_atlas
-from worldmodel.data.frames import load_frames
-from worldmodel.data.pairs import OUPairs
-from worldmodel.learning.losses import alignment, sigreg
-from worldmodel.models.encoders import Encoder
+from benchmarks.settings import ReproduceConfig
+from worldmodel.data import OUPairs, load_frames
+from worldmodel.learning import alignment, sigreg
+from worldmodel.models import Encoder
 from worldmodel.settings import EncoderConfig
 
 SCALE_RAD, RHO = 1.0, 0.95
@@ -24,7 +24,7 @@ REFERENCE_STEPS = 100 * (100_000 // 256)
 REFERENCE_BATCH, REFERENCE_SLICES, REFERENCE_SIZE = 256, 256, 64
 
 
-def _conditions(request: Request) -> list[Condition]:
+def _conditions(request: ReproduceConfig) -> list[Condition]:
     timed = {"timed_steps": request.pick(6, 200)}
     return [Condition("ours", {"recipe": "ours"}), Condition("published-recipe", {"recipe": "reference", **timed})]
 

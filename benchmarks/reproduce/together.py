@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
-from benchmarks.reproduce.core import Cell
-from worldmodel.learning.loop import Stage, Trainer
-from worldmodel.learning.losses import alignment, epps_pulley, spread_directions
-from worldmodel.runs.run_directory import RunDirectory
+from benchmarks.reproduce.definitions import Cell
+from worldmodel.learning import Stage, Trainer, alignment, epps_pulley, spread_directions
+from worldmodel.runs import RunDirectory
 from worldmodel.settings import OptimConfig
 
 Draw = Callable[[torch.Generator], Tensor]
 LossOfEach = Callable[[Tensor, float, torch.Generator], Tensor]
+GRAD_CLIP = 1.0  # as of a training alone
 SAVE_EVERY_S = 120.0  # what is saved is as many times larger as there are networks
 
 
@@ -69,11 +69,13 @@ def train_together(
     loss: LossOfEach,
     optim: OptimConfig,
     half_precision: bool = False,
+    grad_clip: float = GRAD_CLIP,
 ) -> float:
     """Train the network of every cell in place, on the device where they are; returns seconds.
 
     draw: what the networks see, (E, V, B, …). loss: of latents float (E, V, B, D), progress in [0, 1] and a generator
     to (E,). optim: AdamW's settings; the batch size is up to `draw`. half_precision: bfloat16 on CUDA.
+    grad_clip: largest norm of a network's gradient.
     A training that was cut off goes on where it was saved, as long as it is of the same cells.
     """
     device = next(networks[0].parameters()).device
@@ -88,8 +90,9 @@ def train_together(
 
     names = " ".join(cell.folder.name for cell in cells)
     run = RunDirectory(cells[0].folder.with_name(f"together-{hashlib.sha256(names.encode()).hexdigest()[:12]}"))
-    trainer = Trainer(run, together, run.path.name, cells[0].seed, SAVE_EVERY_S)
-    seconds = trainer.fit(Stage(f"{len(cells)} at once", together, total, optim, clip=_clip_each))
+    stage = Stage(f"{len(cells)} at once", together, total, optim, clip=_clip_each, grad_clip=grad_clip)
+    trainer = Trainer(run, together, {stage.name: {"cells": run.path.name}}, cells[0].seed, SAVE_EVERY_S)
+    seconds = trainer.fit(stage)
     together.unstack(networks)
     shutil.rmtree(run.path)
     return seconds

@@ -12,17 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.reproduce.core import VALIDATION, Cell, or_nan
-from worldmodel.envs.mixing import Mixing, latents, make_mixing, views
-from worldmodel.learning.loop import Stage, Trainer
-from worldmodel.learning.losses import alignment, sigreg, whitening_penalty
-from worldmodel.learning.methods.contrastive import InfoNCE
-from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
-from worldmodel.learning.methods.views import Views
-from worldmodel.measures.canonical import fit_canonical
-from worldmodel.measures.identifiability import Identifiability, affine_apply, affine_fit, measure, r2
-from worldmodel.models.layers import mlp
-from worldmodel.runs.run_directory import RunDirectory
+from benchmarks.reproduce.definitions import VALIDATION, Cell, or_nan
+from worldmodel.envs import mixing
+from worldmodel.learning import (
+    InfoNCE,
+    LeJEPA,
+    SIGRegWeight,
+    Stage,
+    Trainer,
+    Views,
+    alignment,
+    sigreg,
+    whitening_penalty,
+)
+from worldmodel.measures import Identifiability, affine_apply, affine_fit, fit_canonical, measure, r2
+from worldmodel.models import mlp
+from worldmodel.runs import RunDirectory
 from worldmodel.settings import InfoNCEConfig, OptimConfig
 
 LARGEST_WATCHED_DIM = 64  # the collapse watch takes eigenvalues, which is slow beyond
@@ -32,36 +37,45 @@ INFONCE_TEMPERATURE = 2.0  # the reference's kernel width 1
 
 @dataclass(frozen=True)
 class VectorRun:
-    """One training on mixed vectors.
-
-    mixing, dim, num_layers: see `envs.mixing`. alpha: shape of the latents (2: Gaussian). rho: of each view to its
-    parent, so that pairs have autocorrelation rho^2, as in the reference's own code; a list has one for each latent.
-    num_views: of one parent, of which a step has batch_size; "infonce" and "prediction" take two.
-    latent_dim: D; 0 takes the world's own.
-    encoder: "fourier" (MLP on the input and random sines of it) or "matched" (the mixing's own inverse architecture).
-    loss: "lejepa", "whitening" (its second moments alone), "infonce" or "prediction" (one rate for each latent).
-    sigreg_start, sigreg_end: lambda in units of 1 - rho^2, rising geometrically; absolute: not in that unit. optim,
-    hidden, depth, num_slices: as elsewhere.
-    """
+    """One training on mixed vectors."""
 
     mixing: str
+    """Name of the mixing; see `worldmodel.envs.mixing`."""
     dim: int = 2
+    """Z, the number of true latents."""
     num_layers: int = 8
+    """Coupling layers of the mixing, where it has some."""
     alpha: float = 2.0
+    """Shape of the latents' distribution; 2 is Gaussian."""
     rho: float | Sequence[float] = 0.95
+    """Correlation of each view with its parent, one for all latents or one for each: pairs have rho^2, as in the
+    reference's own code."""
     num_views: int = 2
+    """Views of a parent; losses "infonce" and "prediction" take two."""
     latent_dim: int = 0
+    """D, the number of learned latents; 0 takes as many as the world has."""
     encoder: str = "fourier"
+    """fourier: an MLP on the input and on random sines of it. matched: the mixing's own inverse architecture."""
     loss: str = "lejepa"
+    """lejepa, whitening (its second moments alone), infonce, or prediction (one rate for each latent)."""
     sigreg_start: float = 0.02
+    """SIGReg's weight lambda at the start, in units of 1 - rho^2; it rises geometrically."""
     sigreg_end: float = 0.3
+    """The weight in the end."""
     absolute: bool = False
+    """The weights are not in units of 1 - rho^2."""
     steps: int = 1200
+    """Training steps."""
     batch_size: int = 256
+    """Parents of a step."""
     lr: float = 3e-3
+    """Highest learning rate."""
     weight_decay: float = 1e-4
+    """Decoupled weight decay."""
     grad_clip: float = 1.0
+    """Largest norm of a gradient."""
     num_slices: int = 16
+    """Directions on which SIGReg projects."""
 
     @property
     def pair_rho(self) -> float:
@@ -138,51 +152,55 @@ class RatePrediction(nn.Module):
 
 @dataclass(frozen=True)
 class Learned:
-    """A trained encoder with the mixing it sees through; train_s: seconds of its training, or its share of several."""
+    """A trained encoder with the mixing it sees through."""
 
     run: VectorRun
-    mixing: Mixing
+    """How it was trained."""
+    world: mixing.Mixing
+    """From latents to what the encoder sees."""
     encoder: FourierMLP | MatchedEncoder
+    """From that to learned latents."""
     train_s: float
+    """Seconds of its training, or its share of several."""
 
     @torch.no_grad()
     def features(self, z: np.ndarray) -> np.ndarray:
-        return self.encoder.features(torch.from_numpy(self.mixing.mix(z))).numpy()
+        return self.encoder.features(torch.from_numpy(self.world.mix(z))).numpy()
 
     @torch.no_grad()
     def latents(self, z: np.ndarray) -> np.ndarray:
         """True latents (n, Z) to learned ones (n, Z)."""
-        return self.encoder(torch.from_numpy(self.mixing.mix(z))).numpy()
+        return self.encoder(torch.from_numpy(self.world.mix(z))).numpy()
 
 
 def learn(run: VectorRun, cell: Cell) -> Learned:
     """Train as `run` says with the cell's seed."""
-    mixing, encoder = world_and_encoder(run, cell.seed)
+    world, encoder = world_and_encoder(run, cell.seed)
     objective = _objective(run)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        parents = latents(rng, run.batch_size, run.dim, run.alpha)
-        seen = views(rng, parents, run.rho, run.num_views, run.alpha)
-        learned = encoder(torch.from_numpy(mixing.mix(seen.reshape(-1, run.dim)))).view(*seen.shape[:2], -1)
+        parents = mixing.latents(rng, run.batch_size, run.dim, run.alpha)
+        seen = mixing.views(rng, parents, run.rho, run.num_views, run.alpha)
+        learned = encoder(torch.from_numpy(world.mix(seen.reshape(-1, run.dim)))).view(*seen.shape[:2], -1)
         nothing = torch.empty(0)
         values = objective(Views(nothing, nothing, learned, learned, progress, generator))
         return values | ({"latents": learned.flatten(0, 1)} if run.dim <= LARGEST_WATCHED_DIM else {})
 
-    optim = OptimConfig(run.steps, run.batch_size, run.lr, run.weight_decay, run.grad_clip)
-    trainer = Trainer(RunDirectory(cell.folder), encoder, cell.folder.name, cell.seed)
+    optim = OptimConfig(steps=run.steps, batch_size=run.batch_size, lr=run.lr, weight_decay=run.weight_decay)
+    trainer = Trainer(RunDirectory(cell.folder), encoder, {"encoder": {"cell": cell.folder.name}}, cell.seed)
     learning = nn.ModuleDict({"encoder": encoder, "objective": objective})
-    train_s = trainer.fit(Stage("encoder", learning, loss, optim, on_collapse="report"))
-    return Learned(run, mixing, encoder, train_s)
+    train_s = trainer.fit(Stage("encoder", learning, loss, optim, on_collapse="report", grad_clip=run.grad_clip))
+    return Learned(run, world, encoder, train_s)
 
 
-def world_and_encoder(run: VectorRun, seed: int) -> tuple[Mixing, FourierMLP | MatchedEncoder]:
+def world_and_encoder(run: VectorRun, seed: int) -> tuple[mixing.Mixing, FourierMLP | MatchedEncoder]:
     """What a run looks at, and the encoder before its first step."""
     torch.manual_seed(seed)
-    mixing = make_mixing(run.mixing, run.dim, run.num_layers, seed)
+    world = mixing.make_mixing(run.mixing, run.dim, run.num_layers, seed)
     if run.encoder == "matched":
-        return mixing, MatchedEncoder(run.dim, run.num_layers)
-    return mixing, FourierMLP(run.dim, run.latent_dim or run.dim)
+        return world, MatchedEncoder(run.dim, run.num_layers)
+    return world, FourierMLP(run.dim, run.latent_dim or run.dim)
 
 
 def _objective(run: VectorRun) -> nn.Module:
@@ -204,8 +222,8 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
     """
     run = learned.run
     rng = np.random.default_rng((cell.seed, 1))
-    fit, validation, test = (latents(rng, num, run.dim, run.alpha) for _ in range(3))
-    pairs = views(rng, latents(rng, num, run.dim, run.alpha), run.rho, alpha=run.alpha)
+    fit, validation, test = (mixing.latents(rng, num, run.dim, run.alpha) for _ in range(3))
+    pairs = mixing.views(rng, mixing.latents(rng, num, run.dim, run.alpha), run.rho, alpha=run.alpha)
     plain = _measured(learned.latents, learned, fit, test, pairs)
     figures = {
         "r2_h_to_z": or_nan(plain.r2_h_to_z),
@@ -219,7 +237,7 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
         return figures
     figures[VALIDATION] = float(r2(validation, _read(learned, fit, validation)).mean())
     if cell.request.polish:
-        more = views(rng, latents(rng, 5 * num, run.dim, run.alpha), run.rho, alpha=run.alpha)
+        more = mixing.views(rng, mixing.latents(rng, 5 * num, run.dim, run.alpha), run.rho, alpha=run.alpha)
         readout = fit_canonical(np.stack([learned.features(view) for view in more]), run.dim)
         polished = _measured(lambda z: readout(learned.features(z)), learned, fit, test, pairs)
         figures["r2_h_to_z_polished"] = or_nan(polished.r2_h_to_z)

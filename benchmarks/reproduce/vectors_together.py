@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.reproduce.core import Cell
+from benchmarks.reproduce.definitions import Cell
 from benchmarks.reproduce.together import SIGRegWeights, align_each, lejepa_each, train_together
 from benchmarks.reproduce.vectors import (
     INFONCE_TEMPERATURE,
@@ -19,9 +19,8 @@ from benchmarks.reproduce.vectors import (
     recovery,
     world_and_encoder,
 )
-from worldmodel.envs.mixing import SINUSOID_FREQUENCY, SPIRAL_RAD_PER_UNIT, coupling_weights
-from worldmodel.learning.losses import infonce, whitening_penalty
-from worldmodel.learning.train import pick_device
+from worldmodel.envs import mixing
+from worldmodel.learning import infonce, pick_device, whitening_penalty
 from worldmodel.settings import OptimConfig
 
 
@@ -44,13 +43,13 @@ def learn_together(cells: list[Cell]) -> list[Learned]:
     runs = [VectorRun(**cell.settings) for cell in cells]
     worlds, encoders = zip(*(world_and_encoder(run, c.seed) for run, c in zip(runs, cells, strict=True)), strict=True)
     first = runs[0]
-    optim = OptimConfig(first.steps, first.batch_size, first.lr, first.weight_decay, first.grad_clip)
+    optim = OptimConfig(steps=first.steps, batch_size=first.batch_size, lr=first.lr, weight_decay=first.weight_decay)
     draw = DrawEach(runs, [cell.seed for cell in cells], device)
     networks = [encoder.to(device) for encoder in encoders]
-    share_s = train_together(cells, networks, draw, _LossOfEach(runs, device), optim) / len(runs)
+    losses = _LossOfEach(runs, device)
+    share_s = train_together(cells, networks, draw, losses, optim, grad_clip=first.grad_clip) / len(runs)
     return [
-        Learned(run, mixing, encoder.cpu(), share_s)
-        for run, mixing, encoder in zip(runs, worlds, encoders, strict=True)
+        Learned(run, world, encoder.cpu(), share_s) for run, world, encoder in zip(runs, worlds, encoders, strict=True)
     ]
 
 
@@ -64,7 +63,7 @@ class DrawEach:
         # indices by mixing; every coupling world has weights of its own
         self._indices = _indices_by([run.mixing for run in runs], device)
         coupled = [
-            torch.from_numpy(coupling_weights(run.dim, run.num_layers, seed))
+            torch.from_numpy(mixing.coupling_weights(run.dim, run.num_layers, seed))
             for run, seed in zip(runs, seeds, strict=True)
             if run.mixing == "coupling"
         ]
@@ -105,8 +104,8 @@ def mix_each(name: str, z: Tensor, weights: Tensor | None) -> Tensor:
     if name == "banana":
         return torch.stack([x, y + x.square()], -1)
     if name == "sinusoid":
-        return torch.stack([x + torch.sin(SINUSOID_FREQUENCY * y), y], -1)
-    angle = SPIRAL_RAD_PER_UNIT * z.norm(dim=-1)
+        return torch.stack([x + torch.sin(mixing.SINUSOID_FREQUENCY * y), y], -1)
+    angle = mixing.SPIRAL_RAD_PER_UNIT * z.norm(dim=-1)
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
 

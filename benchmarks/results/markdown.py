@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from worldmodel.measures.wording import told, with_interval
+from worldmodel.measures import told, with_interval
 
 __all__ = ["Row", "grid", "lowest_first", "mean_interval", "row_table", "spread", "told", "with_interval"]
 

@@ -20,11 +20,17 @@ from benchmarks.plan_timing import (
 from worldmodel.models import PlanningModel
 from worldmodel.models.transformer import TransformerPredictor
 from worldmodel.planners import CEM, GoalDistance
-from worldmodel.settings import PredictorConfig
+from worldmodel.settings import PredictorConfig, TransformerConfig
 
 CPU = torch.device("cpu")
 SMALL = PredictorConfig(
-    kind="transformer", history=[0], horizon=25, hidden=36, depth=2, width=24, heads=3, head_dim=4, residual=False
+    kind="transformer",
+    history=[0],
+    horizon=25,
+    hidden=36,
+    depth=2,
+    width=24,
+    transformer=TransformerConfig(heads=3, head_dim=4, residual=False),
 )
 
 

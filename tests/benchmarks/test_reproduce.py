@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 
 import benchmarks.reproduce
-from benchmarks.reproduce import core, reacher_ou, reproduce
+from benchmarks.reproduce import definitions, printing, reacher_ou, reproduce, running
 from benchmarks.reproduce.circles import CirclePairs, own_angle_error_deg
-from benchmarks.reproduce.core import Condition, Request, Table, run_table
+from benchmarks.reproduce.definitions import Cell, Condition, Published, Table
 from benchmarks.reproduce.misspecified import ladder_dimension
+from benchmarks.reproduce.running import run_table
 from benchmarks.reproduce.straight_line import path_ratios
 from benchmarks.reproduce.tables import TABLES
 from benchmarks.reproduce.vectors import VectorRun, learn, recovery
 from benchmarks.settings import ReproduceConfig
 from worldmodel.system.errors import UserError
+
+
+def asked(seeds, out, **options):
+    return ReproduceConfig(seeds=seeds, out=str(out), **options)
 
 
 def counted_table(calls, tuned_on=""):
@@ -33,7 +38,7 @@ def counted_table(calls, tuned_on=""):
 
 def test_settings_are_chosen_on_validation_with_the_first_seed_and_test_is_reported(tmp_path):
     calls = []
-    rows, content = run_table(counted_table(calls), Request("quick", (4, 6)), tmp_path)
+    rows, content = run_table(counted_table(calls), asked((4, 6), tmp_path))
     assert calls[:4] == [(5.0, 1, 4), (5.0, 3, 4), (5.0, 2, 4), (5.0, 3, 6)]
     assert rows[0].figures == {"r2": [5 - 3 + 0.4, 5 - 3 + 0.6]}
     row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
@@ -48,31 +53,31 @@ def test_settings_are_chosen_on_validation_with_the_first_seed_and_test_is_repor
 
 def test_a_figure_that_is_no_number_is_null_and_ends_no_table(tmp_path, capsys):
     table = replace(counted_table([]), measure=lambda cell: {"validation": np.nan, "r2": np.inf if cell.seed else 0.5})
-    rows, content = run_table(table, Request("quick", (0, 1)), tmp_path)
+    rows, content = run_table(table, asked((0, 1), tmp_path))
     assert rows[0].figures == {"r2": [0.5, None]}
     assert content["rows"][0]["measures"]["r2"]["mean"] == 0.5
     nothing = {"validation": np.nan, "r2": np.nan}
-    run_table(replace(table, measure=lambda cell: nothing), Request("quick", (0,)), tmp_path / "nothing")
+    run_table(replace(table, measure=lambda cell: nothing), asked((0,), tmp_path / "nothing"))
     assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["two", "-"]
 
 
 def test_finished_cells_are_not_measured_again(tmp_path):
     calls = []
     table = counted_table(calls)
-    first = run_table(table, Request("quick", (0, 1)), tmp_path)[1]
+    first = run_table(table, asked((0, 1), tmp_path))[1]
     done = len(calls)
-    assert run_table(table, Request("quick", (0, 1)), tmp_path)[1]["rows"] == first["rows"]
+    assert run_table(table, asked((0, 1), tmp_path))[1]["rows"] == first["rows"]
     assert len(calls) == done
-    run_table(table, Request("quick", (0, 1, 2)), tmp_path)
+    run_table(table, asked((0, 1, 2), tmp_path))
     assert calls[done:] == [(5.0, 3, 2), (7.0, 3, 2)]
 
 
 def test_rows_are_chosen_by_pattern(tmp_path):
     calls = []
-    content = run_table(counted_table(calls), Request("quick", (0,), rows=("t*",)), tmp_path)[1]
+    content = run_table(counted_table(calls), asked((0,), tmp_path, rows=("t*",)))[1]
     assert [row["key"] for row in content["rows"]] == ["two"] and {call[0] for call in calls} == {7.0}
     with pytest.raises(UserError, match=r"no row of table counted fits.*it has one, two"):
-        run_table(counted_table(calls), Request("quick", (0,), rows=("three",)), tmp_path)
+        run_table(counted_table(calls), asked((0,), tmp_path, rows=("three",)))
 
 
 def test_cells_measured_together_are_those_measured_one_by_one(tmp_path):
@@ -84,19 +89,19 @@ def test_cells_measured_together_are_those_measured_one_by_one(tmp_path):
         return map(alone.measure, cells)
 
     table = replace(alone, measure_together=together, shape=lambda settings: settings["a"])
-    expected = run_table(alone, Request("quick", (0, 1)), tmp_path / "alone")[1]
-    found = run_table(table, Request("quick", (0, 1), together=True), tmp_path / "together")[1]
+    expected = run_table(alone, asked((0, 1), tmp_path / "alone"))[1]
+    found = run_table(table, asked((0, 1), tmp_path / "together", together=True))[1]
     assert groups == [6, 6]  # a shape each: three choices, two seeds
     assert [row["measures"] for row in found["rows"]] == [row["measures"] for row in expected["rows"]]
 
 
 def test_one_row_may_choose_for_all(tmp_path):
     calls = []
-    run_table(counted_table(calls, tuned_on="two"), Request("quick", (0,)), tmp_path)
+    run_table(counted_table(calls, tuned_on="two"), asked((0,), tmp_path))
     assert sorted(calls) == [(5.0, 3, 0), (7.0, 1, 0), (7.0, 2, 0), (7.0, 3, 0)]
 
 
-REQUESTS = [Request("quick", (0,)), Request("quick", (0,), rows=("*",)), Request("full", (0,))]
+REQUESTS = [ReproduceConfig(), ReproduceConfig(rows=("*",)), ReproduceConfig(scale="full")]
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
@@ -112,7 +117,7 @@ def test_rows_are_well_formed(name, request_):
 
 
 def test_published_values_belong_to_rows_and_measures_that_exist():
-    published = json.loads(core.PUBLISHED.read_text())
+    published = json.loads(definitions.PUBLISHED.read_text())
     for name, content in published.items():
         keys = {condition.key for request in REQUESTS for condition in TABLES[name].conditions(request)}
         assert set(content["rows"]) <= keys, name
@@ -120,7 +125,8 @@ def test_published_values_belong_to_rows_and_measures_that_exist():
 
 
 def test_verb_prints_theirs_beside_ours_and_draws(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(core, "read_published", lambda name: {"source": "a paper", "rows": {"one": {"r2": 0.25}}})
+    for module in (printing, running):
+        monkeypatch.setattr(module, "read_published", lambda name: Published("a paper", {"one": {"r2": 0.25}}))
     monkeypatch.setitem(benchmarks.reproduce.TABLES, "counted", counted_table([]))
     reproduce(ReproduceConfig(table="counted", out=str(tmp_path / "out")))
     text = capsys.readouterr().out
@@ -129,8 +135,7 @@ def test_verb_prints_theirs_beside_ours_and_draws(tmp_path, monkeypatch, capsys)
 
 
 def test_a_short_training_on_vectors_beats_the_observation(tmp_path):
-    request = Request("quick", (0,))
-    cell = core.Cell({}, 0, tmp_path / "cell", request)
+    cell = Cell({}, 0, tmp_path / "cell", ReproduceConfig())
     learned = learn(VectorRun("sinusoid", steps=60, batch_size=128), cell)
     figures = recovery(learned, cell, num=2000)
     assert figures["r2_h_to_z_polished"] > 0.97
@@ -171,24 +176,10 @@ def test_ladder_counts_the_first_rung():
     assert ladder_dimension(np.array([0.9, 0.89, 0.88, 0.81, 0.8, 0.73])) == 3
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"scale": "huge"}, "scale is quick or full, got 'huge'"),
-        ({"seeds": []}, "seeds is empty"),
-        ({"seeds": [1, 1]}, "seeds must be different"),
-        ({"rhos": [0.5, 1.0]}, "rho must lie strictly between 0 and 1, got 1.0"),
-    ],
-)
-def test_bad_settings_are_one_clear_line(settings, message):
-    with pytest.raises(UserError, match=message):
-        ReproduceConfig(table="mixings", **settings)
-
-
 def test_unknown_table_lists_them_and_a_world_must_have_the_variables(tmp_path):
     with pytest.raises(UserError, match=r"unknown table 'mixing'.*mixings"):
         reproduce(ReproduceConfig(table="mixing"))
-    wrong = ReproduceConfig(table="reacher_ou", world="puck", out=str(tmp_path), data=str(tmp_path), rhos=[0.5])
+    wrong = ReproduceConfig(table="reacher_ou", world="puck", out=str(tmp_path), data=str(tmp_path), rhos=(0.5,))
     with pytest.raises(UserError, match="world puck has no shoulder, wrist"):
         reproduce(wrong)
     assert not list(Path(tmp_path).glob("reacher*"))

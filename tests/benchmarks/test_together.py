@@ -9,19 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from worldmodel_fakes import seeded
 
 from benchmarks.reproduce import pixels_together
-from benchmarks.reproduce.core import Cell, Request
+from benchmarks.reproduce.definitions import Cell
 from benchmarks.reproduce.pixels_together import OUViews, PoseGrid
 from benchmarks.reproduce.together import SIGRegWeights, lejepa_each, train_together
 from benchmarks.reproduce.vectors import FourierMLP, VectorRun
 from benchmarks.reproduce.vectors_together import DrawEach, generalised_normal, measure_runs, mix_each
+from benchmarks.settings import ReproduceConfig
 from worldmodel.envs.mixing import MIXINGS, coupling_weights, latents, make_mixing
 from worldmodel.settings import OptimConfig
 from worldmodel.system.interrupts import Terminated
 
 CPU = torch.device("cpu")
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 NUM, STEPS = 3, 5
@@ -34,7 +38,7 @@ def networks_of_the_test() -> list[FourierMLP]:
 
 
 def cells_in(folder: Path, num: int = NUM) -> list[Cell]:
-    return [Cell({}, index, folder / f"cell{index}", Request("quick", (0,))) for index in range(num)]
+    return [Cell({}, index, folder / f"cell{index}", ReproduceConfig()) for index in range(num)]
 
 
 def test_side_by_side_is_as_if_alone(tmp_path):
@@ -49,8 +53,8 @@ def test_side_by_side_is_as_if_alone(tmp_path):
         def loss(latents: torch.Tensor, progress: float, generator: torch.Generator) -> torch.Tensor:
             return lejepa_each(latents, weights(progress), 4, generator)
 
-        cells, optim = cells_in(tmp_path, len(own)), OptimConfig(STEPS, 16, grad_clip=0.01)
-        train_together(cells, own, lambda generator: next(drawn), loss, optim)
+        cells, optim = cells_in(tmp_path, len(own)), OptimConfig(STEPS, 16)
+        train_together(cells, own, lambda generator: next(drawn), loss, optim, grad_clip=0.01)
         return [network(probe).detach() for network in own]  # in evaluation mode
 
     probe = torch.randn(50, 2, generator=seeded(2))
@@ -116,7 +120,7 @@ def test_any_two_views_of_a_parent_correlate_as_the_run_says():
 def test_measured_together_as_alone(tmp_path):
     """Figures come in the order of the cells, and losses of all three kinds train."""
     settings = {"mixing": "sinusoid", "steps": 40, "batch_size": 128}
-    request = Request("quick", (0,), device="cpu", polish=False)
+    request = ReproduceConfig(device="cpu", polish=False)
     losses = ("lejepa", "whitening", "infonce")
     cells = [Cell({**settings, "loss": loss}, seed, tmp_path / loss, request) for loss in losses for seed in (0, 1)]
     figures = list(measure_runs(cells))

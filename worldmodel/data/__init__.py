@@ -1,1 +1,44 @@
 """Data sets on disk, and the pairs and clips that training draws from them."""
+
+from typing import TYPE_CHECKING
+
+from worldmodel.system.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from worldmodel.data.arrays import write_arrays
+    from worldmodel.data.frames import DiskFrames, Frames, load_frames
+    from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler, nearest_poses, window_starts
+    from worldmodel.data.recording import Recording, record, recording_of, warp_engine
+    from worldmodel.data.store import DataSet, EpisodeIndex
+    from worldmodel.data.table import LatentTable
+
+__all__ = [
+    "DataSet",
+    "DiskFrames",
+    "EpisodeIndex",
+    "Frames",
+    "LagPairs",
+    "LatentTable",
+    "OUPairs",
+    "PairSampler",
+    "Recording",
+    "load_frames",
+    "nearest_poses",
+    "record",
+    "recording_of",
+    "warp_engine",
+    "window_starts",
+    "write_arrays",
+]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "arrays": ["write_arrays"],
+        "frames": ["DiskFrames", "Frames", "load_frames"],
+        "pairs": ["LagPairs", "OUPairs", "PairSampler", "nearest_poses", "window_starts"],
+        "recording": ["Recording", "record", "recording_of", "warp_engine"],
+        "store": ["DataSet", "EpisodeIndex"],
+        "table": ["LatentTable"],
+    },
+)

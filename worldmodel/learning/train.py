@@ -20,7 +20,7 @@ from worldmodel.data.truth import half_constants, latent_variables, physical_con
 from worldmodel.figures import figures
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale, half_windows
 from worldmodel.learning.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
-from worldmodel.learning.loop import Stage, Trainer
+from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
 from worldmodel.learning.methods import build_recipe, check_pairs, encoder_stage
 from worldmodel.measures.identifiability import Identifiability, measure, wrapped_angle_ceiling
 from worldmodel.models import ModelConfig, WorldModel
@@ -77,10 +77,14 @@ class Source:
     test: EpisodeIndex
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -> Path:
     """Train a world model as `config` says and return its run directory.
 
     With devices or nodes above 1 this command, or the script that calls this, runs once in each process.
+
+    Args:
+        config: what to train, on what, and where.
+        checkpoint_every_s: seconds of training that a kill may cost.
     """
     device = pick_device(config.device)
     check_installed(config.encoder)
@@ -89,7 +93,7 @@ def train(config: TrainConfig) -> Path:
     set_cpu_threads(config.encoder, config.threads)
     try:
         with _locked(RunDirectory(config.run_directory), processes) as run:
-            _train(config, run, processes, collected_s)
+            _train(config, run, processes, collected_s, checkpoint_every_s)
             processes.wait()
             return run.path
     finally:
@@ -111,12 +115,16 @@ def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
         yield run
 
 
-def _train(config: TrainConfig, run: RunDirectory, processes: Processes, collected_s: float) -> None:
+def _train(
+    config: TrainConfig, run: RunDirectory, processes: Processes, collected_s: float, checkpoint_every_s: float
+) -> None:
     """All stages, on every process; the first one evaluates and writes."""
     episodes, poses = open_sources(config, processes.device)
     torch.manual_seed(config.seed)
     model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
-    trainer = Trainer(run, model, config.stage_settings(), config.seed, processes=processes, parts=PARTS)
+    trainer = Trainer(
+        run, model, config.stage_settings(), config.seed, checkpoint_every_s, processes=processes, parts=PARTS
+    )
     if processes.is_first:
         write_run_config(run.path, config)
 

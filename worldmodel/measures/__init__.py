@@ -1,1 +1,33 @@
 """Statistics of arrays: identifiability, intervals, canonical correlations, regression probes."""
+
+from worldmodel.measures.canonical import CanonicalReadout, fit_canonical, fit_canonical_pairs, fit_sequential
+from worldmodel.measures.identifiability import (
+    Identifiability,
+    affine_apply,
+    affine_fit,
+    aligned_angle_r2,
+    measure,
+    r2,
+    unwrapped_mean,
+)
+from worldmodel.measures.statistics import best_told, mean_told, over_seeds
+from worldmodel.measures.wording import told, with_interval
+
+__all__ = [
+    "CanonicalReadout",
+    "Identifiability",
+    "affine_apply",
+    "affine_fit",
+    "aligned_angle_r2",
+    "best_told",
+    "fit_canonical",
+    "fit_canonical_pairs",
+    "fit_sequential",
+    "mean_told",
+    "measure",
+    "over_seeds",
+    "r2",
+    "told",
+    "unwrapped_mean",
+    "with_interval",
+]

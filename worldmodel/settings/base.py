@@ -46,7 +46,7 @@ class Settings:
         hints = type_hints(type(self))
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
-            if not (dataclasses.is_dataclass(value) or isinstance(value, tuple)):
+            if not dataclasses.is_dataclass(value):
                 check_value(item.name, value, hints[item.name])
 
 
@@ -77,7 +77,7 @@ def expected(hint: Any) -> str:
         return f"one of {', '.join(map(str, arguments))}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(expected(part) for part in arguments)
-    if origin is list:
+    if origin in (list, tuple):  # tuples are of any length: tuple[int, ...]
         return f"a list, each {expected(arguments[0])}"
     if origin is dict:
         return "a mapping" + ("" if arguments[1] is Any else f", each value {expected(arguments[1])}")

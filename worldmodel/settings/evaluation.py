@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from worldmodel.settings.base import Count, NonNegativeInt, Positive, Settings, check_value
+from worldmodel.settings.method import ContextMethod
 from worldmodel.settings.training import Device, TrainConfig
 from worldmodel.system.errors import UserError
 
 Shift = Literal["held", "constants", "nuisances", "excitation"]
 ComparePart = Literal["memory", "planning", "batch", "data"]
-ContextMethod = Literal["lejepa", "infonce", "vicreg", "prediction", "supervised"]
 SHELL_SD = (2.0, 3.0)
 """Constants out of range are drawn between so many prior standard deviations from their nominal value."""
 

@@ -11,6 +11,8 @@ from worldmodel.system.errors import UserError
 
 MethodName = Literal["lejepa", "lewm", "jepa", "infonce", "vicreg", "whitening", "autoencoder", "vae", "supervised"]
 METHODS: tuple[MethodName, ...] = MethodName.__args__  # type: ignore[attr-defined]
+ContextMethod = Literal["lejepa", "infonce", "vicreg", "prediction", "supervised"]
+CONTEXT_METHODS: tuple[ContextMethod, ...] = ContextMethod.__args__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class ContextTraining(Settings):
     in them.
     """
 
-    method: Literal["lejepa", "infonce", "vicreg", "prediction", "supervised"] = "lejepa"
+    method: ContextMethod = "lejepa"
     """lejepa: alignment and SIGReg. prediction: of the motion in the other window. supervised: regression on the true
     constants, the upper bound."""
     sigreg_weight: OpenFraction = 0.005
@@ -204,6 +206,3 @@ class ContextTraining(Settings):
         default_factory=lambda: OptimConfig(steps=1000, batch_size=512, lr=1e-3, weight_decay=1.0)
     )
     """Optimiser."""
-
-
-CONTEXT_METHODS: tuple[str, ...] = ("lejepa", "infonce", "vicreg", "prediction", "supervised")

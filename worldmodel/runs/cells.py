@@ -1,0 +1,78 @@
+"""Cells of a study: one condition with one seed, measured once and kept, so that a study that was cut off goes on."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from worldmodel.settings import changed
+from worldmodel.system.errors import UserError
+from worldmodel.system.files import read_json, write_json
+
+FiguresT = TypeVar("FiguresT")
+
+
+@dataclass(frozen=True)
+class CellKey:
+    """Which cell: everything that its figures depend on."""
+
+    label: str
+    """What the cell is called; the file's name begins with it."""
+    identity: Mapping[str, Any]
+    """Everything that the figures depend on, in plain values."""
+
+    @property
+    def name(self) -> str:
+        """The label and a digest of the identity."""
+        text = json.dumps(self.identity, sort_keys=True)
+        return f"{self.label}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def cell_key(label: str, **parts: Any) -> CellKey:
+    """The key of a cell that depends on these parts: settings, or plain values.
+
+    Of settings counts what weights depend on and what is not at its default: an option that is added later, and a
+    change of a folder or of the number of processes, leave finished cells valid.
+    """
+    identity = {name: changed(part) if dataclasses.is_dataclass(part) else part for name, part in parts.items()}
+    return CellKey(label, identity)
+
+
+class CellStore(Generic[FiguresT]):
+    """Finished cells of one kind in a folder, a JSON file each."""
+
+    def __init__(self, folder: Path, figures: type[FiguresT]) -> None:
+        """figures: what is kept of a cell: a dataclass, or a dictionary of numbers."""
+        self._folder, self._figures = folder, figures
+
+    def path(self, key: CellKey) -> Path:
+        """Where a cell is kept."""
+        return self._folder / f"{key.name}.json"
+
+    def result(self, key: CellKey, measure: Callable[[], FiguresT]) -> FiguresT:
+        """The figures of a cell: from its file, or else measured and kept. A cut loses at most the cell it falls into.
+
+        Raises:
+            UserError: the file is damaged, or not a cell of this kind.
+        """
+        return self.read(key) if self.path(key).exists() else self.keep(key, measure())
+
+    def read(self, key: CellKey) -> FiguresT:
+        """The figures of a finished cell."""
+        path = self.path(key)
+        try:
+            return msgspec.convert(read_json(path)["figures"], self._figures)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is not a finished cell of this study ({error}); delete it and run again"
+            ) from error
+
+    def keep(self, key: CellKey, figures: FiguresT) -> FiguresT:
+        """Write the figures of a cell, and return them."""
+        write_json(self.path(key), {"identity": dict(key.identity), "figures": msgspec.to_builtins(figures)})
+        return figures
