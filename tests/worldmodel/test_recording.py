@@ -23,7 +23,8 @@ from worldmodel.cli.main import main
 from worldmodel.data import recording
 from worldmodel.data.leases import lease
 from worldmodel.data.recording import Recording, record
-from worldmodel.data.store import DataSet, shard_path, write_shard
+from worldmodel.data.shards import shard_path, write_shard
+from worldmodel.data.store import DataSet
 from worldmodel.envs.rollout import Episode
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import write_atomically
@@ -201,7 +202,7 @@ def test_a_write_that_the_disk_refuses_leaves_no_half_shard(tmp_path, monkeypatc
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("worldmodel.data.store._append_frames", refuse)
+    monkeypatch.setattr("worldmodel.data.shards._append_frames", refuse)
     with pytest.raises(OSError, match="No space left on device"):
         recording._record_shard(tmp_path, settings(), range(2))
     assert {path.name for path in tmp_path.iterdir()} <= {".leases"}
@@ -312,9 +313,8 @@ def test_a_wrong_world_is_reported_before_anything_is_written(tmp_path):
 # run it too, up to its last line
 SCRIPT = f"""
 import sys, time
-from worldmodel import cli
+from worldmodel.cli.main import main
 from worldmodel.data import recording
-from worldmodel.data.leases import lease
 recording.FRAMES_PER_SHARD = {PER_SHARD * (STEPS + 1)}
 fast = recording.rollout
 def slow(*args, **kwargs):
@@ -322,7 +322,7 @@ def slow(*args, **kwargs):
     return fast(*args, **kwargs)
 recording.rollout = slow
 if __name__ == "__main__":
-    sys.exit(cli.main(sys.argv[2:]))
+    sys.exit(main(sys.argv[2:]))
 """
 
 

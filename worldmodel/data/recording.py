@@ -7,6 +7,7 @@ stand. A shard's content depends on its number alone, so that at worst, where lo
 Kept free of torch, so that a worker starts in a second.
 """
 
+import json
 import multiprocessing
 import os
 import signal
@@ -15,16 +16,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from worldmodel import envs
+from worldmodel.data.index import (
+    INDEX_NAME,
+    Index,
+    RecordingRecord,
+    WorldArguments,
+    differences,
+    read_index,
+    world_record,
+    write_index,
+)
 from worldmodel.data.leases import lease, remove_leases
-from worldmodel.data.store import INDEX_NAME, open_shard, read_column, read_index, shard_path, write_index, write_shard
+from worldmodel.data.shards import open_shard, read_column, shard_path, write_shard
 from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.rollout import Episode, rollout
 from worldmodel.system.errors import StoreError, UserError
@@ -57,21 +69,26 @@ class Recording:
     seed: int
     drift_rho: float | None = None
     restart_midway: bool = False
-    engine: str = "classic"
+    engine: Literal["classic", "warp"] = "classic"
     worlds: int = 128
 
     @property
     def episodes_per_shard(self) -> int:
         return self.worlds if self.engine == "warp" else max(1, FRAMES_PER_SHARD // (self.episode_steps + 1))
 
-    def settings(self) -> dict[str, Any]:
-        """As the data set's index holds them."""
-        settings = asdict(self)
-        if self.engine == "classic":
-            del settings["engine"], settings["worlds"]
-        if not self.restart_midway:
-            del settings["restart_midway"]
-        return settings
+    def record(self) -> RecordingRecord:
+        """As the data set's index holds it."""
+        return RecordingRecord(
+            name=self.name,
+            world=msgspec.convert(dict(self.world), WorldArguments),
+            policy=json.loads(json.dumps(dict(self.policy))),  # tuples become lists, as they are read back
+            episode_steps=self.episode_steps,
+            seed=self.seed,
+            drift_rho=self.drift_rho,
+            restart_midway=self.restart_midway,
+            engine=self.engine,
+            worlds=self.worlds if self.engine == "warp" else None,
+        )
 
     def episodes(self, indices: range, progress: Callable[[int], None] = lambda num_frames: None) -> Iterator[Episode]:
         """Roll out the episodes of these indices; each depends on its index and the settings alone.
@@ -114,8 +131,7 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
     workers die or hang again and again.
     """
     start = time.monotonic()
-    settings = recording.settings()
-    standing = _episodes_standing(directory, settings)
+    standing = _episodes_standing(directory, recording)
     total = max(num_episodes, standing)
     per_shard = recording.episodes_per_shard
     jobs = [range(i, min(i + per_shard, total)) for i in range(0, total, per_shard)]
@@ -125,24 +141,18 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
         world = envs.make(**recording.world)
         make_policy(**recording.policy)
         world.reset(seed=0)  # renders, so that a machine without OpenGL is noticed here too
-        description = world.describe()
+        description = world_record(world)
         if recording.engine == "warp":
             warp_engine().check_supported(world)
             if note := warp_engine().drawn_differently(world):
                 print(f"note: {note}")
         world.close()
-        index = {
-            "name": recording.name,
-            "num_episodes": 0,
-            "episodes_per_shard": per_shard,
-            "settings": settings,
-            "world": description,
-        }
+        index = Index(recording.name, 0, per_shard, recording.record(), description)
         # before the first shard, so that what a kill leaves is never completed with other settings
-        _claim(directory, index)
+        _claim(directory, recording, index)
         _Workers(directory, recording, num_workers, stall_s).run(jobs)
         # another command may have completed more in the meantime
-        write_index(directory, {**index, "num_episodes": max(total, _episodes_standing(directory, settings))})
+        write_index(directory, replace(index, num_episodes=max(total, _episodes_standing(directory, recording))))
         for shard in range(-(-total // per_shard)):
             for leftover in leftovers(shard_path(directory, shard)):
                 leftover.unlink(missing_ok=True)
@@ -150,37 +160,27 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
     return time.monotonic() - start
 
 
-def _claim(directory: Path, index: dict[str, Any]) -> None:
+def _claim(directory: Path, recording: Recording, index: Index) -> None:
     """Say what the data set will be, unless that stands already; StoreError where it stands differently."""
     try:
         write_index(directory, index, write_new)
     except FileExistsError:
-        _episodes_standing(directory, index["settings"])
+        _episodes_standing(directory, recording)
 
 
-def _episodes_standing(directory: Path, settings: dict[str, Any]) -> int:
+def _episodes_standing(directory: Path, recording: Recording) -> int:
     """Episodes of the finished data set at `directory`, 0 if none; StoreError when its settings differ."""
     if not (directory / INDEX_NAME).exists():
         return 0
     index = read_index(directory)
-    held, asked = ({"engine": "classic", **_flat(content)} for content in (index["settings"], settings))
-    for key in {**held, **asked}:
-        if held.get(key) != asked.get(key):
-            envs.make(**settings["world"]).close()  # a world or policy that does not exist is the more useful news
-            make_policy(**settings["policy"])
-            raise StoreError(
-                f"{directory} holds a data set with {key}={held.get(key)}, asked for {key}={asked.get(key)}; "
-                f"choose another folder (data=…) or delete {directory}"
-            )
-    return int(index["num_episodes"])
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+    for key, held, asked in differences(index.settings, recording.record()):
+        envs.make(**recording.world).close()  # a world or policy that does not exist is the more useful news
+        make_policy(**recording.policy)
+        raise StoreError(
+            f"{directory} holds a data set with {key}={held}, asked for {key}={asked}; "
+            f"choose another folder (data=…) or delete {directory}"
+        )
+    return index.num_episodes
 
 
 def _stands(directory: Path, recording: Recording, job: range) -> bool:
