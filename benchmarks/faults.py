@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodel.data.recording import Recording, record
+from worldmodel.data.recording import Recording, record, recording_of
 from worldmodel.learning.train import train
 from worldmodel.settings.verbs import CollectConfig, EnvConfig, TrainConfig
 from worldmodel.system.errors import UserError
@@ -135,7 +135,7 @@ class _ShortShards(Recording):
 
 def _collect(directory: Path) -> None:
     config = _collecting(directory)
-    record(directory, _ShortShards(**vars(config.recording())), config.episodes, config.workers)
+    record(directory, _ShortShards(**vars(recording_of(config))), config.episodes, config.workers)
 
 
 def _same_data(reference: Path, victim: Path) -> list[str]:

@@ -39,7 +39,7 @@ from worldmodel.cli.compose import compose
 from worldmodel.data.arrays import write_arrays
 from worldmodel.data.frames import DiskFrames, Frames, load_frames
 from worldmodel.data.pairs import window_starts
-from worldmodel.data.recording import record
+from worldmodel.data.recording import record, recording_of
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.envs.excitation import make_policy
 from worldmodel.figures import style
@@ -149,7 +149,7 @@ def _collect(config: BenchConfig) -> dict[str, Any]:
     for repeat in range(config.repeats + (config.engine == "warp")):
         with tempfile.TemporaryDirectory() as folder:
             cpu, wall = _cpu_seconds(), time.monotonic()
-            record(Path(folder), collect.recording(), config.episodes, collect.workers)
+            record(Path(folder), recording_of(collect), config.episodes, collect.workers)
             if repeat or config.engine == "classic":
                 cpu_rates.append(num_frames / (_cpu_seconds() - cpu))
                 rates.append(num_frames / (time.monotonic() - wall))
@@ -274,7 +274,7 @@ def _gradient_differences(folder: Path) -> dict[str, Any]:
 
     write_arrays(folder / "noise", "noise", (episode() for _ in range(12)), state_names=["x", "y", "z"])
     collect = CollectConfig(EnvConfig(image_size=16), {"name": "uniform"}, episodes=12, episode_steps=20)
-    record(folder / "rendered", collect.recording(), collect.episodes, num_workers=1)
+    record(folder / "rendered", recording_of(collect), collect.episodes, num_workers=1)
     figures: dict[str, Any] = {}
     for name, key in (("noise", "gradient_difference"), ("rendered", "gradient_difference_rendered")):
         differences = gradient_differences(folder / name, 2)

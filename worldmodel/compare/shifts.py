@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodel.data.collect import collect
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
-from worldmodel.learning.train import Source, collect, open_source
+from worldmodel.learning.train import Source, open_source
 from worldmodel.measures.identifiability import r2
 from worldmodel.settings.verbs import TrainConfig
 

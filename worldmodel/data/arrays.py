@@ -10,12 +10,11 @@ import numpy as np
 from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord, WorldRecord, write_index
 from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.envs.rollout import Episode
+from worldmodel.settings.verbs import RECORDED
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import write_new
 
 FRAMES_PER_SHARD = 10_000
-# what `env.world` is called where there is no simulator: a data set that was recorded elsewhere
-RECORDED = "recorded"
 
 
 def write_arrays(

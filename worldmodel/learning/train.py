@@ -14,9 +14,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from worldmodel.cli.compose import compose
-from worldmodel.data.arrays import RECORDED
+from worldmodel.data.collect import collect
 from worldmodel.data.frames import Frames, load_frames
-from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
@@ -29,7 +28,7 @@ from worldmodel.measures.identifiability import Identifiability, measure, wrappe
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import EncoderConfig, check_installed
 from worldmodel.runs.run_directory import RunDirectory, peak_memory_mb
-from worldmodel.settings.verbs import CollectConfig, TrainConfig
+from worldmodel.settings.verbs import RECORDED, CollectConfig, TrainConfig
 from worldmodel.system.distributed import Processes, launch
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_atomically
@@ -51,14 +50,6 @@ def pick_device(name: str) -> torch.device:
 def set_cpu_threads(encoder: EncoderConfig, threads: int = 0) -> None:
     """Set torch's threads on the CPU; 0: one for MLPs, whose barriers cost more than they gain, else torch's own."""
     torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else _OWN_THREADS))
-
-
-def collect(config: CollectConfig) -> float:
-    """Complete the data set of `config`; returns seconds (0 when it stood already)."""
-    if config.env.world == RECORDED:
-        DataSet(config.directory)
-        return 0.0
-    return record(config.directory, config.recording(), config.episodes, config.workers)
 
 
 @dataclass(frozen=True)
@@ -181,8 +172,8 @@ def collect_all(config: TrainConfig) -> float:
     poses = _atlas(config) if config.env.encoder_env else config
     if poses.env.world != RECORDED:  # what a recording holds is known once it is open
         check_pairs(config.method, poses.env.label, bool(poses.env.kinematic))
-    seconds = collect(config)
-    return seconds + (collect(poses) if poses is not config else 0.0)
+    seconds = collect(config).seconds
+    return seconds + (collect(poses).seconds if poses is not config else 0.0)
 
 
 def _atlas(config: TrainConfig) -> CollectConfig:

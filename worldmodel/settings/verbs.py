@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worldmodel.data.arrays import RECORDED
-from worldmodel.data.recording import Recording
 from worldmodel.envs.excitation import POLICIES
 from worldmodel.learning.constants import CONTEXT_METHODS, ContextTraining
 from worldmodel.learning.loop import OptimConfig
@@ -29,6 +27,8 @@ from worldmodel.planners import PLANNERS, REDUCTIONS
 from worldmodel.system.distributed import STRATEGIES
 from worldmodel.system.errors import UserError
 
+# what env.world is called where there is no simulator: a data set that was recorded elsewhere
+RECORDED = "recorded"
 PROTOCOLS = ("lewm", "strict", "reward")
 METRICS = ("l2", "whitened", "learned", "temporal", "staged")
 COMPARE_PARTS = ("memory", "planning", "batch", "data")
@@ -154,19 +154,6 @@ class CollectConfig:
         if not self.restart_midway:
             del content["restart_midway"]
         return content
-
-    def recording(self) -> Recording:
-        return Recording(
-            name=self.env.label,
-            world=self.env.make_arguments(),
-            policy=dict(self.policy),
-            episode_steps=self.episode_steps,
-            seed=self.data_seed,
-            drift_rho=self.drift_rho,
-            restart_midway=self.restart_midway,
-            engine=self.engine,
-            worlds=self.worlds,
-        )
 
 
 @dataclass

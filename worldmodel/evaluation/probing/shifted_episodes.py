@@ -1,14 +1,13 @@
 """Constants read where training never was: other ranges of constants, other looks, another excitation."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from worldmodel.data.collect import collect
 from worldmodel.data.frames import load_frames
-from worldmodel.data.recording import record
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import physical_constants
@@ -85,6 +84,5 @@ def _collect(trained: TrainConfig, shift: str, num_episodes: int) -> DataSet:
         data_seed=trained.data_seed + 1,  # constants and starts that no training episode had
         episodes=num_episodes,
     )
-    directory = Path(moved.directory)
-    record(directory, moved.recording(), num_episodes, trained.workers)
-    return DataSet(directory, num_episodes)
+    collect(moved)
+    return DataSet(moved.directory, num_episodes)
