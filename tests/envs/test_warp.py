@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
+from worldmodel.data.index import plain
 from worldmodel.data.recording import Recording
 from worldmodel.envs import warp
 from worldmodel.envs.excitation import OUTracking, Policy, Uniform
@@ -95,8 +96,8 @@ def test_a_recording_is_made_of_batches():
     told: list[int] = []
     episodes = list(settings.episodes(range(2), told.append))
     assert settings.episodes_per_shard == 2 and told == [2] * 4 and len(episodes) == 2
-    assert settings.settings()["engine"] == "warp"
-    assert "engine" not in Recording("puck", PUCK, {"name": "ou"}, 3, 5).settings()  # as recordings of before hold it
+    assert plain(settings.record())["engine"] == "warp"
+    assert "engine" not in plain(Recording("puck", PUCK, {"name": "ou"}, 3, 5).record())  # as old indices hold it
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,6 @@ def test_bytes_that_a_step_keeps(data: DataSet):
 
 
 def test_frames_out_of_range_are_kept_from_training(data: DataSet):
-    data.info["world"].update(factors=[], randomize=[])
     inside = shifts.is_inside(data)
     np.testing.assert_array_equal(inside, (np.abs(data.states[:, :2]) <= shifts.RANGE_SD).all(1))
     assert 0 < (~inside).sum() < 20
@@ -117,8 +116,6 @@ def test_frames_out_of_range_are_kept_from_training(data: DataSet):
 def test_a_sector_of_the_first_circle_is_kept_from_training(tmp_path: Path):
     write_fake_data(tmp_path, [fake_episode(i, 9) for i in range(20)], {"angle_names": ["y"]})
     data = DataSet(tmp_path)
-    assert data.states.shape[1] == 3  # read before the description of its factors goes
-    data.info["world"].update(factors=[], randomize=[])
     episodes = data.split("train")
     stretches = shifts.inside_episodes(data, episodes)
     seen = np.abs(data.states[:, 1]) > shifts.SECTOR_RAD  # standard normal: none comes near a whole turn

@@ -19,8 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
 
+from worldmodel.data.index import INDEX_NAME
 from worldmodel.data.interchange import open_foreign
-from worldmodel.data.store import DataSet, read_index, shard_path, verify_shard
+from worldmodel.data.shards import shard_path, verify_shard
+from worldmodel.data.store import DataSet
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.runs.pretrained import find_run
@@ -263,8 +265,9 @@ def test_a_shard_with_changed_bytes_opens_or_is_named(
 def test_an_index_with_other_values_opens_or_is_named(
     tmp_path_factory: pytest.TempPathFactory, data: Path, key: str, value: Any
 ):
-    content = {**read_index(data), key: value}
-    inside = {**read_index(data), "world": {**read_index(data)["world"], "state_names": value, "factors": value}}
+    whole = json.loads((data / INDEX_NAME).read_text())
+    content = {**whole, key: value}
+    inside = {**whole, "world": {**whole["world"], "state_names": value, "factors": value}}
     for index in (content, inside):
         folder = in_folder(tmp_path_factory.mktemp("fuzzed"), data, "dataset.json", json.dumps(index).encode())
         told = one_line(lambda folder=folder: DataSet(folder).states)

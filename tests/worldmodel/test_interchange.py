@@ -15,7 +15,8 @@ from worldmodel_fakes import A, S, X, fake_episode, write_fake_data
 from worldmodel.cli.main import main
 from worldmodel.data.arrays import write_arrays
 from worldmodel.data.interchange import fit_frames, open_foreign, write_stable_worldmodel
-from worldmodel.data.store import DataSet, shard_path, verify_shard
+from worldmodel.data.shards import shard_path, verify_shard
+from worldmodel.data.store import DataSet
 from worldmodel.system.errors import StoreError, UserError
 
 LENGTHS = (7, 4, 9)  # frames; episodes differ

@@ -9,7 +9,7 @@ import torch
 from worldmodel_fakes import A, S, fake_episode, seeded, write_fake_data
 
 from worldmodel.data import frames as frames_module
-from worldmodel.data.frames import DiskFrames, MemoryFrames, box_resize, load_frames
+from worldmodel.data.frames import DiskFrames, MemoryFrames, box_resize, check_frame_size, load_frames
 from worldmodel.data.pairs import LagPairs, OUPairs, nearest_poses, window_starts
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.system.errors import UserError
@@ -48,6 +48,9 @@ def test_a_size_that_does_not_divide_is_one_line():
     with pytest.raises(UserError, match=r"10 x 10 pixels.* 4 x 4") as caught:
         box_resize(torch.zeros(2, 10, 10, 3, dtype=torch.uint8), 4)
     assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="to a multiple of 16, or encoder"):
+        check_frame_size(63, 16)
+    check_frame_size(64, 16)
 
 
 @pytest.mark.parametrize("size", [S, S // 2, 1])

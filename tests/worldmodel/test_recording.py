@@ -20,11 +20,14 @@ import numpy as np
 import pytest
 
 from worldmodel.cli.main import main
-from worldmodel.data import recording
+from worldmodel.data import recording, workers
+from worldmodel.data.collect import CollectResult, collect
 from worldmodel.data.leases import lease
-from worldmodel.data.recording import Recording, record
-from worldmodel.data.store import DataSet, shard_path, write_shard
+from worldmodel.data.recording import Recording, record, recording_of
+from worldmodel.data.shards import shard_path, write_shard
+from worldmodel.data.store import DataSet
 from worldmodel.envs.rollout import Episode
+from worldmodel.settings import RECORDED, CollectConfig, EnvConfig
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import write_atomically
 
@@ -201,7 +204,7 @@ def test_a_write_that_the_disk_refuses_leaves_no_half_shard(tmp_path, monkeypatc
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("worldmodel.data.store._append_frames", refuse)
+    monkeypatch.setattr("worldmodel.data.shards._append_frames", refuse)
     with pytest.raises(OSError, match="No space left on device"):
         recording._record_shard(tmp_path, settings(), range(2))
     assert {path.name for path in tmp_path.iterdir()} <= {".leases"}
@@ -236,7 +239,7 @@ def test_workers_that_die_or_hang_are_replaced_and_nothing_is_lost(reference, tm
 
 
 def test_workers_that_always_die_are_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(recording, "MAX_FAILURES", 0)
+    monkeypatch.setattr(workers, "MAX_FAILURES", 0)
     with pytest.raises(UserError, match=r"worker processes died 1 times .* episodes 0 to 2\)") as caught:
         record(tmp_path, settings(AlwaysDies), EPISODES, 1)
     assert "\n" not in str(caught.value)
@@ -305,6 +308,46 @@ def test_a_wrong_world_is_reported_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [{"name": "walk"}, {"name": "ou", "st": 1.0}, {"name": "ou_tracking", "std": [1.0] * 5}, {}],
+    ids=["unknown name", "unknown parameter", "fits another world", "no name"],
+)
+def test_a_wrong_policy_is_reported_before_anything_is_written(tmp_path, policy):
+    config = CollectConfig(EnvConfig(image_size=16), policy, episodes=2, episode_steps=2, data=str(tmp_path))
+    with pytest.raises(ValueError) as caught:
+        collect(config)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_collect_says_what_the_data_set_holds(copy):
+    world = {key: value for key, value in WORLD.items() if key not in ("name", "kinematic")}
+    env = EnvConfig(WORLD["name"], "tiny", **world)
+    config = CollectConfig(env, POLICY, EPISODES, STEPS, drift_rho=0.3, data=str(copy.parent), workers=1, data_seed=5)
+    assert recording_of(config).record() == settings().record()
+    found = collect(config)
+    assert found == CollectResult(copy, EPISODES, EPISODES * (STEPS + 1), found.seconds)
+    recorded = CollectConfig(EnvConfig(RECORDED, "tiny"), data=str(copy.parent))
+    assert collect(recorded) == CollectResult(copy, EPISODES, EPISODES * (STEPS + 1), 0.0)
+    with pytest.raises(StoreError, match="no data set at"):
+        collect(CollectConfig(EnvConfig(RECORDED, "other"), data=str(copy.parent)))
+
+
+def test_a_script_without_a_main_guard_is_told_of_it_in_one_line(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from worldmodel.data.collect import collect\n"
+        "from worldmodel.settings import CollectConfig, EnvConfig\n"
+        "collect(CollectConfig(EnvConfig(image_size=16), {'name': 'ou'}, 2, 2, workers=1))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == done.stderr.count("BrokenProcessPool") + 1 == 2  # of the parent alone
+    assert f"worker processes import {script}, and ended there; put what it does below" in done.stderr
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # kills and interrupts: the command line in a process of its own
 
@@ -312,9 +355,8 @@ def test_a_wrong_world_is_reported_before_anything_is_written(tmp_path):
 # run it too, up to its last line
 SCRIPT = f"""
 import sys, time
-from worldmodel import cli
+from worldmodel.cli.main import main
 from worldmodel.data import recording
-from worldmodel.data.leases import lease
 recording.FRAMES_PER_SHARD = {PER_SHARD * (STEPS + 1)}
 fast = recording.rollout
 def slow(*args, **kwargs):
@@ -322,7 +364,7 @@ def slow(*args, **kwargs):
     return fast(*args, **kwargs)
 recording.rollout = slow
 if __name__ == "__main__":
-    sys.exit(cli.main(sys.argv[2:]))
+    sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -366,7 +408,7 @@ class Collect:
 
 
 @pytest.fixture
-def collect(tmp_path) -> Iterator[Callable[[float], Collect]]:
+def collecting(tmp_path) -> Iterator[Callable[[float], Collect]]:
     started: list[Collect] = []
 
     def start(seconds_per_episode: float) -> Collect:
@@ -380,8 +422,8 @@ def collect(tmp_path) -> Iterator[Callable[[float], Collect]]:
             command.process.communicate()
 
 
-def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(collect, reference):
-    interrupted = collect(1.0)
+def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(collecting, reference):
+    interrupted = collecting(1.0)
     interrupted.wait_for(lambda: bool(interrupted.shards()))
     os.killpg(interrupted.process.pid, signal.SIGINT)  # as Ctrl-C in a terminal: workers get it too
     code, errors = interrupted.finish()
@@ -393,7 +435,7 @@ def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(col
     with pytest.raises(StoreError, match="no episode yet"):
         DataSet(interrupted.directory)
 
-    killed = collect(1.0)
+    killed = collecting(1.0)
     killed.wait_for(lambda: len(killed.shards()) > len(kept))
     os.kill(killed.process.pid, signal.SIGKILL)  # the parent alone: its workers must end by themselves
     assert killed.finish()[0] == -signal.SIGKILL  # the pipe closes when the last worker has ended

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
 
-from worldmodel.data.store import INDEX_NAME, DataSet, shard_path, write_shard
+from worldmodel.data.index import INDEX_NAME, FactorRecord, KinematicRecord, read_index, write_index
+from worldmodel.data.shards import shard_path, write_shard
+from worldmodel.data.store import DataSet
 from worldmodel.system.errors import StoreError
 from worldmodel.system.files import write_atomically
 
@@ -115,6 +117,55 @@ def test_missing_directory(tmp_path):
 def test_empty_directory(tmp_path):
     with pytest.raises(StoreError, match="no data set at"):
         DataSet(tmp_path)
+
+
+def test_an_index_of_the_version_before_is_read_and_written_again_to_the_byte(tmp_path):
+    text = (Path(__file__).parent / "fixtures" / "dataset-0.1.0.json").read_text()
+    (tmp_path / INDEX_NAME).write_text(text)
+    index = read_index(tmp_path)
+    assert index.world.kinematic == KinematicRecord({"x": 0.5}, 0.9) and index.world.latent_names == ("x",)
+    assert index.settings.drift_rho is None and not index.settings.restart_midway
+    assert [factor.name for factor in index.world.drawn("visual")] == ["light"]
+    assert index.world.factor("light").value(np.array(0.0)) == 0.5
+    write_index(tmp_path / "again", index)
+    assert (tmp_path / "again" / INDEX_NAME).read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (("num_episodes",), -1, "num_episodes"),
+        (("num_episodes",), True, "num_episodes"),
+        (("episodes_per_shard",), 0, "episodes_per_shard"),
+        (("name",), "\x1b[31mred", "name"),
+        (("settings", "drift_rho"), 1.5, "settings.drift_rho"),
+        (("world", "state_names"), "xyz", "world.state_names"),
+        (("world", "state_names"), ["x", "x", "y"], "'x' stands twice in state_names"),
+        (("world", "angle_names"), ["wrist"], "'wrist' in angle_names is no state variable"),
+        (("world", "kinematic"), {"latents": {"wrist": 1.0}, "rho": 0.9}, "no state variable"),
+        (("world", "kinematic"), {"latents": {"x": 1.0}, "rho": None}, "world.kinematic.rho"),
+        (("world", "factors", 1, "kind"), "chemical", "world.factors[1].kind"),
+        (("world", "factors", 1, "prior_scale"), 0, "world.factors[1].prior_scale"),
+    ],
+)
+def test_foreign_values_in_an_index_are_named_with_their_place(directory, place, value, told):
+    content = json.loads((directory / INDEX_NAME).read_text())
+    inside = content
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    (directory / INDEX_NAME).write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="is not a data set index") as error:
+        DataSet(directory)
+    assert told in one_line(error) and str(directory) in str(error.value)
+
+
+@pytest.mark.parametrize("transform", ["log", "linear"])
+def test_a_factor_s_coordinate_and_value_are_inverse(transform):
+    factor = FactorRecord("mass", "kg", 2.0, (0.5, 8.0), transform, 0.25, "physical")
+    values = np.array([0.5, 2.0, 3.7])
+    assert factor.coordinate(values)[1] == 0
+    np.testing.assert_allclose(factor.value(factor.coordinate(values)), values, rtol=1e-12)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"episodes": 5}', '{"schema": 1}', "\x00\x01"])

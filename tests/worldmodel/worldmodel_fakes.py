@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.data.store import shard_path, write_index, write_shard
+from worldmodel.data.index import FactorRecord, Index, RecordingRecord, WorldRecord, write_index
+from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.envs.rollout import Episode
 
 X, A, P, S = 3, 2, 4, 8
@@ -40,18 +42,26 @@ def write_fake_data(
     """A data set on the disk, as `worldmodel collect` leaves it; `world` adds to its description."""
     for start in range(0, len(episodes), EPISODES_PER_SHARD):
         write_shard(shard_path(directory, start // EPISODES_PER_SHARD), episodes[start : start + EPISODES_PER_SHARD])
-    description = {"state_names": ["x", "y", "x_vel"], "factors": [{"name": f"factor{i}"} for i in range(P)]}
-    description |= {"angle_names": [], "kinematic": None} | (world or {})
-    write_index(
-        directory,
-        {
-            "name": "fake",
-            "num_episodes": len(episodes),
-            "episodes_per_shard": EPISODES_PER_SHARD,
-            "settings": {"drift_rho": None, **settings},
-            "world": description,
-        },
-    )
+    write_index(directory, fake_index(len(episodes), world, **settings))
+
+
+def fake_index(num_episodes: int, world: dict[str, Any] | None = None, **settings: Any) -> Index:
+    """The index of a fake data set; `world` and `settings` add to its description, as JSON holds them."""
+    factors = [FactorRecord(f"factor{i}", "1", 0.0, (-9.0, 9.0), "linear", 1.0, "physical") for i in range(P)]
+    description = {
+        "name": "fake",
+        "image_size": S,
+        "control_dt_s": 0.1,
+        "state_names": ["x", "y", "x_vel"],
+        "angle_names": [],
+        "factors": msgspec.to_builtins(factors),
+        "randomize": [],
+        "factor_rho": {},
+        "kinematic": None,
+    }
+    record = msgspec.convert(description | (world or {}), WorldRecord)
+    recording = msgspec.convert({"drift_rho": None, **settings}, RecordingRecord)
+    return Index("fake", num_episodes, EPISODES_PER_SHARD, recording, record)
 
 
 @dataclass

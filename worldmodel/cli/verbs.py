@@ -38,10 +38,10 @@ class Verb:
 
 
 def _collect(config: CollectConfig) -> str:
-    from worldmodel.learning.train import collect
+    from worldmodel.data.collect import collect
 
-    collect(config)
-    return f"data set: {config.directory} ({config.episodes} episodes)"
+    found = collect(config)
+    return f"data set: {found.directory} ({found.episodes} episodes)"
 
 
 def _train(config: TrainConfig) -> str:

@@ -105,7 +105,7 @@ class Laboratory:
     def variables(self) -> Variables:
         """What latents are measured against, in standard units."""
         variables = latent_variables(self.poses.data)
-        if self.poses.data.info["world"]["kinematic"]:
+        if self.poses.data.index.world.kinematic:
             return variables
         standard = variables.standardized(self.poses.train.rows())
         return Variables(variables.names, ["sd"] * len(variables.names), standard)

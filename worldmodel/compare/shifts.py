@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodel.data.collect import collect
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
-from worldmodel.learning.train import Source, collect, open_source
+from worldmodel.learning.train import Source, open_source
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.statistics import mean_told, unit_spread
 from worldmodel.settings import TrainConfig
@@ -49,8 +50,7 @@ class Shift:
 
 def _moving_factors(data: DataSet) -> list[str]:
     """Visual factors that vary in the data."""
-    world = data.info["world"]
-    return [f["name"] for f in world["factors"] if f["kind"] == "visual" and f["name"] in world["randomize"]]
+    return [factor.name for factor in data.index.world.drawn("visual")]
 
 
 def nuisances(data: DataSet) -> Variables:
@@ -71,8 +71,8 @@ def in_sector(data: DataSet) -> np.ndarray:
 
     Where an angle runs round there is nothing beyond a range, but a place can be kept from training.
     """
-    angles = data.info["world"]["angle_names"]
-    if data.info["world"]["kinematic"] or not angles:
+    angles = data.index.world.angle_names
+    if data.index.world.kinematic or not angles:
         return np.zeros(data.num_rows, bool)
     angle = data.states[:, data.state_names.index(angles[0])]
     return np.cos(angle) > math.cos(SECTOR_RAD)
@@ -93,9 +93,7 @@ def inside_episodes(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
 
 def _beyond(data: DataSet) -> tuple[np.ndarray, np.ndarray]:
     """Rows bool (rows,) with a kinematic latent out of range, and with a visual factor out of range."""
-    kinematic = data.info["world"]["kinematic"]
-    num_poses = len(kinematic["latents"]) if kinematic else 0
-    poses = latent_variables(data).values[:, :num_poses]
+    poses = latent_variables(data).values[:, : len(data.index.world.latent_names)]
     factors = np.zeros((data.num_rows, 0))
     if names := _moving_factors(data):
         factors = np.stack([standardized_factor(data, name) for name in names], 1)
@@ -134,8 +132,7 @@ def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
 
 def _still_factors(data: DataSet) -> dict[str, list[str]]:
     """Visual factors that stood still in training, by what they change."""
-    world = data.info["world"]
-    still = [f["name"] for f in world["factors"] if f["kind"] == "visual" and f["name"] not in world["randomize"]]
+    still = [factor.name for factor in data.index.world.still("visual")]
     lights = [name for name in still if "light" in name]
     groups = {
         "light direction": [name for name in lights if "azimuth" in name],
@@ -147,15 +144,15 @@ def _still_factors(data: DataSet) -> dict[str, list[str]]:
 
 def _unseen(config: TrainConfig, poses: Source, name: str, device: torch.device) -> Shift:
     """Episodes of the same world in which factors vary that stood still in training."""
-    recorded = poses.data.info["settings"]["world"]
-    factors = _still_factors(poses.data)[name]
-    label = f"{poses.data.info['name']}-{name.replace(' ', '-')}"
+    index, factors = poses.data.index, _still_factors(poses.data)[name]
+    recorded = index.settings.world.randomize if index.settings.world else ()
+    label = f"{index.name}-{name.replace(' ', '-')}"
     env = dataclasses.replace(
         config.env,
         name=label,
-        randomize=[*recorded["randomize"], *factors],
+        randomize=[*recorded, *factors],
     )
-    steps = 1 if poses.data.info["world"]["kinematic"] else min(config.collection.episode_steps, STEPS)
+    steps = 1 if index.world.kinematic else min(config.collection.episode_steps, STEPS)
     other = dataclasses.replace(
         config.collection,
         env=env,
@@ -173,7 +170,7 @@ def _in_training_units(data: DataSet, training: DataSet) -> np.ndarray:
     """Variables of `data` (rows, Z) in the standard units of the training data."""
     own, reference = latent_variables(data), latent_variables(training)
     columns = [own.names.index(name) for name in reference.names]
-    if training.info["world"]["kinematic"]:
+    if training.index.world.kinematic:
         return own.values[:, columns]
     chosen = reference.values[training.split("train").rows()]
     return (own.values[:, columns] - chosen.mean(0)) / unit_spread(chosen)

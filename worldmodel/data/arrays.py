@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.data.store import INDEX_NAME, shard_path, write_index, write_shard
+from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord, WorldRecord, write_index
+from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.envs.rollout import Episode
+from worldmodel.settings import RECORDED
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import write_new
 
 FRAMES_PER_SHARD = 10_000
-# what `env.world` is called where there is no simulator: a data set that was recorded elsewhere
-RECORDED = "recorded"
 
 
 def write_arrays(
@@ -49,7 +49,8 @@ def write_arrays(
     if (directory / INDEX_NAME).exists():
         raise StoreError(f"{directory} holds a data set already; choose another folder, or delete it")
     directory.mkdir(parents=True, exist_ok=True)
-    checked = _checked(episodes, len(state_names), action_bounds)
+    bounds = None if action_bounds is None else (np.asarray(action_bounds[0]), np.asarray(action_bounds[1]))
+    checked = _checked(episodes, len(state_names), bounds)
     first = next(checked, None)
     if first is None:
         raise UserError(f"no episodes to write to {directory}")
@@ -58,26 +59,20 @@ def write_arrays(
     for shard, group in enumerate(_groups(chain([first], checked), per_shard)):
         write_shard(shard_path(directory, shard), group)
         num_episodes += len(group)
-    world = {
-        "name": RECORDED,
-        "image_size": first.frames.shape[1],
-        "control_dt_s": control_dt_s,
-        "state_names": list(state_names),
-        "angle_names": [],
-        "factors": [],
-        "randomize": [],
-        "factor_rho": {},
-        "kinematic": None,
-        "action_bounds": None if action_bounds is None else [np.asarray(end).tolist() for end in action_bounds],
-    }
-    index = {
-        "name": name,
-        "num_episodes": num_episodes,
-        "episodes_per_shard": per_shard,
-        "settings": {"source": source, "drift_rho": None},
-        "world": world,
-    }
-    write_index(directory, index, write_new)
+    world = WorldRecord(
+        name=RECORDED,
+        image_size=first.frames.shape[1],
+        control_dt_s=control_dt_s,
+        state_names=tuple(state_names),
+        angle_names=(),
+        factors=(),
+        randomize=(),
+        factor_rho={},
+        kinematic=None,
+        action_bounds=None if bounds is None else (tuple(bounds[0].tolist()), tuple(bounds[1].tolist())),
+    )
+    settings = RecordingRecord(source=source, drift_rho=None)
+    write_index(directory, Index(name, num_episodes, per_shard, settings, world), write_new)
     return num_episodes
 
 

@@ -1,13 +1,16 @@
 """`worldmodel data`: what a data set holds, whether it is whole, several as one, and from or to other toolkits."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from worldmodel.data.arrays import write_arrays
+from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord, differences, plain, read_index, write_index
 from worldmodel.data.interchange import open_foreign, write_stable_worldmodel
-from worldmodel.data.store import INDEX_NAME, DataSet, read_index, shard_path, verify_shard, write_index, write_shard
+from worldmodel.data.shards import shard_path, verify_shard, write_shard
+from worldmodel.data.store import DataSet
 from worldmodel.envs.rollout import Episode
 from worldmodel.settings import DataConfig
 from worldmodel.system.errors import StoreError, UserError
@@ -25,17 +28,16 @@ def manage(config: DataConfig) -> str:
 def _info(config: DataConfig) -> str:
     data = DataSet(Path(config.path))
     num_bytes = sum(path.stat().st_size for path in data.shards)
-    world = data.info["world"]
-    varying = world.get("randomize", [])
+    varying = data.index.world.randomize
     rows = {
-        "data set": f"{data.info['name']} in {data.directory}",
+        "data set": f"{data.index.name} in {data.directory}",
         "episodes": f"{data.num_episodes:,} of {data.length.min()} to {data.length.max()} frames",
         "frames": f"{data.num_rows:,} of {' x '.join(map(str, data.frames(slice(0, 1)).shape[1:]))}",
         "shards": f"{len(data.shards)}, {num_bytes / 1e9:.3g} GB",
         "state": ", ".join(data.state_names) or "none",
         "actions": str(data.actions.shape[1]),
         "factors": ", ".join(name + (" (drawn)" if name in varying else "") for name in data.factor_names) or "none",
-        "settings": ", ".join(f"{key}={value}" for key, value in data.info["settings"].items() if key != "world"),
+        "settings": ", ".join(f"{key}={value}" for key, value in plain(data.index.settings).items() if key != "world"),
     }
     width = max(map(len, rows))
     return "\n".join(f"  {key:<{width}}  {value}" for key, value in rows.items())
@@ -45,7 +47,7 @@ def _verify(config: DataConfig) -> str:
     """Every byte of every shard against the checksums written with it; all that is damaged is named."""
     directory = Path(config.path)
     index = read_index(directory)
-    num_shards = -(-int(index["num_episodes"]) // int(index["episodes_per_shard"]))
+    num_shards = index.num_shards
     if num_shards > len(list(directory.glob("shard-*.h5"))) + 1_000:
         raise StoreError(f"{directory / INDEX_NAME} promises {num_shards} shards, most of them are missing")
     damaged = []
@@ -68,19 +70,17 @@ def _merge(config: DataConfig) -> str:
     out = _free(config.out)
     first = sources[0]
     for other in sources[1:]:
-        if other.info["world"] != first.info["world"]:
-            differing = [key for key, value in first.info["world"].items() if other.info["world"].get(key) != value]
+        if differing := [key for key, _, _ in differences(first.index.world, other.index.world)]:
             raise StoreError(
                 f"{other.directory} and {first.directory} are of different worlds (world.{', world.'.join(differing)})"
             )
-    per_shard = int(first.info["episodes_per_shard"])
+    per_shard = first.index.episodes_per_shard
     num_episodes = sum(source.num_episodes for source in sources)
     episodes = (episode for source in sources for episode in source.episodes())
     for shard in progress(range(-(-num_episodes // per_shard)), desc="merge", unit="shard"):
         write_shard(shard_path(out, shard), _all(islice(episodes, per_shard)))
-    settings = {"merged": [str(source.directory) for source in sources], **_common(sources)}
-    index = {"name": out.name, "num_episodes": num_episodes, "episodes_per_shard": per_shard}
-    write_index(out, {**index, "settings": settings, "world": first.info["world"]}, write_new)
+    index = Index(out.name, num_episodes, per_shard, _common(sources), first.index.world)
+    write_index(out, index, write_new)
     return _done(out, num_episodes)
 
 
@@ -88,11 +88,14 @@ def _all(episodes: Iterator[Episode]) -> Iterator[Episode]:
     yield from episodes
 
 
-def _common(sources: list[DataSet]) -> dict[str, Any]:
-    """Settings that all sources share; drift_rho None where they do not."""
-    first, *others = (source.info["settings"] for source in sources)
-    shared = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
-    return {"drift_rho": None, **shared}
+def _common(sources: list[DataSet]) -> RecordingRecord:
+    """Settings that all sources share; the others have their defaults, and drift_rho is None."""
+    first, *others = (source.index.settings for source in sources)
+    shared: dict[str, Any] = {"drift_rho": None}
+    for name in (item.name for item in fields(RecordingRecord)):
+        if all(getattr(other, name) == getattr(first, name) for other in others):
+            shared[name] = getattr(first, name)
+    return RecordingRecord(**{**shared, "merged": tuple(str(source.directory) for source in sources)})
 
 
 def _convert(config: DataConfig) -> str:

@@ -22,11 +22,7 @@ def box_resize(frames: Tensor, size: int) -> Tensor:
     side = frames.shape[1]
     if side == size:
         return frames
-    if side % size:
-        raise UserError(
-            f"frames are {side} x {side} pixels, the encoder takes {size} x {size} or a multiple of it; "
-            f"set env.image_size to a multiple of {size}, or encoder.input_size to a divisor of {side}"
-        )
+    check_frame_size(side, size)
     block = side // size
     dtype = torch.int16 if 255 * block**2 <= torch.iinfo(torch.int16).max else torch.int32
     rows = frames[:, 0::block].to(dtype)
@@ -36,6 +32,16 @@ def box_resize(frames: Tensor, size: int) -> Tensor:
     for i in range(1, block):
         boxes += rows[:, :, i::block]
     return ((boxes.to(torch.int32) + block * block // 2) // (block * block)).to(torch.uint8)
+
+
+def check_frame_size(image_size: int, input_size: int) -> None:
+    """UserError unless frames of `image_size` pixels a side can be averaged to an encoder's `input_size`."""
+    if image_size % input_size:
+        raise UserError(
+            f"frames are {image_size} x {image_size} pixels, the encoder takes {input_size} x {input_size} or a "
+            f"multiple of it; set env.image_size to a multiple of {input_size}, or encoder.input_size to a divisor of "
+            f"{image_size}"
+        )
 
 
 class Frames(Protocol):

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from worldmodel.data.store import INDEX_NAME, DataSet
+from worldmodel.data.index import INDEX_NAME
+from worldmodel.data.store import DataSet
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import read_json, write_atomically
 

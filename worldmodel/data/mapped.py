@@ -14,7 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from worldmodel.data.store import DataSet, open_shard, plain_column
+from worldmodel.data.shards import open_shard, plain_column
+from worldmodel.data.store import DataSet
 from worldmodel.system.errors import StoreError
 
 

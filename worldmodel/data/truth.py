@@ -33,13 +33,13 @@ def latent_variables(data: DataSet) -> Variables:
     On a kinematic world: its OU latents in standard units, and factors that move within an episode. Elsewhere: every
     position that varies, angles on a circle as cosine and sine.
     """
-    world = data.info["world"]
-    if world["kinematic"]:
-        names = list(world["kinematic"]["latents"])
-        scale = np.array([world["kinematic"]["latents"][name] for name in names])
+    world = data.index.world
+    if world.kinematic:
+        names = list(world.latent_names)
+        scale = np.array([world.kinematic.latents[name] for name in names])
         columns = [data.state_names.index(name) for name in names]
         values = data.states[:, columns].astype(np.float64) / scale
-        moving = [name for name, rho in world["factor_rho"].items() if 0 < rho < 1 and name in data.factor_names]
+        moving = [name for name, rho in world.factor_rho.items() if 0 < rho < 1 and name in data.factor_names]
         coordinates = [standardized_factor(data, name)[:, None] for name in moving]
         return Variables(names + moving, ["sd"] * (len(names) + len(moving)), np.concatenate([values, *coordinates], 1))
     return _positions(data)
@@ -56,7 +56,7 @@ def _positions(data: DataSet) -> Variables:
 
 def _state_columns(data: DataSet, chosen: list[str]) -> Variables:
     values = data.states[:, [data.state_names.index(name) for name in chosen]]
-    variables = moving_columns(chosen, values, set(data.info["world"]["angle_names"]))
+    variables = moving_columns(chosen, values, set(data.index.world.angle_names))
     if not variables.names:
         raise UserError(
             f"no position varies in {data.directory}, so that there is nothing to recover; "
@@ -87,14 +87,13 @@ def moving_columns(chosen: list[str], values: np.ndarray, angles: set[str]) -> V
 
 def physical_constants(data: DataSet) -> Variables:
     """Physical factors that vary in the data, as their standardised coordinate (the log of a log-normal one)."""
-    world = data.info["world"]
-    varying = [f for f in world["factors"] if f["kind"] == "physical" and f["name"] in world["randomize"]]
-    values = [standardized_factor(data, factor["name"]) for factor in varying]
+    varying = data.index.world.drawn("physical")
+    values = [standardized_factor(data, factor.name) for factor in varying]
     stacked = np.stack(values, 1) if values else np.zeros((data.num_rows, 0))
-    names = [factor["name"] for factor in varying]
+    names = [factor.name for factor in varying]
     for name, value in zip(names, stacked.T, strict=True):
         _check_constant(name, value, data)
-    return Variables(names, [factor["unit"] for factor in varying], stacked)
+    return Variables(names, [factor.unit for factor in varying], stacked)
 
 
 def _check_constant(name: str, value: np.ndarray, data: DataSet) -> None:
@@ -121,14 +120,6 @@ def half_constants(data: DataSet, episodes: EpisodeIndex) -> np.ndarray:
 
 
 def standardized_factor(data: DataSet, name: str) -> np.ndarray:
-    """A factor's coordinate t of every row, (rows,): value = inverse_transform(transform(nominal) + prior_scale t)."""
-    factor = next(f for f in data.info["world"]["factors"] if f["name"] == name)
+    """A factor's standardised coordinate of every row, float64 (rows,); see `FactorRecord`."""
     values = data.factors[:, data.factor_names.index(name)].astype(np.float64)
-    transform = np.log if factor["transform"] == "log" else (lambda x: x)
-    return (transform(values) - transform(factor["nominal"])) / factor["prior_scale"]
-
-
-def factor_value(factor: dict[str, object], coordinate: np.ndarray) -> np.ndarray:
-    """The value in the factor's unit at standardised coordinates."""
-    nominal, scale = float(factor["nominal"]), float(factor["prior_scale"])  # type: ignore[arg-type]
-    return nominal * np.exp(scale * coordinate) if factor["transform"] == "log" else nominal + scale * coordinate
+    return data.index.world.factor(name).coordinate(values)

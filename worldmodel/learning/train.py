@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodel.data.collect import collect
 from worldmodel.data.frames import Frames, load_frames
-from worldmodel.data.recording import record, recording_of
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
@@ -57,14 +57,6 @@ def pick_device(name: str) -> torch.device:
 def set_cpu_threads(encoder: EncoderConfig, threads: int | None = None) -> None:
     """Set torch's threads on the CPU; None: one for MLPs, whose barriers cost more than they gain, else torch's own."""
     torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else _OWN_THREADS))
-
-
-def collect(config: CollectConfig) -> float:
-    """Complete the data set of `config`; returns seconds (0 when it stood already)."""
-    if config.env.world == RECORDED:
-        DataSet(config.directory)
-        return 0.0
-    return record(config.directory, recording_of(config), config.episodes, config.workers)
 
 
 @dataclass(frozen=True)
@@ -194,7 +186,8 @@ def collect_all(config: TrainConfig) -> float:
         )
     if config.poses.env.world != RECORDED:  # what a recording holds is known once it is open
         check_pairs(config.method, config.poses.env.label, bool(config.poses.env.kinematic))
-    return collect(collection) + (collect(config.atlas) if config.atlas else 0.0)
+    seconds = collect(collection).seconds
+    return seconds + (collect(config.atlas).seconds if config.atlas else 0.0)
 
 
 def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Source]:
@@ -215,10 +208,10 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
     """The model that the settings and the data ask for: what they leave open is decided here."""
     latent_dim, context = config.encoder.latent_dim, config.context_or_default
     if latent_dim is None:
-        latent_dim = latent_variables(poses).values.shape[1] if poses.info["world"]["kinematic"] else DEFAULT_LATENT_DIM
+        latent_dim = latent_variables(poses).values.shape[1] if poses.index.world.kinematic else DEFAULT_LATENT_DIM
     _check_support(latent_dim, config.encoder.input_size, poses)
     num_constants = physical_constants(episodes).values.shape[1]
-    has_dynamics = episodes.actions.shape[1] > 0 and not episodes.info["world"]["kinematic"]
+    has_dynamics = episodes.actions.shape[1] > 0 and not episodes.index.world.kinematic
     with_context = has_dynamics and num_constants > 0
     if with_context:
         half_windows(episodes.split("train"), context.window)  # before hours of training an encoder, not after
@@ -237,7 +230,7 @@ def _check_support(latent_dim: int, input_size: int, poses: DataSet) -> None:
     if latent_dim >= min(num_frames, num_inputs):
         raise UserError(
             f"encoder.latent_dim={latent_dim} is more than the data supports: {num_frames} training frames of "
-            f"{num_inputs} numbers in {poses.info['name']}; lower it, or collect more"
+            f"{num_inputs} numbers in {poses.index.name}; lower it, or collect more"
         )
 
 
@@ -261,15 +254,15 @@ def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Sta
 def _identifiability(config: TrainConfig, model: WorldModel, poses: Source, run: RunDirectory) -> Identifiability:
     """Measure on test episodes with maps fitted on training episodes; draw latents against truth."""
     variables = latent_variables(poses.data)
-    kinematic = poses.data.info["world"]["kinematic"]
+    kinematic = poses.data.index.world.kinematic
     z = variables.values if kinematic else variables.standardized(poses.train.rows())
     fit_rows, test_rows = spread_rows(poses.train, 20_000), spread_rows(poses.test, 20_000)
     fit, test = ((z[rows.numpy()], _latents(model, poses, rows)) for rows in (fit_rows, test_rows))
     pairs = rho = ceiling = None
     if kinematic:
-        if 0 < kinematic["rho"] < 1:
+        if 0 < kinematic.rho < 1:
             first = torch.from_numpy(poses.test.offset)
-            pairs, rho = (_latents(model, poses, first), _latents(model, poses, first + 1)), kinematic["rho"]
+            pairs, rho = (_latents(model, poses, first), _latents(model, poses, first + 1)), kinematic.rho
         ceiling = r2_ceiling(poses.data, variables.names)
     shown = slice(0, 4000)
     figures.latents_against_truth(
@@ -280,10 +273,10 @@ def _identifiability(config: TrainConfig, model: WorldModel, poses: Source, run:
 
 def r2_ceiling(data: DataSet, names: list[str]) -> float:
     """Highest mean R2 with which any encoder can read these latents: on kinematic worlds angles wrap."""
-    world = data.info["world"]
-    if not world["kinematic"]:
+    world = data.index.world
+    if not world.kinematic:
         return 1.0
-    scales, angles = world["kinematic"]["latents"], set(world["angle_names"])
+    scales, angles = world.kinematic.latents, set(world.angle_names)
     return float(np.mean([wrapped_angle_ceiling(scales[name]) if name in angles else 1.0 for name in names]))
 
 
@@ -304,7 +297,7 @@ def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool =
 def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
     """Stretches of one motion under one physics: whole episodes, or half ones where constants drift in the middle, or
     the world starts afresh."""
-    if data.info["settings"]["drift_rho"] is None and not episodes.restart_midway:
+    if data.index.settings.drift_rho is None and not episodes.restart_midway:
         return episodes
     first, second = episodes.halves()
     return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))

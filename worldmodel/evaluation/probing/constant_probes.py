@@ -7,7 +7,7 @@ import torch
 
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
-from worldmodel.data.truth import Variables, factor_value, half_constants, latent_variables, physical_constants
+from worldmodel.data.truth import Variables, half_constants, latent_variables, physical_constants
 from worldmodel.evaluation.probing.bound import bounds
 from worldmodel.evaluation.probing.context_value import context_errors
 from worldmodel.evaluation.probing.count import count_constants
@@ -38,9 +38,8 @@ def probe_constants(
     latents = _context_split(encoder, subject.table, data, config)
     linear = linear_probe(latents, config.bootstrap, rng)
     nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)
-    factors = {factor["name"]: factor for factor in data.info["world"]["factors"]}
     for k, name in enumerate(variables.names):
-        truth, read = (factor_value(factors[name], x[:, k]) for x in (latents.test.targets, linear.prediction))
+        truth, read = (data.index.world.factor(name).value(x[:, k]) for x in (latents.test.targets, linear.prediction))
         figures.probe_scatter(
             run.figures / f"probe_{name}.png", name, variables.units[k], truth, read, linear.r2[k], linear.interval[k]
         )
@@ -203,7 +202,7 @@ def _by_length(
 
 def _correlations(encoder: ContextEncoder, subject: Subject, run: RunDirectory) -> dict[str, Any]:
     """Canonical correlations of the two halves' contexts, and how many constants they hold; of unseen episodes."""
-    drift_rho = subject.data.info["settings"]["drift_rho"]
+    drift_rho = subject.data.index.settings.drift_rho
     windows = Windows(encoder, subject.table)
     halves = np.concatenate([
         Contexts(encoder, windows, subject.data.split(name), subject.data.num_rows)

@@ -21,7 +21,7 @@ def probe_states(
 ) -> dict[str, dict[str, Any]]:
     """Read positions and velocities from the latents of now and of the oldest frame that the predictor sees."""
     data = subject.data
-    kinematic = data.info["world"]["kinematic"] is not None
+    kinematic = data.index.world.kinematic is not None
     variables = latent_variables(data) if kinematic else state_variables(data)
     previous = 0 if subject.model.predictor is None else subject.model.predictor.config.history[-1]
     rows = {name: _frame_rows(data.split(name), previous, config.max_frames, rng) for name in SPLIT_NAMES}

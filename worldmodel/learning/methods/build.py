@@ -95,7 +95,7 @@ def _controls(method: MethodConfig, data: DataSet, encoder: Encoder) -> Tensor |
 def _actions(data: DataSet, encoder: Encoder, use: str, remedy: str) -> Tensor:
     """Actions (rows, A) of the data set, on the encoder's device; 0 where an episode has ended."""
     if data.actions.shape[1] == 0:
-        raise UserError(f"{use} actions, and {data.info['name']} has none; {remedy}")
+        raise UserError(f"{use} actions, and {data.index.name} has none; {remedy}")
     return torch.from_numpy(np.nan_to_num(data.actions)).to(encoder.mean.device)
 
 
@@ -107,14 +107,15 @@ def check_pairs(method: MethodConfig, world: str, kinematic: bool) -> None:
 
 def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, seed: int) -> tuple[PairSampler, float]:
     """Positive pairs of `episodes`, and the unit that lambda is counted in (1 - rho for OU pairs, else 1)."""
-    kinematic = data.info["world"]["kinematic"]
+    kinematic = data.index.world.kinematic
     if _pair_kind(method, data) == "lag":
         return LagPairs(episodes, method.lag), 1.0
-    check_pairs(method, data.info["name"], bool(kinematic))
-    rho = method.rho or kinematic["rho"]
+    check_pairs(method, data.index.name, kinematic is not None)
+    assert kinematic is not None
+    rho = method.rho or kinematic.rho
     if not 0 < rho < 1:
         raise UserError("the atlas holds still poses (env.kinematic.rho=1): set method.rho strictly between 0 and 1")
-    held = kinematic["rho"] == 1  # an episode is one pose in several renderings
+    held = kinematic.rho == 1  # an episode is one pose in several renderings
     if held:
         rows = episodes.offset[:, None] + np.arange(int(episodes.length.min()))
     else:
@@ -135,4 +136,4 @@ def _closer_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex) -
 def _pair_kind(method: MethodConfig, data: DataSet) -> str:
     if method.pairs != "auto":
         return method.pairs
-    return "ou" if data.info["world"]["kinematic"] else "lag"
+    return "ou" if data.index.world.kinematic else "lag"
