@@ -128,8 +128,8 @@ def test_a_clone_without_links_works(tmp_path):
         link = copy / "worldmodel" / name
         link.unlink()
         link.write_text(f"../{name}")
-    code = "from worldmodel import envs, planners; from worldmodel.settings.recipes import preset_names; print(envs.__file__); "
-    code += "print(len(preset_names(\"env\")))"
+    code = "from worldmodel import envs, planners; from worldmodel.settings.recipes import preset_names; "
+    code += "print(envs.__file__, len(preset_names('env')))"
     text = run([sys.executable, "-c", code], cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)})
     where, num_worlds = text.split()
     assert Path(where).is_relative_to(copy / "envs")

@@ -191,7 +191,9 @@ def _tried_out(recording: Recording) -> WorldRecord:
     return description
 
 
-def _record_jobs(directory: Path, recording: Recording, jobs: list[range], num_workers: int | None, stall_s: float) -> None:
+def _record_jobs(
+    directory: Path, recording: Recording, jobs: list[range], num_workers: int | None, stall_s: float
+) -> None:
     work = Work(partial(_record_shard, directory, recording), partial(_stands, directory, recording), __name__)
     # torchrun starts several commands on a machine; one process fills a GPU
     most = 1 if recording.engine == "warp" else os.cpu_count() or 1
