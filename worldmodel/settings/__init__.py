@@ -34,7 +34,7 @@ from worldmodel.settings.evaluation import (
     ProbeConfig,
     SurpriseConfig,
 )
-from worldmodel.settings.housekeeping import DataConfig, DemoConfig, ReportConfig
+from worldmodel.settings.housekeeping import DataConfig, DemoConfig, ReportConfig, RunsConfig
 from worldmodel.settings.method import (
     CONTEXT_METHODS,
     METHODS,
@@ -89,6 +89,7 @@ __all__ = [
     "ProbeConfig",
     "ReconstructionConfig",
     "ReportConfig",
+    "RunsConfig",
     "Settings",
     "SurpriseConfig",
     "TrainConfig",

@@ -50,3 +50,16 @@ class DemoConfig(Settings):
     """Control tasks."""
     workers: Count | None = None
     """Processes that record; null takes every core."""
+
+
+@dataclass(frozen=True)
+class RunsConfig(Settings):
+    """Look after runs: worldmodel runs list|compare|remove."""
+
+    what: Literal["list", "compare", "remove"] = "list"
+    """list: every run of the folder with its few figures. compare: several runs side by side, and what differs between
+    their settings. remove: delete runs from the disk."""
+    run: str | None = None
+    """Which runs: a folder or a pattern such as "runs/push_t-s?"; null: all of `runs`."""
+    runs: str = "runs"
+    """Folder of runs."""

@@ -1,0 +1,76 @@
+"""`worldmodel runs`: what was trained, what differs between runs, and their removal."""
+
+import glob
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from worldmodel.cli.terminal import achievement
+from worldmodel.measures.wording import told
+from worldmodel.runs import Run
+from worldmodel.settings import RunsConfig
+from worldmodel.settings.base import flatten
+from worldmodel.system.errors import UserError
+
+
+def runs(config: RunsConfig) -> str:
+    """Do what `config.what` says; returns what there is to say about it."""
+    paths = _paths(config)
+    if config.what == "remove":
+        return _remove(config, paths)
+    return _compared(paths) if config.what == "compare" else _listed(paths)
+
+
+def _paths(config: RunsConfig) -> list[Path]:
+    """Folders with a run in them."""
+    pattern = config.run or f"{config.runs}/**"
+    found = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
+    paths = [path for path in found if (path / "summary.json").is_file() and (path / "config.yaml").is_file()]
+    if not paths:
+        raise UserError(f"no run at {pattern}; train one with: worldmodel train env=NAME")
+    return paths
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    """One line a run."""
+    rows = [("run", "world", "method", "seed", "state R2", "error / still", "control")]
+    return _table([*rows, *map(_row, paths)])
+
+
+def _row(path: Path) -> tuple[str, ...]:
+    try:
+        run = Run(path)
+        trained, control = run.train, run.control
+    except UserError as error:
+        return (str(path), f"cannot be read: {error}")
+    state = trained.identifiability.r2_h_to_z if trained.identifiability else None
+    ratio = trained.prediction.farthest[1] if trained.prediction else None
+    driven = f"{achievement(control.latent)} {control.protocol.name}" if control else "–"
+    return (str(path), trained.env, trained.method, str(trained.seed), told(state), told(ratio), driven)
+
+
+def _compared(paths: Sequence[Path]) -> str:
+    """The runs side by side, and every setting in which they differ."""
+    settings = [dict(flatten(Run(path).config)) for path in paths]
+    names = sorted(set().union(*settings))
+    differing = [name for name in names if len({repr(of.get(name)) for of in settings}) > 1 and name != "name"]
+    rows = [("setting", *(path.name for path in paths))]
+    rows += [(name, *(str(of.get(name, "–")) for of in settings)) for name in differing]
+    return f"{_listed(paths)}\n\n" + (_table(rows) if differing else "their settings are the same")
+
+
+def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:
+    if config.run is None:
+        raise UserError("which runs? worldmodel runs remove run=runs/NAME")
+    for path in paths:
+        with Run(path).directory.locked():  # not one that is being trained
+            pass
+        shutil.rmtree(path)
+    return f"removed: {', '.join(map(str, paths))}"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows in aligned columns."""
+    widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(max(map(len, rows)))]
+    lines = ("  ".join(f"{cell:<{widths[k]}}" for k, cell in enumerate(row)).rstrip() for row in rows)
+    return "\n".join(lines)

@@ -1,0 +1,76 @@
+"""What a result means, in a sentence, and what to try next."""
+
+from worldmodel.runs.probe_result import ProbeResult
+from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
+from worldmodel.settings import RECORDED, TrainConfig
+
+READS_WELL, READS_PARTLY = 0.9, 0.5
+"""R2 from which a variable is called read well, and read in part."""
+NO_BETTER = 0.95
+"""Error over that of standing still from which planning with a predictor was no better than chance (docs/LOG.md)."""
+
+
+def train_verdict(found: TrainResult) -> list[str]:
+    """How good the encoder and the predictor are, as far as the run itself can tell."""
+    lines = []
+    if found.identifiability is not None and found.identifiability.r2_h_to_z is not None:
+        r2 = found.identifiability.r2_h_to_z
+        if r2 >= READS_WELL:
+            lines.append(f"the latents hold the true state well (linear R2 {r2:.2f})")
+        elif r2 >= READS_PARTLY:
+            lines.append(f"the latents hold part of the true state (linear R2 {r2:.2f}); {_MORE_STATE}")
+        else:
+            lines.append(f"the latents hold little of the true state (linear R2 {r2:.2f}); {_MORE_STATE}")
+    if found.prediction is not None:
+        steps, ratio = found.prediction.farthest
+        if ratio is not None and ratio >= NO_BETTER:
+            lines.append(
+                f"WARNING: {steps} steps ahead the predictor is no better than the forecast that nothing moves "
+                f"(error ratio {ratio:.2f}): planning with it will be no better than chance; {_MORE_MOTION}"
+            )
+    return lines
+
+
+_MORE_STATE = "try more episodes, finer frames (env.image_size, encoder.input_size) or another method.lag"
+_MORE_MOTION = "try more episodes, an excitation that moves more (policy=), or finer frames"
+
+
+def next_commands(found: TrainResult, config: TrainConfig) -> list[str]:
+    """Commands that work on this run, the most useful first."""
+    verbs = ["probe", "report"]
+    if found.prediction is not None and config.env.world != RECORDED:
+        verbs.insert(0, "control")
+    return [f"worldmodel {verb} run={found.run}" for verb in verbs]
+
+
+def control_verdict(found: ControlResult) -> str | None:
+    """Whether the planner is better than random actions, and how far from the true simulator."""
+    random, oracle, latent = (found.controllers.get(name) for name in ("random", "oracle", "latent"))
+    if latent is None or latent.success is None or random is None or random.success is None:
+        return None
+    if latent.success.interval[0] <= random.success.interval[1]:
+        return "not told from random actions: see what train said of the predictor, or give it more tasks="
+    text = "better than random actions"
+    if oracle is not None and oracle.success is not None and found.regret is not None and found.regret.interval:
+        low, high = found.regret.interval
+        better = "not told from" if low <= 0 <= high else "worse than" if low > 0 else "better than"
+        text += f", {better} the same planner on the true simulator"
+    return text
+
+
+def probe_verdict(found: ProbeResult) -> str:
+    """Which variables are read well, in part, and hardly."""
+    groups: dict[str, list[str]] = {"well": [], "in part": [], "hardly": [], "not told (it stands still)": []}
+    for name, variable in found.variables.items():
+        r2 = variable.r2_linear
+        group = "not told (it stands still)" if r2 is None else "well" if r2 >= READS_WELL else "in part"
+        groups["hardly" if r2 is not None and r2 < READS_PARTLY else group].append(name)
+    return "; ".join(f"read {group}: {', '.join(names)}" for group, names in groups.items() if names)
+
+
+def surprise_verdict(found: SurpriseResult) -> str:
+    """Which events the model notices."""
+    noticed = [name for name, event in found.events.items() if event.noticed]
+    missed = [name for name in found.events if name not in noticed]
+    parts = [f"noticed: {', '.join(noticed)}"] if noticed else []
+    return "; ".join([*parts, *([f"not noticed: {', '.join(missed)}"] if missed else [])])
