@@ -20,7 +20,7 @@ from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import Windows, context_stage
 from worldmodel.learning.dynamics import predictor_stage
 from worldmodel.learning.loop import LossModule, Stage
-from worldmodel.learning.methods import build_recipe, encoder_stage
+from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.predictor import Predictor
@@ -103,7 +103,7 @@ def stages(folder: Path) -> dict[str, Stage]:
         encoder = Encoder(network)
         options = {"block": 2} if name == "lewm" else {}
         method = MethodConfig(name, options, pairs="lag", lag=2, optim=OPTIM, on_collapse="report")
-        return encoder_stage(build_recipe(method, encoder, data, episodes, 0), encoder, frames, OPTIM, "report")
+        return encoder_stage(encoder_objective(method, encoder, data, episodes, 0), encoder, frames, OPTIM, "report")
 
     return {
         **{name: of_method(name) for name in METHODS},

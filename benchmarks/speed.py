@@ -44,13 +44,13 @@ from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.envs.excitation import make_policy
 from worldmodel.figures import style
 from worldmodel.learning.losses import sigreg
-from worldmodel.learning.methods import build_recipe, encoder_stage
-from worldmodel.learning.train import pick_device
+from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import Encoder
 from worldmodel.planners import make_planner
 from worldmodel.runs.run_directory import RunDirectory, hardware, peak_memory_mb, versions
 from worldmodel.settings import CollectConfig, EncoderConfig, EnvConfig, MethodConfig
+from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 
@@ -204,8 +204,8 @@ def _steps_per_cpu_s(frames: Frames, data: DataSet, repeats: int) -> float:
     """Steps of LeJEPA with the default encoder, which takes 16 x 16 of the 64 x 64 pixels."""
     encoder = Encoder(EncoderConfig(latent_dim=8))
     method = MethodConfig(pairs="lag", lag=3)
-    recipe = build_recipe(method, encoder, data, data.split("train"), 0)
-    stage = encoder_stage(recipe, encoder, frames, method.optim)
+    objective = encoder_objective(method, encoder, data, data.split("train"), 0)
+    stage = encoder_stage(objective, encoder, frames, method.optim)
     optimizer = torch.optim.AdamW(stage.module.parameters(), 1e-3, fused=True)
     generator = torch.Generator().manual_seed(0)
 

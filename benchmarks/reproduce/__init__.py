@@ -6,8 +6,9 @@ from benchmarks.reproduce.core import Request, header_text, run_table, wanted
 from benchmarks.reproduce.figure import draw
 from benchmarks.reproduce.tables import TABLES
 from benchmarks.settings import ReproduceConfig
-from worldmodel.learning.train import pick_device, set_cpu_threads
+from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.settings import EncoderConfig
+from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 
 

@@ -18,7 +18,7 @@ from benchmarks.reproduce.reacher_ou import JOINTS
 from worldmodel.data.pairs import nearest_poses
 from worldmodel.learning.losses import alignment
 from worldmodel.learning.losses.torus import torus_sigreg
-from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
+from worldmodel.learning.methods.lejepa import LeJEPA, SIGRegWeight
 from worldmodel.learning.methods.views import Views
 from worldmodel.measures.identifiability import affine_apply, affine_fit, r2
 

@@ -19,14 +19,14 @@ from worldmodel.data.recording import Recording, record
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.learning.loop import Trainer
-from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
-from worldmodel.learning.methods.views import Recipe, encoder_stage
-from worldmodel.learning.train import pick_device
+from worldmodel.learning.methods.lejepa import LeJEPA, SIGRegWeight
+from worldmodel.learning.methods.views import EncoderObjective, encoder_stage
 from worldmodel.measures.canonical import CanonicalReadout, fit_canonical_pairs
 from worldmodel.measures.identifiability import Identifiability, measure
 from worldmodel.models.encoders import Encoder
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import EncoderConfig, OptimConfig
+from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 
 NUM_READOUT_PAIRS = 300_000
@@ -130,7 +130,7 @@ def train_objective(run: PixelRun, pixels: Pixels, pairs: PairSampler, objective
     encoder = new_encoder(run, pixels, cell.seed, pick_device(cell.request.device))
     optim = OptimConfig(run.steps, run.num_frames // _num_views(pairs), run.lr)
     trainer = Trainer(RunDirectory(cell.folder), encoder, cell.folder.name, cell.seed)
-    trainer.fit(encoder_stage(Recipe(pairs, objective), encoder, pixels.frames, optim, on_collapse="report"))
+    trainer.fit(encoder_stage(EncoderObjective(pairs, objective), encoder, pixels.frames, optim, on_collapse="report"))
     return encoder
 
 

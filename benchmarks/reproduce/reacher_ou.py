@@ -11,8 +11,8 @@ from benchmarks.reproduce.core import Cell, Condition, Request, Table
 from benchmarks.reproduce.pixels import PixelRun, Pixels, Scenes, figures_of, open_scenes, train_encoder
 from benchmarks.reproduce.pixels_together import train_encoders
 from worldmodel.data.pairs import OUPairs
-from worldmodel.learning.train import pick_device
 from worldmodel.measures.identifiability import aligned_angle_r2, r2, unwrapped_mean
+from worldmodel.system.devices import pick_device
 
 JOINTS = ("shoulder", "wrist")
 RHOS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)

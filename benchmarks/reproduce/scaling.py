@@ -13,7 +13,7 @@ from benchmarks.reproduce.vectors import MatchedEncoder, VectorRun, measure_run
 from benchmarks.reproduce.vectors_together import DrawEach, measure_runs, shape_of
 from worldmodel.learning.losses import alignment
 from worldmodel.learning.losses.sigreg import NUM_KNOTS, T_MAX
-from worldmodel.learning.train import pick_device
+from worldmodel.system.devices import pick_device
 
 LOSSES = ("lejepa", "whitening", "infonce")
 _QUICK_DIMS, _FULL_DIMS = (2, 8, 64), tuple(2**k for k in range(1, 11))

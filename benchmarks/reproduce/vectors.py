@@ -16,8 +16,8 @@ from benchmarks.reproduce.core import VALIDATION, Cell, or_nan
 from worldmodel.envs.mixing import Mixing, latents, make_mixing, views
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.losses import alignment, sigreg, whitening_penalty
-from worldmodel.learning.methods.contrastive import InfoNCE
-from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
+from worldmodel.learning.methods.infonce import InfoNCE
+from worldmodel.learning.methods.lejepa import LeJEPA, SIGRegWeight
 from worldmodel.learning.methods.views import Views
 from worldmodel.measures.canonical import fit_canonical
 from worldmodel.measures.identifiability import Identifiability, affine_apply, affine_fit, measure, r2

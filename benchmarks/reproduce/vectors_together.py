@@ -21,8 +21,8 @@ from benchmarks.reproduce.vectors import (
 )
 from worldmodel.envs.mixing import SINUSOID_FREQUENCY, SPIRAL_RAD_PER_UNIT, coupling_weights
 from worldmodel.learning.losses import infonce, whitening_penalty
-from worldmodel.learning.train import pick_device
 from worldmodel.settings import OptimConfig
+from worldmodel.system.devices import pick_device
 
 
 def shape_of(settings: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
-from worldmodel.learning.train import Source, collect, open_source
+from worldmodel.learning.sources import Source, open_source
+from worldmodel.learning.train import collect
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.statistics import mean_told, unit_spread
 from worldmodel.settings import TrainConfig
