@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 
 from worldmodel.data import DataSet, LatentTable, load_frames
-from worldmodel.learning import LossModule, Stage, Windows, build_recipe, context_stage, encoder_stage, predictor_stage
+from worldmodel.learning import (
+    LossModule,
+    Stage,
+    Windows,
+    context_stage,
+    encoder_objective,
+    encoder_stage,
+    predictor_stage,
+)
 from worldmodel.models import ContextEncoder, Encoder, Predictor
 from worldmodel.settings import (
     CONTEXT_METHODS,
@@ -97,7 +105,7 @@ def stages(folder: Path) -> dict[str, Stage]:
         encoder = Encoder(network)
         options = {"block": 2} if name == "lewm" else {}
         method = MethodConfig(name, options, pairs="lag", lag=2, optim=OPTIM, on_collapse="report")
-        return encoder_stage(build_recipe(method, encoder, data, episodes, 0), encoder, frames, OPTIM, "report")
+        return encoder_stage(encoder_objective(method, encoder, data, episodes, 0), encoder, frames, OPTIM, "report")
 
     return {
         **{name: of_method(name) for name in METHODS},

@@ -9,9 +9,9 @@ from benchmarks.reproduce.printing import header_lines
 from benchmarks.reproduce.running import run_table
 from benchmarks.reproduce.tables import TABLES
 from benchmarks.settings import ReproduceConfig
-from worldmodel.learning import pick_device, set_cpu_threads
+from worldmodel.models import set_cpu_threads
 from worldmodel.settings import EncoderConfig
-from worldmodel.system import UserError
+from worldmodel.system import UserError, pick_device
 
 
 def reproduce(request: ReproduceConfig) -> Path:

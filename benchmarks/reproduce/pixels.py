@@ -14,13 +14,13 @@ from torch import nn
 from benchmarks.reproduce.definitions import VALIDATION, Cell, or_nan
 from benchmarks.settings import ReproduceConfig
 from worldmodel import envs
-from worldmodel.data import DataSet, EpisodeIndex, Frames, PairSampler, load_frames
-from worldmodel.learning import LeJEPA, Recipe, SIGRegWeight, Trainer, collect, encode_rows, encoder_stage, pick_device
+from worldmodel.data import DataSet, EpisodeIndex, Frames, PairSampler, collect, load_frames
+from worldmodel.learning import EncoderObjective, LeJEPA, SIGRegWeight, Trainer, encode_rows, encoder_stage
 from worldmodel.measures import CanonicalReadout, Identifiability, fit_canonical_pairs, measure
 from worldmodel.models import Encoder
 from worldmodel.runs import RunDirectory
 from worldmodel.settings import CollectConfig, EncoderConfig, EnvConfig, KinematicConfig, OptimConfig
-from worldmodel.system import UserError
+from worldmodel.system import UserError, pick_device
 
 NUM_READOUT_PAIRS = 300_000
 PairsOfSplit = Callable[[str], PairSampler]
@@ -138,7 +138,7 @@ def train_objective(run: PixelRun, pixels: Pixels, pairs: PairSampler, objective
     """An encoder that minimises `objective`, a module from `Views` to named scalars."""
     encoder = new_encoder(run, pixels, cell.seed, pick_device(cell.request.device))
     optim = OptimConfig(steps=run.steps, batch_size=run.num_frames // _num_views(pairs), lr=run.lr)
-    stage = encoder_stage(Recipe(pairs, objective), encoder, pixels.frames, optim, on_collapse="report")
+    stage = encoder_stage(EncoderObjective(pairs, objective), encoder, pixels.frames, optim, on_collapse="report")
     trainer = Trainer(RunDirectory(cell.folder), encoder, {stage.name: {"cell": cell.folder.name}}, cell.seed)
     trainer.fit(stage)
     return encoder

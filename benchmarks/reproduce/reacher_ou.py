@@ -12,9 +12,9 @@ from benchmarks.reproduce.pixels import PixelRun, Pixels, Scenes, figures_of, op
 from benchmarks.reproduce.pixels_together import train_encoders
 from benchmarks.settings import ReproduceConfig
 from worldmodel.data import OUPairs
-from worldmodel.learning import pick_device
 from worldmodel.measures import aligned_angle_r2, r2, unwrapped_mean
 from worldmodel.settings import KinematicConfig
+from worldmodel.system import pick_device
 
 JOINTS = ("shoulder", "wrist")
 RHOS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)

@@ -12,7 +12,8 @@ from benchmarks.reproduce.definitions import Cell, Condition, Table
 from benchmarks.reproduce.vectors import MatchedEncoder, VectorRun, measure_run
 from benchmarks.reproduce.vectors_together import DrawEach, measure_runs, shape_of
 from benchmarks.settings import ReproduceConfig
-from worldmodel.learning import NUM_KNOTS, T_MAX, alignment, pick_device
+from worldmodel.learning import NUM_KNOTS, T_MAX, alignment
+from worldmodel.system import pick_device
 
 LOSSES = ("lejepa", "whitening", "infonce")
 _QUICK_DIMS, _FULL_DIMS = (2, 8, 64), tuple(2**k for k in range(1, 11))

@@ -20,8 +20,9 @@ from benchmarks.reproduce.vectors import (
     world_and_encoder,
 )
 from worldmodel.envs import mixing
-from worldmodel.learning import infonce, pick_device, whitening_penalty
+from worldmodel.learning import infonce, whitening_penalty
 from worldmodel.settings import OptimConfig
+from worldmodel.system import pick_device
 
 
 def shape_of(settings: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.settings import BenchConfig
 from benchmarks.speed.cpu_time import median_cpu_s
 from worldmodel.data import DataSet, DiskFrames, EpisodeIndex, Frames, load_frames, window_starts, write_arrays
-from worldmodel.learning import build_recipe, encoder_stage
+from worldmodel.learning import encoder_objective, encoder_stage
 from worldmodel.models import Encoder
 from worldmodel.settings import EncoderConfig, MethodConfig
 
@@ -70,7 +70,7 @@ def _steps_per_cpu_s(frames: Frames, data: DataSet, repeats: int) -> float:
     """Steps of LeJEPA with the default encoder, which takes 16 x 16 of the 64 x 64 pixels."""
     encoder = Encoder(EncoderConfig(latent_dim=8))
     method = MethodConfig(pairs="lag", lag=3)
-    recipe = build_recipe(method, encoder, data, data.split("train"), 0)
+    recipe = encoder_objective(method, encoder, data, data.split("train"), 0)
     stage = encoder_stage(recipe, encoder, frames, method.optim)
     optimizer = torch.optim.AdamW(stage.module.parameters(), 1e-3, fused=True)
     generator = torch.Generator().manual_seed(0)

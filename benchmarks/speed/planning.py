@@ -16,9 +16,9 @@ from benchmarks.plan_timing import (
     time_plan,
 )
 from benchmarks.settings import BenchConfig
-from worldmodel.learning import pick_device
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.planners import make_planner
+from worldmodel.system import pick_device
 
 
 def plan(config: BenchConfig) -> dict[str, Any]:

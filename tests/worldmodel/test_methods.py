@@ -13,11 +13,12 @@ from worldmodel.data.frames import MemoryFrames, load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.learning.loop import Trainer
 from worldmodel.learning.losses import alignment, infonce, sigreg, stillness, whiten, without_explained
-from worldmodel.learning.methods import Views, build_recipe, encoder_stage
-from worldmodel.learning.methods.gaussian import Clips, LeJEPA, SIGRegWeight
+from worldmodel.learning.methods import Views, encoder_objective, encoder_stage
 from worldmodel.learning.methods.jepa import JEPA
+from worldmodel.learning.methods.lejepa import LeJEPA, SIGRegWeight
+from worldmodel.learning.methods.lewm import Clips
 from worldmodel.learning.methods.reconstruction import VAE, Autoencoder
-from worldmodel.learning.methods.variance import VICReg, Whitening
+from worldmodel.learning.methods.vicreg import VICReg, Whitening
 from worldmodel.learning.methods.views import MovingAverage
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.glimpse import Glimpse, LocationLatents
@@ -71,8 +72,8 @@ def test_every_method_trains_the_encoder_and_what_it_brings_along(name: str, pai
     method = MethodConfig(name=name, pairs=pairs, lag=2, options=options, optim=OPTIM, on_collapse="report")
     body = encoder()
     before = {key: value.clone() for key, value in body.named_parameters()}
-    recipe = build_recipe(method, body, data, data.split("train"), seed=0)
-    stage = encoder_stage(recipe, body, load_frames(data, S, CPU), OPTIM, method.on_collapse)
+    objective = encoder_objective(method, body, data, data.split("train"), seed=0)
+    stage = encoder_stage(objective, body, load_frames(data, S, CPU), OPTIM, method.on_collapse)
     Trainer(RunDirectory(tmp_path), nn.ModuleDict({"encoder": body}), {"encoder": {}}, 1).fit(stage)
     assert all(not torch.equal(value, before[key]) for key, value in body.named_parameters() if key != "body.1.0.bias")
     lines = RunDirectory(tmp_path).read_metrics()
@@ -94,9 +95,9 @@ class _Counting(nn.Module):
 
 
 def test_the_latents_of_a_batch_are_made_once(data: DataSet):
-    recipe = build_recipe(MethodConfig(optim=OPTIM), encoder(), data, data.split("train"), seed=0)
+    objective = encoder_objective(MethodConfig(optim=OPTIM), encoder(), data, data.split("train"), seed=0)
     counting = _Counting(encoder())
-    stage = encoder_stage(recipe, counting, load_frames(data, S, CPU), OPTIM)  # type: ignore[arg-type]
+    stage = encoder_stage(objective, counting, load_frames(data, S, CPU), OPTIM)  # type: ignore[arg-type]
     values = stage.loss(0.0, seeded())
     assert counting.calls == 1 and values["latents"].shape == (2 * B, D)
 
@@ -130,13 +131,13 @@ def test_lejepa_counts_how_far_a_location_moves_too():
 def test_lejepa_asks_the_encoder_which_latents_are_a_location(data: DataSet):
     glimpse = Encoder(EncoderConfig("glimpse", S, 5, hidden=11, num_keypoints=3, glimpse_size=4))
     for body, location in ((glimpse, Glimpse.LOCATION), (encoder(), None)):
-        objective = build_recipe(MethodConfig(pairs="lag", lag=2), body, data, data.split("train"), seed=0).objective
+        objective = encoder_objective(MethodConfig(pairs="lag", lag=2), body, data, data.split("train"), seed=0).loss
         assert isinstance(objective, LeJEPA) and objective.location is location
 
 
 @pytest.mark.parametrize("similarity", ["gaussian", "cosine"])
 def test_infonce_is_that_of_its_settings(similarity: str):
-    from worldmodel.learning.methods.contrastive import InfoNCE
+    from worldmodel.learning.methods.infonce import InfoNCE
 
     seen = views()
     values = InfoNCE(InfoNCEConfig(similarity, 0.3))(seen)
@@ -207,26 +208,26 @@ def test_wide_frames_are_rebuilt_small(side: int, rebuilt: int):
 
 
 def test_supervised_latents_are_the_variables_and_zeros(data: DataSet):
-    recipe = build_recipe(MethodConfig("supervised"), encoder(), data, data.split("train"), seed=0)
+    objective = encoder_objective(MethodConfig("supervised"), encoder(), data, data.split("train"), seed=0)
     rows = torch.tensor([[3, 17], [40, 8]])
     truth = torch.zeros(2, 2, D)
     truth[..., :2] = torch.from_numpy(data.states[rows.numpy()][..., :2])
     seen = views()
-    values = recipe.objective(Views(rows, seen.frames, truth, truth, 0.0, seeded()))
+    values = objective.loss(Views(rows, seen.frames, truth, truth, 0.0, seeded()))
     assert values["loss"].item() == pytest.approx(0, abs=1e-12)
-    values = recipe.objective(Views(rows, seen.frames, truth + 2, truth, 0.0, seeded()))
+    values = objective.loss(Views(rows, seen.frames, truth + 2, truth, 0.0, seeded()))
     assert values["loss"].item() == pytest.approx(4)
 
 
 def test_pairs_are_closer_in_the_second_half_and_lambda_less(data: DataSet):
     method = MethodConfig("lejepa", pairs="lag", lag=3, lag_end=1, sigreg_start=0.2, sigreg_end=0.05)
-    recipe = build_recipe(method, encoder(), data, data.split("train"), seed=0)
+    objective = encoder_objective(method, encoder(), data, data.split("train"), seed=0)
     for progress, lag, part in ((0.0, 3, 1), (0.49, 3, 1), (0.5, 1, 3), (0.9, 1, 3)):
-        first, second = recipe.sampler_at(progress).sample(40, seeded())
+        first, second = objective.sampler_at(progress).sample(40, seeded())
         assert (second - first == lag).all()
-        assert isinstance(recipe.objective, LeJEPA)
-        assert recipe.objective.weight(progress) == pytest.approx(SIGRegWeight(0.2, 0.05)(progress) / part)
-    same = build_recipe(replace(method, lag_end=None), encoder(), data, data.split("train"), seed=0)
+        assert isinstance(objective.loss, LeJEPA)
+        assert objective.loss.weight(progress) == pytest.approx(SIGRegWeight(0.2, 0.05)(progress) / part)
+    same = encoder_objective(replace(method, lag_end=None), encoder(), data, data.split("train"), seed=0)
     assert same.sampler_at(0.9) is same.sampler
 
 
@@ -245,7 +246,7 @@ def test_wrong_closer_pairs_are_one_line(settings: dict[str, Any], message: str)
 
 def test_exact_pairs_have_no_lag_to_end_with(data: DataSet):
     with pytest.raises(UserError, match=r"set method\.pairs=lag, or leave it null"):
-        build_recipe(MethodConfig(pairs="ou", rho=0.5, lag_end=2), encoder(), data, data.split("train"), seed=0)
+        encoder_objective(MethodConfig(pairs="ou", rho=0.5, lag_end=2), encoder(), data, data.split("train"), seed=0)
 
 
 def test_clips_are_history_and_the_row_a_block_ahead(data: DataSet):
@@ -275,8 +276,8 @@ def test_the_moving_average_follows_by_its_momentum():
 def _ema_stage(body: Encoder, data: DataSet):
     method = MethodConfig("jepa", {"target": "ema", "momentum": 0.5}, optim=OPTIM)
     torch.manual_seed(1)
-    recipe = build_recipe(method, body, data, data.split("train"), seed=0)
-    return encoder_stage(recipe, body, load_frames(data, S, CPU), OPTIM, "report")
+    objective = encoder_objective(method, body, data, data.split("train"), seed=0)
+    return encoder_stage(objective, body, load_frames(data, S, CPU), OPTIM, "report")
 
 
 def test_a_target_that_was_cut_off_goes_on_to_the_bit(data: DataSet, tmp_path: Path):
@@ -317,9 +318,9 @@ class _Constant(nn.Module):
 def test_collapse_stops_or_is_reported(on_collapse: str, data: DataSet, tmp_path: Path):
     optim = OptimConfig(steps=60, batch_size=B, lr=0.05)
     body = encoder()
-    recipe = build_recipe(MethodConfig(optim=optim), body, data, data.split("train"), seed=0)
-    recipe = type(recipe)(recipe.sampler, _Constant())
-    stage = encoder_stage(recipe, body, load_frames(data, S, CPU), optim, on_collapse)
+    objective = encoder_objective(MethodConfig(optim=optim), body, data, data.split("train"), seed=0)
+    objective = type(objective)(objective.sampler, _Constant())
+    stage = encoder_stage(objective, body, load_frames(data, S, CPU), optim, on_collapse)
     trainer = Trainer(RunDirectory(tmp_path), body, {"encoder": {}}, 1)
     if on_collapse == "stop":
         with pytest.raises(TrainingError, match=r"have collapsed .*on_collapse=report"):
@@ -359,13 +360,13 @@ def test_settings_out_of_range_are_one_line(make, named: str):
 def test_latents_that_a_method_cannot_use_are_one_line(data: DataSet):
     episodes = data.split("train")
     with pytest.raises(UserError, match="raise it to at least 2") as caught:
-        build_recipe(MethodConfig("supervised"), encoder(1), data, episodes, seed=0)
+        encoder_objective(MethodConfig("supervised"), encoder(1), data, episodes, seed=0)
     with pytest.raises(UserError, match="controlled=true applies to pairs a lag apart"):
-        build_recipe(MethodConfig(controlled=True, pairs="ou"), encoder(), data, episodes, seed=0)
+        encoder_objective(MethodConfig(controlled=True, pairs="ou"), encoder(), data, episodes, seed=0)
     assert "\n" not in str(caught.value)
     body = encoder(2 * B)
-    recipe = build_recipe(MethodConfig("whitening", optim=OPTIM), body, data, episodes, seed=0)
-    stage = encoder_stage(recipe, body, load_frames(data, S, CPU), OPTIM)
+    objective = encoder_objective(MethodConfig("whitening", optim=OPTIM), body, data, episodes, seed=0)
+    stage = encoder_stage(objective, body, load_frames(data, S, CPU), OPTIM)
     with pytest.raises(UserError, match=r"needs a batch of more than 18 rows"):
         stage.loss(0.0, seeded())
 
@@ -373,8 +374,8 @@ def test_latents_that_a_method_cannot_use_are_one_line(data: DataSet):
 def test_what_actions_explain_does_not_count_as_change(data: DataSet):
     """Latents that differ by what actions did are aligned, those that differ otherwise are not."""
     method = MethodConfig(pairs="lag", lag=3, controlled=True, optim=OPTIM)
-    recipe = build_recipe(method, encoder(), data, data.split("train"), seed=0)
-    rows = recipe.sampler.sample(200, seeded())
+    objective = encoder_objective(method, encoder(), data, data.split("train"), seed=0)
+    rows = objective.sampler.sample(200, seeded())
     actions = torch.from_numpy(data.actions)[rows[0][:, None] + torch.arange(3)]
     moved = actions.flatten(1) @ torch.randn(3 * A, D)
     moved = moved - moved.mean(0)
@@ -382,7 +383,7 @@ def test_what_actions_explain_does_not_count_as_change(data: DataSet):
 
     def measured(change: Tensor) -> Tensor:
         latents = torch.stack([first, first + change])
-        return recipe.objective(Views(rows, rows, latents, latents, 0.7, seeded(3)))["alignment"]
+        return objective.loss(Views(rows, rows, latents, latents, 0.7, seeded(3)))["alignment"]
 
     still = torch.stack([first, first + moved])
     assert torch.equal(without_explained(still, torch.ones(200, 3)), still)  # actions that never change explain nothing
@@ -397,19 +398,21 @@ def test_methods_name_what_a_world_lacks(tmp_path: Path):
     write_fake_data(tmp_path, [fake_episode(i, 9) for i in range(10)])
     still = DataSet(tmp_path)
     with pytest.raises(UserError, match="pairs=ou needs a kinematic world"):
-        build_recipe(MethodConfig(pairs="ou"), encoder(), still, still.split("train"), seed=0)
+        encoder_objective(MethodConfig(pairs="ou"), encoder(), still, still.split("train"), seed=0)
     still.__dict__["actions"] = still.actions[:, :0]
     with pytest.raises(UserError, match="lewm predicts from actions"):
-        build_recipe(MethodConfig("lewm"), encoder(), still, still.split("train"), seed=0)
+        encoder_objective(MethodConfig("lewm"), encoder(), still, still.split("train"), seed=0)
     with pytest.raises(UserError, match="controlled=true looks at actions"):
-        build_recipe(MethodConfig(controlled=True, lag=2), encoder(), still, still.split("train"), seed=0)
+        encoder_objective(MethodConfig(controlled=True, lag=2), encoder(), still, still.split("train"), seed=0)
     still.__dict__["states"] = 0 * still.states
     with pytest.raises(UserError, match="no position varies"):
-        build_recipe(MethodConfig("supervised", lag=2), encoder(), still, still.split("train"), seed=0)
+        encoder_objective(MethodConfig("supervised", lag=2), encoder(), still, still.split("train"), seed=0)
 
 
 def test_frames_reach_the_loss_as_they_are(data: DataSet):
-    recipe = build_recipe(MethodConfig("autoencoder", optim=OPTIM), encoder(), data, data.split("train"), seed=0)
+    objective = encoder_objective(
+        MethodConfig("autoencoder", optim=OPTIM), encoder(), data, data.split("train"), seed=0
+    )
     seen: list[Views] = []
 
     class Spy(nn.Module):
@@ -419,5 +422,5 @@ def test_frames_reach_the_loss_as_they_are(data: DataSet):
 
     frames = load_frames(data, S, CPU)
     assert isinstance(frames, MemoryFrames)
-    encoder_stage(type(recipe)(recipe.sampler, Spy()), encoder(), frames, OPTIM).loss(0.3, seeded())
+    encoder_stage(type(objective)(objective.sampler, Spy()), encoder(), frames, OPTIM).loss(0.3, seeded())
     assert torch.equal(seen[0].frames, frames.gather(seen[0].rows)) and seen[0].progress == 0.3

@@ -21,7 +21,7 @@ import pytest
 
 from worldmodel.cli.main import main
 from worldmodel.data import recording, workers
-from worldmodel.data.collect import CollectResult, collect
+from worldmodel.data.collecting import CollectResult, collect
 from worldmodel.data.leases import lease
 from worldmodel.data.recording import Recording, record, recording_of
 from worldmodel.data.shards import shard_path, write_shard
@@ -337,7 +337,7 @@ def test_collect_says_what_the_data_set_holds(copy):
 def test_a_script_without_a_main_guard_is_told_of_it_in_one_line(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from worldmodel.data.collect import collect\n"
+        "from worldmodel.data.collecting import collect\n"
         "from worldmodel.settings import CollectConfig, EnvConfig\n"
         "collect(CollectConfig(EnvConfig(image_size=16), {'name': 'ou'}, 2, 2, workers=1))\n"
     )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_a_signal_takes_effect_between_two_steps_and_loses_none(tmp_path, number
 def test_a_signal_that_comes_while_a_checkpoint_is_written_takes_effect_after_it(tmp_path, monkeypatch, every_s, saves):
     saved_after: list[int] = []
 
-    def save(self: Trainer, of: Stage, optimizer: object, generator: object, step: int) -> None:
+    def save(self: Trainer, training: object, step: int) -> None:
         if not saved_after:
             os.kill(os.getpid(), signal.SIGINT)
         saved_after.append(step)
@@ -136,7 +137,8 @@ def test_a_signal_that_comes_while_a_checkpoint_is_written_takes_effect_after_it
     assert saved_after == saves
 
 
-def test_two_commands_on_one_run_refuse_each_other(tmp_path):
+def test_two_commands_on_one_run_refuse_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["worldmodel", "train"])
     with RunDirectory(tmp_path).locked():
         with pytest.raises(UserError, match=r"is in use by .*process \d+") as caught, RunDirectory(tmp_path).locked():
             pass
@@ -252,10 +254,10 @@ def test_collapsed_latents_are_diagnosed_after_a_quarter_of_training(tmp_path, l
 
 def test_spread_counts_the_directions_that_latents_use():
     z = torch.randn(5000, 4, generator=seeded())
-    assert spread(z)["effective_rank"] == pytest.approx(4, abs=0.02)
-    assert spread(2 * z)["latent_std"] == pytest.approx(2, abs=0.05)
-    assert spread(z * torch.tensor([1.0, 1, 0, 0]))["effective_rank"] == pytest.approx(2, abs=0.02)
-    assert spread(torch.ones(9, 4))["latent_std"] == 0
+    assert spread(z).effective_rank == pytest.approx(4, abs=0.02)
+    assert spread(2 * z).latent_std == pytest.approx(2, abs=0.05)
+    assert spread(z * torch.tensor([1.0, 1, 0, 0])).effective_rank == pytest.approx(2, abs=0.02)
+    assert spread(torch.ones(9, 4)).latent_std == 0
 
 
 def test_a_run_of_other_settings_is_refused_and_kept(tmp_path):

@@ -15,7 +15,7 @@ from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.dynamics import predictor_stage
 from worldmodel.learning.loop import fit_quietly
-from worldmodel.learning.methods import build_recipe, encoder_stage
+from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel, transformer
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.transformer import TransformerPredictor, few_tokens_attended
@@ -207,11 +207,11 @@ def test_lewm_trains_the_predictor_that_plans_together_with_the_encoder(tmp_path
     encoder = Encoder(EncoderConfig(input_size=8, latent_dim=D, hidden=11, depth=1))
     model = predictor()
     optim = OptimConfig(steps=2, batch_size=16)
-    recipe = build_recipe(MethodConfig("lewm", optim=optim), encoder, data, data.split("train"), 0, None, model)
-    rows = recipe.sampler.sample(16, seeded())
+    objective = encoder_objective(MethodConfig("lewm", optim=optim), encoder, data, data.split("train"), 0, None, model)
+    rows = objective.sampler.sample(16, seeded())
     assert (rows.diff(dim=0) == BLOCK).all() and len(rows) == WINDOW + 1
     before = {name: value.clone() for name, value in model.named_parameters()}
-    fit_quietly(encoder_stage(recipe, encoder, load_frames(data, 8, torch.device("cpu")), optim), 0)
+    fit_quietly(encoder_stage(objective, encoder, load_frames(data, 8, torch.device("cpu")), optim), 0)
     assert all(not torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 

@@ -38,7 +38,7 @@ class Verb:
 
 
 def _collect(config: CollectConfig) -> str:
-    from worldmodel.data.collect import collect
+    from worldmodel.data.collecting import collect
 
     found = collect(config)
     return f"data set: {found.directory} ({found.episodes} episodes)"

@@ -23,22 +23,16 @@ from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.learning.loop import Trainer, spread
-from worldmodel.learning.methods import build_recipe, encoder_stage, positive_pairs
-from worldmodel.learning.train import (
-    Source,
-    architecture,
-    collect_all,
-    open_sources,
-    pick_device,
-    set_cpu_threads,
-    spread_rows,
-)
+from worldmodel.learning.methods import encoder_objective, encoder_stage, positive_pairs
+from worldmodel.learning.sources import Source, open_sources, spread_rows
+from worldmodel.learning.train import architecture, collect_all
 from worldmodel.measures.identifiability import affine_apply, affine_fit, measure, scores
 from worldmodel.measures.statistics import mean_told, varies
-from worldmodel.models.encoders import Encoder
+from worldmodel.models.encoders import Encoder, set_cpu_threads
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import MethodConfig, TrainConfig
 from worldmodel.settings.base import changed
+from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 
@@ -169,8 +163,8 @@ class Laboratory:
         method, episodes = self.method(cell), self.training_episodes(cell)
         encoder = self.new_encoder(cell.seed)
         pairs = None if method.name == "lewm" else self._prepared_pairs(cell, method, episodes)
-        recipe = build_recipe(method, encoder, self.poses.data, episodes, cell.seed, pairs)
-        stage = encoder_stage(recipe, encoder, self.poses.frames, method.optim, method.on_collapse)
+        objective = encoder_objective(method, encoder, self.poses.data, episodes, cell.seed, pairs)
+        stage = encoder_stage(objective, encoder, self.poses.frames, method.optim, method.on_collapse)
         work = self.folder / "work" / cell.name
         shutil.rmtree(work, ignore_errors=True)
         curve = _Curve(self, encoder, stage.module, method.optim.steps, spread_rows(episodes, NUM_MEASURED))
@@ -220,7 +214,7 @@ class Laboratory:
             if split == "test":
                 figures["nuisances"] = self._leaks(fit[1], held_out[1], fit_rows, rows)
         weights = affine_fit(fit[1], fit[0])
-        figures["diagnosis"] = spread(torch.from_numpy(fit[1]))
+        figures["diagnosis"] = dataclasses.asdict(spread(torch.from_numpy(fit[1])))
         figures["shifts"] = {
             shift.name: shift.score(affine_apply(weights, self.latents(encoder, shift.source, shift.rows)), names)
             for shift in self.shifts

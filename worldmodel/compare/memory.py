@@ -11,7 +11,7 @@ from worldmodel.compare.candidates import CANDIDATES
 from worldmodel.data.frames import MemoryFrames
 from worldmodel.data.store import DataSet
 from worldmodel.learning.loop import Stage
-from worldmodel.learning.methods import build_recipe, encoder_stage
+from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.models.encoders import Encoder
 from worldmodel.settings import EncoderConfig, MethodConfig
 
@@ -30,10 +30,10 @@ def _stage(method: MethodConfig, encoder: EncoderConfig, data: DataSet, device: 
     torch.manual_seed(0)
     body = Encoder(encoder).to(device)
     frames = torch.randint(256, (NUM_ROWS, encoder.input_size, encoder.input_size, 3)).to(torch.uint8)
-    recipe = build_recipe(method, body, data, data.split("train"), 0, (_AnyRows(), 1.0))
+    objective = encoder_objective(method, body, data, data.split("train"), 0, (_AnyRows(), 1.0))
     if method.name == "lewm":
         frames = frames[torch.arange(data.num_rows) % NUM_ROWS]
-    return encoder_stage(recipe, body, MemoryFrames(frames, device), method.optim, "report")
+    return encoder_stage(objective, body, MemoryFrames(frames, device), method.optim, "report")
 
 
 def kept_bytes(method: MethodConfig, encoder: EncoderConfig, data: DataSet) -> dict[str, int]:

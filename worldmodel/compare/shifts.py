@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.data.collect import collect
+from worldmodel.data.collecting import collect
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
-from worldmodel.learning.train import Source, open_source
+from worldmodel.learning.sources import Source, open_source
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.statistics import mean_told, unit_spread
 from worldmodel.settings import TrainConfig

@@ -6,6 +6,7 @@ from worldmodel.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from worldmodel.data.arrays import write_arrays
+    from worldmodel.data.collecting import CollectResult, collect
     from worldmodel.data.frames import DiskFrames, Frames, load_frames
     from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler, nearest_poses, window_starts
     from worldmodel.data.recording import Recording, record, recording_of, warp_engine
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from worldmodel.data.table import LatentTable
 
 __all__ = [
+    "CollectResult",
     "DataSet",
     "DiskFrames",
     "EpisodeIndex",
@@ -22,6 +24,7 @@ __all__ = [
     "OUPairs",
     "PairSampler",
     "Recording",
+    "collect",
     "load_frames",
     "nearest_poses",
     "record",
@@ -35,6 +38,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "arrays": ["write_arrays"],
+        "collecting": ["CollectResult", "collect"],
         "frames": ["DiskFrames", "Frames", "load_frames"],
         "pairs": ["LagPairs", "OUPairs", "PairSampler", "nearest_poses", "window_starts"],
         "recording": ["Recording", "record", "recording_of", "warp_engine"],

@@ -13,11 +13,12 @@ from worldmodel.envs.excitation import Policy, make_policy
 from worldmodel.evaluation.control import trusted_world
 from worldmodel.figures import figures
 from worldmodel.learning.dynamics import whitening
-from worldmodel.learning.train import pick_device, set_cpu_threads
 from worldmodel.measures.statistics import mean_interval
 from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import SurpriseConfig, read_run_config
+from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 from worldmodel.system.progress import progress

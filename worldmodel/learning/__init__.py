@@ -6,34 +6,31 @@ from worldmodel.learning.loop import LossModule, Stage, Trainer
 from worldmodel.learning.losses import alignment, epps_pulley, infonce, sigreg, spread_directions, whitening_penalty
 from worldmodel.learning.losses.sigreg import NUM_KNOTS, T_MAX
 from worldmodel.learning.losses.torus import torus_sigreg
-from worldmodel.learning.methods import Recipe, Views, build_recipe, encoder_stage
-from worldmodel.learning.methods.contrastive import InfoNCE
-from worldmodel.learning.methods.gaussian import LeJEPA, SIGRegWeight
-from worldmodel.learning.train import collect, pick_device, set_cpu_threads, train
+from worldmodel.learning.methods import EncoderObjective, Views, encoder_objective, encoder_stage
+from worldmodel.learning.methods.infonce import InfoNCE
+from worldmodel.learning.methods.lejepa import LeJEPA, SIGRegWeight
+from worldmodel.learning.train import train
 
 __all__ = [
     "NUM_KNOTS",
     "T_MAX",
+    "EncoderObjective",
     "InfoNCE",
     "LeJEPA",
     "LossModule",
-    "Recipe",
     "SIGRegWeight",
     "Stage",
     "Trainer",
     "Views",
     "Windows",
     "alignment",
-    "build_recipe",
-    "collect",
     "context_stage",
     "encode_rows",
+    "encoder_objective",
     "encoder_stage",
     "epps_pulley",
     "infonce",
-    "pick_device",
     "predictor_stage",
-    "set_cpu_threads",
     "sigreg",
     "spread_directions",
     "torus_sigreg",

@@ -1,4 +1,4 @@
-"""What is learned of physical constants: a context encoder on windows of frozen latents and actions."""
+"""How physical constants are learned: a context encoder on windows of frozen latents and actions."""
 
 import math
 from collections.abc import Callable
@@ -18,27 +18,28 @@ from worldmodel.settings import ContextTraining
 from worldmodel.system.distributed import in_parallel
 from worldmodel.system.errors import UserError
 
-LARGEST_TABLE = 200_000_000  # numbers, 0.8 GB
+LARGEST_TABLE = 200_000_000
+"""Numbers in a table of features at most; 0.8 GB."""
 
 
 class Windows:
-    """Moments of any window of any episode, from cumulative sums over all rows."""
+    """Moments of any window of any episode, from cumulative sums over all rows of a data set."""
 
     def __init__(self, encoder: ContextEncoder, table: LatentTable, num_steps: int | None = None) -> None:
-        """num_steps: of a window; None takes the encoder's own."""
+        """num_steps: control steps of a window; None takes the encoder's own."""
         self.num_steps, self._margin = num_steps or encoder.config.window, encoder.margin
         with torch.no_grad():
             features = encoder.step_features(table.latents, table.actions[:-1]).double()
         self._sums = torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
 
     def moments(self, start: Tensor) -> Tensor:
-        """Mean step features (n, F) of the windows of `num_steps` actions that begin at rows `start` (n,)."""
+        """Mean step features float32 (n, F) of windows of `num_steps` actions that begin at rows `start` int64 (n,)."""
         count = self.num_steps + 1 - 2 * self._margin
         return ((self._sums[start + count] - self._sums[start]) / count).float()
 
 
 def fit_context_scale(encoder: ContextEncoder, table: LatentTable, episodes: EpisodeIndex) -> None:
-    """Set the encoder's input scales from training episodes."""
+    """Set the units of the encoder's inputs from training episodes, each up to the length of the shortest."""
     rows = torch.from_numpy(np.stack([np.arange(o, o + episodes.length.min()) for o in episodes.offset]))
     encoder.fit_scale(table.latents[rows], table.actions[rows[:, :-1]])
 
@@ -50,9 +51,14 @@ def context_stage(
     training: ContextTraining,
     constants: Tensor | None = None,
 ) -> Stage:
-    """Train `encoder` on one window from each half of an episode.
+    """The stage that trains `encoder` on pairs of windows, one from each half of an episode.
 
-    constants: float (E, 2, P), the true ones of every half, which method "supervised" regresses on.
+    Args:
+        encoder: the context encoder.
+        windows: moments of windows under it.
+        episodes: training episodes.
+        training: method and optimiser.
+        constants: true constants of every half, float (E, 2, P), which method "supervised" regresses on.
     """
     low, room = half_windows(episodes, windows.num_steps)
     objective = _Objective(encoder, training)
@@ -64,7 +70,7 @@ def context_stage(
         shift = (torch.rand(2, num, generator=generator) * room[:, episode]).long()
         rows = (low[:, episode] + shift).flatten()
         moments = windows.moments(rows) if objective.motion is not None else None
-        views = in_parallel(lambda rows: encoder.from_features(known(rows)), rows).view(2, num, -1)
+        views = in_parallel(encoder, lambda rows: encoder.from_features(known(rows)), rows).view(2, num, -1)
         truth = None if constants is None else constants[episode].transpose(0, 1)
         return objective(views, moments, truth, generator)
 
@@ -72,7 +78,8 @@ def context_stage(
 
 
 class _FeatureTable:
-    """Features of all windows of half episodes, computed once where they fit into memory: half of a training step."""
+    """Features of all windows of half episodes. Computing them takes half of a training step, so they are computed once
+    where they fit into memory."""
 
     def __init__(self, encoder: ContextEncoder, windows: Windows, low: Tensor, room: Tensor) -> None:
         """low, room: int64 (2, E), first row and number of starts in every half episode."""
@@ -97,10 +104,7 @@ class _FeatureTable:
 
 
 class _Objective(nn.Module):
-    """Contexts (2, B, C) of two windows of each of B episodes, and the windows' moments (2 B, F), to named scalars.
-
-    The moments are None where no motion is predicted.
-    """
+    """Loss of contexts of two windows from each of B episodes."""
 
     def __init__(self, encoder: ContextEncoder, training: ContextTraining) -> None:
         super().__init__()
@@ -111,7 +115,14 @@ class _Objective(nn.Module):
     def forward(
         self, views: Tensor, moments: Tensor | None, truth: Tensor | None, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """truth: float (2, B, P), for the supervised method."""
+        """Contexts -> named scalars.
+
+        Args:
+            views: contexts (2, B, C).
+            moments: moments of their windows (2 B, F); None where no motion is predicted.
+            truth: constants (2, B, P) for method "supervised".
+            generator: of SIGReg's slices.
+        """
         settings = self.training_settings
         values = self._compare(views, truth, generator)
         if self.motion is not None and moments is not None:
@@ -138,14 +149,14 @@ class _Objective(nn.Module):
             case "supervised":
                 assert truth is not None
                 return {"loss": (views[..., : truth.shape[-1]] - truth).square().mean()}
-        return {"loss": views.new_zeros(())}  # "prediction": the motion head alone
+        return {"loss": views.new_zeros(())}  # method "prediction": only the motion head's loss, added by the caller
 
 
 class MotionHead(nn.Module):
-    """Predicts the motion in one window from the context of another that shares its constants.
+    """Predicts the motion in one window from the context of another window with the same constants.
 
-    Contexts (n, C) give the coefficients of the equation of motion, stride by stride; how well those explain another
-    window's second differences follows from that window's moments alone, without a look at its frames.
+    An MLP maps contexts to the coefficients of the equation of motion at every stride. How much of another window's
+    motion these leave unexplained follows from that window's moments alone.
     """
 
     def __init__(self, encoder: ContextEncoder) -> None:
@@ -155,7 +166,7 @@ class MotionHead(nn.Module):
         self.head = mlp(encoder.config.num_values, [encoder.config.hidden], math.prod(self._shape))
 
     def forward(self, contexts: Tensor, moments: Tensor) -> Tensor:
-        """Share of the second differences' power in windows of `moments` (n, F) that is left unexplained: scalar."""
+        """Share of the outputs' power that contexts (n, C) leave unexplained in windows of moments (n, F): scalar."""
         coefficients = self.head(contexts).unflatten(-1, self._shape)
         unexplained = []
         for k, gram in enumerate(self._grams(moments)):
@@ -168,7 +179,11 @@ class MotionHead(nn.Module):
 
 
 def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor]:
-    """First row and number of possible starts of windows in each half: int64 (2, E), (2, E)."""
+    """First row, and number of possible starts, of windows in each half of every episode: int64 (2, E), (2, E).
+
+    Raises:
+        UserError: the windows do not fit.
+    """
     halves = episodes.halves()
     low = torch.from_numpy(np.stack([half.offset for half in halves]))
     room = torch.from_numpy(np.stack([half.length - num_steps for half in halves]))
@@ -181,20 +196,20 @@ def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor
 
 
 class Contexts:
-    """The context of every half episode: for conditioning the predictor, and for probing constants."""
+    """Contexts of half episodes, from random windows: for conditioning the predictor, and for probing constants."""
 
     def __init__(self, encoder: ContextEncoder, windows: Windows, episodes: EpisodeIndex, num_rows: int) -> None:
         low, room = half_windows(episodes, windows.num_steps)
         self._encoder, self._windows = encoder.eval(), windows
         self._low, self._room = low, room
-        # which half episode a row belongs to; the middle frame counts to the second half
+        # which half episode a row belongs to; the middle frame is in the second half
         self._half = torch.zeros(num_rows, dtype=torch.long)
         for half, index in enumerate(episodes.halves()):
             for episode, (offset, length) in enumerate(zip(index.offset, index.length, strict=True)):
                 self._half[offset : offset + length] = 2 * episode + half
 
     def of_rows(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Context (n, C) of a random window in the half episode that each row (n,) belongs to."""
+        """Context (n, C) of a random window in the half episode that each row int64 (n,) belongs to."""
         half = self._half[rows]
         return self._sample(half // 2, half % 2, generator)
 
@@ -215,7 +230,7 @@ def linear_contexts(
 ) -> Callable[[Tensor], Tensor]:
     """The least-squares map from true constants (n, P) to contexts (n, C), fitted on `episodes`.
 
-    constants: (E, 2, P). What a context would be if its encoder made no error: the oracle among contexts.
+    It gives the contexts of an encoder that makes no error. constants: true ones of every half, float (E, 2, P).
     """
     low, room = half_windows(episodes, windows.num_steps)
     with torch.no_grad():

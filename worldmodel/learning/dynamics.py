@@ -1,4 +1,4 @@
-"""What is learned on frozen latents: the dynamics predictor; `contexts.py` has what is learned of constants."""
+"""What is learned on frozen latents: the dynamics predictor and the goal heads; `constants.py` has the contexts."""
 
 import math
 from collections.abc import Callable
@@ -25,12 +25,12 @@ from worldmodel.system.progress import progress
 
 @torch.no_grad()
 def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor, shown: bool = True) -> Tensor:
-    """Latents (n, D) of the given rows int64 (n,), by the encoder in evaluation mode.
+    """Latents float32 (n, D) of rows int64 (n,) of a data set, by the encoder in evaluation mode.
 
-    shown: its progress, where it takes more than two seconds.
+    shown: whether progress is shown, where it takes more than two seconds.
     """
     encoder.eval()
-    # feature maps of more frames than this leave a core's caches: half as many frames a second
+    # on a CPU, feature maps of more frames than this do not fit into the caches, which halves the speed
     chunk = 4096 if next(encoder.parameters()).is_cuda else 256
     latents = []
     with progress(total=len(rows), desc="encode", unit="frame", unit_scale=True, delay=2, disable=not shown) as bar:
@@ -43,7 +43,15 @@ def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor, shown: bool = Tr
 def predictor_stage(
     predictor: AnyPredictor, table: LatentTable, episodes: EpisodeIndex, optim: OptimConfig, contexts: Contexts | None
 ) -> Stage:
-    """Multi-step rollout loss: mean squared error of all predicted latents over windows of `episodes`."""
+    """The stage that trains a predictor by the multi-step rollout loss: mean squared error of all predicted latents.
+
+    Args:
+        predictor: what is trained.
+        table: latents and actions of the data set.
+        episodes: training episodes, from which windows are drawn.
+        optim: the optimiser.
+        contexts: where the contexts of windows come from; None for a predictor without context.
+    """
     frames, horizon = predictor.config.num_context_frames, predictor.config.horizon
     starts = window_starts(episodes, frames + horizon)
     rollout = Captured(predictor)
@@ -56,7 +64,7 @@ def predictor_stage(
             predicted, target, _ = _predict(predictor, table, start, context, rollout)
             return (predicted - target).square().mean((1, 2))
 
-        error = in_parallel(errors, start, *given).mean()
+        error = in_parallel(predictor, errors, start, *given).mean()
         return {"loss": error, "prediction": error}
 
     return Stage("predictor", predictor, loss, optim)
@@ -69,16 +77,23 @@ def _predict(
     context: Tensor | None,
     rollout: Captured | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Predicted and true latents (B, h, D) at the h steps that the predictor foresees, and the latent before (B, D); of
-    windows from rows `start` (B,). rollout: the predictor's forward pass, where it is captured."""
+    """Predicted latents (B, h, D), true ones (B, h, D), and the last latent before them (B, D).
+
+    Args:
+        predictor: predicts h of the H steps of its horizon: all, or the last of every action block.
+        table: latents and actions of the data set.
+        start: first row of every window, int64 (B,).
+        context: (B, C), for a conditioned predictor.
+        rollout: the predictor's forward pass, where it is captured.
+    """
     frames, horizon = predictor.config.num_context_frames, predictor.config.horizon
     rows = start[:, None] + torch.arange(frames + horizon)
     latents, actions = table.latents[rows], table.actions[rows]
     state = predictor.planning_state(latents[:, :frames], actions[:, : frames - 1])
     future = actions[:, None, frames - 1 : frames - 1 + horizon]
-    foreseen = slice(predictor.config.stride - 1, None, predictor.config.stride)
-    predicted = (rollout or predictor)(state, future, context)[:, 0, foreseen]
-    return predicted, latents[:, frames:][:, foreseen], latents[:, frames - 1]
+    predicted_steps = slice(predictor.config.stride - 1, None, predictor.config.stride)
+    predicted = (rollout or predictor)(state, future, context)[:, 0, predicted_steps]
+    return predicted, latents[:, frames:][:, predicted_steps], latents[:, frames - 1]
 
 
 @torch.no_grad()
@@ -89,9 +104,9 @@ def prediction_errors(
     context_of: Callable[[Tensor], Tensor] | None,
     num_windows: int = 4096,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Root mean squared latent error at each step that is foreseen, of the model and of persistence: (h,), (h,).
+    """Root mean squared latent error at each predicted step, of the predictor and of persistence: float (h,), (h,).
 
-    context_of: rows int64 (n,) at which windows begin -> contexts (n, C).
+    Persistence predicts that nothing changes. context_of: first rows of windows int64 (n,) -> contexts (n, C).
     """
     generator = torch.Generator().manual_seed(0)
     starts = window_starts(episodes, predictor.config.num_context_frames + predictor.config.horizon)
@@ -107,19 +122,19 @@ def prediction_errors(
 # goal heads
 
 
-# steps between the states that may not be unfolded farther apart: enough for motion to stand out from noise
 _UNFOLDING_STEPS = 4
-# of a violated step: distances stretch by about a twentieth before it costs more than the spread gains
+"""Control steps between the states whose distance is bounded: enough for motion to stand out from noise."""
 _UNFOLDING_WEIGHT = 100.0
+"""Weight of violated bounds: distances stretch by about a twentieth before that costs more than the spread gains."""
 
 
 def heads_stage(
     heads: GoalHeads, predictor: AnyPredictor, table: LatentTable, episodes: EpisodeIndex, optim: OptimConfig
 ) -> Stage:
-    """The inverse dynamics from hindsight, the temporal distance by unfolding.
+    """The stage that trains the goal heads: the inverse dynamics from hindsight, the temporal distance by unfolding.
 
-    Whatever an episode shows k steps later, k = 1 ... reach, was a goal that its actions led to: the inverse dynamics
-    learns the mean of those actions (up to step k).
+    What an episode shows k steps later, k = 1 … reach, is a goal that its actions led to; the inverse dynamics learns
+    the mean of these actions up to step k.
     """
     frames, horizon, reach = predictor.config.num_context_frames, heads.horizon, heads.config.reach
     starts = window_starts(episodes, frames + max(reach, horizon, _UNFOLDING_STEPS))
@@ -151,7 +166,7 @@ def fit_metrics(
     contexts: Contexts | None,
     num_windows: int = 4096,
 ) -> None:
-    """Set the heads' metrics: inverse covariance of latents, and of prediction errors over all steps of the horizon."""
+    """Set the metrics of the heads: inverse covariances of latents, and of prediction errors at all steps together."""
     generator = torch.Generator().manual_seed(0)
     starts = window_starts(episodes, predictor.config.num_context_frames + predictor.config.horizon)
     start = starts[torch.randperm(len(starts), generator=generator)[:num_windows]]

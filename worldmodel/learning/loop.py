@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,25 @@ from torch import Tensor, nn
 from worldmodel.learning.muon import Muon
 from worldmodel.runs.run_directory import MetricsLog, RunDirectory
 from worldmodel.settings import OptimConfig
-from worldmodel.system import interrupts
 from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.system.errors import CheckpointError, TrainingError
 from worldmodel.system.files import write_atomically
+from worldmodel.system.interrupts import StopRequest, deferred
 from worldmodel.system.progress import progress
 
 CHECKPOINT_SCHEMA_VERSION = 2
 NUM_LOG_POINTS = 200
+"""Lines in the log of a stage, about."""
 COLLAPSED_STD = 0.01
+"""Mean standard deviation of latents below which they have collapsed."""
 GRAD_CLIP = 1.0
-CHECKPOINT_EVERY_S = 30.0  # of training that a kill may cost
+"""Largest norm of a gradient."""
+CHECKPOINT_EVERY_S = 30.0
+"""Seconds of training that a kill may cost."""
 
-
-StageSettings = Mapping[str, Mapping[str, Any]]  # stage -> option -> value, where it is not at its default
+StageSettings = Mapping[str, Mapping[str, Any]]
+"""Stage -> option -> value, for options that are not at their defaults."""
 
 
 def make_optimizer(optim: OptimConfig, module: nn.Module) -> torch.optim.Optimizer:
@@ -40,35 +44,50 @@ def make_optimizer(optim: OptimConfig, module: nn.Module) -> torch.optim.Optimiz
 
 
 def clip_whole(module: nn.Module, most: float) -> None:
-    """Bound the norm of the gradient of all of a module's weights together."""
+    """Bound the norm of the gradient of all weights together by `most`."""
     nn.utils.clip_grad_norm_(module.parameters(), most)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One thing to train: a module, and its loss as a function of training progress in [0, 1].
-
-    `loss` returns named scalars, "loss" among them; with "latents" (n, D) beside them the loop watches for collapse.
-    `module` is everything the optimiser moves; it may hold parts that are dropped afterwards. on_collapse: "stop"
-    raises TrainingError, "report" goes on and logs "collapsed" beside the diagnosis. clip: bounds the module's gradient
-    by a norm.
-    """
+    """One thing to train."""
 
     name: str
+    """What logs and checkpoints call it."""
     module: nn.Module
+    """Everything that the optimiser moves; parts of it may be dropped afterwards."""
     loss: Callable[[float, torch.Generator], dict[str, Tensor]]
+    """From progress in [0, 1] to named scalars, "loss" among them. Where "latents" (n, D) are among them too, the loop
+    watches for collapse. The generator is the source of all random numbers."""
     optim: OptimConfig
+    """The optimiser."""
     on_collapse: str = "stop"
+    """"stop" raises TrainingError when the latents have collapsed, "report" goes on and logs it."""
     clip: Callable[[nn.Module, float], object] = clip_whole
+    """Bounds the module's gradient by a norm."""
     grad_clip: float = GRAD_CLIP
+    """That norm."""
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A stage while it is trained."""
+
+    stage: Stage
+    objective: nn.Module
+    """The loss as a forward pass."""
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    first_step: int
+    """The step at which this process goes on; 0 unless an earlier one was interrupted."""
 
 
 class Trainer:
-    """Runs stages one after another, and resumes them to the bit after a kill.
+    """Runs stages one after another, and resumes them exactly after a kill.
 
-    `trainer.pt` holds the step, weights, optimiser and generator state. All randomness of training comes from one CPU
-    generator, so a run that was cut off and started again ends in the same weights as one that was not. SIGTERM and
-    Ctrl-C take effect between two steps, and lose none. Of several processes the first one writes.
+    `trainer.pt` holds the step, weights, optimiser and generator state. All random numbers of a stage come from one CPU
+    generator, so that a run that was interrupted and started again ends in the same weights as one that was not.
+    SIGTERM and Ctrl-C take effect between two steps, after a checkpoint. Of several processes, the first one writes.
     """
 
     def __init__(
@@ -85,7 +104,13 @@ class Trainer:
         """Take up what an earlier process left in `run`.
 
         Args:
+            run: where checkpoint and log are.
+            model: what all stages train, kept in every checkpoint.
             settings: what the weights of each stage depend on, stages in their order.
+            seed: of every stage's random numbers.
+            checkpoint_every_s: seconds between checkpoints.
+            processes: those that train together; None for this one alone.
+            num_log_points: lines in the log of a stage, about.
             parts: stage -> prefix of the weights in `model` that it trains. A checkpoint of other settings keeps the
                 stages before the first that differs; without parts it is refused.
 
@@ -103,7 +128,7 @@ class Trainer:
         self._processes.wait()  # the first must not write what others still read
 
     def _take_up(self, saved: dict[str, Any], run: Path, parts: Mapping[str, str]) -> None:
-        """Load what stages of the same settings left; forget the others."""
+        """Load the weights of stages whose settings are the same; forget the others."""
         changed = _changed_stage(saved["settings"], self._settings)
         if changed is None:
             self.stages_done = list(saved["stages_done"])
@@ -127,37 +152,44 @@ class Trainer:
         """Train one stage to its end and return its seconds, those of earlier processes included.
 
         A stage that an earlier process finished is skipped.
-        `observe` is called with every step that is logged, after it was taken; it leaves the module in training mode.
+
+        Args:
+            stage: what to train; it is in evaluation mode afterwards.
+            observe: called with the number of every step that is logged, after the step; it must leave the module in
+                training mode.
+
+        Raises:
+            TrainingError: the loss is not finite, or the latents have collapsed.
         """
         if stage.name in self.stages_done:
             stage.module.eval()
             return self._run.seconds_of(stage.name)
-        # each stage has its own stream, so that changing one leaves the others as they were
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
-        first = self._restore_module(stage, generator)
-        objective = self._processes.set_up(LossModule(stage))
-        optimizer = make_optimizer(stage.optim, stage.module)
-        if first:
-            assert self._saved
-            load_optimizer(optimizer, self._saved["optimizer"])
-        with interrupts.deferred() as request:
-            self._run_steps(stage, objective, optimizer, generator, first, observe, request)
+        training = self._begin(stage)
+        with deferred() as request:
+            self._run_steps(training, request, observe)
             unshard(stage.module)
             stage.module.eval()
             self.stages_done.append(stage.name)
-            self._save(stage, optimizer, generator, stage.optim.steps)
+            self._save(training, stage.optim.steps)
         return self._run.seconds_of(stage.name)
 
-    def _run_steps(
-        self,
-        stage: Stage,
-        objective: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        generator: torch.Generator,
-        first: int,
-        observe: Callable[[int], None] | None,
-        request: interrupts.StopRequest,
-    ) -> None:
+    def _begin(self, stage: Stage) -> _Training:
+        """The stage as it was saved, or from its start."""
+        # a stream of its own for each stage, so that changing one leaves the others as they were
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
+        saved = self._saved if self._saved and self._saved["stage"] == stage.name else None
+        if saved:
+            stage.module.load_state_dict(saved["module"])
+            generator.set_state(saved["generator"])
+        first_step = int(saved["step"]) if saved else 0
+        objective = self._processes.set_up(LossModule(stage))
+        optimizer = make_optimizer(stage.optim, stage.module)
+        if saved and first_step:
+            load_optimizer(optimizer, saved["optimizer"])
+        return _Training(stage, objective, optimizer, generator, first_step)
+
+    def _run_steps(self, training: _Training, request: StopRequest, observe: Callable[[int], None] | None) -> None:
+        stage, first = training.stage, training.first_step
         log = MetricsLog(self._run, self.stages_done, stage.name, first) if self._processes.is_first else None
         steps, saved_at = stage.optim.steps, time.monotonic()
         bar = progress(
@@ -166,46 +198,41 @@ class Trainer:
         stage.module.train()
         try:
             for step in bar:
-                values = _train_step(self._processes, stage, objective, optimizer, generator, step)
+                values = _train_step(
+                    self._processes, stage, training.objective, training.optimizer, training.generator, step
+                )
                 if step % max(1, steps // self._num_log_points) == 0 or step == steps - 1:
                     line = _watch(stage, step, values)
                     if log:
-                        log.write(step, {**line, "lr": optimizer.param_groups[0]["lr"]})
+                        log.write(step, {**line, "lr": training.optimizer.param_groups[0]["lr"]})
                     bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
                     if observe:
                         observe(step)
                 due = time.monotonic() - saved_at > self._checkpoint_every_s
-                # one process notices first, all stop and save after the same step
-                wanted = self._processes.agree(2 * request.signal + due)
-                if wanted:
-                    self._save(stage, optimizer, generator, step + 1)
+                # one process notices first; all of them save, and stop, after the same step
+                signal, save = self._processes.agree([request.signal, due])
+                if signal or save:
+                    self._save(training, step + 1)
                     saved_at = time.monotonic()
-                # what arrives meanwhile, as a Ctrl-C while it saves, is kept for the next step
-                interrupts.StopRequest(wanted // 2).raise_if_made()
+                # a signal that arrives while it saves takes effect after the next step
+                StopRequest(signal).raise_if_made()
         finally:
             bar.close()
             if log:
                 log.close()
 
-    def _restore_module(self, stage: Stage, generator: torch.Generator) -> int:
-        """Take weights and generator up where they were saved; returns the step to go on with."""
-        if not self._saved or self._saved["stage"] != stage.name:
-            return 0
-        stage.module.load_state_dict(self._saved["module"])
-        generator.set_state(self._saved["generator"])
-        return int(self._saved["step"])
-
-    def _save(self, stage: Stage, optimizer: torch.optim.Optimizer, generator: torch.Generator, step: int) -> None:
+    def _save(self, training: _Training, step: int) -> None:
+        """Write the checkpoint from which another process can go on at `step`."""
         content = {
             "schema": CHECKPOINT_SCHEMA_VERSION,
             "settings": self._settings,
             "stages_done": self.stages_done,
-            "stage": stage.name,
+            "stage": training.stage.name,
             "step": step,
             "model": whole(self._model.state_dict()),
-            "module": whole(stage.module.state_dict()),
-            "optimizer": whole(optimizer.state_dict()),
-            "generator": generator.get_state(),
+            "module": whole(training.stage.module.state_dict()),
+            "optimizer": whole(training.optimizer.state_dict()),
+            "generator": training.generator.get_state(),
         }
         if self._processes.is_first:
             content[CHECKSUM] = digest(content)
@@ -242,25 +269,26 @@ def _train_step(
 
 
 class LossModule(nn.Module):
-    """A stage's loss as the forward pass of a module, which is what averaging gradients hangs on."""
+    """A stage's loss as the forward pass of a module, to which averaging gradients over processes attaches."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
         self.module, self._loss = stage.module, stage.loss
 
     def forward(self, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        """Named scalars at a progress in [0, 1]."""
         return self._loss(progress, generator)
 
 
 def one_cycle(progress: float, warmup: float = 0.05) -> float:
-    """Share of the highest learning rate at a progress in [0, 1]: a linear warm-up, then a cosine to almost nothing."""
+    """Share of the highest learning rate at a progress in [0, 1]: a linear warm-up, then a cosine to a thousandth."""
     if progress < warmup:
         return max(progress / warmup, 1e-3)
     return max(0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))), 1e-3)
 
 
 def _watch(stage: Stage, step: int, values: dict[str, Tensor]) -> dict[str, Any]:
-    """Scalars for the log; TrainingError on a non-finite loss, and on collapsed latents if the stage wants to stop."""
+    """A line of the log; TrainingError on a loss that is not finite, or on collapsed latents of on_collapse="stop"."""
     line: dict[str, Any] = {name: float(value.detach()) for name, value in values.items() if name != "latents"}
     if not math.isfinite(line["loss"]):
         parts = ", ".join(f"{name}={value:.3g}" for name, value in line.items())
@@ -270,31 +298,39 @@ def _watch(stage: Stage, step: int, values: dict[str, Tensor]) -> dict[str, Any]
         )
     if "latents" in values:
         found = spread(values["latents"].detach())
-        line |= found | {"collapsed": float(found["latent_std"] < COLLAPSED_STD)}
+        line |= asdict(found) | {"collapsed": float(found.latent_std < COLLAPSED_STD)}
         if line["collapsed"] and step > stage.optim.steps // 4 and stage.on_collapse == "stop":
             raise TrainingError(
-                f"stage {stage.name}: the latents have collapsed at step {step} (mean std {line['latent_std']:.2g}, "
-                f"effective rank {line['effective_rank']:.2f}); raise the SIGReg weight (method.sigreg_start, "
+                f"stage {stage.name}: the latents have collapsed at step {step} (mean std {found.latent_std:.2g}, "
+                f"effective rank {found.effective_rank:.2f}); raise the SIGReg weight (method.sigreg_start, "
                 "method.sigreg_end) where the method has one, lower the learning rate, or watch it happen with "
                 "method.on_collapse=report"
             )
     return line
 
 
-def spread(latents: Tensor) -> dict[str, Any]:
-    """Collapse diagnosis of latents (n, D).
+@dataclass(frozen=True)
+class LatentSpread:
+    """How latents fill their space; a collapse shows here."""
 
-    latent_std: mean over dimensions. latent_variance: list (D,). effective_rank: exp(entropy of the covariance's
-    eigenvalues), between 1 and D.
-    """
+    latent_std: float
+    """Standard deviation, averaged over dimensions."""
+    latent_variance: list[float]
+    """Variance of each dimension, (D,)."""
+    effective_rank: float
+    """exp(entropy of the covariance's eigenvalues), between 1 and D."""
+
+
+def spread(latents: Tensor) -> LatentSpread:
+    """How latents (n, D) fill their space."""
     centred = latents.float() - latents.float().mean(0)
     eigenvalues = torch.linalg.eigvalsh(centred.T @ centred / max(1, len(latents) - 1)).clamp_min(1e-12)
     share = eigenvalues / eigenvalues.sum()
-    return {
-        "latent_std": float(centred.std(0).mean()),
-        "latent_variance": [float(f"{value:.4g}") for value in centred.var(0)],
-        "effective_rank": float(torch.exp(-(share * share.log()).sum())),
-    }
+    return LatentSpread(
+        latent_std=float(centred.std(0).mean()),
+        latent_variance=[float(f"{value:.4g}") for value in centred.var(0)],
+        effective_rank=float(torch.exp(-(share * share.log()).sum())),
+    )
 
 
 def _load(path: Path) -> dict[str, Any] | None:

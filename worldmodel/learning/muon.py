@@ -1,7 +1,7 @@
-"""Muon: matrices of weights move by orthogonal matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon).
+"""Muon: weight matrices move by orthogonal matrices (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon).
 
-`torch.optim.Muon` is for matrices alone, and orthogonalises in bfloat16, which on a CPU without such units takes three
-times as long as all the rest of a step here.
+`torch.optim.Muon` takes matrices only and orthogonalises in bfloat16, which on a CPU without bfloat16 units takes three
+times as long as the rest of a training step.
 """
 
 from collections.abc import Iterable
@@ -9,31 +9,30 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-# of the quintic x -> a x + b x^3 + c x^5: five passes bring every singular value from [1e-3, 1] to about 1
 _QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Coefficients (a, b, c) of x -> a x + b x^3 + c x^5, which brings singular values closer to 1."""
 _PASSES = 5
+"""Passes of it; as many bring every singular value in [1e-3, 1] to about 1."""
 _MOMENTUM = 0.95
-# of AdamW, for what is no matrix
 _BETAS = (0.9, 0.999)
+"""AdamW's decay rates, for weights that are not matrices."""
 _EPS = 1e-8
-# a typical step of AdamW, in learning rates: with steps of the same size both take the same rates (arXiv:2502.16982)
 _RMS = 0.2
-# narrower than this, a matrix is a few vectors: coordinates in, actions in, a few latents out
+"""Root mean square of a step, in learning rates: that of AdamW, so that both take the same rates (arXiv:2502.16982)."""
 _NARROW = 8
+"""A matrix with a side shorter than this is a few vectors (coordinates or actions in, a few latents out)."""
 
 
 class Muon(torch.optim.Optimizer):
-    """Weights of two axes, both at least 8 wide, by Muon, and all others by AdamW, at one learning rate.
-
-    params: float32 weights, whole (not sharded). lr, weight_decay: as AdamW's.
-    """
+    """Muon for matrices of at least 8 x 8 weights, AdamW for all other weights, at one learning rate."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+        """params: float32 weights, not sharded. lr, weight_decay: as in AdamW."""
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
-        """Move every weight that has a gradient."""
+        """Take one step with every weight that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -44,7 +43,7 @@ class Muon(torch.optim.Optimizer):
 
     @staticmethod
     def _of_matrix(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """The orthogonal matrix next to the gradient with (Nesterov's) momentum, in AdamW's size."""
+        """The orthogonal matrix nearest to the gradient with Nesterov momentum, scaled to the size of AdamW's steps."""
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
         momentum = state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
@@ -52,7 +51,7 @@ class Muon(torch.optim.Optimizer):
 
     @staticmethod
     def _of_vector(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """Adam's direction."""
+        """The direction of Adam."""
         if not state:
             state |= {"step": torch.zeros(()), "mean": torch.zeros_like(gradient), "square": torch.zeros_like(gradient)}
         state["step"] += 1
@@ -63,7 +62,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """U V^T of the matrix U S V^T (m, n), nearly: singular values between .7 and 1.2 where they were not tiny."""
+    """About U V^T of the matrix U S V^T (m, n): singular values between .7 and 1.2, except tiny ones."""
     a, b, c = _QUINTIC
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / wide.norm().clamp_min(1e-7)

@@ -4,7 +4,6 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,63 +11,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.data.collect import collect
-from worldmodel.data.frames import Frames, load_frames
-from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.data.collecting import collect
+from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
 from worldmodel.figures import figures
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale, half_windows
 from worldmodel.learning.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
 from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
-from worldmodel.learning.methods import build_recipe, check_pairs, encoder_stage
+from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
+from worldmodel.learning.sources import Source, latent_table, open_sources, segments, spread_rows
 from worldmodel.measures.identifiability import Identifiability, measure, wrapped_angle_ceiling
 from worldmodel.models import ModelConfig, WorldModel
-from worldmodel.models.encoders import check_installed
+from worldmodel.models.encoders import check_installed, set_cpu_threads
 from worldmodel.runs.run_directory import RunDirectory, peak_memory_mb
 from worldmodel.settings import (
     HEADS,
     HEADS_TRAINING,
     RECORDED,
-    CollectConfig,
-    EncoderConfig,
     TrainConfig,
     write_run_config,
 )
+from worldmodel.system.devices import cpu_threads_kept, pick_device
 from worldmodel.system.distributed import Processes, launch
 from worldmodel.system.errors import UserError
 
 DEFAULT_LATENT_DIM = 16
-_OWN_THREADS = torch.get_num_threads()  # as many as OMP_NUM_THREADS says, else every core
-# stage -> the part of the model that it trains
+"""Dimension of the latent in worlds that are not kinematic."""
 PARTS = {"encoder": "encoder.", "context": "context_encoder.", "predictor": "predictor.", "heads": "heads."}
-FEWEST_EPISODES = 10  # of which one is for validation and one for the test
+"""Stage -> prefix of the weights that it trains."""
+FEWEST_EPISODES = 10
+"""Of ten episodes, one is for validation and one for the test."""
 
 
-def pick_device(name: str) -> torch.device:
-    """ "auto" takes CUDA where there is a GPU."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device is one of auto, cpu, cuda, got {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda was asked for, but torch sees no CUDA GPU; use device=auto or device=cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def set_cpu_threads(encoder: EncoderConfig, threads: int | None = None) -> None:
-    """Set torch's threads on the CPU; None: one for MLPs, whose barriers cost more than they gain, else torch's own."""
-    torch.set_num_threads(threads or (1 if encoder.kind == "mlp" else _OWN_THREADS))
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set ready for training: its frames at the encoder's size, its episodes by split."""
-
-    data: DataSet
-    frames: Frames
-    train: EpisodeIndex
-    test: EpisodeIndex
-
-
+@cpu_threads_kept()
 def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -> Path:
     """Train a world model as `config` says and return its run directory.
 
@@ -94,7 +70,7 @@ def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -
 
 @contextmanager
 def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
-    """The run, locked by the first process; where that fails, all give up."""
+    """The run, locked by the first process; where that fails, all processes raise."""
     with ExitStack() as stack:
         refused: UserError | None = None
         if processes.is_first:
@@ -102,7 +78,8 @@ def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
                 stack.enter_context(run.locked())
             except UserError as error:
                 refused = error
-        if processes.agree(int(refused is not None)):
+        (any_refused,) = processes.agree([refused is not None])
+        if any_refused:
             raise refused or UserError(f"the first process could not lock {run.path}")
         yield run
 
@@ -177,7 +154,11 @@ def _summarise(
 
 
 def collect_all(config: TrainConfig) -> float:
-    """Collect what is missing of the episodes for the dynamics and the frames for the encoder; seconds."""
+    """Collect what is missing of the episodes for the dynamics and the frames for the encoder; returns seconds.
+
+    Raises:
+        UserError: the settings ask for too few episodes, or for OU pairs in a world that has none.
+    """
     collection = config.collection
     if collection.env.world != RECORDED and collection.episodes < FEWEST_EPISODES:
         raise UserError(
@@ -190,22 +171,12 @@ def collect_all(config: TrainConfig) -> float:
     return seconds + (collect(config.atlas).seconds if config.atlas else 0.0)
 
 
-def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Source]:
-    """The episodes for the dynamics, and the frames for the encoder (often the same)."""
-    episodes = open_source(config.collection, config.encoder.input_size, device)
-    return episodes, open_source(config.atlas, config.encoder.input_size, device) if config.atlas else episodes
-
-
-def open_source(config: CollectConfig, size: int, device: torch.device) -> Source:
-    """The finished data set of `config`, with frames of `size` pixels a side."""
-    data = DataSet(config.directory, config.num_episodes)
-    frames = load_frames(data, size, device)
-    print(f"frames of {data.directory}: {frames.place}")
-    return Source(data, frames, data.split("train"), data.split("test"))
-
-
 def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:
-    """The model that the settings and the data ask for: what they leave open is decided here."""
+    """The architecture that settings and data ask for, with what the settings leave open decided from the data.
+
+    Raises:
+        UserError: there are more latents than the data support, or context windows do not fit into half an episode.
+    """
     latent_dim, context = config.encoder.latent_dim, config.context_or_default
     if latent_dim is None:
         latent_dim = latent_variables(poses).values.shape[1] if poses.index.world.kinematic else DEFAULT_LATENT_DIM
@@ -214,7 +185,7 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
     has_dynamics = episodes.actions.shape[1] > 0 and not episodes.index.world.kinematic
     with_context = has_dynamics and num_constants > 0
     if with_context:
-        half_windows(episodes.split("train"), context.window)  # before hours of training an encoder, not after
+        half_windows(episodes.split("train"), context.window)  # refused here, not after the encoder's training
     return ModelConfig(
         encoder=dataclasses.replace(config.encoder, latent_dim=latent_dim),
         action_dim=episodes.actions.shape[1],
@@ -225,19 +196,13 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
 
 
 def _check_support(latent_dim: int, input_size: int, poses: DataSet) -> None:
-    """Latents can vary in no more directions than there are frames, or numbers in a frame."""
+    """UserError where there are as many latents as frames, or as numbers in a frame: they could not all vary."""
     num_frames, num_inputs = int(poses.split("train").length.sum()), 3 * input_size**2
     if latent_dim >= min(num_frames, num_inputs):
         raise UserError(
             f"encoder.latent_dim={latent_dim} is more than the data supports: {num_frames} training frames of "
             f"{num_inputs} numbers in {poses.index.name}; lower it, or collect more"
         )
-
-
-def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
-    """At most `num` rows, evenly spread over the episodes."""
-    rows = episodes.rows()
-    return torch.from_numpy(rows[np.linspace(0, len(rows) - 1, min(num, len(rows))).astype(np.int64)])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -247,8 +212,8 @@ def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
     method = config.method
     motions = segments(poses.data, poses.train) if poses.train.restart_midway else poses.train
-    recipe = build_recipe(method, model.encoder, poses.data, motions, config.seed, None, model.predictor)
-    return encoder_stage(recipe, model.encoder, poses.frames, method.optim, method.on_collapse)
+    objective = encoder_objective(method, model.encoder, poses.data, motions, config.seed, None, model.predictor)
+    return encoder_stage(objective, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 
 def _identifiability(config: TrainConfig, model: WorldModel, poses: Source, run: RunDirectory) -> Identifiability:
@@ -288,25 +253,13 @@ def _latents(model: WorldModel, source: Source, rows: Tensor) -> np.ndarray:
 # the dynamics
 
 
-def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool = True) -> LatentTable:
-    """Latents and actions of every row of a data set. shown: progress."""
-    latents = encode_rows(model.encoder, frames, torch.arange(data.num_rows), shown)
-    return LatentTable(latents, torch.from_numpy(np.nan_to_num(data.actions)).to(latents.device))
-
-
-def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
-    """Stretches of one motion under one physics: whole episodes, or half ones where constants drift in the middle, or
-    the world starts afresh."""
-    if data.index.settings.drift_rho is None and not episodes.restart_midway:
-        return episodes
-    first, second = episodes.halves()
-    return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
-
-
 def _train_dynamics(
     config: TrainConfig, model: WorldModel, trainer: Trainer, source: Source, table: LatentTable
 ) -> dict[str, float]:
-    """Context encoder first, where constants vary; then the predictor, conditioned on it. Returns seconds by stage."""
+    """The context encoder, where constants vary; then the predictor, given its contexts; then the goal heads.
+
+    Returns the seconds of each stage.
+    """
     assert model.predictor is not None
     seconds: dict[str, float] = {}
     contexts = None

@@ -9,7 +9,6 @@ from torch import nn
 
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.statistics import bootstrap_r2
-from worldmodel.models.layers import mlp
 
 ALPHAS = np.logspace(-4, 5, 10)
 MLP_STEPS = 1000
@@ -109,7 +108,9 @@ def _fit_mlp(
     x_t, y_t, x_v, y_v, x_e = arrays
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    net = mlp(x.shape[1], [128, 128], y.shape[1])
+    net = nn.Sequential(
+        nn.Linear(x.shape[1], 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, y.shape[1])
+    )
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, MLP_STEPS)
     best, kept = float("inf"), torch.full((len(x_e), y.shape[1]), torch.nan)

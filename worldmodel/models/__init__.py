@@ -1,8 +1,9 @@
 """Encoders, predictor, context encoder, and the world model that holds them."""
 
 from worldmodel.models.context_encoder import ContextEncoder
-from worldmodel.models.encoders import Encoder, mlp
+from worldmodel.models.encoders import Encoder, set_cpu_threads
 from worldmodel.models.inference import DTYPES, PlanningModel
+from worldmodel.models.layers import mlp
 from worldmodel.models.predictor import Predictor
 from worldmodel.models.transformer import TransformerPredictor
 from worldmodel.models.world_model import ModelConfig, WorldModel
@@ -17,4 +18,5 @@ __all__ = [
     "TransformerPredictor",
     "WorldModel",
     "mlp",
+    "set_cpu_threads",
 ]

@@ -112,6 +112,15 @@ def check_installed(config: EncoderConfig) -> None:
         raise UserError("encoder.kind=vit needs timm; install it with: pip install 'worldmodel[vit]'")
 
 
+def set_cpu_threads(config: EncoderConfig, threads: int | None = None) -> None:
+    """Let torch use as many CPU threads as suit an encoder, until `cpu_threads_kept` gives back what it had.
+
+    threads: how many; None takes one for an MLP, where a second one gains a quarter on an idle machine and costs
+    tenfold on a busy one, and else as many as torch has.
+    """
+    torch.set_num_threads(threads or (1 if config.kind == "mlp" else torch.get_num_threads()))
+
+
 _POSITION_STD = 0.5
 """Standard deviation of a fresh ViT's position embeddings where all tokens are read. With the usual .02 its blocks
 hardly tell one position from another, and a small ViT read the sine of an elbow with R2 .25 instead of .52."""

@@ -12,12 +12,12 @@ the gradient of one process with the whole batch. What is computed on gathered l
 the same gradient in every process, and the mean leaves it. BatchNorm inside `in_parallel` takes the moments of the
 whole batch.
 
-Starting processes, finding each other and averaging gradients is Lightning Fabric's and torch.distributed's work.
+Lightning Fabric and torch.distributed start processes, let them find each other, and average gradients.
 """
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,20 +30,26 @@ from torch.utils._pytree import tree_map
 
 from worldmodel.system.errors import UserError
 
-STRATEGIES = ("ddp", "fsdp")
-# one process evaluates while the others wait
 PATIENCE = timedelta(hours=2)
+"""How long processes wait for each other; one evaluates while the others wait."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # shares of a batch
 
 
-def in_parallel(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
-    """`function` of the batches (n, …), computed in shares: every process takes some rows, and gets all results (n, …).
+def in_parallel(network: nn.Module, function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
+    """`function` of the batches (n, …) -> (n, …), each process computing a share of the rows and getting all results.
 
-    `function` must treat rows one by one, but for BatchNorm; draw random numbers before. In one process it is called
-    on the whole.
+    In one process the function is called on the whole batches.
+
+    Args:
+        network: what the function computes with; its BatchNorm layers take the moments of the whole batch.
+        function: treats rows one by one, except in BatchNorm, and draws no random numbers.
+        batches: the same in every process.
+
+    Raises:
+        UserError: there are fewer than two rows for each process.
     """
     if is_alone():
         return function(*batches)
@@ -53,7 +59,7 @@ def in_parallel(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
             f"a batch of {num} rows is too small for {num_processes} processes (two rows each); raise batch_size"
         )
     sizes = [len(share) for share in torch.empty(num).tensor_split(num_processes)]
-    with _sharing():
+    with _of_shares(network):
         result = function(*(batch.tensor_split(num_processes)[dist.get_rank()] for batch in batches))
     return _gather(result, sizes)
 
@@ -63,34 +69,33 @@ def is_alone() -> bool:
     return not dist.is_initialized() or dist.get_world_size() == 1
 
 
-_shares = 0
-
-
 @contextmanager
-def _sharing():
-    """Marks that what runs sees its share of a batch only; BatchNorm asks."""
-    global _shares
-    _shares += 1
+def _of_shares(network: nn.Module) -> Iterator[None]:
+    """The network sees this process's share of a batch meanwhile, which its BatchNorm layers must know."""
+    norms = [layer for layer in network.modules() if isinstance(layer, SharedBatchNorm)]
+    for norm in norms:
+        norm.sees_share = True
     try:
         yield
     finally:
-        _shares -= 1
+        for norm in norms:
+            norm.sees_share = False
 
 
 def _gather(share: Tensor, sizes: list[int]) -> Tensor:
-    """Shares (n_r, …) of all processes as one tensor (sum n_r, …), differentiable."""
+    """Shares (n_r, …) of all processes in one tensor (sum of n_r, …), differentiable. sizes: n_r of every process."""
     whole = _Gather.apply(share, sizes)
     assert isinstance(whole, Tensor)
     return whole
 
 
 class _Gather(torch.autograd.Function):
-    """Backward sums, over processes, the gradients that they have for this process's share."""
+    """Gathers shares; backward, the gradient of a share is the sum of what all processes have for it."""
 
     @staticmethod
     def forward(ctx: Any, share: Tensor, sizes: list[int]) -> Tensor:  # type: ignore[override]
         ctx.sizes = sizes
-        padded = share.new_zeros(max(sizes), *share.shape[1:])  # collectives want equal shapes
+        padded = share.new_zeros(max(sizes), *share.shape[1:])  # collectives need equal shapes
         padded[: len(share)] = share
         parts = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(parts, padded)
@@ -106,12 +111,15 @@ class _Gather(torch.autograd.Function):
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """BatchNorm over the shares of all processes, on any device; torch's own SyncBatchNorm needs a GPU."""
 
+    sees_share: bool = False
+    """Whether the input is this process's share of a batch; set by `in_parallel`."""
+
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, features, …), normalised; running statistics move as if one process had seen the whole batch."""
-        if not (self.training and _shares):
+        """(n, features, …) -> the same shape, normalised as if one process had seen the whole batch."""
+        if not (self.training and self.sees_share):
             return super().forward(x)
         axes = [0, *range(2, x.dim())]
         variance, mean = torch.var_mean(x.float(), axes, correction=0)
@@ -138,7 +146,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def share_batch_norm(module: nn.Module) -> None:
-    """Let every BatchNorm inside `module` see the whole batch; names, weights and statistics stay."""
+    """Let every BatchNorm inside `module` take the moments of the whole batch; names, weights and statistics stay."""
     for child in module.modules():
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             child.__class__ = SharedBatchNorm
@@ -150,12 +158,16 @@ def share_batch_norm(module: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes that train together, seen from one of them. `fabric` is None where there is only one."""
+    """The processes that train together, seen from one of them."""
 
     device: torch.device
+    """Where this process computes."""
     rank: int = 0
+    """Which process this is."""
     size: int = 1
+    """How many there are."""
     fabric: Any = None
+    """Lightning Fabric; None where there is only one process."""
 
     @property
     def is_first(self) -> bool:
@@ -163,43 +175,51 @@ class Processes:
         return self.rank == 0
 
     def set_up(self, module: nn.Module) -> nn.Module:
-        """`module`, whose forward computes the loss, with gradients averaged over processes."""
+        """`module`, whose forward pass computes the loss, ready for gradients to be averaged over processes."""
         if not self.fabric:
             return module
         share_batch_norm(module)
         return self.fabric.setup_module(module)
 
     def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of a scalar loss."""
         if self.fabric:
             self.fabric.backward(loss)
         else:
             loss.backward()
 
-    def agree(self, value: int) -> int:
-        """The largest of all processes' values."""
+    def agree(self, values: Sequence[int]) -> list[int]:
+        """For each of the values, the largest that a process has."""
         if not self.fabric:
-            return value
-        shared = torch.tensor(value, device=self.device)
+            return list(values)
+        shared = torch.tensor(values, device=self.device)
         dist.all_reduce(shared, dist.ReduceOp.MAX)
-        return int(shared)
+        return shared.tolist()
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process has come here."""
         if self.fabric:
             self.fabric.barrier()
 
     def leave(self) -> None:
-        """Dissolve the group; this process is on its own afterwards."""
+        """Dissolve the group; this process is alone afterwards."""
         if self.fabric and dist.is_initialized():
             dist.destroy_process_group()
 
 
 def launch(devices: int, nodes: int, strategy: str, device: torch.device) -> Processes:
-    """Start the other processes of this machine, or join those that torchrun or SLURM started; waits for all.
+    """Start the other processes of this machine, or join those that torchrun or SLURM started, and wait for all.
 
-    devices: processes on each machine, one GPU each where `device` is a GPU. The whole command runs in each of them.
+    The whole command runs in each of them.
 
-    Raises UserError when Lightning Fabric is not installed, or there are fewer GPUs.
+    Args:
+        devices: processes on each machine, each with a GPU of its own where `device` is a GPU.
+        nodes: machines.
+        strategy: "ddp", or "fsdp" to shard optimiser states and gradients too.
+        device: the kind of device.
+
+    Raises:
+        UserError: Lightning Fabric is not installed, or there are fewer GPUs.
     """
     started_by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
     if started_by_torchrun:
@@ -214,7 +234,7 @@ def launch(devices: int, nodes: int, strategy: str, device: torch.device) -> Pro
     fabric = _fabric(devices, nodes, strategy, device)
     fabric.launch()
     if fabric.global_rank:
-        sys.stdout = open(os.devnull, "w")  # the first process speaks for all
+        sys.stdout = open(os.devnull, "w")  # only the first process prints
     return Processes(fabric.device, fabric.global_rank, fabric.world_size, fabric)
 
 
@@ -239,10 +259,10 @@ def _fabric(devices: int, nodes: int, strategy: str, device: torch.device) -> An
 
 
 def _shard(module: nn.Module, mesh: Any) -> nn.Module:
-    """FSDP on the module as one piece: optimiser states and gradients are sharded, weights are whole during a step."""
+    """FSDP of the module as a whole: optimiser states and gradients are sharded, weights are whole during a step."""
     from torch.distributed.fsdp import fully_shard
 
-    # what no optimiser moves is not sharded: a moving average is written to in the forward pass
+    # weights that no optimiser moves stay whole: a moving average is written to in the forward pass
     frozen = {weight for weight in module.parameters() if not weight.requires_grad}
     fully_shard(module, mesh=mesh["data_parallel"], ignored_params=frozen)
     return module
@@ -253,14 +273,14 @@ def _shard(module: nn.Module, mesh: Any) -> nn.Module:
 
 
 def whole(state: Any) -> Any:
-    """`state`, any nest of containers, with its sharded tensors gathered; every process must ask."""
+    """`state`, any nest of containers, with its sharded tensors gathered; every process must call this."""
     from torch.distributed.tensor import DTensor
 
     return tree_map(lambda value: value.full_tensor() if isinstance(value, DTensor) else value, state)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load whole optimiser states, as `whole` returns them, into an optimiser of whole or of sharded weights."""
+    """Load optimiser states that `whole` returned into an optimiser of whole or of sharded weights."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
@@ -278,7 +298,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 
 
 def unshard(module: nn.Module) -> None:
-    """Give a module whose weights were sharded its whole weights back; every process must ask."""
+    """Give a module with sharded weights its whole weights back; every process must call this."""
     from torch.distributed.tensor import DTensor
 
     for part in module.modules():

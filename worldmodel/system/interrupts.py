@@ -1,4 +1,4 @@
-"""What SIGTERM and Ctrl-C do: at once where nothing is lost by it, at the next safe point where something would be."""
+"""SIGTERM and Ctrl-C: at once where nothing is lost, at the next safe point where something would be."""
 
 import signal
 import threading
@@ -9,16 +9,18 @@ from types import FrameType
 
 
 class Terminated(BaseException):
-    """A scheduler's SIGTERM. Like KeyboardInterrupt no Exception, so that nothing but the command line catches it."""
+    """A scheduler's SIGTERM. Like KeyboardInterrupt it is no Exception, so that only the command line catches it."""
 
 
 @dataclass
 class StopRequest:
-    """The signal that asked to stop, 0 while none has."""
+    """A request to stop, if there is one."""
 
     signal: int = 0
+    """Number of the signal that asked to stop; 0 while none has."""
 
     def raise_if_made(self) -> None:
+        """Raise Terminated on SIGTERM, KeyboardInterrupt on Ctrl-C."""
         if self.signal:
             raise Terminated if self.signal == signal.SIGTERM else KeyboardInterrupt
 
@@ -29,17 +31,16 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """SIGTERM raises Terminated wherever the main thread is, so that temporary files and workers are cleared away."""
+    """SIGTERM raises Terminated wherever the main thread is, so that temporary files and workers are cleaned up."""
     with _handlers({signal.SIGTERM: _terminate}):
         yield
 
 
 @contextmanager
 def deferred() -> Iterator[StopRequest]:
-    """Collect SIGTERM and SIGINT instead of breaking off; a second one breaks off after all.
+    """SIGTERM and SIGINT become a request, which the caller looks at where it is safe to stop (`raise_if_made`).
 
-    Whoever is inside looks at the request when it is safe to stop, and calls `raise_if_made`; what is left of it is
-    raised at the end.
+    A second signal stops at once. A request that is still open at the end is raised there.
     """
     request = StopRequest()
 
@@ -55,7 +56,7 @@ def deferred() -> Iterator[StopRequest]:
 
 @contextmanager
 def _handlers(chosen: dict[signal.Signals, object]) -> Iterator[None]:
-    """Signal handlers for a while; only a main thread may set them, elsewhere nothing changes."""
+    """Set signal handlers meanwhile; outside the main thread, which alone may set them, nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

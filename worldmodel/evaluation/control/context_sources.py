@@ -12,7 +12,7 @@ from worldmodel.data.truth import half_constants, physical_constants
 from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.tasks import Tasks
 from worldmodel.learning.constants import Windows, linear_contexts
-from worldmodel.learning.train import latent_table
+from worldmodel.learning.sources import latent_table
 from worldmodel.models import WorldModel
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.settings import TrainConfig

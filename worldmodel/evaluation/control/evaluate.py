@@ -14,12 +14,13 @@ from worldmodel.evaluation.control.controllers import LatentController, OracleCo
 from worldmodel.evaluation.control.episodes import VIDEO_TAIL_STEPS, Outcome, run_tasks
 from worldmodel.evaluation.control.tasks import Protocol, Tasks, draw_tasks, make_protocol, trusted_world
 from worldmodel.figures import figures, videos
-from worldmodel.learning.train import pick_device, set_cpu_threads
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.models import WorldModel
+from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import Planner, make_planner
 from worldmodel.runs.run_directory import RunDirectory, hardware, versions
 from worldmodel.settings import ControlConfig, PlanConfig, read_run_config
+from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 

@@ -7,7 +7,7 @@ import numpy as np
 from worldmodel.data.truth import latent_variables
 from worldmodel.design.study import judge, settings_for
 from worldmodel.evaluation.probing.subject import Subject
-from worldmodel.learning.train import spread_rows
+from worldmodel.learning.sources import spread_rows
 from worldmodel.measures.canonical import hermite_features
 from worldmodel.measures.identifiability import affine_apply, affine_fit
 from worldmodel.measures.statistics import unit_spread

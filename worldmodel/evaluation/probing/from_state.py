@@ -27,7 +27,6 @@ from worldmodel.evaluation.probing.count import count_constants
 from worldmodel.evaluation.probing.shifted_episodes import read_held
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale
 from worldmodel.learning.loop import fit_quietly
-from worldmodel.learning.train import pick_device
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.regression import Examples, Split, linear_r2, mlp_probe
 from worldmodel.measures.statistics import best_told, mean_told, over_seeds
@@ -35,6 +34,7 @@ from worldmodel.measures.wording import told
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import SHELL_SD, PositionsConfig
+from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
 from worldmodel.system.progress import progress

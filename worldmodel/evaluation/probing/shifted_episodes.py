@@ -13,7 +13,7 @@ from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import physical_constants
 from worldmodel.evaluation.probing.subject import Subject
 from worldmodel.learning.constants import Windows
-from worldmodel.learning.train import latent_table
+from worldmodel.learning.sources import latent_table
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.regression import Examples, linear_predict
 from worldmodel.models.context_encoder import ContextEncoder

@@ -7,10 +7,12 @@ import torch
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.train import latent_table, pick_device, set_cpu_threads
+from worldmodel.learning.sources import latent_table
 from worldmodel.models import WorldModel
+from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import ProbeConfig, TrainConfig, read_run_config
+from worldmodel.system.devices import pick_device
 
 SPLIT_NAMES = ("train", "validation", "test")
 

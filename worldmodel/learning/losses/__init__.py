@@ -1,11 +1,17 @@
-"""Objectives, as pure functions of latents."""
+"""Loss terms: pure functions of latents."""
 
 from worldmodel.learning.losses.alignment import alignment, stillness, without_explained
 from worldmodel.learning.losses.contrastive import SIMILARITIES, infonce, similarity_logits
+from worldmodel.learning.losses.second_moments import (
+    covariance,
+    decorrelation,
+    variance_hinge,
+    whiten,
+    whitening_penalty,
+)
 from worldmodel.learning.losses.sigreg import epps_pulley, sigreg, spread_directions
 from worldmodel.learning.losses.torus import torus_sigreg
 from worldmodel.learning.losses.unfolding import unfolding
-from worldmodel.learning.losses.variance import covariance, decorrelation, variance_hinge, whiten, whitening_penalty
 
 __all__ = [
     "SIMILARITIES",

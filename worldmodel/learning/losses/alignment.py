@@ -3,32 +3,36 @@
 import torch
 from torch import Tensor
 
-# of the mean square of what is given: columns that are alike, or never change, leave the regression well defined
 _RIDGE = 1e-3
+"""Ridge of the regression, as a share of the regressors' mean square; keeps it well posed where columns are alike or
+never change."""
 _LEAST_SQUARE = 1e-12
-# in standard deviations of a latent, below what an encoder resolves: distances are smooth at nought
+"""Lower bound of that mean square."""
 _LEAST_DISTANCE = 1e-2
+"""Keeps the norm differentiable at zero; in standard deviations of a latent, less than an encoder resolves."""
 
 
 def alignment(views: Tensor) -> Tensor:
-    """Mean squared distance of every view to the mean of its views: (V, B, D) -> scalar (arXiv:2605.26379)."""
+    """Mean squared distance of views to their mean: V views of B states (V, B, D) -> scalar (arXiv:2605.26379)."""
     return (views - views.mean(0)).square().mean()
 
 
 def stillness(views: Tensor) -> Tensor:
-    """Mean Euclidean distance of pairs (2, B, D): what is still most of the time has less of it than what always moves.
+    """Mean Euclidean distance between the views of pairs (2, B, D) -> scalar.
 
-    Squares, which alignment averages, do not care how change is spread over time: of a block and the hand that pushes
-    it, which move together, their optimum is the block less some of the hand. That of distances is the block alone.
+    It prefers what is still most of the time to what always moves. Mean squares, which alignment takes, are indifferent
+    to how change is spread over time: of a block and the pusher that moves it, the best aligned mixture is the block
+    minus some of the pusher, while the one of least mean distance is the block alone.
     """
     return ((views[1] - views[0]).square().sum(-1) + _LEAST_DISTANCE**2).sqrt().mean()
 
 
 def without_explained(views: Tensor, given: Tensor) -> Tensor:
-    """Pairs (2, B, D) whose second view has lost what is linear in `given` (B, C) of its change from the first.
+    """Pairs (2, B, D) without the part of their change that is linear in `given` (B, C) -> (2, B, D).
 
-    The regression is of this batch, by least squares with a small ridge; its gradient reaches both views. Where
-    z' = A z + B a + noise, alignment of what is returned sees A and the noise, however far the actions a move z.
+    A ridge regression of this batch; the explained part is subtracted from the second view, and gradients reach both.
+    Where z' = A z + B a + noise and a is given, alignment of the result sees A and the noise, however far the actions
+    move z.
     """
     given = (given - given.mean(0)).float()
     change = (views[1] - views[0]).float()

@@ -1,4 +1,4 @@
-"""Contrastive alignment: a view should recognise its partner among the other views of the batch."""
+"""Contrastive losses: a view should recognise its partner among the other views of the batch."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,10 @@ SIMILARITIES = ("gaussian", "cosine")
 
 
 def similarity_logits(first: Tensor, second: Tensor, similarity: str, temperature: float) -> Tensor:
-    """Similarity of every pair of rows over `temperature`: (B, D), (C, D) -> (B, C).
+    """Similarity of every row of (B, D) to every row of (C, D), over `temperature`: (B, C).
 
-    "gaussian": minus the squared distance, which suits latents in R^D (and makes Gaussian ones identifiable up to an
-    affine map). "cosine": of the angle, which suits latents on a sphere.
+    similarity: "gaussian" is minus the squared distance, for latents in R^D (Gaussian ones are then identifiable up to
+    an affine map); "cosine" is that of the angle, for latents on a sphere.
     """
     if similarity == "cosine":
         first, second = functional.normalize(first, dim=-1), functional.normalize(second, dim=-1)
@@ -23,9 +23,9 @@ def similarity_logits(first: Tensor, second: Tensor, similarity: str, temperatur
 
 
 def infonce(first: Tensor, second: Tensor, similarity: str = "gaussian", temperature: float = 1.0) -> Tensor:
-    """InfoNCE (arXiv:1807.03748) of positive pairs (B, D), (B, D) -> scalar, in nats, averaged over both directions.
+    """InfoNCE (arXiv:1807.03748) of positive pairs (B, D), (B, D) -> scalar in nats, averaged over both directions.
 
-    Negatives are the other rows of the batch: guessing costs log B. B = 1 has no negatives and costs 0.
+    Negatives are the other rows of the batch, so that guessing costs log B.
     """
     logits = similarity_logits(first.float(), second.float(), similarity, temperature)
     partner = torch.arange(len(logits), device=logits.device)

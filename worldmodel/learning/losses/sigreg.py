@@ -1,4 +1,4 @@
-"""SIGReg: how far a batch of latents is from N(0, I), measured along one-dimensional slices.
+"""SIGReg: how far a batch of latents is from N(0, I), measured along one-dimensional projections (slices).
 
 Along a unit direction the projections of a standard Gaussian have the characteristic function exp(-t^2/2). The
 Epps-Pulley statistic integrates the squared gap between that and the empirical one over t in [0, 3], with the weight
@@ -15,17 +15,21 @@ import torch
 from torch import Tensor
 
 NUM_KNOTS = 17
+"""Points at which characteristic functions are compared, t = 0 included."""
 T_MAX = 3.0
-CACHED_NUMBERS = 131_072  # in each of the sweep's arrays
-DEVICE_NUMBERS = 2**24  # of which all knots take a gigabyte
+"""The last of them."""
+CACHED_NUMBERS = 131_072
+"""Projections in a block on a CPU, whose arrays then stay in its caches."""
+DEVICE_NUMBERS = 2**24
+"""Projections in a block elsewhere; all knots of them take a gigabyte."""
 
 
 class _EppsPulley(torch.autograd.Function):
-    """Epps-Pulley statistic of every column of x (n, M) -> (M,), gradient computed alongside."""
+    """Epps-Pulley statistic of every column of x (n, M) -> (M,); its gradient is computed in the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
-        # on a CPU the sweep passes over its arrays 17 times: blocks that stay in the cache keep the cost linear
+        # on a CPU the sweep reads its arrays 17 times, so blocks must fit into the caches
         on_cpu = x.device.type == "cpu"
         sweep, most = (_sweep, CACHED_NUMBERS) if on_cpu else (_all_knots_at_once, DEVICE_NUMBERS)
         swept = [sweep(block) for block in x.split(max(1, most // len(x)), 1)]
@@ -39,7 +43,7 @@ class _EppsPulley(torch.autograd.Function):
 
 
 def _sweep(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Over all knots: the statistic of every column of x (n, M), (M,), and its gradient (n, M)."""
+    """Statistic (M,) of every column of x (n, M), and its gradient (n, M), knot after knot."""
     num, dt = x.shape[0], T_MAX / (NUM_KNOTS - 1)
     cos_step, sin_step = torch.cos(x * dt), torch.sin(x * dt)
     cos, sin = cos_step, sin_step
@@ -57,7 +61,7 @@ def _sweep(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _all_knots_at_once(x: Tensor) -> tuple[Tensor, Tensor]:
-    """What `_sweep` returns, by a dozen kernels instead of two hundred: on a GPU launching them is the cost."""
+    """As `_sweep`, in a dozen kernels instead of two hundred: on a GPU, launching them takes most of the time."""
     dt = T_MAX / (NUM_KNOTS - 1)
     t = dt * torch.arange(1, NUM_KNOTS, device=x.device, dtype=x.dtype).view(-1, 1, 1)
     gaussian = torch.exp(-0.5 * t * t)
@@ -71,15 +75,15 @@ def _all_knots_at_once(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def epps_pulley(projections: Tensor) -> Tensor:
-    """Epps-Pulley distance of each column to N(0, 1): float (n, M) -> (M,), zero for a perfect Gaussian."""
+    """Epps-Pulley distance of each column to N(0, 1): float (n, M) -> (M,); 0 for a perfect Gaussian."""
     return _EppsPulley.apply(projections)  # type: ignore[return-value]
 
 
 def spread_directions(dim: int, num_slices: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Unit directions (dim, num_slices), uniform on the sphere one by one but spread out together.
+    """Random unit directions (dim, num_slices), each uniform on the sphere, together evenly spread.
 
-    In the plane they are equally spaced on the half circle under one random turn; in more dimensions they come in
-    orthonormal frames. Spread slices need a fraction of the number of independent ones for the same accuracy.
+    In the plane they are equally spaced on the half circle, turned by one random angle; in more dimensions they are
+    columns of orthonormal frames. A fraction of the number of independent directions gives the same accuracy.
     """
     if dim == 2:
         turn = torch.rand(1, generator=generator, device=generator.device)
@@ -92,6 +96,6 @@ def spread_directions(dim: int, num_slices: int, generator: torch.Generator, dev
 
 
 def sigreg(latents: Tensor, num_slices: int, generator: torch.Generator) -> Tensor:
-    """SIGReg of a batch of latents (n, D): scalar, n times the mean Epps-Pulley distance over fresh slices."""
+    """SIGReg of a batch of latents (n, D) -> scalar: n times the mean Epps-Pulley distance over random slices."""
     directions = spread_directions(latents.shape[-1], num_slices, generator, latents.device)
     return epps_pulley(latents.float() @ directions).mean() * latents.shape[0]

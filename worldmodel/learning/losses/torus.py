@@ -1,8 +1,8 @@
 """SIGReg for angles: how far pairs of latents are from uniform on circles, measured along one-dimensional slices.
 
-The target is (sqrt 2 cos a, sqrt 2 sin a) for every circle, angles a independent and uniform: unit variance,
-uncorrelated, and as far from Gaussian as a circle is from a line. Along a direction with parts u_1, u_2, … in the
-planes of the circles its characteristic function is the product of J0(sqrt 2 t |u_i|), J0 the Bessel function.
+The target distribution is (sqrt 2 cos a, sqrt 2 sin a) for every circle, with independent uniform angles a: unit
+variance and uncorrelated. Along a direction with parts u_1, u_2, … in the planes of the circles, its characteristic
+function is the product of J0(sqrt 2 t |u_i|) with the Bessel function J0.
 """
 
 import math
@@ -14,15 +14,15 @@ from worldmodel.learning.losses.sigreg import NUM_KNOTS, T_MAX, spread_direction
 
 
 def torus_characteristic(directions: Tensor, knots: Tensor) -> Tensor:
-    """Characteristic function of the target along unit directions (D, M) at knots (K,): (K, M). D is even."""
+    """Characteristic function of the target along unit directions (D, M), D even, at knots (K,): (K, M)."""
     radius = directions.unflatten(0, (-1, 2)).norm(dim=1)  # (circles, M)
     return torch.special.bessel_j0(math.sqrt(2) * knots[:, None, None] * radius).prod(1)
 
 
 def torus_sigreg(latents: Tensor, num_slices: int, generator: torch.Generator) -> Tensor:
-    """SIGReg with the torus as its target: latents (n, D), two for each circle -> scalar, as `sigreg` counts it.
+    """SIGReg with the torus as its target: latents (n, D), two for each circle -> scalar, in the units of `sigreg`.
 
-    Unlike the Gaussian the torus is not round, so its minimum also says which two latents belong to one circle.
+    Unlike the Gaussian, the torus is not invariant to rotation: at the minimum, each circle has two latents of its own.
     """
     directions = spread_directions(latents.shape[-1], num_slices, generator, latents.device)
     step = T_MAX / (NUM_KNOTS - 1)

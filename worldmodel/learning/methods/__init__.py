@@ -1,16 +1,16 @@
 """Methods by name: how a frame encoder learns. A method is a sampler of rows and a loss of their latents."""
 
-from worldmodel.learning.methods.build import build_recipe, check_pairs, positive_pairs
-from worldmodel.learning.methods.views import Recipe, Views, encoder_stage
+from worldmodel.learning.methods.build import check_pairs, encoder_objective, positive_pairs
+from worldmodel.learning.methods.views import EncoderObjective, Views, encoder_stage
 from worldmodel.settings import METHODS, MethodConfig
 
 __all__ = [
     "METHODS",
+    "EncoderObjective",
     "MethodConfig",
-    "Recipe",
     "Views",
-    "build_recipe",
     "check_pairs",
+    "encoder_objective",
     "encoder_stage",
     "positive_pairs",
 ]

@@ -1,19 +1,20 @@
-"""From a method's settings and a data set to its recipe."""
+"""From a method's settings and a data set to the objective of the encoder."""
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import latent_variables
-from worldmodel.learning.methods.contrastive import InfoNCE
-from worldmodel.learning.methods.gaussian import Clips, JointLeWM, LeJEPA, LeWM, SIGRegWeight
+from worldmodel.learning.methods.infonce import InfoNCE
 from worldmodel.learning.methods.jepa import JEPA
+from worldmodel.learning.methods.lejepa import LeJEPA, SIGRegWeight
+from worldmodel.learning.methods.lewm import Clips, JointLeWM, LeWM
 from worldmodel.learning.methods.reconstruction import VAE, Autoencoder
 from worldmodel.learning.methods.supervised import Supervised, supervised_targets
-from worldmodel.learning.methods.variance import VICReg, Whitening
-from worldmodel.learning.methods.views import MovingAverage, Recipe
+from worldmodel.learning.methods.vicreg import VICReg, Whitening
+from worldmodel.learning.methods.views import EncoderObjective, MovingAverage
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.kinds import AnyPredictor
 from worldmodel.models.transformer import TransformerPredictor
@@ -21,7 +22,7 @@ from worldmodel.settings import LeWMConfig, MethodConfig
 from worldmodel.system.errors import UserError
 
 
-def build_recipe(
+def encoder_objective(
     method: MethodConfig,
     encoder: Encoder,
     data: DataSet,
@@ -29,62 +30,69 @@ def build_recipe(
     seed: int,
     pairs: tuple[PairSampler, float] | None = None,
     predictor: AnyPredictor | None = None,
-) -> Recipe:
-    """The recipe of `method` on the training `episodes` of `data`.
+) -> EncoderObjective:
+    """What `method` asks of `encoder` on the training episodes of a data set.
 
-    `seed` is of the prepared pairs; recipes may share `pairs` that `positive_pairs` made. `predictor`: of the run;
-    method=lewm trains it with the encoder where it is a transformer.
+    Args:
+        method: settings of the method.
+        encoder: the encoder that learns.
+        data: the data set.
+        episodes: its training episodes.
+        seed: of prepared OU pairs.
+        pairs: what `positive_pairs` made, which several objectives may share; None makes them.
+        predictor: that of the run; method=lewm trains it with the encoder where it is a transformer.
 
-    Raises UserError where the data lacks what the method needs.
+    Raises:
+        UserError: the data lack what the method needs.
     """
     latent_dim = encoder.config.num_latents
     if method.name == "lewm":
-        return _lewm_recipe(method, encoder, data, episodes, predictor)
+        return _lewm(method, encoder, data, episodes, predictor)
     sampler, unit = pairs or positive_pairs(method, data, episodes, seed)
-    target, own = None, method.own()
+    closer, own = _closer_pairs(method, data, episodes), method.own()
     match method.name:
         case "lejepa":
             nearer = method.lag_end / method.lag if method.lag_end else 1.0
             weight = SIGRegWeight(method.sigreg_start, method.sigreg_end, unit, nearer)
             actions = _controls(method, data, encoder)
-            objective: nn.Module = LeJEPA(weight, method.num_slices, encoder.location_latents, actions)
+            loss = LeJEPA(weight, method.num_slices, encoder.location_latents, actions)
+            return EncoderObjective(sampler, loss, closer=closer)
         case "jepa":
             target = MovingAverage(encoder, own.momentum) if own.target == "ema" else None
-            objective = JEPA(own, latent_dim)
+            return EncoderObjective(sampler, JEPA(own, latent_dim), target, closer)
         case "infonce":
-            objective = InfoNCE(own)
+            return EncoderObjective(sampler, InfoNCE(own), closer=closer)
         case "vicreg":
-            objective = VICReg(own)
+            return EncoderObjective(sampler, VICReg(own), closer=closer)
         case "whitening":
-            objective = Whitening(own)
+            return EncoderObjective(sampler, Whitening(own), closer=closer)
         case "autoencoder":
-            objective = Autoencoder(own, encoder)
+            return EncoderObjective(sampler, Autoencoder(own, encoder), closer=closer)
         case "vae":
-            objective = VAE(own, encoder)
+            return EncoderObjective(sampler, VAE(own, encoder), closer=closer)
         case "supervised":
-            objective = Supervised(supervised_targets(latent_variables(data), latent_dim))
-        case _:
-            raise AssertionError(method.name)
-    return Recipe(sampler, objective, target, _closer_pairs(method, data, episodes))
+            truth = supervised_targets(latent_variables(data), latent_dim)
+            return EncoderObjective(sampler, Supervised(truth), closer=closer)
 
 
-def _lewm_recipe(
+def _lewm(
     method: MethodConfig, encoder: Encoder, data: DataSet, episodes: EpisodeIndex, predictor: AnyPredictor | None
-) -> Recipe:
+) -> EncoderObjective:
     actions = _actions(data, encoder, "method=lewm predicts from", "use method=lejepa")
     weight = SIGRegWeight(method.sigreg_start, method.sigreg_end)
-    if isinstance(predictor, TransformerPredictor) and not predictor.context_dim:  # constants are learned later
+    # a predictor with a context cannot be trained yet: physical constants are learned after the encoder
+    if isinstance(predictor, TransformerPredictor) and not predictor.context_dim:
         tokens = range(predictor.window + 1)
         clips = Clips(episodes, [predictor.block * index for index in tokens])
-        return Recipe(clips, JointLeWM(weight, method.num_slices, predictor, actions))
+        return EncoderObjective(clips, JointLeWM(weight, method.num_slices, predictor, actions))
     own: LeWMConfig = method.own()
     history, block = own.num_history, own.block
-    objective = LeWM(weight, method.num_slices, encoder.config.num_latents, actions, block, history)
-    return Recipe(Clips(episodes, [*range(history), history - 1 + block]), objective)
+    loss = LeWM(weight, method.num_slices, encoder.config.num_latents, actions, block, history)
+    return EncoderObjective(Clips(episodes, [*range(history), history - 1 + block]), loss)
 
 
 def _controls(method: MethodConfig, data: DataSet, encoder: Encoder) -> Tensor | None:
-    """The actions that alignment looks at, where it does."""
+    """The actions that alignment explains away, float (rows, A); None where it counts all change."""
     if not method.controlled:
         return None
     if _pair_kind(method, data) != "lag":
@@ -93,20 +101,24 @@ def _controls(method: MethodConfig, data: DataSet, encoder: Encoder) -> Tensor |
 
 
 def _actions(data: DataSet, encoder: Encoder, use: str, remedy: str) -> Tensor:
-    """Actions (rows, A) of the data set, on the encoder's device; 0 where an episode has ended."""
+    """Actions float32 (rows, A) of the data set, on the encoder's device; 0 after the last one of an episode."""
     if data.actions.shape[1] == 0:
         raise UserError(f"{use} actions, and {data.index.name} has none; {remedy}")
     return torch.from_numpy(np.nan_to_num(data.actions)).to(encoder.mean.device)
 
 
 def check_pairs(method: MethodConfig, world: str, kinematic: bool) -> None:
-    """UserError where OU pairs are wanted of a world without them: to be asked before data are collected for it."""
+    """UserError where OU pairs are asked for in a world that has none; called before data are collected for it."""
     if method.pairs == "ou" and not kinematic:
         raise UserError(f"method.pairs=ou needs a kinematic world, {world} is not one; use method.pairs=lag")
 
 
 def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, seed: int) -> tuple[PairSampler, float]:
-    """Positive pairs of `episodes`, and the unit that lambda is counted in (1 - rho for OU pairs, else 1)."""
+    """Positive pairs of `episodes`, and the unit of lambda: 1 - rho for OU pairs, else 1.
+
+    Raises:
+        UserError: OU pairs are asked for in a world that has none, or with a rho of 1.
+    """
     kinematic = data.index.world.kinematic
     if _pair_kind(method, data) == "lag":
         return LagPairs(episodes, method.lag), 1.0
@@ -115,8 +127,7 @@ def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, 
     rho = method.rho or kinematic.rho
     if not 0 < rho < 1:
         raise UserError("the atlas holds still poses (env.kinematic.rho=1): set method.rho strictly between 0 and 1")
-    held = kinematic.rho == 1  # an episode is one pose in several renderings
-    if held:
+    if kinematic.rho == 1:  # an episode is one pose in several renderings
         rows = episodes.offset[:, None] + np.arange(int(episodes.length.min()))
     else:
         rows = episodes.rows()[:, None]
@@ -125,7 +136,7 @@ def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, 
 
 
 def _closer_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex) -> PairSampler | None:
-    """What the second half of training sees, where that is something else."""
+    """The pairs of the second half of training, where they are others."""
     if method.lag_end is None:
         return None
     if _pair_kind(method, data) != "lag":

@@ -1,14 +1,10 @@
-"""Standard JEPA: predict one view's latent from the other's; nothing says what latents should be like."""
-
-from typing import Literal
+"""Standard JEPA: predict one view's latent from the other's; no term keeps the latents from collapsing."""
 
 from torch import Tensor, nn
 
 from worldmodel.learning.methods.views import Views
 from worldmodel.models.layers import mlp
 from worldmodel.settings import JEPAConfig
-
-Target = Literal["ema", "stop_gradient", "none"]
 
 
 class JEPA(nn.Module):
@@ -20,6 +16,7 @@ class JEPA(nn.Module):
         self.head = mlp(latent_dim, [config.hidden], latent_dim, batch_norm=True)
 
     def forward(self, views: Views) -> dict[str, Tensor]:
+        """Two views -> named scalars."""
         targets = views.targets.detach() if self.detach else views.targets
         predicted = self.head(views.latents.flatten(0, 1)).view_as(targets)
         error = (predicted - targets.flip(0)).square().mean()

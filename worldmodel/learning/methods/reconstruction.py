@@ -10,25 +10,26 @@ from worldmodel.models.layers import mlp
 from worldmodel.settings import ReconstructionConfig
 
 MAX_SIDE = 64
+"""Pixels a side of the largest frame that is rebuilt as it is; wider ones are box-averaged first."""
 
 
 class Decoder(nn.Module):
-    """Latents (n, D) to normalised frames, and their error; frames wider than 64 pixels are rebuilt box-averaged."""
+    """Latents (n, D) to normalised frames, by an MLP."""
 
     def __init__(self, config: ReconstructionConfig, encoder: Encoder) -> None:
         super().__init__()
         side = encoder.config.input_size
         self._block = next(block for block in range(1, side + 1) if side % block == 0 and side // block <= MAX_SIDE)
         self._normalize = encoder.normalize
-        self.body = mlp(
-            encoder.config.num_latents,
-            [config.hidden] * config.depth,
-            3 * (side // self._block) ** 2,
-            batch_norm=True,
-        )
+        num_pixels = 3 * (side // self._block) ** 2
+        hidden = [config.hidden] * config.depth
+        self.body = mlp(encoder.config.num_latents, hidden, num_pixels, batch_norm=True)
 
     def error(self, latents: Tensor, frames: Tensor) -> Tensor:
-        """Mean squared error over pixels of frames uint8 (n, 3, S, S), in units of the encoder's normalisation."""
+        """Mean squared error per pixel of frames uint8 (n, 3, S, S) rebuilt from latents (n, D): scalar.
+
+        In units of the encoder's normalisation.
+        """
         target = functional.avg_pool2d(self._normalize(frames), self._block)
         return (self.body(latents) - target.flatten(1)).square().mean()
 
@@ -41,12 +42,14 @@ class Autoencoder(nn.Module):
         self.decoder = Decoder(config, encoder)
 
     def forward(self, views: Views) -> dict[str, Tensor]:
+        """Any number of views -> named scalars."""
         error = self.decoder.error(views.latents.flatten(0, 1), views.frames.flatten(0, 1))
         return {"loss": error, "reconstruction": error}
 
 
 class VAE(nn.Module):
-    """Autoencoder with a Gaussian posterior: the latents are its mean, a small MLP on them gives its log variance."""
+    """Autoencoder with a Gaussian posterior (arXiv:1312.6114): latents are its mean, an MLP on them gives its log
+    variance."""
 
     def __init__(self, config: ReconstructionConfig, encoder: Encoder) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class VAE(nn.Module):
         self.log_variance = mlp(encoder.config.num_latents, [64], encoder.config.num_latents)
 
     def forward(self, views: Views) -> dict[str, Tensor]:
+        """Any number of views -> named scalars."""
         mean = views.latents.flatten(0, 1)
         log_variance = self.log_variance(mean).clamp(-12.0, 6.0)
         noise = torch.randn(mean.shape, generator=views.generator).to(mean.device)

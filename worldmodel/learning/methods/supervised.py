@@ -1,4 +1,4 @@
-"""Supervised regression on the true variables: the upper bound of every other method."""
+"""Supervised regression on the true variables: the upper bound for the other methods."""
 
 import torch
 from torch import Tensor, nn
@@ -9,23 +9,26 @@ from worldmodel.system.errors import UserError
 
 
 class Supervised(nn.Module):
-    """Mean squared error of latents against the true variables; latents beyond them should be 0.
-
-    `truth` (rows, D) of the data set, see `supervised_targets`.
-    """
+    """Mean squared error of latents against the true variables; further latents should be 0."""
 
     def __init__(self, truth: Tensor) -> None:
+        """truth: float32 (rows, D), what each latent of every row should be, see `supervised_targets`."""
         super().__init__()
         self.truth = truth
 
     def forward(self, views: Views) -> dict[str, Tensor]:
+        """Any number of views -> named scalars."""
         truth = self.truth[views.rows].to(views.latents.device)
         error = (views.latents - truth).square().mean()
         return {"loss": error, "regression": error}
 
 
 def supervised_targets(variables: Variables, latent_dim: int) -> Tensor:
-    """True variables of every row, zeros behind them: float32 (rows, D)."""
+    """True variables of every row, then zeros: float32 (rows, D).
+
+    Raises:
+        UserError: there are more variables than latents.
+    """
     num_rows, num = variables.values.shape
     if num > latent_dim:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What every method's loss sees, the recipe a method is, and the one place where a batch's latents are made."""
+"""What a method is to the encoder's training, and the one place where the latents of a batch are made."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -14,49 +14,50 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.settings import OptimConfig
 from worldmodel.system.distributed import in_parallel
 
-# share of training from which pairs are closer, where a recipe has closer ones
 CLOSER_FROM = 0.5
+"""Share of training after which pairs are closer, where a method has closer ones."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """One batch: V views of each of B things.
-
-    rows: int64 (V, B), which rows of the data set they are. frames: uint8 (V, B, 3, S, S). latents: float (V, B, D), of
-    the encoder that learns. targets: (V, B, D), what may be predicted: latents of the target encoder where the method
-    has one, else `latents` themselves. progress: of training, in [0, 1]. generator: all randomness of the loss.
-    """
+    """One batch: V views of each of B states. A loss is a function of it."""
 
     rows: Tensor
+    """Rows of the data set, int64 (V, B)."""
     frames: Tensor
+    """Their frames, uint8 (V, B, 3, S, S)."""
     latents: Tensor
+    """Their latents by the encoder that learns, float (V, B, D)."""
     targets: Tensor
+    """Latents that may be predicted, (V, B, D): those of the target encoder where there is one, else `latents`."""
     progress: float
+    """Progress of training, in [0, 1]."""
     generator: torch.Generator
+    """Source of the loss's random numbers."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A method: which rows are looked at together, and what their latents should be like.
-
-    sampler: draws rows (V, B). objective: a module from `Views` to named scalars, "loss" among them; what it learns
-    besides the encoder (a predictor head, a decoder) is its own. target: follows the encoder, and makes `targets`.
-    closer: draws rows in place of `sampler` from `CLOSER_FROM` on.
-    """
+class EncoderObjective:
+    """How an encoder learns: which rows are looked at together, and what their latents should be like."""
 
     sampler: PairSampler
-    objective: nn.Module
+    """Draws rows (V, B)."""
+    loss: nn.Module
+    """From `Views` to named scalars, "loss" among them. It owns what else is learned, such as a decoder."""
     target: "MovingAverage | None" = None
+    """Follows the encoder and makes `Views.targets`."""
     closer: PairSampler | None = None
+    """Draws rows in place of `sampler` from `CLOSER_FROM` on."""
 
     def sampler_at(self, progress: float) -> PairSampler:
+        """What draws rows at a progress in [0, 1]."""
         return self.closer if self.closer and progress >= CLOSER_FROM else self.sampler
 
 
 class MovingAverage(nn.Module):
     """A copy of an encoder whose weights follow the original's: w <- momentum w + (1 - momentum) w_original.
 
-    BatchNorm normalises with the batch in both, so that the copy sees what the original sees.
+    BatchNorm normalises by the batch in both, so that both see the same inputs.
     """
 
     def __init__(self, encoder: Encoder, momentum: float) -> None:
@@ -68,39 +69,41 @@ class MovingAverage(nn.Module):
 
     @torch.no_grad()
     def follow(self, encoder: Encoder) -> None:
+        """Move a step towards the weights of `encoder`."""
         for own, other in zip(self.encoder.parameters(), encoder.parameters(), strict=True):
             own.lerp_(other, 1 - self.momentum)
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
+        """Frames uint8 (n, 3, S, S) -> latents (n, D), without gradient."""
         return self.encoder(frames)
 
 
 def encoder_stage(
-    recipe: Recipe, encoder: Encoder, frames: Frames, optim: OptimConfig, on_collapse: str = "stop"
+    objective: EncoderObjective, encoder: Encoder, frames: Frames, optim: OptimConfig, on_collapse: str = "stop"
 ) -> Stage:
-    """Train `encoder` by a recipe. The latents of a batch, targets included, are made here and nowhere else.
+    """The stage that trains `encoder` by an objective. The latents of a batch are made here and nowhere else.
 
-    Several processes make them in shares, and every one has them all: the objective knows nothing of it.
+    Several processes each make a share of them and then have them all, so that a loss need not know of processes.
     """
-    parts = {"encoder": encoder, "objective": recipe.objective.to(encoder.mean.device)}
-    if recipe.target:
-        parts["target"] = recipe.target
+    parts = {"encoder": encoder, "objective": objective.loss.to(encoder.mean.device)}
+    if objective.target:
+        parts["target"] = objective.target
     module = nn.ModuleDict(parts)
     encode = Captured(encoder)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = recipe.sampler_at(progress).sample(optim.batch_size, generator)
+        rows = objective.sampler_at(progress).sample(optim.batch_size, generator)
         seen = frames.gather(rows.flatten())
         with bfloat16_on_gpu(encoder.mean.device):
-            latents = in_parallel(encode, seen).view(*rows.shape, -1)
+            latents = in_parallel(encoder, encode, seen).view(*rows.shape, -1)
             targets = latents
-            if recipe.target:
-                # before the step, which is after the last one: an interrupted training resumes to the bit
-                recipe.target.follow(encoder)
-                targets = in_parallel(recipe.target, seen).view_as(latents)
+            if objective.target:
+                # at the start of a step, which is the end of the last one: so an interrupted training resumes exactly
+                objective.target.follow(encoder)
+                targets = in_parallel(objective.target, objective.target, seen).view_as(latents)
         views = Views(rows, seen.view(*rows.shape, *seen.shape[1:]), latents, targets, progress, generator)
-        values = cast(dict[str, Tensor], recipe.objective(views))
+        values = cast(dict[str, Tensor], objective.loss(views))
         return {**values, "latents": latents.flatten(0, 1)}
 
     return Stage("encoder", module, loss, optim, on_collapse)

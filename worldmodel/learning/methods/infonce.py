@@ -1,4 +1,4 @@
-"""InfoNCE: recognise the partner among the batch."""
+"""InfoNCE: recognise the partner of a view among the batch."""
 
 from torch import Tensor, nn
 
@@ -8,13 +8,14 @@ from worldmodel.settings import InfoNCEConfig
 
 
 class InfoNCE(nn.Module):
-    """InfoNCE of positive pairs, in both directions."""
+    """InfoNCE (arXiv:1807.03748) of positive pairs, averaged over both directions."""
 
     def __init__(self, config: InfoNCEConfig) -> None:
         super().__init__()
         self.config = config
 
     def forward(self, views: Views) -> dict[str, Tensor]:
+        """Two views -> named scalars."""
         first, second = views.latents
         loss = infonce(first, second, self.config.similarity, self.config.temperature)
         return {"loss": loss, "infonce": loss}

@@ -1,4 +1,4 @@
-"""Second moments: the terms of VICReg, and whitening. They fix variance and correlation, and nothing beyond."""
+"""Losses of second moments: the terms of VICReg, and whitening. They fix variance and correlation and no more."""
 
 import torch
 from torch import Tensor
@@ -13,29 +13,33 @@ def covariance(latents: Tensor) -> Tensor:
 
 
 def variance_hinge(latents: Tensor, target_std: float = 1.0, eps: float = 1e-4) -> Tensor:
-    """How far standard deviations fall short of `target_std`: (n, D) -> scalar (VICReg, arXiv:2105.04906, eq. 1)."""
+    """Mean shortfall of standard deviations below `target_std`: (n, D) -> scalar (VICReg, arXiv:2105.04906, eq. 1)."""
     return torch.relu(target_std - (latents.var(0) + eps).sqrt()).mean()
 
 
 def decorrelation(latents: Tensor) -> Tensor:
-    """Squared off-diagonal covariances, summed, over D: (n, D) -> scalar (VICReg, eq. 4)."""
+    """Sum of squared off-diagonal covariances, divided by D: (n, D) -> scalar (VICReg, eq. 4)."""
     cov = covariance(latents)
     return (cov.square().sum() - cov.diagonal().square().sum()) / latents.shape[1]
 
 
 def whitening_penalty(latents: Tensor) -> Tensor:
-    """Mean squared entry of Cov - I: (n, D) -> scalar, 0 for white latents. Whitening as a soft constraint."""
+    """Mean squared entry of Cov - I: (n, D) -> scalar; 0 for white latents."""
     identity = torch.eye(latents.shape[1], device=latents.device)
     return (covariance(latents) - identity).square().mean()
 
 
 def whiten(latents: Tensor, eps: float = 1e-4) -> Tensor:
-    """Latents (n, D) with the mean taken off and the covariance of this batch made I (up to `eps`), differentiably.
+    """Latents (n, D) centred and with covariance I, up to `eps` -> (n, D), differentiably.
 
-    By the Cholesky factor of the covariance (W-MSE, arXiv:2007.06346). Any other whitening, such as ZCA, differs by a
-    rotation, which no distance between latents sees. eps: added to the covariance's diagonal, relative to its mean.
+    By the Cholesky factor of the batch's covariance (W-MSE, arXiv:2007.06346). Another whitening, such as ZCA, differs
+    by a rotation, which leaves distances between latents as they are.
 
-    Raises UserError where n <= D: such a batch spans fewer directions than are to be made white.
+    Args:
+        eps: added to the diagonal of the covariance, as a share of its mean.
+
+    Raises:
+        UserError: n <= D, and so few latents span fewer directions than are to be made white.
     """
     num, dim = latents.shape
     if num <= dim:

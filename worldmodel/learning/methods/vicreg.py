@@ -9,13 +9,15 @@ from worldmodel.settings import VICRegConfig, WhiteningConfig
 
 
 class VICReg(nn.Module):
-    """Invariance + variance hinge + decorrelation, the latter two averaged over the views."""
+    """Weighted sum of invariance, variance hinge and decorrelation, the latter two averaged over the views
+    (arXiv:2105.04906)."""
 
     def __init__(self, config: VICRegConfig) -> None:
         super().__init__()
         self.config = config
 
     def forward(self, views: Views) -> dict[str, Tensor]:
+        """Two views -> named scalars."""
         first, second = views.latents
         invariance = (first - second).square().mean()
         variance = torch.stack([variance_hinge(view) for view in views.latents]).mean()
@@ -33,6 +35,11 @@ class Whitening(nn.Module):
         self.config = config
 
     def forward(self, views: Views) -> dict[str, Tensor]:
+        """Any number of views -> named scalars.
+
+        Raises:
+            UserError: the batch is too small to be whitened.
+        """
         latents = views.latents.flatten(0, 1)
         align = alignment(whiten(latents).view_as(views.latents))
         penalty = whitening_penalty(latents)

@@ -1,0 +1,63 @@
+"""Data sets as training and evaluation see them: frames at the encoder's size, episodes by split, latents."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodel.data.frames import Frames, load_frames
+from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.learning.dynamics import encode_rows
+from worldmodel.models import WorldModel
+from worldmodel.settings import CollectConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set ready for training."""
+
+    data: DataSet
+    """The data set."""
+    frames: Frames
+    """Its frames, at the encoder's size."""
+    train: EpisodeIndex
+    """Its training episodes."""
+    test: EpisodeIndex
+    """Its test episodes."""
+
+
+def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Source]:
+    """The episodes for the dynamics, and the frames for the encoder, which are often the same."""
+    episodes = open_source(config.collection, config.encoder.input_size, device)
+    return episodes, open_source(config.atlas, config.encoder.input_size, device) if config.atlas else episodes
+
+
+def open_source(config: CollectConfig, size: int, device: torch.device) -> Source:
+    """The finished data set of `config`, with frames of `size` pixels a side."""
+    data = DataSet(config.directory, config.num_episodes)
+    frames = load_frames(data, size, device)
+    print(f"frames of {data.directory}: {frames.place}")
+    return Source(data, frames, data.split("train"), data.split("test"))
+
+
+def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool = True) -> LatentTable:
+    """Latents and actions of every row of a data set. shown: whether progress is shown."""
+    latents = encode_rows(model.encoder, frames, torch.arange(data.num_rows), shown)
+    return LatentTable(latents, torch.from_numpy(np.nan_to_num(data.actions)).to(latents.device))
+
+
+def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
+    """At most `num` rows int64 (n,), evenly spread over the episodes."""
+    rows = episodes.rows()
+    return torch.from_numpy(rows[np.linspace(0, len(rows) - 1, min(num, len(rows))).astype(np.int64)])
+
+
+def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
+    """Stretches of one motion with the same constants: whole episodes, or half ones where constants drift, or the world
+    starts afresh, in the middle."""
+    if data.index.settings.drift_rho is None and not episodes.restart_midway:
+        return episodes
+    first, second = episodes.halves()
+    return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
