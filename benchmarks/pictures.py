@@ -21,17 +21,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from worldmodel import envs
-from worldmodel.envs.excitation import make_policy
+from worldmodel.envs import make_policy
 from worldmodel.figures import style
-from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.models import PlanningModel
 from worldmodel.planners import MPC, GoalDistance, LearnedDistance, Objective, Staged, make_planner
-from worldmodel.runs.pretrained import FOLDER
-from worldmodel.settings import read_run_config
-from worldmodel.system.files import write_atomically, write_json
+from worldmodel.runs import Run
+from worldmodel.system import write_json
 
-RUN = "reacher"
-MODEL_FILE = FOLDER / RUN / "model.safetensors"
-PICTURE = Path("docs/images/reach.gif")
+RUN = "pretrained/reacher"
+PICTURE = Path(__file__).parents[1] / "docs/images/reach.gif"
 SEED = 2
 NUM_GOALS = 4
 GOAL_STEPS = 50
@@ -81,9 +79,10 @@ class Driver:
     """Model predictive control of the arm from pixels."""
 
     def __init__(self, seed: int) -> None:
-        self.settings = read_run_config(FOLDER / RUN)
+        run = Run(RUN)
+        self.settings = run.config
         self.world = envs.make(**self.settings.env.make_arguments())
-        self._model = PlanningModel(WorldModel.load(FOLDER / RUN, torch.device("cpu")))
+        self._model = PlanningModel(run.model())
         self._mpc = MPC(self._model, make_planner(**self.settings.plan.planner))
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -109,7 +108,7 @@ class Driver:
     @torch.no_grad()
     def _cost(self, goal: Tensor) -> Objective:
         heads = self._model.heads
-        assert heads is not None, f"pretrained/{RUN} comes with goal heads"
+        assert heads is not None, f"{RUN} comes with goal heads"
         near = heads.squared_time(self._state.latents[:, -1], goal) < NEAR_STEPS**2
         return Staged(GoalDistance(goal), LearnedDistance(goal, heads.squared_time), near)
 
@@ -173,8 +172,7 @@ def _outcome(driver: Driver, target: np.ndarray, seen: list[tuple[np.ndarray, fl
 
 def frames(tour: Tour) -> list[np.ndarray]:
     """The picture's frames: the arm, the goal image, and latent distance until now."""
-    settings = read_run_config(FOLDER / RUN)
-    view = envs.make(**{**settings.env.make_arguments(), "image_size": VIEW_PX, "supersample": 2})
+    view = envs.make(**{**Run(RUN).config.env.make_arguments(), "image_size": VIEW_PX, "supersample": 2})
     arms, goals = (
         [view.goal_frame(state, view.factor_values) for state in states] for states in (tour.states, tour.goal_states)
     )
@@ -222,31 +220,29 @@ def _pixels(figure: Figure) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digests() -> dict[str, str]:
+    """SHA-256 of the picture and of the model that drives in it, in hexadecimal."""
+    files = {"picture_sha256": PICTURE, "model_sha256": Run(RUN).path / "model.safetensors"}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
 def figures_of(tour: Tour) -> dict[str, Any]:
     """What the picture shows, ready for JSON."""
     return {
         "command": "python -m benchmarks.pictures",
-        "run": f"pretrained/{RUN}",
-        "model_sha256": file_digest(MODEL_FILE),
-        "picture_sha256": file_digest(PICTURE),
+        "run": RUN,
+        **digests(),
         "seed": SEED,
         "goals": [asdict(goal) for goal in tour.goals],
     }
 
 
 def main() -> None:
-    """Write the picture and its figures; run from the repository's root."""
+    """Write the picture and its figures."""
     torch.set_num_threads(1)
     tour = drive()
     shown = frames(tour)
-    write_atomically(
-        PICTURE, lambda path: imageio.imwrite(path, shown, extension=".gif", duration=FRAME_MS, loop=0, optimize=True)
-    )
+    imageio.imwrite(PICTURE, shown, duration=FRAME_MS, loop=0, optimize=True)
     write_json(PICTURE.with_suffix(".json"), figures_of(tour))
     for goal in tour.goals:
         print(goal)

@@ -191,13 +191,12 @@ def test_the_readme_s_table_is_that_of_the_measured_figures(monkeypatch: pytest.
     assert len(re.findall(r"\*\*miss\*\*", table)) == 4, "a miss is marked as one"
 
 
-def test_the_picture_belongs_to_the_figures_beside_it(monkeypatch: pytest.MonkeyPatch):
+def test_the_picture_belongs_to_the_figures_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The picture and the model are those of which the figures are, and what is cheap to compute comes out the same."""
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(tmp_path)  # where the packaged run is copied to
     figures = json.loads(pictures.PICTURE.with_suffix(".json").read_text())
     again = f"run: {figures['command']}"
-    assert pictures.file_digest(pictures.PICTURE) == figures["picture_sha256"], again
-    assert pictures.file_digest(pictures.MODEL_FILE) == figures["model_sha256"], again
+    assert pictures.digests().items() <= figures.items(), again
     assert pictures.PICTURE.stat().st_size < 2 * 2**20
     driver = pictures.Driver(figures["seed"])
     start, first, *_ = pictures.goal_tour(driver, figures["seed"])
