@@ -1,7 +1,11 @@
-"""A world of one's own in one short file: a cart that carries a swinging load of unknown mass.
+"""Make a world of your own: a cart that carries a swinging load whose mass varies.
 
-Run it to see an episode:        python examples/own_world.py
-Use it wherever a world is named: examples/own_world.py:factory
+    python examples/own_world.py        a few seconds; records an episode into own_world.gif
+
+Shows what a world consists of: an MJCF file, a start distribution, and factors that may vary from episode to episode.
+Its name on the command line is the path of this file and the function in it:
+
+    worldmodel train env.world=examples/own_world.py:factory env.name=swing
 """
 
 from pathlib import Path
@@ -17,7 +21,7 @@ from worldmodel.envs.physics import PhysicsFactor, VisualFactor
 
 
 def factory() -> envs.MjcfScene:
-    """The scene: an MJCF file, a start distribution, and what may vary."""
+    """The scene; `worldmodel` calls this wherever the world is named."""
     load_mass = PhysicsFactor(
         name="load_mass",
         unit="kg",
@@ -49,7 +53,7 @@ def factory() -> envs.MjcfScene:
 
 
 def start(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-    """Somewhere on the rail, the load at an angle."""
+    """Draw the start of an episode: somewhere on the rail, the load at an angle."""
     data.qpos[:] = rng.uniform((-0.4, -1.0), (0.4, 1.0))
 
 

@@ -1,9 +1,9 @@
-"""Plan in a world of one's own: put the cart of own_world.py to a place with its load at rest.
+"""Plan in a world of your own: move the cart of own_world.py to a place, its load hanging still.
 
-    python examples/own_world_control.py
+    python examples/own_world_control.py        a few seconds; needs no training
 
-The true simulator is a model like any other, so a new world can be planned in before anything is learned of it. From
-pixels the same goes by two commands:
+Shows that the true simulator is a model like any other, so that tasks and costs can be tried before anything is
+learned. From pixels, with a learned model, two commands do the same:
 
     worldmodel train env.world=examples/own_world.py:factory env.name=swing
     worldmodel control run=runs/swing trust_world=true

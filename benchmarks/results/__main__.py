@@ -1,4 +1,4 @@
-"""Which tables and which details stand where: README's table and docs/RESULTS.md, written anew."""
+"""Which tables and which details stand where in docs/RESULTS.md, written anew; and the README's one table."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from benchmarks.results import (
     endurance,
     lit_ball,
     planning,
+    readme,
     reproductions,
     speed,
     surprises,
@@ -18,7 +19,6 @@ from benchmarks.results import (
 from benchmarks.results.markdown import row_table
 from benchmarks.results.sources import paths
 
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 DETAILS = (demo, designs, comparisons, lit_ball, control, surprises, constants, reproductions, endurance)
 
 
@@ -31,10 +31,7 @@ def main() -> None:
         "Worlds": row_table(control.world_rows()),
         "Speed and endurance": row_table([*speed.rows(), *endurance.rows(), *planning.rows()]),
     }
-    readme = Path("README.md")
-    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n{chosen}\n{END}{after}", encoding="utf-8")
+    readme.write()
     measured = "\n\n".join(f"## {title}\n\n{table}" for title, table in tables.items())
     sources = "\n".join(f"- `{path}`" for path in paths())
     details = "".join(room.details() for room in DETAILS)
