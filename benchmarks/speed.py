@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -49,7 +50,7 @@ from worldmodel.learning.train import pick_device
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import Encoder
 from worldmodel.planners import make_planner
-from worldmodel.runs.run_directory import RunDirectory, hardware, peak_memory_mb, versions
+from worldmodel.runs import Run, hardware, peak_memory_mb, versions
 from worldmodel.settings import CollectConfig, EncoderConfig, EnvConfig, MethodConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json
@@ -313,8 +314,8 @@ def _train(config: BenchConfig) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = [f"env={config.world}", f"runs={folder}", "name=run", "device=cpu"]
         _run([sys.executable, "-m", "worldmodel.cli", "train", *run, *steps])
-        summary = RunDirectory(Path(folder) / "run").read_summary()
-    return {"peak_memory_mb": summary["peak_memory_mb"], **{f"data_{key}": n for key, n in summary["data"].items()}}
+        found = Run(Path(folder) / "run").train
+    return {"peak_memory_mb": found.peak_memory_mb, **{f"data_{key}": n for key, n in asdict(found.data).items()}}
 
 
 def _sigreg(config: BenchConfig) -> dict[str, Any]:
