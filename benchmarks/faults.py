@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from worldmodel.data import Recording, record, recording_of
 from worldmodel.learning import train
+from worldmodel.runs import Run
 from worldmodel.settings import (
     CollectConfig,
     EncoderConfig,
@@ -181,8 +182,9 @@ def _same_training(reference: Path, victim: Path) -> list[str]:
         for text in ((path / "metrics.jsonl").read_text() for path in (reference, victim))
     ]
     differing += ["metrics.jsonl"] if logs[0] != logs[1] else []
-    found = [json.loads((path / "summary.json").read_text()) for path in (reference, victim)]
-    differing += [key for key in ("identifiability", "predictor") if found[0][key] != found[1][key]]
+    one, other = (Run(path).train for path in (reference, victim))
+    differing += ["identifiability"] if one.identifiability != other.identifiability else []
+    differing += ["prediction"] if one.prediction != other.prediction else []
     return differing + [f"left over: {path.name}" for path in victim.glob(".*.tmp")]
 
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from benchmarks.exactness import gradient_differences
 from benchmarks.settings import BenchConfig
 from benchmarks.speed.cpu_time import cpu_seconds
 from worldmodel.data import record, recording_of, write_arrays
-from worldmodel.runs import RunDirectory
+from worldmodel.runs import Run
 from worldmodel.settings import CollectConfig, EnvConfig
 from worldmodel.system import UserError
 
@@ -34,8 +35,8 @@ def train_memory(config: BenchConfig) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = [f"env={config.world}", f"runs={folder}", "name=run", "device=cpu"]
         _run([sys.executable, "-m", "worldmodel.cli", "train", *run, *steps])
-        summary = RunDirectory(Path(folder) / "run").read_summary()
-    return {"peak_memory_mb": summary["peak_memory_mb"], **{f"data_{key}": n for key, n in summary["data"].items()}}
+        found = Run(Path(folder) / "run").train
+    return {"peak_memory_mb": found.peak_memory_mb, **{f"data_{key}": n for key, n in asdict(found.data).items()}}
 
 
 def processes(config: BenchConfig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 rank, numbers that are not finite."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,7 @@ def test_a_variable_that_stands_still_is_left_out_of_identifiability():
     found = measure((z_fit, z_fit), (z, z), ["a", "b"])
     assert found.per_variable == {"a": pytest.approx(1), "b": None} and found.r2_h_to_z == pytest.approx(1)
     assert found.r2_z_to_h == pytest.approx(0.5), "a latent that stands still holds nothing"
-    assert writable(found.to_json())
+    assert writable(asdict(found))
 
 
 def test_latents_that_do_not_vary_are_no_map_at_all():
@@ -163,18 +164,18 @@ def test_latents_that_do_not_vary_are_no_map_at_all():
     found = measure((z, still), (z, still), ["a", "b"])
     assert found.condition_number is None and found.r2_z_to_h == 0
     assert found.r2_h_to_z == pytest.approx(0, abs=1e-12)
-    assert writable(found.to_json())
+    assert writable(asdict(found))
     assert condition_number(np.diag([2.0, 0.5])) == pytest.approx(4) and condition_number(np.zeros((2, 2))) is None
     assert condition_number(np.array([[1.0, 1.0], [1.0, 1.0]])) is None
     empty = measure((z, z[:, :0]), (z, z[:, :0]), ["a", "b"])  # a readout that found no direction
-    assert empty.condition_number is None and empty.r2_z_to_h is None and writable(empty.to_json())
+    assert empty.condition_number is None and empty.r2_z_to_h is None and writable(asdict(empty))
 
 
 def test_one_frame_or_one_pair_has_no_covariance():
     z = noise(200, 2)
     one = measure((z, z), (z[:1], z[:1]), ["a", "b"], (z[:1], z[1:2]), 0.9)
     assert (one.covariance_gap, one.theorem_bound, one.alignment_gap, one.r2_h_to_z) == (None, None, None, None)
-    assert writable(one.to_json())
+    assert writable(asdict(one))
     assert measure((z, z), (z, z), ["a", "b"], (z[:2], z[1:3]), 0.9).theorem_bound is not None
 
 
@@ -187,7 +188,7 @@ def test_what_is_not_finite_cannot_be_measured():
     ):
         found = measure(fit, held_out, ["a", "b"], pairs, 0.9)
         assert found.r2_h_to_z is None and found.per_variable == {"a": None, "b": None} and found.num_frames == 200
-        assert writable(found.to_json())
+        assert writable(asdict(found))
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-5, 0.01, 0.05, 0.08, 0.2])

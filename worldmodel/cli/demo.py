@@ -4,24 +4,25 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 
-from worldmodel.cli.terminal import aligned, success, told, with_interval
+from worldmodel import figures
+from worldmodel.cli.terminal import achievement, aligned
 from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.truth import latent_variables
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.probing import probe
-from worldmodel.figures import figures
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.learning.train import train
-from worldmodel.models import WorldModel
+from worldmodel.measures.wording import told, with_interval
 from worldmodel.report import write_page
-from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import ControlConfig, DemoConfig, ProbeConfig, TrainConfig, read_run_config, recipe
+from worldmodel.runs import DemoResult, ProbeResult, Run, TrainResult, write_record
+from worldmodel.settings import ControlConfig, DemoConfig, ProbeConfig, TrainConfig, recipe
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 INTRODUCTION = {
@@ -35,36 +36,54 @@ def demo(config: DemoConfig) -> str:
     """Train, control, probe and report; returns a table of results and the path of the page."""
     root = Path(config.runs) / "demo"
     clock = _Clock()
-    for name in INTRODUCTION:
-        print(INTRODUCTION[name], flush=True)
-        run = str(clock.time(f"{name}.train", lambda name=name: train(_training(config, name, root))))
-        if name == "control":
-            driving = ControlConfig(run=run, tasks=config.tasks, seed=config.seed)
-            clock.time("control.control", lambda driving=driving: control(driving))
-        if name != "identify":
-            reading = ProbeConfig(run=run, seed=config.seed, max_frames=3000, bound_trajectories=0)
-            clock.time(f"{name}.probe", lambda reading=reading: probe(reading))
-    runs = [RunDirectory(root / name) for name in INTRODUCTION]
-    clock.time("hero", lambda: _draw_hero(root))
-    page = clock.time("report", lambda: write_page([run.path for run in runs], root / "report.html", "worldmodel demo"))
-    summary = _merge({name: run.read_summary() for name, run in zip(INTRODUCTION, runs, strict=True)})
-    RunDirectory(root).update_summary("demo", seconds=clock.seconds(), name="demo", **summary)
-    return f"{_table(summary, clock.seconds())}\n\nnumbers: {root / 'summary.json'}\npage:    {page.resolve()}"
+
+    def read(trained: TrainResult, name: str) -> ProbeResult:
+        reading = ProbeConfig(run=trained.run, seed=config.seed, max_frames=3000, bound_trajectories=0)
+        return clock.time(f"{name}.probe", probe, reading)
+
+    print(INTRODUCTION["identify"], flush=True)
+    arm = clock.time("identify.train", train, _training(config, "identify", root))
+    print(INTRODUCTION["control"], flush=True)
+    reacher = clock.time("control.train", train, _training(config, "control", root))
+    driving = ControlConfig(run=reacher.run, tasks=config.tasks, seed=config.seed)
+    driven = clock.time("control.control", control, driving)
+    reacher_read = read(reacher, "control")
+    print(INTRODUCTION["constants"], flush=True)
+    puck = clock.time("constants.train", train, _training(config, "constants", root))
+    puck_read = read(puck, "constants")
+    clock.time("hero", _draw_hero, Run(arm.run), driven.labelled_rates())
+    pages = [Path(trained.run) for trained in (arm, reacher, puck)]
+    page = clock.time("report", write_page, pages, root / "report.html", "worldmodel demo")
+
+    assert arm.identifiability and reacher.prediction and puck_read.correlations
+    found = DemoResult(
+        identifiability=arm.identifiability,
+        prediction=reacher.prediction,
+        control=replace(driven, videos=[]),
+        variables=reacher_read.variables | puck_read.variables,
+        correlations=puck_read.correlations,
+        seconds=clock.seconds(),
+        stage_seconds={"identify": arm.seconds, "control": reacher.seconds, "constants": puck.seconds},
+    )
+    write_record(root / "summary.json", found)
+    return f"{_table(found)}\n\nnumbers: {root / 'summary.json'}\npage:    {page.resolve()}"
 
 
 class _Clock:
-    """Wall seconds of named stages."""
+    """Wall seconds of named steps."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
-    def time(self, name: str, work: Callable[[], T]) -> T:
+    def time(self, name: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """What `work` returns; its seconds are kept."""
         start = time.monotonic()
-        result = work()
+        result = work(*arguments, **named)
         self._seconds[name] = round(time.monotonic() - start, 2)
         return result
 
     def seconds(self) -> dict[str, float]:
+        """Step -> seconds, and their total."""
         return {**self._seconds, "total": round(sum(self._seconds.values()), 2)}
 
 
@@ -90,55 +109,39 @@ def _training(config: DemoConfig, name: str, root: Path) -> TrainConfig:
     )
 
 
-def _merge(summaries: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One summary of the three runs: each figure from the run that is about it."""
-    return {
-        "identifiability": summaries["identify"]["identifiability"],
-        "predictor": summaries["control"]["predictor"],
-        "control": {key: value for key, value in summaries["control"]["control"].items() if key != "videos"},
-        "probes": summaries["control"]["probes"] | summaries["constants"]["probes"],
-        "canonical_correlations": summaries["constants"]["canonical_correlations"],
-        "stage_seconds": {name: summary["seconds"] for name, summary in summaries.items()},
-    }
-
-
-def _draw_hero(root: Path) -> None:
+def _draw_hero(run: Run, rates: dict[str, figures.Rate]) -> None:
     """The picture that tells the story: what it sees, what it learned, what it does."""
-    run = RunDirectory(root / "identify")
-    settings = read_run_config(run.path)
-    data = DataSet(settings.collection.directory)
+    data = DataSet(run.config.collection.directory)
     rows = torch.from_numpy(data.split("test").rows()[:4000])
-    model = WorldModel.load(run.path)
+    model = run.model()
     frames = load_frames(data, model.config.encoder.input_size, model.device)
     variables = latent_variables(data)
-    control_section = RunDirectory(root / "control").read_summary()["control"]
-    names = {"success": "latent MPC", "random_success": "random policy", "oracle_success": "true simulator"}
     figures.hero(
         run.figures / "hero.png",
         data.frames(slice(0, 16)),
         variables.values[rows.numpy()],
         encode_rows(model.encoder, frames, rows).numpy(),
         variables.names,
-        {name: (control_section[f"{key}_rate"], *control_section[f"{key}_interval"]) for key, name in names.items()},
+        rates,
     )
 
 
-def _table(summary: dict[str, Any], seconds: dict[str, float]) -> str:
-    found, driven, probes = summary["identifiability"], summary["control"], summary["probes"]
-    ratio = summary["predictor"]["error_ratio_to_persistence"]
-    last = max(ratio, key=int)
+def _table(found: DemoResult) -> str:
+    measured, controllers = found.identifiability, found.control.controllers
+    steps, ratio = found.prediction.farthest
     rows = [
-        ("joint angles from latents, linear R2, held out", told(found["r2_h_to_z"], ".4f")),
-        ("latents from joint angles, linear R2, held out", told(found["r2_z_to_h"], ".4f")),
-        ("distance of the map from a rotation", told(found["orthogonality_error"])),
-        (f"prediction error after {last} steps / standing still", told(ratio[last])),
-        (f"goals reached from pixels, {driven['num_tasks']} tasks", success(driven)),
-        ("  by a random policy", success(driven, "random_")),
-        ("  by the same planner on the true simulator", success(driven, "oracle_")),
-        ("CPU time of one decision, batched", f"{driven['cpu_ms_per_decision']:.1f} ms"),
+        ("joint angles from latents, linear R2, held out", told(measured.r2_h_to_z, ".4f")),
+        ("latents from joint angles, linear R2, held out", told(measured.r2_z_to_h, ".4f")),
+        ("distance of the map from a rotation", told(measured.orthogonality_error)),
+        (f"prediction error after {steps} steps / standing still", told(ratio)),
+        (f"goals reached from pixels, {found.control.latent.num_tasks} tasks", achievement(found.control.latent)),
+        ("  by random actions", achievement(controllers["random"])),
+        ("  by the same planner on the true simulator", achievement(controllers["oracle"])),
+        ("CPU time of one decision, batched", f"{found.control.cpu_ms_per_decision:.1f} ms"),
     ]
     for name in ("mass", "friction"):
-        linear = with_interval(probes[name]["r2_linear"], probes[name]["r2_linear_interval"])
+        read = found.variables[name]
+        linear = with_interval(read.r2_linear, read.r2_linear_interval)
         rows.append((f"puck's {name} from pixels, linear R2", linear))
-    rows.append(("total time", f"{seconds['total']:.0f} s"))
+    rows.append(("total time", f"{found.seconds['total']:.0f} s"))
     return "\n" + aligned(rows)

@@ -71,7 +71,7 @@ def _dispatch(arguments: list[str]) -> int:
         from worldmodel.settings.recipes import unknown
 
         raise UserError(unknown("verb", name, VERBS))
-    if name == "data" and rest and "=" not in rest[0] and not rest[0].startswith("-"):  # worldmodel data verify path=…
+    if name in ("data", "runs") and rest and "=" not in rest[0] and not rest[0].startswith("-"):  # data verify path=…
         rest[0] = f"what={rest[0]}"
     options = [argument for argument in rest if argument not in _FLAGS]
     if {"-h", "--help"} & set(rest):

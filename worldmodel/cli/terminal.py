@@ -1,14 +1,10 @@
 """What a command found, in a few aligned lines for the terminal; the same figures as on the page."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-# key prefix in a "control" section -> who decided
-_BESIDE = {
-    "supervised_": "the same with true states as labels",
-    "random_": "random actions",
-    "oracle_": "true simulator",
-}
+from worldmodel.measures.wording import told, with_interval
+from worldmodel.runs.probe_result import ProbeResult
+from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, SurpriseResult, TrainResult
 
 
 def aligned(rows: Sequence[tuple[str, str]]) -> str:
@@ -17,57 +13,52 @@ def aligned(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
 
 
-def told(value: float | None, form: str = ".3f") -> str:
-    """A number, or a dash for one that could not be told."""
-    return "–" if value is None else format(value, form)
+def train_lines(found: TrainResult) -> str:
+    """How well the latents show the world, and how far the predictor sees."""
+    rows = [("latents", f"{found.model.latent_dim}, by {found.model.encoder} with method={found.method}")]
+    if found.identifiability:
+        rows.append(("true state from latents, linear R2, held out", told(found.identifiability.r2_h_to_z)))
+    if found.prediction:
+        steps, ratio = found.prediction.farthest
+        rows.append((f"prediction error after {steps} steps / standing still", told(ratio)))
+    return aligned(rows)
 
 
-def with_interval(value: float | None, interval: Sequence[float] | None, form: str = ".3f") -> str:
-    """A number with its interval, where it has one."""
-    ends = f" [{interval[0]:{form}}, {interval[1]:{form}}]" if interval else ""
-    return told(value, form) + ends
+def achievement(found: ControllerResult) -> str:
+    """Share of tasks solved, or mean return, with its interval."""
+    if found.success:
+        return with_interval(found.success.rate, found.success.interval, ".1%")
+    assert found.returns
+    return with_interval(found.returns.mean, found.returns.interval, ".0f")
 
 
-def success(section: Mapping[str, Any], prefix: str = "") -> str:
-    """Share of tasks solved with its interval."""
-    return with_interval(section[f"{prefix}success_rate"], section[f"{prefix}success_interval"], ".1%")
-
-
-def control_lines(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Run -> its "control" section: what the latent planner achieved with each, and who stood beside it."""
-    *_, last = sections.values()
-    rewarded = last["protocol"]["rewarded"]
-    show = _mean_return if rewarded else success
-    what = "return" if rewarded else f"goals reached, {last['goal_steps']} steps ahead"
-    head = f"protocol {last['protocol']['name']}, {last['num_tasks']} tasks of {last['budget_steps']} steps: {what}"
-    rows = [(f"latent MPC, {run}", show(section, "")) for run, section in sections.items()]
-    measured = "return" if rewarded else "success_rate"
-    rows += [(name, show(last, prefix)) for prefix, name in _BESIDE.items() if prefix + measured in last]
-    rows.append(("CPU time of one decision", f"{last['cpu_ms_per_decision']:.2f} ms"))
+def control_lines(found: ControlResult, of_runs: Mapping[str, ControlResult]) -> str:
+    """What the latent planner achieved with each run, and other controllers beside it."""
+    protocol, latent = found.protocol, found.latent
+    what = "return" if protocol.rewarded else f"goals reached, {protocol.goal_steps} steps ahead"
+    head = f"protocol {protocol.name}, {latent.num_tasks} tasks of {protocol.budget_steps} steps: {what}"
+    rows = [(f"{CONTROLLER_LABELS['latent']}, {run}", achievement(of.latent)) for run, of in of_runs.items()]
+    if len(of_runs) > 1:
+        rows.append(("all runs together", achievement(latent)))
+    rows += [(CONTROLLER_LABELS[name], achievement(of)) for name, of in found.controllers.items() if name != "latent"]
+    rows.append(("CPU time of one decision", f"{found.cpu_ms_per_decision:.2f} ms"))
     return f"{head}\n{aligned(rows)}"
 
 
-def probe_lines(summary: Mapping[str, Any]) -> str:
+def probe_lines(found: ProbeResult) -> str:
     """R2 of every probed variable by a linear and an MLP probe, on held-out episodes."""
-    rows = []
-    for name, found in summary["probes"].items():
-        linear = with_interval(found["r2_linear"], found["r2_linear_interval"])
-        rows.append((name, f"{linear}, MLP {told(found['r2_mlp'])}"))
-    if correlations := summary.get("canonical_correlations"):
-        number = correlations["num_constants"]
-        why = correlations.get("one_after_another", {}).get("reason")
-        rows.append(("constants found without labels", f"cannot be told: {why}" if number is None else str(number)))
+    rows = [
+        (name, f"{with_interval(of.r2_linear, of.r2_linear_interval)}, MLP {told(of.r2_mlp)}")
+        for name, of in found.variables.items()
+    ]
+    if found.correlations:
+        count = found.correlations.count
+        number = f"cannot be told: {count.reason}" if count.num_constants is None else str(count.num_constants)
+        rows.append(("constants found without labels", number))
     return f"linear R2 on held-out episodes\n{aligned(rows)}"
 
 
-def surprise_lines(section: Mapping[str, Any]) -> str:
+def surprise_lines(found: SurpriseResult) -> str:
     """How well surprise tells each event from its absence, over pairs of trajectories."""
-    rows = [
-        (name, f"AUROC {told(of['auroc'])}, p = {told(of['p_wilcoxon'], '.1e')}")
-        for name, of in section["events"].items()
-    ]
-    return f"{section['num_trajectories']} pairs of trajectories with and without an event\n{aligned(rows)}"
-
-
-def _mean_return(section: Mapping[str, Any], prefix: str) -> str:
-    return with_interval(section[f"{prefix}return"], section[f"{prefix}return_interval"], ".0f")
+    rows = [(name, f"AUROC {told(of.auroc)}, p = {told(of.p_wilcoxon, '.1e')}") for name, of in found.events.items()]
+    return f"{found.num_trajectories} pairs of trajectories with and without an event\n{aligned(rows)}"

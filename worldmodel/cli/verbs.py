@@ -1,12 +1,8 @@
 """The verbs: settings in, one line about where the result is out. Each imports its machinery when it runs."""
 
-import dataclasses
-import glob
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from worldmodel.settings import (
     CollectConfig,
@@ -18,12 +14,10 @@ from worldmodel.settings import (
     PositionsConfig,
     ProbeConfig,
     ReportConfig,
+    RunsConfig,
     SurpriseConfig,
     TrainConfig,
 )
-from worldmodel.system.errors import UserError
-
-ConfigT = TypeVar("ConfigT")
 
 
 @dataclass(frozen=True)
@@ -45,12 +39,13 @@ def _collect(config: CollectConfig) -> str:
 
 
 def _train(config: TrainConfig) -> str:
+    from worldmodel.cli.terminal import train_lines
+    from worldmodel.cli.verdicts import next_commands, train_verdict
     from worldmodel.learning.train import train
 
-    run = train(config)
-    return (
-        f"trained: {run}\nnext: worldmodel control run={run}, worldmodel probe run={run}, worldmodel report run={run}"
-    )
+    found = train(config)
+    told = [train_lines(found), *train_verdict(found), f"trained: {found.run}"]
+    return "\n".join([*told, f"next: {', '.join(next_commands(found, config))}"])
 
 
 def _compare(config: CompareConfig) -> str:
@@ -61,18 +56,18 @@ def _compare(config: CompareConfig) -> str:
 
 def _control(config: ControlConfig) -> str:
     from worldmodel.cli.terminal import control_lines
+    from worldmodel.cli.verdicts import control_verdict
     from worldmodel.evaluation.control import control
-    from worldmodel.runs.run_directory import RunDirectory
+    from worldmodel.runs import Run
 
-    config = _with_run(config)
-    with _at_work_on(config.run):
-        runs = control(config)
-    found = control_lines({str(run): RunDirectory(run).read_summary()["control"] for run in runs})
-    results = "\n".join(
-        f"results: {run}/summary.json" + (f", videos: {run}/videos" if config.videos else "") for run in runs
-    )
+    found = control(config)
+    of_runs = {run: result for run in found.runs if (result := Run(run).control)}
+    videos = {run: f", videos: {run}/videos" if config.videos else "" for run in of_runs}
+    results = "\n".join(f"results: {run}/summary.json{videos[run]}" for run in of_runs)
     pooled = f"all runs together: {config.out}\n" if config.out else ""
-    return f"{found}\n{results}\n{pooled}next: worldmodel report run={runs[0]}"
+    verdict = control_verdict(found)
+    told = control_lines(found, of_runs) + (f"\n{verdict}" if verdict else "")
+    return f"{told}\n{results}\n{pooled}next: worldmodel report run={found.runs[0]}"
 
 
 def _design(config: DesignConfig) -> str:
@@ -89,32 +84,28 @@ def _positions(config: PositionsConfig) -> str:
 
 def _probe(config: ProbeConfig) -> str:
     from worldmodel.cli.terminal import probe_lines
+    from worldmodel.cli.verdicts import probe_verdict
     from worldmodel.evaluation.probing import probe
-    from worldmodel.runs.run_directory import RunDirectory
+    from worldmodel.runs import Run
 
-    config = _with_run(config)
-    with _at_work_on(config.run):
-        run = probe(config)
-    found = probe_lines(RunDirectory(run).read_summary())
-    return f"{found}\nresults: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
+    found, run = probe(config), Run(config.run).path
+    return f"{probe_lines(found)}\n{probe_verdict(found)}\nresults: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
 
 
 def _surprise(config: SurpriseConfig) -> str:
     from worldmodel.cli.terminal import surprise_lines
+    from worldmodel.cli.verdicts import surprise_verdict
     from worldmodel.evaluation.surprise import surprise
-    from worldmodel.runs.run_directory import RunDirectory
+    from worldmodel.runs import Run
 
-    run = surprise(_with_run(config))
-    found = surprise_lines(RunDirectory(run).read_summary()["surprise"])
-    return f"{found}\nresults: {run}/summary.json, figure: {run}/figures/surprise.png"
+    found, run = surprise(config), Run(config.run).path
+    return f"{surprise_lines(found)}\n{surprise_verdict(found)}\nresults: {run}/summary.json, figure: {run}/figures/surprise.png"
 
 
 def _report(config: ReportConfig) -> str:
-    from worldmodel.report import write_page
+    from worldmodel.report import report
 
-    config = _with_run(config)
-    run = Path(config.run)
-    return f"page: {write_page([run], Path(config.out) if config.out else run / 'report.html').resolve()}"
+    return f"page: {report(config).resolve()}"
 
 
 def _data(config: DataConfig) -> str:
@@ -123,31 +114,16 @@ def _data(config: DataConfig) -> str:
     return manage(config)
 
 
+def _runs(config: RunsConfig) -> str:
+    from worldmodel.cli.runs_table import runs
+
+    return runs(config)
+
+
 def _demo(config: DemoConfig) -> str:
     from worldmodel.cli.demo import demo
 
     return demo(config)
-
-
-def _with_run(config: ConfigT) -> ConfigT:
-    """The settings with the run found: one that comes with the package is copied to where verbs may write."""
-    from worldmodel.runs.pretrained import find_run
-
-    run: str = config.run  # type: ignore[attr-defined]
-    if not run:
-        raise UserError("which run? add run=runs/NAME (worldmodel train makes one), or run=pretrained/reacher")
-    return dataclasses.replace(config, run=find_run(run))  # type: ignore[type-var]
-
-
-@contextmanager
-def _at_work_on(pattern: str) -> Iterator[None]:
-    """Keeps other commands out of a finished run, or of all that a pattern names."""
-    from worldmodel.runs.run_directory import RunDirectory
-
-    with ExitStack() as stack:
-        for run in sorted(path for path in glob.glob(pattern) if Path(path).is_dir()) or [pattern]:
-            stack.enter_context(RunDirectory.open(Path(run)).locked())
-        yield
 
 
 _TRAINING = ("episodes", "seed", "name", "device", "workers")
@@ -196,6 +172,7 @@ VERBS = {
         ("run", "trajectories", "out"),
     ),
     "report": Verb("write one self-contained HTML page about a run, or about several", ReportConfig, _report, ("run",)),
+    "runs": Verb("look after runs: list, compare, remove", RunsConfig, _runs, ("what", "run")),
     "data": Verb("look after data sets: info, verify, merge, convert", DataConfig, _data, ("what", "path", "out")),
     "demo": Verb("all of it, small, on a CPU, in minutes", DemoConfig, _demo, ("runs", "data", "seed", "tasks")),
 }

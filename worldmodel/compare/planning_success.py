@@ -8,7 +8,6 @@ from typing import Any
 from worldmodel.compare.laboratory import Cell, Laboratory
 from worldmodel.evaluation.control import control
 from worldmodel.learning.train import train
-from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import ControlConfig
 from worldmodel.system.files import write_json
 
@@ -30,17 +29,17 @@ def plan_with(lab: Laboratory, cell: Cell) -> dict[str, Any]:
         seed=cell.seed,
     )
     shutil.rmtree(config.run_directory, ignore_errors=True)
-    run = train(config)
-    control(ControlConfig(run=str(run), tasks=scale.tasks, seed=cell.seed, videos=0, oracle=False))
-    summary = RunDirectory(run).read_summary()
-    driven = summary["control"]
+    trained = train(config)
+    driven = control(ControlConfig(run=trained.run, tasks=scale.tasks, seed=cell.seed, videos=0, oracle=False))
+    latent, random = driven.latent.success, driven.controllers["random"].success
+    assert latent and random and trained.prediction
     figures = {
-        "success_rate": driven["success_rate"],
-        "success_interval": driven["success_interval"],
-        "random_success_rate": driven["random_success_rate"],
-        "num_tasks": driven["num_tasks"],
-        "prediction_error_ratio": summary["predictor"]["error_ratio_to_persistence"],
+        "success_rate": latent.rate,
+        "success_interval": list(latent.interval),
+        "random_success_rate": random.rate,
+        "num_tasks": driven.latent.num_tasks,
+        "prediction_error_ratio": {str(step): of for step, of in trained.prediction.ratio_to_persistence.items()},
     }
     write_json(path, figures)
-    shutil.rmtree(run)
+    shutil.rmtree(trained.run)
     return figures

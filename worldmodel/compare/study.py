@@ -13,7 +13,7 @@ from worldmodel.compare.scale import SCALES, Scale
 from worldmodel.figures import comparison as figures
 from worldmodel.learning.train import r2_ceiling
 from worldmodel.measures.wording import told
-from worldmodel.runs.run_directory import command_line, hardware, versions
+from worldmodel.runs import command_line, hardware, versions
 from worldmodel.settings import CompareConfig, EncoderConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_json

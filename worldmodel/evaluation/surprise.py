@@ -2,25 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from scipy import stats
 
+from worldmodel import figures
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import Policy, make_policy
 from worldmodel.evaluation.control import trusted_world
-from worldmodel.figures import figures
 from worldmodel.learning.dynamics import whitening
 from worldmodel.measures.statistics import mean_interval
-from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.models import PlanningModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import SurpriseConfig, read_run_config
+from worldmodel.runs import EventResult, Run, SurpriseResult, write_record
+from worldmodel.runs.results import as_interval
+from worldmodel.settings import SurpriseConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import write_json
 from worldmodel.system.progress import progress
 
 _SEED_STREAM = 7_003
@@ -28,21 +27,43 @@ _SEED_STREAM = 7_003
 
 @dataclass(frozen=True)
 class _Trajectory:
-    """Frames uint8 (T+1, S, S, 3) and actions float32 (T, A)."""
+    """Frames and the actions between them."""
 
     frames: np.ndarray
+    """uint8 (T+1, S, S, 3)."""
     actions: np.ndarray
+    """float32 (T, A)."""
 
 
-def surprise(config: SurpriseConfig) -> Path:
-    """Score trajectories with and without an event, add the "surprise" section to the run's summary, return the run."""
-    run = RunDirectory.open(Path(config.run))
-    trained = read_run_config(run.path)
-    world = trusted_world(trained.env, config.trust_world)
-    loaded = WorldModel.load(run.path, pick_device(config.device))
-    set_cpu_threads(loaded.config.encoder)
-    model, policy = PlanningModel(loaded), make_policy(**trained.collection.policy)
-    _check_fits(config, model)
+def surprise(config: SurpriseConfig) -> SurpriseResult:
+    """Score trajectories with and without an event; recorded in the run.
+
+    Raises:
+        UserError: there is no such run, or the event leaves no room for the windows around it.
+    """
+    run = Run(config.run)
+    with run.directory.locked():
+        trained, loaded = run.config, run.model(pick_device(config.device))
+        set_cpu_threads(loaded.config.encoder)
+        model = PlanningModel(loaded)
+        _check_fits(config, model)
+        world = trusted_world(trained.env, config.trust_world)
+        try:
+            scores = _scores(config, world, make_policy(**trained.collection.policy), model)
+        finally:
+            world.close()
+        num_frames = model.num_context_frames + config.horizon
+        result = _result(config, trained.env.label, scores, num_frames)
+        path = run.figures / "surprise.png"
+        figures.surprise_curves(path, scores, num_frames - 1, config.event_step, world.control_dt_s)
+        run.directory.record(result)
+    if config.out:
+        write_record(Path(config.out), result)
+    return result
+
+
+def _scores(config: SurpriseConfig, world: MujocoWorld, policy: Policy, model: PlanningModel) -> dict[str, np.ndarray]:
+    """Event, or "none" -> surprise (n, W) of every trajectory and window."""
     events = available_events(world)
     errors: dict[str, list[np.ndarray]] = {name: [] for name in ("none", *events)}
     seeds = np.random.SeedSequence([_SEED_STREAM, config.seed]).generate_state(config.trajectories)
@@ -52,22 +73,16 @@ def surprise(config: SurpriseConfig) -> Path:
         for name in events:
             changed = record(world, policy, int(seed), config, name, plain.actions)
             errors[name].append(_errors(model, changed, config.horizon))
-    world.close()
-    scores = score({name: np.stack(of) for name, of in errors.items()})
+    return score({name: np.stack(of) for name, of in errors.items()})
+
+
+def _result(config: SurpriseConfig, label: str, scores: dict[str, np.ndarray], num_frames: int) -> SurpriseResult:
+    """The tests; `num_frames`: context and horizon of a window."""
     # windows that begin at these frames see the event: at first as a target only, at last as their oldest frame
-    num_frames = model.num_context_frames + config.horizon
     window = slice(config.event_step - num_frames + 1, config.event_step + 1)
-    section = {
-        "event_step": config.event_step,
-        "num_trajectories": config.trajectories,
-        "events": {name: paired_test(scores["none"][:, window], scores[name][:, window]) for name in events},
-    }
-    path = run.figures / "surprise.png"
-    figures.surprise_curves(path, scores, num_frames - 1, config.event_step, world.control_dt_s)
-    run.update_summary("surprise", surprise=section)
-    if config.out:
-        write_json(Path(config.out), {"env": trained.env.label, **section})
-    return run.path
+    plain = scores["none"][:, window]
+    events = {name: paired_test(plain, of[:, window]) for name, of in scores.items() if name != "none"}
+    return SurpriseResult(label, config.event_step, config.trajectories, config.horizon, config.seed, events)
 
 
 def _check_fits(config: SurpriseConfig, model: PlanningModel) -> None:
@@ -169,22 +184,23 @@ def score(errors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return scores
 
 
-def paired_test(plain: np.ndarray, changed: np.ndarray) -> dict[str, Any]:
-    """Highest surprise around the event, with and without it, (n, w) each: gain, Wilcoxon's p, and how separable.
+def paired_test(plain: np.ndarray, changed: np.ndarray) -> EventResult:
+    """Compare the highest surprise around the event with it and without it, (n, w) each.
 
     All None where surprise is not finite, and so cannot be compared.
     """
     without, with_event = plain.max(1), changed.max(1)
     gain = with_event - without
+    if not np.isfinite(gain).all():
+        return EventResult(None, None, None, None, None, None, None)
     moved = bool(np.any(gain != 0))
     wins = (with_event[:, None] > without[None, :]).mean() + (with_event[:, None] == without[None, :]).mean() / 2
-    found = {
-        "median_without": float(np.median(without)),
-        "median_with": float(np.median(with_event)),
-        "mean_gain": float(gain.mean()),
-        "mean_gain_interval": mean_interval(gain),
-        "more_surprised": float((gain > 0).mean()),
-        "p_wilcoxon": float(stats.wilcoxon(with_event, without, alternative="greater").pvalue) if moved else 1.0,
-        "auroc": float(wins),
-    }
-    return found if np.isfinite(gain).all() else dict.fromkeys(found)
+    return EventResult(
+        median_without=float(np.median(without)),
+        median_with=float(np.median(with_event)),
+        mean_gain=float(gain.mean()),
+        mean_gain_interval=as_interval(mean_interval(gain)),
+        more_surprised=float((gain > 0).mean()),
+        p_wilcoxon=float(stats.wilcoxon(with_event, without, alternative="greater").pvalue) if moved else 1.0,
+        auroc=float(wins),
+    )

@@ -1,5 +1,35 @@
-"""Pictures and videos, drawn from plain arrays and numbers; knows no stage."""
+"""Pictures and videos, drawn from plain arrays and numbers; knows no stage.
+
+    latent_figures     latents against the truth; the demo's one picture
+    training_figures   what training logged; error by horizon
+    probe_figures      probes, window lengths, canonical correlations
+    control_figures    goals reached, convergence of plans, surprise
+    design_figure, comparison   what those studies found
+    videos             films of control
+    style, geometry    the one look; the maps that figures draw
+
+`videos` and the two studies' figures are imported from their modules.
+"""
 
 from worldmodel.figures import style
+from worldmodel.figures.control_figures import Rate, planner_cost, success_bars, surprise_curves
+from worldmodel.figures.latent_figures import hero, latents_against_truth
+from worldmodel.figures.probe_figures import canonical_correlations, probe_bars, probe_scatter, sharpening
+from worldmodel.figures.training_figures import has_curves, predictor_error, training_curves
 
-__all__ = ["style"]
+__all__ = [
+    "Rate",
+    "canonical_correlations",
+    "has_curves",
+    "hero",
+    "latents_against_truth",
+    "planner_cost",
+    "predictor_error",
+    "probe_bars",
+    "probe_scatter",
+    "sharpening",
+    "style",
+    "success_bars",
+    "surprise_curves",
+    "training_curves",
+]

@@ -1,24 +1,9 @@
-"""The two linear maps that the figures draw: a held-out readout, and a rotation with nothing else in it.
+"""What is drawn of a latent plane: latents turned onto the truth, and where a grid of true values lands.
 
 Letters: N samples, Z true variables, D latents.
 """
 
 import numpy as np
-
-_NUM_BLOCKS = 20
-
-
-def linear_readout(truth: np.ndarray, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit truth (N, Z) from latents (N, D) by least squares on one half; return the other half's rows and its readout.
-
-    Rows alternate between the halves in blocks, so that neighbouring frames of an episode rarely fall on both sides.
-    Returns the held-out indices (M,) and their predictions (M, Z).
-    """
-    blocks = np.array_split(np.arange(len(truth)), min(_NUM_BLOCKS, len(truth)))
-    fitted, held_out = np.concatenate(blocks[::2]), np.concatenate(blocks[1::2] or blocks)
-    affine = np.hstack([latents, np.ones((len(latents), 1))])
-    weights, *_ = np.linalg.lstsq(affine[fitted], truth[fitted], rcond=None)
-    return held_out, affine[held_out] @ weights
 
 
 def rotate_onto(truth: np.ndarray, latents: np.ndarray) -> np.ndarray:

@@ -117,3 +117,24 @@ def interval_errors(value: float, interval: Sequence[float] | None) -> np.ndarra
     if interval is None:
         return np.zeros((2, 1))
     return np.array([[max(value - interval[0], 0.0)], [max(interval[1] - value, 0.0)]])
+
+
+def scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+    """Up to 3000 dots, fainter the more there are."""
+    chosen = thin(len(x), 3000)
+    alpha = float(np.clip(250 / len(chosen), 0.18, 0.7))
+    axes.scatter(x[chosen], y[chosen], s=7, color=colour, alpha=alpha, linewidths=0)
+
+
+def padded_range(values: np.ndarray) -> tuple[float, float]:
+    """The range of finite `values` with four per cent of air at either end; never empty."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    air = 0.04 * (high - low) or 0.5
+    return low - air, high + air
+
+
+def require(holds: bool, expected: str, *given: Any) -> None:
+    """Raise ValueError naming what was expected and the shapes that came."""
+    if not holds:
+        raise ValueError(f"expected {expected}, got shapes {', '.join(str(np.shape(item)) for item in given)}")

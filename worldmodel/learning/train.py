@@ -5,26 +5,31 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodel import figures
 from worldmodel.data.collecting import collect
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
-from worldmodel.figures import figures
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale, half_windows
 from worldmodel.learning.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
 from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
 from worldmodel.learning.sources import Source, latent_table, open_sources, segments, spread_rows
-from worldmodel.measures.identifiability import Identifiability, measure, wrapped_angle_ceiling
+from worldmodel.measures.identifiability import (
+    Identifiability,
+    affine_apply,
+    affine_fit,
+    measure,
+    wrapped_angle_ceiling,
+)
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import check_installed, set_cpu_threads
-from worldmodel.runs.run_directory import RunDirectory, peak_memory_mb
+from worldmodel.runs import DataUsed, ModelSize, PredictionErrors, RunDirectory, TrainResult, peak_memory_mb
 from worldmodel.settings import (
     HEADS,
     HEADS_TRAINING,
@@ -45,8 +50,8 @@ FEWEST_EPISODES = 10
 
 
 @cpu_threads_kept()
-def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -> Path:
-    """Train a world model as `config` says and return its run directory.
+def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -> TrainResult:
+    """Train a world model as `config` says; its run directory is `TrainResult.run`.
 
     With devices or nodes above 1 this command, or the script that calls this, runs once in each process.
 
@@ -61,9 +66,9 @@ def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -
     set_cpu_threads(config.encoder, config.threads)
     try:
         with _locked(RunDirectory(config.run_directory), processes) as run:
-            _train(config, run, processes, collected_s, checkpoint_every_s)
+            result = _train(config, run, processes, collected_s, checkpoint_every_s)
             processes.wait()
-            return run.path
+            return result or run.read_summary().train
     finally:
         processes.leave()
 
@@ -86,8 +91,8 @@ def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
 
 def _train(
     config: TrainConfig, run: RunDirectory, processes: Processes, collected_s: float, checkpoint_every_s: float
-) -> None:
-    """All stages, on every process; the first one evaluates and writes."""
+) -> TrainResult | None:
+    """All stages, on every process; the first one evaluates, writes and returns what it found."""
     episodes, poses = open_sources(config, processes.device)
     torch.manual_seed(config.seed)
     model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
@@ -98,7 +103,7 @@ def _train(
         write_run_config(run.path, config)
 
     seconds = {"collect": collected_s}
-    sections: dict[str, object] = {}
+    identifiability = prediction = None
     sample = poses.frames.gather(spread_rows(poses.train, 4096))
     if "encoder" not in trainer.stages_done:
         model.encoder.fit_normalization(sample)
@@ -107,50 +112,41 @@ def _train(
         model.save(run.path)
         start = time.monotonic()
         if poses.data.state_names:  # a recording from elsewhere may hold frames and actions only
-            sections["identifiability"] = _identifiability(config, model, poses, run).to_json()
+            identifiability = _identifiability(model, poses, run)
         seconds["identifiability"] = time.monotonic() - start
     if model.predictor is not None:
         table = latent_table(model, episodes.data, episodes.frames, shown=processes.is_first)
         seconds |= _train_dynamics(config, model, trainer, episodes, table)
         if processes.is_first:
-            sections |= _evaluate_dynamics(model, episodes, table, run)
-    if processes.is_first:
-        model.save(run.path)
-        figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
-        _summarise(config, run, model, (episodes.data, poses.data), seconds, sections)
-
-
-def _summarise(
-    config: TrainConfig,
-    run: RunDirectory,
-    model: WorldModel,
-    data: tuple[DataSet, DataSet],
-    seconds: dict[str, float],
-    sections: dict[str, object],
-) -> None:
-    """The run's `summary.json`; `data`: the episodes for the dynamics, and the frames for the encoder."""
-    episodes, poses = data
-    run.update_summary(
-        "train",
-        name=config.run_name,
+            prediction = _prediction_errors(model, episodes, table, run)
+    if not processes.is_first:
+        return None
+    model.save(run.path)
+    figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
+    result = TrainResult(
+        run=str(run.path),
         env=config.env.label,
         method=config.method.name,
         seed=config.seed,
-        seconds={key: round(value, 2) for key, value in seconds.items()},
+        data=DataUsed(
+            episodes.data.num_episodes,
+            episodes.data.num_rows,
+            config.env.image_size,
+            encoder_frames=poses.data.num_rows,
+        ),
+        model=_model_size(config, model),
+        identifiability=identifiability,
+        prediction=prediction,
+        seconds={stage: round(value, 2) for stage, value in seconds.items()},
         peak_memory_mb=round(peak_memory_mb(), 1),
-        data={
-            "episodes": episodes.num_episodes,
-            "frames": episodes.num_rows,
-            "image_size": config.env.image_size,
-            "encoder_frames": poses.num_rows,
-        },
-        model={
-            "latent_dim": model.latent_dim,
-            "encoder": f"{config.encoder.kind} {config.encoder.input_size}x{config.encoder.input_size}",
-            "parameters": sum(p.numel() for p in model.parameters()),
-        },
-        **sections,
     )
+    run.record(result)
+    return result
+
+
+def _model_size(config: TrainConfig, model: WorldModel) -> ModelSize:
+    encoder = f"{config.encoder.kind} {config.encoder.input_size}x{config.encoder.input_size}"
+    return ModelSize(model.latent_dim, encoder, sum(p.numel() for p in model.parameters()))
 
 
 def collect_all(config: TrainConfig) -> float:
@@ -216,24 +212,32 @@ def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Sta
     return encoder_stage(objective, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 
-def _identifiability(config: TrainConfig, model: WorldModel, poses: Source, run: RunDirectory) -> Identifiability:
+def _identifiability(model: WorldModel, poses: Source, run: RunDirectory) -> Identifiability:
     """Measure on test episodes with maps fitted on training episodes; draw latents against truth."""
     variables = latent_variables(poses.data)
     kinematic = poses.data.index.world.kinematic
     z = variables.values if kinematic else variables.standardized(poses.train.rows())
-    fit_rows, test_rows = spread_rows(poses.train, 20_000), spread_rows(poses.test, 20_000)
-    fit, test = ((z[rows.numpy()], _latents(model, poses, rows)) for rows in (fit_rows, test_rows))
+    fit_rows, test_rows = (spread_rows(split, 20_000) for split in (poses.train, poses.test))
+    h_fit, h = (_latents(model, poses, rows) for rows in (fit_rows, test_rows))
+    fitted, tested = fit_rows.numpy(), test_rows.numpy()
     pairs = rho = ceiling = None
     if kinematic:
         if 0 < kinematic.rho < 1:
             first = torch.from_numpy(poses.test.offset)
             pairs, rho = (_latents(model, poses, first), _latents(model, poses, first + 1)), kinematic.rho
         ceiling = r2_ceiling(poses.data, variables.names)
-    shown = slice(0, 4000)
+    found = measure((z[fitted], h_fit), (z[tested], h), variables.names, pairs, rho, ceiling)
+    readout = affine_apply(affine_fit(h_fit, variables.values[fitted]), h[:4000])
     figures.latents_against_truth(
-        run.figures / "latents_against_truth.png", test[0][shown], test[1][shown], variables.names, variables.units
+        run.figures / "latents_against_truth.png",
+        variables.values[tested[:4000]],
+        readout,
+        h[:4000],
+        variables.names,
+        variables.units,
+        list(found.per_variable.values()),
     )
-    return measure(fit, test, variables.names, pairs, rho, ceiling)
+    return found
 
 
 def r2_ceiling(data: DataSet, names: list[str]) -> float:
@@ -281,8 +285,8 @@ def _train_dynamics(
     return seconds
 
 
-def _evaluate_dynamics(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> dict[str, object]:
-    """Prediction error on test episodes, relative to persistence, by horizon."""
+def _prediction_errors(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> PredictionErrors:
+    """Prediction error on test episodes, relative to persistence, by horizon; drawn, too."""
     assert model.predictor is not None
     context_of = None
     if model.context_encoder is not None:
@@ -295,8 +299,7 @@ def _evaluate_dynamics(model: WorldModel, source: Source, table: LatentTable, ru
     figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
     shown = {1, *range(5, horizon + 1, 5), horizon}
     found = zip(steps, shares(errors, persistence), strict=True)
-    ratio = {str(step): value for step, value in found if step in shown}
-    return {"predictor": {"error_ratio_to_persistence": ratio, "horizon": horizon}}
+    return PredictionErrors(horizon, {step: value for step, value in found if step in shown})
 
 
 def shares(errors: np.ndarray, persistence: np.ndarray) -> list[float | None]:

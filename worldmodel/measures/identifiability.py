@@ -6,8 +6,7 @@ true latents from one view to the next.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,37 +15,34 @@ from worldmodel.measures.statistics import mean_told, varies
 
 @dataclass(frozen=True)
 class Identifiability:
-    """What `measure` returns; all on held-out frames, with linear maps fitted on other frames.
+    """How well latents h (n, D) show the true variables z (n, Z), on held-out frames, by maps fitted on other frames.
 
     None is what these frames cannot tell: everything, where a latent or a variable is not finite.
-
-    r2_h_to_z, r2_z_to_h: mean R2 of the best affine map, both ways. 1 and 1: each determines the other linearly. The
-    first is over the variables that vary; a latent that does not vary counts as 0 in the second.
-    orthogonality_error: ||A^T A - I||_F / sqrt(Z) of the map h = A z; None where dimensions differ.
-    condition_number: largest over smallest singular value of A; None where A has not full rank.
-    covariance_gap: epsilon = ||Cov(h) - I||_F; None of one frame.
-    alignment_gap: delta = E||h - h'||^2 - 2 (1 - rho) tr Cov(h), clipped at 0; None without two exact OU pairs.
-    theorem_bound: upper bound on procrustes_mse from epsilon and delta alone (Proposition 4.3): no truth needed.
-    procrustes_mse: E||h - Q z||^2 with the best orthogonal Q: what the bound bounds.
-    r2_ceiling: highest r2_h_to_z any encoder can reach where the image hides some of z (wrapped angles); None: 1.
-    per_variable: R2 of each true variable, read linearly; None of one that does not vary.
     """
 
     r2_h_to_z: float | None
+    """Mean R2 of the best affine map from latents to variables, over the variables that vary."""
     r2_z_to_h: float | None
+    """Mean R2 of the best affine map back; a latent that does not vary counts as 0. Both at 1: each determines the
+    other linearly."""
     orthogonality_error: float | None
+    """||A^T A - I||_F / sqrt(Z) of the map h = A z: 0 for a rotation; None where the dimensions differ."""
     condition_number: float | None
+    """Largest over smallest singular value of A; None where A is not of full rank."""
     covariance_gap: float | None
+    """epsilon = ||Cov(h) - I||_F; None of one frame."""
     alignment_gap: float | None
+    """delta = E||h - h'||^2 - 2 (1 - rho) tr Cov(h), clipped at 0; None without two exact OU pairs (h, h')."""
     theorem_bound: float | None
+    """Upper bound on `procrustes_mse` from epsilon and delta alone, without the truth (Proposition 4.3)."""
     procrustes_mse: float | None
+    """E||h - Q z||^2 with the best orthogonal Q; None where the dimensions differ."""
     r2_ceiling: float | None
+    """Highest `r2_h_to_z` that any encoder can reach where the image hides some of z (wrapped angles); None: 1."""
     per_variable: dict[str, float | None]
+    """R2 of each variable, read linearly; None of one that does not vary."""
     num_frames: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As `summary.json` holds it."""
-        return asdict(self) | {"per_variable": {name: {"r2": value} for name, value in self.per_variable.items()}}
+    """Held-out frames."""
 
 
 def affine_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,6 +1,14 @@
-"""The HTML report: figures, videos, and the one page that holds them."""
+"""The HTML report: one page that holds every figure, picture and film of one or several runs.
 
-from worldmodel.report.page import write_page
-from worldmodel.report.run_files import ReportError
+    page                  writes the file
+    content               headline numbers; which sections a run has
+    sections              of training; evaluation_sections: of control, probes, surprise
+    elements              cells, tables, sections, and how numbers are written
+    reported_run          reads a run, and checks its pictures and films
 
-__all__ = ["ReportError", "write_page"]
+Sections are built from typed results, and hold no HTML; `template.html` alone does.
+"""
+
+from worldmodel.report.page import report, write_page
+
+__all__ = ["report", "write_page"]

@@ -1,28 +1,84 @@
-"""The run directory: what training and evaluation leave on the disk, and how it is read."""
+"""Runs and what was found about them: the run directory, typed results, and the one reader and writer of both.
 
-from typing import TYPE_CHECKING
+    run             Run, an opened run: settings, model, results
+    results         what train, control and surprise find; probe_result, demo_result: what those find
+    summary         summary.json, and files with one result: read, checked, written
+    version1        what version 0.1 wrote, as this version keeps it
+    run_directory   the files of a run, its lock, its log
+    provenance      command, versions, machine
+    pretrained/     runs that come with the package
 
-from worldmodel.system.lazy import lazy_names
+Other rooms import from here.
+"""
 
-if TYPE_CHECKING:
-    from worldmodel.runs.cells import CellKey, CellStore, cell_key
-    from worldmodel.runs.run_directory import RunDirectory, command_line, hardware, peak_memory_mb, versions
+from worldmodel.runs.cells import CellKey, CellStore, cell_key
+from worldmodel.runs.demo_result import DemoResult
+from worldmodel.runs.probe_result import (
+    ContextCorrelations,
+    ContextErrors,
+    PositionErrors,
+    ProbedVariable,
+    ProbeResult,
+    SequentialCount,
+    ShiftedReading,
+    WindowLengths,
+)
+from worldmodel.runs.provenance import Hardware, command_line, hardware, peak_memory_mb, versions
+from worldmodel.runs.results import (
+    ControllerResult,
+    ControlResult,
+    DataUsed,
+    EventResult,
+    ModelSize,
+    PredictionErrors,
+    Regret,
+    Returns,
+    Success,
+    SurpriseResult,
+    TaskProtocol,
+    TrainResult,
+)
+from worldmodel.runs.run import Run, find_runs
+from worldmodel.runs.run_directory import MetricsLog, RunDirectory
+from worldmodel.runs.summary import Record, Summary, read_record, read_summary, write_record
 
 __all__ = [
     "CellKey",
     "CellStore",
+    "ContextCorrelations",
+    "ContextErrors",
+    "ControlResult",
+    "ControllerResult",
+    "DataUsed",
+    "DemoResult",
+    "EventResult",
+    "Hardware",
+    "MetricsLog",
+    "ModelSize",
+    "PositionErrors",
+    "PredictionErrors",
+    "ProbeResult",
+    "ProbedVariable",
+    "Record",
+    "Regret",
+    "Returns",
+    "Run",
     "RunDirectory",
+    "SequentialCount",
+    "ShiftedReading",
+    "Success",
+    "Summary",
+    "SurpriseResult",
+    "TaskProtocol",
+    "TrainResult",
+    "WindowLengths",
     "cell_key",
     "command_line",
+    "find_runs",
     "hardware",
     "peak_memory_mb",
+    "read_record",
+    "read_summary",
     "versions",
+    "write_record",
 ]
-
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "cells": ["CellKey", "CellStore", "cell_key"],
-        "run_directory": ["RunDirectory", "command_line", "hardware", "peak_memory_mb", "versions"],
-    },
-)

@@ -4,21 +4,16 @@ import fcntl
 import json
 import os
 import platform
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from worldmodel.system.errors import CheckpointError, UserError
+from worldmodel.runs.provenance import command_line, hardware, versions
+from worldmodel.runs.summary import RunResult, Summary, read_summary, record
+from worldmodel.system.errors import CheckpointError, ResultError, UserError
 from worldmodel.system.files import read_json, write_atomically, write_json
-
-SUMMARY_SCHEMA_VERSION = 1
 
 
 class RunDirectory:
@@ -26,15 +21,23 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._is_locked = False
 
     @staticmethod
     def open(path: Path) -> "RunDirectory":
-        """An existing run; CheckpointError when nothing was trained there."""
-        if not (path / "summary.json").exists():
+        """An existing run.
+
+        Raises:
+            CheckpointError: nothing was trained there.
+            ResultError: its summary cannot be read.
+        """
+        run = RunDirectory(path)
+        if not run.summary_file.exists():
             raise CheckpointError(
                 f"{path} is not a finished run (no summary.json); train it first: worldmodel train env=NAME"
             )
-        return RunDirectory(path)
+        run.read_summary()
+        return run
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -42,7 +45,9 @@ class RunDirectory:
 
         The operating system releases the lock however this process ends.
 
-        Raises UserError when another command is at work here; on a shared file system, on whatever machine.
+        Raises:
+            UserError: another command is at work here; on a shared file system, on whatever machine.
+            ResultError: results could not be added to the summary that is here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("a+", encoding="utf-8") as file:
@@ -59,14 +64,27 @@ class RunDirectory:
             file.flush()
             for temporary in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
                 temporary.unlink(missing_ok=True)
-            yield
+            if self.summary_file.exists():
+                self.read_summary()
+            self._is_locked = True
+            try:
+                yield
+            finally:
+                self._is_locked = False
+
+    @property
+    def summary_file(self) -> Path:
+        """Where results are kept."""
+        return self.path / "summary.json"
 
     @property
     def figures(self) -> Path:
+        """Folder of pictures, made where it is missing."""
         return self._folder("figures")
 
     @property
     def videos(self) -> Path:
+        """Folder of films, made where it is missing."""
         return self._folder("videos")
 
     def _folder(self, name: str) -> Path:
@@ -74,32 +92,46 @@ class RunDirectory:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def read_summary(self) -> dict[str, Any]:
-        path = self.path / "summary.json"
-        if not path.exists():
-            return {}
-        try:
-            return read_json(path)
-        except ValueError as error:
-            raise CheckpointError(f"{path} is not JSON ({error}); delete it and run the verb again") from error
+    def read_summary(self) -> Summary:
+        """What the verbs found so far; ResultError where `summary.json` cannot be read."""
+        return read_summary(self.summary_file)
 
-    def update_summary(self, verb: str, **sections: Any) -> None:
-        """Merge top-level sections into `summary.json`; "seconds" is merged key by key."""
-        summary = {"schema": SUMMARY_SCHEMA_VERSION, **self.read_summary()}
-        summary.setdefault("commands", {})[verb] = command_line()
-        seconds = {**summary.get("seconds", {}), **sections.pop("seconds", {})}
-        summary.update(sections, seconds=seconds, versions=versions(), hardware=hardware())
-        write_json(self.path / "summary.json", summary)
+    def record(self, result: RunResult) -> None:
+        """Put what a verb found into `summary.json`; only inside `locked()`."""
+        assert self._is_locked, "results are recorded inside `with run.locked():`"
+        record(self.summary_file, result)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Logged lines; one that a kill cut short is none."""
+        """The lines of `metrics.jsonl`: stage, step, seconds, and what was logged; a last line cut short by a kill is
+        left out.
+
+        Raises:
+            ResultError: a line is damaged.
+        """
         path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.exists() else []
+        return [_metrics_line(path, number, line) for number, line in enumerate(lines, 1) if line.endswith("\n")]
 
     def seconds_of(self, stage: str) -> float:
         """What a stage's training has taken so far, in every process that worked on it; 0 where nothing is logged."""
         return max((line["seconds"] for line in self.read_metrics() if line["stage"] == stage), default=0.0)
+
+    def update_summary(self, verb: str, **sections: Any) -> None:
+        """Merge top-level sections into the `summary.json` of a study, which is not that of a trained run."""
+        old = read_json(self.summary_file) if self.summary_file.exists() else {}
+        commands = {**old.get("commands", {}), verb: command_line()}
+        made_by = {"versions": versions(), "hardware": hardware()}
+        write_json(self.summary_file, {"schema": 1, **old, **sections, "commands": commands, **made_by})
+
+
+def _metrics_line(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+        if isinstance(values["stage"], str) and isinstance(values["step"], int) and "seconds" in values:
+            return values
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise ResultError(f"{path}, line {number} is damaged ({line[:60].strip()!r}); delete the line, or train again")
 
 
 class MetricsLog:
@@ -134,32 +166,5 @@ class MetricsLog:
                 self._board.add_scalar(f"{self._stage}/{name}", value, step)
 
     def close(self) -> None:
+        """Flush TensorBoard's file."""
         self._board.close()
-
-
-def command_line() -> str:
-    """The command that is running, as a user would type it."""
-    name = Path(sys.argv[0]).name
-    return " ".join(["worldmodel" if name in ("cli.py", "__main__.py") else name, *sys.argv[1:]])
-
-
-def versions() -> dict[str, str]:
-    names = ("worldmodel", "torch", "mujoco", "dm_control", "gymnasium", "numpy")
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return {"python": platform.python_version(), **found}
-
-
-def hardware() -> dict[str, Any]:
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count(), "gpu": gpu}
-
-
-def peak_memory_mb() -> float:
-    """Most memory that this process has held at once, in megabytes (10^6 bytes)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

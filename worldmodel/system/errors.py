@@ -13,5 +13,9 @@ class CheckpointError(UserError):
     """A run directory or checkpoint that is missing, foreign, or of another schema or architecture."""
 
 
+class ResultError(UserError):
+    """A file of results that is missing, foreign, or of another schema or kind."""
+
+
 class TrainingError(UserError):
     """Training that cannot go on: a non-finite loss or collapsed latents, with a diagnosis."""

@@ -10,7 +10,7 @@ from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.context_sources import ContextSource
 from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_features
 from worldmodel.evaluation.control.tasks import Tasks
-from worldmodel.models import DTYPES, PlanningModel, WorldModel
+from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.models.heads import GoalHeads
 from worldmodel.planners import (
     MPC,
@@ -25,36 +25,40 @@ from worldmodel.planners import (
     Staged,
     WeightedSum,
 )
-from worldmodel.settings import ControlConfig, PlanConfig
+from worldmodel.settings import PlanConfig
 from worldmodel.system.errors import UserError
 
 
 class LatentController:
-    """MPC in the latent space from pixels alone; remembers costs and distances for the planner's picture."""
+    """MPC in the latent space from pixels alone; keeps costs and distances for the planner's picture."""
 
     sees = True
 
     def __init__(
         self,
-        model: WorldModel,
+        model: PlanningModel,
         planner: Planner,
         plan: PlanConfig,
-        config: ControlConfig,
-        tasks: Tasks,
-        world: MujocoWorld,
+        goal_frames: np.ndarray,
         budget_steps: int,
         contexts: ContextSource | None = None,
+        seed: int = 0,
     ) -> None:
-        self._model, self._plan = PlanningModel(model, DTYPES[config.dtype]), plan
-        self._mpc = MPC(self._model, CapturedPlanner(planner), plan.replan_every)
-        self._generator = torch.Generator(self._model.device).manual_seed(config.seed)
-        self.goal_frames = np.stack(
-            [world.goal_frame(state, factors) for state, factors in zip(tasks.goal, tasks.factors, strict=True)]
-        )
+        """
+        Args:
+            goal_frames: pictures of the goals of n tasks, uint8 (n, S, S, 3).
+            budget_steps: control steps to get there.
+            contexts: where the planner's context comes from; None for a model that knows no constants.
+            seed: of every plan's samples.
+        """
+        self._model, self._plan = model, plan
+        self._mpc = MPC(model, CapturedPlanner(planner), plan.replan_every)
+        self._generator = torch.Generator(model.device).manual_seed(seed)
         self._budget_steps, self._horizon = budget_steps, planner.horizon
         self._contexts = contexts
-        self._goal = self._model.embed(self._tensor(self.goal_frames))
-        self._open = torch.arange(len(tasks))
+        self.goal_frames = goal_frames
+        self._goal = model.embed(self._tensor(goal_frames))
+        self._open = torch.arange(len(goal_frames))
         self._state: MPCState | None = None
         self._latents: list[Tensor] = []
         self._actions: list[Tensor] = []
@@ -62,20 +66,12 @@ class LatentController:
         self._cost_curve: np.ndarray | None = None
         self._num_watched = 0
         self.num_invalid = 0
+        """Plans in which no sample had a finite cost."""
 
     def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
         self._see(frames)
         self._actions.append(torch.from_numpy(actions).to(self._model.device))
         self._num_watched += 1
-
-    def _see(self, frames: np.ndarray) -> MPCState:
-        seen = self._tensor(frames)
-        if self._state is None:
-            self._state = self._mpc.init(seen)
-        else:
-            self._state = self._mpc.observe(self._state, seen, self._actions[-1])
-        self._remember(self._state.latents[:, -1])
-        return self._state
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         state = self._see(frames)
@@ -98,9 +94,24 @@ class LatentController:
         self._actions = [actions[which] for actions in self._actions]
 
     def traces(self) -> tuple[np.ndarray, np.ndarray]:
-        """Best cost by iteration of the first plan (I, n), and latent distance to the goal (T, n), NaN once solved."""
+        """Best cost by iteration of the first plan (I, n), and latent distance to the goal by step (T, n), NaN once a
+        task is solved."""
         assert self._cost_curve is not None
         return self._cost_curve, np.stack(self._distances)
+
+    def _see(self, frames: np.ndarray) -> MPCState:
+        """The state after a look at the frames uint8 (n, S, S, 3) of the open tasks."""
+        seen = self._tensor(frames)
+        if self._state is None:
+            self._state = self._mpc.init(seen)
+        else:
+            self._state = self._mpc.observe(self._state, seen, self._actions[-1])
+        latents = self._state.latents[:, -1]
+        self._latents.append(latents)
+        distance = np.full(len(self.goal_frames), np.nan)
+        distance[self._open.numpy()] = (latents - self._goal).norm(dim=-1).double().cpu().numpy()
+        self._distances.append(distance)
+        return self._state
 
     def _objective(self) -> Objective:
         now = self._latents[-1]
@@ -112,7 +123,7 @@ class LatentController:
     def _reduction(self) -> OverHorizon:
         # the latents seen so far include the one before the first step, and those before the clock ran
         left = max(1, min(self._horizon, self._budget_steps - len(self._latents) + self._num_watched + 1))
-        return OverHorizon(self._plan.reduction, until=left if self._plan.shrinking else None)  # type: ignore[arg-type]
+        return OverHorizon(self._plan.reduction, until=left if self._plan.shrinking else None)
 
     def _proposal(self) -> Callable[[Tensor], Tensor] | None:
         heads = self._model.heads
@@ -120,21 +131,15 @@ class LatentController:
             return None
         return lambda state: heads.propose(state, self._goal, self._horizon)
 
-    def _remember(self, latents: Tensor) -> None:
-        self._latents.append(latents)
-        distance = np.full(len(self.goal_frames), np.nan)
-        distance[self._open.numpy()] = (latents - self._goal).norm(dim=-1).double().cpu().numpy()
-        self._distances.append(distance)
-
     def _tensor(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
 
 
 def check_heads(model: WorldModel, plan: PlanConfig) -> None:
-    """UserError where the settings ask for goal heads that the model has not."""
+    """UserError where the settings ask for goal heads that the model does not have."""
     if model.heads is None and (plan.proposal or plan.metric != "l2"):
         wish = "proposal=true" if plan.proposal else f"metric={plan.metric}"
-        raise UserError(f"{wish} needs learned goal heads, which this run has not; train it with goal_heads=true")
+        raise UserError(f"{wish} needs goal heads, which this run does not have; train it with goal_heads=true")
 
 
 def goal_objective(
@@ -152,8 +157,8 @@ def goal_objective(
     return Staged(straight, shortest_way, heads.squared_time(now, goal) < _NEAR_STEPS**2)
 
 
-# within so many control steps of the goal latents tell positions finer than travel times do
 _NEAR_STEPS = 5
+"""Control steps to the goal within which latents tell positions more finely than travel times do."""
 
 
 class OracleController:
@@ -163,7 +168,7 @@ class OracleController:
 
     def __init__(self, world: MujocoWorld, tasks: Tasks, planner: Planner, plan: PlanConfig, seed: int) -> None:
         self._dynamics = SimulatorDynamics(world, tasks.factors)
-        self._planner, self._reduction = planner, plan.reduction
+        self._planner, self._reduction = planner, OverHorizon(plan.reduction)
         self._generator = torch.Generator().manual_seed(seed)
         self._goal = torch.from_numpy(goal_features(world, tasks.goal)).float()
         self._warm: Tensor | None = None
@@ -171,7 +176,7 @@ class OracleController:
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         plan = self._planner.plan(
             self._dynamics,
-            GoalDistance(self._goal, self._reduction),  # type: ignore[arg-type]
+            GoalDistance(self._goal, self._reduction),
             torch.from_numpy(states),
             warm_start=self._warm,
             generator=self._generator,

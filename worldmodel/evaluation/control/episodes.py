@@ -2,25 +2,23 @@
 
 import time
 from dataclasses import dataclass
-from typing import Protocol as Interface
+from typing import Protocol
 
 import numpy as np
 
 from worldmodel.envs import BatchWorld, MujocoWorld
-from worldmodel.evaluation.control.tasks import Protocol, Tasks
-from worldmodel.measures.statistics import wilson_interval
+from worldmodel.evaluation.control.tasks import Tasks
+from worldmodel.runs import TaskProtocol
 from worldmodel.system.progress import progress
 
 VIDEO_TAIL_STEPS = 8
 
 
-class Controller(Interface):
-    """Whatever decides actions; it starts with all tasks, and is told which of them are still open.
-
-    sees: whether it reads frames; where it does not, none are rendered.
-    """
+class Controller(Protocol):
+    """Decides actions. It starts with all tasks, and learns which of them are still open by `keep`."""
 
     sees: bool
+    """Whether it reads frames; where it does not, none are rendered."""
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         """Actions (n, A) for frames uint8 (n, S, S, 3) and states (n, X) of the open tasks."""
@@ -37,36 +35,30 @@ class Controller(Interface):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a controller did.
-
-    solved_at: step from which each task was solved (n,), -1 if never. returns: sum of the world's rewards (n,).
-    decision_cpu_s, num_decisions: CPU seconds spent deciding, and decisions made.
-    frames: of the filmed tasks (T+1, f, S, S, 3).
-    """
+    """What a controller did with n tasks, f of them filmed."""
 
     solved_at: np.ndarray
+    """Control step from which each task was solved, int (n,); -1 if never."""
     returns: np.ndarray
+    """Sum of the world's rewards, (n,)."""
     decision_cpu_s: float
+    """CPU seconds spent deciding."""
     num_decisions: int
+    """Decisions made: one a task and step."""
     frames: np.ndarray
+    """Of the filmed tasks, uint8 (T+1, f, S, S, 3)."""
 
     @property
     def solved(self) -> np.ndarray:
+        """Whether each task was solved, bool (n,)."""
         return self.solved_at >= 0
-
-    @property
-    def rate(self) -> float:
-        return float(self.solved.mean())
-
-    def interval(self) -> list[float]:
-        return wilson_interval(int(self.solved.sum()), len(self.solved))
 
 
 def run_tasks(
     world: MujocoWorld,
     tasks: Tasks,
     controller: Controller,
-    protocol: Protocol,
+    protocol: TaskProtocol,
     name: str,
     num_filmed: int = 0,
     drift_rho: float | None = None,
@@ -75,7 +67,10 @@ def run_tasks(
 
     Where tasks have a lead, the controller first watches how their starts come about.
 
-    drift_rho: after a quarter of the budget the randomised constants are redrawn with this correlation.
+    Args:
+        name: what the progress bar shows.
+        num_filmed: the first so many tasks are filmed.
+        drift_rho: after a quarter of the budget the randomised constants are redrawn with this correlation.
     """
     num = len(tasks)
     batch = BatchWorld(world, num, render=controller.sees)
@@ -85,8 +80,7 @@ def run_tasks(
     for actions in () if watched is None else watched.swapaxes(0, 1):
         controller.watch(frames, actions)
         frames, states = batch.step(actions)
-    open_tasks, held = np.arange(num), np.zeros(num, int)
-    solved_at, returns = np.full(num, -1), np.zeros(num)
+    open_tasks, returns, judge = np.arange(num), np.zeros(num), _Judge(world, tasks, protocol)
     film = [frames[:num_filmed]]
     cpu_s, num_decisions = 0.0, 0
     for step in progress(range(1, protocol.budget_steps + 1), desc=name, unit="step"):
@@ -99,20 +93,35 @@ def run_tasks(
         frames, states = batch.step(actions)
         returns[open_tasks] += batch.rewards
         film.append(film[-1].copy())
-        for task, frame, state in zip(open_tasks, frames, states, strict=True):
-            if task < num_filmed:
-                film[-1][task] = frame
-            near = not protocol.rewarded and world.reached(state, tasks.goal[task], protocol.wrap)
-            held[task] = held[task] + 1 if near else 0
-            if solved_at[task] < 0 and held[task] >= protocol.hold_steps:
-                solved_at[task] = step - protocol.hold_steps + 1
-        solved = solved_at[open_tasks] >= 0
-        resting = (open_tasks < num_filmed) & (step < solved_at[open_tasks] + protocol.hold_steps + VIDEO_TAIL_STEPS)
-        stays = ~solved | resting
+        filmed = open_tasks < num_filmed
+        film[-1][open_tasks[filmed]] = frames[filmed]
+        judge.look(step, open_tasks, states)
+        solved_at = judge.solved_at[open_tasks]
+        resting = filmed & (step < solved_at + protocol.hold_steps + VIDEO_TAIL_STEPS)
+        stays = (solved_at < 0) | resting
         if not stays.all():
             open_tasks, frames, states = open_tasks[stays], frames[stays], states[stays]
             if not len(open_tasks):
                 break
             batch.keep(stays)
             controller.keep(stays)
-    return Outcome(solved_at, returns, cpu_s, num_decisions, np.stack(film))
+    return Outcome(judge.solved_at, returns, cpu_s, num_decisions, np.stack(film))
+
+
+class _Judge:
+    """Which tasks are solved, and since when: those whose goal was held for as many steps as the protocol says."""
+
+    def __init__(self, world: MujocoWorld, tasks: Tasks, protocol: TaskProtocol) -> None:
+        self._world, self._goals, self._protocol = world, tasks.goal, protocol
+        self._held = np.zeros(len(tasks), int)
+        self.solved_at = np.full(len(tasks), -1)
+
+    def look(self, step: int, open_tasks: np.ndarray, states: np.ndarray) -> None:
+        """Judge the states (n, X) that the open tasks, int (n,), are in after this step."""
+        if self._protocol.rewarded:
+            return
+        for task, state in zip(open_tasks, states, strict=True):
+            near = self._world.reached(state, self._goals[task], self._protocol.wrap)
+            self._held[task] = self._held[task] + 1 if near else 0
+            if self.solved_at[task] < 0 and self._held[task] >= self._protocol.hold_steps:
+                self.solved_at[task] = step - self._protocol.hold_steps + 1

@@ -9,6 +9,7 @@ import numpy as np
 from worldmodel import envs
 from worldmodel.envs import MujocoWorld, rollout
 from worldmodel.envs.excitation import make_policy
+from worldmodel.runs import TaskProtocol
 from worldmodel.settings import ControlConfig, EnvConfig, PlanConfig, TrainConfig
 from worldmodel.system.errors import UserError
 
@@ -17,33 +18,13 @@ _STREAMS = {"validation": 7_001, "test": 7_002}
 _EPISODES_PER_TASK = 20
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """How a task is drawn and when it counts as solved."""
-
-    name: str
-    """See `ControlConfig.protocol`."""
-    goal_steps: int = 25
-    """Control steps from start to goal in the episode they come from."""
-    budget_steps: int = 50
-    """Control steps to get there."""
-    drop_solved: bool = True
-    """Leave out pairs that are solved at the start."""
-    wrap: bool = True
-    """Compare angles on the circle."""
-    hold_steps: int = 1
-    """Consecutive control steps for which the goal must be held."""
-    rewarded: bool = False
-    """Count the world's own reward instead, from the world's own starts."""
-
-
-def make_protocol(config: ControlConfig) -> Protocol:
-    """The named protocol, with the steps of `config` where it gives any (0: the protocol's own)."""
+def make_protocol(config: ControlConfig) -> TaskProtocol:
+    """The named protocol, with the steps of `config` where it gives any."""
     protocol = {
         # arXiv:2603.19312: raw joint values, a moment within tolerance is enough, pairs solved at the start stay in
-        "lewm": Protocol("lewm", drop_solved=False, wrap=False),
-        "strict": Protocol("strict", hold_steps=5),
-        "reward": Protocol("reward", budget_steps=1000, rewarded=True),
+        "lewm": TaskProtocol("lewm", drop_solved=False, wrap=False),
+        "strict": TaskProtocol("strict", hold_steps=5),
+        "reward": TaskProtocol("reward", budget_steps=1000, rewarded=True),
     }[config.protocol]
     goal_steps = config.goal_steps or protocol.goal_steps
     own_budget = protocol.budget_steps if protocol.rewarded else 2 * goal_steps
@@ -52,23 +33,25 @@ def make_protocol(config: ControlConfig) -> Protocol:
 
 @dataclass(frozen=True)
 class Tasks:
-    """Start and goal states (n, X), and every declared factor of each task.
-
-    seed: task i runs in the episode of seed + i, for all that is drawn besides: where a target is, how constants drift.
-    lead: how the start came about, for those who may watch before the clock runs: None, or states (n, X) from which the
-    actions (n, L, A) led to the starts.
-    """
+    """n tasks: where each starts, where its goal is, and in which world."""
 
     start: np.ndarray
+    """States (n, X)."""
     goal: np.ndarray
+    """States (n, X)."""
     factors: list[dict[str, float]]
+    """Of each task: every declared factor -> its value."""
     seed: int = 0
+    """Task i runs in the episode of seed + i, which says where a target is and how constants drift."""
     lead: tuple[np.ndarray, np.ndarray] | None = None
+    """How the starts came about, for controllers that may watch before the clock runs: states (n, X), from which the
+    actions (n, L, A) led to the starts."""
 
     def __len__(self) -> int:
         return len(self.start)
 
     def first(self, num: int) -> "Tasks":
+        """The first `num` tasks."""
         lead = None if self.lead is None else (self.lead[0][:num], self.lead[1][:num])
         return Tasks(self.start[:num], self.goal[:num], self.factors[:num], self.seed, lead)
 
@@ -77,8 +60,13 @@ class Tasks:
         return float(np.mean([world.reached(s, g, wrap) for s, g in zip(self.start, self.goal, strict=True)]))
 
 
+def goal_frames(world: MujocoWorld, tasks: Tasks) -> np.ndarray:
+    """Pictures of the goals, uint8 (n, S, S, 3)."""
+    return np.stack([world.goal_frame(state, of) for state, of in zip(tasks.goal, tasks.factors, strict=True)])
+
+
 def draw_tasks(
-    world: MujocoWorld, recorded: TrainConfig, protocol: Protocol, config: ControlConfig, plan: PlanConfig
+    world: MujocoWorld, recorded: TrainConfig, protocol: TaskProtocol, config: ControlConfig, plan: PlanConfig
 ) -> Tasks:
     """`config.tasks` tasks, each from an episode of its own that no training saw.
 
@@ -91,7 +79,7 @@ def draw_tasks(
     policy = make_policy(**({"name": config.task_policy} if config.task_policy else recorded.collection.policy))
     lead_steps = plan.lead_steps
     num_steps = max(recorded.collection.episode_steps, lead_steps + protocol.goal_steps)
-    # what is watched before the clock runs must be of the constants that hold then
+    # what is watched before the clock runs must happen under the constants that hold afterwards
     drift_rho = None if lead_steps else recorded.collection.drift_rho
     starts, goals, factors, leads = [], [], [], []
     for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):
@@ -113,7 +101,7 @@ def draw_tasks(
             return Tasks(np.stack(starts), np.stack(goals), factors, lead=lead)
     raise UserError(
         f"{_EPISODES_PER_TASK * config.tasks} episodes of {num_steps} steps gave only {len(starts)} of {config.tasks} "
-        "tasks: the others were solved at the start or ended early; set goal_steps, or a livelier policy"
+        "tasks: the others were solved at the start or ended early; set goal_steps, or a task_policy that moves more"
     )
 
 

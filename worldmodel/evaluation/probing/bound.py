@@ -1,7 +1,5 @@
 """The bound on any reader of a run's constants, for positions seen as precisely as its latents show them."""
 
-from typing import Any
-
 import numpy as np
 
 from worldmodel.data.truth import latent_variables
@@ -11,31 +9,28 @@ from worldmodel.learning.sources import spread_rows
 from worldmodel.measures.canonical import hermite_features
 from worldmodel.measures.identifiability import affine_apply, affine_fit
 from worldmodel.measures.statistics import unit_spread
+from worldmodel.runs.probe_result import PositionErrors
+from worldmodel.runs.results import Interval, as_interval
 
-DEGREE = 5  # of the polynomial that undoes what the latents bend
+DEGREE = 5
+"""Degree of the polynomial that undoes what the latents bend."""
 MAX_ROWS = 20_000
-LEAST_NOISE = 1e-6  # metres, radians
+LEAST_NOISE = 1e-6
+"""Metres, radians."""
 
 
-def bounds(subject: Subject, num_trajectories: int) -> dict[str, Any]:
-    """Bound on R2 by constant, [its interval], and the position errors behind it.
-
-    "position_error": root mean square by position, in metres (of cosines and sines: radians), of the best polynomial of
-    the latents on test episodes. "noise_m", "noise_rad": their means, taken as the noise of every frame.
-    """
-    errors = position_errors(subject)
-    metres, radians = (
-        [error for name, error in errors.items() if name.startswith(("cos ", "sin ")) == on_circle]
-        for on_circle in (False, True)
-    )
-    means = {"noise_m": np.mean(metres or [1e-3]), "noise_rad": np.mean(radians or [1e-2])}
-    noise = {name: max(float(mean), LEAST_NOISE) for name, mean in means.items()}
-    judged = judge(settings_for(subject.trained, **noise, num_trajectories=num_trajectories))
-    return {"position_error": errors, **noise, **{key: judged[key] for key in ("r2_bound", "r2_bound_interval")}}
+def reader_bounds(
+    subject: Subject, noise: PositionErrors, num_trajectories: int
+) -> dict[str, tuple[float, Interval | None]]:
+    """Constant -> the R2 that no reader of one window exceeds, and its interval, where frames show positions with this
+    noise."""
+    judged = judge(settings_for(subject.trained, noise.noise_m, noise.noise_rad, num_trajectories=num_trajectories))
+    return {name: (bound, as_interval(judged["r2_bound_interval"][name])) for name, bound in judged["r2_bound"].items()}
 
 
-def position_errors(subject: Subject) -> dict[str, float]:
-    """Root mean square error of every position read from the latents of one frame, on test episodes."""
+def position_errors(subject: Subject) -> PositionErrors:
+    """Root mean square error of every position, read from the latents of one frame on test episodes by the best
+    polynomial; of angles, by their cosines and sines."""
     variables = latent_variables(subject.data)
     latents = subject.table.latents.cpu().numpy()
     train, test = (spread_rows(subject.data.split(name), MAX_ROWS).numpy() for name in ("train", "test"))
@@ -44,4 +39,12 @@ def position_errors(subject: Subject) -> dict[str, float]:
     features = [hermite_features((latents[rows] - centre) / spread, degree) for rows in (train, test)]
     read = affine_apply(affine_fit(features[0], variables.values[train]), features[1])
     errors = np.sqrt(((read - variables.values[test]) ** 2).mean(0))
-    return {name: float(error) for name, error in zip(variables.names, errors, strict=True)}
+    rmse = {name: float(error) for name, error in zip(variables.names, errors, strict=True)}
+    on_circle = [error for name, error in rmse.items() if name.startswith(("cos ", "sin "))]
+    metres = [error for name, error in rmse.items() if not name.startswith(("cos ", "sin "))]
+    return PositionErrors(rmse, _noise(metres, 1e-3), _noise(on_circle, 1e-2))
+
+
+def _noise(errors: list[float], default: float) -> float:
+    """The mean error; `default` where no position has this unit."""
+    return max(float(np.mean(errors or [default])), LEAST_NOISE)

@@ -1,6 +1,6 @@
 """Probes of physical constants: contexts of half episodes against the constants at work in them."""
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,18 +8,17 @@ import torch
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import Variables, half_constants, latent_variables, physical_constants
-from worldmodel.evaluation.probing.bound import bounds
+from worldmodel.evaluation.probing.bound import position_errors, reader_bounds
 from worldmodel.evaluation.probing.context_value import context_errors
 from worldmodel.evaluation.probing.count import count_constants
-from worldmodel.evaluation.probing.outcome import results
-from worldmodel.evaluation.probing.shifted_episodes import probe_shifts
+from worldmodel.evaluation.probing.readings import Reading, scored
+from worldmodel.evaluation.probing.shifted_episodes import probe_shift
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
-from worldmodel.figures import figures
 from worldmodel.learning.constants import Contexts, Windows, canonical_correlations, context_stage, fit_context_scale
 from worldmodel.learning.loop import fit_quietly
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.models.context_encoder import ContextEncoder
-from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.runs import ContextCorrelations, ProbeResult, WindowLengths
 from worldmodel.settings import ContextTraining, ProbeConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
@@ -28,8 +27,8 @@ NUM_LENGTHS = 5
 
 
 def probe_constants(
-    subject: Subject, config: ProbeConfig, run: RunDirectory, rng: np.random.Generator
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    subject: Subject, config: ProbeConfig, rng: np.random.Generator
+) -> tuple[ProbeResult, list[Reading]]:
     """Read the constants of every half episode, in their standardised coordinates, from its context."""
     encoder, data = subject.model.context_encoder, subject.data
     assert encoder is not None
@@ -38,27 +37,28 @@ def probe_constants(
     latents = _context_split(encoder, subject.table, data, config)
     linear = linear_probe(latents, config.bootstrap, rng)
     nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)
-    for k, name in enumerate(variables.names):
-        truth, read = (data.index.world.factor(name).value(x[:, k]) for x in (latents.test.targets, linear.prediction))
-        figures.probe_scatter(
-            run.figures / f"probe_{name}.png", name, variables.units[k], truth, read, linear.r2[k], linear.interval[k]
-        )
-    lengths, by_length = _by_length(encoder, subject, config)
-    figures.sharpening(run.figures / "probe_window_length.png", lengths, by_length, variables.names)
-    sections: dict[str, Any] = {
-        "canonical_correlations": _correlations(encoder, subject, run),
-        "window_length": {"steps": lengths, **dict(zip(variables.names, by_length, strict=True))},
-        "context_errors": context_errors(subject, config),
-    }
-    if config.shifts:
-        sections["shifts"] = probe_shifts(subject, latents.train, config)
+    readings = _readings(data, variables, latents.test.targets, linear.prediction)
+    lengths, correlations = _by_length(encoder, subject, config), _correlations(encoder, subject)
+    errors = context_errors(subject)
+    shifts = {shift: probe_shift(subject, latents.train, config, shift) for shift in config.shifts}
     controls = _controls(subject, latents, variables, config, rng)
-    probes = results(variables, "physical", linear, nonlinear, controls)
+    probed = scored(variables, "physical", linear, nonlinear, controls)
+    noise = None
     if config.bound_trajectories:
-        sections["bound"] = bounds(subject, config.bound_trajectories)
-        for name, bound in sections["bound"]["r2_bound"].items():
-            probes[name]["r2_bound"] = bound
-    return probes, sections
+        noise = position_errors(subject)
+        for name, (bound, interval) in reader_bounds(subject, noise, config.bound_trajectories).items():
+            probed[name] = replace(probed[name], r2_bound=bound, r2_bound_interval=interval)
+    return ProbeResult(probed, correlations, lengths, errors, shifts, noise), readings
+
+
+def _readings(data: DataSet, variables: Variables, truth: np.ndarray, prediction: np.ndarray) -> list[Reading]:
+    """Standardised coordinates (n, P), true and read, in the units of the constants."""
+    factors = [data.index.world.factor(name) for name in variables.names]
+    readings = []
+    for k, name in enumerate(variables.names):
+        true, read = (factors[k].value(coordinates[:, k]) for coordinates in (truth, prediction))
+        readings.append(Reading(name, true, read, log=factors[k].transform == "log"))
+    return readings
 
 
 def _check_varies(variables: Variables, data: DataSet) -> None:
@@ -189,33 +189,27 @@ def _pixel_split(subject: Subject, window: int) -> Split:
 # how many constants, and how fast they are found
 
 
-def _by_length(
-    encoder: ContextEncoder, subject: Subject, config: ProbeConfig
-) -> tuple[list[int], list[list[float | None]]]:
-    """How the estimate sharpens: window lengths in control steps, and for each constant linear R2 from windows so
-    long."""
+def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -> WindowLengths:
+    """How the estimate sharpens: linear R2 of every constant from shorter windows."""
     lengths = np.unique(np.geomspace(encoder.min_steps, encoder.config.window, NUM_LENGTHS).round().astype(int))
     splits = (_context_split(encoder, subject.table, subject.data, config, int(length)) for length in lengths)
     by_constant = zip(*(linear_r2(split) for split in splits), strict=True)
-    return lengths.tolist(), [list(values) for values in by_constant]
+    names = physical_constants(subject.data).names
+    return WindowLengths(
+        lengths.tolist(), {name: list(values) for name, values in zip(names, by_constant, strict=True)}
+    )
 
 
-def _correlations(encoder: ContextEncoder, subject: Subject, run: RunDirectory) -> dict[str, Any]:
+def _correlations(encoder: ContextEncoder, subject: Subject) -> ContextCorrelations:
     """Canonical correlations of the two halves' contexts, and how many constants they hold; of unseen episodes."""
-    drift_rho = subject.data.index.settings.drift_rho
     windows = Windows(encoder, subject.table)
     halves = np.concatenate([
         Contexts(encoder, windows, subject.data.split(name), subject.data.num_rows)
         .of_halves(1, torch.Generator().manual_seed(0))[:, :, 0].cpu().numpy()
         for name in ("validation", "test")
     ])  # fmt: skip
-    correlations = canonical_correlations(halves[:, 0], halves[:, 1])
-    counted = count_constants(halves[:, 0], halves[:, 1])
-    if drift_rho is not None and 0 < drift_rho < 1:
-        figures.canonical_correlations(run.figures / "canonical_correlations.png", correlations, drift_rho)
-    return {
-        "values": [float(c) for c in correlations],
-        "drift_rho": drift_rho,
-        "num_constants": counted.pop("num_constants"),
-        "one_after_another": counted,
-    }
+    return ContextCorrelations(
+        values=[float(c) for c in canonical_correlations(halves[:, 0], halves[:, 1])],
+        drift_rho=subject.data.index.settings.drift_rho,
+        count=count_constants(halves[:, 0], halves[:, 1]),
+    )

@@ -1,7 +1,5 @@
 """What knowing the constants is worth to the predictor: its error under contexts from several sources."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,15 +9,14 @@ from worldmodel.data.truth import half_constants
 from worldmodel.evaluation.probing.subject import Subject
 from worldmodel.learning.constants import Windows, linear_contexts
 from worldmodel.learning.dynamics import prediction_errors
-from worldmodel.settings import ProbeConfig
+from worldmodel.runs import ContextErrors
 
 
-def context_errors(subject: Subject, config: ProbeConfig) -> dict[str, Any] | None:
-    """Root mean squared latent error by horizon on test episodes, under contexts of every source.
+def context_errors(subject: Subject) -> ContextErrors | None:
+    """Errors on test episodes under contexts of every source; the true constants become contexts by a linear map fitted
+    on training episodes.
 
-    learned: from the window that ends where the prediction begins. true: what the true constants say the context is, by
-    a linear map fitted on training episodes. mean: the average context, for constants unknown. None where the halves of
-    episodes are too short for a window and a prediction after it.
+    None where the halves of episodes are too short for a window and a prediction after it.
     """
     model = subject.model
     assert model.context_encoder is not None and model.predictor is not None
@@ -52,4 +49,4 @@ def context_errors(subject: Subject, config: ProbeConfig) -> dict[str, Any] | No
         errors = {
             name: prediction_errors(model.predictor, subject.table, rest, source)[0] for name, source in sources.items()
         }
-    return {name: [float(e) for e in by_horizon] for name, by_horizon in errors.items()}
+    return ContextErrors(**{name: [float(e) for e in by_horizon] for name, by_horizon in errors.items()})

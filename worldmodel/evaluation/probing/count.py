@@ -1,12 +1,13 @@
 """How many constants do contexts hold? Read off the contexts of two windows between which the constants drift."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from worldmodel.measures.canonical import fit_sequential
 from worldmodel.measures.statistics import central_95
+from worldmodel.runs.probe_result import SequentialCount
+from worldmodel.runs.results import as_interval
 
 DEGREE = 3
 NUM_SHUFFLES = 100
@@ -15,7 +16,7 @@ NUM_RESAMPLES = 100
 LEAST_SHARE = 0.6
 
 
-def count_constants(first: np.ndarray, second: np.ndarray, seed: int = 0) -> dict[str, Any]:
+def count_constants(first: np.ndarray, second: np.ndarray, seed: int = 0) -> SequentialCount:
     """The constants behind contexts (n, C) of the first and of the second windows of n episodes.
 
     Directions are found one after another, each the one that the windows share best among what no polynomial of the
@@ -23,16 +24,15 @@ def count_constants(first: np.ndarray, second: np.ndarray, seed: int = 0) -> dic
     their own, drop out. A direction is a constant when its correlation exceeds that of shuffled pairs (99 %), and .6
     of the first direction's. No threshold depends on the drift, or on how well a window tells its constants.
 
-    Returns "num_constants", and by direction "values", "interval" (95 %, bootstrap over episodes) and "shuffled"; None
-    for what these contexts cannot tell, such as a direction that they do not have. "reason" says why the number itself
-    cannot be told: there are so few episodes that the polynomials explain anything, or a context is not finite.
+    None stands for what these contexts cannot tell, such as a direction that they do not have. The number itself cannot
+    be told where there are so few episodes that the polynomials explain anything, or a context is not finite.
     """
     rng = np.random.default_rng(seed)
     views = np.stack([first, second]).astype(np.float64)
     num, dim = first.shape
     if reason := _uncountable(views):
         unknown: list[None] = [None] * dim
-        return {"num_constants": None, "values": unknown, "interval": unknown, "shuffled": unknown, "reason": reason}
+        return SequentialCount(None, [*unknown], [*unknown], [*unknown], reason)
     values = _correlations(views)
     resampled = np.stack([_correlations(views[:, rng.integers(num, size=num)]) for _ in range(NUM_RESAMPLES)])
     shuffled = np.stack([
@@ -40,13 +40,12 @@ def count_constants(first: np.ndarray, second: np.ndarray, seed: int = 0) -> dic
     ])  # fmt: skip
     null = np.array([_quantile_99(column) for column in shuffled.T])
     held = np.isfinite(null) & (values > null) & (values > LEAST_SHARE * values[0])
-    return {
-        "num_constants": int(dim if held.all() else held.argmin()),
-        "values": _finite(values),
-        "interval": [central_95(column) for column in resampled.T],
-        "shuffled": _finite(null),
-        "reason": None,
-    }
+    return SequentialCount(
+        num_constants=int(dim if held.all() else held.argmin()),
+        values=_finite(values),
+        interval=[as_interval(central_95(column)) for column in resampled.T],
+        shuffled=_finite(null),
+    )
 
 
 def _uncountable(views: np.ndarray) -> str | None:

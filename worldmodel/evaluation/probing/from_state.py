@@ -270,7 +270,7 @@ def _try_method(study: Study, method: str) -> dict[str, Any]:
             name: {key: over_seeds([of[key][k] for of in found]) for key in measures}
             for k, name in enumerate(study.constants)
         },
-        "num_constants": [of["count"]["num_constants"] for of in found],
+        "num_constants": [of["count"].num_constants for of in found],
         "correlations": [of["count"]["values"] for of in found],
     }
 

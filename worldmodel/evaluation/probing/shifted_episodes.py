@@ -1,7 +1,6 @@
 """Constants read where training never was: other ranges of constants, other looks, another excitation."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +16,15 @@ from worldmodel.learning.sources import latent_table
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.regression import Examples, linear_predict
 from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.runs import ShiftedReading
 from worldmodel.settings import SHELL_SD, ProbeConfig, TrainConfig
 
 OTHER_EXCITATION = {"name": "coasting", "std": 1.3, "release_prob": 0.3, "engage_prob": 0.5}
 
 
-def probe_shifts(subject: Subject, train: Examples, config: ProbeConfig) -> dict[str, Any]:
-    """For every shift in `config.shifts`, R2 of the linear probe of `train`, from one window and from the mean of all
-    that fit into an episode, whose constants are held; and the error in prior standard deviations."""
-    return {shift: _shifted(subject, train, config, shift) for shift in config.shifts}
-
-
-def _shifted(subject: Subject, train: Examples, config: ProbeConfig, shift: str) -> dict[str, Any]:
+def probe_shift(subject: Subject, train: Examples, config: ProbeConfig, shift: str) -> dict[str, ShiftedReading]:
+    """Constant -> how well the linear probe of `train` reads it on fresh episodes under a shift; their constants are
+    held."""
     data = _collect(subject.trained, shift, config.shift_episodes)
     encoder, model = subject.model.context_encoder, subject.model
     assert encoder is not None
@@ -38,19 +34,17 @@ def _shifted(subject: Subject, train: Examples, config: ProbeConfig, shift: str)
     truth = variables.values[data.offset]
     single, averaged = scores(truth, read.single), scores(truth, read.averaged)
     rmse = np.sqrt(((read.single - truth) ** 2).mean(0))
-    return {
-        name: {"r2": single[k], "r2_averaged": averaged[k], "rmse_sd": float(rmse[k])}
-        for k, name in enumerate(variables.names)
-    }
+    return {name: ShiftedReading(single[k], averaged[k], float(rmse[k])) for k, name in enumerate(variables.names)}
 
 
 @dataclass(frozen=True)
 class HeldReading:
-    """What a linear probe reads of episodes whose constants are held, (E, P): from one window in the middle, and from
-    the mean over all windows that fit."""
+    """What a linear probe reads of P constants in E episodes in which they are held."""
 
     single: np.ndarray
+    """From one window in the middle, (E, P)."""
     averaged: np.ndarray
+    """From the mean over all windows that fit, (E, P)."""
 
 
 def read_held(

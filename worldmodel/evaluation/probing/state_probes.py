@@ -1,7 +1,5 @@
 """Probes of state variables: positions and velocities from the latents of now and of a few steps ago."""
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -9,16 +7,16 @@ from worldmodel.data.frames import Frames
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import Variables, latent_variables, state_variables
-from worldmodel.evaluation.probing.outcome import results, scatter
+from worldmodel.evaluation.probing.readings import Reading, scored
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
-from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.runs import ProbedVariable
 from worldmodel.settings import ProbeConfig
 
 
 def probe_states(
-    subject: Subject, config: ProbeConfig, run: RunDirectory, rng: np.random.Generator
-) -> dict[str, dict[str, Any]]:
+    subject: Subject, config: ProbeConfig, rng: np.random.Generator
+) -> tuple[dict[str, ProbedVariable], list[Reading]]:
     """Read positions and velocities from the latents of now and of the oldest frame that the predictor sees."""
     data = subject.data
     kinematic = data.index.world.kinematic is not None
@@ -45,9 +43,10 @@ def probe_states(
         }
     linear = linear_probe(latents, config.bootstrap, rng)
     nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)
-    for k, name in enumerate(variables.names):
-        scatter(run, name, variables.units[k], latents.test.targets[:, k], linear, k)
-    return results(variables, "state", linear, nonlinear, controls)
+    readings = [
+        Reading(name, latents.test.targets[:, k], linear.prediction[:, k]) for k, name in enumerate(variables.names)
+    ]
+    return scored(variables, "state", linear, nonlinear, controls), readings
 
 
 def _frame_rows(

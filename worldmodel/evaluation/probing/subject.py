@@ -10,8 +10,8 @@ from worldmodel.data.table import LatentTable
 from worldmodel.learning.sources import latent_table
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import ProbeConfig, TrainConfig, read_run_config
+from worldmodel.runs import Run
+from worldmodel.settings import ProbeConfig, TrainConfig
 from worldmodel.system.devices import pick_device
 
 SPLIT_NAMES = ("train", "validation", "test")
@@ -19,24 +19,29 @@ SPLIT_NAMES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Subject:
-    """A run's model, the settings it was trained with, and its data; `random_table` is by an untrained encoder, None
-    where no controls are asked for."""
+    """A run and its data."""
 
     trained: TrainConfig
+    """The settings that it was trained with."""
     model: WorldModel
+    """Its model."""
     data: DataSet
+    """The episodes for its dynamics."""
     frames: Frames
+    """Their frames, at the encoder's size."""
     table: LatentTable
+    """Latents and actions of every frame."""
     random_table: LatentTable | None
+    """The same by an encoder that was never trained; None where no controls are asked for."""
 
 
-def open_subject(config: ProbeConfig, run: RunDirectory) -> Subject:
+def open_subject(config: ProbeConfig, run: Run) -> Subject:
     """The subject of a trained run."""
     device = pick_device(config.device)
-    trained = read_run_config(run.path)
+    trained = run.config
     if config.data:
         trained = replace(trained, collection=replace(trained.collection, data=config.data))
-    model = WorldModel.load(run.path, device)
+    model = run.model(device)
     set_cpu_threads(model.config.encoder)
     data = DataSet(trained.collection.directory, trained.collection.num_episodes)
     frames = load_frames(data, model.config.encoder.input_size, device)

@@ -1,0 +1,61 @@
+"""From what controllers did to what they achieved: rates, returns and regret, with intervals."""
+
+import numpy as np
+
+from worldmodel.evaluation.control.episodes import Outcome
+from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
+from worldmodel.runs.results import ControllerName, ControllerResult, Regret, Returns, Success, as_interval
+
+Outcomes = dict[ControllerName, list[Outcome]]
+"""Controller -> what it did, one outcome for each run."""
+
+
+def achieved(outcomes: Outcomes, rewarded: bool) -> tuple[dict[ControllerName, ControllerResult], Regret | None]:
+    """What every controller achieved over all its runs, and the regret where the oracle is among them.
+
+    rewarded: returns count, not goals.
+    """
+    controllers: dict[ControllerName, ControllerResult] = {
+        name: _controller(of, rewarded) for name, of in outcomes.items()
+    }
+    if "oracle" not in outcomes:
+        return controllers, None
+    (oracle,) = outcomes["oracle"]
+    of_returns_or_goals = _regret_of_returns if rewarded else _regret_of_success
+    return controllers, of_returns_or_goals(outcomes["latent"], oracle)
+
+
+def _controller(outcomes: list[Outcome], rewarded: bool) -> ControllerResult:
+    num_tasks, num_runs = len(outcomes[0].solved_at), len(outcomes)
+    if rewarded:
+        returns = np.concatenate([of.returns for of in outcomes])
+        found = Returns(float(returns.mean()), as_interval(mean_interval(returns)))
+        return ControllerResult(num_tasks, num_runs, returns=found)
+    steps = np.concatenate([of.solved_at[of.solved] for of in outcomes])
+    solved, tried = _count([of.solved for of in outcomes])
+    low, high = wilson_interval(solved, tried)
+    success = Success(
+        rate=solved / tried,
+        interval=(low, high),
+        by_run=[float(of.solved.mean()) for of in outcomes],
+        median_steps=float(np.median(steps)) if len(steps) else None,
+    )
+    return ControllerResult(num_tasks, num_runs, success=success)
+
+
+def _regret_of_returns(latent: list[Outcome], oracle: Outcome) -> Regret:
+    num = len(oracle.returns)
+    gap = np.concatenate([oracle.returns - of.returns[:num] for of in latent])
+    return Regret(float(gap.mean()), as_interval(mean_interval(gap)))
+
+
+def _regret_of_success(latent: list[Outcome], oracle: Outcome) -> Regret:
+    num = len(oracle.solved_at)
+    best, reached = _count([oracle.solved]), _count([of.solved[:num] for of in latent])
+    gap = best[0] / best[1] - reached[0] / reached[1]
+    return Regret(gap, as_interval(difference_interval(best, reached)))
+
+
+def _count(solved: list[np.ndarray]) -> tuple[int, int]:
+    """Tasks solved and tasks tried, over all runs."""
+    return sum(int(flags.sum()) for flags in solved), sum(len(flags) for flags in solved)

@@ -1,0 +1,99 @@
+"""Figures of training: logged quantities by step, and how far the predictor foresees."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from worldmodel.figures import style
+
+_TRAINING_ORDER = ("loss", "alignment", "sigreg", "prediction", "effective_rank")
+_NOT_CURVES = {"stage", "step", "seconds", "epoch"}
+
+
+def training_curves(path: Path, metrics: Sequence[Mapping[str, Any]]) -> Path:
+    """Draw every logged quantity of every stage against its step, a panel each; metrics are rows of `metrics.jsonl`."""
+    curves = _curves(metrics)
+    if not curves:
+        raise ValueError(
+            "training curves need at least one row with a stage, a step and a finite value; the metrics hold none"
+        )
+    with style.styled():
+        figure, axes = style.panels(len(curves), 4, (2.75, 2.05))
+        for panel, ((stage, key), (steps, values)) in zip(axes, curves.items(), strict=True):
+            _curve_panel(panel, stage, key, steps, values)
+        return style.save_png(figure, path)
+
+
+def has_curves(metrics: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether `training_curves` would find anything to draw in these rows."""
+    return bool(_curves(metrics))
+
+
+def predictor_error(
+    path: Path,
+    horizons: Sequence[int] | np.ndarray,
+    model_error: Sequence[float] | np.ndarray,
+    persistence_error: Sequence[float] | np.ndarray,
+    quantity: str = "mean squared latent error",
+) -> Path:
+    """Draw the prediction error against the horizon (H,) in control steps, beside the forecast that nothing moves."""
+    model, still = np.asarray(model_error, float), np.asarray(persistence_error, float)
+    style.require(len(horizons) == len(model) == len(still) > 0, "equally many horizons and errors", model, still)
+    with style.styled():
+        figure = style.new_figure(5.4, 2.9)
+        axes = figure.add_subplot()
+        axes.plot(horizons, still, color=style.GREY, marker="o", markersize=4, label="persistence (nothing moves)")
+        axes.plot(horizons, model, color=style.BLUE, marker="o", markersize=4, label="latent predictor")
+        axes.fill_between(horizons, model, still, where=list(model < still), color=style.BLUE, alpha=0.08, linewidth=0)
+        axes.set(xlabel="horizon (control steps)", ylabel=quantity)
+        axes.set_ylim(bottom=0, top=1.08 * max(np.nanmax(model), np.nanmax(still)))
+        if len(horizons) <= 12:
+            axes.set_xticks(list(horizons))
+        style.light_grid(axes)
+        figure.legend(loc="outside upper left", ncols=2)
+        return style.save_png(figure, path)
+
+
+def _curves(metrics: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+    """(stage, quantity) to steps (M,) and values (M,), stages as they came, well-known quantities first."""
+    points: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in metrics:
+        for key, value in row.items():
+            if (
+                key in _NOT_CURVES
+                or isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or not np.isfinite(value)
+            ):
+                continue
+            points.setdefault((str(row.get("stage", "training")), key), []).append(
+                (float(row.get("step", 0)), float(value))
+            )
+    stages = list(dict.fromkeys(stage for stage, _ in points))
+    rank = {key: position for position, key in enumerate(_TRAINING_ORDER)}
+    ordered = sorted(points, key=lambda item: (stages.index(item[0]), rank.get(item[1], len(rank)), item[1]))
+    return {key: (np.array(points[key])[:, 0], np.array(points[key])[:, 1]) for key in ordered}
+
+
+def _curve_panel(axes: Axes, stage: str, key: str, steps: np.ndarray, values: np.ndarray) -> None:
+    """One quantity against the step: values faint, a running median on top; logarithmic where it spans a decade."""
+    noisy = len(values) >= 60
+    axes.plot(steps, values, color=style.BLUE, linewidth=0.8 if noisy else 1.6, alpha=0.3 if noisy else 1.0)
+    if noisy:
+        width = max(len(values) // 15, 5)
+        padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+        median = np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+        axes.plot(steps, median, color=style.BLUE, linewidth=1.6)
+    if np.all(values > 0) and np.max(values) > 10 * np.min(values):
+        axes.set_yscale("log")
+    if np.ptp(values) == 0:
+        axes.set_yticks([values[0]], [f"{values[0]:.3g}"])
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    style.light_grid(axes)
+    axes.set_title(f"{stage} · {style.readable_name(key)}")
+    axes.set_xlabel("step")

@@ -1,0 +1,251 @@
+"""The sections of a page about evaluations: control, probes, surprise."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from worldmodel.report.elements import (
+    Cell,
+    Section,
+    Table,
+    facts,
+    interval,
+    number,
+    percent,
+    percent_interval,
+    plain,
+    scientific,
+    short,
+)
+from worldmodel.report.reported_run import ReportedRun
+from worldmodel.report.sections import command
+from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
+from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, Regret
+
+# ---------------------------------------------------------------------------------------------------------------------
+# control
+
+
+def control_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """What planning achieved."""
+    found = run.summary.control
+    outcome: list[Path | Table] = [file for file in figures if file.stem.startswith("success")]
+    planning: list[Path | Table] = [file for file in figures if not file.stem.startswith("success")]
+    rewarded = bool(found and found.protocol.rewarded)
+    if found:
+        outcome.append(_returns_table(found) if rewarded else _success_table(found))
+        planning += [_task_facts(found), _planner_facts(found)]
+    films = " Each film shows the robot's view at the left and the goal image at the right." if run.videos else ""
+    turns_green = "The frame turns green when the goal is reached. " if run.videos and not rewarded else ""
+    return Section(
+        "control",
+        "The world's own reward, planned for from pixels" if rewarded else "Driving towards goal images",
+        f"Model predictive control in the latent space, on tasks from episodes that no training saw.{films}",
+        f"{turns_green}Random actions show how easy the tasks are, the true simulator what a perfect model would add.",
+        command(run, "control"),
+        outcome + planning,
+        run.videos,
+    )
+
+
+def _success_table(found: ControlResult) -> Table:
+    headers = ("Controller", "Tasks", "Runs", "Reached", "95 % interval", "By run", "Median steps to the goal")
+    rows = []
+    for name, of in found.controllers.items():
+        if of.success:
+            by_run = [percent(rate) for rate in of.success.by_run]
+            rows.append(
+                [
+                    *_counts(CONTROLLER_LABELS[name], of),
+                    percent(of.success.rate),
+                    percent_interval(of.success.interval),
+                    _joined(by_run),
+                    number(of.success.median_steps, 0),
+                ]
+            )
+    if found.regret:
+        rows.append(_regret_row(found.regret, len(headers), percent, percent_interval))
+    return Table("Goals reached", headers, rows)
+
+
+def _returns_table(found: ControlResult) -> Table:
+    headers = ("Controller", "Episodes", "Runs", "Return", "95 % interval")
+    rows = [
+        [*_counts(CONTROLLER_LABELS[name], of), number(of.returns.mean, 1), interval(of.returns.interval, 1)]
+        for name, of in found.controllers.items()
+        if of.returns
+    ]
+    if found.regret:
+        rows.append(
+            _regret_row(found.regret, len(headers), lambda value: number(value, 1), lambda ends: interval(ends, 1))
+        )
+    return Table("Return: sum of rewards over an episode", headers, rows)
+
+
+def _counts(label: str, of: ControllerResult) -> list[Cell]:
+    return [Cell(label), number(of.num_tasks, 0), number(of.num_runs, 0)]
+
+
+def _regret_row(
+    regret: Regret, width: int, value: Callable[[float], Cell], ends: Callable[[tuple[float, float] | None], Cell]
+) -> list[Cell]:
+    row = [Cell("Regret: the true simulator less latent MPC, on its tasks"), Cell(""), Cell("")]
+    row += [value(regret.value), ends(regret.interval)]
+    return row + [Cell("")] * (width - len(row))
+
+
+def _joined(cells: list[Cell]) -> Cell:
+    return Cell(", ".join(cell.text for cell in cells), True, exact=", ".join(cell.exact for cell in cells))
+
+
+def _task_facts(found: ControlResult) -> Table:
+    protocol = asdict(found.protocol)
+    values: dict[str, object] = {"world": found.world, "protocol": protocol.pop("name"), **protocol}
+    values |= {"split": found.split, "seed": found.seed, "solved at the start": found.solved_at_start}
+    values |= {"runs": found.runs, "constants redrawn with correlation": found.drift_rho}
+    return facts("Tasks", values)
+
+
+def _planner_facts(found: ControlResult) -> Table:
+    plan = asdict(found.plan)
+    planner = plan.pop("planner")
+    values: dict[str, object] = {"planner": planner.pop("name"), **planner, **plan, "context": found.context}
+    values |= {"dtype": found.dtype, "device": found.device}
+    values["CPU time per decision (ms)"] = found.cpu_ms_per_decision
+    return facts("Planner", values)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# probes
+
+
+def probe_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """What can be read from latents and contexts."""
+    found = run.summary.probe
+    return Section(
+        "probes",
+        "Constants and state, read out linearly",
+        "How well a linear probe and a small MLP read each variable on episodes they never saw, beside the controls. "
+        "R² of a constant is of the coordinate its prior is Gaussian in: the logarithm of a mass.",
+        "A finding is a linear bar close to the MLP's and far from the random encoder, raw pixels and shuffled labels. "
+        "The true state, where it is given, is about the best that can be hoped for; no reader of such windows exceeds "
+        "the bound.",
+        command(run, "probe"),
+        [*figures, *(_probe_tables(found) if found else [])],
+    )
+
+
+def _probe_tables(found: ProbeResult) -> list[Table]:
+    tables = [_variables_table(found.variables)]
+    if found.correlations:
+        tables.append(_correlations_table(found.correlations))
+    if found.window_lengths:
+        lengths = found.window_lengths
+        headers = ("Constant", *(f"{steps} steps" for steps in lengths.steps))
+        rows = [[Cell(plain(name)), *(number(r2, 3) for r2 in values)] for name, values in lengths.r2.items()]
+        tables.append(Table("Linear R² from shorter windows", headers, rows))
+    if found.shifts:
+        tables.append(_shifts_table(found))
+    if found.context_errors:
+        errors = asdict(found.context_errors)
+        rows = [
+            [number(step, 0), *(short(values[step - 1]) for values in errors.values())]
+            for step in range(1, len(found.context_errors.true) + 1)
+        ]
+        headers = ("Steps ahead", "Learned context", "From true constants", "Mean context")
+        tables.append(Table("Prediction error (latent RMSE) by context", headers, rows))
+    if found.position_errors:
+        noise = found.position_errors
+        values: dict[str, object] = {**noise.rmse, "mean, metres": noise.noise_m, "mean, radians": noise.noise_rad}
+        tables.append(facts("Positions from one frame: RMS error, the noise behind the bound", values))
+    return tables
+
+
+def _variables_table(variables: dict[str, ProbedVariable]) -> Table:
+    controls = list(dict.fromkeys(name for of in variables.values() for name in of.controls))
+    bounded = any(of.r2_bound is not None for of in variables.values())
+    bound_headers = ("Bound", "95 % interval") if bounded else ()
+    headers = ("Variable", "Kind", "Linear R²", "95 % interval", "MLP R²", "95 % interval", *bound_headers)
+    rows = []
+    for name, of in variables.items():
+        row = [Cell(plain(name) + (f" ({of.unit})" if of.unit else "")), Cell(of.kind)]
+        row += [number(of.r2_linear, 3, bar=True), interval(of.r2_linear_interval, 3)]
+        row += [number(of.r2_mlp, 3), interval(of.r2_mlp_interval, 3)]
+        row += [number(of.r2_bound, 3), interval(of.r2_bound_interval, 3)] if bounded else []
+        rows.append([*row, *(number(of.controls.get(control), 2) for control in controls)])
+    return Table("Probes, held out by episode", (*headers, *(plain(name) for name in controls)), rows)
+
+
+def _correlations_table(found: ContextCorrelations) -> Table:
+    """Directions of the contexts, and how many of them are constants."""
+    count = found.count
+    rows = []
+    for index in range(max(len(found.values), len(count.values))):
+        canonical, sequential = found.values[index : index + 1], index < len(count.values)
+        row = [number(index + 1, 0), number(canonical[0] if canonical else None, 3)]
+        row += [number(count.values[index] if sequential else None, 3)]
+        row += [interval(count.interval[index] if sequential else None, 3)]
+        rows.append([*row, number(count.shuffled[index] if sequential else None, 3)])
+    reason = f": {count.reason}" if count.reason else ""
+    number_text = "cannot be told" if count.num_constants is None else str(count.num_constants)
+    drift = "" if found.drift_rho is None else f", which drift by ρ = {found.drift_rho:g} between the halves"
+    caption = f"Constants found without labels: {number_text}{reason}. Correlations of contexts of both halves{drift}"
+    headers = ("Direction", "Canonical", "One after another", "95 % interval", "Shuffled pairs, 99 %")
+    return Table(caption, headers, rows)
+
+
+def _shifts_table(found: ProbeResult) -> Table:
+    rows = [
+        [
+            Cell(plain(shift)),
+            Cell(plain(name)),
+            number(of.r2, 3),
+            number(of.r2_averaged, 3),
+            number(of.rmse_sd, 3),
+        ]
+        for shift, constants in found.shifts.items()
+        for name, of in constants.items()
+    ]
+    headers = ("Shift", "Constant", "R², one window", "R², averaged over an episode", "RMSE (prior sd)")
+    return Table("Constants under a shift, by the same linear probe", headers, rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# surprise
+
+
+def surprise_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """Which events the model notices."""
+    found = run.summary.surprise
+    tables = []
+    if found:
+        rows = [
+            [
+                Cell(plain(event)),
+                number(of.median_without, 2),
+                number(of.median_with, 2),
+                number(of.mean_gain, 2),
+                interval(of.mean_gain_interval, 2),
+                percent(of.more_surprised),
+                scientific(of.p_wilcoxon),
+                number(of.auroc, 3),
+                Cell("yes" if of.noticed else "no"),
+            ]
+            for event, of in found.events.items()
+        ]
+        headers = ("Event", "Median without", "Median with", "Mean gain", "95 % interval", "More surprised")
+        headers = (*headers, "p (Wilcoxon)", "AUROC", "Noticed")
+        caption = f"Highest surprise around step {found.event_step}, {found.num_trajectories} pairs of trajectories"
+        tables = [Table(caption, headers, rows)]
+        values: dict[str, object] = {"world": found.world, "steps predicted": found.horizon, "seed": found.seed}
+        tables.append(facts("Trajectories", values))
+    return Section(
+        "surprise",
+        "What it is surprised by",
+        "The same actions from the same start, with an event and without it. Surprise is the squared prediction error, "
+        "whitened as errors are without events: 1 is usual.",
+        "An event is noticed where surprise is higher with it at p < .05. AUROC is the chance that a trajectory with "
+        "the event surprises more than one without: at .5 nothing is told apart.",
+        command(run, "surprise"),
+        [*figures, *tables],
+    )

@@ -1,0 +1,147 @@
+"""The sections of a page about training: what the latents are, how far the model foresees, how it was made."""
+
+import os
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+
+from worldmodel.report.elements import Cell, Section, Table, duration, facts, number, plain
+from worldmodel.report.reported_run import ReportedRun
+from worldmodel.runs.results import TrainResult
+
+_MEASURES = (
+    (
+        "r2_h_to_z",
+        "R², true state from latents",
+        4,
+        "1",
+        "share of the state's variance that the latents explain linearly",
+    ),
+    (
+        "r2_z_to_h",
+        "R², latents from true state",
+        4,
+        "1",
+        "share of the latents' variance that the state explains linearly; below 1 where there are more latents than "
+        "variables",
+    ),
+    ("r2_ceiling", "R² ceiling", 4, "1", "the most that any linear readout could reach on these data"),
+    ("procrustes_mse", "Procrustes error", 4, "0", "mean squared distance to the state after the best rotation"),
+    ("theorem_bound", "Theorem's bound", 4, "0", "the largest Procrustes error that the gaps below allow"),
+    ("alignment_gap", "Alignment gap", 4, "0", "how far neighbouring latents are from the best alignment possible"),
+    ("covariance_gap", "Covariance gap", 4, "0", "how far the latents' covariance is from the identity"),
+    ("orthogonality_error", "Orthogonality error", 4, "0", "how far the fitted linear map is from a rotation"),
+    ("condition_number", "Condition number", 3, "1", "largest over smallest stretch of the fitted linear map"),
+)
+
+
+def identifiability_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """What the latents show of the true state."""
+    measured = run.summary.train.identifiability
+    tables = []
+    if measured:
+        values = asdict(measured)
+        rows = [
+            [Cell(label), number(values[key], digits), Cell(ideal, True), Cell(meaning)]
+            for key, label, digits, ideal, meaning in _MEASURES
+        ]
+        caption = f"Identifiability, on {number(measured.num_frames, 0).text} held-out frames"
+        tables.append(Table(caption, ("Measure", "Value", "Ideal", "What it is"), rows))
+        by_variable = [[Cell(plain(name)), number(r2, 3, bar=True)] for name, r2 in measured.per_variable.items()]
+        tables.append(Table("Variable by variable", ("Variable", "R²"), by_variable))
+    return Section(
+        "identifiability",
+        "What the latents are",
+        "The true state of the world, read linearly from the latents of frames that were not trained on.",
+        "Dots on the diagonal mean that nothing is lost. Where a grid is drawn, it is a regular grid of true values "
+        "after a rotation alone: square cells mean that the latents are the world's own variables.",
+        command(run, "train"),
+        [*figures, *tables],
+    )
+
+
+def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """How far the latent dynamics foresee."""
+    found = run.summary.train.prediction
+    tables = []
+    if found:
+        rows = [[number(step, 0), number(ratio, 3)] for step, ratio in sorted(found.ratio_to_persistence.items())]
+        caption = f"Error over persistence, up to {found.horizon} steps ahead"
+        tables.append(Table(caption, ("Steps ahead", "Ratio"), rows))
+    return Section(
+        "predictor",
+        "How far it foresees",
+        "The error of the latent predictor by how far it looks ahead, over that of persistence: the forecast that "
+        "nothing moves.",
+        "A ratio of 1 is no better than assuming a still world, 0 is a perfect forecast.",
+        command(run, "train"),
+        [*figures, *tables],
+    )
+
+
+def training_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """The curves."""
+    return Section(
+        "training",
+        "How training went",
+        "Every logged quantity against the optimiser's step, stage by stage.",
+        "The effective rank is the number of latent dimensions in use: a fall towards one is a collapse. Faint lines "
+        "are single values, strong ones a running median.",
+        command(run, "train"),
+        [*figures],
+    )
+
+
+def more_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """Pictures that belong to no other section."""
+    sees = "Other pictures that the run left behind."
+    return Section("more", "More figures", sees, "", command(run, "train"), [*figures])
+
+
+def provenance_section(run: ReportedRun) -> Section:
+    """Data, model, machine, versions, time."""
+    summary, trained = run.summary, run.summary.train
+    tables: list[Path | Table] = []
+    if trained.seconds:
+        longest = max(*trained.seconds.values(), 1e-9)
+        rows = [
+            [Cell(plain(stage)), Cell(duration(seconds), True, seconds / longest, exact=f"{seconds!r} s")]
+            for stage, seconds in trained.seconds.items()
+        ]
+        tables.append(Table("Where the time of training went", ("Stage", "Time"), rows))
+    tables.append(facts("Data", asdict(trained.data)))
+    tables.append(facts("Model", _model(trained)))
+    if summary.hardware:
+        tables.append(facts("Machine", asdict(summary.hardware)))
+    if summary.versions:
+        tables.append(facts("Versions", dict(summary.versions)))
+    return Section(
+        "provenance",
+        "How it was made",
+        "The data, the model, the machine, the versions and the time of every stage.",
+        "The command below, with the same seed, versions and kind of machine, makes the run again.",
+        command(run, "train"),
+        tables,
+    )
+
+
+def _model(trained: TrainResult) -> dict[str, object]:
+    return {
+        **asdict(trained.model),
+        "method": trained.method,
+        "seed": trained.seed,
+        "peak memory of training (MB)": trained.peak_memory_mb,
+        "trained in": trained.run,
+    }
+
+
+def command(run: ReportedRun, verb: str) -> str:
+    """The command that the run recorded for `verb`, or the one that would do it."""
+    recorded = run.summary.commands.get(verb)
+    if recorded:
+        return recorded
+    if verb == "train":
+        return f"worldmodel train env={run.summary.train.env}"
+    relative = os.path.relpath(run.path)
+    shown = str(run.path) if relative.startswith("..") else relative
+    return f"worldmodel {verb} {shlex.quote(f'run={shown}')}"

@@ -1,0 +1,29 @@
+"""What the demo found, over its three runs."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from worldmodel.measures.identifiability import Identifiability
+from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable
+from worldmodel.runs.results import ControlResult, PredictionErrors
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What `worldmodel demo` found: each figure from the run that is about it."""
+
+    kind: ClassVar[str] = "demo"
+    identifiability: Identifiability
+    """How well the latents of the first run show the joint angles."""
+    prediction: PredictionErrors
+    """Error of the second run's dynamics."""
+    control: ControlResult
+    """What the second run's planner achieved."""
+    variables: dict[str, ProbedVariable]
+    """What is read from the second and the third run."""
+    correlations: ContextCorrelations
+    """How many constants the third run's contexts hold."""
+    seconds: dict[str, float]
+    """Step -> wall seconds, and "total"."""
+    stage_seconds: dict[str, dict[str, float]]
+    """Run -> stage of training -> wall seconds."""

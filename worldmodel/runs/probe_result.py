@@ -1,0 +1,127 @@
+"""What `probe` finds: how well variables are read from latents and contexts, beside controls and a bound."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from worldmodel.runs.results import Interval
+
+
+@dataclass(frozen=True)
+class ProbedVariable:
+    """How well one variable is read, from latents or from contexts, on test episodes."""
+
+    kind: Literal["state", "physical"]
+    """state: a position or velocity, from the latents of two frames. physical: a constant of an episode, from a context
+    window; its R2 is of the standardised coordinate that the prior is Gaussian in (the logarithm of a mass)."""
+    unit: str
+    """Unit in which it is drawn; empty for none."""
+    r2_linear: float | None
+    """R2 of a linear probe."""
+    r2_linear_interval: Interval | None
+    """Interval of `r2_linear`, by the bootstrap over episodes."""
+    r2_mlp: float | None
+    """R2 of a small MLP."""
+    r2_mlp_interval: Interval | None
+    """Interval of `r2_mlp`."""
+    controls: dict[str, float | None] = field(default_factory=dict)
+    """Control, such as random_encoder or raw_pixels -> R2 of a linear probe of it."""
+    r2_bound: float | None = None
+    """R2 that no reader of such windows exceeds, for a constant; None where no bound was computed."""
+    r2_bound_interval: Interval | None = None
+    """Interval of `r2_bound`, by the bootstrap over trajectories."""
+
+
+@dataclass(frozen=True)
+class SequentialCount:
+    """Directions that two windows of an episode share, one after another; each list has one entry a direction.
+
+    A direction counts as a constant where its correlation exceeds that of shuffled pairs, and 0.6 of the first one's.
+    """
+
+    num_constants: int | None
+    """Directions that count as constants; None where that cannot be told."""
+    values: list[float | None]
+    """Correlation between the windows along the direction."""
+    interval: list[Interval | None]
+    """Its interval, by the bootstrap over episodes."""
+    shuffled: list[float | None]
+    """99 % quantile of the same for shuffled pairs."""
+    reason: str | None = None
+    """Why the number cannot be told."""
+
+
+@dataclass(frozen=True)
+class ContextCorrelations:
+    """Canonical correlations of the contexts of an episode's two halves, between which the constants drift."""
+
+    values: list[float]
+    """Falling. A constant that drifts by rho correlates by rho, its square by rho squared."""
+    drift_rho: float | None
+    """Correlation of the constants between the halves; None: they stay."""
+    count: SequentialCount
+    """How many constants the contexts hold."""
+
+
+@dataclass(frozen=True)
+class WindowLengths:
+    """How an estimate of the constants sharpens with the window it is read from."""
+
+    steps: list[int]
+    """Control steps of the window."""
+    r2: dict[str, list[float | None]]
+    """Constant -> R2 of a linear probe, one for each length."""
+
+
+@dataclass(frozen=True)
+class ContextErrors:
+    """Root mean squared error of predicted latents at each step of the horizon, by where the context comes from."""
+
+    learned: list[float]
+    """Estimated from the window before the prediction."""
+    true: list[float]
+    """What the true constants say the context is."""
+    mean: list[float]
+    """The average context: constants unknown."""
+
+
+@dataclass(frozen=True)
+class ShiftedReading:
+    """How well a constant is read where training never was."""
+
+    r2: float | None
+    """R2 from one window."""
+    r2_averaged: float | None
+    """R2 from the mean over all windows of an episode."""
+    rmse_sd: float
+    """Root mean squared error of one window, in standard deviations of the prior."""
+
+
+@dataclass(frozen=True)
+class PositionErrors:
+    """How precisely the latents of one frame show positions, which is the noise behind the bound on constants."""
+
+    rmse: dict[str, float]
+    """Position -> root mean squared error of the best polynomial of the latents: metres, radians for angles."""
+    noise_m: float
+    """Their mean over positions in metres."""
+    noise_rad: float
+    """Their mean over angles."""
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What can be read from a run's latents and contexts."""
+
+    kind: ClassVar[str] = "probe"
+    variables: dict[str, ProbedVariable]
+    """Name -> how well it is read; physical constants first."""
+    correlations: ContextCorrelations | None = None
+    """How many constants the contexts hold; this and what follows only where constants vary."""
+    window_lengths: WindowLengths | None = None
+    """Estimates from shorter windows."""
+    context_errors: ContextErrors | None = None
+    """What knowing the constants is worth to the predictor; None where episodes are too short to tell."""
+    shifts: dict[str, dict[str, ShiftedReading]] = field(default_factory=dict)
+    """Shift -> constant -> how well it is read there."""
+    position_errors: PositionErrors | None = None
+    """The noise behind `r2_bound`; None where no bound was computed."""

@@ -1,0 +1,67 @@
+"""Where a result comes from: the command, the versions of the packages, the machine."""
+
+import os
+import platform
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+_PACKAGES = ("worldmodel", "torch", "mujoco", "dm_control", "gymnasium", "numpy")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A machine."""
+
+    machine: str
+    """Architecture, such as x86_64."""
+    system: str
+    """Operating system."""
+    cores: int | None
+    """CPU cores."""
+    gpu: str | None
+    """Name of the first GPU; None where torch sees none."""
+
+    def __str__(self) -> str:
+        """`2 CPU cores`, or the name of the GPU."""
+        if self.gpu or self.cores is None:
+            return self.gpu or ""
+        return f"{self.cores} CPU core{'' if self.cores == 1 else 's'}"
+
+
+def this_machine() -> Hardware:
+    """The machine that this process runs on."""
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return Hardware(platform.machine(), platform.system(), os.cpu_count(), gpu)
+
+
+def hardware() -> dict[str, str | int | None]:
+    """`this_machine` in plain values."""
+    return asdict(this_machine())
+
+
+def command_line() -> str:
+    """The command that is running, as a user would type it."""
+    name = Path(sys.argv[0]).name
+    return " ".join(["worldmodel" if name in ("cli.py", "__main__.py") else name, *sys.argv[1:]])
+
+
+def versions() -> dict[str, str]:
+    """Package -> its version, of those that figures may depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def peak_memory_mb() -> float:
+    """Most memory that this process has held at once, in megabytes (10^6 bytes)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

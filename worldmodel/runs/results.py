@@ -1,0 +1,277 @@
+"""What the stages found: frozen dataclasses, returned by the verbs, kept in `summary.json` and shown on the page.
+
+Figures are of held-out episodes. None stands for what cannot be told: the R2 of a variable that stands still, the
+interval of a single value, what the version that wrote a file did not record.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from worldmodel.measures.identifiability import Identifiability
+from worldmodel.settings import PlanConfig
+
+Interval = tuple[float, float]
+"""A 95 % interval: low, high."""
+
+
+def as_interval(ends: Sequence[float] | None) -> Interval | None:
+    """The interval that a statistic gives as two numbers, or None."""
+    return None if ends is None else (float(ends[0]), float(ends[1]))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# train
+
+
+@dataclass(frozen=True)
+class DataUsed:
+    """What a run was trained on."""
+
+    episodes: int
+    """Episodes for the dynamics."""
+    frames: int
+    """Frames in them."""
+    image_size: int
+    """Pixels on a side of a frame."""
+    encoder_frames: int
+    """Frames for the encoder: those of the atlas, or else of the episodes."""
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """The model of a run, in short."""
+
+    latent_dim: int
+    """Numbers in a latent."""
+    encoder: str
+    """Kind of frame encoder and its input, such as `mlp 32x32`."""
+    parameters: int
+    """Trained numbers in all parts together."""
+
+
+@dataclass(frozen=True)
+class PredictionErrors:
+    """Error of the latent dynamics on test episodes."""
+
+    horizon: int
+    """Control steps of the longest prediction."""
+    ratio_to_persistence: dict[int, float | None]
+    """Control steps ahead -> mean squared error over that of the forecast that nothing moves."""
+
+    @property
+    def farthest(self) -> tuple[int, float | None]:
+        """The most control steps ahead, and the ratio there."""
+        step = max(self.ratio_to_persistence)
+        return step, self.ratio_to_persistence[step]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained world model: what it is, how well its latents show the world, and what it took."""
+
+    kind: ClassVar[str] = "train"
+    run: str
+    """Run directory, as it was given when the model was trained."""
+    env: str
+    """Name of the world with its settings."""
+    method: str
+    """How the encoder learned."""
+    seed: int
+    """Seed of training."""
+    data: DataUsed
+    """What it was trained on."""
+    model: ModelSize
+    """What was trained."""
+    identifiability: Identifiability | None = None
+    """How well the latents show the true state; None where the data hold no state."""
+    prediction: PredictionErrors | None = None
+    """Error of the latent dynamics; None for a world without actions."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage -> wall seconds, over all processes that worked on it."""
+    peak_memory_mb: float | None = None
+    """Most memory that the process held at once, in megabytes."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# control
+
+ControllerName = Literal["latent", "random", "oracle", "supervised"]
+"""latent: MPC in the latent space, from pixels. random: uniform actions. oracle: the same planner on the true
+simulator. supervised: as latent, with an encoder trained on true states."""
+CONTROLLER_LABELS: dict[ControllerName, str] = {
+    "latent": "latent MPC",
+    "random": "random actions",
+    "oracle": "same planner, true simulator",
+    "supervised": "same planner, supervised encoder",
+}
+
+
+@dataclass(frozen=True)
+class TaskProtocol:
+    """How a task is drawn and when it counts as solved."""
+
+    name: str
+    """See `ControlConfig.protocol`."""
+    goal_steps: int = 25
+    """Control steps from start to goal in the episode they come from."""
+    budget_steps: int = 50
+    """Control steps to get there."""
+    drop_solved: bool = True
+    """Leave out pairs that are solved at the start."""
+    wrap: bool = True
+    """Compare angles on the circle."""
+    hold_steps: int = 1
+    """Consecutive control steps for which the goal must be held."""
+    rewarded: bool = False
+    """Count the world's own reward instead, from the world's own starts."""
+
+
+@dataclass(frozen=True)
+class Success:
+    """Share of tasks solved by a controller."""
+
+    rate: float
+    """Share of all tasks of all runs."""
+    interval: Interval
+    """Wilson's interval of the rate."""
+    by_run: list[float]
+    """The rate of each run."""
+    median_steps: float | None
+    """Control steps to the goal, median over solved tasks; None where none was solved."""
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Sum of the world's rewards over an episode, under a controller."""
+
+    mean: float
+    """Mean over all episodes of all runs."""
+    interval: Interval | None
+    """Interval of the mean; None for a single episode."""
+
+
+@dataclass(frozen=True)
+class ControllerResult:
+    """What one controller achieved: `success`, or `returns` where the protocol counts rewards."""
+
+    num_tasks: int
+    """Tasks of each run."""
+    num_runs: int
+    """Runs that did them; 1 for a controller that needs no training."""
+    success: Success | None = None
+    """Share of tasks solved."""
+    returns: Returns | None = None
+    """Sum of rewards."""
+
+    def __post_init__(self) -> None:
+        if (self.success is None) == (self.returns is None):
+            raise ValueError("a controller has either `success` or `returns`")
+
+
+@dataclass(frozen=True)
+class Regret:
+    """What the true state and simulator would add to the same planner, on the oracle's tasks."""
+
+    value: float
+    """Share of tasks, or return, of the oracle less that of the latent planner."""
+    interval: Interval | None
+    """Newcombe's interval of a difference of shares, or that of a mean difference; None for a single episode."""
+
+
+@dataclass(frozen=True)
+class ControlResult:
+    """What planning achieved on one set of tasks: by the runs named, together, and by other controllers."""
+
+    kind: ClassVar[str] = "control"
+    world: str | None
+    """Name of the world with its settings."""
+    runs: list[str]
+    """Directories of the runs that planned."""
+    protocol: TaskProtocol
+    """How tasks were drawn and judged."""
+    plan: PlanConfig
+    """How plans were made."""
+    context: Literal["online", "known", "mean"]
+    """Where unknown constants were known from."""
+    drift_rho: float | None
+    """Correlation of the constants before and after a quarter of the budget; None: they stayed."""
+    dtype: str
+    """Type of a plan's matrix products."""
+    device: str | None
+    """Where plans were made: cpu or cuda."""
+    split: str | None
+    """Stream of task seeds: validation or test."""
+    seed: int | None
+    """Seed of tasks and of planning."""
+    controllers: dict[ControllerName, ControllerResult]
+    """Controller -> what it achieved."""
+    cpu_ms_per_decision: float
+    """CPU milliseconds of one decision of the latent planner, many tasks at once."""
+    regret: Regret | None = None
+    """The oracle less the latent planner; None where no oracle was run."""
+    solved_at_start: float | None = None
+    """Share of tasks whose start is within tolerance of the goal."""
+    videos: list[str] = field(default_factory=list)
+    """Films of the latent planner, relative to the run directory."""
+
+    @property
+    def latent(self) -> ControllerResult:
+        """What the latent planner achieved."""
+        return self.controllers["latent"]
+
+    def labelled_rates(self) -> dict[str, tuple[float, float, float]]:
+        """Controller in words -> share of tasks solved with its interval: rate, low, high."""
+        found = {CONTROLLER_LABELS[name]: of.success for name, of in self.controllers.items()}
+        return {label: (of.rate, *of.interval) for label, of in found.items() if of is not None}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# surprise
+
+
+@dataclass(frozen=True)
+class EventResult:
+    """Highest surprise in the windows that see an event, with it and without it, over pairs of trajectories.
+
+    Surprise is the squared prediction error, whitened as errors are without events: 1 is usual.
+    """
+
+    median_without: float | None
+    """Median without the event."""
+    median_with: float | None
+    """Median with it."""
+    mean_gain: float | None
+    """Mean difference."""
+    mean_gain_interval: Interval | None
+    """Its interval."""
+    more_surprised: float | None
+    """Share of trajectories that surprise more with the event."""
+    p_wilcoxon: float | None
+    """One-sided p of Wilcoxon's signed-rank test."""
+    auroc: float | None
+    """Area under the ROC curve over all trajectories; 0.5 is chance."""
+
+    @property
+    def noticed(self) -> bool:
+        """Whether surprise is higher with the event than without, at p < .05."""
+        return self.p_wilcoxon is not None and self.p_wilcoxon < 0.05
+
+
+@dataclass(frozen=True)
+class SurpriseResult:
+    """Which events a model notices."""
+
+    kind: ClassVar[str] = "surprise"
+    world: str | None
+    """Name of the world with its settings."""
+    event_step: int
+    """Control step of the event."""
+    num_trajectories: int
+    """Pairs of trajectories, with and without the event."""
+    horizon: int | None
+    """Predicted steps behind a score."""
+    seed: int | None
+    """Seed of starts, actions and events."""
+    events: dict[str, EventResult]
+    """Event -> how well it is told from its absence."""

@@ -1,0 +1,175 @@
+"""`summary.json` of a run, and results on their own: what the files hold, and the one reader and writer of both."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import msgspec
+
+from worldmodel.runs.probe_result import ProbeResult
+from worldmodel.runs.provenance import Hardware, command_line, this_machine, versions
+from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
+from worldmodel.runs.version1 import upgraded
+from worldmodel.system.errors import ResultError
+from worldmodel.system.files import read_json, write_json
+
+SCHEMA = 2
+RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult
+
+
+class Result(Protocol):
+    """A dataclass that says in a word what it is the result of."""
+
+    kind: ClassVar[str]
+
+
+ResultT = TypeVar("ResultT", bound=Result)
+FileT = TypeVar("FileT")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known of a run: `summary.json` in its directory."""
+
+    kind: ClassVar[str] = "run"
+    name: str
+    """What the run is called."""
+    train: TrainResult
+    """What `train` found."""
+    control: ControlResult | None = None
+    """What `control` found; None where it was not run, as below."""
+    probe: ProbeResult | None = None
+    """What `probe` found."""
+    surprise: SurpriseResult | None = None
+    """What `surprise` found."""
+    commands: dict[str, str] = field(default_factory=dict)
+    """Verb -> the command that was run last."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Package -> its version, when the last verb was run."""
+    hardware: Hardware | None = None
+    """The machine on which the last verb was run."""
+
+    @property
+    def results(self) -> dict[str, RunResult]:
+        """Verb -> what it found, of the verbs that were run."""
+        found = (self.train, self.control, self.probe, self.surprise)
+        return {result.kind: result for result in found if result is not None}
+
+
+@dataclass(frozen=True)
+class Record(Generic[ResultT]):
+    """A result on its own, as `out=FILE` writes it."""
+
+    result: ResultT
+    """What was found."""
+    command: str | None = None
+    """The command that found it."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Package -> its version."""
+    hardware: Hardware | None = None
+    """The machine."""
+
+
+def read_summary(path: Path) -> Summary:
+    """The summary in a file, also one that version 0.1 wrote.
+
+    Raises:
+        ResultError: the file is missing, foreign, of another kind or of a version that cannot be read.
+    """
+    return _read(path, Summary.kind, Summary)
+
+
+def record(path: Path, result: RunResult) -> Summary:
+    """Put a result into the summary at `path`, beside what stands there; `train` begins a summary.
+
+    Raises:
+        ResultError: what stands there cannot be read.
+    """
+    if path.exists():
+        summary = replace(read_summary(path), **{result.kind: result})
+    else:
+        assert isinstance(result, TrainResult), f"{path} is made by train"
+        summary = Summary(path.parent.name, result)
+    commands = {**summary.commands, result.kind: command_line()}
+    summary = replace(summary, commands=commands, versions=versions(), hardware=this_machine())
+    write_summary(path, summary)
+    return summary
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Write a summary as JSON."""
+    _write(path, Summary.kind, summary)
+
+
+def read_record(path: Path, cls: type[ResultT]) -> Record[ResultT]:
+    """A result of class `cls` in a file of its own, also one that version 0.1 wrote.
+
+    Raises:
+        ResultError: the file is missing, foreign, of another kind or of a version that cannot be read.
+    """
+    return _read(path, cls.kind, Record[cls])
+
+
+def write_record(path: Path, result: Result) -> None:
+    """Write a result to a file of its own, with the command, versions and machine that made it."""
+    _write(path, result.kind, Record(result, command_line(), versions(), this_machine()))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# files
+
+
+def _write(path: Path, kind: str, content: object) -> None:
+    write_json(path, {"schema": SCHEMA, "kind": kind, **msgspec.to_builtins(content, str_keys=True)})
+
+
+def _read(path: Path, kind: str, cls: type[FileT]) -> FileT:
+    remedy = "run the command that wrote it again" if kind != Summary.kind else "delete it and train again"
+    try:
+        content = read_json(path)
+    except FileNotFoundError as error:
+        raise ResultError(f"{path} does not exist; a run holds one, which `worldmodel train` writes") from error
+    except ValueError as error:
+        raise ResultError(f"{path} is not JSON ({error}); {remedy}") from error
+    schema, found = content.pop("schema", 1), content.pop("kind", kind)
+    if schema not in (1, SCHEMA):
+        raise ResultError(f"{path} has schema {schema!r}, this version reads 1 and {SCHEMA}; {remedy}")
+    if found != kind:
+        raise ResultError(f"{path} holds a result of kind {found!r}, expected {kind!r}; give another file")
+    try:
+        values = content if schema == SCHEMA else upgraded(kind, content)
+        result = msgspec.convert(values, cls, str_keys=True)
+        kept = msgspec.to_builtins(result, str_keys=True)
+        for fault in _faults(values, kept):
+            raise ValueError(fault)
+    except ValueError as error:  # msgspec's is one
+        raise ResultError(f"{path}: {_in_words(error)}; {remedy}") from error
+    return result
+
+
+def _faults(given: Any, kept: Any, place: str = "") -> Iterator[str]:
+    """What a file holds that a result does not: unknown entries, and numbers that are not finite."""
+    if isinstance(given, Mapping) and isinstance(kept, Mapping):
+        for key, value in given.items():
+            if key not in kept:
+                yield f"{place}{key} is unknown"
+            else:
+                yield from _faults(value, kept[key], f"{place}{key}.")
+    elif isinstance(given, list | tuple) and isinstance(kept, list | tuple):
+        for index, (value, other) in enumerate(zip(given, kept, strict=True)):
+            yield from _faults(value, other, f"{place}{index}.")
+    elif isinstance(given, float) and not abs(given) < float("inf"):
+        yield f"{place[:-1]} must be a number, got {given}"
+
+
+def _in_words(error: ValueError) -> str:
+    """msgspec's message with the place in front: `control.latent must be float, got str`."""
+    text = str(error)
+    what, at, place = text.partition(" - at `$")
+    if not at:
+        return text
+    place = place.rstrip("`").lstrip(".")
+    if what.startswith("Object missing required field"):
+        return f"{place + '.' if place else ''}{what.split('`')[1]} is missing"
+    return f"{place}: {what[0].lower()}{what[1:]}"
