@@ -89,7 +89,8 @@ def _probe(config: ProbeConfig) -> str:
     from worldmodel.runs import Run
 
     found, run = probe(config), Run(config.run).path
-    return f"{probe_lines(found)}\n{probe_verdict(found)}\nresults: {run}/summary.json, figures: {run}/figures\nnext: worldmodel report run={run}"
+    files = f"results: {run}/summary.json, figures: {run}/figures"
+    return "\n".join([probe_lines(found), probe_verdict(found), files, f"next: worldmodel report run={run}"])
 
 
 def _surprise(config: SurpriseConfig) -> str:
@@ -99,7 +100,8 @@ def _surprise(config: SurpriseConfig) -> str:
     from worldmodel.runs import Run
 
     found, run = surprise(config), Run(config.run).path
-    return f"{surprise_lines(found)}\n{surprise_verdict(found)}\nresults: {run}/summary.json, figure: {run}/figures/surprise.png"
+    files = f"results: {run}/summary.json, figure: {run}/figures/surprise.png"
+    return "\n".join([surprise_lines(found), surprise_verdict(found), files])
 
 
 def _report(config: ReportConfig) -> str:
