@@ -1,90 +1,133 @@
-"""Run directories as the verbs leave them, made with the report's own figures and videos from small generated data."""
+"""Run directories as the verbs leave them, made with the toolkit's own writers from small generated data."""
 
-import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from worldmodel.figures import figures, videos
+from worldmodel import figures
+from worldmodel.figures import videos
+from worldmodel.measures.identifiability import Identifiability
+from worldmodel.runs import (
+    ControllerResult,
+    ControlResult,
+    DataUsed,
+    EventResult,
+    Hardware,
+    ModelSize,
+    PredictionErrors,
+    ProbedVariable,
+    ProbeResult,
+    Regret,
+    Returns,
+    Success,
+    Summary,
+    SurpriseResult,
+    TaskProtocol,
+    TrainResult,
+)
+from worldmodel.runs.summary import write_summary
+from worldmodel.settings import PlanConfig
 
 SIDE = 32
 NUM_STEPS = 24
 
-SUMMARY: dict[str, Any] = {
-    "schema": 1,
-    "name": "puck",
-    "env": "puck",
-    "method": "lejepa",
-    "seed": 0,
-    "commands": {
+TRAIN = TrainResult(
+    run="runs/puck",
+    env="puck",
+    method="lejepa",
+    seed=0,
+    data=DataUsed(episodes=400, frames=80400, image_size=64, encoder_frames=80400),
+    model=ModelSize(latent_dim=16, encoder="mlp 16x16", parameters=123456),
+    identifiability=Identifiability(
+        r2_h_to_z=0.9912,
+        r2_z_to_h=0.9893,
+        orthogonality_error=0.031,
+        condition_number=1.034,
+        covariance_gap=0.024,
+        alignment_gap=0.0011,
+        theorem_bound=0.052,
+        procrustes_mse=0.021,
+        r2_ceiling=0.9996,
+        per_variable={"shoulder": 0.994, "wrist": 0.983},
+        num_frames=5000,
+    ),
+    prediction=PredictionErrors(15, {1: 0.31, 5: 0.12, 10: 0.08, 15: 0.06}),
+    seconds={"collect": 12.3, "encoder": 130.1, "predictor": 109.1},
+    peak_memory_mb=901.5,
+)
+CONTROL = ControlResult(
+    world="puck",
+    runs=["runs/puck"],
+    protocol=TaskProtocol("lewm", drop_solved=False, wrap=False),
+    plan=PlanConfig({"name": "icem", "horizon": 15, "num_samples": 512, "init_std": 0.5}),
+    context="online",
+    drift_rho=None,
+    dtype="float32",
+    device="cpu",
+    split="test",
+    seed=3,
+    controllers={
+        "latent": ControllerResult(100, 1, Success(0.97, (0.92, 0.99), [0.97], 14.0)),
+        "random": ControllerResult(100, 1, Success(0.10, (0.05, 0.18), [0.10], 31.0)),
+        "oracle": ControllerResult(50, 1, Success(1.0, (0.93, 1.0), [1.0], 11.0)),
+    },
+    cpu_ms_per_decision=1.125,
+    regret=Regret(0.04, (-0.01, 0.08)),
+    solved_at_start=0.02,
+    videos=["videos/control_000.mp4", "videos/control_001.mp4", "videos/control_002.mp4"],
+)
+REWARDED = replace(
+    CONTROL,
+    protocol=TaskProtocol("reward", budget_steps=1000, rewarded=True),
+    controllers={
+        "latent": ControllerResult(2, 1, returns=Returns(812.4, (700.2, 900.9))),
+        "oracle": ControllerResult(1, 1, returns=Returns(950.0, None)),
+    },
+    regret=Regret(137.6, None),
+    solved_at_start=None,
+)
+CONTROLS = {"random_encoder": 0.1, "raw_pixels": 0.2, "shuffled_labels": -0.01, "true_state": 0.95}
+PROBE = ProbeResult(
+    {
+        "mass": ProbedVariable("physical", "kg", 0.90, (0.88, 0.92), 0.92, (0.90, 0.94), CONTROLS),
+        "friction": ProbedVariable(
+            "physical", "", 0.81, (0.76, 0.85), 0.84, (0.80, 0.87), {**CONTROLS, "raw_pixels": -3.2}
+        ),
+        "speed": ProbedVariable("state", "m/s", 0.985, (0.981, 0.988), 0.988, (0.985, 0.991), {"raw_pixels": 0.71}),
+    }
+)
+SURPRISE = SurpriseResult(
+    "puck",
+    20,
+    12,
+    5,
+    0,
+    {
+        "teleport": EventResult(1.5, 9.25, 7.5, (6.1, 8.9), 1.0, 7.2e-35, 1.0),
+        "mass": EventResult(1.5, 1.4, -0.1, (-0.5, 0.3), 0.25, 0.69, 0.497),
+    },
+)
+SUMMARY = Summary(
+    "puck",
+    TRAIN,
+    CONTROL,
+    PROBE,
+    SURPRISE,
+    commands={
         "train": "worldmodel train env=puck",
         "control": "worldmodel control run=runs/puck planner=icem",
         "probe": "worldmodel probe run=runs/puck",
+        "surprise": "worldmodel surprise run=runs/puck",
     },
-    "versions": {"python": "3.11.9", "torch": "2.13.0", "mujoco": "3.3.2", "worldmodel": "0.1.0"},
-    "hardware": {"cpu": "AMD EPYC 7B13", "cores": 2, "gpu": None},
-    "seconds": {"collect": 12.3, "encoder": 130.1, "predictor": 61.0, "control": 44.2, "probe": 3.9},
-    "data": {"episodes": 400, "frames": 80400, "image_size": 64},
-    "model": {"latent_dim": 16, "encoder": "mlp 16x16", "parameters": 123456},
-    "identifiability": {
-        "r2_h_to_z": 0.9912,
-        "r2_z_to_h": 0.9893,
-        "orthogonality_error": 0.031,
-        "theorem_bound": 0.052,
-        "procrustes_mse": 0.021,
-        "covariance_gap": 0.024,
-        "alignment_gap": 0.0011,
-        "condition_number": 1.034,
-        "r2_ceiling": 0.9996,
-        "per_variable": {"shoulder": {"r2": 0.994}, "wrist": {"r2": 0.983}},
-        "num_frames": 5000,
-    },
-    "predictor": {"error_ratio_to_persistence": {"1": 0.31, "5": 0.12, "10": 0.08, "15": 0.06}, "horizon": 15},
-    "control": {
-        "success_rate": 0.97,
-        "success_interval": [0.92, 0.99],
-        "random_success_rate": 0.10,
-        "random_success_interval": [0.05, 0.18],
-        "oracle_success_rate": 1.0,
-        "oracle_success_interval": [0.96, 1.0],
-        "num_tasks": 100,
-        "median_steps_to_goal": 14,
-        "ms_per_decision": 1.1,
-        "planner": {"name": "icem", "horizon": 15, "num_candidates": 512, "num_iterations": 4, "init_std": 0.5},
-        "videos": ["videos/control_000.mp4", "videos/control_001.mp4", "videos/control_002.mp4"],
-    },
-    "probes": {
-        "speed": {
-            "r2_linear": 0.985,
-            "r2_linear_interval": [0.981, 0.988],
-            "r2_mlp": 0.988,
-            "r2_mlp_interval": [0.985, 0.991],
-            "unit": "m/s",
-            "kind": "state",
-            "controls": {"random_encoder": 0.55, "raw_pixels": 0.71, "shuffled_labels": -0.01},
-        },
-        "mass": {
-            "r2_linear": 0.90,
-            "r2_linear_interval": [0.88, 0.92],
-            "r2_mlp": 0.92,
-            "r2_mlp_interval": [0.90, 0.94],
-            "unit": "kg",
-            "kind": "physical",
-            "controls": {"random_encoder": 0.1, "raw_pixels": 0.2, "shuffled_labels": -0.01, "true_state": 0.95},
-        },
-        "friction": {
-            "r2_linear": 0.81,
-            "r2_linear_interval": [0.76, 0.85],
-            "r2_mlp": 0.84,
-            "r2_mlp_interval": [0.80, 0.87],
-            "unit": "",
-            "kind": "physical",
-            "controls": {"random_encoder": 0.06, "raw_pixels": -3.2, "shuffled_labels": -0.02, "true_state": 0.93},
-        },
-    },
-}
+    versions={"python": "3.11.9", "torch": "2.13.0", "mujoco": "3.3.2", "worldmodel": "0.1.0"},
+    hardware=Hardware("x86_64", "Linux", 2, None),
+)
+BARE = Summary(
+    "x", replace(TRAIN, run="runs/x", identifiability=None, prediction=None, seconds={}, peak_memory_mb=None)
+)
 
 
 def world(num_samples: int = 4000, num_latents: int = 7, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -124,43 +167,37 @@ def metrics() -> list[dict[str, Any]]:
     return rows
 
 
-def write_run(path: Path, **changes: Any) -> Path:
-    """A whole run directory at `path`; `changes` replace top-level entries of its summary, None removes one."""
-    summary = copy.deepcopy(SUMMARY)
-    summary.update(changes)
-    summary = {key: value for key, value in summary.items() if value is not None}
-    path.mkdir(parents=True)
-    (path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+def write_run(path: Path, summary: Summary = SUMMARY) -> Path:
+    """A run directory at `path` with this summary, and what the verbs of its results leave beside it."""
+    write_summary(path / "summary.json", summary)
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics()), encoding="utf-8")
     _write_pictures(path / "figures", summary)
-    if "control" in summary:
+    if summary.control:
         _write_videos(path / "videos")
     return path
 
 
-def _write_pictures(folder: Path, summary: dict[str, Any]) -> None:
+def bare_run(path: Path, **results: Any) -> Path:
+    """A run directory that holds a summary alone."""
+    write_summary(path / "summary.json", replace(BARE, **results))
+    return path
+
+
+def _write_pictures(folder: Path, summary: Summary) -> None:
     generator = np.random.default_rng(2)
-    if "identifiability" in summary:
+    if summary.train.identifiability:
         truth, latents = world()
-        figures.latents_against_truth(folder / "latents.png", truth, latents, ["shoulder", "wrist"], ["rad", "rad"])
-    if "control" in summary:
+        readout, names, r2 = truth + 0.1, ["shoulder", "wrist"], [0.994, 0.983]
+        figures.latents_against_truth(folder / "latents.png", truth, readout, latents, names, ["rad", "rad"], r2)
+    if summary.control:
         cost = np.exp(-np.arange(6) / 2)[:, None] * generator.uniform(1, 4, 30) + 0.1
         distance = np.exp(-np.arange(NUM_STEPS + 1) / 6)[:, None] * generator.uniform(1, 3, 30) + 0.05
         figures.planner_cost(folder / "planner_cost.png", cost, distance)
-    for name in summary.get("probes", {}):
-        probe = summary["probes"][name]
+    for name, of in summary.probe.variables.items() if summary.probe else ():
         truth = generator.uniform(0.4, 2.0, 600)
-        prediction = truth + np.sqrt(1 - probe["r2_linear"]) * truth.std() * generator.normal(size=600)
-        interval = probe["r2_linear_interval"]
-        figures.probe_scatter(
-            folder / f"probe_{name}.png",
-            name,
-            probe["unit"],
-            truth,
-            prediction,
-            probe["r2_linear"],
-            (interval[0], interval[1]),
-        )
+        prediction = truth + np.sqrt(1 - (of.r2_linear or 0.0)) * truth.std() * generator.normal(size=600)
+        path = folder / f"probe_{name}.png"
+        figures.probe_scatter(path, name, of.unit, truth, prediction, of.r2_linear, of.r2_linear_interval)
 
 
 def _write_videos(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
 def page(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     whole = fakes.write_run(folder / "runs" / "puck")
-    part = fakes.write_run(folder / "runs" / "identify", name="identify", control=None, probes=None)
+    summary = replace(fakes.SUMMARY, name="identify", control=None, probe=None)
+    part = fakes.write_run(folder / "runs" / "identify", summary)
     return write_page([part, whole], folder / "report.html")
 
 

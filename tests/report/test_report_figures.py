@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import report_fakes as fakes
 
-from worldmodel.figures import figures, geometry, style
+from worldmodel import figures
+from worldmodel.figures import geometry, style
+from worldmodel.runs import ProbedVariable
 
-RATES = {"latent MPC": (0.97, 0.92, 0.99), "random": (0.1, 0.05, 0.18), "simulator oracle": (1.0, 0.96, 1.0)}
+RATES = fakes.CONTROL.labelled_rates()
 
 
 def assert_picture(path: Path, width_in: float, height_in: float) -> np.ndarray:
@@ -33,13 +35,15 @@ def test_latents_against_truth_has_a_panel_a_variable_and_two_planes(tmp_path, n
     truth = generator.normal(size=(900, num_variables))
     latents = truth @ generator.normal(size=(num_variables, 7))
     names, units = [f"v{index}" for index in range(num_variables)], ["m"] * num_variables
-    path = figures.latents_against_truth(tmp_path / "latents.png", truth, latents, names, units)
+    r2 = [0.9, None, 0.8, 0.7, 0.6][:num_variables]
+    path = figures.latents_against_truth(tmp_path / "latents.png", truth, truth + 0.1, latents, names, units, r2)
     assert_picture(path, width_in, height_in)
 
 
 def test_latents_against_truth_names_the_shapes_that_do_not_fit(tmp_path):
-    with pytest.raises(ValueError, match=r"\(9, 2\), \(8, 5\)"):
-        figures.latents_against_truth(tmp_path / "a.png", np.zeros((9, 2)), np.zeros((8, 5)), ["a", "b"], ["", ""])
+    truth, latents = np.zeros((9, 2)), np.zeros((8, 5))
+    with pytest.raises(ValueError, match=r"\(9, 2\), \(9, 2\), \(8, 5\)"):
+        figures.latents_against_truth(tmp_path / "a.png", truth, truth, latents, ["a", "b"], ["", ""], [1.0, 1.0])
     assert not list(tmp_path.iterdir())
 
 
@@ -62,10 +66,19 @@ def test_probe_scatter(tmp_path, r2, interval):
     assert_picture(path, 3.2, 3.3)
 
 
-STILL = {"r2_linear": None, "r2_linear_interval": None, "r2_mlp": None, "controls": {"raw_pixels": None}}
+def test_a_probe_of_a_logarithm_is_drawn_on_logarithmic_axes(tmp_path):
+    truth = np.exp(np.random.default_rng(0).normal(size=400))
+    path = figures.probe_scatter(tmp_path / "mass.png", "mass", "kg", truth, 1.1 * truth, 0.9, (0.8, 0.95), log=True)
+    straight = figures.probe_scatter(tmp_path / "other.png", "mass", "kg", truth, 1.1 * truth, 0.9, (0.8, 0.95))
+    assert_picture(path, 3.2, 3.3)
+    assert path.read_bytes() != straight.read_bytes()
 
 
-@pytest.mark.parametrize("probes", [{"still": STILL}, {"still": STILL, "bare": {"r2_linear": 0.5}}])
+STILL = ProbedVariable("state", "m", None, None, None, None, {"raw_pixels": None})
+BARE = ProbedVariable("state", "", 0.5, None, None, None)
+
+
+@pytest.mark.parametrize("probes", [{"still": STILL}, {"still": STILL, "bare": BARE}])
 def test_probe_bars_say_what_cannot_be_told(tmp_path, probes):
     picture = assert_picture(figures.probe_bars(tmp_path / "probes.png", probes), 8.4, 1.15 + 0.62 * len(probes))
     assert has_colour(picture, style.BLUE) == ("bare" in probes)
@@ -79,7 +92,7 @@ def test_sharpening_leaves_out_what_cannot_be_told(tmp_path, values):
 
 
 def test_probe_bars_grow_with_the_number_of_probes_and_bear_gaps(tmp_path):
-    probes = {**fakes.SUMMARY["probes"], "bare": {"r2_linear": 0.5}}
+    probes = {**fakes.PROBE.variables, "bare": BARE}
     picture = assert_picture(figures.probe_bars(tmp_path / "probes.png", probes), 8.4, 1.15 + 0.62 * 4)
     assert has_colour(picture, style.BLUE) and has_colour(picture, style.PALE_BLUE)
 
@@ -137,14 +150,6 @@ def test_rotation_onto_the_truth_recovers_it_but_never_stretches():
     assert np.mean((geometry.rotate_onto(truth, latents) - standard) ** 2) < 0.02
     stretched = geometry.rotate_onto(truth, 3 * latents)
     assert stretched.std() == pytest.approx(3, rel=0.05)
-
-
-def test_readout_is_scored_on_rows_it_was_not_fitted_on():
-    generator = np.random.default_rng(0)
-    truth, latents = generator.normal(size=(60, 2)), generator.normal(size=(60, 25))
-    held_out, readout = geometry.linear_readout(truth, latents)
-    assert len(held_out) == 30 and readout.shape == (30, 2)
-    assert np.mean((readout - truth[held_out]) ** 2) > 1  # noise fits noise, and predicts none
 
 
 def test_truth_grid_of_the_truth_itself_is_regular():

@@ -1,77 +1,87 @@
-"""What commands say at their end: the figures of the summary, one under the other."""
+"""What commands say at their end: the figures of the results, one under the other."""
 
-from typing import Any
+from dataclasses import replace
 
-from report_fakes import SUMMARY
+from report_fakes import BARE, CONTROL, PROBE, REWARDED, SURPRISE, TRAIN
 
-from worldmodel.cli.terminal import control_lines, probe_lines, surprise_lines
+from worldmodel.cli.terminal import control_lines, probe_lines, surprise_lines, train_lines
+from worldmodel.runs import (
+    ContextCorrelations,
+    ControllerResult,
+    EventResult,
+    PredictionErrors,
+    ProbedVariable,
+    ProbeResult,
+    SequentialCount,
+    Success,
+)
 
-CONTROL: dict[str, Any] = {
-    "protocol": {"name": "lewm", "rewarded": False},
-    "num_tasks": 40,
-    "goal_steps": 25,
-    "budget_steps": 50,
-    "success_rate": 0.95,
-    "success_interval": [0.835, 0.986],
-    "random_success_rate": 0.1,
-    "random_success_interval": [0.04, 0.231],
-    "cpu_ms_per_decision": 0.815,
-}
+
+def test_train_says_how_good_the_model_is_and_when_it_is_no_better_than_nothing():
+    assert train_lines(TRAIN).splitlines() == [
+        "  latents                                           16, by mlp 16x16 with method=lejepa",
+        "  true state from latents, linear R2, held out      0.991",
+        "  prediction error after 15 steps / standing still  0.060",
+    ]
+    poor = replace(TRAIN, prediction=PredictionErrors(5, {1: 0.9, 5: 1.004}))
+    assert train_lines(poor).splitlines()[-1].endswith("1.004, no better than standing still")
+    assert len(train_lines(BARE.train).splitlines()) == 1
 
 
 def test_control_says_what_each_run_reached_and_who_stood_beside_it():
-    worse = CONTROL | {"success_rate": 0.5, "success_interval": [0.352, 0.648]}
-    assert control_lines({"runs/a": CONTROL, "runs/b": worse}).splitlines() == [
-        "protocol lewm, 40 tasks of 50 steps: goals reached, 25 steps ahead",
-        "  latent MPC, runs/a        95.0% [83.5%, 98.6%]",
-        "  latent MPC, runs/b        50.0% [35.2%, 64.8%]",
-        "  random actions            10.0% [4.0%, 23.1%]",
-        "  CPU time of one decision  0.81 ms",
+    worse = ControllerResult(100, 1, Success(0.5, (0.352, 0.648), [0.5], None))
+    both = ControllerResult(100, 2, Success(0.735, (0.67, 0.79), [0.97, 0.5], 14.0))
+    of_runs = {"runs/a": CONTROL, "runs/b": replace(CONTROL, controllers={**CONTROL.controllers, "latent": worse})}
+    together = replace(CONTROL, controllers={**CONTROL.controllers, "latent": both})
+    assert control_lines(together, of_runs).splitlines() == [
+        "protocol lewm, 100 tasks of 50 steps: goals reached, 25 steps ahead",
+        "  latent MPC, runs/a            97.0% [92.0%, 99.0%]",
+        "  latent MPC, runs/b            50.0% [35.2%, 64.8%]",
+        "  all runs together             73.5% [67.0%, 79.0%]",
+        "  random actions                10.0% [5.0%, 18.0%]",
+        "  same planner, true simulator  100.0% [93.0%, 100.0%]",
+        "  CPU time of one decision      1.12 ms",
     ]
 
 
 def test_control_says_the_return_where_the_world_rewards():
-    rewarded = {
-        "protocol": {"name": "reward", "rewarded": True},
-        "num_tasks": 2,
-        "budget_steps": 1000,
-        "return": 812.4,
-        "return_interval": [700.2, 900.9],
-        "oracle_return": 950.0,
-        "oracle_return_interval": None,
-        "cpu_ms_per_decision": 2.0,
-    }
-    first, *rows = control_lines({"runs/a": rewarded}).splitlines()
+    first, *rows = control_lines(REWARDED, {"runs/a": REWARDED}).splitlines()
     assert first == "protocol reward, 2 tasks of 1000 steps: return"
-    assert [row.split("  ")[-1].strip() for row in rows] == ["812 [700, 901]", "950", "2.00 ms"]
+    assert [row.split("  ")[-1].strip() for row in rows] == ["812 [700, 901]", "950", "1.12 ms"]
+
+
+def counted(num_constants: int | None, reason: str | None = None) -> ContextCorrelations:
+    return ContextCorrelations([0.9], 0.9, SequentialCount(num_constants, [0.9], [None], [0.1], reason))
 
 
 def test_probe_says_every_variable_and_how_many_constants_it_found():
-    lines = probe_lines(SUMMARY | {"canonical_correlations": {"values": [0.9, 0.8, 0.1], "num_constants": 2}})
-    for name, found in SUMMARY["probes"].items():
+    lines = probe_lines(replace(PROBE, correlations=counted(2)))
+    for name, found in PROBE.variables.items():
         row = next(line for line in lines.splitlines() if line.split()[0] == name)
-        assert f"{found['r2_linear']:.3f}" in row and f"{found['r2_mlp']:.3f}" in row
+        assert f"{found.r2_linear:.3f}" in row and f"{found.r2_mlp:.3f}" in row
     assert lines.splitlines()[-1].split()[-1] == "2"
-    assert "constants" not in probe_lines(SUMMARY)
+    assert "constants" not in probe_lines(PROBE)
 
 
-def test_probe_says_what_cannot_be_told():
-    still = {"r2_linear": None, "r2_linear_interval": None, "r2_mlp": None, "r2_mlp_interval": None}
-    rare = still | {"r2_linear": 0.5, "r2_mlp": 0.625}
-    few = {"num_constants": None, "one_after_another": {"reason": "5 episodes are too few"}}
-    assert probe_lines({"probes": {"block": still, "hand": rare}, "canonical_correlations": few}).splitlines()[1:] == [
+def test_what_cannot_be_told_is_said():
+    still, rare = (
+        ProbedVariable("state", "", None, None, None, None),
+        ProbedVariable("state", "", 0.5, None, 0.625, None),
+    )
+    found = ProbeResult({"block": still, "hand": rare}, correlations=counted(None, "5 episodes are too few"))
+    assert probe_lines(found).splitlines()[1:] == [
         "  block                           –, MLP –",
         "  hand                            0.500, MLP 0.625",
         "  constants found without labels  cannot be told: 5 episodes are too few",
     ]
-    events = {"teleport": {"auroc": None, "p_wilcoxon": None}}
-    assert surprise_lines({"num_trajectories": 12, "events": events}).splitlines()[1] == "  teleport  AUROC –, p = –"
+    events = {"teleport": EventResult(None, None, None, None, None, None, None)}
+    said = surprise_lines(replace(SURPRISE, events=events)).splitlines()
+    assert said[1] == "  teleport  AUROC –, p = –, not noticed"
 
 
 def test_surprise_says_what_was_noticed():
-    events = {"teleport": {"auroc": 1.0, "p_wilcoxon": 7.2e-35}, "mass": {"auroc": 0.497, "p_wilcoxon": 0.69}}
-    assert surprise_lines({"num_trajectories": 12, "events": events}).splitlines() == [
+    assert surprise_lines(SURPRISE).splitlines() == [
         "12 pairs of trajectories with and without an event",
         "  teleport  AUROC 1.000, p = 7.2e-35",
-        "  mass      AUROC 0.497, p = 6.9e-01",
+        "  mass      AUROC 0.497, p = 6.9e-01, not noticed",
     ]

@@ -41,17 +41,17 @@ def test_constants_are_counted_though_windows_err_and_squares_correlate(num_cons
     for name in ("NUM_SHUFFLES", "NUM_RESAMPLES"):
         monkeypatch.setattr(f"worldmodel.evaluation.probing.count.{name}", 20)
     found = count_constants(*contexts(num_constants, noise, seed=num_constants))
-    assert found["num_constants"] == num_constants
-    for value, (low, high) in zip(found["values"][:num_constants], found["interval"], strict=False):
+    assert found.num_constants == num_constants
+    for value, (low, high) in zip(found.values[:num_constants], found.interval, strict=False):
         assert low - 0.02 < value < high + 0.02
     # a window that errs by .35 of a standard deviation correlates by .9 / (1 + .35^2), below the square's .9^2 = .81
     if noise == 0.35:
-        assert max(found["values"]) < 0.855
+        assert max(found.values) < 0.855
 
 
 def test_unrelated_windows_hold_no_constant():
     first, second = np.random.default_rng(0).standard_normal((2, 200, 3))
-    assert count_constants(first, second)["num_constants"] == 0
+    assert count_constants(first, second).num_constants == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from benchmarks.results.control import regret_table, return_table
 from worldmodel import envs
+from worldmodel.evaluation.control.achieved import achieved
 from worldmodel.evaluation.control.episodes import Outcome, run_tasks
-from worldmodel.evaluation.control.evaluate import section
-from worldmodel.evaluation.control.tasks import Protocol, Tasks, draw_tasks, make_protocol
-from worldmodel.measures.statistics import difference_interval, wilson_interval
-from worldmodel.settings import ControlConfig, TrainConfig
+from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, make_protocol
+from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
+from worldmodel.runs import TaskProtocol
+from worldmodel.settings import CollectConfig, ControlConfig, PlanConfig, TrainConfig
 from worldmodel.system.errors import UserError
 
 
@@ -22,7 +22,8 @@ def puck():
     world.close()
 
 
-RECORDED = TrainConfig(policy={"name": "ou"}, episode_steps=30)
+RECORDED = TrainConfig(CollectConfig(policy={"name": "ou"}, episode_steps=30))
+PLAN = PlanConfig()
 
 
 def test_protocols_differ_as_documented():
@@ -40,17 +41,17 @@ def test_protocols_differ_as_documented():
 
 
 def test_tasks_are_reproducible_apart_by_split_and_not_solved_at_the_start(puck, monkeypatch):
-    strict = Protocol("strict", goal_steps=4, hold_steps=5)
+    strict = TaskProtocol("strict", goal_steps=4, hold_steps=5)
     config = ControlConfig(tasks=7)
-    once, again = (draw_tasks(puck, RECORDED, strict, config) for _ in range(2))
-    other = draw_tasks(puck, RECORDED, strict, replace(config, split="validation"))
+    once, again = (draw_tasks(puck, RECORDED, strict, config, PLAN) for _ in range(2))
+    other = draw_tasks(puck, RECORDED, strict, replace(config, split="validation"), PLAN)
     assert np.array_equal(once.start, again.start) and not np.isin(once.start, other.start).any()
     assert len(once) == 7 and len(np.unique(once.start[:, 0])) == 7, "every task from an episode of its own"
     assert once.seed == 0 and once.lead is None, "constants drift alike under every controller"
     assert not any(puck.reached(s, g) for s, g in zip(once.start, once.goal, strict=True))
     monkeypatch.setattr(puck.scene, "goal_tolerance", {"x": 99.0})
     with pytest.raises(UserError, match="tasks: the others were solved at the start"):
-        draw_tasks(puck, RECORDED, strict, replace(config, tasks=1))
+        draw_tasks(puck, RECORDED, strict, replace(config, tasks=1), PLAN)
 
 
 @dataclass
@@ -82,7 +83,7 @@ def tasks_at(distances: list[float]) -> Tasks:
 
 def test_a_goal_must_be_held_for_as_long_as_the_protocol_says(puck):
     """A resting puck is within tolerance of the first goal and the third; the second is out of reach."""
-    hold = Protocol("test", budget_steps=9, hold_steps=5)
+    hold = TaskProtocol("test", budget_steps=9, hold_steps=5)
     assert tasks_at([0.04, 0.5, 0.0]).solved_at_start(puck, wrap=False) == 2 / 3
     still = run_tasks(puck, tasks_at([0.04, 0.5, 0.0]), Script(0.0), hold, "still")
     assert still.solved_at.tolist() == [1, -1, 1]
@@ -100,9 +101,9 @@ def test_a_goal_must_be_held_for_as_long_as_the_protocol_says(puck):
 
 def test_a_lead_shows_how_the_start_came_about_before_the_clock_runs(puck):
     """The recorded actions lead to the recorded start under the constants that the task then has."""
-    strict = Protocol("strict", goal_steps=4, budget_steps=3)
-    drifting = replace(RECORDED, drift_rho=0.0)
-    tasks = draw_tasks(puck, drifting, strict, ControlConfig(tasks=3, lead_steps=5))
+    strict = TaskProtocol("strict", goal_steps=4, budget_steps=3)
+    drifting = replace(RECORDED, collection=replace(RECORDED.collection, drift_rho=0.0))
+    tasks = draw_tasks(puck, drifting, strict, ControlConfig(tasks=3), PlanConfig(lead_steps=5))
     assert tasks.lead is not None and [part.shape for part in tasks.lead] == [(3, 6), (3, 5, 2)]
     assert len(tasks.first(2).lead[1]) == 2  # type: ignore[index]
     for k in range(3):
@@ -114,7 +115,7 @@ def test_a_lead_shows_how_the_start_came_about_before_the_clock_runs(puck):
     outcome = run_tasks(puck, replace(tasks, goal=tasks.start + 9), script, strict, "watch")
     assert np.array_equal(np.stack(script.watched, 1), tasks.lead[1])
     assert script.asked == [3, 3, 3] and outcome.num_decisions == 9, "watching takes nothing of the budget"
-    assert len(outcome.frames) == 4 and draw_tasks(puck, drifting, strict, ControlConfig(tasks=1)).lead is None
+    assert len(outcome.frames) == 4 and draw_tasks(puck, drifting, strict, ControlConfig(tasks=1), PLAN).lead is None
 
 
 def test_angles_may_be_compared_raw_or_on_the_circle():
@@ -123,7 +124,7 @@ def test_angles_may_be_compared_raw_or_on_the_circle():
     goal[0, 0] = 2 * np.pi
     tasks = Tasks(start, goal, [{}])
     for wrap, solved in ((True, True), (False, False)):
-        protocol = Protocol("test", budget_steps=2, wrap=wrap)
+        protocol = TaskProtocol("test", budget_steps=2, wrap=wrap)
         outcome = run_tasks(world, tasks, Script(0.0), protocol, "turn")
         assert outcome.solved[0] == solved
     world.close()
@@ -135,19 +136,26 @@ def outcome_of(solved: list[bool]) -> Outcome:
 
 def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():
     latent = [outcome_of([True, True, False, False]), outcome_of([True, False, False, False])]
-    config = ControlConfig(planner={"name": "cem"}, dtype="bfloat16", device="cpu")
-    content = section(config, Protocol("lewm"), {"": latent, "oracle": [outcome_of([True, True])]})
-    assert (content["dtype"], content["device"]) == ("bfloat16", "cpu")
-    assert content["success_rate"] == 3 / 8 and content["success_by_run"] == [0.5, 0.25]
-    assert content["success_interval"] == wilson_interval(3, 8)
-    assert content["regret"] == 1 - 3 / 4 and content["oracle_num_tasks"] == 2
-    row = regret_table([("puck", content)]).splitlines()[-1]
-    assert row.startswith("| puck | 2 x 2 | 100.0% | 75.0% | 25.0 [")
-    rewarded = section(ControlConfig(), Protocol("reward", rewarded=True), {"": latent, "oracle": [outcome_of([True])]})
-    assert rewarded["return"] == 1.5 and rewarded["regret"] == 0 and "success_rate" not in rewarded
-    assert rewarded["oracle_return_interval"] is None, "one episode has no interval, and JSON no infinity"
-    row = return_table([("pendulum", rewarded)]).splitlines()[-1]
-    assert row.startswith("| pendulum | 4 x 2 | 50 | 2 [") and "| – |" in row, "no random policy was run"
+    controllers, regret = achieved({"latent": latent, "oracle": [outcome_of([True, True])]}, rewarded=False)
+    found = controllers["latent"]
+    assert found.success and regret and found.returns is None
+    assert (found.num_tasks, found.num_runs, controllers["oracle"].num_tasks) == (4, 2, 2)
+    assert found.success.rate == 3 / 8 and found.success.by_run == [0.5, 0.25]
+    assert found.success.interval == tuple(wilson_interval(3, 8)) and found.success.median_steps == 3
+    assert regret.value == 1 - 3 / 4 and regret.interval == tuple(difference_interval((2, 2), (3, 4)))
+    none_solved, no_oracle = achieved({"latent": [outcome_of([False])]}, rewarded=False)
+    assert none_solved["latent"].success and none_solved["latent"].success.median_steps is None and no_oracle is None
+
+
+def test_returns_pool_the_seeds_and_one_episode_has_no_interval():
+    latent = [outcome_of([False] * 4), outcome_of([False] * 4)]
+    controllers, regret = achieved({"latent": latent, "oracle": [outcome_of([True])]}, rewarded=True)
+    found, oracle = controllers["latent"].returns, controllers["oracle"].returns
+    assert found and oracle and regret and controllers["latent"].success is None
+    assert found.mean == 1.5
+    assert found.interval == tuple(mean_interval(np.tile(np.arange(4.0), 2)))  # type: ignore[arg-type]
+    assert oracle.interval is None, "one episode has no interval, and JSON no infinity"
+    assert regret.value == 0, "of the oracle's one episode, which returns 0 under every controller"
 
 
 def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
@@ -162,10 +170,10 @@ def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
 
 def test_the_reward_protocol_asks_each_episode_for_its_own_target_and_keeps_it(puck):
     with pytest.raises(UserError, match="task_goal"):
-        draw_tasks(puck, RECORDED, make_protocol(ControlConfig(protocol="reward")), ControlConfig(tasks=1))
+        draw_tasks(puck, RECORDED, make_protocol(ControlConfig(protocol="reward")), ControlConfig(tasks=1), PLAN)
     world = envs.make("reacher", image_size=8)
     protocol = replace(make_protocol(ControlConfig(protocol="reward")), budget_steps=3)
-    tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(tasks=4))
+    tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(tasks=4), PLAN)
     assert len(np.unique(tasks.goal[:, 0])) == 4
     there = replace(tasks, start=tasks.goal)
     outcome = run_tasks(world, there, Script(0.0), protocol, "still")
@@ -176,7 +184,7 @@ def test_the_reward_protocol_asks_each_episode_for_its_own_target_and_keeps_it(p
 def test_the_reward_protocol_sums_the_worlds_own_reward_from_its_own_starts():
     world = envs.make("pendulum", image_size=8)
     protocol = replace(make_protocol(ControlConfig(protocol="reward")), budget_steps=4)
-    tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(protocol="reward", tasks=2))
+    tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(protocol="reward", tasks=2), PLAN)
     assert not tasks.goal.any()
     upright = Tasks(np.stack([tasks.goal[0], np.array([np.pi, 0.0])]), tasks.goal, tasks.factors)
 

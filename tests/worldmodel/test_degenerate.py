@@ -18,7 +18,7 @@ from worldmodel.compare.shifts import Shift
 from worldmodel.data.truth import Variables, moving_columns
 from worldmodel.design import study as design
 from worldmodel.evaluation.probing.count import count_constants
-from worldmodel.evaluation.probing.outcome import results
+from worldmodel.evaluation.probing.readings import scored
 from worldmodel.evaluation.surprise import paired_test, score
 from worldmodel.learning.constants import canonical_correlations
 from worldmodel.learning.dynamics import whitening
@@ -226,41 +226,41 @@ def test_what_rounding_leaves_is_no_direction(dtype: type):
 def test_contexts_that_do_not_vary_hold_no_constant():
     still = np.full((40, 2), 0.1)
     found = count_constants(still, still)
-    assert (found["num_constants"], found["values"], found["interval"]) == (0, [None, None], [None, None])
-    assert found["shuffled"] == [None, None] and writable(found)
+    assert (found.num_constants, found.values, found.interval) == (0, [None, None], [None, None])
+    assert found.shuffled == [None, None] and writable(asdict(found))
 
 
 def test_a_direction_that_contexts_do_not_have_is_not_counted():
     constant = noise(100, 1)
     first, second = (np.concatenate([x, 2 * x + 1], 1) for x in (constant, constant + 0.1 * noise(100, 1, seed=1)))
     found = count_constants(first, second)
-    assert found["num_constants"] == 1 and found["values"][0] > 0.9 and found["values"][1] is None
-    assert found["interval"][0] is not None and found["interval"][1] is None and writable(found)
+    assert found.num_constants == 1 and found.values[0] > 0.9 and found.values[1] is None
+    assert found.interval[0] is not None and found.interval[1] is None and writable(asdict(found))
 
 
 @pytest.mark.parametrize("num", [4, 6, 8])
 def test_few_episodes_of_which_a_resample_holds_fewer(num: int):
     """Two episodes, drawn again and again, leave a polynomial of third degree nothing to explain."""
     found = count_constants(*noise(2, num, 2).astype(np.float32))
-    assert found["num_constants"] in (0, 1, 2) and writable(found)
-    assert len(found["values"]) == len(found["interval"]) == 2
+    assert found.num_constants in (0, 1, 2) and writable(asdict(found))
+    assert len(found.values) == len(found.interval) == 2
     if num == 4:  # a third of the resamples hold two episodes or one
-        assert found["interval"][1] is None
+        assert found.interval[1] is None
 
 
 def test_identical_windows_share_all_they_hold():
     contexts = noise(200, 2)
     found = count_constants(contexts, contexts)
-    assert found["num_constants"] == 2 and found["values"] == pytest.approx([1, 1], abs=1e-3)
+    assert found.num_constants == 2 and found.values == pytest.approx([1, 1], abs=1e-3)
 
 
 def test_why_constants_cannot_be_counted():
     few = count_constants(*noise(2, 5, 3))
-    assert few["reason"] == ("5 episodes for validation and test are too few to count 3 constants; collect 30 or more")
+    assert few.reason == ("5 episodes for validation and test are too few to count 3 constants; collect 30 or more")
     broken = count_constants(NOTHING, NOTHING)
-    assert broken["reason"] == "some contexts are not finite"
+    assert broken.reason == "some contexts are not finite"
     for found in (few, broken):
-        assert found["num_constants"] is None and set(found["values"]) == {None} and writable(found)
+        assert found.num_constants is None and set(found.values) == {None} and writable(asdict(found))
 
 
 def test_canonical_correlations_are_of_directions_that_both_have():
@@ -299,9 +299,9 @@ def test_a_target_that_stands_still_is_unscorable_and_the_others_are_scored(monk
         assert found.r2[0] is not None and found.r2[0] > 0.8 and found.r2[1] is None
         assert found.interval == [None, None] and np.isfinite(found.prediction).all()
     controls = {"shuffled_labels": linear_r2(data)}
-    content = results(Variables(["rare", "still"], ["m", "m"], targets), "state", linear, mlp, controls)
-    assert content["still"]["r2_linear"] is content["still"]["controls"]["shuffled_labels"] is None
-    assert content["rare"]["r2_mlp_interval"] is None and writable(content)
+    found = scored(Variables(["rare", "still"], ["m", "m"], targets), "state", linear, mlp, controls)
+    assert found["still"].r2_linear is found["still"].controls["shuffled_labels"] is None
+    assert found["rare"].r2_mlp_interval is None and all(writable(asdict(of)) for of in found.values())
 
 
 def test_inputs_that_are_not_finite_read_nothing(monkeypatch: pytest.MonkeyPatch):
@@ -322,7 +322,7 @@ def test_no_surprise_can_be_told_where_there_are_no_errors():
     changed[:, 2] = 1
     scored = score({"none": plain, "odd": changed})
     for found in (paired_test(scored["none"], scored["odd"]), paired_test(scored["none"], scored["none"])):
-        assert set(found.values()) == {None} and writable(found)
+        assert set(asdict(found).values()) == {None}
 
 
 def test_whitening_what_does_not_vary_is_the_identity():

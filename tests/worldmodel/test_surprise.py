@@ -53,6 +53,7 @@ def test_the_paired_test_tells_something_from_nothing():
     rng = np.random.default_rng(0)
     plain = rng.random((80, 5))
     nothing, something = paired_test(plain, plain), paired_test(plain, plain + 0.1)
-    assert nothing["p_wilcoxon"] == 1 and nothing["auroc"] == pytest.approx(0.5) and nothing["mean_gain"] == 0
-    assert something["p_wilcoxon"] < 1e-6 and something["more_surprised"] == 1
-    assert something["mean_gain"] == pytest.approx(0.1)
+    assert nothing.p_wilcoxon == 1 and nothing.auroc == pytest.approx(0.5) and nothing.mean_gain == 0
+    assert something.p_wilcoxon < 1e-6 and something.more_surprised == 1
+    assert something.mean_gain == pytest.approx(0.1)
+    assert something.noticed and not nothing.noticed

@@ -73,7 +73,7 @@ def probe_scatter(
         axes.set(xlim=shown(line), ylim=shown(line), xlabel=style.with_unit(f"true {name}", unit))
         axes.set_ylabel(style.with_unit(f"predicted {name}", unit))
         axes.set_aspect("equal")
-        axes.set_title(f"{'log ' if log else ''}{style.readable_name(name)}  R² {with_interval(r2, interval)}")
+        axes.set_title(f"{'log ' if log else ''}{style.readable_name(name)}\nR² {with_interval(r2, interval)}")
         error = f"± RMSE {100 * np.expm1(rmse):.3g} %" if log else f"± RMSE {rmse:.3g} {unit}"
         axes.text(0.97, 0.04, error, transform=axes.transAxes, ha="right", color=style.MUTED, fontsize=8)
         return style.save_png(figure, path)
@@ -102,7 +102,9 @@ def probe_bars(path: Path, variables: Mapping[str, Probed]) -> Path:
         handles, labels = axes.get_legend_handles_labels()
         pairs = sorted(zip(labels, handles, strict=True), key=lambda pair: not pair[0].endswith("probe"))
         unique = dict(pairs)
-        figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=len(unique), handletextpad=0.4)
+        figure.legend(
+            unique.values(), unique.keys(), loc="outside upper left", ncols=min(len(unique), 6), handletextpad=0.4
+        )
         return style.save_png(figure, path)
 
 

@@ -102,7 +102,7 @@ def _task_facts(found: ControlResult) -> Table:
     protocol = asdict(found.protocol)
     values: dict[str, object] = {"world": found.world, "protocol": protocol.pop("name"), **protocol}
     values |= {"split": found.split, "seed": found.seed, "solved at the start": found.solved_at_start}
-    values |= {"runs": found.runs, "constants redrawn with correlation": found.drift_rho}
+    values |= {"runs": [Path(run).name for run in found.runs], "constants redrawn with correlation": found.drift_rho}
     return facts("Tasks", values)
 
 
@@ -136,7 +136,7 @@ def probe_section(run: ReportedRun, figures: list[Path]) -> Section:
 
 
 def _probe_tables(found: ProbeResult) -> list[Table]:
-    tables = [_variables_table(found.variables)]
+    tables = [_variables_table(found.variables), *_controls_table(found.variables)]
     if found.correlations:
         tables.append(_correlations_table(found.correlations))
     if found.window_lengths:
@@ -162,7 +162,6 @@ def _probe_tables(found: ProbeResult) -> list[Table]:
 
 
 def _variables_table(variables: dict[str, ProbedVariable]) -> Table:
-    controls = list(dict.fromkeys(name for of in variables.values() for name in of.controls))
     bounded = any(of.r2_bound is not None for of in variables.values())
     bound_headers = ("Bound", "95 % interval") if bounded else ()
     headers = ("Variable", "Kind", "Linear R²", "95 % interval", "MLP R²", "95 % interval", *bound_headers)
@@ -171,9 +170,19 @@ def _variables_table(variables: dict[str, ProbedVariable]) -> Table:
         row = [Cell(plain(name) + (f" ({of.unit})" if of.unit else "")), Cell(of.kind)]
         row += [number(of.r2_linear, 3, bar=True), interval(of.r2_linear_interval, 3)]
         row += [number(of.r2_mlp, 3), interval(of.r2_mlp_interval, 3)]
-        row += [number(of.r2_bound, 3), interval(of.r2_bound_interval, 3)] if bounded else []
-        rows.append([*row, *(number(of.controls.get(control), 2) for control in controls)])
-    return Table("Probes, held out by episode", (*headers, *(plain(name) for name in controls)), rows)
+        rows.append([*row, *([number(of.r2_bound, 3), interval(of.r2_bound_interval, 3)] if bounded else [])])
+    return Table("Probes, held out by episode", headers, rows)
+
+
+def _controls_table(variables: dict[str, ProbedVariable]) -> list[Table]:
+    """R2 of every control; no table where none was run."""
+    controls = list(dict.fromkeys(name for of in variables.values() for name in of.controls))
+    rows = [
+        [Cell(plain(name)), *(number(of.controls.get(control), 3) for control in controls)]
+        for name, of in variables.items()
+    ]
+    headers = ("Variable", *(plain(control) for control in controls))
+    return [Table("Controls: linear R² of other readers", headers, rows)] if controls else []
 
 
 def _correlations_table(found: ContextCorrelations) -> Table:

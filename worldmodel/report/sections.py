@@ -131,7 +131,6 @@ def _model(trained: TrainResult) -> dict[str, object]:
         "method": trained.method,
         "seed": trained.seed,
         "peak memory of training (MB)": trained.peak_memory_mb,
-        "trained in": trained.run,
     }
 
 

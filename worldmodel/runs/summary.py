@@ -1,5 +1,6 @@
 """`summary.json` of a run, and results on their own: what the files hold, and the one reader and writer of both."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,12 +165,17 @@ def _faults(given: Any, kept: Any, place: str = "") -> Iterator[str]:
 
 
 def _in_words(error: ValueError) -> str:
-    """msgspec's message with the place in front: `control.latent must be float, got str`."""
-    text = str(error)
-    what, at, place = text.partition(" - at `$")
-    if not at:
-        return text
+    """msgspec's message with the place in front: `control.seed must be a whole number or null, got text`."""
+    what, _, place = str(error).partition(" - at `$")
     place = place.rstrip("`").lstrip(".")
-    if what.startswith("Object missing required field"):
-        return f"{place + '.' if place else ''}{what.split('`')[1]} is missing"
-    return f"{place}: {what[0].lower()}{what[1:]}"
+    if missing := re.match("Object missing required field `(.*)`", what):
+        return f"{place}{'.' if place else ''}{missing[1]} is missing"
+    if types := re.match("Expected `(.*)`(.*), got `?(.*?)`?$", what):
+        return f"{place} must be {_type_in_words(types[1])}{types[2]}, got {_type_in_words(types[3])}"
+    return f"{place}: {what}" if place else what
+
+
+def _type_in_words(types: str) -> str:
+    words = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+    words |= {"object": "an object", "array": "a list"}
+    return " or ".join(words.get(name, name) for name in types.split(" | "))
