@@ -1,1 +1,1 @@
-"""How a world model learns: encoder methods and losses, latent dynamics, constants, the training loop."""
+"""How a world model learns: methods and losses of the encoder, latent dynamics, constants, the training loop."""

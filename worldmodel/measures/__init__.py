@@ -1,1 +1,1 @@
-"""Statistics of arrays: identifiability, intervals, canonical correlations, regression probes."""
+"""Statistics of arrays: identifiability, intervals, canonical readouts, probes. Imports no other room."""

@@ -1,1 +1,1 @@
-"""Files, processes, signals and progress: what every room needs of the operating system."""
+"""What every room needs of the operating system: files, processes, devices, signals, progress, errors."""
