@@ -112,6 +112,28 @@ def _spread(features: np.ndarray) -> np.ndarray:
     return np.where(varies(flat), flat.std(0), 0.0)
 
 
+def canonical_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Canonical correlations of pairs of rows (n, C), (n, C), falling: float64 (C',), C' the directions in which both
+    vary.
+
+    Where the rows are contexts of constants that drift by rho between the pair, there is one correlation of rho for
+    each constant, and the next is rho^2: the gap says how many constants there are. Empty for n <= C + 1 pairs, whose
+    correlation would be 1 whatever they hold.
+    """
+    if len(first) <= first.shape[1] + 1:
+        return np.empty(0)
+    one, other = _directions(first), _directions(second)
+    return np.clip(np.linalg.svd(one.T @ other, compute_uv=False), 0.0, 1.0)
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    """Orthonormal columns (n, C') that span the centred columns of rows (n, C), directions of rounding left out."""
+    varying = rows[:, varies(rows)].astype(np.float64)
+    standard = (varying - varying.mean(0)) / varying.std(0)
+    left, singular, _ = np.linalg.svd(standard, full_matrices=False)
+    return left[:, singular > np.finfo(np.float32).eps * singular.max(initial=0.0)]
+
+
 def _unit(std: np.ndarray) -> np.ndarray:
     """What brings features to unit variance; 0 for those that do not vary."""
     return np.where(std > 1e-9 * std.max(), 1 / np.maximum(std, 1e-300), 0.0)
