@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,60 @@ LEAF_IMPORTS = {
 # one module each, imported only where it is asked for
 OPTIONAL_IMPORTS = {"envs/warp.py": {"warp", "mujoco_warp"}}
 UNPICKLERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
+
+ROOMS = (
+    "system", "settings", "envs", "measures", "data", "models", "planners", "figures", "runs", "learning", "design",
+    "evaluation", "compare", "report", "cli",
+)  # fmt: skip
+"""Rooms of the package, lowest first: each imports only those before it.
+
+Measures are of plain arrays, and so below the data. Learning writes into a run directory, and so stands above runs;
+evaluation compares what a model reads with what `design` says any reader could, and so stands above design.
+"""
+UPWARD = {("settings/recipes.py", "envs")}
+"""Imports that go upward: the names of worlds without a recipe, looked up when one is asked for."""
+WITHOUT_HEAVY_LIBRARIES = {"settings": {"torch", "mujoco", "dm_control", "hydra", "omegaconf", "h5py"}}
+"""Rooms that must be quick to import, and what they therefore do without."""
+
+MAX_FUNCTION_LINES, MAX_CLASS_LINES, MAX_MODULE_LINES = 60, 300, 400
+TOO_LONG = {
+    "envs/excitation.py", "envs/physics.py", "envs/rollout.py", "envs/world.py", "worldmodel/data/arrays.py",
+    "worldmodel/data/interchange.py", "worldmodel/data/store.py", "worldmodel/design/study.py",
+    "worldmodel/figures/figures.py", "worldmodel/report/content.py",
+}  # fmt: skip
+"""Files that are still too long; to be emptied."""
+
+PLAIN_VALUES = {
+    "envs/__init__.py", "envs/world.py",  # Gymnasium's own signatures, and what is written into a data set's index
+    "worldmodel/cli/help.py", "worldmodel/cli/overrides.py",
+    "worldmodel/runs/run_directory.py",  # lines of metrics.jsonl
+    "worldmodel/settings/arguments.py", "worldmodel/settings/base.py", "worldmodel/settings/collection.py",
+    "worldmodel/settings/control.py", "worldmodel/settings/convert.py", "worldmodel/settings/names.py",
+    "worldmodel/settings/recipes.py", "worldmodel/settings/stored.py", "worldmodel/settings/training.py",
+    "worldmodel/settings/yaml_files.py",
+    "worldmodel/system/distributed.py",  # torch's optimiser states
+    "worldmodel/system/files.py",
+}  # fmt: skip
+"""Where plain values from YAML, JSON or the command line become typed, or typed ones become plain values; and where
+parameters of policies and planners are mappings, since another package defines them."""
+UNTYPED = {
+    "worldmodel/cli/terminal.py", "worldmodel/compare/candidates.py", "worldmodel/compare/claims.py",
+    "worldmodel/compare/laboratory.py", "worldmodel/compare/light_study.py", "worldmodel/compare/measurements.py",
+    "worldmodel/compare/planning_success.py", "worldmodel/compare/shifts.py", "worldmodel/data/recording.py",
+    "worldmodel/data/store.py", "worldmodel/design/policy_search.py", "worldmodel/design/study.py",
+    "worldmodel/evaluation/control/evaluate.py", "worldmodel/evaluation/probing/bound.py",
+    "worldmodel/evaluation/probing/constant_probes.py", "worldmodel/evaluation/probing/context_value.py",
+    "worldmodel/evaluation/probing/count.py", "worldmodel/evaluation/probing/from_state.py",
+    "worldmodel/evaluation/probing/outcome.py", "worldmodel/evaluation/probing/shifted_episodes.py",
+    "worldmodel/evaluation/probing/state_probes.py", "worldmodel/evaluation/surprise.py",
+    "worldmodel/figures/comparison.py", "worldmodel/figures/design_figure.py", "worldmodel/figures/figures.py",
+    "worldmodel/measures/identifiability.py", "worldmodel/measures/statistics.py", "worldmodel/report/run_files.py",
+}  # fmt: skip
+"""Files whose public functions still exchange dictionaries; to be emptied."""
+SHARED_MODULE_NAMES = {"study"}
+"""Module names that two rooms still have; to be emptied."""
+SHARED_CLASS_NAMES = {"Candidate", "Cell", "Study"}
+"""Class names that two modules still have; to be emptied."""
 
 
 def python_files(*folders: str) -> list[Path]:
@@ -55,7 +111,7 @@ def unsafe_constructs(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, f"allow_pickle={keywords['allow_pickle']}"
 
 
-def parse(path: Path) -> ast.AST:
+def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
@@ -75,7 +131,7 @@ def test_leaf_imports_only_what_its_layer_allows(leaf):
     )
 
 
-ROOMS = {path.parent.name for path in (ROOT / "worldmodel").glob("*/__init__.py")} - {"cli", "report"}
+OPEN_ROOMS = {path.parent.name for path in (ROOT / "worldmodel").glob("*/__init__.py")} - {"cli", "report"}
 
 
 def foreign_imports(path: Path) -> Iterator[str]:
@@ -89,7 +145,7 @@ def foreign_imports(path: Path) -> Iterator[str]:
             if node.module.count(".") > 1:
                 yield f"{node.lineno} imports from {node.module}, which is no room"
                 continue
-            offered = ROOMS if node.module == "worldmodel" else set(importlib.import_module(node.module).__all__)
+            offered = OPEN_ROOMS if node.module == "worldmodel" else set(importlib.import_module(node.module).__all__)
             missing = [alias.name for alias in node.names if alias.name not in offered]
             yield from (f"{node.lineno} imports {name}, which {node.module} does not offer" for name in missing)
 
@@ -113,11 +169,117 @@ def test_benchmarks_know_no_command_line_framework():
     assert not strangers, "\n".join(strangers)
 
 
-@pytest.mark.parametrize("room", sorted(ROOMS))
+@pytest.mark.parametrize("room", sorted(OPEN_ROOMS))
 def test_rooms_offer_what_they_say(room: str):
     package = importlib.import_module(f"worldmodel.{room}")
     assert sorted(package.__all__) == sorted(set(package.__all__))
     assert [name for name in package.__all__ if not hasattr(package, name) or name.startswith("_")] == []
+
+
+def test_rooms_import_only_the_rooms_below_them():
+    upward = {
+        (str(path.relative_to(ROOT / "worldmodel")), target)
+        for room in ROOMS
+        for path in room_files(room)
+        for _, package in imported_packages(parse(path))
+        if (target := package.removeprefix("worldmodel.")) in ROOMS and ROOMS.index(target) > ROOMS.index(room)
+    }
+    assert upward == UPWARD, f"imports go from right to left: {' '.join(ROOMS)}"
+
+
+def test_every_folder_of_the_package_is_a_room():
+    folders = {path.parent.name for path in (ROOT / "worldmodel").glob("*/__init__.py")}
+    assert folders | {"envs", "planners"} == set(ROOMS)
+
+
+def room_files(room: str) -> list[Path]:
+    return python_files(room if room in LEAF_IMPORTS else f"worldmodel/{room}")
+
+
+def test_hydra_is_known_to_the_command_line_only():
+    strangers = {
+        path.relative_to(ROOT).parts[:2]
+        for path in python_files("worldmodel", "envs", "planners", "examples")
+        for _, package in imported_packages(parse(path))
+        if package in ("hydra", "omegaconf")
+    }
+    assert strangers == {("worldmodel", "cli")}
+
+
+@pytest.mark.parametrize("room", WITHOUT_HEAVY_LIBRARIES)
+def test_light_rooms_do_without_heavy_libraries(room):
+    found = {package for path in room_files(room) for _, package in imported_packages(parse(path))}
+    assert not found & WITHOUT_HEAVY_LIBRARIES[room]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# names, sizes and signatures
+
+
+def test_no_two_modules_have_the_same_name():
+    paths = defaultdict(list)
+    for path in python_files("worldmodel", "envs", "planners"):
+        if path.stem not in ("__init__", "__main__"):
+            paths[path.stem].append(str(path.relative_to(ROOT)))
+    shared = {name: found for name, found in paths.items() if len(found) > 1}
+    assert set(shared) == SHARED_MODULE_NAMES, shared
+
+
+def test_no_two_classes_have_the_same_name():
+    paths = defaultdict(list)
+    for path in python_files("worldmodel", "envs", "planners"):
+        for node in parse(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                paths[node.name].append(str(path.relative_to(ROOT)))
+    shared = {name: found for name, found in paths.items() if len(found) > 1}
+    assert set(shared) == SHARED_CLASS_NAMES, shared
+
+
+def test_no_function_class_or_module_is_too_long():
+    too_long = {
+        str(path.relative_to(ROOT)): what
+        for path in python_files("worldmodel", "envs", "planners")
+        if (what := list(long_parts(path)))
+    }
+    assert set(too_long) == TOO_LONG, too_long
+
+
+def long_parts(path: Path) -> Iterator[str]:
+    """What in a file has more lines than it should."""
+    text = path.read_text(encoding="utf-8")
+    if (num := len(text.splitlines())) > MAX_MODULE_LINES:
+        yield f"module of {num} lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            num = (node.end_lineno or 0) - node.lineno + 1
+            if num > (MAX_CLASS_LINES if isinstance(node, ast.ClassDef) else MAX_FUNCTION_LINES):
+                yield f"{node.name} of {num} lines"
+
+
+def test_rooms_exchange_typed_values():
+    untyped = {
+        str(path.relative_to(ROOT)): names
+        for path in python_files("worldmodel", "envs", "planners")
+        if (names := list(untyped_functions(parse(path))))
+    }
+    assert set(untyped) - PLAIN_VALUES == UNTYPED, untyped
+    assert PLAIN_VALUES <= set(untyped), "files that exchange only typed values by now"
+
+
+def untyped_functions(node: ast.AST) -> Iterator[str]:
+    """Public functions and methods with `dict[str, Any]` or `Mapping[str, Any]` in their signature."""
+    for item in getattr(node, "body", []):
+        if isinstance(item, ast.ClassDef) and not item.name.startswith("_"):
+            yield from untyped_functions(item)
+        elif isinstance(item, ast.FunctionDef) and re.match(r"[a-z]|__init__|__call__", item.name):
+            arguments = item.args.posonlyargs + item.args.args + item.args.kwonlyargs
+            signature = [argument.annotation for argument in arguments] + [item.returns]
+            if any(hint and re.search(r"(dict|Mapping)\[str, Any\]", ast.unparse(hint)) for hint in signature):
+                yield item.name
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what no code here may do
 
 
 def test_configs_hold_only_yaml():

@@ -1,11 +1,14 @@
 """The canonical readout finds Gaussian latents behind nonlinear features up to a rotation, with its ladder."""
 
+import math
+
 import numpy as np
 import pytest
 
 from worldmodel.envs.mixing import latents, views
 from worldmodel.measures.canonical import (
     agreement,
+    canonical_correlations,
     fit_canonical,
     fit_canonical_pairs,
     fit_sequential,
@@ -96,3 +99,36 @@ def test_the_ridge_is_the_one_that_agrees_best_on_other_pairs():
     alone = [score([ridge]) for ridge in (1e-5, 0.5, 1.0, 3.0)]
     assert max(alone) - min(alone) > 0.01
     assert score([1e-5, 0.5, 1.0, 3.0]) == pytest.approx(max(alone))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# canonical correlations
+
+
+def test_canonical_correlations_of_ou_constants_are_a_ladder():
+    num, rho = 100_000, 0.8
+    rng = np.random.default_rng(0)
+    before = rng.standard_normal((num, 2))
+    after = rho * before + math.sqrt(1 - rho**2) * rng.standard_normal((num, 2))
+    mixing = rng.standard_normal((3, 3)) + 2 * np.eye(3)
+
+    def context(c: np.ndarray) -> np.ndarray:
+        """Two linear functions of the constants and one quadratic one (a second Hermite polynomial), mixed."""
+        return np.stack([c[:, 0], c[:, 1], c[:, 0] * c[:, 1]], 1) @ mixing + 5.0
+
+    # standard error of a correlation of Gaussians: (1 - rho^2) / sqrt(n) = 0.0011; of products it is below 3 times that
+    assert canonical_correlations(context(before), context(after)) == pytest.approx([rho, rho, rho**2], abs=0.015)
+
+
+def test_canonical_correlations_do_not_see_invertible_linear_maps():
+    rng = np.random.default_rng(1)
+    first, second = rng.standard_normal((2, 400, 3))
+    second[:, 0] += first[:, 1]
+    mixed = first @ (rng.standard_normal((3, 3)) + 2 * np.eye(3)) - 7
+    np.testing.assert_allclose(canonical_correlations(mixed, second), canonical_correlations(first, second), atol=1e-10)
+    np.testing.assert_allclose(canonical_correlations(first, mixed), 1, atol=1e-10)
+
+
+def test_canonical_correlations_of_unrelated_contexts_are_small():
+    first, second = np.random.default_rng(2).standard_normal((2, 10_000, 3))
+    assert canonical_correlations(first, second).max() < 5 * math.sqrt(3 / 10_000)

@@ -20,10 +20,15 @@ from worldmodel.design import study as design
 from worldmodel.evaluation.probing.count import count_constants
 from worldmodel.evaluation.probing.readings import scored
 from worldmodel.evaluation.surprise import paired_test, score
-from worldmodel.learning.constants import canonical_correlations
 from worldmodel.learning.dynamics import whitening
 from worldmodel.learning.train import shares
-from worldmodel.measures.canonical import agreement, fit_canonical, fit_canonical_pairs, fit_sequential
+from worldmodel.measures.canonical import (
+    agreement,
+    canonical_correlations,
+    fit_canonical,
+    fit_canonical_pairs,
+    fit_sequential,
+)
 from worldmodel.measures.identifiability import (
     aligned_angle_r2,
     condition_number,

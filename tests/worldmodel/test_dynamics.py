@@ -1,6 +1,5 @@
 """What is learned on frozen latents: windows stay in their half episode, and the measures know known answers."""
 
-import math
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +16,6 @@ from worldmodel.learning.constants import (
     Contexts,
     MotionHead,
     Windows,
-    canonical_correlations,
     context_stage,
     fit_context_scale,
     linear_contexts,
@@ -191,39 +189,6 @@ def test_linear_contexts_undo_a_linear_encoder():
     to_context = linear_contexts(stand_in, Windows(stand_in, table), episodes, constants)
     known = torch.tensor([[0.0], [2.0]])
     torch.testing.assert_close(to_context(known), 3 * known - 2, rtol=0, atol=1e-4)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# canonical correlations
-
-
-def test_canonical_correlations_of_ou_constants_are_a_ladder():
-    num, rho = 100_000, 0.8
-    rng = np.random.default_rng(0)
-    before = rng.standard_normal((num, 2))
-    after = rho * before + math.sqrt(1 - rho**2) * rng.standard_normal((num, 2))
-    mixing = rng.standard_normal((3, 3)) + 2 * np.eye(3)
-
-    def context(c: np.ndarray) -> np.ndarray:
-        """Two linear functions of the constants and one quadratic one (a second Hermite polynomial), mixed."""
-        return np.stack([c[:, 0], c[:, 1], c[:, 0] * c[:, 1]], 1) @ mixing + 5.0
-
-    # standard error of a correlation of Gaussians: (1 - rho^2) / sqrt(n) = 0.0011; of products it is below 3 times that
-    assert canonical_correlations(context(before), context(after)) == pytest.approx([rho, rho, rho**2], abs=0.015)
-
-
-def test_canonical_correlations_do_not_see_invertible_linear_maps():
-    rng = np.random.default_rng(1)
-    first, second = rng.standard_normal((2, 400, 3))
-    second[:, 0] += first[:, 1]
-    mixed = first @ (rng.standard_normal((3, 3)) + 2 * np.eye(3)) - 7
-    np.testing.assert_allclose(canonical_correlations(mixed, second), canonical_correlations(first, second), atol=1e-10)
-    np.testing.assert_allclose(canonical_correlations(first, mixed), 1, atol=1e-10)
-
-
-def test_canonical_correlations_of_unrelated_contexts_are_small():
-    first, second = np.random.default_rng(2).standard_normal((2, 10_000, 3))
-    assert canonical_correlations(first, second).max() < 5 * math.sqrt(3 / 10_000)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

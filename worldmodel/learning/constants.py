@@ -11,7 +11,6 @@ from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.loop import Stage
 from worldmodel.learning.losses import alignment, decorrelation, infonce, sigreg, variance_hinge
-from worldmodel.measures.statistics import varies
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.layers import mlp
 from worldmodel.settings import ContextTraining
@@ -239,23 +238,3 @@ def linear_contexts(
     truth = torch.cat([truth, torch.ones_like(truth[:, :1])], 1)
     weights = torch.linalg.lstsq(truth, contexts).solution.float()
     return lambda known: known @ weights[:-1] + weights[-1]
-
-
-def canonical_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Canonical correlations of paired contexts (n, C), (n, C), falling: (C',), one a direction that both vary in.
-
-    With constants drifting at rho between the pair the ladder is rho for each constant, then rho^2: the gap tells how
-    many constants there are. None of so few pairs (n <= C + 1) that any contexts would correlate by 1.
-    """
-    if len(first) <= first.shape[1] + 1:
-        return np.empty(0)
-    one, other = _directions(first), _directions(second)
-    return np.clip(np.linalg.svd(one.T @ other, compute_uv=False), 0.0, 1.0)
-
-
-def _directions(contexts: np.ndarray) -> np.ndarray:
-    """Orthonormal columns (n, C') that span the contexts (n, C) less their mean, without what rounding alone fills."""
-    varying = contexts[:, varies(contexts)].astype(np.float64)
-    standard = (varying - varying.mean(0)) / varying.std(0)
-    left, singular, _ = np.linalg.svd(standard, full_matrices=False)
-    return left[:, singular > np.finfo(np.float32).eps * singular.max(initial=0.0)]

@@ -1,4 +1,4 @@
-"""Are the latents the world's variables? Measures of linear identifiability, on data that was not fitted.
+"""Are the latents the world's variables? Measures of linear identifiability on held-out data.
 
 Notation of arXiv:2605.26379: true latents z ~ N(0, I) in standard units, learned latents h, autocorrelation rho of the
 true latents from one view to the next.
@@ -46,7 +46,7 @@ class Identifiability:
 
 
 def affine_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Least-squares affine map from x (n, p) to y (n, q): weights float64 (p + 1, q), the constant last."""
+    """Least-squares affine map from x (n, p) to y (n, q): weights float64 (p + 1, q), the constant in the last row."""
     return np.linalg.lstsq(_with_one(x), y.astype(np.float64), rcond=None)[0]
 
 
@@ -56,12 +56,12 @@ def affine_apply(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def r2(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Coefficient of determination of every column: (n, q), (n, q) -> (q,); 0 where `scores` cannot tell it."""
+    """R2 of every column of a prediction (n, q) of the truth (n, q): float64 (q,); 0 where `scores` has None."""
     return np.array([0.0 if score is None else score for score in scores(truth, prediction)])
 
 
 def scores(truth: np.ndarray, prediction: np.ndarray) -> list[float | None]:
-    """Coefficient of determination of every column, (n, q), (n, q) -> q numbers.
+    """R2 (coefficient of determination) of every column of a prediction (n, q) of the truth (n, q): q numbers.
 
     None where the truth does not vary, so that there is nothing to explain, or the prediction is not finite.
     """
@@ -80,9 +80,15 @@ def measure(
     rho: float | None = None,
     r2_ceiling: float | None = None,
 ) -> Identifiability:
-    """Measure identifiability of latents h (n, D) for true variables z (n, Z) in standard units.
+    """Measure how well latents h (n, D) show true variables z (n, Z) in standard units.
 
-    fit, held_out: (z, h) of disjoint episodes. pairs: (h, h') of held-out exact OU pairs with autocorrelation `rho`.
+    Args:
+        fit: (z, h) of episodes on which the linear maps are fitted.
+        held_out: (z, h) of other episodes, which are measured.
+        names: of the variables, Z of them.
+        pairs: (h, h') of held-out exact OU pairs (m, D), (m, D); None where there are none.
+        rho: their autocorrelation.
+        r2_ceiling: highest R2 that any encoder can reach on these frames; None for 1.
     """
     if not all(np.isfinite(part).all() for part in (*fit, *held_out, *(pairs or ()))):
         return Identifiability(
@@ -144,8 +150,14 @@ def procrustes_mse(z: np.ndarray, h: np.ndarray) -> float:
 def theorem_bound(h: np.ndarray, h_next: np.ndarray, rho: float) -> tuple[float, float]:
     """Alignment gap delta and the bound D + (epsilon + D)^2, D = delta / (2 rho (1 - rho)), on the Procrustes error.
 
-    A degree-k Hermite component of h pays 2 (1 - rho^k) per unit of variance in alignment, so what alignment pays above
-    2 (1 - rho) tr Cov(h) bounds the nonlinear part of h (arXiv:2605.26379, Proposition 4.3). Of two pairs or more.
+    A Hermite component of h of degree k adds 2 (1 - rho^k) per unit of its variance to alignment, so that alignment in
+    excess of 2 (1 - rho) tr Cov(h) bounds the nonlinear part of h (arXiv:2605.26379, Proposition 4.3). epsilon is
+    ||Cov(h) - I||_F.
+
+    Args:
+        h: latents (m, D) of the first ends of OU pairs, m >= 2.
+        h_next: those of the second ends (m, D).
+        rho: autocorrelation of the pairs.
     """
     covariance = (_covariance(h) + _covariance(h_next)) / 2
     epsilon = float(np.linalg.norm(covariance - np.eye(h.shape[1])))
@@ -155,14 +167,15 @@ def theorem_bound(h: np.ndarray, h_next: np.ndarray, rho: float) -> tuple[float,
     return delta, nonlinear + (epsilon + nonlinear) ** 2
 
 
-# standard deviation (rad) of an angle to which pi is more than twelve of them away
 _NEVER_WRAPS = 0.25
+"""Standard deviation (rad) of an angle that hardly ever wraps: pi is twelve of them away."""
 
 
 def wrapped_angle_ceiling(scale: float, num_points: int = 20_001) -> float:
-    """Highest R2 with which an angle N(0, scale^2) (rad) can be read from an image, which shows it modulo 2 pi.
+    """Highest R2 with which an angle ~ N(0, scale^2) (rad) can be read from an image, which shows it modulo 2 pi.
 
-    The best reading is the mean of the angle given its wrapped value; the ceiling is that reading's share of variance.
+    The best estimate is the mean of the angle given its wrapped value; the ceiling is the share of variance that this
+    explains.
     """
     if scale < _NEVER_WRAPS:
         return 1.0
@@ -173,12 +186,12 @@ def wrapped_angle_ceiling(scale: float, num_points: int = 20_001) -> float:
 
 
 def aligned_angle_r2(scale: float, rho: float | Sequence[float], num_points: int = 360) -> float:
-    """R2 of an angle N(0, scale^2) (rad) read from what two views of its direction share best, pairs at `rho`, or
-    equally many at each of several.
+    """R2 of an angle ~ N(0, scale^2) (rad) estimated from the best aligned function of its direction.
 
-    Where the angle wraps, the best-aligned function of the direction is not the best reading of the angle: this, not
-    `wrapped_angle_ceiling`, is what alignment can reach with one latent an angle. The function is the leading odd
-    eigenfunction of the wrapped process, found on a grid of directions.
+    Where the angle wraps, that function is not the best estimate of the angle. So this, not `wrapped_angle_ceiling`, is
+    what alignment can reach with one latent per angle. The function is the leading odd eigenfunction of the wrapped
+    process, found on a grid of `num_points` directions. rho: autocorrelation of the pairs, or one for each of several
+    equally frequent kinds of pair.
     """
     if scale < _NEVER_WRAPS:
         return 1.0
@@ -200,14 +213,14 @@ def aligned_angle_r2(scale: float, rho: float | Sequence[float], num_points: int
 
 
 def unwrapped_mean(angles: np.ndarray, scale: float) -> np.ndarray:
-    """Mean of an angle N(0, scale^2) given its direction, any shape: what the best encoder can tell of `angles`
-    (rad)."""
+    """Mean of an angle ~ N(0, scale^2) given its direction: the best that an encoder can say of `angles` (rad, any
+    shape)."""
     candidates, density = _unwrapped((angles.ravel() + math.pi) % (2 * math.pi) - math.pi, scale)
     return ((candidates * density).sum(1) / np.maximum(density.sum(1), 1e-300)).reshape(angles.shape)
 
 
 def _unwrapped(directions: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Angles (n, turns) that share a direction (n,), and their unnormalised density under N(0, scale^2)."""
+    """All angles (n, turns) with given directions (n,), in rad, and their unnormalised density under N(0, scale^2)."""
     angles = directions[:, None] + 2 * math.pi * np.arange(-6, 7)
     return angles, np.exp(-0.5 * (angles / scale) ** 2)
 

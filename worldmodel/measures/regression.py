@@ -1,4 +1,4 @@
-"""Probes: what can be read from a representation, on episodes that neither it nor the probe was fitted on."""
+"""Probes: regressions from a representation to true values, scored on episodes that the probe was not fitted on."""
 
 from dataclasses import dataclass
 
@@ -11,59 +11,72 @@ from worldmodel.measures.identifiability import scores
 from worldmodel.measures.statistics import bootstrap_r2
 
 ALPHAS = np.logspace(-4, 5, 10)
+"""Ridge penalties to choose from."""
 MLP_STEPS = 1000
+"""Training steps of an MLP probe."""
 MLP_EVALUATE_EVERY = 50
+"""Steps between its validations."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs (n, p), targets (n, Z), and the episode int (n,) that each example comes from."""
+    """What a probe is fitted or scored on."""
 
     inputs: np.ndarray
+    """(n, p)."""
     targets: np.ndarray
+    """True values (n, Z)."""
     episode: np.ndarray
+    """Episode of each example, int (n,)."""
 
     def with_inputs(self, inputs: np.ndarray) -> "Examples":
+        """The same targets with other inputs (n, p)."""
         return Examples(inputs, self.targets, self.episode)
 
     def shuffled(self, rng: np.random.Generator) -> "Examples":
-        """Targets dealt out to other examples: a probe that still scores is broken."""
+        """The targets in random order: a probe that still scores is broken."""
         return Examples(self.inputs, self.targets[rng.permutation(len(self.targets))], self.episode)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples of training, validation and test episodes."""
+    """Examples of disjoint episodes."""
 
     train: Examples
+    """Fits the probe."""
     validation: Examples
+    """Chooses when to stop."""
     test: Examples
+    """Is scored."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """R2 and its 95 % interval for each of Z targets, and the predictions behind them (n, Z).
-
-    A target that stands still on the test episodes has neither, one that hardly moves on them no interval: None.
-    """
+    """How well a probe reads each of Z targets on the test episodes."""
 
     r2: list[float | None]
+    """R2 of each target; None of one that stands still."""
     interval: list[list[float] | None]
+    """Its 95 % interval; None also for a target that hardly moves."""
     prediction: np.ndarray
+    """Predictions (n, Z)."""
 
 
 def linear_probe(split: Split, resamples: int, rng: np.random.Generator) -> Score:
-    """Ridge regression; its penalty is chosen by leave-one-out on the training episodes."""
+    """Ridge regression, its penalty chosen by leave-one-out on the training episodes.
+
+    resamples: of test episodes, behind each interval. rng: draws them.
+    """
     return _score(split.test, linear_predict(split.train, split.test.inputs), resamples, rng)
 
 
 def linear_r2(split: Split) -> list[float | None]:
-    """R2 of the linear probe for each of Z targets, without interval: for controls."""
+    """R2 of the linear probe for each of Z targets, without intervals: for controls."""
     return scores(split.test.targets, linear_predict(split.train, split.test.inputs))
 
 
 def mlp_probe(split: Split, resamples: int, rng: np.random.Generator, seed: int) -> Score:
-    """A two-layer MLP, stopped where it does best on validation episodes."""
+    """An MLP of two hidden layers, stopped where it does best on validation episodes. seed: of its training."""
     inputs, targets = _Scaler(split.train.inputs), _Scaler(split.train.targets)
     x, x_val, x_test = (inputs.apply(part.inputs) for part in (split.train, split.validation, split.test))
     y, y_val = targets.apply(split.train.targets), targets.apply(split.validation.targets)
@@ -72,8 +85,8 @@ def mlp_probe(split: Split, resamples: int, rng: np.random.Generator, seed: int)
 
 
 def linear_predict(train: Examples, inputs: np.ndarray) -> np.ndarray:
-    """Targets (n, Z) that a ridge regression fitted on `train` reads from inputs (n, p); NaN where it has no numbers to
-    go by."""
+    """Targets (n, Z) that a ridge regression fitted on `train` reads from inputs (n, p); NaN where any of the numbers
+    are not finite."""
     if not all(np.isfinite(part).all() for part in (train.inputs, train.targets, inputs)):
         return np.full((len(inputs), train.targets.shape[1]), np.nan)
     scaler = _Scaler(train.inputs)
@@ -91,6 +104,8 @@ def _score(test: Examples, prediction: np.ndarray, resamples: int, rng: np.rando
 
 
 class _Scaler:
+    """Standardises columns by the mean and standard deviation of the training examples."""
+
     def __init__(self, x: np.ndarray) -> None:
         self.mean, self.std = x.mean(0), x.std(0) + 1e-8
 

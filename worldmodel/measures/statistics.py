@@ -1,6 +1,6 @@
 """Intervals: Wilson for success rates, the bootstrap over episodes for R2, Student's t over seeds.
 
-None, JSON's null, stands for what the data cannot tell: R2 of a variable that stands still, the interval of one value.
+None stands for what the data cannot tell: R2 of a variable that stands still, the interval of a single value.
 """
 
 import math
@@ -11,13 +11,14 @@ import numpy as np
 from scipy import stats
 
 Z_95 = 1.959963984540054
+"""The 97.5 % quantile of N(0, 1)."""
 Key = TypeVar("Key")
-# a spread below this share of the numbers it is of is their rounding
 _ROUNDING = 1e-12
+"""A spread smaller than this share of the numbers themselves is rounding."""
 
 
 def varies(values: np.ndarray) -> np.ndarray:
-    """Which columns of values (n, q) are finite and vary by more than rounding: bool (q,)."""
+    """Whether each column of values (n, q) is finite and varies by more than rounding: bool (q,)."""
     if not len(values):
         return np.zeros(values.shape[1:], bool)
     with np.errstate(invalid="ignore"):  # inf - inf
@@ -25,7 +26,7 @@ def varies(values: np.ndarray) -> np.ndarray:
 
 
 def unit_spread(values: np.ndarray) -> np.ndarray:
-    """Standard deviation of every column of values (n, q), to divide by: (q,); 1 for one that does not vary."""
+    """Standard deviation of every column of values (n, q), to divide by: (q,); 1 where a column does not vary."""
     return np.where(varies(values), values.std(0), 1.0)
 
 
@@ -42,9 +43,9 @@ def best_told(scores: Mapping[Key, float | None]) -> Key:
 
 
 def central_95(values: np.ndarray) -> list[float] | None:
-    """What holds the middle 95 % of resampled values (n,), [low, high]; -inf stands for a resample that tells nothing.
+    """The middle 95 % of resampled values (n,), [low, high]; -inf is a resample without a value.
 
-    None where an end is not finite: where more than 2.5 % of the resamples tell nothing.
+    None where an end is not finite: where more than 2.5 % of the resamples have no value.
     """
     with np.errstate(invalid="ignore"):  # between -inf and a number
         ends = np.quantile(values, [0.025, 0.975])
@@ -60,17 +61,17 @@ def wilson_interval(successes: int, trials: int) -> list[float]:
 
 
 def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> list[float]:
-    """95 % interval [low, high] of the first proportion less the second, each (successes, trials).
+    """95 % interval [low, high] of the first proportion minus the second, each (successes, trials).
 
-    Newcombe's (1998) hybrid score interval: two Wilson intervals combined as for independent samples, so that on the
-    same tasks it is too wide rather than too narrow.
+    Newcombe's (1998) hybrid score interval: two Wilson intervals combined as for independent samples. For proportions
+    on the same tasks it is too wide rather than too narrow.
     """
     (p, (p_low, p_high)), (q, (q_low, q_high)) = ((s / n, wilson_interval(s, n)) for s, n in (first, second))
     return [p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low)]
 
 
 def mean_interval(values: np.ndarray) -> list[float] | None:
-    """95 % interval [low, high] of the mean of values (n,), by its normal approximation; None of fewer than two."""
+    """95 % interval [low, high] of the mean of values (n,), normal approximation; None for fewer than two values."""
     if len(values) < 2:
         return None
     half = Z_95 * float(values.std(ddof=1)) / math.sqrt(len(values))
@@ -80,9 +81,16 @@ def mean_interval(values: np.ndarray) -> list[float] | None:
 def bootstrap_r2(
     truth: np.ndarray, prediction: np.ndarray, episode: np.ndarray, resamples: int, rng: np.random.Generator
 ) -> list[float] | None:
-    """95 % interval [low, high] of R2 over resampled episodes: truth, prediction (n,), episode int (n,).
+    """95 % interval [low, high] of R2 over resampled episodes.
 
-    None where it cannot be told: from one episode, or where the truth stands still in too many of the resamples.
+    None for a single episode, or where the truth stands still in too many resamples.
+
+    Args:
+        truth: (n,).
+        prediction: (n,).
+        episode: the episode of each value, int (n,).
+        resamples: how many.
+        rng: draws them.
     """
     _, group = np.unique(episode, return_inverse=True)
     truth, error = truth - truth.mean(), truth - prediction

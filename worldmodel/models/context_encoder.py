@@ -43,7 +43,7 @@ class ContextEncoder(nn.Module):
             self.register_buffer("circle", torch.cat([torch.zeros(1, 2), torch.eye(2)]))
         self.register_buffer("pairs", torch.triu_indices(width, width), persistent=False)
         num_moments = width + width * (width + 1) // 2 if self.law.moments_are_features else 0
-        num_coefficients = sum(of.num_inputs * of.num_outputs + len(of.blocks) for of in self.law.equations)
+        num_coefficients = sum(part.num_inputs * part.num_outputs + len(part.blocks) for part in self.law.equations)
         num_features = num_strides * (num_moments + num_coefficients)
         self.standardize = nn.BatchNorm1d(num_features, affine=False)
         self.head = mlp(num_features, [config.hidden, config.hidden], config.num_values)
@@ -51,12 +51,12 @@ class ContextEncoder(nn.Module):
     @property
     def num_inputs(self) -> int:
         """I, the regressors of all equations of motion."""
-        return sum(of.num_inputs for of in self.law.equations)
+        return sum(equation.num_inputs for equation in self.law.equations)
 
     @property
     def num_outputs(self) -> int:
         """O, what those equations explain."""
-        return sum(of.num_outputs for of in self.law.equations)
+        return sum(equation.num_outputs for equation in self.law.equations)
 
     @property
     def margin(self) -> int:
@@ -121,13 +121,13 @@ class ContextEncoder(nn.Module):
         A log-normal constant enters the logarithms linearly: a's block holds force over mass, v/|v|'s friction.
         """
         found, first_input, first_output = [], 0, self.num_inputs
-        for of in self.law.equations:
-            inputs = slice(first_input, first_input + of.num_inputs)
-            outputs = slice(first_output, first_output + of.num_outputs)
+        for equation in self.law.equations:
+            inputs = slice(first_input, first_input + equation.num_inputs)
+            outputs = slice(first_output, first_output + equation.num_outputs)
             first_input, first_output = inputs.stop, outputs.stop
-            ridge = self.config.ridge * torch.eye(of.num_inputs, device=gram.device)
+            ridge = self.config.ridge * torch.eye(equation.num_inputs, device=gram.device)
             coefficients = torch.linalg.solve(gram[:, inputs, inputs] + ridge, gram[:, inputs, outputs])
-            blocks = coefficients.split(of.blocks, 1)
+            blocks = coefficients.split(equation.blocks, 1)
             norms = torch.stack([block.square().sum((1, 2)).add(_FAINT**2).log() for block in blocks], -1)
             found += [coefficients.flatten(1), norms]
         return torch.cat(found, -1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 
-class Motion(NamedTuple):
+class WindowMotion(NamedTuple):
     """A window's motion, averaged over 2n steps around each of its frames n … T-n."""
 
     velocity: Tensor
@@ -28,7 +28,7 @@ class Motion(NamedTuple):
     """Second difference (…, T+1-2n, D): n^2 times the mean acceleration."""
 
 
-def weak_form(latents: Tensor, actions: Tensor, stride: int, speed: Tensor | float = 1.0) -> Motion:
+def weak_form(latents: Tensor, actions: Tensor, stride: int, speed: Tensor | float = 1.0) -> WindowMotion:
     """Velocity, its direction, action and second difference of latents (…, T+1, D) under actions (…, T, A).
 
     If z obeys z'' = a, the second difference is the mean of a with triangular weights over the 2n steps, times n^2;
@@ -39,7 +39,7 @@ def weak_form(latents: Tensor, actions: Tensor, stride: int, speed: Tensor | flo
     early, now, late = (latents[..., i : i + num, :] for i in (0, stride, 2 * stride))
     heading = (latents[..., 2:, :] - latents[..., :-2, :]) / 2
     heading = heading / (heading.norm(dim=-1, keepdim=True) + 0.1 * speed)
-    return Motion(
+    return WindowMotion(
         velocity=(late - early) / (2 * stride),
         direction=running_mean(heading, at_frames(stride)),
         action=running_mean(actions, between_frames(stride)),

@@ -14,8 +14,9 @@ from worldmodel.evaluation.probing.count import count_constants
 from worldmodel.evaluation.probing.readings import Reading, scored
 from worldmodel.evaluation.probing.shifted_episodes import probe_shift
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
-from worldmodel.learning.constants import Contexts, Windows, canonical_correlations, context_stage, fit_context_scale
+from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale
 from worldmodel.learning.loop import fit_quietly
+from worldmodel.measures.canonical import canonical_correlations
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs import ContextCorrelations, ProbeResult, WindowLengths
