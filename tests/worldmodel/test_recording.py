@@ -22,7 +22,7 @@ import pytest
 from worldmodel.cli.main import main
 from worldmodel.data import recording, workers
 from worldmodel.data.collecting import CollectResult, collect
-from worldmodel.data.leases import lease
+from worldmodel.data.leases import lease, remove_leases
 from worldmodel.data.recording import Recording, record, recording_of
 from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.data.store import DataSet
@@ -91,6 +91,20 @@ def assert_same_contents(one: Path, other: Path) -> None:
 
 def write_times(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in directory.glob("*.h5")}
+
+
+def left_by_a_killed_process(path: Path, content: bytes) -> Path:
+    """A temporary file of a process on this machine that wrote half of it and was killed."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=write_atomically, args=(path, write))
+    process.start()
+    process.join()
+    (left,) = path.parent.glob(f".{path.name}.*.tmp")
+    return left
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +184,7 @@ def test_damaged_shards_are_recorded_again_and_leftovers_go(copy, reference):
     shard_path(copy, 4).unlink()
     with h5py.File(shard_path(copy, 5), "w") as file:
         file["something"] = [1, 2]
-    (copy / ".shard-00001.h5.12345.tmp").write_bytes(whole[:100])
+    left_by_a_killed_process(shard_path(copy, 1), whole[:100])
     before = write_times(copy)
     record(copy, settings(), EPISODES, 1)
     assert_same_contents(copy, reference)
@@ -204,8 +218,8 @@ def test_a_write_that_the_disk_refuses_leaves_no_half_shard(tmp_path, monkeypatc
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("worldmodel.data.shards._append_frames", refuse)
-    with pytest.raises(OSError, match="No space left on device"):
+    monkeypatch.setattr("worldmodel.data.shards._append", refuse)
+    with pytest.raises(UserError, match=r"^no space left on the disk of"):
         recording._record_shard(tmp_path, settings(), range(2))
     assert {path.name for path in tmp_path.iterdir()} <= {".leases"}
 
@@ -278,6 +292,44 @@ def test_jobs_of_a_launcher_record_one_data_set(tmp_path, monkeypatch):
     assert main(["collect", "-m", *small, "workers=1,1", "data=swept", *launcher]) == 0
     assert main(["collect", *small, "workers=1", "data=alone"]) == 0
     assert_same_contents(tmp_path / "swept" / "reacher", tmp_path / "alone" / "reacher")
+
+
+def recorded_in_a_process(kind: str, directory: Path, num_episodes: int) -> subprocess.Popen:
+    """Records in a process of its own, as another command would; kind: of the recording, "test_recording.SmallShards"
+    or another class."""
+    module = kind.split(".")[0]
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import pathlib, {module}; from test_recording import settings, record\n"
+        f"record(pathlib.Path({str(directory)!r}), settings({kind}), {num_episodes}, 1)\n"
+    )
+    script = directory.parent / f"{num_episodes}-{time.monotonic_ns()}.py"
+    script.write_text('if __name__ == "__main__":\n    ' + code.replace("\n", "\n    "))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("kind", ["test_recording.SmallShards", "without_locks.OnSuchAFileSystem"])
+def test_three_commands_record_one_data_set_at_once_whatever_each_asks_for(tmp_path, reference, kind):
+    """Without locks, work is done twice and nothing is lost."""
+    commands = [recorded_in_a_process(kind, tmp_path / "tiny", num) for num in (EPISODES, 2, EPISODES)]
+    for command in commands:
+        _, errors = command.communicate(timeout=180)
+        assert command.returncode == 0, errors
+    assert_same_contents(tmp_path / "tiny", reference)
+    assert not list((tmp_path / "tiny").glob(".*"))
+
+
+def test_a_file_of_leases_that_was_removed_under_a_holder_gives_nobody_a_second_lease(tmp_path):
+    with lease(tmp_path, 2) as granted:
+        assert granted
+        context = multiprocessing.get_context("fork")
+        other = context.Process(target=remove_leases, args=(tmp_path,))
+        other.start()
+        other.join()
+        assert (tmp_path / ".leases").exists()  # the last command removes it
+    remove_leases(tmp_path)
+    assert not (tmp_path / ".leases").exists()
 
 
 def test_a_lease_ends_with_its_process(tmp_path):
