@@ -7,6 +7,7 @@ from functools import partial
 
 from worldmodel.system import interrupts
 from worldmodel.system.errors import UserError
+from worldmodel.system.printable import printable
 
 USAGE = """\
 usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         if show_traceback:
             traceback.print_exc()
         else:
-            print(f"error: {_one_line(error)}", file=sys.stderr)
+            print(f"error: {printable(_one_line(error))}", file=sys.stderr)
         return 1
 
 
@@ -99,4 +100,4 @@ def _run(name: str, options: list[str], suffix: str = "") -> None:
     from worldmodel.cli.verbs import VERBS
 
     verb = VERBS[name]
-    print(verb.run(settings_of(verb.settings, options, suffix)))
+    print(printable(verb.run(settings_of(verb.settings, options, suffix))))

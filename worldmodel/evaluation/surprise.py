@@ -10,7 +10,7 @@ from scipy import stats
 from worldmodel import figures
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import Policy, make_policy
-from worldmodel.evaluation.control import trusted_world
+from worldmodel.evaluation.trust import trusted_world
 from worldmodel.learning.dynamics import whitening
 from worldmodel.measures.statistics import mean_interval
 from worldmodel.models import PlanningModel

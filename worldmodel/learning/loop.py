@@ -16,7 +16,7 @@ from worldmodel.settings import OptimConfig
 from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.system.errors import CheckpointError, TrainingError
-from worldmodel.system.files import write_atomically
+from worldmodel.system.files import check_regular, write_atomically
 from worldmodel.system.interrupts import StopRequest, deferred
 from worldmodel.system.progress import progress
 
@@ -337,6 +337,7 @@ def _load(path: Path) -> dict[str, Any] | None:
     """The checkpoint to resume from, or None; one that cannot be read is refused, not overwritten."""
     if not path.exists():
         return None
+    check_regular(path)
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
         schema = saved["schema"]

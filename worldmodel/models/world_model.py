@@ -1,6 +1,6 @@
 """The world model: a frame encoder, a latent dynamics predictor, a context encoder; and its files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor, make_predictor
 from worldmodel.settings import ContextConfig, EncoderConfig, HeadsConfig, PredictorConfig
+from worldmodel.settings.base import flatten
 from worldmodel.settings.convert import plain, structure
 from worldmodel.settings.stored import upgraded_encoder, upgraded_predictor
 from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.errors import CheckpointError
-from worldmodel.system.files import read_json, write_atomically, write_json
+from worldmodel.system.files import check_regular, read_json, write_atomically, write_json
 
 SCHEMA_VERSION = 2
+LARGEST_NUMBER = 100_000  # of units, latents, steps in a description that anybody may have written
 
 
 @dataclass(frozen=True)
@@ -126,16 +128,50 @@ class WorldModel(nn.Module):
             CheckpointError: the files are missing, damaged, foreign or of another schema or architecture.
         """
         directory = Path(directory)
-        model = WorldModel(_read_config(directory))
-        path = directory / "model.safetensors"
-        weights = read_weights(path)
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"the weights {path} belong to another architecture than model.json beside them; train the run again"
-            ) from error
+        config, path = _read_config(directory), directory / "model.safetensors"
+        _check_shapes(config, path)
+        model = WorldModel(config)
+        model.load_state_dict(read_weights(path))
         return model.to(device).eval()
+
+
+def _check_shapes(config: ModelConfig, path: Path) -> None:
+    """CheckpointError where the file does not hold this architecture's tensors; before either takes any memory."""
+    found = list(flatten(config))
+    most = max(abs(number) for _, value in found for number in _integers(value))
+    if most > LARGEST_NUMBER:
+        raise CheckpointError(
+            f"model.json beside {path} asks for {most} of something, at most {LARGEST_NUMBER} are made"
+        )
+    shapes = tensor_shapes(path)
+    # every layer has a tensor, so that more layers than tensors need not even be tried
+    layers = [
+        value if name.endswith("depth") else len(value) if isinstance(value, list) else 0 for name, value in found
+    ]
+    expected: dict[str, list[int]] = {}
+    if max(layers) <= len(shapes):
+        with torch.device("meta"):  # shapes without memory
+            expected = {name: list(tensor.shape) for name, tensor in WorldModel(config).state_dict().items()}
+    if expected != shapes:
+        raise CheckpointError(
+            f"the weights {path} belong to another architecture than model.json beside them; train the run again"
+        )
+
+
+def _integers(value: object) -> Iterator[int]:
+    """The whole numbers in a setting."""
+    for item in value if isinstance(value, list) else [value]:
+        yield item if isinstance(item, int) else 0
+
+
+def tensor_shapes(path: Path) -> dict[str, list[int]]:
+    """Name -> shape of the tensors in a safetensors file, from its header; CheckpointError where it has none."""
+    try:
+        check_regular(path)
+        with safe_open(path, "pt") as file:
+            return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}
+    except Exception as error:  # safetensors raises its own, undocumented family
+        raise CheckpointError(f"cannot read the weights {path} ({error}); train the run again") from error
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -147,6 +183,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Named tensors; CheckpointError where they cannot be read, or are not those that were written."""
     try:
+        check_regular(path)
         with safe_open(path, "pt") as file:
             weights = {name: file.get_tensor(name) for name in sorted(file.keys())}
             written = (file.metadata() or {}).get(CHECKSUM)

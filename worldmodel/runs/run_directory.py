@@ -8,12 +8,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from worldmodel.runs.provenance import command_line, hardware, versions
 from worldmodel.runs.summary import RunResult, Summary, read_summary, record
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
-from worldmodel.system.files import read_json, write_atomically, write_json
+from worldmodel.system.files import check_regular, open_regular, read_json, write_atomically, write_json
+from worldmodel.system.printable import printable
+
+
+def _open_lock(path: Path) -> TextIO:
+    """The lock file, made where it is missing; UserError where something else is there, such as a link."""
+    if os.path.lexists(path):
+        check_regular(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o644), "r+", encoding="utf-8")
 
 
 class RunDirectory:
@@ -50,13 +59,13 @@ class RunDirectory:
             ResultError: results could not be added to the summary that is here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+        with _open_lock(self.path / ".lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 file.seek(0)
                 raise UserError(
-                    f"{self.path} is in use by {file.read(500).strip() or 'another command'}; "
+                    f"{self.path} is in use by {printable(file.read(500)).strip() or 'another command'}; "
                     "wait until it has ended, or choose another run"
                 ) from error
             file.truncate(0)
@@ -89,6 +98,8 @@ class RunDirectory:
 
     def _folder(self, name: str) -> Path:
         folder = self.path / name
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a link, which may lead anywhere; put a folder of that name there")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -109,7 +120,10 @@ class RunDirectory:
             ResultError: a line is damaged.
         """
         path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.exists() else []
+        if not path.exists():
+            return []
+        with open_regular(path) as file:
+            lines = file.read().decode("utf-8", errors="replace").splitlines(keepends=True)
         return [_metrics_line(path, number, line) for number, line in enumerate(lines, 1) if line.endswith("\n")]
 
     def seconds_of(self, stage: str) -> float:

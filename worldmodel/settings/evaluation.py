@@ -42,6 +42,8 @@ class ProbeConfig(Settings):
     deviations out), nuisances (light and colours as far out), excitation (another policy)."""
     shift_episodes: Count = 150
     """Fresh episodes of each shift."""
+    trust_world: bool = False
+    """Make a world that the run names as a Python file, which runs that file; the bound and the shifts need it."""
     seed: NonNegativeInt = 0
     """Seed of resamples, MLP probes and fresh episodes."""
     device: Device = "auto"

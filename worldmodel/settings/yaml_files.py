@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from worldmodel.system.files import open_regular
+
 MAX_BYTES = 2**20
 MAX_DEPTH = 20
 
@@ -13,10 +15,11 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; ValueError, in one line, where it is none or can only be meant to exhaust us."""
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{size} bytes, at most {MAX_BYTES} are read")
-    text = path.read_text(encoding="utf-8")
+    with open_regular(path) as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"more than the {MAX_BYTES} bytes that are read")
+    text = content.decode("utf-8")
     depth = 0
     try:
         for event in yaml.parse(text, _LOADER):

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel import envs
 from worldmodel.envs import MujocoWorld, rollout
 from worldmodel.envs.excitation import make_policy
 from worldmodel.runs import TaskProtocol
-from worldmodel.settings import ControlConfig, EnvConfig, PlanConfig, TrainConfig
+from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
 from worldmodel.system.errors import UserError
 
 # streams of task seeds, apart from each other and from those of data sets, which are (data_seed, episode)
@@ -130,12 +129,3 @@ def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence)
 def _bounded(world: MujocoWorld, values: Mapping[str, Any]) -> dict[str, float]:
     """Factors as they were recorded; float32 may have rounded them just out of bounds."""
     return {name: float(np.clip(value, *world.factors[name].bounds)) for name, value in values.items()}
-
-
-def trusted_world(env: EnvConfig, trust_world: bool) -> MujocoWorld:
-    """The world of a run; one defined in a Python file is only made when the user trusts that file."""
-    if ".py:" in env.world and not trust_world:
-        raise UserError(
-            f"the run's world is code in a file ({env.world}); if you trust that file, add trust_world=true"
-        )
-    return envs.make(**env.make_arguments())

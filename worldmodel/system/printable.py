@@ -1,0 +1,17 @@
+"""Text from files of others, fit for a terminal and a page."""
+
+import unicodedata
+
+_KEPT = "\n\t"
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, escape sequences and marks of writing direction made visible as `\\x1b`.
+
+    A terminal would obey them: they can hide text, or pretend that something else was printed.
+    """
+    return "".join(c if c in _KEPT or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
