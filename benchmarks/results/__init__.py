@@ -1,4 +1,4 @@
-"""`python -m benchmarks.results`: docs/RESULTS.md, and the first of its tables in README, from docs/results/*.json.
+"""`python -m benchmarks.results`: docs/RESULTS.md, and the README's one table, from docs/results/*.json.
 
 A room for each subject. `rows()` are its figures, each beside its target and its command; `details()` are the sections
 below them. Both are empty where nothing was measured.
@@ -6,7 +6,7 @@ below them. Both are empty where nothing was measured.
     demo            `make demo` and `make longer`
     designs         what can be identified before anything is learned
     reproductions   published tables, measured again
-    comparisons     every method on one world, and the seed's claims
+    comparisons     every method on one world, and the article's claims
     lit_ball        ball and light, told apart
     constants       mass, friction and the like, from pixels and from true positions
     control         goals and rewards, by protocol and by world
@@ -15,9 +15,11 @@ below them. Both are empty where nothing was measured.
     planning        a plan and a decision, on a CPU, on a GPU, and beside the peer's planner
     endurance       kills, several processes, long runs, the batched engine
 
+    readme          the README's one table
     sources         reads the files
+    commands        the commands that measure a figure again, in the options of this version
     markdown        writes figures and tables
     __main__        says which tables and which details stand where
 
-`__main__` imports the rooms, and the rooms `sources` and `markdown`; no room knows another.
+`__main__` imports the rooms, and the rooms `sources`, `commands` and `markdown`; no room knows another.
 """

@@ -1,12 +1,12 @@
-"""Physical constants from pixels and from true positions, without labels: `worldmodel probe`."""
+"""Physical constants from pixels and from true positions, without labels: `worldmodel probe`, `positions`."""
 
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.results.commands import training
 from benchmarks.results.markdown import Row, lowest_first, mean_interval, spread, told
-from benchmarks.results.sources import read, read_all, read_named
-
-_SHIFT_KEYS = ("r2", "r2_averaged")
+from benchmarks.results.sources import read, read_named, read_runs
+from worldmodel.runs import ContextErrors, ProbeResult
 
 
 def rows() -> list[Row]:
@@ -21,33 +21,39 @@ def details() -> str:
 
 def _pixel_rows() -> list[Row]:
     """How well the puck's constants are read, and what the predictor makes of them."""
-    puck = read_all("puck-seed*.json")
+    puck = _probed("puck")
     if not puck:
         return []
+    trained = training("puck_full")
     rows: list[Row] = []
     for name in ("mass", "friction"):
-        values = [run["probes"][name]["r2_linear"] for run in puck]
+        values = [found.variables[name].r2_linear for found in puck]
         label = f"puck's log {name} from pixels, no labels, linear R2, one window"
-        rows.append((label, spread(values, ".3f"), ".95", "`worldmodel train experiment=puck_full`"))
+        rows.append((label, spread(values, ".3f"), ".95", f"`{trained.command}`"))
     if errors := _context_errors(puck):
-        value = spread([of["learned"][-1] / of["true"][-1] for of in errors], ".2f")
-        label = f"… predictor's error after {len(errors[0]['true'])} steps, learned context over true constants"
-        rows.append((label, f"{value} x", "1.2 x", "`worldmodel probe run=runs/puck_full-s0`"))
+        value = spread([of.learned[-1] / of.true[-1] for of in errors], ".2f")
+        label = f"… predictor's error after {len(errors[0].true)} steps, learned context over true constants"
+        rows.append((label, f"{value} x", "1.2 x", f"`worldmodel probe {trained.runs()}-s0`"))
     return rows
 
 
-def _context_errors(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _probed(name: str) -> list[ProbeResult]:
+    """What was probed of every seed of a training."""
+    return [run.probe for run in read_runs(name) if run.probe]
+
+
+def _context_errors(runs: list[ProbeResult]) -> list[ContextErrors]:
     """Of the runs whose episodes are long enough for them."""
-    return [run["context_errors"] for run in runs if run["context_errors"]]
+    return [found.context_errors for found in runs if found.context_errors]
 
 
 def _wide_rows() -> list[Row]:
-    runs = read_all("puck_wide-seed*.json")
+    runs = _probed("puck_wide")
     if not runs:
         return []
-    cells = [spread([run["shifts"]["constants"][name]["r2"] for run in runs], ".3f") for name in ("mass", "friction")]
+    cells = [spread([found.shifts["constants"][name].r2 for found in runs], ".3f") for name in ("mass", "friction")]
     label = "… mass / friction 2 to 3 sd out, trained on a prior 1.6 times as wide"
-    return [(label, " / ".join(cells), ".9", "`worldmodel train experiment=puck_wide`")]
+    return [(label, " / ".join(cells), ".9", f"`{training('puck_wide').command}`")]
 
 
 def _state_rows() -> list[Row]:
@@ -65,7 +71,7 @@ def _state_rows() -> list[Row]:
             share = _share(values[worst]["r2_linear"]["mean"], study["r2_bound"][worst])
             label = f"{name} from true positions, no labels: {worst}, the worst of {len(values)} constants, linear R2"
             value = f"{mean_interval(values[worst]['r2_linear'])}, {share} x bound"
-            rows.append((label, value, target, "`worldmodel probe mode=state`"))
+            rows.append((label, value, target, f"`{_positions_command(study)}`"))
     return rows
 
 
@@ -81,7 +87,14 @@ def _methods_rows() -> list[Row]:
     others = ", ".join(f"{method} {value:.3f}" for method, value in worst.items() if method != "lejepa")
     label = f"puck from true positions, {len(worst)} methods equally tuned: linear R2 of the constant read worse"
     value = f"lejepa {worst['lejepa']:.3f} ({others})"
-    return [(label, value, "", "`worldmodel probe mode=state experiment=puck_full`")]
+    return [(label, value, "", f"`{_positions_command(study)}`")]
+
+
+def _positions_command(study: dict[str, Any]) -> str:
+    """The command of a study from true positions; docs/LOG.md has its other options."""
+    trained, noise = training(study["env"]), study["noise"]
+    size = "" if trained.is_default else f" size={trained.size}"
+    return f"worldmodel positions env={trained.world}{size} noise_m={noise['m']:g} noise_rad={noise['rad']:g}"
 
 
 def _share(value: float | None, bound: float | None) -> str:
@@ -90,17 +103,18 @@ def _share(value: float | None, bound: float | None) -> str:
 
 
 def _puck() -> str:
-    """Mass and friction from pixels: `experiment=puck_full` over training seeds."""
-    runs = read_all("puck-seed*.json")
+    """Mass and friction from pixels: the puck's base size over training seeds."""
+    runs = _probed("puck")
     if not runs:
         return ""
-    names = [name for name, probe in runs[0]["probes"].items() if probe["kind"] == "physical"]
+    names = _constants(runs)
+    trained = training("puck_full")
     lines = [
         "",
         "## Physical constants of the puck, from pixels under light and colour nuisances",
         "",
-        "`worldmodel train experiment=puck_full seed=N name=puck_full-sN`, then `worldmodel probe "
-        'run=runs/puck_full-sN "shifts=[held,constants,nuisances,excitation]" shift_episodes=100`:',
+        f"`{trained.command} seed=N name={trained.config.run_name}-sN`, then `worldmodel probe {trained.runs()}-sN "
+        '"shifts=[held,constants,nuisances,excitation]" shift_episodes=100`:',
         f"one window of 64 steps, no labels, {len(runs)} training seeds on one data set. Linear R2 on test episodes,",
         "median [lowest, highest]; under shifts by the same linear probe.",
         "",
@@ -108,48 +122,55 @@ def _puck() -> str:
         "|---" * (len(names) + 1) + "|",
     ]
 
-    def row(label: str, get: Callable[[dict[str, Any], str], float | None]) -> str:
+    def row(label: str, get: Callable[[ProbeResult, str], float | None]) -> str:
         return f"| {label} | " + " | ".join(spread([get(run, name) for run in runs], ".3f") for name in names) + " |"
 
-    lines.append(row("**linear probe of the learned context**", lambda run, name: run["probes"][name]["r2_linear"]))
-    lines.append(row("MLP probe of it", lambda run, name: run["probes"][name]["r2_mlp"]))
-    for control in runs[0]["probes"][names[0]]["controls"]:
+    lines.append(row("**linear probe of the learned context**", lambda run, name: run.variables[name].r2_linear))
+    lines.append(row("MLP probe of it", lambda run, name: run.variables[name].r2_mlp))
+    for control in runs[0].variables[names[0]].controls:
         label = f"control: {control.replace('_', ' ')}"
-        lines.append(row(label, lambda run, name, c=control: run["probes"][name]["controls"][c]))
-    for shift in runs[0]["shifts"]:
-        for key, words in (("r2", "one window"), ("r2_averaged", "averaged over an episode")):
-            label = f"shift: {shift}, {words}"
-            lines.append(row(label, lambda run, name, s=shift, k=key: run["shifts"][s][name][k]))
+        lines.append(row(label, lambda run, name, c=control: run.variables[name].controls[c]))
+    for shift in runs[0].shifts:
+        lines.append(row(f"shift: {shift}, one window", lambda run, name, s=shift: run.shifts[s][name].r2))
+        averaged = f"shift: {shift}, averaged over an episode"
+        lines.append(row(averaged, lambda run, name, s=shift: run.shifts[s][name].r2_averaged))
     lines += _wide()
     if errors := _context_errors(runs):
         lines += ["", "Prediction error after 15 steps, by where the context comes from (latent RMSE):", ""]
         lines += ["| learned from the window before | true constants | mean context |", "|---|---|---|"]
-        lines.append(f"| {' | '.join(spread([e[key][-1] for e in errors], '.3f') for key in errors[0])} |")
+        by_source = ([of.learned for of in errors], [of.true for of in errors], [of.mean for of in errors])
+        cells = [spread([by_horizon[-1] for by_horizon in of_source], ".3f") for of_source in by_source]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
+def _constants(runs: list[ProbeResult]) -> list[str]:
+    return [name for name, of in runs[0].variables.items() if of.kind == "physical"]
+
+
 def _wide() -> list[str]:
-    """The same pixels' world with a wider prior in training: `experiment=puck_wide`."""
-    runs = read_all("puck_wide-seed*.json")
+    """The same pixels' world with a wider prior in training: the puck's size `wide`."""
+    runs = _probed("puck_wide")
     if not runs:
         return []
-    names = [name for name, probe in runs[0]["probes"].items() if probe["kind"] == "physical"]
+    names = _constants(runs)
     lines = [
         "",
-        "Trained on constants from a prior 1.6 times as wide (`experiment=puck_wide`), probed in range (the prior's "
-        "own width) and 2 to 3 of the prior's sd out, both constants at once:",
+        f"Trained on constants from a prior 1.6 times as wide (`{training('puck_wide').command}`), probed in range "
+        "(the prior's own width) and 2 to 3 of the prior's sd out, both constants at once:",
         "",
         f"| test set | {' | '.join(f'{name}, one window | {name}, averaged' for name in names)} |",
         "|---" * (2 * len(names) + 1) + "|",
     ]
     for shift, words in (("held", "in range"), ("constants", "out of range")):
-        cells = [spread([run["shifts"][shift][n][k] for run in runs], ".3f") for n in names for k in _SHIFT_KEYS]
+        read = [[run.shifts[shift][name] for run in runs] for name in names]
+        cells = [spread(values, ".3f") for of in read for values in ([r.r2 for r in of], [r.r2_averaged for r in of])]
         lines.append(f"| {words} | {' | '.join(cells)} |")
     return lines
 
 
 def _from_state() -> str:
-    """Constants from true positions, `worldmodel probe mode=state`, beside the bound."""
+    """Constants from true positions, `worldmodel positions`, beside the bound."""
     found = read_named("state-")
     if not found:
         return ""
@@ -157,7 +178,7 @@ def _from_state() -> str:
         "",
         "## Constants from true positions, beside the bound",
         "",
-        "`worldmodel probe mode=state`: positions with the noise stated in place of frame latents; linear R2 of one "
+        "`worldmodel positions`: positions with the noise stated in place of frame latents; linear R2 of one "
         "window on test episodes, mean [95 % interval by Student's t over seeds]; the bound holds for any reader.",
         "",
         "| study | noise m / rad | method | constant | linear | MLP | 2 to 3 sd out | bound | linear / bound |",

@@ -1,4 +1,4 @@
-"""What the simulator alone says can be identified: `worldmodel probe mode=design`."""
+"""What the simulator alone says can be identified: `worldmodel design`."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def details() -> str:
         "",
         "## What can be identified before anything is learned",
         "",
-        "Bounds on the R2 of any reader of one window, from `worldmodel probe mode=design` (Fisher information of",
+        "Bounds on the R2 of any reader of one window, from `worldmodel design` (Fisher information of",
         "observed positions, initial state unknown, prior included), for windows of 40 and 64 control steps and",
         "positions seen within the noise stated or twice as much. Commands: docs/LOG.md.",
         "",

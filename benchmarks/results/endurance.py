@@ -1,4 +1,4 @@
-"""What holds at length and at size: kills, several processes, long runs, the batched engine (`worldmodel bench`)."""
+"""What holds at length and at size: kills, several processes, long runs, the batched engine."""
 
 import statistics
 from typing import Any
@@ -20,19 +20,19 @@ def rows() -> list[Row]:
     if kills := read("bench-faults.json"):
         value = f"{kills['lost']} of {kills['kills']}"
         label = "random kills of collection and training after which anything differed"
-        rows.append((label, value, "0", "`worldmodel bench what=faults repeats=200`"))
+        rows.append((label, value, "0", "`python -m benchmarks.speed what=faults repeats=200`"))
     if processes := read("bench-processes.json"):
         noise, rendered = (processes[f"gradient_difference{kind}_largest"] for kind in ("", "_rendered"))
         value = f"{noise:.1e} on noise, {rendered:.1e} on rendered frames"
         label = f"gradients of two processes against one, largest of {len(processes['gradient_difference'])} objectives"
-        rows.append((label, value, "1e-5", "`worldmodel bench what=processes`"))
+        rows.append((label, value, "1e-5", "`python -m benchmarks.speed what=processes`"))
     if memory := read("bench-memory.json"):
         worst = max(_gained_mb(memory, kind) for kind in _WORK)
         label = (
             "memory gained from the middle to the last third of a long run, MB, worst of collection, training, control"
         )
         most = max(memory[f"{kind}_rounds"] for kind in _WORK)
-        rows.append((label, f"{worst:.1f}", "flat", f"`worldmodel bench what=memory repeats={most}`"))
+        rows.append((label, f"{worst:.1f}", "flat", f"`python -m benchmarks.speed what=memory repeats={most}`"))
     return rows
 
 
@@ -79,8 +79,8 @@ def _processes(processes: dict[str, Any] | None) -> list[str]:
         for kind in ("mlp", "cnn")
     }
     return [
-        "`worldmodel bench what=processes`: gradients of two gloo processes against one, the largest difference of "
-        f"any tensor in terms of its largest entry: {differences}.",
+        "`python -m benchmarks.speed what=processes`: gradients of two gloo processes against one, the largest "
+        f"difference of any tensor in terms of its largest entry: {differences}.",
         f"At the same total batch of {processes['total_batch']} on two shared cores:",
         grid(columns, rows),
     ]
@@ -99,7 +99,10 @@ def _long_runs(memory: dict[str, Any] | None) -> list[str]:
         ]
         for kind, label in _WORK.items()
     }
-    return ["`worldmodel bench what=memory`: growth from the middle of a long run to its end:", grid(columns, rows)]
+    return [
+        "`python -m benchmarks.speed what=memory`: growth from the middle of a long run to its end:",
+        grid(columns, rows),
+    ]
 
 
 def _engines(engines: dict[str, Any] | None) -> list[str]:
@@ -124,5 +127,5 @@ def _engines(engines: dict[str, Any] | None) -> list[str]:
         for name, found in engines.items()
         if isinstance(found, dict) and "state_error" in found
     }
-    what = "`worldmodel bench what=engines`: MuJoCo Warp's episodes against MuJoCo's, equal draws, 20 steps:"
+    what = "`python -m benchmarks.speed what=engines`: MuJoCo Warp's episodes against MuJoCo's, equal draws, 20 steps:"
     return [what, grid(columns, rows)]

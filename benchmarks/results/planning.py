@@ -1,4 +1,4 @@
-"""Speed of planning: `worldmodel bench what=plan`, on a CPU, on a GPU, and beside the peer's planner."""
+"""Speed of planning: `python -m benchmarks.speed what=plan`, on a CPU, on a GPU, and beside the peer's planner."""
 
 from benchmarks.results.markdown import Row
 from benchmarks.results.sources import read, read_all
@@ -13,7 +13,7 @@ def _cpu_rows() -> list[Row]:
     bench = read("bench-plan.json")
     if not bench:
         return []
-    command = "`worldmodel bench what=plan experiment=fast_planner lewm_size=true`"
+    command = "`python -m benchmarks.speed what=plan lewm_size=true`"
     batch = next(key.removesuffix("_plan_ms") for key in bench if key.startswith("batch_") and key.endswith("_plan_ms"))
 
     def decision(case: str) -> str:
@@ -45,7 +45,7 @@ def _gpu_rows() -> list[Row]:
         bench = read(f"bench-plan-gpu-{dtype}.json")
         if not bench:
             continue
-        command = f"`worldmodel bench what=plan experiment=fast_planner dtype={dtype}`, {bench['hardware']['gpu']}"
+        command = f"`python -m benchmarks.speed what=plan dtype={dtype}`, {bench['hardware']['gpu']}"
         whole, eager, many = (bench[f"lewm_budget_{key}"] for key in ("plan_ms", "eager_plan_ms", "batch_256_plan_ms"))
         rows += [
             (
@@ -67,13 +67,13 @@ def _gpu_rows() -> list[Row]:
 
 
 def _peer_rows() -> list[Row]:
-    """The peer's own plan beside ours on its network, from `worldmodel bench what=plan lewm_size=true`."""
+    """The peer's own plan beside ours on its network, from `python -m benchmarks.speed what=plan lewm_size=true`."""
     rows: list[Row] = []
     for bench in read_all("bench-peer-*.json"):
         unit = "CPU-seconds" if bench["device"] == "cpu" else "GPU seconds"
         label = f"{unit} of LeWM's plan by stable-worldmodel / by ours on its network in {bench['dtype']}"
         both = f"{bench['peer_plan_s']:.3g} / {bench['ours_on_peer_plan_s']:.3g}"
-        command = f"`worldmodel bench what=plan lewm_size=true dtype={bench['dtype']}`"
+        command = f"`python -m benchmarks.speed what=plan lewm_size=true dtype={bench['dtype']}`"
         where = bench["hardware"]["gpu"] if bench["device"] != "cpu" else f"one of {bench['hardware']['cores']} cores"
         value = f"{both}: {bench['ours_on_peer_speedup']:.1f} x faster"
         rows.append((label, value, "3 x", f"{command}, {where}"))

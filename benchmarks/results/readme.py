@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results.sources import read, read_all
+from benchmarks.results.sources import read, read_control, read_runs
+from worldmodel.runs import ControllerResult
 
 README = Path("README.md")
 BEGIN, END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
@@ -61,22 +62,24 @@ def _goal_rows() -> list[Row]:
         ("two_room", "two_room", "Two-Room, a dot that must find a door", f", DINO-WM {DINO_WM_TWO_ROOM:.0%}"),
         ("push_t", "push_t_cpu", "Push-T, a T-shaped block to be pushed", ""),
     ):
-        if found := read(f"control-{file}.json"):
-            theirs, random = LEWM[world]
-            ours = f"{_success(found)}; random {found['random_success_rate']:.0%}"
-            verdict = _verdict(found["success_rate"], theirs)
-            rows.append(Row(what, ours, f"LeWM {theirs:.0%}{others}; random {random:.0%}", verdict))
+        if found := read_control(file):
+            theirs, by_chance = LEWM[world]
+            latent, random = found.latent, found.controllers["random"].success
+            assert latent.success and random
+            ours, verdict = f"{_success(latent)}; random {random.rate:.0%}", _verdict(latent.success.rate, theirs)
+            rows.append(Row(what, ours, f"LeWM {theirs:.0%}{others}; random {by_chance:.0%}", verdict))
     return rows
 
 
 def _lewm_size_row() -> list[Row]:
     """LeWM's own network and planner."""
-    found = read("control-reacher-lewm_size.json")
+    found = read_control("reacher-lewm_size")
     if not found:
         return []
-    theirs, _ = LEWM["reacher"]
+    latent, (theirs, _) = found.latent, LEWM["reacher"]
+    assert latent.success
     what = "Reacher with LeWM's network, training and planner"
-    return [Row(what, _success(found), f"LeWM {theirs:.0%}", _verdict(found["success_rate"], theirs))]
+    return [Row(what, _success(latent), f"LeWM {theirs:.0%}", _verdict(latent.success.rate, theirs))]
 
 
 def _plan_row() -> list[Row]:
@@ -107,10 +110,11 @@ def _angle_rows() -> list[Row]:
 
 def _constants_row() -> list[Row]:
     """Mass and friction of the puck from pixels, without labels."""
-    runs = read_all("puck-seed*.json")
-    if not runs:
+    probed = [run.probe for run in read_runs("puck") if run.probe]
+    if not probed:
         return []
-    medians = [statistics.median(run["probes"][name]["r2_linear"] for run in runs) for name in ("mass", "friction")]
+    read_of = {name: [found.variables[name].r2_linear for found in probed] for name in ("mass", "friction")}
+    medians = [statistics.median(r2 for r2 in values if r2 is not None) for values in read_of.values()]
     what = "Mass, friction of a sliding puck from images: R²"
     return [Row(what, _listed(medians, ".3f"), "none found", "–")]
 
@@ -122,10 +126,11 @@ def _reproduced(table_name: str, key: str) -> dict[str, Any] | None:
     return next((row["measures"] for row in rows if row["key"] == key), None)
 
 
-def _success(found: dict[str, Any]) -> str:
-    low, high = found["success_interval"]
-    num_tasks = found["num_tasks"] * found["num_runs"]
-    return f"**{found['success_rate']:.1%}** [{low:.1%}, {high:.1%}] of {num_tasks:,}"
+def _success(found: ControllerResult) -> str:
+    assert found.success
+    low, high = found.success.interval
+    num_tasks = found.num_tasks * found.num_runs
+    return f"**{found.success.rate:.1%}** [{low:.1%}, {high:.1%}] of {num_tasks:,}"
 
 
 def _verdict(ours: float, published: float) -> str:

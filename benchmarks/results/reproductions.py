@@ -1,15 +1,16 @@
-"""Published tables measured again: `worldmodel reproduce`, what of them has a target, and theirs beside ours."""
+"""Published tables measured again by `benchmarks.reproduce`: what has a target, and theirs beside ours."""
 
 from typing import Any
 
 from benchmarks.reproduce.scaling import REFERENCE_STEPS, TIMED_STEPS, WARM_UP_STEPS
 from benchmarks.reproduce.tables import TABLES
+from benchmarks.results.commands import of_today
 from benchmarks.results.markdown import Row, lowest_first, mean_interval
 from benchmarks.results.sources import read, read_all
 
 
 def rows() -> list[Row]:
-    """What `worldmodel reproduce` reaches, each figure beside its target."""
+    """What `python -m benchmarks.reproduce` reaches, each figure beside its target."""
     return [*_lowest_rows(), *_wrapped_rows(), *_scaling_rows(), *_time_rows()]
 
 
@@ -27,7 +28,9 @@ def _lowest_rows() -> list[Row]:
         if content := read(f"reproduce-{table}.json"):
             found = [row["measures"][name] for row in content["rows"] if row["key"].startswith(keys)]
             lowest = min(found, key=lambda measured: lowest_first(measured["mean"]))
-            rows.append((label, mean_interval(lowest, ".4f"), target, f"`worldmodel reproduce table={table}`"))
+            rows.append(
+                (label, mean_interval(lowest, ".4f"), target, f"`python -m benchmarks.reproduce table={table}`")
+            )
     return rows
 
 
@@ -35,7 +38,7 @@ def _full_or_quick(table: str, quick_rows: str) -> tuple[dict[str, Any] | None, 
     """What was measured at the larger scale at hand, and the command; quick_rows: those measured at the quick scale."""
     full = read(f"reproduce-{table}-full.json")
     options = "scale=full" if full else f"'rows={quick_rows}'"
-    command = f"`worldmodel reproduce table={table} {options}`"
+    command = f"`python -m benchmarks.reproduce table={table} {options}`"
     return full or read(f"reproduce-{table}.json"), command
 
 
@@ -102,7 +105,7 @@ def _time_rows() -> list[Row]:
     ours, theirs = (row["measures"]["cpu_s_to_mark"]["mean"] for row in content["rows"])
     label = "CPU s to .95 of the ceiling on reacher pixels (x: the published schedule's length, extrapolated)"
     value = f"{ours:.1f} s, {theirs / ours:,.0f} x less"
-    return [(label, value, "100 x", "`worldmodel reproduce table=time_to_r2`")]
+    return [(label, value, "100 x", "`python -m benchmarks.reproduce table=time_to_r2`")]
 
 
 def details() -> str:
@@ -117,8 +120,8 @@ def _reproduction(content: dict[str, Any]) -> str:
         "",
         f"## {content['title']}",
         "",
-        f"`{content['command']}`: {content['scale']} scale, seeds {content['seeds']}, mean [95 % interval]; settings "
-        f"chosen on a validation split. {content['note']}. Published (in brackets): {content['source']}.",
+        f"`{of_today(content['command'])}`: {content['scale']} scale, seeds {content['seeds']}, mean [95 % interval]; "
+        f"settings chosen on a validation split. {content['note']}. Published (in brackets): {content['source']}.",
         "",
         f"| | {' | '.join(headers)} | CPU s a seed |",
         "|---" * (len(measures) + 2) + "|",

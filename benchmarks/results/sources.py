@@ -1,10 +1,14 @@
-"""What the commands wrote: the JSON of docs/results, by name."""
+"""What the commands wrote: the files of docs/results, by name; results of runs typed, those of studies plain JSON."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from worldmodel.runs import ControlResult, DemoResult, Summary, SurpriseResult, read_record, read_summary
 
 FOLDER = Path("docs/results")
+ResultT = TypeVar("ResultT", ControlResult, DemoResult, SurpriseResult)
 
 
 def paths(pattern: str = "*.json") -> list[Path]:
@@ -12,17 +16,46 @@ def paths(pattern: str = "*.json") -> list[Path]:
     return sorted(FOLDER.glob(pattern))
 
 
+def read_control(name: str) -> ControlResult | None:
+    """`control-NAME.json`, which `worldmodel control` wrote; None where it was not measured."""
+    return next((found for _, found in _results(f"control-{name}.json", ControlResult)), None)
+
+
+def read_controls() -> list[tuple[str, ControlResult]]:
+    """Every evaluation of `worldmodel control`, each behind its name."""
+    return [(path.stem.removeprefix("control-"), found) for path, found in _results("control-*.json", ControlResult)]
+
+
+def read_surprises() -> list[SurpriseResult]:
+    """Every evaluation of `worldmodel surprise`."""
+    return [found for _, found in _results("surprise-*.json", SurpriseResult)]
+
+
+def read_demos() -> list[DemoResult]:
+    """Every seed of the demo."""
+    return [found for _, found in _results("demo-seed*.json", DemoResult)]
+
+
+def read_runs(name: str) -> list[Summary]:
+    """The summary of every seed of a training."""
+    return [read_summary(path) for path in paths(f"{name}-seed*.json")]
+
+
+def _results(pattern: str, cls: type[ResultT]) -> Iterator[tuple[Path, ResultT]]:
+    return ((path, read_record(path, cls).result) for path in paths(pattern))
+
+
 def read(name: str) -> dict[str, Any] | None:
-    """One file, or None where it was not measured."""
+    """The file of a study, or None where it was not measured."""
     path = FOLDER / name
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def read_all(pattern: str) -> list[dict[str, Any]]:
-    """Every file that matches: seeds of one training, or studies of one kind."""
+    """Every file of a study that matches."""
     return [json.loads(path.read_text()) for path in paths(pattern)]
 
 
 def read_named(prefix: str) -> list[tuple[str, dict[str, Any]]]:
-    """Every file whose name starts so, each behind the rest of its name."""
+    """Every file of a study whose name starts so, each behind the rest of its name."""
     return [(path.stem.removeprefix(prefix), json.loads(path.read_text())) for path in paths(f"{prefix}*.json")]

@@ -1,4 +1,4 @@
-"""Speed of everything but planning: `worldmodel bench`, from rendering to training."""
+"""Speed of everything but planning: `python -m benchmarks.speed`, from rendering to training."""
 
 from benchmarks.results.markdown import Row
 from benchmarks.results.sources import read
@@ -15,20 +15,25 @@ def rows() -> list[Row]:
                 "reacher frames per CPU-second, 64 x 64, software OpenGL",
                 value,
                 "1,000",
-                "`worldmodel bench what=render`",
+                "`python -m benchmarks.speed what=render`",
             )
         )
     if collect:
         value = f"{collect['frames_per_cpu_s']:,.0f} ({collect['ratio_to_peer']:.0f} x the peer's 30)"
         rows.append(
-            ("collected frames per CPU-second, everything included", value, "20 x", "`worldmodel bench what=collect`")
+            (
+                "collected frames per CPU-second, everything included",
+                value,
+                "20 x",
+                "`python -m benchmarks.speed what=collect`",
+            )
         )
     if load := read("bench-load.json"):
         value = f"{load['memory_clips_per_cpu_s']:,.0f} / {load['disk_clips_per_cpu_s']:,.0f}"
         if peer := load.get("peer_hdf5_all_columns_clips_per_cpu_s"):
             value += f" (the peer's HDF5 reader on the same shard: {peer:,.0f})"
         label = "clips of 4 frames loaded per CPU-second, memory / mapped shards"
-        rows.append((label, value, "50,000 / 20,000", "`worldmodel bench what=load`"))
+        rows.append((label, value, "50,000 / 20,000", "`python -m benchmarks.speed what=load`"))
     return rows
 
 
@@ -38,9 +43,14 @@ def cost_rows() -> list[Row]:
     if train := read("bench-train.json"):
         value = f"{train['peak_memory_mb']:,.0f} MB"
         rows.append(
-            ("peak memory of the default training (reacher, CPU)", value, "1,500 MB", "`worldmodel bench what=train`")
+            (
+                "peak memory of the default training (reacher, CPU)",
+                value,
+                "1,500 MB",
+                "`python -m benchmarks.speed what=train`",
+            )
         )
     if cost := read("bench-sigreg.json"):
         value = f"batch^{cost['exponent_in_batch']:.2f}, slices^{cost['exponent_in_slices']:.2f}"
-        rows.append(("SIGReg's CPU time grows as", value, "linear", "`worldmodel bench what=sigreg`"))
+        rows.append(("SIGReg's CPU time grows as", value, "linear", "`python -m benchmarks.speed what=sigreg`"))
     return rows

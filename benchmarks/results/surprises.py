@@ -1,24 +1,24 @@
 """Surprise at what cannot happen: `worldmodel surprise`."""
 
 from benchmarks.results.markdown import told, with_interval
-from benchmarks.results.sources import read_all
+from benchmarks.results.sources import read_surprises
 
 
 def details() -> str:
     """Every evaluation of `worldmodel surprise out=docs/results/surprise-*.json`."""
     lines = []
-    for content in read_all("surprise-*.json"):
-        for event, of in content["events"].items():
+    for found in read_surprises():
+        for event, of in found.events.items():
             cells = [
-                content["env"],
+                found.world or "–",
                 event,
-                str(content["num_trajectories"]),
-                told(of["median_without"], ".2f"),
-                told(of["median_with"], ".2f"),
-                with_interval(of["mean_gain"], of["mean_gain_interval"], ".2f"),
-                told(of["more_surprised"], ".0%"),
-                told(of["p_wilcoxon"], ".1e"),
-                told(of["auroc"]),
+                str(found.num_trajectories),
+                told(of.median_without, ".2f"),
+                told(of.median_with, ".2f"),
+                with_interval(of.mean_gain, of.mean_gain_interval, ".2f"),
+                told(of.more_surprised, ".0%"),
+                told(of.p_wilcoxon, ".1e"),
+                told(of.auroc),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     if not lines:

@@ -1,12 +1,29 @@
-"""The results page: every committed figure file is on it, and its tables are whole."""
+"""The results page: what is committed is what the files say, its tables are whole, its commands are today's."""
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from benchmarks.results import comparisons, lit_ball, reproductions, speed
+from benchmarks.command import options
+from benchmarks.results import (
+    comparisons,
+    constants,
+    control,
+    demo,
+    endurance,
+    lit_ball,
+    planning,
+    reproductions,
+    speed,
+)
+from benchmarks.results.__main__ import page
+from benchmarks.settings import BenchConfig, ReproduceConfig
+from worldmodel.cli.overrides import values
+from worldmodel.cli.verbs import VERBS
+from worldmodel.settings import configure
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,8 +51,54 @@ def test_the_rows_of_a_table_are_as_wide_as_its_head(room):
         assert cells == width, line
 
 
+def test_the_committed_page_is_what_the_files_say():
+    assert Path("docs/RESULTS.md").read_text(encoding="utf-8") == page()
+
+
 def test_every_row_has_a_figure_and_the_command_that_makes_it():
-    rows = [*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]
-    assert len(rows) > 5
+    rows = [*constants.rows(), *control.rows(), *control.world_rows(), *demo.rows(), *reproductions.rows()]
+    rows += [*lit_ball.rows(), *speed.cost_rows(), *speed.rows(), *endurance.rows(), *planning.rows()]
+    assert len(rows) > 60
     for label, value, _, command in rows:
-        assert label and re.search(r"\d", value) and command.startswith("`worldmodel ")
+        assert label and re.search(r"\d", value) and re.match("`(worldmodel|python -m benchmarks|make) ?", command)
+
+
+def test_every_evaluation_is_on_the_page_with_all_its_figures():
+    """Each rate, return, regret and time of `control-*.json`, read as version 0.1 wrote it."""
+    text = control.details()
+    for path in Path("docs/results").glob("control-*.json"):
+        name, old = path.stem.removeprefix("control-"), json.loads(path.read_text())
+        lines = [line for line in text.splitlines() if line.startswith((f"| {name} ", f"| {name} ("))]
+        shown = " ".join(lines)
+        assert f"{old['cpu_ms_per_decision']:.2f}" in shown, name
+        for key, value in old.items():
+            if key.endswith("success_rate") or key == "solved_at_start":
+                assert f"{value:.1%}" in shown, (name, key)
+            if key.endswith("success_interval"):
+                assert f"[{value[0]:.1%}, {value[1]:.1%}]" in shown, (name, key)
+            if key.endswith("return"):
+                assert f" {value:.0f} " in shown, (name, key)
+        if "regret" in old:
+            assert len(lines) == (1 if old["protocol"]["rewarded"] else 2), "a row of its own under Regret"
+
+
+def commands() -> list[list[str]]:
+    """The words of every command in the tables, `make` aside."""
+    found = set(re.findall(r"`((?:worldmodel|python -m benchmarks\.)[^`…]*)`", page()))
+    return [shlex.split(command) for command in sorted(found) if "seed=N" not in command and "-sN" not in command]
+
+
+def test_every_command_can_be_given_today():
+    schemas = {"benchmarks.speed": BenchConfig, "benchmarks.reproduce": ReproduceConfig}
+    num_checked = 0
+    for words in commands():
+        if words[0] == "python":
+            cls, arguments = schemas.get(words[2]), options(words[3:])
+        elif len(words) > 1 and words[1] in VERBS:
+            cls, arguments = VERBS[words[1]].settings, values(words[2:])
+        else:
+            raise AssertionError(f"no command: {words}")
+        if cls is not None and arguments:
+            configure(cls, arguments)
+            num_checked += 1
+    assert num_checked > 50

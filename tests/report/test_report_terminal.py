@@ -5,6 +5,7 @@ from dataclasses import replace
 from report_fakes import BARE, CONTROL, PROBE, REWARDED, SURPRISE, TRAIN
 
 from worldmodel.cli.terminal import control_lines, probe_lines, surprise_lines, train_lines
+from worldmodel.cli.verdicts import surprise_verdict, train_verdict
 from worldmodel.runs import (
     ContextCorrelations,
     ControllerResult,
@@ -24,7 +25,9 @@ def test_train_says_how_good_the_model_is_and_when_it_is_no_better_than_nothing(
         "  prediction error after 15 steps / standing still  0.060",
     ]
     poor = replace(TRAIN, prediction=PredictionErrors(5, {1: 0.9, 5: 1.004}))
-    assert train_lines(poor).splitlines()[-1].endswith("1.004, no better than standing still")
+    (well, warning) = train_verdict(poor)
+    assert "hold the true state well" in well and "5 steps ahead the predictor is no better" in warning
+    assert len(train_verdict(TRAIN)) == 1
     assert len(train_lines(BARE.train).splitlines()) == 1
 
 
@@ -76,12 +79,13 @@ def test_what_cannot_be_told_is_said():
     ]
     events = {"teleport": EventResult(None, None, None, None, None, None, None)}
     said = surprise_lines(replace(SURPRISE, events=events)).splitlines()
-    assert said[1] == "  teleport  AUROC –, p = –, not noticed"
+    assert said[1] == "  teleport  AUROC –, p = –"
 
 
 def test_surprise_says_what_was_noticed():
     assert surprise_lines(SURPRISE).splitlines() == [
         "12 pairs of trajectories with and without an event",
         "  teleport  AUROC 1.000, p = 7.2e-35",
-        "  mass      AUROC 0.497, p = 6.9e-01, not noticed",
+        "  mass      AUROC 0.497, p = 6.9e-01",
     ]
+    assert surprise_verdict(SURPRISE) == "noticed: teleport; not noticed: mass"

@@ -25,6 +25,7 @@ from worldmodel.runs.probe_result import (
 )
 from worldmodel.runs.provenance import Hardware, command_line, hardware, peak_memory_mb, versions
 from worldmodel.runs.results import (
+    ControllerName,
     ControllerResult,
     ControlResult,
     DataUsed,
@@ -48,6 +49,7 @@ __all__ = [
     "ContextCorrelations",
     "ContextErrors",
     "ControlResult",
+    "ControllerName",
     "ControllerResult",
     "DataUsed",
     "DemoResult",

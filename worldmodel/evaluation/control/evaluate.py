@@ -4,6 +4,7 @@ import dataclasses
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -166,7 +167,7 @@ def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes) -> Con
         world=evaluation.label,
         runs=[str(run.path) for run in runs],
         protocol=protocol,
-        plan=evaluation.plan,
+        plan=dataclasses.replace(evaluation.plan, planner=_in_full(evaluation)),
         context=config.context,
         drift_rho=config.drift_rho,
         dtype=config.dtype,
@@ -178,6 +179,13 @@ def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes) -> Con
         regret=regret,
         solved_at_start=None if protocol.rewarded else tasks.solved_at_start(evaluation.world, protocol.wrap),
     )
+
+
+def _in_full(evaluation: _Evaluation) -> dict[str, Any]:
+    """The planner with every hyperparameter, also those at their default."""
+    planner = evaluation.planner
+    values = {item.name: getattr(planner, item.name) for item in dataclasses.fields(planner)}  # type: ignore[arg-type]
+    return {"name": evaluation.plan.planner["name"], **values}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

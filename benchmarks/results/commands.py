@@ -1,0 +1,97 @@
+"""The commands that measure a figure again: files keep the options of the version that wrote them, not today's."""
+
+import re
+from dataclasses import dataclass, fields
+
+from worldmodel.planners import make_planner
+from worldmodel.runs import ControlResult
+from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig, recipe
+
+_SIZES = {
+    "push_t": {"": "small", "_full": "coarse", "_large": "large", "_cpu": "base"},
+    "reacher": {"": "small", "_full": "base"},
+    "puck": {"": "small", "_full": "base", "_wide": "wide"},
+    "cartpole": {"": "small", "_full": "base"},
+    "finger": {"": "small", "_full": "base"},
+    "pendulum": {"": "small", "_full": "base"},
+}
+"""World -> what version 0.1 added to its name for a training -> the size that it is now."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training whose evaluations are committed: a world's recipe, in one of its sizes."""
+
+    world: str
+    """The recipe."""
+    size: str | None
+    """Its size; None where it has one only."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """Its settings."""
+        return recipe(self.world, self.size)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether `env=` alone chooses it."""
+        return recipe(self.world).run_name == self.config.run_name
+
+    @property
+    def command(self) -> str:
+        """`worldmodel train env=… size=…`."""
+        size = "" if self.is_default else f" size={self.size}"
+        return f"worldmodel train env={self.world}{size}"
+
+    def runs(self, num_seeds: int = 1) -> str:
+        """What `run=` takes: a run, or the runs of several seeds (`-m seed=0,1,2`)."""
+        name = self.config.run_name
+        return f"run=runs/{name}" if num_seeds == 1 else f'"run=runs/{name}-s?"'
+
+
+def training(name: str) -> Training:
+    """The training that a committed file is named after, such as `push_t_cpu`."""
+    world = re.sub("_(full|large|cpu|wide)$", "", name)
+    sizes = _SIZES.get(world)
+    return Training(world if sizes else name, sizes[name.removeprefix(world)] if sizes else None)
+
+
+def control_command(found: ControlResult, trained: Training, *options: str) -> str:
+    """The evaluation's command: the run, what is given, and every setting in which it differs from the run's own."""
+    num_runs, num_tasks = found.latent.num_runs, found.latent.num_tasks
+    words = [trained.runs(num_runs), *options, *_plan_options(found.plan, trained.config.plan)]
+    oracle = found.controllers.get("oracle")
+    if oracle is None:
+        words.append("oracle=false")
+    elif oracle.num_tasks != min(num_tasks, ControlConfig.oracle_tasks):
+        words.append(f"oracle_tasks={oracle.num_tasks}")
+    if found.dtype != ControlConfig.dtype:
+        words.append(f"dtype={found.dtype}")
+    return f"worldmodel control {' '.join(words)}"
+
+
+def _plan_options(plan: PlanConfig, own: PlanConfig) -> list[str]:
+    """How an evaluation's plan differs from the plan that its run keeps."""
+    options = [
+        f"{name}={_written(getattr(plan, name))}"
+        for name in ("reduction", "shrinking", "metric", "proposal", "action_cost", "replan_every", "lead_steps")
+        if getattr(plan, name) != getattr(own, name)
+    ]
+    used, kept = _parameters(plan), _parameters(own)
+    return options + [f"planner.{name}={value}" for name, value in used.items() if value != kept.get(name)]
+
+
+def _parameters(plan: PlanConfig) -> dict[str, object]:
+    """Every hyperparameter of a planner, also those at their default."""
+    planner = make_planner(**plan.planner)
+    return {item.name: getattr(planner, item.name) for item in fields(planner)}  # type: ignore[arg-type]
+
+
+def _written(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def of_today(command: str) -> str:
+    """A recorded command of version 0.1 as it is written now."""
+    command = command.replace("worldmodel reproduce ", "python -m benchmarks.reproduce ")
+    return command.replace("worldmodel bench ", "python -m benchmarks.speed ")
