@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
 from worldmodel.learning.loop import Stage, StageSettings, Trainer, spread
+from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import OptimConfig
+from worldmodel.settings import EncoderConfig, OptimConfig
+from worldmodel.system.devices import cpu_threads_kept
 from worldmodel.system.errors import CheckpointError, TrainingError, UserError
 from worldmodel.system.interrupts import Terminated
 
@@ -314,3 +316,16 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path, damage):
 def test_wrong_optimiser_settings(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         OptimConfig(**wrong)
+
+
+@pytest.mark.parametrize(("kind", "threads", "used"), [("mlp", None, 1), ("cnn", None, 2), ("mlp", 3, 3)])
+def test_cpu_threads_suit_the_encoder_and_are_given_back(kind, threads, used):
+    @cpu_threads_kept()
+    def work() -> int:
+        set_cpu_threads(EncoderConfig(kind, input_size=16), threads)
+        return torch.get_num_threads()
+
+    with cpu_threads_kept():
+        torch.set_num_threads(2)
+        assert work() == used
+        assert torch.get_num_threads() == 2
