@@ -29,6 +29,6 @@ def reproduce(request: ReproduceConfig) -> Path:
     request = replace(request, together=request.together and on_gpu)  # on a CPU side by side is no faster
     set_cpu_threads(EncoderConfig())
     print(header_lines(table, request), flush=True)
-    _, content = run_table(table, request)
-    draw(table, content["rows"], request.folder / "figure.png")
+    found = run_table(table, request)
+    draw(table, found.rows, request.folder / "figure.png")
     return request.folder

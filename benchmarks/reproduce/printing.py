@@ -1,12 +1,8 @@
 """The table as it grows in the terminal: theirs in brackets beside ours."""
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-
-from benchmarks.reproduce.definitions import Published, Table, read_published
+from benchmarks.reproduce.definitions import Table, read_published
+from benchmarks.reproduce.result import MeasuredFigure, RowResult
 from benchmarks.settings import ReproduceConfig
-from worldmodel.measures import over_seeds
 
 _LABEL = 26
 
@@ -21,26 +17,19 @@ def header_lines(table: Table, request: ReproduceConfig) -> str:
     )
 
 
-def row_line(
-    table: Table,
-    key: str,
-    figures: Mapping[str, Sequence[float | None]],
-    cpu_s: Sequence[float],
-    published: Published,
-) -> str:
-    """A finished row: key of its condition, values by seed for every figure, CPU seconds by seed."""
-    theirs = (published.rows or {}).get(key, {})
-    shown = []
-    for name, header in table.measures.items():
-        values, reference = figures.get(name), theirs.get(name)
-        text = "-"
-        if values is not None:
-            found = over_seeds(values)
-            text = "-" if found["mean"] is None else _number(found["mean"])
-            text += f"±{found['interval'][1] - found['mean']:.1g}" if found["interval"] else ""
-        text += f" ({_number(reference)})" if reference is not None else ""
-        shown.append(f"{text:>{_width(header)}}")
-    return f"{key:{_LABEL}}  {'  '.join(shown)}  {np.median(cpu_s):6.1f}"
+def row_line(table: Table, row: RowResult) -> str:
+    """A finished row."""
+    shown = [f"{_cell(row.measures.get(name)):>{_width(header)}}" for name, header in table.measures.items()]
+    return f"{row.key:{_LABEL}}  {'  '.join(shown)}  {row.cpu_s:6.1f}"
+
+
+def _cell(found: MeasuredFigure | None) -> str:
+    """Ours, half its interval, and theirs in brackets."""
+    if found is None or found.mean is None:
+        return "-"
+    half = f"±{found.interval[1] - found.mean:.1g}" if found.interval else ""
+    theirs = f" ({_number(found.published)})" if found.published is not None else ""
+    return f"{_number(found.mean)}{half}{theirs}"
 
 
 def _width(header: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from benchmarks.reproduce.definitions import (
@@ -19,6 +20,7 @@ from benchmarks.reproduce.definitions import (
     wanted,
 )
 from benchmarks.reproduce.printing import row_line
+from benchmarks.reproduce.result import MeasuredFigure, RowResult, TableResult
 from benchmarks.settings import ReproduceConfig
 from worldmodel.measures import best_told, over_seeds
 from worldmodel.runs import CellKey, CellStore, cell_key, command_line, hardware, versions
@@ -62,19 +64,35 @@ class Runner:
         self._table, self._request = table, request
         self._cells = CellStore(request.folder / "cells", FinishedCell)
 
-    def rows(self, conditions: list[Condition]) -> tuple[list[MeasuredRow], dict[str, Any]]:
-        """Every condition measured, in order, and what results.json says of them; both grow row by row."""
+    def measured(self, conditions: list[Condition]) -> TableResult:
+        """Every condition measured, in order; results.json grows row by row."""
         published = read_published(self._table.name)
         if self._table.measure_together and self._request.together:
             self._fill_together(conditions)
-        rows: list[MeasuredRow] = []
-        content: dict[str, Any] = {}
+        rows: list[RowResult] = []
         for condition in self._tuned(conditions):
-            rows.append(self._row(condition))
-            print(row_line(self._table, condition.key, rows[-1].figures, rows[-1].cpu_s, published), flush=True)
-            content = _content(self._table, self._request, rows, published)
-            write_json(self._request.folder / "results.json", content)
-        return rows, content
+            rows.append(_row_result(self._row(condition), published))
+            print(row_line(self._table, rows[-1]), flush=True)
+            self._write(rows, published)
+        return self._write(rows, published)
+
+    def _write(self, rows: list[RowResult], published: Published) -> TableResult:
+        table, request = self._table, self._request
+        result = TableResult(
+            table=table.name,
+            title=table.title,
+            note=table.note,
+            measures=dict(table.measures),
+            scale=request.scale,
+            seeds=list(request.seeds),
+            source=published.source,
+            rows=rows,
+            command=command_line(),
+            versions=versions(),
+            hardware=dict(hardware()),
+        )
+        write_json(request.folder / "results.json", msgspec.to_builtins(result))
+        return result
 
     def _fill_together(self, conditions: list[Condition]) -> None:
         """Measure all cells that any choice may ask for, those of one shape side by side, and keep them."""
@@ -149,54 +167,32 @@ class _Clock:
         return FinishedCell(known, round(cpu_s / num_cells, 2), round(wall_s / num_cells, 2))
 
 
-def run_table(table: Table, request: ReproduceConfig) -> tuple[list[MeasuredRow], dict[str, Any]]:
-    """Measure every row that is asked for; `results.json` grows in the request's folder, row by row.
-
-    Returns the rows, and what `results.json` holds in the end.
-    """
-    return Runner(table, request).rows(wanted(table, request))
+def run_table(table: Table, request: ReproduceConfig) -> TableResult:
+    """Measure every row that is asked for; `results.json` in the request's folder grows row by row."""
+    return Runner(table, request).measured(wanted(table, request))
 
 
-def _content(table: Table, request: ReproduceConfig, rows: list[MeasuredRow], published: Published) -> dict[str, Any]:
-    """What `results.json` holds."""
-    return {
-        "table": table.name,
-        "title": table.title,
-        "note": table.note,
-        "measures": dict(table.measures),
-        "scale": request.scale,
-        "seeds": list(request.seeds),
-        "source": published.source,
-        "rows": [_row_content(row, published) for row in rows],
-        "command": command_line(),
-        "versions": versions(),
-        "hardware": hardware(),
-    }
-
-
-def _row_content(row: MeasuredRow, published: Published) -> dict[str, Any]:
+def _row_result(row: MeasuredRow, published: Published) -> RowResult:
     theirs = published.of(row.condition)
-    measures: dict[str, Any] = {}
-    for name, values in row.figures.items():
-        measures[name] = _rounded(over_seeds(values)) | {"published": theirs.get(name)}
-    return {
-        "key": row.condition.key,
-        "series": row.condition.series,
-        "x": row.condition.x,
-        "settings": {**row.condition.settings, **row.chosen},
-        "tried": row.tried,
-        "measures": measures,
-        "cpu_s": float(np.median(row.cpu_s)),
-        "wall_s": float(np.median(row.wall_s)),
-    }
+    return RowResult(
+        key=row.condition.key,
+        series=row.condition.series,
+        x=row.condition.x,
+        settings={**row.condition.settings, **row.chosen},
+        tried=row.tried,
+        measures={name: _figure(values, theirs.get(name)) for name, values in row.figures.items()},
+        cpu_s=float(np.median(row.cpu_s)),
+        wall_s=float(np.median(row.wall_s)),
+    )
 
 
-def _rounded(content: Any) -> Any:
-    """Numbers in dictionaries and lists to seven significant digits; None for what JSON has no number for."""
-    if isinstance(content, dict):
-        return {key: _rounded(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_rounded(value) for value in content]
-    if isinstance(content, float):
-        return float(f"{content:.7g}") if np.isfinite(content) else None
-    return content
+def _figure(values: list[float | None], published: float | None) -> MeasuredFigure:
+    """A figure, to seven significant digits."""
+    found = over_seeds(values)
+    low, high = (_rounded(end) for end in found.interval or (None, None))
+    interval = None if low is None or high is None else (low, high)
+    return MeasuredFigure(_rounded(found.mean), interval, [_rounded(value) for value in found.values], published)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(f"{value:.7g}")

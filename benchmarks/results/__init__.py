@@ -8,7 +8,8 @@ below them. Both are empty where nothing was measured.
     reproductions   published tables, measured again
     comparisons     every method on one world, and the article's claims
     lit_ball        ball and light, told apart
-    constants       mass, friction and the like, from pixels and from true positions
+    constants       mass and friction from pixels
+    positions       constants from true positions, beside the bound
     control         goals and rewards, by protocol and by world
     surprises       what cannot happen
     speed           rendering, collecting, loading, training

@@ -11,6 +11,7 @@ from benchmarks.results import (
     endurance,
     lit_ball,
     planning,
+    positions,
     readme,
     reproductions,
     speed,
@@ -19,13 +20,14 @@ from benchmarks.results import (
 from benchmarks.results.markdown import row_table
 from benchmarks.results.sources import paths
 
-DETAILS = (demo, designs, comparisons, lit_ball, control, surprises, constants, reproductions, endurance)
+DETAILS = (demo, designs, comparisons, lit_ball, control, surprises, constants, positions, reproductions, endurance)
 
 
 def page() -> str:
     """docs/RESULTS.md."""
+    first = row_table([*constants.rows(), *positions.rows(), *control.rows(), *demo.rows()])
     tables = {
-        "What the toolkit is for, and its two commands": row_table([*constants.rows(), *control.rows(), *demo.rows()]),
+        "What the toolkit is for, and its two commands": first,
         "Identifiability": row_table([*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]),
         "Worlds": row_table(control.world_rows()),
         "Speed and endurance": row_table([*speed.rows(), *endurance.rows(), *planning.rows()]),

@@ -1,79 +1,94 @@
-"""Every method on one world: `worldmodel compare`, its table, its sweeps, and the seed's claims."""
+"""Every method on one world: `worldmodel compare`, its table, its sweeps, and the article's claims."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from benchmarks.results.markdown import grid, mean_interval, told
-from benchmarks.results.sources import read_all
+from benchmarks.results.sources import records
+from worldmodel.compare import CompareResult, Grade, Measured, MethodRow, Verdict
+from worldmodel.runs import Record
 
 _AGREES = {True: "agrees", False: "**disagrees**", None: "undecided"}
+_MEMORY, _PLANNING = "MB kept, 1024 pairs", "goals reached"
+# options that no figure depends on
+_PLACES = ("data=", "runs=", "workers=", "threads=", "out=", "--traceback")
 
 
 def details() -> str:
     """One section for each world."""
-    return "".join(_comparison(content) for content in read_all("compare-*.json"))
+    return "".join(_comparison(record) for record in records("compare-*.json", CompareResult))
 
 
-def _comparison(content: dict[str, Any]) -> str:
-    table = content["methods"]
-    columns = _method_columns(table)
+def _comparison(record: Record[CompareResult]) -> str:
+    found = record.result
+    columns = _method_columns(found.methods)
     blocks = [
-        f"## Methods on {content['env']}",
-        f"`{content['command']}`: {content['scale']} scale, {content['encoder']}, {content['steps']} steps of "
-        f"{content['batch_size']} pairs, {content['num_seeds']} seeds; {content['tuning']}. Mean [95 % interval by "
-        f"Student's t over seeds], test episodes. R2 ceiling {content['r2_ceiling']:.4f}; untrained encoder "
-        f"{told(content['baselines']['random_encoder']['r2_h_to_z'])}, raw pixels by ridge "
-        f"{told(content['baselines']['raw_pixels']['r2_h_to_z'])}.",
-        grid(columns, {name: _method_row(row, columns) for name, row in table.items()}),
+        f"## Methods on {found.env}",
+        _introduction(record),
+        grid(columns, {name: _method_row(row, columns) for name, row in found.methods.items()}),
+        *_sweeps(found.methods),
     ]
-    swept = {name: row["batch"] for name, row in table.items() if row.get("batch")}
-    if swept:
-        sizes = sorted(next(iter(swept.values())), key=int)
-        rows = {name: [mean_interval(found[size]) for size in sizes] for name, found in swept.items()}
-        blocks += ["R2 by pairs in a batch, equally many pairs in all:", grid(["method", *sizes], rows)]
-    grown = {name: row["data"] for name, row in table.items() if row.get("data")}
-    if grown:
-        blocks += ["R2 by training frames, then RMSE in sd on test sets out of the training distribution:"]
-        blocks += [_data_grid(grown)]
-    if graded := {claim["claim"]: claim["measured"] for claim in content["claims"] if claim["claim"].startswith("S7 ")}:
-        blocks += ["The seed's table, measured (the seed's word in brackets; what the words mean stands below):"]
-        blocks += [_seed_table(graded)]
-    head = ["claim", "the seed says", "agrees if", "measured", "verdict"]
+    if graded := {claim.claim: claim.graded for claim in found.claims if claim.graded}:
+        blocks += ["The article's table, measured (its word in brackets; what the words mean stands below):"]
+        blocks += [_article_table(graded)]
+    head = ["claim", "the article says", "agrees if", "measured", "verdict"]
     claims = {
-        claim["claim"]: [claim["seed_says"], claim["rule"], _leaves(claim["measured"]), _AGREES[claim["agrees"]]]
-        for claim in content["claims"]
+        claim.claim: [claim.article_says, claim.rule, _behind(claim), _AGREES[claim.agrees]] for claim in found.claims
     }
     blocks += [grid(head, claims)]
     return "\n" + "\n\n".join(blocks) + "\n"
 
 
-def _seed_table(graded: dict[str, dict[str, Any]]) -> str:
-    """Recovery, memory and planning of the seed's three families: figure, its word, the seed's."""
+def _introduction(record: Record[CompareResult]) -> str:
+    found, setup, beside = record.result, record.result.setup, record.result.baselines
+    command = " ".join(word for word in (record.command or "").split() if not word.startswith(_PLACES))
+    return (
+        f"`{command}`: {setup.scale} scale, {setup.encoder}, {setup.steps} steps of {setup.batch_size} pairs, "
+        f"{setup.num_seeds} seeds; {found.tuning}. Mean [95 % interval by Student's t over seeds], test episodes. R2 "
+        f"ceiling {found.r2_ceiling:.4f}; untrained encoder {told(beside.random_encoder.r2_h_to_z)}, raw pixels by "
+        f"ridge {told(beside.raw_pixels.r2_h_to_z)}."
+    )
+
+
+def _sweeps(methods: Mapping[str, MethodRow]) -> list[str]:
+    """R2 by batch size and by data size, where methods were swept."""
+    blocks = []
+    if swept := {name: row.batch for name, row in methods.items() if row.batch}:
+        sizes = sorted(next(iter(swept.values())))
+        rows = {name: [mean_interval(found[size]) for size in sizes] for name, found in swept.items()}
+        columns = ["method", *map(str, sizes)]
+        blocks += ["R2 by pairs in a batch, equally many pairs in all:", grid(columns, rows)]
+    if grown := {name: row for name, row in methods.items() if row.data}:
+        blocks += ["R2 by training frames, then RMSE in sd on test sets out of the training distribution:"]
+        blocks += [_data_grid(grown)]
+    return blocks
+
+
+def _article_table(graded: Mapping[str, Mapping[str, Grade]]) -> str:
+    """Recovery, memory and planning of the article's three families: figure, its word, the article's."""
     names = list(next(iter(graded.values())))
-    rows = {
-        name: [
-            f"{of[name]['value']:.2f}: {of[name]['measured']} ({of[name]['seed']})" if name in of else "–"
-            for of in graded.values()
-        ]
-        for name in names
-    }
+    rows = {name: [_graded(grades[name]) if name in grades else "–" for grades in graded.values()] for name in names}
     return grid(["method", *(claim.removeprefix("S7 ") for claim in graded)], rows)
 
 
-def _leaves(measured: dict[str, Any]) -> str:
+def _graded(grade: Grade) -> str:
+    return f"{grade.value:.2f}: {grade.word} ({grade.article})"
+
+
+def _behind(claim: Verdict) -> str:
     """What a claim's verdict rests on, in a line: numbers, or groups of them, each after its name."""
-    shown = []
-    for name, value in measured.items():
-        if not isinstance(value, dict):
-            shown.append(f"{name} {told(value, '.3g')}")
-        elif "value" in value:
-            shown.append(f"{name} {value['value']:.3g}")
-        else:
-            shown.append(f"{name}: {_leaves(value)}")
-    return ("; " if any(isinstance(value, dict) for value in measured.values()) else ", ").join(shown)
+    if claim.graded:
+        return "; ".join(f"{name} {grade.value:.3g}" for name, grade in claim.graded.items())
+    grouped = any(isinstance(value, dict) for value in claim.measured.values())
+    return ("; " if grouped else ", ").join(_leaf(name, value) for name, value in claim.measured.items())
 
 
-def _method_columns(table: dict[str, Any]) -> list[str]:
+def _leaf(name: str, value: Measured) -> str:
+    if isinstance(value, dict):
+        return f"{name}: {', '.join(_leaf(of, number) for of, number in value.items())}"
+    return f"{name} {told(value, '.3g')}"
+
+
+def _method_columns(methods: Mapping[str, MethodRow]) -> list[str]:
     columns = [
         "method",
         "R2 h→z",
@@ -85,32 +100,31 @@ def _method_columns(table: dict[str, Any]) -> list[str]:
         "steps to 95 %",
         "CPU s",
     ]
-    measured = {part for row in table.values() for part in row if row[part]}
-    return columns + ["MB kept, 1024 pairs"] * ("memory" in measured) + ["goals reached"] * ("planning" in measured)
+    columns += [_MEMORY] * any(row.memory for row in methods.values())
+    return columns + [_PLANNING] * any(row.planning for row in methods.values())
 
 
-def _method_row(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
-    reached = row["convergence"]["steps_to_threshold"]
-    values = [mean_interval(row[key]) for key in ("r2_h_to_z", "r2_z_to_h")]
-    values += [told(row["rank_correlation"]["mean"]), f"{row['effective_rank']['mean']:.2f}"]
-    values += [f"{row['latent_std']['mean']:.2g}", f"{row['collapsed_share']:.0%}"]
-    values += [f"{reached:.0f}" if reached else "never", f"{row['cpu_s']['mean']:.1f}"]
-    if "MB kept, 1024 pairs" in columns:
-        kept = row.get("memory")
-        values.append(f"{sum(kept['kept']['1024'].values()) / 2**20:.1f}" if kept else "–")
-    if "goals reached" in columns:
-        reached_goals = row.get("planning")
-        values.append(mean_interval(reached_goals["success_rate"], ".1%") if reached_goals else "–")
+def _method_row(row: MethodRow, columns: Sequence[str]) -> list[str]:
+    reached = row.convergence.steps_to_threshold
+    values = [mean_interval(row.r2_h_to_z), mean_interval(row.r2_z_to_h)]
+    values += [told(row.rank_correlation.mean), told(row.effective_rank.mean, ".2f")]
+    values += [told(row.latent_std.mean, ".2g"), f"{row.collapsed_share:.0%}"]
+    values += [f"{reached:.0f}" if reached else "never", told(row.cpu_s.mean, ".1f")]
+    if _MEMORY in columns:
+        values.append(f"{row.memory.kept[1024].total / 2**20:.1f}" if row.memory else "–")
+    if _PLANNING in columns:
+        values.append(mean_interval(row.planning.success_rate, ".1%") if row.planning else "–")
     return values
 
 
-def _data_grid(grown: dict[str, Any]) -> str:
-    sizes = sorted(next(iter(grown.values())), key=int)
-    shifts = list(next(iter(grown.values()))[sizes[0]]["shifts"])
+def _data_grid(grown: Mapping[str, MethodRow]) -> str:
+    sizes = sorted(next(iter(grown.values())).data)
+    shifts = list(next(iter(grown.values())).data[sizes[0]].shifts)
     columns = ["method", "frames", "R2", *shifts]
     rows = {}
-    for name, found in grown.items():
+    for name, row in grown.items():
         for size in sizes:
-            errors = [f"{found[size]['shifts'][shift]['rmse_sd']['mean']:.2f}" for shift in shifts]
-            rows[f"{name} | {size}"] = [mean_interval(found[size]["test"]), *errors]
+            found = row.data[size]
+            errors = [told(found.shifts[shift].rmse_sd.mean, ".2f") for shift in shifts]
+            rows[f"{name} | {size}"] = [mean_interval(found.test), *errors]
     return grid(columns, rows)

@@ -1,22 +1,21 @@
-"""Physical constants from pixels and from true positions, without labels: `worldmodel probe`, `positions`."""
+"""Physical constants from pixels, without labels: `worldmodel probe`."""
 
 from collections.abc import Callable
-from typing import Any
 
 from benchmarks.results.commands import training
-from benchmarks.results.markdown import Row, lowest_first, mean_interval, spread, told
-from benchmarks.results.sources import read, read_named, read_runs
+from benchmarks.results.markdown import Row, spread
+from benchmarks.results.sources import read_runs
 from worldmodel.runs import ContextErrors, ProbeResult
 
 
 def rows() -> list[Row]:
     """The figures of each study that have a target."""
-    return [*_pixel_rows(), *_wide_rows(), *_state_rows(), *_methods_rows()]
+    return [*_pixel_rows(), *_wide_rows()]
 
 
 def details() -> str:
     """Every reader of every constant, beside its controls and the bound."""
-    return _puck() + _from_state()
+    return _puck()
 
 
 def _pixel_rows() -> list[Row]:
@@ -54,52 +53,6 @@ def _wide_rows() -> list[Row]:
     cells = [spread([found.shifts["constants"][name].r2 for found in runs], ".3f") for name in ("mass", "friction")]
     label = "… mass / friction 2 to 3 sd out, trained on a prior 1.6 times as wide"
     return [(label, " / ".join(cells), ".9", f"`{training('puck_wide').command}`")]
-
-
-def _state_rows() -> list[Row]:
-    """The worst constant of each study from true positions, and how near the bound it comes."""
-    rows: list[Row] = []
-    for name, target in (
-        ("puck", ".97"),
-        ("puck-damping", ".9"),
-        ("varied_pendulum", ".9 x bound"),
-        ("varied_cartpole", ".9 x bound"),
-    ):
-        if study := read(f"state-{name}.json"):
-            values = study["methods"]["lejepa"]["constants"]
-            worst = min(values, key=lambda constant: lowest_first(values[constant]["r2_linear"]["mean"]))
-            share = _share(values[worst]["r2_linear"]["mean"], study["r2_bound"][worst])
-            label = f"{name} from true positions, no labels: {worst}, the worst of {len(values)} constants, linear R2"
-            value = f"{mean_interval(values[worst]['r2_linear'])}, {share} x bound"
-            rows.append((label, value, target, f"`{_positions_command(study)}`"))
-    return rows
-
-
-def _methods_rows() -> list[Row]:
-    """The puck's constant read worse, by method."""
-    study = read("state-puck-methods.json")
-    if not study:
-        return []
-    worst = {
-        method: min(lowest_first(values["r2_linear"]["mean"]) for values in of["constants"].values())
-        for method, of in study["methods"].items()
-    }
-    others = ", ".join(f"{method} {value:.3f}" for method, value in worst.items() if method != "lejepa")
-    label = f"puck from true positions, {len(worst)} methods equally tuned: linear R2 of the constant read worse"
-    value = f"lejepa {worst['lejepa']:.3f} ({others})"
-    return [(label, value, "", f"`{_positions_command(study)}`")]
-
-
-def _positions_command(study: dict[str, Any]) -> str:
-    """The command of a study from true positions; docs/LOG.md has its other options."""
-    trained, noise = training(study["env"]), study["noise"]
-    size = "" if trained.is_default else f" size={trained.size}"
-    return f"worldmodel positions env={trained.world}{size} noise_m={noise['m']:g} noise_rad={noise['rad']:g}"
-
-
-def _share(value: float | None, bound: float | None) -> str:
-    """What a reader reaches of its bound; a dash where there is none."""
-    return told(value / bound if value is not None and bound else None, ".2f")
 
 
 def _puck() -> str:
@@ -167,31 +120,3 @@ def _wide() -> list[str]:
         cells = [spread(values, ".3f") for of in read for values in ([r.r2 for r in of], [r.r2_averaged for r in of])]
         lines.append(f"| {words} | {' | '.join(cells)} |")
     return lines
-
-
-def _from_state() -> str:
-    """Constants from true positions, `worldmodel positions`, beside the bound."""
-    found = read_named("state-")
-    if not found:
-        return ""
-    lines = [
-        "",
-        "## Constants from true positions, beside the bound",
-        "",
-        "`worldmodel positions`: positions with the noise stated in place of frame latents; linear R2 of one "
-        "window on test episodes, mean [95 % interval by Student's t over seeds]; the bound holds for any reader.",
-        "",
-        "| study | noise m / rad | method | constant | linear | MLP | 2 to 3 sd out | bound | linear / bound |",
-        "|---" * 9 + "|",
-    ]
-    for name, study in found:
-        noise = f"{study['noise']['m']:g} / {study['noise']['rad']:g}"
-        for method, results in study["methods"].items():
-            for constant, values in results["constants"].items():
-                bound = study.get("r2_bound", {}).get(constant)
-                far = values.get("r2_out_of_range")
-                cells = [name, noise, method, constant, mean_interval(values["r2_linear"])]
-                cells += [told(values["r2_mlp"]["mean"]), mean_interval(far) if far else "–"]
-                cells += [told(bound), _share(values["r2_linear"]["mean"], bound)]
-                lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"

@@ -1,44 +1,51 @@
 """The lit ball: `worldmodel compare study=lit_ball`, its figure and its tables."""
 
 from benchmarks.results.markdown import Row, grid, lowest_first, mean_interval, told
-from benchmarks.results.sources import read
+from benchmarks.results.sources import records
+from worldmodel.compare import BallReading, LitBallResult, PairCondition
+from worldmodel.measures import OverSeeds
 
 
 def rows() -> list[Row]:
     """How well the factor read worse is read, after LeJEPA and after the others."""
-    content = read("lit-ball.json")
-    if not content or "OU pairs" not in content["conditions"]:
+    found = [record.result.conditions for record in records("lit-ball.json", LitBallResult)]
+    if not found or "OU pairs" not in found[0]:
         return []
-    methods = content["conditions"]["OU pairs"]["methods"]
-    worst = {
-        name: min((row["x"], row["light"]), key=lambda found: lowest_first(found["mean"]))
-        for name, row in methods.items()
-    }
-    others = ", ".join(f"{name} {told(found['mean'], '.2f')}" for name, found in worst.items() if name != "lejepa")
+    worst = {name: _worse_read(row) for name, row in found[0]["OU pairs"].methods.items()}
+    others = ", ".join(f"{name} {told(of.mean, '.2f')}" for name, of in worst.items() if name != "lejepa")
     label = "ball and light told apart, R2 of the one read worse"
     value = f"{mean_interval(worst['lejepa'])} ({others})"
     return [(label, value, "", "`worldmodel compare study=lit_ball`")]
 
 
+def _worse_read(row: BallReading) -> OverSeeds:
+    return min((row.x, row.light), key=lambda found: lowest_first(found.mean))
+
+
 def details() -> str:
-    """S4: ball and light by kind of pairs and method."""
-    content = read("lit-ball.json")
-    if content is None:
+    """Ball and light by kind of pairs and method."""
+    found = records("lit-ball.json", LitBallResult)
+    if not found:
         return ""
+    setup = found[0].result.setup
     blocks = [
         "## The lit ball: position and light, told apart?",
-        f"`{content['command']}`: {content['scale']} scale, {content['num_seeds']} seeds. Linear R2 on test episodes, "
-        "then of the ball's position on frames out of the training distribution.",
+        f"`{found[0].command}`: {setup.scale} scale, {setup.num_seeds} seeds. Linear R2 on test episodes, then of the "
+        "ball's position on frames out of the training distribution.",
     ]
-    for name, condition in content["conditions"].items():
-        shifts = list(next(iter(condition["methods"].values()))["x_under_shift"])
-        rows = {
-            method: [
-                mean_interval(row["x"]),
-                mean_interval(row["light"]),
-                *(told(row["x_under_shift"][shift]["r2"]["mean"]) for shift in shifts),
-            ]
-            for method, row in condition["methods"].items()
-        }
-        blocks += [f"**{name}**: {condition['explanation']}.", grid(["method", "ball", "light", *shifts], rows)]
+    for name, condition in found[0].result.conditions.items():
+        blocks += [f"**{name}**: {condition.explanation}.", _condition_grid(condition)]
     return "\n" + "\n\n".join(blocks) + "\n"
+
+
+def _condition_grid(condition: PairCondition) -> str:
+    shifts = list(next(iter(condition.methods.values())).x_under_shift)
+    rows = {
+        method: [
+            mean_interval(row.x),
+            mean_interval(row.light),
+            *(told(row.x_under_shift[shift].r2.mean) for shift in shifts),
+        ]
+        for method, row in condition.methods.items()
+    }
+    return grid(["method", "ball", "light", *shifts], rows)

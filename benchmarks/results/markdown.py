@@ -3,9 +3,8 @@
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
-from worldmodel.measures import told, with_interval
+from worldmodel.measures import OverSeeds, told, with_interval
 
 __all__ = ["Row", "grid", "lowest_first", "mean_interval", "row_table", "spread", "told", "with_interval"]
 
@@ -13,9 +12,9 @@ __all__ = ["Row", "grid", "lowest_first", "mean_interval", "row_table", "spread"
 Row = tuple[str, str, str, str]
 
 
-def mean_interval(found: dict[str, Any], form: str = ".3f") -> str:
+def mean_interval(found: OverSeeds, form: str = ".3f") -> str:
     """A mean over seeds [its interval]; the mean alone where there is none."""
-    return with_interval(found["mean"], found["interval"], form)
+    return with_interval(found.mean, found.interval, form)
 
 
 def spread(values: Sequence[float | None], form: str) -> str:

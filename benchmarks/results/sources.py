@@ -1,14 +1,26 @@
-"""What the commands wrote: the files of docs/results, by name; results of runs typed, those of studies plain JSON."""
+"""What the commands wrote: the files of docs/results, by name; results typed, figures of benchmarks plain JSON."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from worldmodel.runs import ControlResult, DemoResult, Summary, SurpriseResult, read_record, read_summary
+from worldmodel.compare import CompareResult, LitBallResult
+from worldmodel.design import DesignResult
+from worldmodel.evaluation import PositionsResult
+from worldmodel.runs import (
+    ControlResult,
+    DemoResult,
+    Record,
+    Summary,
+    SurpriseResult,
+    read_record,
+    read_summary,
+)
 
 FOLDER = Path("docs/results")
 ResultT = TypeVar("ResultT", ControlResult, DemoResult, SurpriseResult)
+StudyT = TypeVar("StudyT", CompareResult, DesignResult, LitBallResult, PositionsResult)
 
 
 def paths(pattern: str = "*.json") -> list[Path]:
@@ -46,16 +58,16 @@ def _results(pattern: str, cls: type[ResultT]) -> Iterator[tuple[Path, ResultT]]
 
 
 def read(name: str) -> dict[str, Any] | None:
-    """The file of a study, or None where it was not measured."""
+    """The figures of a benchmark, or None where they were not measured."""
     path = FOLDER / name
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def read_all(pattern: str) -> list[dict[str, Any]]:
-    """Every file of a study that matches."""
+    """The figures of every benchmark that matches."""
     return [json.loads(path.read_text()) for path in paths(pattern)]
 
 
-def read_named(prefix: str) -> list[tuple[str, dict[str, Any]]]:
-    """Every file of a study whose name starts so, each behind the rest of its name."""
-    return [(path.stem.removeprefix(prefix), json.loads(path.read_text())) for path in paths(f"{prefix}*.json")]
+def records(pattern: str, cls: type[StudyT]) -> list[Record[StudyT]]:
+    """Every file of a study that matches, with the command that wrote it, in the order of their names."""
+    return [read_record(path, cls) for path in paths(pattern)]

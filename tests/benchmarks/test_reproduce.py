@@ -12,6 +12,7 @@ from benchmarks.reproduce import definitions, printing, reacher_ou, reproduce, r
 from benchmarks.reproduce.circles import CirclePairs, own_angle_error_deg
 from benchmarks.reproduce.definitions import Cell, Condition, Published, Table
 from benchmarks.reproduce.misspecified import ladder_dimension
+from benchmarks.reproduce.result import read_table
 from benchmarks.reproduce.running import run_table
 from benchmarks.reproduce.straight_line import path_ratios
 from benchmarks.reproduce.tables import TABLES
@@ -38,24 +39,24 @@ def counted_table(calls, tuned_on=""):
 
 def test_settings_are_chosen_on_validation_with_the_first_seed_and_test_is_reported(tmp_path):
     calls = []
-    rows, content = run_table(counted_table(calls), asked((4, 6), tmp_path))
+    found = run_table(counted_table(calls), asked((4, 6), tmp_path))
     assert calls[:4] == [(5.0, 1, 4), (5.0, 3, 4), (5.0, 2, 4), (5.0, 3, 6)]
-    assert rows[0].figures == {"r2": [5 - 3 + 0.4, 5 - 3 + 0.6]}
-    row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
-    assert row["settings"] == {"a": 5.0, "b": 3}
-    assert [trial["validation"] for trial in row["tried"]] == [0.1, 0.3, 0.2]
-    measured = row["measures"]["r2"]
-    assert measured["mean"] == pytest.approx(2.5)
+    assert found.rows[0].measures["r2"].values == [5 - 3 + 0.4, 5 - 3 + 0.6]
+    assert read_table(tmp_path / "results.json") == found
+    row = found.rows[0]
+    assert row.settings == {"a": 5.0, "b": 3}
+    assert [trial["validation"] for trial in row.tried] == [0.1, 0.3, 0.2]
+    measured = row.measures["r2"]
+    assert measured.mean == pytest.approx(2.5)
     half = 12.7062 * np.std([2.4, 2.6], ddof=1) / np.sqrt(2)  # Student's t with one degree of freedom
-    assert measured["interval"] == pytest.approx([2.5 - half, 2.5 + half], rel=1e-4)
-    assert content["seeds"] == [4, 6]
+    assert measured.interval == pytest.approx([2.5 - half, 2.5 + half], rel=1e-4)
+    assert found.seeds == [4, 6]
 
 
 def test_a_figure_that_is_no_number_is_null_and_ends_no_table(tmp_path, capsys):
     table = replace(counted_table([]), measure=lambda cell: {"validation": np.nan, "r2": np.inf if cell.seed else 0.5})
-    rows, content = run_table(table, asked((0, 1), tmp_path))
-    assert rows[0].figures == {"r2": [0.5, None]}
-    assert content["rows"][0]["measures"]["r2"]["mean"] == 0.5
+    found = run_table(table, asked((0, 1), tmp_path))
+    assert found.rows[0].measures["r2"].values == [0.5, None] and found.rows[0].measures["r2"].mean == 0.5
     nothing = {"validation": np.nan, "r2": np.nan}
     run_table(replace(table, measure=lambda cell: nothing), asked((0,), tmp_path / "nothing"))
     assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["two", "-"]
@@ -64,9 +65,9 @@ def test_a_figure_that_is_no_number_is_null_and_ends_no_table(tmp_path, capsys):
 def test_finished_cells_are_not_measured_again(tmp_path):
     calls = []
     table = counted_table(calls)
-    first = run_table(table, asked((0, 1), tmp_path))[1]
+    first = run_table(table, asked((0, 1), tmp_path))
     done = len(calls)
-    assert run_table(table, asked((0, 1), tmp_path))[1]["rows"] == first["rows"]
+    assert run_table(table, asked((0, 1), tmp_path)) == first
     assert len(calls) == done
     run_table(table, asked((0, 1, 2), tmp_path))
     assert calls[done:] == [(5.0, 3, 2), (7.0, 3, 2)]
@@ -74,8 +75,8 @@ def test_finished_cells_are_not_measured_again(tmp_path):
 
 def test_rows_are_chosen_by_pattern(tmp_path):
     calls = []
-    content = run_table(counted_table(calls), asked((0,), tmp_path, rows=("t*",)))[1]
-    assert [row["key"] for row in content["rows"]] == ["two"] and {call[0] for call in calls} == {7.0}
+    found = run_table(counted_table(calls), asked((0,), tmp_path, rows=("t*",)))
+    assert [row.key for row in found.rows] == ["two"] and {call[0] for call in calls} == {7.0}
     with pytest.raises(UserError, match=r"no row of table counted fits.*it has one, two"):
         run_table(counted_table(calls), asked((0,), tmp_path, rows=("three",)))
 
@@ -89,10 +90,10 @@ def test_cells_measured_together_are_those_measured_one_by_one(tmp_path):
         return map(alone.measure, cells)
 
     table = replace(alone, measure_together=together, shape=lambda settings: settings["a"])
-    expected = run_table(alone, asked((0, 1), tmp_path / "alone"))[1]
-    found = run_table(table, asked((0, 1), tmp_path / "together", together=True))[1]
+    expected = run_table(alone, asked((0, 1), tmp_path / "alone"))
+    found = run_table(table, asked((0, 1), tmp_path / "together", together=True))
     assert groups == [6, 6]  # a shape each: three choices, two seeds
-    assert [row["measures"] for row in found["rows"]] == [row["measures"] for row in expected["rows"]]
+    assert [row.measures for row in found.rows] == [row.measures for row in expected.rows]
 
 
 def test_one_row_may_choose_for_all(tmp_path):

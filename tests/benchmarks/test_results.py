@@ -13,9 +13,11 @@ from benchmarks.results import (
     constants,
     control,
     demo,
+    designs,
     endurance,
     lit_ball,
     planning,
+    positions,
     reproductions,
     speed,
 )
@@ -39,7 +41,9 @@ def test_every_reproduced_table_has_its_section():
         assert f"## {json.loads(path.read_text())['title']}\n" in page
 
 
-@pytest.mark.parametrize("room", [reproductions, comparisons, lit_ball], ids=lambda room: room.__name__.split(".")[-1])
+@pytest.mark.parametrize(
+    "room", [reproductions, comparisons, designs, positions, lit_ball], ids=lambda room: room.__name__.split(".")[-1]
+)
 def test_the_rows_of_a_table_are_as_wide_as_its_head(room):
     width = 0
     for line in room.details().splitlines():
@@ -56,7 +60,14 @@ def test_the_committed_page_is_what_the_files_say():
 
 
 def test_every_row_has_a_figure_and_the_command_that_makes_it():
-    rows = [*constants.rows(), *control.rows(), *control.world_rows(), *demo.rows(), *reproductions.rows()]
+    rows = [
+        *constants.rows(),
+        *positions.rows(),
+        *control.rows(),
+        *control.world_rows(),
+        *demo.rows(),
+        *reproductions.rows(),
+    ]
     rows += [*lit_ball.rows(), *speed.cost_rows(), *speed.rows(), *endurance.rows(), *planning.rows()]
     assert len(rows) > 60
     for label, value, _, command in rows:

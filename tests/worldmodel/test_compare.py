@@ -1,29 +1,48 @@
 """Comparison: equal budgets, finished cells are kept, measures and verdicts follow their rules."""
 
-import dataclasses
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from worldmodel_fakes import KINEMATIC, fake_episode, write_fake_data
 
-from worldmodel import compare as package
-from worldmodel.cli import compose as config
 from worldmodel.cli.main import main
-from worldmodel.compare import shifts, study
+from worldmodel.cli.overrides import values
+from worldmodel.cli.terminal_studies import study_lines
+from worldmodel.compare import CompareResult, LitBallResult, compare, light_study, shifts, study
 from worldmodel.compare.candidates import CANDIDATES, choose, override
+from worldmodel.compare.cells import EncoderCell, VariableScore
 from worldmodel.compare.claims import verdicts
-from worldmodel.compare.laboratory import Cell, rank_correlation
 from worldmodel.compare.measurements import convergence
 from worldmodel.compare.memory import kept_bytes
+from worldmodel.compare.recovery import rank_correlation
+from worldmodel.compare.result import (
+    Baselines,
+    Convergence,
+    CurvePoint,
+    DataSizeReading,
+    KeptBytes,
+    MemoryUse,
+    MethodRow,
+    PeakBytes,
+    PlanningSuccess,
+    RandomEncoder,
+    RawPixels,
+    ShiftedSetReading,
+    StudySetup,
+    Verdict,
+)
 from worldmodel.compare.scale import SCALES, Scale
 from worldmodel.data.store import DataSet
-from worldmodel.measures.statistics import over_seeds
-from worldmodel.settings import METHODS, CompareConfig, EncoderConfig, MethodConfig
-from worldmodel.system.errors import UserError
+from worldmodel.measures.statistics import OverSeeds, over_seeds
+from worldmodel.runs.summary import read_record
+from worldmodel.settings import METHODS, CompareConfig, EncoderConfig, JEPAConfig, MethodConfig, TrainConfig, configure
+from worldmodel.system.errors import ResultError, UserError
 
+RESULTS = Path(__file__).parents[2] / "docs/results"
 TINY = Scale(8, 6, (4, 16), (0.5, 1.0), 8, 6, 2, batch_size=8)
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -43,9 +62,9 @@ def test_settings_override_what_they_name_and_nothing_else():
     method = MethodConfig(sigreg_start=0.1, sigreg_end=0.2, lag=7)
     scaled = override(method, {"sigreg_scale": 3.0})
     assert (scaled.sigreg_start, scaled.sigreg_end, scaled.lag) == (pytest.approx(0.3), pytest.approx(0.6), 7)
-    changed = override(method, {"optim.lr": 0.5, "jepa.target": "none", "name": "jepa"})
-    assert (changed.optim.lr, changed.jepa.target, changed.name, changed.lag) == (0.5, "none", "jepa", 7)
-    assert (method.optim.lr, method.jepa.target, method.name) == (MethodConfig().optim.lr, "ema", "lejepa")
+    changed = override(method, {"optim.lr": 0.5, "name": "jepa", "options.target": "none"})
+    assert (changed.optim.lr, changed.own(), changed.name, changed.lag) == (0.5, JEPAConfig("none"), "jepa", 7)
+    assert (method.optim.lr, method.options, method.name) == (MethodConfig().optim.lr, {}, "lejepa")
 
 
 def test_only_what_a_world_allows_is_compared():
@@ -70,16 +89,31 @@ def test_rank_correlation_sees_order_of_distances_alone():
     assert rank_correlation(z, np.ones((400, 2))) == 0
 
 
+def test_distances_that_are_all_alike_have_no_order():
+    z, still = np.random.default_rng(0).standard_normal((100, 2)), np.full((100, 2), 0.1)
+    assert rank_correlation(still, z) is None and rank_correlation(z, np.full((100, 2), np.nan)) is None
+    assert rank_correlation(z, still) == 0
+
+
+def test_a_shifted_set_in_which_one_variable_stands_still():
+    truth = np.random.default_rng(0).standard_normal((60, 2))
+    truth[:, 1] = 0.1
+    shift = shifts.Shift("unseen", None, torch.arange(60), truth)  # type: ignore[arg-type]
+    found = shift.score(truth, ["a", "b"])
+    assert found.r2 == 1 and found.per_variable == {"a": VariableScore(1.0, 0.0), "b": VariableScore(None, 0.0)}
+
+
 def test_convergence_is_the_first_point_that_stands_at_the_threshold():
-    row = {"curve": [[10, 0.1, 0.2], [20, 0.3, 0.8], [30, 0.5, 0.7], [40, 0.9, 0.95]]}
-    assert convergence(row, 0.75) == {"steps_to_threshold": 20, "cpu_s_to_threshold": 0.3}
-    assert convergence(row, 0.99) == {"steps_to_threshold": None, "cpu_s_to_threshold": None}
+    points = [(10, 0.1, 0.2), (20, 0.3, 0.8), (30, 0.5, 0.7), (40, 0.9, 0.95)]
+    curve = [CurvePoint(*point) for point in points]
+    assert convergence(curve, 0.75) == Convergence(20, 0.3)
+    assert convergence(curve, 0.99) == Convergence(None, None)
 
 
 def test_intervals_over_seeds_are_student_s():
     found = over_seeds([1.0, 2.0, 3.0])
-    assert found["mean"] == 2 and found["interval"][1] - 2 == pytest.approx(4.3027 / np.sqrt(3), abs=1e-3)
-    assert over_seeds([1.0])["interval"] is None
+    assert found.mean == 2 and found.interval and found.interval[1] - 2 == pytest.approx(4.3027 / 3**0.5, abs=1e-3)
+    assert over_seeds([1.0]).interval is None
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +126,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 def test_bytes_that_a_step_keeps(data: DataSet):
     encoder = EncoderConfig(input_size=8, hidden=16, depth=2, latent_dim=3)
 
-    def kept(name: str, batch: int) -> dict[str, int]:
+    def kept(name: str, batch: int) -> KeptBytes:
         method = CANDIDATES[name].configure(MethodConfig(), 1)
         return kept_bytes(override(method, {"optim.batch_size": batch}), encoder, data)
 
     alignment = [kept("lejepa", batch) for batch in (32, 64, 128)]
-    growth = np.diff([found["activations"] for found in alignment])
+    growth = np.diff([found.activations for found in alignment])
     assert growth[1] == pytest.approx(2 * growth[0], rel=0.02)  # linear in the batch
-    negatives = [kept("infonce", batch)["activations"] for batch in (64, 128, 256)]
+    negatives = [kept("infonce", batch).activations for batch in (64, 128, 256)]
     # the (B, B) logits are quadratic: second differences on a doubling grid are those of c B^2, in whole float matrices
     quadratic = (negatives[2] - 3 * negatives[1] + 2 * negatives[0]) / (256**2 - 3 * 128**2 + 2 * 64**2)
     assert quadratic / 4 >= 1
     average, plain = kept("jepa_ema", 32), kept("jepa_stop_gradient", 32)
-    assert average["optimizer"] == plain["optimizer"] and average["weights"] > 1.5 * plain["weights"]
+    assert average.optimizer == plain.optimizer and average.weights > 1.5 * plain.weights
+    assert kept("supervised", 32).activations > 0  # of which each pair needs its own label, and the data holds few
 
 
 def test_frames_out_of_range_are_kept_from_training(data: DataSet):
@@ -142,25 +177,29 @@ def tiny(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(home)
     monkeypatch.setitem(SCALES, "quick", TINY)
     monkeypatch.setattr(shifts, "NUM_FRAMES", 40)
-    monkeypatch.setattr(study, "memory", lambda *_: {"kept": {"256": {"a": 1}, "1024": {"a": 1}}})
+    monkeypatch.setattr(study, "memory", lambda *_: memory_of(1))
     return ["env=lit_ball_ou", "episodes=60", "env.image_size=32", "env.supersample=1", "workers=1", "num_seeds=2"]
+
+
+def memory_of(num_bytes: int) -> MemoryUse:
+    return MemoryUse({size: KeptBytes(num_bytes, 0, 0) for size in (256, 1024)}, PeakBytes(None, None), 1024)
 
 
 def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
     names = ["lejepa", "infonce", "supervised"]
-    arguments = [*tiny, f"methods=[{','.join(names)}]", "out=copy.json"]
-    text = package.compare(config.compose("compare", arguments, CompareConfig))
-    content = json.loads(Path("runs/compare-lit_ball_ou/compare.json").read_text())
-    assert content == json.loads(Path("copy.json").read_text())
-    assert list(content["methods"]) == names and all(name in text for name in names)
-    for row in content["methods"].values():
-        assert len(row["r2_h_to_z"]["values"]) == 2 and len(row["tried"]) == 4
-        assert set(row["per_variable"]) == {"x", "light"} == set(content["variables"])
-        assert set(row["batch"]) == {"4", "8", "16"} and len(row["data"]) == 2
-        found = set(next(iter(row["data"].values()))["shifts"])
-        assert {"unseen light direction", "unseen colours"} <= found
-        assert "planning" not in row
-    assert {claim["claim"] for claim in content["claims"]} >= {"S1", "S2", "S6", "S7 recovery", "S9"}
+    config = configure(CompareConfig, {**values(tiny), "methods": names, "out": "copy.json"})
+    found = compare(config)
+    assert isinstance(found, CompareResult) and list(found.methods) == names
+    assert all(f"  {name}" in study_lines(found) for name in names)
+    for path in ("runs/compare-lit_ball_ou/compare.json", "copy.json"):
+        assert read_record(Path(path), CompareResult).result == found
+    for row in found.methods.values():
+        assert len(row.r2_h_to_z.values) == 2 and len(row.tried) == 4
+        assert set(row.per_variable) == {"x", "light"} == set(found.variables)
+        assert set(row.batch) == {4, 8, 16} and len(row.data) == 2
+        assert {"unseen light direction", "unseen colours"} <= set(next(iter(row.data.values())).shifts)
+        assert row.planning is None
+    assert {claim.claim for claim in found.claims} >= {"S1", "S2", "S6", "S7 recovery", "S9"}
     assert Path("runs/compare-lit_ball_ou/figures/compare-lit_ball_ou.png").stat().st_size > 10_000
     assert not any(Path("runs/compare-lit_ball_ou/work").iterdir())
 
@@ -168,22 +207,38 @@ def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(tiny: list[
         raise AssertionError("trained again")
 
     monkeypatch.setattr("worldmodel.compare.laboratory.Laboratory._train", never)
-    package.compare(config.compose("compare", arguments, CompareConfig))
-    again = json.loads(Path("copy.json").read_text())
-    assert again["methods"] == content["methods"]
+    # neither what is planned with nor how many processes record makes another cell
+    again = {"predictor.hidden": 8, "workers": 2, "threads": 1}
+    assert compare(configure(CompareConfig, {**values(tiny), "methods": names, **again})) == found
+    with pytest.raises(AssertionError, match="trained again"):
+        compare(configure(CompareConfig, {**values(tiny), "methods": names, "encoder.depth": 1}))
+
+
+def test_the_study_of_the_lit_ball(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
+    small = configure(TrainConfig, {name: value for name, value in values(tiny).items() if name != "num_seeds"})
+    monkeypatch.setattr(light_study, "recipe", lambda env: small)
+    monkeypatch.setattr(light_study, "CONDITIONS", {"OU pairs": ("lit_ball_ou", None, "of one autocorrelation")})
+    options = {"study": "lit_ball", "methods": ["lejepa", "vae"], "num_seeds": 1, "out": "ball.json"}
+    found = compare(configure(CompareConfig, options))
+    assert isinstance(found, LitBallResult) and read_record(Path("ball.json"), LitBallResult).result == found
+    assert list(found.conditions["OU pairs"].methods) == ["lejepa", "vae"]
+    for row in found.conditions["OU pairs"].methods.values():
+        assert len(row.x.values) == len(row.light.values) == 1 and {"unseen colours"} <= set(row.x_under_shift)
+    assert Path("runs/compare-lit-ball-study/figures/lit-ball.png").stat().st_size > 10_000
+    assert "of one autocorrelation" in study_lines(found)
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["study=everything"], "methods or lit_ball"),
-        (["scale=huge"], "quick or full"),
-        (["parts=[speed]"], "choose from memory, planning, batch, data"),
+        (["study=everything"], "study must be one of methods, lit_ball, got 'everything'"),
+        (["scale=huge"], "scale must be one of quick, full, got 'huge'"),
+        (["parts=[speed]"], "parts must be a list, each one of memory, planning, batch, data"),
         (["num_seeds=0"], "num_seeds"),
         (["methods=[byol]"], "unknown method 'byol'"),
         (["methods=[lewm]"], "predicts from actions"),
         (["parts=[planning]"], "kinematic world"),
-        (["env=nowhere"], "nowhere"),
+        (["env=nowhere"], "unknown env 'nowhere'"),
         (["encoder.latent_dim=5000"], "more than the data supports"),
         (["method.rho=1.5"], "method.rho"),
     ],
@@ -198,99 +253,126 @@ def test_bad_input_is_one_line(tiny: list[str], arguments: list[str], named: str
 # verdicts
 
 
-def row(family: str, r2: float, **extra: Any) -> dict[str, Any]:
+def known(mean: float) -> OverSeeds:
+    return OverSeeds(mean, None, [mean])
+
+
+def row(family: str, r2: float, **extra: Any) -> MethodRow:
+    return MethodRow(
+        family, {}, [], known(r2), known(r2), known(0.9), {"x": known(r2), "light": known(r2)}, known(0.05), known(2.0),
+        [], known(1.0), 0.0, known(1.0), [], **{"convergence": Convergence(100, 1.0), **extra},
+    )  # fmt: skip
+
+
+def swept(*, small: float, rmse: float) -> dict[str, Any]:
+    """Sweeps of a method: R2 at the smallest batch, error on shifted sets after the least data."""
+    error = {frames: ShiftedSetReading(known(0.5), known(value)) for frames, value in ((100, rmse), (90_000, 0.9))}
     return {
-        "family": family,
-        "r2_h_to_z": {"mean": r2},
-        "r2_z_to_h": {"mean": r2},
-        "orthogonality_error": {"mean": 0.05},
-        "collapsed_share": 0.0,
-        "per_variable": {"x": {"mean": r2}, "light": {"mean": r2}},
-        "convergence": {"steps_to_threshold": 100, "cpu_s_to_threshold": 1.0},
-        **extra,
+        "batch": {32: known(small), 256: known(0.98), 1024: known(0.98)},
+        "data": {frames: DataSizeReading(known(0.9), {"light": of, "poses": of}) for frames, of in error.items()},
     }
 
 
-def as_the_seed_says() -> dict[str, Any]:
-    """A world in which every claim of the seed is true."""
+def planned(rate: float) -> PlanningSuccess:
+    return PlanningSuccess(known(rate), 40, known(0.1), known(0.5))
 
-    def batch(small: float) -> dict[str, Any]:
-        return {"32": {"mean": small}, "256": {"mean": 0.98}, "1024": {"mean": 0.98}}
 
-    def unseen(rmse: float) -> dict[str, Any]:
-        return {
-            "100": {"shifts": {"light": {"rmse_sd": {"mean": rmse}}, "poses": {"rmse_sd": {"mean": rmse}}}},
-            "90000": {"shifts": {"light": {"rmse_sd": {"mean": 0.9}}, "poses": {"rmse_sd": {"mean": 0.9}}}},
-        }
+def as_the_article_says() -> CompareResult:
+    """A world in which every claim of the article is true."""
 
     def also(num_bytes: int, success: float, small: float, rmse: float) -> dict[str, Any]:
-        memory = {"kept": {"1024": {"all": num_bytes}}}
-        planning = {"success_rate": {"mean": success}}
-        return {"memory": memory, "planning": planning, "batch": batch(small), "data": unseen(rmse)}
+        return {"memory": memory_of(num_bytes), "planning": planned(success), **swept(small=small, rmse=rmse)}
 
     methods = {
         "lejepa": row("LeJEPA", 0.99, **also(150, 0.95, 0.97, 0.2)),
-        "jepa_ema": row("standard JEPA", 0.3, collapsed_share=1.0, **also(100, 0.2, 0.3, 0.5)),
+        "jepa_ema": replace(row("standard JEPA", 0.3, **also(100, 0.2, 0.3, 0.5)), collapsed_share=1.0),
         "infonce": row("contrastive", 0.8, **also(300, 0.7, 0.4, 0.4)),
         "autoencoder": row("autoencoder", 0.5, **also(300, 0.7, 0.4, 0.4)),
     }
-    return {
-        "methods": methods,
-        "variables": ["x", "light"],
-        "r2_ceiling": 1.0,
-        "batch_size": 256,
-        "convergence_threshold": 0.9,
-        "baselines": {"raw_pixels": {"r2_h_to_z": 0.6}},
-    }
+    setup = StudySetup("quick", "mlp", 300, 256, 1)
+    beside = Baselines(RandomEncoder(0.2, 0.1, 1.0), RawPixels(0.6, {}))
+    return CompareResult("world", setup, ["x", "light"], 1.0, "", beside, methods, 0.9)
 
 
 CLAIMS = ["S1", "S2", "S3", "S4", "S5", "S6", "S7 recovery", "S7 memory", "S7 planning", "S9"]
 
 
-def test_a_world_as_the_seed_says_agrees_with_every_claim():
-    found = {claim["claim"]: claim["agrees"] for claim in verdicts(as_the_seed_says())}
+def test_a_world_as_the_article_says_agrees_with_every_claim():
+    found = {claim.claim: claim.agrees for claim in verdicts(as_the_article_says())}
     assert found == dict.fromkeys(CLAIMS, True)
 
 
 @pytest.mark.parametrize(
-    ("claim", "method", "key", "value"),
+    ("claim", "method", "changes"),
     [
-        ("S1", "lejepa", "orthogonality_error", {"mean": 0.5}),
-        ("S1", "lejepa", "r2_z_to_h", {"mean": 0.9}),
-        ("S2", "lejepa", "r2_h_to_z", {"mean": 0.94}),
-        ("S3", "lejepa", "convergence", {"steps_to_threshold": 200}),
-        ("S3", "infonce", "r2_h_to_z", {"mean": 1.02}),
-        ("S4", "autoencoder", "per_variable", {"x": {"mean": 1.0}, "light": {"mean": 1.0}}),
-        ("S5", "jepa_ema", "collapsed_share", 0.0),
-        ("S5", "jepa_ema", "r2_h_to_z", {"mean": 0.9}),
-        ("S6", "infonce", "batch", {"32": {"mean": 0.97}, "256": {"mean": 0.98}}),
-        ("S7 recovery", "infonce", "r2_h_to_z", {"mean": 0.95}),
-        ("S7 memory", "lejepa", "memory", {"kept": {"1024": {"all": 101}}}),
-        ("S7 planning", "jepa_ema", "planning", {"success_rate": {"mean": 0.6}}),
-        ("S9", "infonce", "data", {"100": {"shifts": {"light": {"rmse_sd": {"mean": 0.1}}}}}),
+        ("S1", "lejepa", {"orthogonality_error": known(0.5)}),
+        ("S1", "lejepa", {"r2_z_to_h": known(0.9)}),
+        ("S2", "lejepa", {"r2_h_to_z": known(0.94)}),
+        ("S3", "lejepa", {"convergence": Convergence(200, 2.0)}),
+        ("S3", "infonce", {"r2_h_to_z": known(1.02)}),
+        ("S4", "autoencoder", {"per_variable": {"x": known(1.0), "light": known(1.0)}}),
+        ("S5", "jepa_ema", {"collapsed_share": 0.0}),
+        ("S5", "jepa_ema", {"r2_h_to_z": known(0.9)}),
+        ("S6", "infonce", {"batch": {32: known(0.97), 256: known(0.98)}}),
+        ("S7 recovery", "infonce", {"r2_h_to_z": known(0.95)}),
+        ("S7 memory", "lejepa", {"memory": memory_of(101)}),
+        ("S7 planning", "jepa_ema", {"planning": planned(0.6)}),
+        ("S9", "infonce", {"data": swept(small=0.4, rmse=0.1)["data"]}),
     ],
 )
-def test_a_measurement_against_a_claim_is_reported_as_such(claim: str, method: str, key: str, value: Any):
-    content = as_the_seed_says()
-    content["methods"][method][key] = value
-    found = {verdict["claim"]: verdict["agrees"] for verdict in verdicts(content)}
-    assert found[claim] is False
-    for verdict in verdicts(content):
-        assert verdict["rule"] and verdict["seed_says"] and verdict["measured"]
+def test_a_measurement_against_a_claim_is_reported_as_such(claim: str, method: str, changes: dict[str, Any]):
+    result = as_the_article_says()
+    changed = replace(result.methods[method], **changes)
+    judged = verdicts(replace(result, methods={**result.methods, method: changed}))
+    assert {verdict.claim: verdict.agrees for verdict in judged}[claim] is False
+    assert all(verdict.rule and verdict.article_says for verdict in judged)
+    assert all(verdict.measured or verdict.graded for verdict in judged)
 
 
 def test_what_was_not_measured_is_not_judged():
-    content = as_the_seed_says()
-    for found in content["methods"].values():
-        for part in ("memory", "planning", "batch", "data"):
-            del found[part]
-    assert {verdict["claim"] for verdict in verdicts(content)} == {"S1", "S2", "S3", "S4", "S5", "S7 recovery"}
-    del content["methods"]["lejepa"]
-    assert verdicts(content) == []
+    result = as_the_article_says()
+    unmeasured: dict[str, Any] = {"memory": None, "planning": None, "batch": {}, "data": {}}
+    rows = {name: replace(row, **unmeasured) for name, row in result.methods.items()}
+    found = verdicts(replace(result, methods=rows))
+    assert {verdict.claim for verdict in found} == {"S1", "S2", "S3", "S4", "S5", "S7 recovery"}
+    del rows["lejepa"]
+    assert verdicts(replace(result, methods=rows)) == []
 
 
-def test_cells_have_distinct_names():
-    base = Cell("lejepa", 1, 2, 256)
+def test_claims_that_nothing_speaks_about_are_undecided():
+    """No method reaches a goal; the world has no shifted sets; one variable stands still in the test episodes."""
+    still = OverSeeds(None, None, [None])
+    nothing: dict[str, Any] = {"planning": planned(0.0), "data": {100: DataSizeReading(known(0.9), {})}}
+    nothing |= {"per_variable": {"x": known(0.9), "light": still}, "orthogonality_error": None}
+    result = as_the_article_says()
+    found = verdicts(replace(result, methods={name: replace(row, **nothing) for name, row in result.methods.items()}))
+    agrees = {verdict.claim: verdict.agrees for verdict in found}
+    assert agrees["S7 planning"] is None and "S9" not in agrees and agrees["S4"] is False
+
+
+def test_cells_have_distinct_labels():
+    base = EncoderCell("lejepa", 1, 2, 256)
     changes = {"candidate": "vae", "setting": 0, "seed": 3, "batch_size": 64, "share": 0.125, "inside": True}
-    others = [dataclasses.replace(base, **{key: value}) for key, value in changes.items()]
-    assert len({cell.name for cell in (base, *others)}) == 7
+    others = [replace(base, **{key: value}) for key, value in changes.items()]
+    assert len({cell.label for cell in (base, *others)}) == 7
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# committed results
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("compare-*.json")), ids=lambda path: path.stem)
+def test_committed_rows_give_the_committed_verdicts(path: Path):
+    found = read_record(path, CompareResult).result
+    assert verdicts(found) == found.claims
+    for claim in found.claims:
+        assert isinstance(claim, Verdict) and (claim.graded or claim.measured)
+    for row in found.methods.values():
+        assert found.convergence_threshold and convergence(row.curve, found.convergence_threshold) == row.convergence
+
+
+def test_the_committed_lit_ball_is_read_and_other_kinds_are_refused():
+    found = read_record(RESULTS / "lit-ball.json", LitBallResult).result
+    assert len(found.conditions) == 4 and "ball" in study_lines(found)
+    with pytest.raises(ResultError, match=r"compare-reacher\.json"):
+        read_record(RESULTS / "compare-reacher.json", LitBallResult)

@@ -1,6 +1,5 @@
-"""Constants without pixels: how many there are, and `probe mode=state`."""
+"""Constants without pixels: how many there are, and forces that depend on the place."""
 
-import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from worldmodel.cli.main import main
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import physical_constants
 from worldmodel.evaluation.probing.count import count_constants
@@ -63,63 +61,6 @@ def test_halves_that_start_afresh_do_not_share_the_frame_between_them():
     assert [half.length.tolist() for half in together.halves()] == [[4, 4], [4, 4]]
     assert [half.length.tolist() for half in apart.halves()] == [[3, 3], [4, 4]]
     assert [half.offset.tolist() for half in apart.halves()] == [[0, 7], [3, 10]]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# the command
-
-COMMAND = ["probe", "mode=state", "env=varied_pendulum", "runs=runs"]
-SMALL = [
-    "episodes=40", "episode_steps=40", "context.window=14", "context.strides=[1,2,4]", "num_seeds=2",
-    "context_training.optim.steps=8", "context_training.optim.batch_size=32", "shift_episodes=4",
-    "bound_trajectories=2",
-]  # fmt: skip
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("probe.count.NUM_SHUFFLES", "probe.count.NUM_RESAMPLES"):
-        monkeypatch.setattr(f"worldmodel.{name}", 3)
-    monkeypatch.setattr("worldmodel.measures.regression.MLP_STEPS", 50)
-    return tmp_path
-
-
-@pytest.mark.parametrize("forces", ["placed", "turning"])
-def test_probe_from_state(home: Path, capsys: pytest.CaptureFixture[str], forces: str):
-    chosen = ["methods=[lejepa,supervised]", f"context.forces={forces}", "tune=false", "out=found.json"]
-    assert main([*COMMAND, *SMALL, *chosen]) == 0
-    printed = capsys.readouterr().out
-    assert "supervised" in printed and "bound" in printed
-    found = json.loads(Path("found.json").read_text())
-    assert found["constants"] == ["mass", "damping", "gravity"] == list(found["r2_bound"])
-    for method in ("lejepa", "supervised"):
-        values = found["methods"][method]["constants"]["gravity"]
-        assert set(values) == {"r2_linear", "r2_mlp", "r2_out_of_range", "r2_out_of_range_averaged"}
-        assert len(values["r2_linear"]["values"]) == 2
-    summary = json.loads(Path("runs/varied_pendulum-from_state/summary.json").read_text())
-    assert summary["state"] == found
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["env=two_room"], "no physical constant varies in env=two_room"),
-        (["methods=[magic]"], "methods is one of lejepa, infonce, vicreg, prediction, supervised, got 'magic'"),
-        (
-            ["context.window=20"],
-            "two windows of 20 steps do not fit into episodes of 40 steps",
-        ),  # halves share no frame
-        (["context.window=30"], "two windows of 30 steps do not fit into episodes of 40 steps"),
-        (["episodes=5"], "episodes must be >= 10"),
-        (["noise_rad=0"], "noise_rad must be > 0"),
-        (["windowz=3"], "unknown option 'windowz' of worldmodel probe mode=state"),
-    ],
-)
-def test_bad_input_is_one_line(home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str):
-    assert main([*COMMAND, *SMALL, *arguments]) == 1
-    printed = capsys.readouterr().err.strip().splitlines()[-1]
-    assert printed.startswith("error: ") and message in printed
 
 
 # ---------------------------------------------------------------------------------------------------------------------

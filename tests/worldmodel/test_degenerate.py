@@ -12,11 +12,7 @@ import torch
 from benchmarks.reproduce.misspecified import ladder_dimension
 from benchmarks.results.markdown import mean_interval as shown_interval
 from benchmarks.results.markdown import spread
-from worldmodel.compare.claims import verdicts
-from worldmodel.compare.laboratory import rank_correlation
-from worldmodel.compare.shifts import Shift
 from worldmodel.data.truth import Variables, moving_columns
-from worldmodel.design import study as design
 from worldmodel.evaluation.probing.count import count_constants
 from worldmodel.evaluation.probing.readings import scored
 from worldmodel.evaluation.surprise import paired_test, score
@@ -39,6 +35,7 @@ from worldmodel.measures.identifiability import (
 )
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.measures.statistics import (
+    OverSeeds,
     best_told,
     bootstrap_r2,
     central_95,
@@ -142,10 +139,10 @@ def test_the_middle_of_resamples_some_of_which_tell_nothing():
 
 def test_means_are_of_what_is_known():
     assert mean_told([1.0, None, 3.0]) == 2 and mean_told([None]) is None and mean_told([]) is None
-    assert over_seeds([None, None]) == {"mean": None, "interval": None, "values": [None, None]}
+    assert over_seeds([None, None]) == OverSeeds(None, None, [None, None])
     some = over_seeds([1.0, None, 3.0])
-    assert some["mean"] == 2 and some["interval"] == over_seeds([1.0, 3.0])["interval"]
-    assert over_seeds([None, 3.0])["interval"] is None
+    assert some.mean == 2 and some.interval == over_seeds([1.0, 3.0]).interval
+    assert over_seeds([None, 3.0]).interval is None
     assert best_told({"a": None, "b": -2.0, "c": -1.0}) == "c" and best_told({"a": None, "b": None}) == "a"
     assert shown_interval(over_seeds([None])) == "–" == spread([None], ".3f")
     assert spread([None, 0.5, 0.25], ".2f") == "0.38 [0.25, 0.50]" and spread([None, 0.5], ".2f") == "0.50"
@@ -337,56 +334,3 @@ def test_whitening_what_does_not_vary_is_the_identity():
 
 def test_errors_are_no_share_of_nothing():
     assert shares(np.array([0.1, 0.1, 0.0, np.nan]), np.array([0.4, 0.0, 0.0, 1.0])) == [0.25, None, None, None]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# comparisons, designs
-
-
-def test_distances_that_are_all_alike_have_no_order():
-    z, still = noise(100, 2), np.full((100, 2), 0.1)
-    assert rank_correlation(still, z) is None and rank_correlation(z, np.full((100, 2), np.nan)) is None
-    assert rank_correlation(z, still) == 0
-
-
-def test_a_shifted_set_in_which_one_variable_stands_still():
-    truth = noise(60, 2)
-    truth[:, 1] = 0.1
-    shift = Shift("unseen", None, torch.arange(60), truth)  # type: ignore[arg-type]
-    found = shift.score(truth, ["a", "b"])
-    assert found["r2"] == 1 and found["per_variable"] == {
-        "a": {"r2": 1.0, "rmse_sd": 0},
-        "b": {"r2": None, "rmse_sd": 0},
-    }
-    assert writable(found)
-
-
-def test_claims_that_nothing_speaks_about_are_undecided():
-    """No method reaches a goal; the world has no shifted sets; one variable stands still in the test episodes."""
-    row = {
-        "r2_h_to_z": {"mean": 0.9}, "r2_z_to_h": {"mean": 0.9}, "orthogonality_error": None, "collapsed_share": 0.0,
-        "per_variable": {"x": {"mean": 0.9}, "light": {"mean": None}},
-        "convergence": {"steps_to_threshold": None, "cpu_s_to_threshold": None},
-        "planning": {"success_rate": {"mean": 0.0}}, "data": {"100": {"shifts": {}}},
-    }  # fmt: skip
-    families = {"lejepa": "LeJEPA", "jepa_ema": "standard JEPA", "infonce": "contrastive"}
-    content = {
-        "methods": {name: {**row, "family": family} for name, family in families.items()},
-        "variables": ["x", "light"],
-        "r2_ceiling": 1.0,
-        "convergence_threshold": 0.9,
-        "baselines": {"raw_pixels": {"r2_h_to_z": 0.5}},
-    }
-    found = {claim["claim"]: claim["agrees"] for claim in verdicts(content)}
-    assert found["S7 planning"] is None and "S9" not in found and found["S4"] is False
-
-
-def test_one_trajectory_has_no_interval_and_no_derivative_no_change():
-    information = np.ones((len(design.NOISE_RATIOS), 1, 3, 2, 2)) * np.eye(2)
-    one = design.Excited(information, np.zeros(3, int), (8,), 0.0)
-    assert design._intervals(one, np.random.default_rng(0)) == [None, None]
-    assert design._gain(one, one)["logdet_nats_interval"] is None
-    two = design.Excited(information, np.array([0, 0, 1]), (8,), 0.0)
-    assert design._intervals(two, np.random.default_rng(0)) == [pytest.approx([0.5, 0.5])] * 2
-    still = np.zeros((2, 6, 4, 3))
-    assert design._change(still, still).tolist() == [0, 0]

@@ -1,6 +1,5 @@
-"""`probe mode=design`: what worlds let be known, what the command writes, what it refuses."""
+"""`design`: what worlds let be known, what the command writes, what it refuses."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,31 +7,31 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
-from worldmodel.cli import compose as config
 from worldmodel.cli.main import main
+from worldmodel.cli.overrides import values
+from worldmodel.design import DesignResult
+from worldmodel.design.differentiation import choose_differences, relative_change
 from worldmodel.design.information import posterior_covariance, r2_bounds, readable_combinations
+from worldmodel.design.judgement import bound_intervals, gain_of
 from worldmodel.design.policy_search import PolicySearch
-from worldmodel.design.study import Study, choose_differences, excite, objective, open_study, overrides
-from worldmodel.settings import DesignConfig
+from worldmodel.design.problem import Problem, open_problem
+from worldmodel.design.study import objective
+from worldmodel.design.windows import NOISE_RATIOS, WindowInformation, window_information
+from worldmodel.runs.summary import read_record
+from worldmodel.settings import DesignConfig, configure
+from worldmodel.system.errors import ResultError
 
-COMMAND = ["probe", "mode=design"]
 SMALL = ["num_trajectories=4", "episode_steps=24", "window=12", "search=0"]
 
 
-def study(*overrides: str) -> Study:
-    return open_study(config.compose("design", ["mode=design", *overrides], DesignConfig))
+def pendulum(**options: Any) -> Problem:
+    return open_problem(configure(DesignConfig, {"env": "varied_pendulum", **options}))
 
 
 def test_a_pendulum_without_torque_shows_ratios_and_no_mass():
-    asked = study(
-        "env=varied_pendulum",
-        "env.randomize=[mass,length,damping,gravity]",
-        "policy.std=0",
-        "window=60",
-        "episode_steps=60",
-    )
-    differences = choose_differences(asked)
-    excited = excite(asked, differences, {"name": "ou", "std": 0.0}, range(8))
+    randomize = ["mass", "length", "damping", "gravity"]
+    asked = pendulum(**{"env.randomize": randomize, "policy.std": 0}, window=60, episode_steps=60)
+    excited = window_information(asked, choose_differences(asked), {"name": "ou", "std": 0.0}, range(8))
     found = readable_combinations(excited.covariance, asked.constants, asked.scales)
     assert [item.text for item in found] == ["gravity^1 length^-1", "damping^1 mass^-1 length^-2"]
     assert all(item.r2 > 0.95 for item in found)
@@ -41,8 +40,8 @@ def test_a_pendulum_without_torque_shows_ratios_and_no_mass():
 
 
 def test_torque_shows_the_mass_and_more_noise_hides_it():
-    asked = study("env=varied_pendulum", "env.randomize=[mass]", "window=20", "episode_steps=40")
-    excited = excite(asked, choose_differences(asked), {"name": "ou"}, range(6), "given")
+    asked = pendulum(**{"env.randomize": ["mass"]}, window=20, episode_steps=40)
+    excited = window_information(asked, choose_differences(asked), {"name": "ou"}, range(6), "given")
     bounds = [1 - posterior_covariance(information[-1])[0, 0] for information in excited.information]
     assert bounds[0] > 0.7 and list(bounds) == sorted(bounds, reverse=True)
     by_steps = [1 - posterior_covariance(information)[0, 0] for information in excited.information[0]]
@@ -53,10 +52,9 @@ def test_torque_shows_the_mass_and_more_noise_hides_it():
 
 
 def test_unknown_states_between_segments_cost_information():
-    whole = study("env=varied_pendulum", "window=24", "episode_steps=24", "segment_steps=24")
-    parts = study("env=varied_pendulum", "window=24", "episode_steps=24", "segment_steps=8")
-    informations = [excite(s, choose_differences(s), {"name": "ou"}, range(3)).windows for s in (whole, parts)]
-    for more, less in zip(*informations, strict=True):
+    whole, parts = (pendulum(window=24, episode_steps=24, segment_steps=length) for length in (24, 8))
+    found = [window_information(asked, choose_differences(asked), {"name": "ou"}, range(3)) for asked in (whole, parts)]
+    for more, less in zip(*(information.windows for information in found), strict=True):
         assert np.linalg.eigvalsh(more - less).min() > -1e-3 * np.linalg.norm(more)
 
 
@@ -81,29 +79,25 @@ def test_the_search_finds_a_better_policy_and_never_loses_the_given_one():
     assert best.policy["name"] == "ou" and best.policy["std"] == pytest.approx(2.0, rel=0.1) and sum(steps) == 60
     kept = new_search().run(lambda policy, num: float(policy == {"name": "ou", "std": 0.5}), 20, 2, 3, steps.append)
     assert kept.policy == {"name": "ou", "std": 0.5}
-    arguments = overrides(best.policy).split()
-    assert config.compose("design", ["mode=design", "env=varied_pendulum", *arguments], DesignConfig).policy == {
-        "name": "ou", **best.policy
-    }  # fmt: skip
 
 
 def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    small = [*SMALL[:3], "search=4", "out=results/design.json"]
-    assert main([*COMMAND, "env=varied_pendulum", "env.randomize=[mass,gravity]", "noise_rad=0.02", *small]) == 0
+    small = [*SMALL[:3], "policy=ou", "policy.std=0.1", "search=4", "out=results/design.json"]
+    assert main(["design", "env=varied_pendulum", "env.randomize=[mass,gravity]", "noise_rad=0.02", *small]) == 0
     printed = capsys.readouterr().out
-    content = json.loads((tmp_path / "results/design.json").read_text())
-    summary = json.loads((tmp_path / "runs/varied_pendulum-design/summary.json").read_text())
-    assert (
-        summary["design"] == content
-        and (tmp_path / "runs/varied_pendulum-design/figures/design.png").stat().st_size > 9000
-    )
-    assert content["observed"] == {"hinge": 0.02} and content["given"]["policy"]["name"] == "coasting"
+    folder = tmp_path / "runs/varied_pendulum-design"
+    found = read_record(tmp_path / "results/design.json", DesignResult).result
+    assert found == read_record(folder / "design.json", DesignResult).result
+    assert (folder / "figures/design.png").stat().st_size > 9000
+    assert found.observed == {"hinge": 0.02} and found.given.policy == {"name": "ou", "std": 0.1}
+    assert [constant.name for constant in found.constants] == ["mass", "gravity"]
     for name in ("mass", "gravity"):
-        low, high = content["given"]["r2_bound_interval"][name]
-        assert low <= content["given"]["r2_bound"][name] <= high and f"  {name}" in printed
-    if "designed" in content:
-        assert content["designed"]["overrides"] in printed
+        interval = found.given.r2_bound_interval[name]
+        assert interval and interval[0] <= found.given.r2_bound[name] <= interval[1] and f"  {name}" in printed
+    assert found.designed and found.gain and f"use: {found.designed.options}" in printed
+    chosen = configure(DesignConfig, {"env": "varied_pendulum", **values(found.designed.options.split())})
+    assert found.designed.policy.items() <= chosen.training.collection.policy.items()
 
 
 @pytest.mark.parametrize(
@@ -111,35 +105,46 @@ def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeyp
     [
         (["env=puck_ou"], "kinematic"),
         (["env=puck", "window=90"], "window must lie in 1..episode_steps=80"),
-        (["env=puck", "noise_m=0"], "noise_m must be > 0"),
-        (["env=varied_pendulum", "noise_rad=-1"], "noise_rad must be > 0"),
+        (["env=puck", "noise_m=0"], "noise_m must be a number > 0"),
+        (["env=varied_pendulum", "noise_rad=-1"], "noise_rad must be a number > 0"),
         (["env=point_mass-hard", "policy=ou_tracking", *SMALL], "drives one joint"),
         (["env=puck", "policy=ou", "policy.std=-1", *SMALL], "std"),
         (["env=puck", "env.randomize=[weight]", *SMALL], "unknown factor 'weight'"),
         (["env=puck", "observed=[w]", *SMALL], "the positions of puck are x, y, z"),
         (["env=puck", "objective=best"], "logdet, trace, worst"),
         (["env=puck", "num_trajectories=1"], "num_trajectories must be >= 2"),
-        (["env=puck", "episodes=3"], "unknown option 'episodes' of worldmodel probe mode=design"),
+        (["env=puck", "episodez=3"], "unknown option 'episodez'"),
         (["env=puk"], "did you mean puck?"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments: list[str], named: str, capsys, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main([*COMMAND, *arguments]) == 1
+    assert main(["design", *arguments]) == 1
     error = capsys.readouterr().err
     lines = [line for line in error.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and named in lines[0], error
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_mode_that_does_not_exist_is_named(capsys):
-    assert main(["probe", "mode=plan"]) == 1
-    assert "mode is run, design or state, got 'plan'" in capsys.readouterr().err
+def test_one_trajectory_has_no_interval_and_no_derivative_no_change():
+    information = np.ones((len(NOISE_RATIOS), 1, 3, 2, 2)) * np.eye(2)
+    one = WindowInformation(information, np.zeros(3, int), (8,), 0.0)
+    assert bound_intervals(one, np.random.default_rng(0)) == [None, None]
+    assert gain_of(one, one).logdet_nats_interval is None
+    two = WindowInformation(information, np.array([0, 0, 1]), (8,), 0.0)
+    assert bound_intervals(two, np.random.default_rng(0)) == [pytest.approx([0.5, 0.5])] * 2
+    still = np.zeros((2, 6, 4, 3))
+    assert relative_change(still, still).tolist() == [0, 0]
 
 
-def test_help_tells_of_every_mode(capsys):
-    assert main(["probe", "--help"]) == 0
-    of_a_run, of_design = capsys.readouterr().out.split("worldmodel probe mode=design:")
-    assert "mode: run" in of_a_run
-    of_design, of_state = of_design.split("worldmodel probe mode=state:")
-    assert "noise_m: 0.002" in of_design and "\nepisodes:" not in of_design and "\nepisodes:" in of_state
+def test_committed_results_are_read():
+    for path in sorted((Path(__file__).parents[2] / "docs/results").glob("design-*.json")):
+        found = read_record(path, DesignResult).result
+        assert set(found.given.r2_bound) == {constant.name for constant in found.constants}
+        assert (found.designed is None) == (found.gain is None)
+
+
+def test_a_file_of_another_kind_is_one_clear_line():
+    results = Path(__file__).parents[2] / "docs/results"
+    with pytest.raises(ResultError, match=r"state-puck\.json"):
+        read_record(results / "state-puck.json", DesignResult)

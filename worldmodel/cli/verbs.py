@@ -49,9 +49,11 @@ def _train(config: TrainConfig) -> str:
 
 
 def _compare(config: CompareConfig) -> str:
-    from worldmodel.compare import compare
+    from worldmodel.cli.terminal_studies import study_lines
+    from worldmodel.compare import compare, study_folder
 
-    return compare(config)
+    found, folder = study_lines(compare(config)), study_folder(config)
+    return f"{found}\n\nnumbers: {folder}/compare.json\nfigure:  {folder}/figures"
 
 
 def _control(config: ControlConfig) -> str:
@@ -71,15 +73,18 @@ def _control(config: ControlConfig) -> str:
 
 
 def _design(config: DesignConfig) -> str:
-    from worldmodel.design.study import design
+    from worldmodel.cli.terminal_studies import design_lines
+    from worldmodel.design import design, result_file
 
-    return design(config)[1]
+    found, folder = design_lines(design(config)), config.run_directory
+    return f"{found}\nresults: {result_file(config)}, figure: {folder}/figures/design.png"
 
 
 def _positions(config: PositionsConfig) -> str:
-    from worldmodel.evaluation.probing.from_state import probe_from_state
+    from worldmodel.cli.terminal_studies import positions_lines
+    from worldmodel.evaluation.positions import positions, result_file
 
-    return probe_from_state(config)[1]
+    return f"{positions_lines(positions(config))}\nresults: {result_file(config)}"
 
 
 def _probe(config: ProbeConfig) -> str:

@@ -10,20 +10,21 @@ from worldmodel.settings.method import LEWM_SIGREG
 from worldmodel.system.errors import UserError
 
 SLOW, FAST = 1e-3, 3e-3
+"""Learning rates."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A method under comparison.
-
-    family: how the seed's table speaks of it. preset: dotted keys of `MethodConfig` and their values. knob: three
-    values of what the method itself adds.
-    """
+    """A method under comparison."""
 
     name: str
+    """What it is called."""
     family: str
+    """How the article's table speaks of it."""
     preset: Mapping[str, Any]
+    """Dotted options of `MethodConfig` and their values."""
     knob: Sequence[Mapping[str, Any]]
+    """Three values of what the method itself adds."""
 
     @property
     def settings(self) -> list[dict[str, Any]]:

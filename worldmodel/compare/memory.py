@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.compare.candidates import CANDIDATES
+from worldmodel.compare.result import KeptBytes, PeakBytes
 from worldmodel.data.frames import MemoryFrames
 from worldmodel.data.store import DataSet
 from worldmodel.learning.loop import Stage
@@ -22,26 +23,26 @@ NUM_STEPS = 5
 class _AnyRows:
     """Random rows as pairs: memory does not depend on which."""
 
+    def __init__(self, num_rows: int) -> None:
+        self._num_rows = num_rows
+
     def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
-        return torch.randint(NUM_ROWS, (2, num_pairs), generator=generator)
+        return torch.randint(self._num_rows, (2, num_pairs), generator=generator)
 
 
 def _stage(method: MethodConfig, encoder: EncoderConfig, data: DataSet, device: torch.device) -> Stage:
     torch.manual_seed(0)
     body = Encoder(encoder).to(device)
     frames = torch.randint(256, (NUM_ROWS, encoder.input_size, encoder.input_size, 3)).to(torch.uint8)
-    objective = encoder_objective(method, body, data, data.split("train"), 0, (_AnyRows(), 1.0))
+    pairs = _AnyRows(min(NUM_ROWS, data.num_rows))
+    objective = encoder_objective(method, body, data, data.split("train"), 0, (pairs, 1.0))
     if method.name == "lewm":
         frames = frames[torch.arange(data.num_rows) % NUM_ROWS]
     return encoder_stage(objective, body, MemoryFrames(frames, device), method.optim, "report")
 
 
-def kept_bytes(method: MethodConfig, encoder: EncoderConfig, data: DataSet) -> dict[str, int]:
-    """Bytes of tensors that one training step holds at once, by what they are for.
-
-    weights: of everything that is trained or averaged. optimizer: gradients and AdamW's two moments. activations: what
-    autograd keeps between the forward and the backward pass, each storage once, frames and weights not counted.
-    """
+def kept_bytes(method: MethodConfig, encoder: EncoderConfig, data: DataSet) -> KeptBytes:
+    """Bytes of tensors that one training step holds at once, by what they are for."""
     stage = _stage(method, encoder, data, torch.device("cpu"))
     trained = [parameter for parameter in stage.module.parameters() if parameter.requires_grad]
     weights = sum(value.nbytes for value in stage.module.state_dict().values())
@@ -57,22 +58,17 @@ def kept_bytes(method: MethodConfig, encoder: EncoderConfig, data: DataSet) -> d
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         values = stage.loss(0.5, torch.Generator().manual_seed(0))
     values["loss"].backward()
-    return {
-        "weights": weights,
-        "optimizer": 3 * sum(parameter.nbytes for parameter in trained),
-        "activations": sum(kept.values()),
-    }
+    return KeptBytes(weights, 3 * sum(parameter.nbytes for parameter in trained), sum(kept.values()))
 
 
-def peak_bytes(method: MethodConfig, encoder: EncoderConfig, data: Path) -> dict[str, int | None]:
-    """Peak memory of a few training steps, in a fresh process: "cpu" resident, above what stood before the encoder was
-    made (Linux only), and "gpu" allocated, where there is one."""
+def peak_bytes(method: MethodConfig, encoder: EncoderConfig, data: Path) -> PeakBytes:
+    """Peak memory of a few training steps, in a fresh process; of the CPU on Linux only."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_measure, (method, encoder, data))
 
 
-def _measure(method: MethodConfig, encoder: EncoderConfig, directory: Path) -> dict[str, int | None]:
+def _measure(method: MethodConfig, encoder: EncoderConfig, directory: Path) -> PeakBytes:
     torch.set_num_threads(1)
     data = DataSet(directory)
     warm_up = CANDIDATES["lejepa"].configure(method, 0)
@@ -87,7 +83,7 @@ def _measure(method: MethodConfig, encoder: EncoderConfig, directory: Path) -> d
         standing = torch.cuda.memory_allocated()
         _train(_stage(method, encoder, data, torch.device("cuda")), NUM_STEPS)
         gpu = torch.cuda.max_memory_allocated() - standing
-    return {"cpu": cpu, "gpu": gpu}
+    return PeakBytes(cpu, gpu)
 
 
 def _train(stage: Stage, num_steps: int) -> None:

@@ -5,19 +5,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scale:
-    """hidden, steps: of every encoder at `batch_size` pairs a step. batch_sizes: swept with as many pairs in all, so
-    with steps in inverse proportion, and learning rates by the square root. episodes: sizes of the data sweep, as
-    shares of the training episodes. predictor_*: of the planning column. tasks: of its closed loop.
-    """
+    """Sizes of everything in a study."""
 
     hidden: int
+    """Units of a hidden layer of every encoder."""
     steps: int
+    """Training steps of an encoder at the usual batch."""
     batch_sizes: tuple[int, ...]
+    """Other batches, swept with as many pairs in all: steps in inverse proportion, learning rates by the root."""
     shares: tuple[float, ...]
+    """Sizes of the data sweep, as shares of the training episodes."""
     predictor_hidden: int
+    """Units of a hidden layer of the predictor that plans."""
     predictor_steps: int
+    """Its training steps."""
     tasks: int
+    """Tasks of its closed loop."""
     batch_size: int = 256
+    """Pairs in the usual batch."""
 
 
 SCALES = {

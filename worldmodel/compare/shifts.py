@@ -3,12 +3,12 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodel.compare.cells import ShiftScore, VariableScore
 from worldmodel.data.collecting import collect
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
@@ -18,34 +18,35 @@ from worldmodel.measures.statistics import mean_told, unit_spread
 from worldmodel.settings import TrainConfig
 
 RANGE_SD = 2.5
-SECTOR_RAD = math.radians(18)  # either side of zero: a tenth of a circle
-NUM_FRAMES = 2000
+"""Kinematic latents and visual factors beyond so many standard deviations are kept from training."""
+SECTOR_RAD = math.radians(18)
+"""Either side of zero: a tenth of a circle."""
+NUM_FRAMES, MIN_FRAMES = 2000, 50
+"""Frames of a test set, and the fewest that make one."""
 STEPS = 9
-MIN_FRAMES = 50
+"""Control steps of an episode of a dynamic world in a test set."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Frames to test on, `rows` (n,) of a source, and the truth of them (n, Z) in the training data's units."""
+    """Frames to test on."""
 
     name: str
+    """What differs from the training data."""
     source: Source
+    """The data set that holds the frames."""
     rows: Tensor
+    """Its rows to test on, int64 (n,)."""
     truth: np.ndarray
+    """The variables of these rows, (n, Z) in the training data's units."""
 
-    def score(self, prediction: np.ndarray, names: list[str]) -> dict[str, Any]:
-        """Of variables (n, Z) read by a linear map that was fitted on training frames: R2, and RMSE in sd; no R2 of
-        one that stands still."""
+    def score(self, prediction: np.ndarray, names: list[str]) -> ShiftScore:
+        """How well variables (n, Z) are read by a linear map that was fitted on training frames."""
         values, errors = scores(self.truth, prediction), np.sqrt(((prediction - self.truth) ** 2).mean(0))
-        return {
-            "r2": mean_told(values),
-            "rmse_sd": float(errors.mean()),
-            "per_variable": {
-                name: {"r2": value, "rmse_sd": float(error)}
-                for name, value, error in zip(names, values, errors, strict=True)
-            },
-            "num_frames": len(self.rows),
+        per_variable = {
+            name: VariableScore(value, float(error)) for name, value, error in zip(names, values, errors, strict=True)
         }
+        return ShiftScore(mean_told(values), float(errors.mean()), per_variable, len(self.rows))
 
 
 def _moving_factors(data: DataSet) -> list[str]:

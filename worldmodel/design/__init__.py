@@ -1,1 +1,35 @@
-"""What can be identified before anything is learned: Fisher information of an excitation, and a better excitation."""
+"""What can be identified before anything is learned: Fisher information of an excitation, and a better excitation.
+
+problem           the world, its constants, what is observed
+differentiation   how the simulator is differentiated
+windows           information of windows of motion, through `information`, the mathematics
+judgement         bounds, directions and combinations that follow
+policy_search     the search for a better excitation
+study             `design`, and `judge` for one excitation
+result            what is found
+"""
+
+from worldmodel.design.result import (
+    CombinationBound,
+    ConstantPrior,
+    DesignResult,
+    ExcitationBounds,
+    FiniteDifferences,
+    Gain,
+    WindowBound,
+)
+from worldmodel.design.study import design, judge, result_file, settings_for
+
+__all__ = [
+    "CombinationBound",
+    "ConstantPrior",
+    "DesignResult",
+    "ExcitationBounds",
+    "FiniteDifferences",
+    "Gain",
+    "WindowBound",
+    "design",
+    "judge",
+    "result_file",
+    "settings_for",
+]

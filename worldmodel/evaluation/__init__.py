@@ -1,1 +1,8 @@
-"""What a trained run can do: control, probing, surprise."""
+"""What a trained run can do: control, probing, surprise; and constants from true positions."""
+
+from worldmodel.evaluation.control import control
+from worldmodel.evaluation.positions import PositionsResult, positions
+from worldmodel.evaluation.probing import probe
+from worldmodel.evaluation.surprise import surprise
+
+__all__ = ["PositionsResult", "control", "positions", "probe", "surprise"]

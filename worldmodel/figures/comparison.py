@@ -1,7 +1,8 @@
-"""Figures of a comparison."""
+"""Figures of methods side by side: recovery, convergence and sweeps; ball and light, told apart."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,109 +25,136 @@ _COLOURS = {
 }
 
 
-def draw_table(path: Path, content: dict[str, Any]) -> Path:
-    """Recovery with its intervals, convergence, and whatever sweeps the content has."""
-    table = content["methods"]
-    drawn = [_recovery, _convergence]
-    if any(row.get("batch") for row in table.values()):
-        drawn.append(_batch)
-    if any(row.get("data") for row in table.values()):
-        drawn.append(_data)
-        drawn += [_shifted] * any(found["shifts"] for row in table.values() for found in row.get("data", {}).values())
+@dataclass(frozen=True)
+class MethodFigures:
+    """What is drawn of a method."""
+
+    r2: float
+    """R2 of the true variables from latents, on test episodes."""
+    interval: Sequence[float] | None
+    """Its interval."""
+    curve: Sequence[tuple[float, float]]
+    """CPU seconds of training, and R2 on validation episodes."""
+    by_batch: Mapping[int, float]
+    """Pairs in a batch -> R2 on test episodes; empty where the method was not swept, as below."""
+    by_frames: Mapping[int, float]
+    """Training frames -> R2 on test episodes."""
+    shifted_rmse: Mapping[int, float]
+    """Training frames -> root mean squared error in standard deviations, mean over shifted test sets."""
+
+
+Methods = Mapping[str, MethodFigures]
+_Panel = Callable[[Axes, Methods], None]
+
+
+def methods(path: Path, drawn: Methods) -> Path:
+    """Draw recovery with its intervals, convergence, and whatever sweeps there are."""
+    panels: list[_Panel] = [_recovery, _convergence]
+    panels += [_batch] * any(method.by_batch for method in drawn.values())
+    panels += [_data] * any(method.by_frames for method in drawn.values())
+    panels += [_shifted] * any(method.shifted_rmse for method in drawn.values())
     with style.styled():
-        figure, axes = style.panels(len(drawn), 3, (3.6, 3.1))
-        for draw, panel in zip(drawn, axes, strict=True):
-            draw(panel, table)
+        figure, axes = style.panels(len(panels), 3, (3.6, 3.1))
+        for draw, panel in zip(panels, axes, strict=True):
+            draw(panel, drawn)
             style.light_grid(panel)
-        names = list(table)
-        handles = [axes[1].plot([], [], color=_COLOURS[name], label=style.readable_name(name))[0] for name in names]
+        handles = [axes[1].plot([], [], color=_COLOURS[name], label=style.readable_name(name))[0] for name in drawn]
         figure.legend(handles=handles, loc="outside lower center", ncols=6)
         return style.save_png(figure, path)
 
 
-def _recovery(axes: Axes, table: dict[str, Any]) -> None:
-    names = sorted(table, key=lambda name: table[name]["r2_h_to_z"]["mean"])
+def _recovery(axes: Axes, drawn: Methods) -> None:
+    names = sorted(drawn, key=lambda name: drawn[name].r2)
     for position, name in enumerate(names):
-        found = table[name]["r2_h_to_z"]
-        axes.barh(position, max(found["mean"], 0), color=_COLOURS[name], height=0.62)
-        whisker = style.interval_errors(found["mean"], found["interval"])
-        axes.errorbar(found["mean"], position, xerr=whisker, color=style.INK, linewidth=1)
+        method = drawn[name]
+        axes.barh(position, max(method.r2, 0), color=_COLOURS[name], height=0.62)
+        whisker = style.interval_errors(method.r2, method.interval)
+        axes.errorbar(method.r2, position, xerr=whisker, color=style.INK, linewidth=1)
     axes.set_yticks(range(len(names)), [style.readable_name(name) for name in names])
     axes.set(xlim=(0, 1.02), xlabel="R², latents to truth, test episodes")
     axes.set_title("recovery")
 
 
-def _convergence(axes: Axes, table: dict[str, Any]) -> None:
-    for name, row in table.items():
-        curve = np.array(row["curve"])
-        axes.plot(curve[:, 1], curve[:, 2], color=_COLOURS[name], linewidth=1.4)
+def _convergence(axes: Axes, drawn: Methods) -> None:
+    for name, method in drawn.items():
+        axes.plot(*np.array(method.curve).T, color=_COLOURS[name], linewidth=1.4)
     axes.set_xscale("log")
     axes.set(ylim=(0, 1.02), xlabel="CPU seconds of training", ylabel="R², validation")
     axes.set_title("convergence")
 
 
-def _sweep(axes: Axes, table: dict[str, Any], part: str, pick: Any) -> None:
-    for name, row in table.items():
-        if row.get(part):
-            sizes = sorted(row[part], key=int)
-            axes.plot(
-                [int(s) for s in sizes],
-                [pick(row[part][s]) for s in sizes],
-                "o-",
-                ms=3,
-                color=_COLOURS[name],
-                linewidth=1.4,
-            )
-    axes.set_xscale("log", base=2 if part == "batch" else 10)
+def _sweep(axes: Axes, curves: Mapping[str, Mapping[int, float]], base: int) -> None:
+    """A line for each method that was swept, over a logarithmic axis."""
+    for name, curve in curves.items():
+        if curve:
+            sizes = sorted(curve)
+            values = [curve[size] for size in sizes]
+            axes.plot(sizes, values, "o-", ms=3, color=_COLOURS[name], linewidth=1.4)
+    axes.set_xscale("log", base=base)
 
 
-def _batch(axes: Axes, table: dict[str, Any]) -> None:
-    _sweep(axes, table, "batch", lambda found: found["mean"])
+def _batch(axes: Axes, drawn: Methods) -> None:
+    _sweep(axes, {name: method.by_batch for name, method in drawn.items()}, base=2)
     axes.set(ylim=(0, 1.02), xlabel="pairs in a batch", ylabel="R², test")
     axes.set_title("batch size, pairs in all alike")
 
 
-def _data(axes: Axes, table: dict[str, Any]) -> None:
-    _sweep(axes, table, "data", lambda found: found["test"]["mean"])
+def _data(axes: Axes, drawn: Methods) -> None:
+    _sweep(axes, {name: method.by_frames for name, method in drawn.items()}, base=10)
     axes.set(ylim=(0, 1.02), xlabel="training frames", ylabel="R², test")
     axes.set_title("data size")
 
 
-def _shifted(axes: Axes, table: dict[str, Any]) -> None:
-    _sweep(axes, table, "data", lambda found: float(np.mean([s["rmse_sd"]["mean"] for s in found["shifts"].values()])))
+def _shifted(axes: Axes, drawn: Methods) -> None:
+    _sweep(axes, {name: method.shifted_rmse for name, method in drawn.items()}, base=10)
     axes.set_yscale("log")
     axes.set(xlabel="training frames", ylabel="RMSE (sd)")
     axes.set_title("unseen poses, light, colours")
 
 
-def draw_separation(path: Path, content: dict[str, Any]) -> Path:
+@dataclass(frozen=True)
+class SeparationFigures:
+    """What is drawn of a method that was to tell a ball from the light."""
+
+    ball: float
+    """R2 of the ball's position."""
+    light: float
+    """R2 of the light."""
+    shifted_rmse: Mapping[str, float]
+    """Shifted test set -> root mean squared error of the ball's position, in standard deviations."""
+
+
+def separation(path: Path, conditions: Mapping[str, Mapping[str, SeparationFigures]]) -> Path:
     """R2 of ball and light by method, a panel for each kind of pairs, and the ball under shifts below."""
-    conditions = content["conditions"]
     with style.styled():
         figure, axes = style.panels(2 * len(conditions), len(conditions), (3.6, 2.9))
-        for index, (name, condition) in enumerate(conditions.items()):
-            _separation(axes[index], name, condition["methods"])
-            _transfer(axes[len(conditions) + index], condition["methods"])
+        for index, (name, drawn) in enumerate(conditions.items()):
+            _separation(axes[index], name, drawn)
+            _transfer(axes[len(conditions) + index], drawn)
         return style.save_png(figure, path)
 
 
-def _separation(axes: Axes, name: str, rows: dict[str, Any]) -> None:
-    positions = np.arange(len(rows))
-    for offset, key, colour in ((-0.2, "x", style.BLUE), (0.2, "light", style.AMBER)):
-        values = [max(row[key]["mean"] or 0, 0) for row in rows.values()]
-        axes.barh(positions + offset, values, height=0.36, color=colour, label={"x": "ball", "light": "light"}[key])
-    axes.set_yticks(positions, [style.readable_name(method) for method in rows])
+def _separation(axes: Axes, name: str, drawn: Mapping[str, SeparationFigures]) -> None:
+    positions = np.arange(len(drawn))
+    balls, lights = ([max(value, 0) for value in values] for values in _ball_and_light(drawn))
+    for offset, values, colour, label in ((-0.2, balls, style.BLUE, "ball"), (0.2, lights, style.AMBER, "light")):
+        axes.barh(positions + offset, values, height=0.36, color=colour, label=label)
+    axes.set_yticks(positions, [style.readable_name(method) for method in drawn])
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.02), xlabel="R², read linearly from the latents")
     axes.set_title(name)
     axes.legend(loc="lower right")
 
 
-def _transfer(axes: Axes, rows: dict[str, Any]) -> None:
-    shifts = list(next(iter(rows.values()))["x_under_shift"])
-    for method, row in rows.items():
-        values = [row["x_under_shift"][shift]["rmse_sd"]["mean"] for shift in shifts]
-        axes.plot(values, range(len(shifts)), "o", ms=5, color=_COLOURS[method], label=style.readable_name(method))
+def _ball_and_light(drawn: Mapping[str, SeparationFigures]) -> tuple[list[float], list[float]]:
+    return [method.ball for method in drawn.values()], [method.light for method in drawn.values()]
+
+
+def _transfer(axes: Axes, drawn: Mapping[str, SeparationFigures]) -> None:
+    shifts = list(next(iter(drawn.values())).shifted_rmse)
+    for name, method in drawn.items():
+        values = [method.shifted_rmse[shift] for shift in shifts]
+        axes.plot(values, range(len(shifts)), "o", ms=5, color=_COLOURS[name], label=style.readable_name(name))
     axes.set_yticks(range(len(shifts)), shifts)
     axes.set_xscale("log")
     axes.set(xlabel="RMSE of the ball's position (sd)")

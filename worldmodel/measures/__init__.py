@@ -10,12 +10,13 @@ from worldmodel.measures.identifiability import (
     r2,
     unwrapped_mean,
 )
-from worldmodel.measures.statistics import best_told, mean_told, over_seeds
+from worldmodel.measures.statistics import OverSeeds, best_told, mean_told, over_seeds
 from worldmodel.measures.wording import told, with_interval
 
 __all__ = [
     "CanonicalReadout",
     "Identifiability",
+    "OverSeeds",
     "affine_apply",
     "affine_fit",
     "aligned_angle_r2",

@@ -5,7 +5,8 @@ None stands for what the data cannot tell: R2 of a variable that stands still, t
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -105,15 +106,24 @@ def bootstrap_r2(
     return central_95(np.where(moves, 1 - residual / np.where(moves, spread, 1.0), -np.inf))
 
 
-def over_seeds(values: Sequence[float | None]) -> dict[str, Any]:
-    """Mean of one value a seed, its 95 % interval by Student's t (None for one seed), and the values.
+@dataclass(frozen=True)
+class OverSeeds:
+    """A figure over several training seeds; None stands for what cannot be told."""
 
-    A seed whose value is not known (None) is left out of mean and interval; both are None where no value is known.
-    """
+    mean: float | None
+    """Mean of the values that are known."""
+    interval: tuple[float, float] | None
+    """Its 95 % interval by Student's t, [low, high]; None from fewer than two values."""
+    values: list[float | None]
+    """One value a seed."""
+
+
+def over_seeds(values: Sequence[float | None]) -> OverSeeds:
+    """A figure of which `values` has one a seed; seeds whose value is not known (None) are left out of the mean."""
     known = [value for value in values if value is not None]
     mean, num = mean_told(known), len(known)
     interval = None
     if mean is not None and num > 1:
         half = float(stats.t.ppf(0.975, num - 1) * np.std(known, ddof=1) / math.sqrt(num))
-        interval = [mean - half, mean + half]
-    return {"mean": mean, "interval": interval, "values": [None if v is None else float(v) for v in values]}
+        interval = (mean - half, mean + half)
+    return OverSeeds(mean, interval, [None if value is None else float(value) for value in values])

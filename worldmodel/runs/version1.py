@@ -7,6 +7,8 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worldmodel.runs.version1_studies import compare_file, design_file, lit_ball_file, positions_file
+
 Values = dict[str, Any]
 _PREFIXES = {"latent": "", "random": "random_", "oracle": "oracle_", "supervised": "supervised_"}
 _PLAN = ("planner", "reduction", "shrinking", "metric", "proposal", "replan_every", "lead_steps")
@@ -25,6 +27,10 @@ def upgraded(kind: str, old: Mapping[str, Any]) -> Values:
         "control": _control_file,
         "surprise": _surprise_file,
         "demo": _demo_file,
+        "design": design_file,
+        "positions": positions_file,
+        "compare": compare_file,
+        "lit_ball": lit_ball_file,
     }
     if kind not in upgrades:
         raise ValueError(f"version 0.1 wrote no file of kind {kind!r}")

@@ -3,14 +3,14 @@
 import numpy as np
 
 from worldmodel.data.truth import latent_variables
-from worldmodel.design.study import judge, settings_for
+from worldmodel.design import judge, settings_for
 from worldmodel.evaluation.probing.subject import Subject
 from worldmodel.learning.sources import spread_rows
 from worldmodel.measures.canonical import hermite_features
 from worldmodel.measures.identifiability import affine_apply, affine_fit
 from worldmodel.measures.statistics import unit_spread
 from worldmodel.runs.probe_result import PositionErrors
-from worldmodel.runs.results import Interval, as_interval
+from worldmodel.runs.results import Interval
 
 DEGREE = 5
 """Degree of the polynomial that undoes what the latents bend."""
@@ -25,7 +25,7 @@ def reader_bounds(
     """Constant -> the R2 that no reader of one window exceeds, and its interval, where frames show positions with this
     noise."""
     judged = judge(settings_for(subject.trained, noise.noise_m, noise.noise_rad, num_trajectories=num_trajectories))
-    return {name: (bound, as_interval(judged["r2_bound_interval"][name])) for name, bound in judged["r2_bound"].items()}
+    return {name: (bound, judged.r2_bound_interval[name]) for name, bound in judged.r2_bound.items()}
 
 
 def position_errors(subject: Subject) -> PositionErrors:

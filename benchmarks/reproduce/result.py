@@ -1,0 +1,91 @@
+"""What `results.json` of a table holds: figures of every row, theirs beside ours."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from worldmodel.measures import OverSeeds
+from worldmodel.system import UserError, read_json
+
+
+@dataclass(frozen=True)
+class MeasuredFigure:
+    """A figure over several seeds, beside the published one; None stands for what cannot be told."""
+
+    mean: float | None
+    """Mean of the values that are known."""
+    interval: tuple[float, float] | None
+    """Its 95 % interval by Student's t; None from fewer than two values."""
+    values: list[float | None]
+    """One value a seed."""
+    published: float | None = None
+    """What was published; None where nothing was."""
+
+    @property
+    def over_seeds(self) -> OverSeeds:
+        """Our side of it."""
+        return OverSeeds(self.mean, self.interval, self.values)
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A measured row."""
+
+    key: str
+    """Its name."""
+    series: str
+    """The line of the figure that it belongs to."""
+    x: float | None
+    """Where it stands on that line."""
+    settings: dict[str, Any]
+    """Those of the condition, with the candidate that was chosen."""
+    tried: list[dict[str, Any]]
+    """Every candidate and its validation figure, where there was a choice."""
+    measures: dict[str, MeasuredFigure]
+    """Name of a figure -> its values."""
+    cpu_s: float
+    """CPU seconds, median over seeds."""
+    wall_s: float | None = None
+    """Seconds on the clock, median over seeds; None where the version that measured kept none."""
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """A table, measured again."""
+
+    table: str
+    """Its name."""
+    title: str
+    """What it shows."""
+    note: str
+    """What a reader of the table must know."""
+    scale: str
+    """quick or full."""
+    seeds: list[int]
+    """Seeds of training."""
+    source: str
+    """Where it was published."""
+    rows: list[RowResult]
+    """What was measured."""
+    command: str
+    """The command that measured it."""
+    versions: dict[str, str]
+    """Package -> its version."""
+    hardware: dict[str, Any]
+    """The machine."""
+    measures: dict[str, str] = field(default_factory=dict)
+    """Name of a figure -> column header; empty in a file of the first version."""
+
+
+def read_table(path: Path) -> TableResult:
+    """The table in a `results.json`.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    try:
+        return msgspec.convert(read_json(path), TableResult)
+    except ValueError as error:
+        raise UserError(f"{path} is no measured table ({error}); see python -m benchmarks.reproduce") from error

@@ -1,0 +1,158 @@
+"""Episodes without pictures: positions with noise in place of frame latents, and the constants at work."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodel import envs
+from worldmodel.data.store import SPLITS, EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.data.truth import moving_columns
+from worldmodel.envs.excitation import make_policy
+from worldmodel.envs.rollout import Episode, rollout
+from worldmodel.envs.sensitivity import position_names, rotational
+from worldmodel.envs.world import MujocoWorld
+from worldmodel.settings import SHELL_SD, PositionsConfig
+from worldmodel.system.errors import UserError
+from worldmodel.system.progress import progress
+
+SHIFT_SEED = 1
+"""Added to data_seed for episodes out of range: constants and starts that no other episode had."""
+
+
+@dataclass(frozen=True)
+class SimulatedEpisodes:
+    """E episodes as contexts see them."""
+
+    table: LatentTable
+    """Positions with noise in place of latents, and actions."""
+    episodes: EpisodeIndex
+    """Rows of the table that each episode has."""
+    constants: np.ndarray
+    """Standardised constants in either half of each episode, (E, 2, P)."""
+
+    def split(self, name: str) -> tuple[EpisodeIndex, np.ndarray]:
+        """Episodes of a split, as data sets are split, and their constants."""
+        chosen = np.isin(np.arange(len(self.episodes)) % 10, list(SPLITS[name]))
+        held = EpisodeIndex(self.episodes.offset[chosen], self.episodes.length[chosen], self.episodes.restart_midway)
+        return held, self.constants[chosen]
+
+    @property
+    def unseen(self) -> EpisodeIndex:
+        """Episodes that no encoder was trained on."""
+        parts = [self.split(name)[0] for name in ("validation", "test")]
+        offset, length = (np.concatenate([getattr(p, key) for p in parts]) for key in ("offset", "length"))
+        return EpisodeIndex(offset, length, self.episodes.restart_midway)
+
+
+def make_world(config: PositionsConfig, **arguments: Any) -> MujocoWorld:
+    """The environment's world with nothing but its physical constants randomised: nothing is rendered.
+
+    Raises:
+        UserError: no physical constant varies.
+    """
+    chosen: dict[str, Any] = {**config.training.env.make_arguments(), **arguments, "factor_rho": {}}
+    bare = envs.make(**{**chosen, "factor_shell": {}, "factor_spread": {}})
+    names = [name for name in bare.randomize if bare.factors[name].kind == "physical"]
+    if not names:
+        raise UserError(
+            f"no physical constant varies in env={config.training.env.label}; name some, env.randomize=[physical], "
+            "or choose env=puck"
+        )
+    return envs.make(**{**chosen, "randomize": names})
+
+
+def simulate(
+    config: PositionsConfig, world: MujocoWorld, device: torch.device
+) -> tuple[SimulatedEpisodes, SimulatedEpisodes | None]:
+    """Episodes in range, and out of it where the settings ask for some.
+
+    Raises:
+        UserError: no position moves.
+    """
+    collection = config.training.collection
+    pairs = {"drift_rho": collection.drift_rho, "restart_midway": collection.restart_midway}
+    near = _rollouts(config, world, collection.episodes, collection.data_seed, **pairs)
+    lens = Lens.fitted(config, world, np.concatenate([episode.states for episode in near]))
+    out_of_range = None
+    if config.shift_episodes:
+        shell = make_world(config, factor_shell={"physical": list(SHELL_SD)}, factor_spread={})
+        seed = collection.data_seed + SHIFT_SEED
+        far = _rollouts(config, shell, config.shift_episodes, seed)
+        out_of_range = _as_contexts_see(world, far, lens, device, seed)
+    data = _as_contexts_see(world, near, lens, device, collection.data_seed, collection.restart_midway)
+    return data, out_of_range
+
+
+def _rollouts(config: PositionsConfig, world: MujocoWorld, num: int, seed: int, **pairs: Any) -> list[Episode]:
+    policy, num_steps = make_policy(**config.training.collection.policy), config.training.collection.episode_steps
+    seeds = (int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) for index in range(num))
+    return [
+        rollout(world, policy, seed=of_episode, num_steps=num_steps, render=False, **pairs)
+        for of_episode in progress(seeds, total=num, desc=f"simulate {world.name}", unit="episode")
+    ]
+
+
+@dataclass(frozen=True)
+class Lens:
+    """How states become latents: positions that move, each with its noise; angles as cosine and sine, metres by their
+    standard deviation."""
+
+    chosen: list[int]
+    """Columns of the state that are positions."""
+    names: list[str]
+    """Their names."""
+    noise: np.ndarray
+    """Standard deviations of their noise, in metres or radians."""
+    angles: frozenset[str]
+    """Positions that are angles on a circle."""
+    kept: list[str]
+    """Names of the D latents."""
+    scale: np.ndarray
+    """What each latent is divided by, (D,)."""
+
+    @staticmethod
+    def fitted(config: PositionsConfig, world: MujocoWorld, states: np.ndarray) -> "Lens":
+        """The lens for states (rows, X); UserError when no position moves."""
+        names = [name for name in world.state_names if not name.endswith("_vel")]
+        chosen = [world.state_names.index(name) for name in names]
+        turns = dict(zip(position_names(world), rotational(world), strict=True))
+        noise = np.where([turns.get(name, False) for name in names], config.noise_rad, config.noise_m)
+        angles = frozenset(world.scene.angle_names)
+        moving = moving_columns(names, states[:, chosen], set(angles))
+        if not moving.names:
+            raise UserError(f"nothing of {world.name} moves under this policy; choose a livelier one")
+        on_circle = [name.startswith(("cos ", "sin ")) for name in moving.names]
+        scale = np.where(on_circle, 1.0, moving.values.std(0))
+        return Lens(chosen, names, noise, angles, moving.names, scale)
+
+    def __call__(self, states: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """States (rows, X) -> latents float32 (rows, D)."""
+        seen = states[:, self.chosen] + self.noise * rng.standard_normal((len(states), len(self.chosen)))
+        variables = moving_columns(self.names, seen, set(self.angles))
+        columns = [variables.names.index(name) for name in self.kept]
+        return (variables.values[:, columns] / self.scale).astype(np.float32)
+
+
+def _as_contexts_see(
+    world: MujocoWorld,
+    episodes: list[Episode],
+    lens: Lens,
+    device: torch.device,
+    seed: int,
+    restart_midway: bool = False,
+) -> SimulatedEpisodes:
+    length = np.array([len(episode.states) for episode in episodes])
+    index = EpisodeIndex(np.concatenate([[0], length.cumsum()[:-1]]), length, restart_midway)
+    latents = lens(np.concatenate([e.states for e in episodes]), np.random.default_rng([seed, len(episodes)]))
+    actions = np.concatenate([np.concatenate([e.actions, np.zeros_like(e.actions[:1])]) for e in episodes])
+    table = LatentTable(torch.from_numpy(latents).to(device), torch.from_numpy(actions).to(device))
+    columns = [list(world.factors).index(name) for name in world.randomize]
+    values = np.concatenate([e.factors for e in episodes])[:, columns].astype(np.float64)
+    # at a half's first frame the constants may be the other half's still
+    halves = np.stack([values[half.offset + 1] for half in index.halves()], 1)
+    factors = [world.factors[name] for name in world.randomize]
+    constants = [np.vectorize(factor.standardize)(halves[..., k]) for k, factor in enumerate(factors)]
+    return SimulatedEpisodes(table, index, np.stack(constants, -1))
