@@ -20,13 +20,13 @@ OPTIONAL_IMPORTS = {"envs/warp.py": {"warp", "mujoco_warp"}}
 UNPICKLERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 ROOMS = (
-    "system", "settings", "envs", "measures", "data", "models", "planners", "figures", "runs", "learning", "design",
-    "evaluation", "compare", "report", "cli",
+    "system", "settings", "envs", "measures", "data", "models", "planners", "figures", "runs", "learning", "designing",
+    "evaluation", "comparing", "reporting", "cli",
 )  # fmt: skip
 """Rooms of the package, lowest first: each imports only those before it.
 
 Measures are of plain arrays, and so below the data. Learning writes into a run directory, and so stands above runs;
-evaluation compares what a model reads with what `design` says any reader could, and so stands above design.
+evaluation compares what a model reads with what `designing` says any reader could, and so stands above design.
 """
 UPWARD = {("settings/recipes.py", "envs")}
 """Imports that go upward: the names of worlds without a recipe, looked up when one is asked for."""
@@ -36,8 +36,8 @@ WITHOUT_HEAVY_LIBRARIES = {"settings": {"torch", "mujoco", "dm_control", "hydra"
 MAX_FUNCTION_LINES, MAX_CLASS_LINES, MAX_MODULE_LINES = 60, 300, 400
 TOO_LONG = {
     "envs/excitation.py", "envs/physics.py", "envs/rollout.py", "envs/world.py", "worldmodel/data/arrays.py",
-    "worldmodel/data/interchange.py", "worldmodel/data/store.py", "worldmodel/design/study.py",
-    "worldmodel/figures/figures.py", "worldmodel/report/content.py",
+    "worldmodel/data/interchange.py", "worldmodel/data/store.py", "worldmodel/designing/study.py",
+    "worldmodel/figures/figures.py", "worldmodel/reporting/content.py",
 }  # fmt: skip
 """Files that are still too long; to be emptied."""
 
@@ -55,17 +55,17 @@ PLAIN_VALUES = {
 """Where plain values from YAML, JSON or the command line become typed, or typed ones become plain values; and where
 parameters of policies and planners are mappings, since another package defines them."""
 UNTYPED = {
-    "worldmodel/cli/terminal.py", "worldmodel/compare/candidates.py", "worldmodel/compare/claims.py",
-    "worldmodel/compare/laboratory.py", "worldmodel/compare/light_study.py", "worldmodel/compare/measurements.py",
-    "worldmodel/compare/planning_success.py", "worldmodel/compare/shifts.py", "worldmodel/data/recording.py",
-    "worldmodel/data/store.py", "worldmodel/design/policy_search.py", "worldmodel/design/study.py",
+    "worldmodel/cli/terminal.py", "worldmodel/comparing/candidates.py", "worldmodel/comparing/claims.py",
+    "worldmodel/comparing/laboratory.py", "worldmodel/comparing/light_study.py", "worldmodel/comparing/measurements.py",
+    "worldmodel/comparing/planning_success.py", "worldmodel/comparing/shifts.py", "worldmodel/data/recording.py",
+    "worldmodel/data/store.py", "worldmodel/designing/policy_search.py", "worldmodel/designing/study.py",
     "worldmodel/evaluation/control/evaluate.py", "worldmodel/evaluation/probing/bound.py",
     "worldmodel/evaluation/probing/constant_probes.py", "worldmodel/evaluation/probing/context_value.py",
     "worldmodel/evaluation/probing/count.py", "worldmodel/evaluation/probing/from_state.py",
     "worldmodel/evaluation/probing/outcome.py", "worldmodel/evaluation/probing/shifted_episodes.py",
     "worldmodel/evaluation/probing/state_probes.py", "worldmodel/evaluation/surprise.py",
     "worldmodel/figures/comparison.py", "worldmodel/figures/design_figure.py", "worldmodel/figures/figures.py",
-    "worldmodel/measures/identifiability.py", "worldmodel/measures/statistics.py", "worldmodel/report/run_files.py",
+    "worldmodel/measures/identifiability.py", "worldmodel/measures/statistics.py", "worldmodel/reporting/run_files.py",
 }  # fmt: skip
 """Files whose public functions still exchange dictionaries; to be emptied."""
 SHARED_MODULE_NAMES = {"study"}
@@ -131,7 +131,7 @@ def test_leaf_imports_only_what_its_layer_allows(leaf):
     )
 
 
-OPEN_ROOMS = {path.parent.name for path in (ROOT / "worldmodel").glob("*/__init__.py")} - {"cli", "report"}
+OPEN_ROOMS = {path.parent.name for path in (ROOT / "worldmodel").glob("*/__init__.py")} - {"cli", "reporting"}
 
 
 def foreign_imports(path: Path) -> Iterator[str]:

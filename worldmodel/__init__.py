@@ -25,55 +25,91 @@ if not (_HERE / "envs").is_dir():
     __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
-    from worldmodel import envs as envs
-    from worldmodel import planners as planners
-    from worldmodel.compare import compare as compare
-    from worldmodel.data import CollectResult as CollectResult
-    from worldmodel.data import DataSet as DataSet
-    from worldmodel.data import collect as collect
-    from worldmodel.design import DesignResult as DesignResult
-    from worldmodel.design import design as design
-    from worldmodel.evaluation import control as control
-    from worldmodel.evaluation import positions as positions
-    from worldmodel.evaluation import probe as probe
-    from worldmodel.evaluation import surprise as surprise
-    from worldmodel.learning import train as train
-    from worldmodel.models import WorldModel as WorldModel
-    from worldmodel.report import report as report
-    from worldmodel.runs import Run as Run
-    from worldmodel.settings import CollectConfig as CollectConfig
-    from worldmodel.settings import recipe as recipe
-    from worldmodel.system.errors import UserError as UserError
+    from worldmodel import envs, planners
+    from worldmodel.comparing import CompareResult, compare
+    from worldmodel.data import CollectResult, DataSet, collect
+    from worldmodel.designing import DesignResult, design
+    from worldmodel.evaluation import PositionsResult, control, positions, probe, surprise
+    from worldmodel.learning import train
+    from worldmodel.models import WorldModel
+    from worldmodel.reporting import report
+    from worldmodel.runs import ControlResult, ProbeResult, Run, SurpriseResult, TrainResult
+    from worldmodel.settings import (
+        CollectConfig,
+        CompareConfig,
+        ControlConfig,
+        DesignConfig,
+        PositionsConfig,
+        ProbeConfig,
+        ReportConfig,
+        SurpriseConfig,
+        TrainConfig,
+        recipe,
+    )
+    from worldmodel.system.errors import UserError
 
-# name -> room that has it; rooms are imported when a name is first asked for, so that `import worldmodel` is quick
-_ROOM_OF = {
-    **dict.fromkeys(("collect", "CollectResult", "DataSet"), "data"),
-    **dict.fromkeys(("train",), "learning"),
-    **dict.fromkeys(("control", "positions", "probe", "surprise"), "evaluation"),
-    **dict.fromkeys(("design", "DesignResult"), "design"),
-    **dict.fromkeys(("compare", "CompareResult"), "compare"),
-    **dict.fromkeys(("report",), "report"),
-    **dict.fromkeys(("Run", "TrainResult", "ControlResult", "ProbeResult", "SurpriseResult"), "runs"),
-    **dict.fromkeys(("WorldModel",), "models"),
-    **dict.fromkeys(
-        (
-            "CollectConfig",
-            "CompareConfig",
-            "ControlConfig",
-            "DesignConfig",
-            "PositionsConfig",
-            "ProbeConfig",
-            "ReportConfig",
-            "SurpriseConfig",
-            "TrainConfig",
-            "recipe",
-        ),
-        "settings",
+__all__ = [
+    "CollectConfig",
+    "CollectResult",
+    "CompareConfig",
+    "CompareResult",
+    "ControlConfig",
+    "ControlResult",
+    "DataSet",
+    "DesignConfig",
+    "DesignResult",
+    "PositionsConfig",
+    "PositionsResult",
+    "ProbeConfig",
+    "ProbeResult",
+    "ReportConfig",
+    "Run",
+    "SurpriseConfig",
+    "SurpriseResult",
+    "TrainConfig",
+    "TrainResult",
+    "UserError",
+    "WorldModel",
+    "collect",
+    "compare",
+    "control",
+    "design",
+    "envs",
+    "planners",
+    "positions",
+    "probe",
+    "recipe",
+    "report",
+    "surprise",
+    "train",
+]
+
+_NAMES = {
+    "comparing": ("CompareResult", "compare"),
+    "data": ("CollectResult", "DataSet", "collect"),
+    "designing": ("DesignResult", "design"),
+    "evaluation": ("PositionsResult", "control", "positions", "probe", "surprise"),
+    "learning": ("train",),
+    "models": ("WorldModel",),
+    "reporting": ("report",),
+    "runs": ("ControlResult", "ProbeResult", "Run", "SurpriseResult", "TrainResult"),
+    "settings": (
+        "CollectConfig",
+        "CompareConfig",
+        "ControlConfig",
+        "DesignConfig",
+        "PositionsConfig",
+        "ProbeConfig",
+        "ReportConfig",
+        "SurpriseConfig",
+        "TrainConfig",
+        "recipe",
     ),
-    "UserError": "system.errors",
+    "system.errors": ("UserError",),
 }
-
-__all__ = ["envs", "planners", *_ROOM_OF]
+_ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
+"""Name -> room that has it: a room is imported when one of its names is first asked for, so that `import worldmodel` is
+quick."""
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.results.markdown import grid, mean_interval, told
 from benchmarks.results.sources import records
-from worldmodel.compare import CompareResult, Grade, Measured, MethodRow, Verdict
+from worldmodel.comparing import CompareResult, Grade, Measured, MethodRow, Verdict
 from worldmodel.runs import Record
 
 _AGREES = {True: "agrees", False: "**disagrees**", None: "undecided"}

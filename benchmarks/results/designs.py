@@ -1,7 +1,7 @@
 """What the simulator alone says can be identified: `worldmodel design`."""
 
 from benchmarks.results.sources import records
-from worldmodel.design import DesignResult, ExcitationBounds
+from worldmodel.designing import DesignResult, ExcitationBounds
 
 
 def details() -> str:

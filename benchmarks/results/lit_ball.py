@@ -2,7 +2,7 @@
 
 from benchmarks.results.markdown import Row, grid, lowest_first, mean_interval, told
 from benchmarks.results.sources import records
-from worldmodel.compare import BallReading, LitBallResult, PairCondition
+from worldmodel.comparing import BallReading, LitBallResult, PairCondition
 from worldmodel.measures import OverSeeds
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from worldmodel.compare import CompareResult, LitBallResult
-from worldmodel.design import DesignResult
+from worldmodel.comparing import CompareResult, LitBallResult
+from worldmodel.designing import DesignResult
 from worldmodel.evaluation import PositionsResult
 from worldmodel.runs import (
     ControlResult,

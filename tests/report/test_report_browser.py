@@ -12,7 +12,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from worldmodel.report import write_page
+from worldmodel.reporting import write_page
 
 pytestmark = pytest.mark.browser
 

@@ -8,8 +8,8 @@ import pytest
 import report_fakes as fakes
 
 from worldmodel.measures.identifiability import Identifiability
-from worldmodel.report import report, write_page
-from worldmodel.report.elements import duration, number
+from worldmodel.reporting import report, write_page
+from worldmodel.reporting.elements import duration, number
 from worldmodel.runs import PredictionErrors, ProbedVariable, ProbeResult
 from worldmodel.settings import ReportConfig
 from worldmodel.system.errors import CheckpointError, ResultError, UserError

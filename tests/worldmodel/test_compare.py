@@ -12,14 +12,14 @@ from worldmodel_fakes import KINEMATIC, fake_episode, write_fake_data
 from worldmodel.cli.main import main
 from worldmodel.cli.overrides import values
 from worldmodel.cli.terminal_studies import study_lines
-from worldmodel.compare import CompareResult, LitBallResult, compare, light_study, shifts, study
-from worldmodel.compare.candidates import CANDIDATES, choose, override
-from worldmodel.compare.cells import EncoderCell, VariableScore
-from worldmodel.compare.claims import verdicts
-from worldmodel.compare.measurements import convergence
-from worldmodel.compare.memory import kept_bytes
-from worldmodel.compare.recovery import rank_correlation
-from worldmodel.compare.result import (
+from worldmodel.comparing import CompareResult, LitBallResult, compare, light_study, shifts, study
+from worldmodel.comparing.candidates import CANDIDATES, choose, override
+from worldmodel.comparing.cells import EncoderCell, VariableScore
+from worldmodel.comparing.claims import verdicts
+from worldmodel.comparing.measurements import convergence
+from worldmodel.comparing.memory import kept_bytes
+from worldmodel.comparing.recovery import rank_correlation
+from worldmodel.comparing.result import (
     Baselines,
     Convergence,
     CurvePoint,
@@ -35,7 +35,7 @@ from worldmodel.compare.result import (
     StudySetup,
     Verdict,
 )
-from worldmodel.compare.scale import SCALES, Scale
+from worldmodel.comparing.scale import SCALES, Scale
 from worldmodel.data.store import DataSet
 from worldmodel.measures.statistics import OverSeeds, over_seeds
 from worldmodel.runs.summary import read_record
@@ -206,7 +206,7 @@ def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(tiny: list[
     def never(*_: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("worldmodel.compare.laboratory.Laboratory._train", never)
+    monkeypatch.setattr("worldmodel.comparing.laboratory.Laboratory._train", never)
     # neither what is planned with nor how many processes record makes another cell
     again = {"predictor.hidden": 8, "workers": 2, "threads": 1}
     assert compare(configure(CompareConfig, {**values(tiny), "methods": names, **again})) == found

@@ -9,14 +9,14 @@ import pytest
 from worldmodel import envs
 from worldmodel.cli.main import main
 from worldmodel.cli.overrides import values
-from worldmodel.design import DesignResult
-from worldmodel.design.differentiation import choose_differences, relative_change
-from worldmodel.design.information import posterior_covariance, r2_bounds, readable_combinations
-from worldmodel.design.judgement import bound_intervals, gain_of
-from worldmodel.design.policy_search import PolicySearch
-from worldmodel.design.problem import Problem, open_problem
-from worldmodel.design.study import objective
-from worldmodel.design.windows import NOISE_RATIOS, WindowInformation, window_information
+from worldmodel.designing import DesignResult
+from worldmodel.designing.differentiation import choose_differences, relative_change
+from worldmodel.designing.information import posterior_covariance, r2_bounds, readable_combinations
+from worldmodel.designing.judgement import bound_intervals, gain_of
+from worldmodel.designing.policy_search import PolicySearch
+from worldmodel.designing.problem import Problem, open_problem
+from worldmodel.designing.study import objective
+from worldmodel.designing.windows import NOISE_RATIOS, WindowInformation, window_information
 from worldmodel.runs.summary import read_record
 from worldmodel.settings import DesignConfig, configure
 from worldmodel.system.errors import ResultError

@@ -16,7 +16,7 @@ from worldmodel.evaluation.control import control
 from worldmodel.evaluation.probing import probe
 from worldmodel.evaluation.surprise import surprise
 from worldmodel.learning.train import train
-from worldmodel.report import report
+from worldmodel.reporting import report
 from worldmodel.runs import ControlResult, Run, read_record
 from worldmodel.settings import ControlConfig, PlanConfig, ProbeConfig, ReportConfig, SurpriseConfig, TrainConfig
 from worldmodel.settings.arguments import configure

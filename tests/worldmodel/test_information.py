@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodel.design.information import (
+from worldmodel.designing.information import (
     directions,
     marginal_information,
     posterior_covariance,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from worldmodel.evaluation.control import control
-from worldmodel.report import report
+from worldmodel.reporting import report
 from worldmodel.runs import (
     ControllerResult,
     ControlResult,

@@ -18,7 +18,7 @@ from worldmodel.evaluation.probing import probe
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.learning.train import train
 from worldmodel.measures.wording import told, with_interval
-from worldmodel.report import write_page
+from worldmodel.reporting import write_page
 from worldmodel.runs import DemoResult, ProbeResult, Run, TrainResult, write_record
 from worldmodel.settings import ControlConfig, DemoConfig, ProbeConfig, TrainConfig, recipe
 

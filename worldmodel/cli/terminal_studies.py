@@ -1,8 +1,8 @@
 """What `design`, `positions` and `compare` found, as the terminal shows it."""
 
-from worldmodel.compare import CompareResult, LitBallResult, MethodRow
-from worldmodel.design import DesignResult, ExcitationBounds
-from worldmodel.design.result import LARGEST_NONLINEARITY, SHARE_OUTSIDE
+from worldmodel.comparing import CompareResult, LitBallResult, MethodRow
+from worldmodel.designing import DesignResult, ExcitationBounds
+from worldmodel.designing.result import LARGEST_NONLINEARITY, SHARE_OUTSIDE
 from worldmodel.evaluation.positions import ConstantReading, PositionsResult
 from worldmodel.measures import told, with_interval
 

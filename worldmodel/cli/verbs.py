@@ -50,7 +50,7 @@ def _train(config: TrainConfig) -> str:
 
 def _compare(config: CompareConfig) -> str:
     from worldmodel.cli.terminal_studies import study_lines
-    from worldmodel.compare import compare, study_folder
+    from worldmodel.comparing import compare, study_folder
 
     found, folder = study_lines(compare(config)), study_folder(config)
     return f"{found}\n\nnumbers: {folder}/compare.json\nfigure:  {folder}/figures"
@@ -74,7 +74,7 @@ def _control(config: ControlConfig) -> str:
 
 def _design(config: DesignConfig) -> str:
     from worldmodel.cli.terminal_studies import design_lines
-    from worldmodel.design import design, result_file
+    from worldmodel.designing import design, result_file
 
     found, folder = design_lines(design(config)), config.run_directory
     return f"{found}\nresults: {result_file(config)}, figure: {folder}/figures/design.png"
@@ -110,7 +110,7 @@ def _surprise(config: SurpriseConfig) -> str:
 
 
 def _report(config: ReportConfig) -> str:
-    from worldmodel.report import report
+    from worldmodel.reporting import report
 
     return f"page: {report(config).resolve()}"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from worldmodel.design import CombinationBound
+from worldmodel.designing import CombinationBound
 from worldmodel.measures.statistics import OverSeeds
 from worldmodel.runs.results import Interval
 

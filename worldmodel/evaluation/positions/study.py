@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from worldmodel.design import judge, settings_for
+from worldmodel.designing import judge, settings_for
 from worldmodel.evaluation.positions.contexts import ContextStudy, ContextTrial, OptimSetting, ReportedFigures
 from worldmodel.evaluation.positions.result import ConstantReading, MethodReading, PositionNoise, PositionsResult
 from worldmodel.measures.statistics import OverSeeds, best_told, over_seeds

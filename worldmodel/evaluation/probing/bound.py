@@ -3,7 +3,7 @@
 import numpy as np
 
 from worldmodel.data.truth import latent_variables
-from worldmodel.design import judge, settings_for
+from worldmodel.designing import judge, settings_for
 from worldmodel.evaluation.probing.subject import Subject
 from worldmodel.learning.sources import spread_rows
 from worldmodel.measures.canonical import hermite_features

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worldmodel.compare.result import CurvePoint
+from worldmodel.comparing.result import CurvePoint
 from worldmodel.learning.loop import LatentSpread
 
 

@@ -6,14 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worldmodel.compare import drawing
-from worldmodel.compare.candidates import Candidate, check_names, choose
-from worldmodel.compare.claims import verdicts
-from worldmodel.compare.laboratory import Laboratory, baselines
-from worldmodel.compare.light_study import conditions, training
-from worldmodel.compare.measurements import SWEPT, convergence, measure, memory, planning, sweep_batch, sweep_data, tune
-from worldmodel.compare.result import CompareResult, LitBallResult, MethodRow, PairCondition, StudySetup
-from worldmodel.compare.scale import SCALES, Scale
+from worldmodel.comparing import drawing
+from worldmodel.comparing.candidates import Candidate, check_names, choose
+from worldmodel.comparing.claims import verdicts
+from worldmodel.comparing.laboratory import Laboratory, baselines
+from worldmodel.comparing.light_study import conditions, training
+from worldmodel.comparing.measurements import (
+    SWEPT,
+    convergence,
+    measure,
+    memory,
+    planning,
+    sweep_batch,
+    sweep_data,
+    tune,
+)
+from worldmodel.comparing.result import CompareResult, LitBallResult, MethodRow, PairCondition, StudySetup
+from worldmodel.comparing.scale import SCALES, Scale
 from worldmodel.learning.train import r2_ceiling
 from worldmodel.runs import write_record
 from worldmodel.settings import CompareConfig, EncoderConfig

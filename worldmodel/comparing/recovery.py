@@ -7,9 +7,9 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from worldmodel.compare.cells import EncoderReading, Recovery
-from worldmodel.compare.result import CurvePoint
-from worldmodel.compare.shifts import Shift, nuisances
+from worldmodel.comparing.cells import EncoderReading, Recovery
+from worldmodel.comparing.result import CurvePoint
+from worldmodel.comparing.shifts import Shift, nuisances
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import Variables
 from worldmodel.learning.dynamics import encode_rows

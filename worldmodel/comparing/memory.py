@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worldmodel.compare.candidates import CANDIDATES
-from worldmodel.compare.result import KeptBytes, PeakBytes
+from worldmodel.comparing.candidates import CANDIDATES
+from worldmodel.comparing.result import KeptBytes, PeakBytes
 from worldmodel.data.frames import MemoryFrames
 from worldmodel.data.store import DataSet
 from worldmodel.learning.loop import Stage

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from worldmodel.compare.candidates import CANDIDATES
-from worldmodel.compare.cells import EncoderCell, EncoderReading, TrainedEncoder
-from worldmodel.compare.recovery import NUM_MEASURED, TrainingCurve, read_encoder
-from worldmodel.compare.result import Baselines, RandomEncoder, RawPixels
-from worldmodel.compare.scale import Scale
-from worldmodel.compare.shifts import Shift, draw_shifts, inside_episodes
+from worldmodel.comparing.candidates import CANDIDATES
+from worldmodel.comparing.cells import EncoderCell, EncoderReading, TrainedEncoder
+from worldmodel.comparing.recovery import NUM_MEASURED, TrainingCurve, read_encoder
+from worldmodel.comparing.result import Baselines, RandomEncoder, RawPixels
+from worldmodel.comparing.scale import Scale
+from worldmodel.comparing.shifts import Shift, draw_shifts, inside_episodes
 from worldmodel.data.pairs import PairSampler
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables

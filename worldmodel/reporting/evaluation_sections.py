@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from worldmodel.report.elements import (
+from worldmodel.reporting.elements import (
     Cell,
     Section,
     Table,
@@ -17,8 +17,8 @@ from worldmodel.report.elements import (
     scientific,
     short,
 )
-from worldmodel.report.reported_run import ReportedRun
-from worldmodel.report.sections import command
+from worldmodel.reporting.reported_run import ReportedRun
+from worldmodel.reporting.sections import command
 from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
 from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, Regret
 

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.design.information import (
+from worldmodel.designing.information import (
     directions,
     posterior_covariance,
     r2_bounds,
     readable_combinations,
     van_trees_bounds,
 )
-from worldmodel.design.problem import Problem
-from worldmodel.design.result import CombinationBound, ExcitationBounds, Gain, WindowBound
-from worldmodel.design.windows import NOISE_RATIOS, WindowInformation
+from worldmodel.designing.problem import Problem
+from worldmodel.designing.result import CombinationBound, ExcitationBounds, Gain, WindowBound
+from worldmodel.designing.windows import NOISE_RATIOS, WindowInformation
 from worldmodel.measures.statistics import central_95, mean_interval
 from worldmodel.runs.results import Interval, as_interval
 

@@ -10,19 +10,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from worldmodel.design.differentiation import choose_differences
-from worldmodel.design.information import posterior_covariance, r2_bounds
-from worldmodel.design.judgement import bounds_of, gain_of
-from worldmodel.design.policy_search import Candidate, PolicySearch
-from worldmodel.design.problem import Problem, open_problem
-from worldmodel.design.result import (
+from worldmodel.designing.differentiation import choose_differences
+from worldmodel.designing.information import posterior_covariance, r2_bounds
+from worldmodel.designing.judgement import bounds_of, gain_of
+from worldmodel.designing.policy_search import Candidate, PolicySearch
+from worldmodel.designing.problem import Problem, open_problem
+from worldmodel.designing.result import (
     SHARE_OUTSIDE,
     ConstantPrior,
     DesignResult,
     ExcitationBounds,
     FiniteDifferences,
 )
-from worldmodel.design.windows import window_information
+from worldmodel.designing.windows import window_information
 from worldmodel.envs.sensitivity import position_names
 from worldmodel.envs.world import SimulationDiverged
 from worldmodel.figures import design_figure

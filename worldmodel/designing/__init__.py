@@ -9,7 +9,7 @@ study             `design`, and `judge` for one excitation
 result            what is found
 """
 
-from worldmodel.design.result import (
+from worldmodel.designing.result import (
     CombinationBound,
     ConstantPrior,
     DesignResult,
@@ -18,7 +18,7 @@ from worldmodel.design.result import (
     Gain,
     WindowBound,
 )
-from worldmodel.design.study import design, judge, result_file, settings_for
+from worldmodel.designing.study import design, judge, result_file, settings_for
 
 __all__ = [
     "CombinationBound",

@@ -9,6 +9,6 @@
 Sections are built from typed results, and hold no HTML; `template.html` alone does.
 """
 
-from worldmodel.report.page import report, write_page
+from worldmodel.reporting.page import report, write_page
 
 __all__ = ["report", "write_page"]

@@ -12,7 +12,7 @@ study             `compare`
 result            what is found
 """
 
-from worldmodel.compare.result import (
+from worldmodel.comparing.result import (
     BallReading,
     CompareResult,
     Grade,
@@ -22,7 +22,7 @@ from worldmodel.compare.result import (
     PairCondition,
     Verdict,
 )
-from worldmodel.compare.study import compare, study_folder
+from worldmodel.comparing.study import compare, study_folder
 
 __all__ = [
     "BallReading",

@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from worldmodel.compare.candidates import CANDIDATES, choose
-from worldmodel.compare.cells import EncoderCell, EncoderReading
-from worldmodel.compare.laboratory import Laboratory
-from worldmodel.compare.measurements import tune
-from worldmodel.compare.result import BallReading, PairCondition, Setting, ShiftedSetReading
-from worldmodel.compare.scale import Scale
+from worldmodel.comparing.candidates import CANDIDATES, choose
+from worldmodel.comparing.cells import EncoderCell, EncoderReading
+from worldmodel.comparing.laboratory import Laboratory
+from worldmodel.comparing.measurements import tune
+from worldmodel.comparing.result import BallReading, PairCondition, Setting, ShiftedSetReading
+from worldmodel.comparing.scale import Scale
 from worldmodel.measures.statistics import over_seeds
 from worldmodel.settings import CompareConfig, TrainConfig, recipe
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.design.differentiation import differentiate, state_spread
-from worldmodel.design.information import marginal_information, posterior_covariance
-from worldmodel.design.problem import Problem
-from worldmodel.design.result import FiniteDifferences
+from worldmodel.designing.differentiation import differentiate, state_spread
+from worldmodel.designing.information import marginal_information, posterior_covariance
+from worldmodel.designing.problem import Problem
+from worldmodel.designing.result import FiniteDifferences
 from worldmodel.envs.sensitivity import Motion, Sensitivities
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worldmodel.design.problem import NUM_CHECKED, Problem, moving
-from worldmodel.design.result import LARGEST_NONLINEARITY, FiniteDifferences
+from worldmodel.designing.problem import NUM_CHECKED, Problem, moving
+from worldmodel.designing.result import LARGEST_NONLINEARITY, FiniteDifferences
 from worldmodel.envs.sensitivity import Motion, Sensitivities, rotational, sensitivities, tangent
 
 STEPS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)

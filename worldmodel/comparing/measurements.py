@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worldmodel.compare.candidates import Candidate, override
-from worldmodel.compare.cells import EncoderCell
-from worldmodel.compare.laboratory import Laboratory
-from worldmodel.compare.memory import kept_bytes, peak_bytes
-from worldmodel.compare.planning_success import plan_with
-from worldmodel.compare.result import (
+from worldmodel.comparing.candidates import Candidate, override
+from worldmodel.comparing.cells import EncoderCell
+from worldmodel.comparing.laboratory import Laboratory
+from worldmodel.comparing.memory import kept_bytes, peak_bytes
+from worldmodel.comparing.planning_success import plan_with
+from worldmodel.comparing.result import (
     Convergence,
     CurvePoint,
     DataSizeReading,

@@ -4,8 +4,8 @@ import dataclasses
 import shutil
 from dataclasses import dataclass
 
-from worldmodel.compare.cells import EncoderCell
-from worldmodel.compare.laboratory import Laboratory
+from worldmodel.comparing.cells import EncoderCell
+from worldmodel.comparing.laboratory import Laboratory
 from worldmodel.evaluation.control import control
 from worldmodel.learning.train import train
 from worldmodel.runs import CellStore, cell_key

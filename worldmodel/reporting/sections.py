@@ -5,8 +5,8 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from worldmodel.report.elements import Cell, Section, Table, duration, facts, number, plain
-from worldmodel.report.reported_run import ReportedRun
+from worldmodel.reporting.elements import Cell, Section, Table, duration, facts, number, plain
+from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.runs.results import TrainResult
 
 _MEASURES = (

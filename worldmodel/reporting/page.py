@@ -11,8 +11,8 @@ from typing import Any
 import jinja2
 
 from worldmodel import figures
-from worldmodel.report.content import FIGURE_SECTIONS, RunContent, headline, overview, run_content
-from worldmodel.report.reported_run import ReportedRun, open_reported
+from worldmodel.reporting.content import FIGURE_SECTIONS, RunContent, headline, overview, run_content
+from worldmodel.reporting.reported_run import ReportedRun, open_reported
 from worldmodel.runs import Run, find_runs
 from worldmodel.settings import ReportConfig
 from worldmodel.system.errors import UserError
@@ -82,7 +82,7 @@ def _render(runs: Sequence[ReportedRun], contents: Sequence[RunContent], title: 
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.globals.update(picture=_picture, video_uri=_video_uri, caption=_caption)
-    source = resources.files("worldmodel.report").joinpath("template.html").read_text(encoding="utf-8")
+    source = resources.files("worldmodel.reporting").joinpath("template.html").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         title=title or (f"World model: {runs[0].summary.name}" if len(runs) == 1 else "World models"),
         headline=headline(runs),

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldmodel.report.elements import Cell, Missing, Section, Table, Tile, duration, number, percent, plain
-from worldmodel.report.evaluation_sections import control_section, probe_section, surprise_section
-from worldmodel.report.reported_run import ReportedRun
-from worldmodel.report.sections import (
+from worldmodel.reporting.elements import Cell, Missing, Section, Table, Tile, duration, number, percent, plain
+from worldmodel.reporting.evaluation_sections import control_section, probe_section, surprise_section
+from worldmodel.reporting.reported_run import ReportedRun
+from worldmodel.reporting.sections import (
     command,
     identifiability_section,
     more_section,
