@@ -8,7 +8,7 @@ Here the model is a pendulum's equation of motion, written down; it could be any
 import torch
 from torch import Tensor
 
-from worldmodel.planners import MPPI, GoalDistance
+from worldmodel.planners import MPPI, GoalDistance, Problem
 
 DT_S, GRAVITY, MAX_TORQUE = 0.05, 9.81, 4.0
 NUM_STEPS = 80
@@ -45,7 +45,7 @@ def main() -> None:
     state = torch.tensor([[-1.0, 0.0, 0.0]])  # hanging
     for _ in range(NUM_STEPS):
         shifted = None if plan is None else plan.actions.roll(-1, 1)
-        plan = planner.plan(model, GoalDistance(upright), state, warm_start=shifted, generator=generator)
+        plan = planner.plan(Problem(model, GoalDistance(upright), state, warm_start=shifted), generator)
         state = model.rollout(state, plan.actions[:, None, :1])[:, 0, 0]
     print(f"height {float(state[0, 0]):.3f} of 1, angular velocity {8 * float(state[0, 2]):.2f} rad/s")
 
