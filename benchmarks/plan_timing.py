@@ -12,7 +12,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from worldmodel import envs
 from worldmodel.models import ModelConfig, PlanningModel, TransformerPredictor, WorldModel
-from worldmodel.planners import CEM, MPC, CapturedPlanner, GoalDistance, LatentDynamics, Objective, Plan, Planner
+from worldmodel.planners import (
+    CEM,
+    MPC,
+    CapturedPlanner,
+    GoalDistance,
+    LatentDynamics,
+    Objective,
+    Plan,
+    Planner,
+    Problem,
+)
 from worldmodel.settings import EncoderConfig, PredictorConfig, TransformerConfig
 
 IMAGE_SIZE, ACTION_DIM = 64, 2
@@ -150,7 +160,7 @@ def time_plan(
     captured = CapturedPlanner(planner)
 
     def plan(search: Planner, dynamics: LatentDynamics, objective: Objective) -> None:
-        search.plan(dynamics, objective, z0, generator=generator)
+        search.plan(Problem(dynamics, objective, z0), generator)
 
     whole_ms = clock.median_ms(lambda: plan(captured, model, goal), repeats)
     gflop = gflops(lambda: plan(planner, model, goal))
@@ -259,8 +269,8 @@ class PredictorDynamics:
 def search_from(dynamics: LatentDynamics, planner: Planner, z0: Tensor, goal: Tensor) -> Callable[[], Plan]:
     """A call that plans from z0 to a goal, both (1, D): on a GPU one CUDA graph."""
     generator = torch.Generator(z0.device).manual_seed(0)
-    captured, objective = CapturedPlanner(planner), GoalDistance(goal, "terminal")
-    return lambda: captured.plan(dynamics, objective, z0, generator=generator)
+    captured, problem = CapturedPlanner(planner), Problem(dynamics, GoalDistance(goal, "terminal"), z0)
+    return lambda: captured.plan(problem, generator)
 
 
 @torch.no_grad()

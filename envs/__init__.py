@@ -9,12 +9,9 @@ A leaf of the toolkit: NumPy, Gymnasium, MuJoCo and dm_control only.
 from worldmodel.envs import rendering  # isort: skip  # first: it sets MUJOCO_GL before anything imports mujoco
 
 import difflib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gymnasium
 
@@ -31,6 +28,7 @@ from worldmodel.envs.scenes.push_t import push_t
 from worldmodel.envs.scenes.two_room import two_room
 from worldmodel.envs.suite import GOAL_SCENES, TASKS, SuiteScene, VariedCartpole, VariedPendulum
 from worldmodel.envs.world import MjcfScene, MujocoWorld, Scene
+from worldmodel.envs.world_files import UnknownWorld, scene_from_file
 
 __all__ = [
     "BatchWorld",
@@ -55,10 +53,6 @@ SceneFactory = Callable[[], Scene]
 _FACTORIES: dict[str, SceneFactory] = {}
 
 
-class UnknownWorld(ValueError):
-    """No world has this name."""
-
-
 def register(name: str, scene_factory: SceneFactory) -> None:
     """Make a world known under a name, here and to Gymnasium as `worldmodel/<name>-v0`.
 
@@ -68,7 +62,7 @@ def register(name: str, scene_factory: SceneFactory) -> None:
     if name in _FACTORIES:
         raise ValueError(f"a world named {name!r} is registered already; choose another name")
     _FACTORIES[name] = scene_factory
-    gymnasium.register(f"worldmodel/{name}-v0", entry_point="envs:make", kwargs={"name": name})
+    gymnasium.register(f"worldmodel/{name}-v0", entry_point="worldmodel.envs:make", kwargs={"name": name})
 
 
 def names() -> tuple[str, ...]:
@@ -86,9 +80,9 @@ def make(name: str, *, kinematic: Mapping[str, Any] | None = None, **world_kwarg
 
     Raises:
         UnknownWorld: no such name, file or factory.
-        ValueError: an option that is out of range.
+        ValueError: an option that is out of range, or a factory that returns no Scene.
     """
-    scene = _FACTORIES[name]() if name in _FACTORIES else _factory_from_file(name)()
+    scene = _scene(name)
     if kinematic is not None:
         if kinematic.keys() != {"latents", "rho"}:
             raise ValueError(f"kinematic needs the keys latents and rho, got {', '.join(kinematic) or 'none'}")
@@ -96,21 +90,21 @@ def make(name: str, *, kinematic: Mapping[str, Any] | None = None, **world_kwarg
     return MujocoWorld(scene, **world_kwargs)
 
 
-def _factory_from_file(name: str) -> SceneFactory:
-    path, colon, attribute = name.rpartition(":")
-    if not (colon and path.endswith(".py")):
+def _scene(name: str) -> Scene:
+    """The scene of this name, or of the Python file."""
+    if name in _FACTORIES:
+        scene: object = _FACTORIES[name]()
+    elif ".py:" in name:
+        scene = scene_from_file(name)
+    else:
         close = difflib.get_close_matches(name, _FACTORIES, n=4) or list(_FACTORIES)
         raise UnknownWorld(f"unknown world {name!r}; did you mean {', '.join(close)}? or give path/to/file.py:factory")
-    if not Path(path).is_file():
-        raise UnknownWorld(f"world {name!r}: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(f"_world_{Path(path).stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    if not callable(factory := getattr(module, attribute, None)):
-        raise UnknownWorld(f"world {name!r}: {path} defines no function {attribute!r} that returns a Scene")
-    return cast(SceneFactory, factory)
+    if not isinstance(scene, Scene):
+        raise ValueError(
+            f"the factory of world {name!r} must return a Scene, e.g. envs.MjcfScene(...), got {type(scene).__name__}; "
+            "return the scene alone: envs.make builds the world around it"
+        )
+    return scene
 
 
 def _ou(inner: SceneFactory, latents: Mapping[str, float], rho: float) -> OUScene:

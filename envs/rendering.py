@@ -11,7 +11,10 @@ import ctypes
 import importlib
 import os
 import sys
+import threading
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -72,11 +75,12 @@ class FrameRenderer:
     """Renders square frames of one model; holds one offscreen OpenGL context.
 
     Args:
-        model: the model whose states are rendered; its colours and lights may change later, its size may not.
+        model: the model whose states are rendered. Its colours, lights and terrain may change later; textures, meshes
+            and the number of its parts may not.
         size: S, the side of a frame in pixels.
         supersample: k; a frame is rendered at k*S and averaged over boxes of k x k pixels (at most 16).
-        quality: "fast" leaves out multisampling, shadows, reflections, skybox, fog and haze (on software
-            rendering more than ten times faster); "suite" is MuJoCo's full look, as dm_control renders it.
+        quality: "fast" leaves out multisampling, shadows, reflections, skybox, fog and haze, which is more than ten
+            times faster with software rendering; "suite" is MuJoCo's full look, as dm_control renders it.
 
     Raises:
         GLUnavailable: no OpenGL library was found, or it made no context.
@@ -89,6 +93,8 @@ class FrameRenderer:
         self._model = model
         self._supersample = supersample
         self._context, self._gpu = _make_contexts(model, side, quality)
+        self._release = _release_of(_backend())
+        self._owner = threading.get_ident()
         self._viewport = mujoco.MjrRect(0, 0, side, side)
         self._buffer = np.empty((side, side, 3), np.uint8)
         self._camera = mujoco.MjvCamera()
@@ -102,9 +108,21 @@ class FrameRenderer:
         self._finalizer.atexit = False  # close_all serves then
         _OPEN.add(self)
         close_all_first_at_exit()
+        self._let_go()
 
     def render(self, data: mujoco.MjData, camera: str | int) -> np.ndarray:
-        """The frame of `data.qpos` as it is now, uint8 (S, S, 3), seen by a named or numbered camera."""
+        """The frame of `data.qpos` as it is now, uint8 (S, S, 3), seen by a named or numbered camera.
+
+        Any thread may ask for it, one at a time.
+
+        Raises:
+            GLUnavailable: another thread owns the OpenGL context (only with backends other than EGL and OSMesa).
+        """
+        if self._release is None and self._owner != threading.get_ident():
+            raise GLUnavailable(
+                f"MUJOCO_GL={_backend()!r} draws a world's frames only in the thread that drew its first one; "
+                "make and use each world in one thread, or set MUJOCO_GL to egl or osmesa"
+            )
         # mj_step leaves poses one substep behind qpos; these two bring all that is drawn up to date.
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_camlight(self._model, data)
@@ -114,10 +132,13 @@ class FrameRenderer:
             self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
         )
         self._context.make_current()  # another world's renderer may have been
-        if not np.array_equal(self._terrain, self._model.hfield_data):
-            self._upload_terrain()
-        mujoco.mjr_render(self._viewport, self._scene, self._gpu)
-        mujoco.mjr_readPixels(self._buffer, None, self._viewport, self._gpu)
+        try:
+            if not np.array_equal(self._terrain, self._model.hfield_data):
+                self._upload_terrain()
+            mujoco.mjr_render(self._viewport, self._scene, self._gpu)
+            mujoco.mjr_readPixels(self._buffer, None, self._viewport, self._gpu)
+        finally:
+            self._let_go()
         return box_average(self._buffer[::-1], self._supersample)  # OpenGL's first row is the lowest
 
     @property
@@ -128,8 +149,13 @@ class FrameRenderer:
         """Free the OpenGL context; calling it twice is fine."""
         self._finalizer()
 
+    def _let_go(self) -> None:
+        """Leave the OpenGL context to whatever thread draws next."""
+        if self._release is not None:
+            self._release()
+
     def _upload_terrain(self) -> None:
-        """Terrain lies on the graphics device; colours and lights are read from the model for each frame."""
+        """The terrain is on the graphics device; colours and lights are read from the model for each frame."""
         self._terrain[:] = self._model.hfield_data
         for index in range(self._model.nhfield):
             mujoco.mjr_uploadHField(self._model, self._gpu, index)
@@ -180,8 +206,8 @@ def box_average(image: np.ndarray, k: int) -> np.ndarray:
 
 def _make_contexts(model: mujoco.MjModel, side: int, quality: Quality) -> tuple[Any, mujoco.MjrContext]:
     """An OpenGL context, and MuJoCo's in it, for frames of side x side pixels."""
-    backend = os.environ.get("MUJOCO_GL", "")
-    if backend.lower() in _NO_GL:
+    backend = _backend()
+    if backend in _NO_GL:
         raise GLUnavailable(
             f"No headless OpenGL library found (looked for {', '.join(_GL_LIBRARIES.values())}); "
             "install one: apt-get install libegl1 libgl1-mesa-dri"
@@ -209,9 +235,30 @@ def _make_contexts(model: mujoco.MjModel, side: int, quality: Quality) -> tuple[
 
 def _context_class(backend: str) -> type[Any]:
     """MuJoCo's own choice stands only if it was imported after `MUJOCO_GL` was set, so headless ones are named."""
-    if backend.lower() in _GL_LIBRARIES:
-        return importlib.import_module(f"mujoco.{backend.lower()}").GLContext
+    if backend in _GL_LIBRARIES:
+        return importlib.import_module(f"mujoco.{backend}").GLContext
     return mujoco.GLContext
+
+
+def _backend() -> str:
+    return os.environ.get("MUJOCO_GL", "").lower()
+
+
+def _release_of(backend: str) -> Callable[[], object] | None:
+    """What leaves this thread without an OpenGL context; None where that is not known.
+
+    A context that is current in one thread cannot be used by another; and dm_control, which makes a context of its own
+    for some tasks, frees its objects in whatever context is current when a world is thrown away.
+    """
+    if backend == "egl":
+        # The library itself: the call through PyOpenGL takes several times as long, and is made for every frame.
+        make_current = ctypes.CDLL(_GL_LIBRARIES[backend]).eglMakeCurrent
+        make_current.argtypes = [ctypes.c_void_p] * 4
+        return partial(make_current, importlib.import_module("mujoco.egl").EGL_DISPLAY, None, None, None)
+    if backend == "osmesa":
+        osmesa = importlib.import_module("mujoco.osmesa")
+        return partial(osmesa.osmesa.OSMesaMakeCurrent, None, None, osmesa.GL.GL_FLOAT, 0, 0)
+    return None
 
 
 def _free(context: Any, gpu: mujoco.MjrContext) -> None:

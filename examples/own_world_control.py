@@ -16,7 +16,7 @@ import torch
 
 from worldmodel import envs
 from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_features
-from worldmodel.planners import ICEM, GoalDistance
+from worldmodel.planners import ICEM, GoalDistance, Problem
 
 NUM_STEPS = 40
 
@@ -32,7 +32,7 @@ def main() -> None:
     for _ in range(NUM_STEPS):
         shifted = None if plan is None else plan.actions.roll(-1, 1)
         state = torch.from_numpy(world.state()[None])
-        plan = planner.plan(simulator, objective, state, warm_start=shifted, generator=generator)
+        plan = planner.plan(Problem(simulator, objective, state, warm_start=shifted), generator)
         world.advance(plan.actions[0, 0].numpy())
     reached = "reached" if world.reached(world.state(), goal) else "not reached"
     print(f"the cart is at {world.state()[0]:.2f} m, its load at {world.state()[1]:.2f} rad: {reached}")

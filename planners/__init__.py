@@ -1,16 +1,32 @@
-"""Planning by rolling out a learned model: planners, objectives and receding-horizon control. Needs torch only."""
+"""Planning by rolling out a learned model: planners, objectives and receding-horizon control. Needs torch only.
 
-from dataclasses import fields
-from difflib import get_close_matches
+    planner = make_planner("icem", horizon=20)
+    plan = planner.plan(Problem(model, GoalDistance(goal), z0), generator)
+
+A model of your own needs no base class, see `LatentDynamics`; a cost may be any function, see `Objective`.
+"""
+
 from typing import Any
 
 from worldmodel.planners.capture import CapturedPlanner, capture
 from worldmodel.planners.cem import CEM
+from worldmodel.planners.checks import check_known, check_parameters
 from worldmodel.planners.ensemble import Ensemble, MeanOverMembers
 from worldmodel.planners.follow import Follow
 from worldmodel.planners.gradient import GradientPlanner
 from worldmodel.planners.icem import ICEM
-from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan, Planner, evaluate_objective
+from worldmodel.planners.interfaces import (
+    LatentDynamics,
+    NotRecordable,
+    Objective,
+    Plan,
+    Planner,
+    Problem,
+    RecordableObjective,
+    evaluate_objective,
+    form_of,
+    map_tensors,
+)
 from worldmodel.planners.mpc import MPC, MPCState
 from worldmodel.planners.mppi import MPPI
 from worldmodel.planners.objectives import (
@@ -46,17 +62,22 @@ __all__ = [
     "LearnedDistance",
     "MPCState",
     "MeanOverMembers",
+    "NotRecordable",
     "Objective",
     "OverHorizon",
     "Plan",
     "Planner",
+    "Problem",
     "RandomShooting",
+    "RecordableObjective",
     "RewardCost",
     "Staged",
     "WeightedSum",
     "capture",
     "evaluate_objective",
+    "form_of",
     "make_planner",
+    "map_tensors",
 ]
 
 PLANNERS: dict[str, type] = {
@@ -70,21 +91,11 @@ PLANNERS: dict[str, type] = {
 
 
 def make_planner(name: str, **params: Any) -> Planner:
-    """The planner of this name in `PLANNERS` with these hyperparameters.
+    """The planner of this name in `PLANNERS`, with these hyperparameters.
 
-    Raises ValueError for a name or a hyperparameter that does not exist, or a value out of range.
+    Raises:
+        ValueError: a name or a hyperparameter that does not exist, or a value of a wrong type or out of range.
     """
-    if name not in PLANNERS:
-        raise ValueError(_unknown("planner", name, list(PLANNERS)))
-    allowed = [field.name for field in fields(PLANNERS[name])]
-    for param in params:
-        if param not in allowed:
-            raise ValueError(_unknown(f"parameter of planner {name}", param, allowed))
+    check_known("planner", name, [*PLANNERS])
+    check_parameters(name, PLANNERS[name], params)
     return PLANNERS[name](**params)
-
-
-def _unknown(what: str, got: str, allowed: list[str]) -> str:
-    """One line: what was not found, what it may have meant, and what there is."""
-    close = get_close_matches(got, allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown {what} {got!r}; {hint}choose from {', '.join(allowed)}"

@@ -1,35 +1,35 @@
 """A whole plan as one CUDA graph: the eager code is recorded once and then replayed without the host."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from types import FunctionType, MethodType
-from typing import Any, final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from torch import Tensor
 
-from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan, Planner
+from worldmodel.planners.interfaces import NotRecordable, Objective, Plan, Planner, Problem, form_of, map_tensors
 
-Search = Callable[[Mapping[str, Tensor]], Plan]
+PlanOf = Callable[[Mapping[str, Tensor]], Plan]
 Shapes = Mapping[str, torch.Size]
 
 _WARM_UP_CALLS = 3  # so that libraries choose and load their kernels before the recording
 _NUM_KEPT = 8  # recordings of one planner; each holds the memory of a whole plan
+_OBJECTIVE = "objective tensor "
 
 
 @final
 class CapturedPlanner:
-    """A planner whose plans are CUDA graphs, recorded when asked for again; on a CPU it is that planner.
+    """A planner whose plans are CUDA graphs, recorded when asked for again. On a CPU it is the planner itself.
 
         mpc = MPC(model, CapturedPlanner(planner))
 
-    The first plan of a kind is eager: a recording takes the time of several, which a plan that is made once never earns
-    back. The inputs of a graph are z0, context, warm start and every tensor that the objective holds. It serves
-    whatever has the shapes it was recorded with, and fewer environments; for other dynamics, generators and kinds of
-    objective there are other graphs. The dynamics, and functions in an objective, must leave what they read at its
-    place in memory. Objectives that are not frozen dataclasses of tensors, numbers and functions cannot be taken apart:
-    their plans are eager.
+    The first plan of a kind is eager: a recording takes the time of several plans, which a plan that is made once never
+    earns back. The inputs of a graph are the problem's tensors: z0, context, warm start and every tensor that the
+    objective shows. A graph serves whatever has the shapes it was recorded with, or fewer environments. Other dynamics,
+    another generator and other forms of objective get graphs of their own. The dynamics, and functions in an objective,
+    must leave what they read at its place in memory. Plans for an objective that does not show its tensors are eager;
+    see `RecordableObjective`.
     """
 
     def __init__(self, planner: Planner) -> None:
@@ -40,64 +40,88 @@ class CapturedPlanner:
     def horizon(self) -> int:
         return self.planner.horizon
 
-    def plan(
-        self,
-        dynamics: LatentDynamics,
-        objective: Objective,
-        z0: Tensor,
-        *,
-        warm_start: Tensor | None = None,
-        generator: torch.Generator,
-        context: Tensor | None = None,
-    ) -> Plan:
+    def plan(self, problem: Problem, generator: torch.Generator) -> Plan:
         """See `Planner.plan`; on a GPU the generator must be a CUDA generator."""
-        given = {"z0": z0, "warm_start": warm_start, "context": context}
-        inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
-        on_gpu = z0.device.type == "cuda"
-        structure = _take_apart(objective, "objective", inputs) if on_gpu else _OPAQUE
-        if structure is _OPAQUE:
-            return self.planner.plan(
-                dynamics, objective, z0, warm_start=warm_start, generator=generator, context=context
-            )
+        form = _recordable_form(problem.objective) if problem.z0.device.type == "cuda" else None
+        if form is None:
+            return self.planner.plan(problem, generator)
+        return self._plan_by_graph(problem, form, generator)
 
-        def search(x: Mapping[str, Tensor]) -> Plan:
-            return self.planner.plan(
-                dynamics,
-                _put_together(objective, "objective", x),
-                x["z0"],
-                warm_start=x.get("warm_start"),
-                generator=generator,
-                context=x.get("context"),
-            )
+    def _plan_by_graph(self, problem: Problem, form: object, generator: torch.Generator) -> Plan:
+        """By a recording that answers such a problem; the first of its kind eagerly."""
 
-        owners, shapes = (dynamics, generator), {name: tensor.shape for name, tensor in inputs.items()}
+        def plan_of(inputs: Mapping[str, Tensor]) -> Plan:
+            return self.planner.plan(_with_inputs(problem, inputs), generator)
+
+        inputs = _inputs_of(problem)
+        owners, shapes = (problem.dynamics, generator), {name: tensor.shape for name, tensor in inputs.items()}
         for recording in self._recordings:
-            if recording.answers(owners, structure, shapes):
-                return recording.plan(search, inputs, generator)
-        self._recordings.append(_Recording(owners, structure, shapes))
-        return search(inputs)
+            if recording.answers(owners, form, shapes):
+                return recording.plan(plan_of, inputs, generator)
+        self._recordings.append(_Recording(owners, form, shapes))
+        return plan_of(inputs)
 
 
-def capture(search: Search, example: Mapping[str, Tensor], generator: torch.Generator) -> Search:
-    """`search` for inputs shaped like the example, as one CUDA graph where they are on a GPU; on a CPU `search` itself.
+def _recordable_form(objective: Objective) -> object | None:
+    """The objective's form; None where it does not show its tensors."""
+    try:
+        return form_of(objective)
+    except NotRecordable:
+        return None
 
-        plan = capture(
-            lambda x: planner.plan(model, GoalDistance(x["goal"]), x["z0"], warm_start=x["start"], generator=generator),
-            {"z0": z0, "goal": goal, "start": start},
-            generator,
-        )
 
-    A plan costs as many launches as it has operations; replayed, it costs one. Everything that changes between plans
-    must be an input: whatever else `search` reads is frozen at its place in memory. Later inputs may have fewer rows
-    (environments) than the example, as many as the first of them.
+def _inputs_of(problem: Problem) -> dict[str, Tensor]:
+    """Every tensor of a problem by name, z0 first."""
+    shown: list[Tensor] = []
 
-    generator: the one that `search` draws from; on a GPU it must be a CUDA generator, and each replay draws anew.
+    def note(tensor: Tensor) -> Tensor:
+        shown.append(tensor)
+        return tensor
+
+    map_tensors(problem.objective, note)
+    given = {"z0": problem.z0, "warm_start": problem.warm_start, "context": problem.context}
+    inputs = {name: tensor for name, tensor in given.items() if tensor is not None}
+    return inputs | {f"{_OBJECTIVE}{index}": tensor for index, tensor in enumerate(shown)}
+
+
+def _with_inputs(problem: Problem, inputs: Mapping[str, Tensor]) -> Problem:
+    """The problem with these tensors, named as by `_inputs_of`, in place of its own."""
+    shown = iter([tensor for name, tensor in inputs.items() if name.startswith(_OBJECTIVE)])
+    return replace(
+        problem,
+        objective=map_tensors(problem.objective, lambda _: next(shown)),
+        z0=inputs["z0"],
+        context=inputs.get("context"),
+        warm_start=inputs.get("warm_start"),
+    )
+
+
+def capture(plan_of: PlanOf, example: Mapping[str, Tensor], generator: torch.Generator) -> PlanOf:
+    """`plan_of` for inputs shaped like the example, as one CUDA graph. On a CPU it is `plan_of` itself.
+
+        def plan_of(x):
+            problem = Problem(model, GoalDistance(x["goal"]), x["z0"], warm_start=x["start"])
+            return planner.plan(problem, generator)
+
+        replayed = capture(plan_of, {"z0": z0, "goal": goal, "start": start}, generator)
+
+    An eager plan costs as many launches as it has operations; replayed, it costs one. Everything that changes between
+    plans must be an input: whatever else `plan_of` reads is frozen at its place in memory. Later inputs may have fewer
+    rows (environments) than the example, as many as the first of them.
+
+    Args:
+        plan_of: maps named tensors to a plan.
+        example: its inputs, all on one device.
+        generator: the one that `plan_of` draws from; on a GPU it must be a CUDA generator. Each replay draws anew.
+
+    Raises:
+        ValueError: the inputs are on several devices, or the generator is on another one.
     """
     devices = {tensor.device for tensor in example.values()}
     if len(devices) != 1:
         raise ValueError(f"all inputs must be on one device, got {sorted(map(str, devices))}; move them to the model's")
     if devices.pop().type != "cuda":
-        return search
+        return plan_of
     if generator.device.type != "cuda":
         raise ValueError("a captured plan needs a CUDA generator, got one on the CPU; pass torch.Generator('cuda')")
     inputs = {name: tensor.clone() for name, tensor in example.items()}
@@ -106,29 +130,34 @@ def capture(search: Search, example: Mapping[str, Tensor], generator: torch.Gene
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream), torch.no_grad():
         for _ in range(_WARM_UP_CALLS):
-            search(inputs)
+            plan_of(inputs)
     torch.cuda.current_stream().wait_stream(stream)
     generator.set_state(state)
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(generator)
     with torch.cuda.graph(graph), torch.no_grad():
-        plan = search(inputs)
+        plan = plan_of(inputs)
     return _Replay(graph, inputs, plan)
 
 
 @final
 @dataclass(frozen=True)
 class _Replay:
-    """A recorded search with the places in memory that it reads and writes."""
+    """A recorded plan with the places in memory that it reads and writes."""
 
     graph: "torch.cuda.CUDAGraph"
+
     inputs: Mapping[str, Tensor]
+    """Where the graph reads."""
+
     plan: Plan
+    """Where the graph writes."""
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> Plan:
         """The plan for these inputs, in memory of its own.
 
-        Raises ValueError when a name or a shape is not the example's, but for fewer rows.
+        Raises:
+            ValueError: a name or a shape is not the example's; fewer rows are accepted.
         """
         if inputs.keys() != self.inputs.keys():
             raise ValueError(f"inputs must be {', '.join(self.inputs)}, got {', '.join(inputs)}; capture again")
@@ -142,34 +171,37 @@ class _Replay:
             self.inputs[name][: len(tensor)].copy_(tensor, non_blocking=True)
         self.graph.replay()
         rows, plan = _num_rows(given), self.plan
-        diagnostics = {
-            name: value[..., :rows].clone() if value.ndim else value.clone() for name, value in plan.diagnostics.items()
-        }
-        elites = None if plan.elites is None else plan.elites[:rows].clone()
-        return Plan(plan.actions[:rows].clone(), plan.cost[:rows].clone(), diagnostics, elites)
+        return Plan(
+            actions=plan.actions[:rows].clone(),
+            cost=plan.cost[:rows].clone(),
+            valid=plan.valid[:rows].clone(),
+            cost_curve=plan.cost_curve[:, :rows].clone(),
+            num_rollouts=plan.num_rollouts.clone(),
+            elites=None if plan.elites is None else plan.elites[:rows].clone(),
+        )
 
 
 class _Recording:
-    """A kind of plan that was asked for, and from the second time on its graph."""
+    """A kind of plan that was asked for; from the second time on it has a graph."""
 
-    def __init__(self, owners: tuple[object, ...], form: Hashable, shapes: Shapes) -> None:
+    def __init__(self, owners: tuple[object, ...], form: object, shapes: Shapes) -> None:
         self._owners, self._form, self._shapes = owners, form, shapes
-        self._replay: Search | None = None
+        self._replay: PlanOf | None = None
 
-    def answers(self, owners: tuple[object, ...], form: Hashable, shapes: Shapes) -> bool:
+    def answers(self, owners: tuple[object, ...], form: object, shapes: Shapes) -> bool:
         """Whether these are its dynamics and generator, its form of objective, and inputs that it takes."""
         same = all(mine is theirs for mine, theirs in zip(self._owners, owners, strict=True)) and form == self._form
         return same and shapes.keys() == self._shapes.keys() and all(_takes(x, shapes, self._shapes) for x in shapes)
 
-    def plan(self, search: Search, inputs: Mapping[str, Tensor], generator: torch.Generator) -> Plan:
+    def plan(self, plan_of: PlanOf, inputs: Mapping[str, Tensor], generator: torch.Generator) -> Plan:
         if self._replay is None:
-            self._replay = capture(search, inputs, generator)
+            self._replay = capture(plan_of, inputs, generator)
             self._shapes = {name: tensor.shape for name, tensor in inputs.items()}
         return self._replay(inputs)
 
 
 def _takes(name: str, given: Shapes, recorded: Shapes) -> bool:
-    """Whether a recording takes this input: one of its own shape, or of fewer rows where all have as few."""
+    """Whether a recording takes this input: of its own shape, or with fewer rows where all inputs have as few."""
     if given[name] == recorded[name]:
         return True
     rows, most = _num_rows(given), _num_rows(recorded)
@@ -179,36 +211,3 @@ def _takes(name: str, given: Shapes, recorded: Shapes) -> bool:
 
 def _num_rows(shapes: Shapes) -> int:
     return next(iter(shapes.values()))[0]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# objectives as structure and tensors
-
-_OPAQUE = object()
-
-
-def _take_apart(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """What `value` is apart from its tensors, to be compared; the tensors are added by name. `_OPAQUE`: unknown."""
-    if isinstance(value, Tensor):
-        tensors[name] = value
-        return Tensor
-    if parts := _parts(value):
-        structure = [_take_apart(part, f"{name}.{key}", tensors) for key, part in parts.items()]
-        return _OPAQUE if any(part is _OPAQUE for part in structure) else (type(value), *structure)
-    return value if value is None or isinstance(value, int | float | str | FunctionType | MethodType) else _OPAQUE
-
-
-def _put_together(value: Any, name: str, tensors: Mapping[str, Tensor]) -> Any:
-    """`value` with the tensors of these names in place of its own."""
-    if isinstance(value, Tensor):
-        return tensors[name]
-    parts = {key: _put_together(part, f"{name}.{key}", tensors) for key, part in _parts(value).items()}
-    if not parts:
-        return value
-    return type(value)(parts.values()) if isinstance(value, list | tuple) else replace(value, **parts)
-
-
-def _parts(value: Any) -> dict[str, Any]:
-    if is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.frozen:
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    return {str(index): part for index, part in enumerate(value)} if isinstance(value, list | tuple) else {}

@@ -1,11 +1,10 @@
-"""The cross-entropy method."""
+"""The cross-entropy method (Rubinstein and Kroese, 2004)."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal, final
 
 import torch
-from torch import Tensor
 
 from worldmodel.planners.checks import (
     check_at_least,
@@ -15,34 +14,50 @@ from worldmodel.planners.checks import (
     check_ordered,
     check_positive,
 )
-from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan
-from worldmodel.planners.sampling import Incumbent, Problem, best_plan, candidates_around, lowest, mean_plan, refit
+from worldmodel.planners.interfaces import Plan, Problem
+from worldmodel.planners.sampling import BlockSearch, Incumbent, best_plan, candidates_around, lowest, mean_plan, refit
 
 
 @final
 @dataclass(frozen=True)
 class CEM:
-    """Fit a Gaussian over action sequences to the best of its own samples, again and again.
+    """The cross-entropy method: fit a Gaussian over action sequences to its own best samples, again and again.
 
-    horizon: H, control steps. action_block: control steps for which one action is held; it divides the horizon.
-    num_samples: N, candidates per iteration, of which the first is the mean and the next are the kept elites.
-    num_elites: candidates to which the Gaussian is fitted. num_kept_elites: those tried again in the next iteration.
-    init_std, warm_std: first standard deviation without and with a warm start; min_std: its floor.
-    momentum: share of the old mean and standard deviation that stays, in [0, 1).
-    returned: the final "mean", or the "best" candidate of all.
+    The first candidate of every iteration is the mean, the next ones are the elites kept from the iteration before.
     """
 
     horizon: int = 15
+    """H, the control steps that a plan looks ahead; a whole number of action blocks."""
+
     num_samples: int = 64
+    """N, candidates per iteration."""
+
     num_iterations: int = 4
+    """I, how often the Gaussian is fitted."""
+
     num_elites: int = 8
+    """E, the candidates of lowest cost, to which the Gaussian is fitted."""
+
     num_kept_elites: int = 2
+    """How many of the elites are tried again in the next iteration."""
+
     init_std: float = 0.7
+    """Standard deviation of the first candidates, in units of action, where there is no warm start."""
+
     warm_std: float = 0.4
+    """The same where there is a warm start."""
+
     min_std: float = 0.02
+    """The standard deviation never falls below this."""
+
     momentum: float = 0.0
+    """Share of the old mean and standard deviation that each iteration keeps, in [0, 1)."""
+
     action_block: int = 1
+    """Control steps for which one action is held."""
+
     returned: Literal["mean", "best"] = "mean"
+    """What becomes the plan: the final mean, or the candidate of lowest cost met in any iteration."""
 
     def __post_init__(self) -> None:
         check_horizon(self.horizon, self.action_block)
@@ -54,28 +69,19 @@ class CEM:
         check_choice("returned", self.returned, ("mean", "best"))
 
     @torch.no_grad()
-    def plan(
-        self,
-        dynamics: LatentDynamics,
-        objective: Objective,
-        z0: Tensor,
-        *,
-        warm_start: Tensor | None = None,
-        generator: torch.Generator,
-        context: Tensor | None = None,
-    ) -> Plan:
+    def plan(self, problem: Problem, generator: torch.Generator) -> Plan:
         """See `Planner.plan`."""
-        problem = Problem(dynamics, objective, z0, context, self.horizon, self.action_block)
-        starts = problem.starts(warm_start)
+        search = BlockSearch(problem, self.horizon, self.action_block)
+        starts = search.starts()
         mean, kept = starts[:, 0], starts[:, 1:]
-        std = torch.full_like(mean, self.init_std if warm_start is None else self.warm_std)
+        std = torch.full_like(mean, self.init_std if problem.warm_start is None else self.warm_std)
         best = Incumbent.at(mean)
-        for noise in problem.normal(self.num_iterations, self.num_samples, generator):
+        for noise in search.normal(self.num_iterations, self.num_samples, generator):
             candidates = candidates_around(mean, std, noise, kept)
-            cost = problem.cost(candidates)
+            cost = search.cost(candidates)
             elites, elite_cost = lowest(candidates, cost, self.num_elites)
             best = best.challenge(elites, elite_cost, self.num_samples)
             weights = (elite_cost < math.inf).to(mean.dtype)
             mean, std = refit(elites, weights, mean, std, momentum=self.momentum, min_std=self.min_std)
             kept = elites[:, : self.num_kept_elites]
-        return mean_plan(problem, best, mean) if self.returned == "mean" else best_plan(problem, best)
+        return mean_plan(search, best, mean) if self.returned == "mean" else best_plan(search, best)

@@ -1,9 +1,32 @@
-"""Checks of hyperparameters and shapes: what was expected, what came, and the remedy."""
+"""Checks of hyperparameters and shapes. An error says what was expected, what came, and what to set."""
 
-from collections.abc import Sequence
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
 from itertools import pairwise
+from typing import get_type_hints
 
 from torch import Tensor
+
+
+def check_known(what: str, name: object, known: Sequence[str]) -> None:
+    """Raises ValueError, with the nearest known name, unless a name is known."""
+    if name not in known:
+        close = get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"unknown {what} {name!r}; {hint}choose from {', '.join(known)}")
+
+
+def check_parameters(planner: str, cls: type, params: Mapping[str, object]) -> None:
+    """Raises ValueError unless each parameter is a field of the dataclass `cls`, and a number where that takes one."""
+    known, types = [field.name for field in fields(cls)], get_type_hints(cls)
+    for name, value in params.items():
+        check_known(f"parameter of planner {planner}", name, known)
+        wanted = {int: numbers.Integral, float: numbers.Real}.get(types[name])
+        if wanted is not None and (isinstance(value, bool) or not isinstance(value, wanted)):
+            number = "a whole number" if wanted is numbers.Integral else "a number"
+            raise ValueError(f"{name} must be {number}, got {value!r}; set planner.{name}")
 
 
 def check_at_least(least: float, **values: float) -> None:
@@ -33,10 +56,11 @@ def check_ordered(**values: float) -> None:
             raise ValueError(f"{name} must be <= {bound_name} = {bound}, got {value}; set planner.{name}")
 
 
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raises ValueError unless value is one of the choices."""
+def check_choice(name: str, value: str, choices: Sequence[str], option: str = "") -> None:
+    """Raises ValueError unless value is one of the choices; `option` is what to set, planner.<name> by default."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}; set planner.{name}")
+        remedy = option or f"planner.{name}"
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}; set {remedy}")
 
 
 def check_horizon(horizon: int, action_block: int) -> None:
@@ -50,7 +74,7 @@ def check_horizon(horizon: int, action_block: int) -> None:
 
 
 def check_shape(name: str, tensor: Tensor, shape: Sequence[int | None], letters: str, remedy: str) -> None:
-    """Raises ValueError unless tensor has this shape, in which None stands for any size."""
+    """Raises ValueError unless a tensor has this shape, in which None stands for any size."""
     fits = tensor.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, tensor.shape, strict=True))
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)

@@ -1,4 +1,4 @@
-"""Descent on the actions through the dynamics."""
+"""Planning by gradient descent on the actions, through the dynamics."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, final
@@ -7,33 +7,40 @@ import torch
 from torch import Tensor
 
 from worldmodel.planners.checks import check_at_least, check_choice, check_horizon, check_positive
-from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan
-from worldmodel.planners.sampling import Incumbent, Problem, best_plan, candidates_around
+from worldmodel.planners.interfaces import Plan, Problem
+from worldmodel.planners.sampling import BlockSearch, Incumbent, best_plan, candidates_around
 
-_TANH_START = 0.99  # tanh has no gradient at the walls of the box, so the search starts a little inside
+_TANH_START = 0.99  # at the bounds tanh has no gradient, so the search starts a little inside
 
 
 @final
 @dataclass(frozen=True)
 class GradientPlanner:
-    """Adam (Kingma and Ba, 2015) on several action sequences at once; the best ever met is returned.
+    """Adam (Kingma and Ba, 2015) on several action sequences at once; the best one met on the way is the plan.
 
-    Dynamics and objective must be differentiable. A non-finite gradient counts as zero.
-
-    horizon: H, control steps. action_block: control steps for which one action is held; it divides the horizon.
-    num_restarts: N, sequences descended from, of which the first is the warm start (or zeros).
-    num_iterations: I, gradient steps. learning_rate: size of a step, in actions ("clamp") or their atanh ("tanh").
-    init_std: spread of the other sequences around the first.
-    projection: keep in the box by "tanh" of a free variable, or by "clamp" after each step.
+    Dynamics and objective must be differentiable. A gradient that is not finite counts as zero.
     """
 
     horizon: int = 15
+    """H, the control steps that a plan looks ahead; a whole number of action blocks."""
+
     num_restarts: int = 4
+    """N, sequences from which to descend. The first is the warm start, or zeros; the others lie around it."""
+
     num_iterations: int = 30
+    """I, gradient steps."""
+
     learning_rate: float = 0.1
+    """Size of a step, in units of action, or of atanh(action) with the projection "tanh"."""
+
     init_std: float = 0.5
+    """Standard deviation of the other sequences around the first, in units of action."""
+
     projection: Literal["tanh", "clamp"] = "clamp"
+    """How actions stay in [-1, 1]: as "tanh" of a free variable, or by "clamp" after each step."""
+
     action_block: int = 1
+    """Control steps for which one action is held."""
 
     def __post_init__(self) -> None:
         check_horizon(self.horizon, self.action_block)
@@ -42,32 +49,23 @@ class GradientPlanner:
         check_choice("projection", self.projection, ("tanh", "clamp"))
 
     @torch.no_grad()
-    def plan(
-        self,
-        dynamics: LatentDynamics,
-        objective: Objective,
-        z0: Tensor,
-        *,
-        warm_start: Tensor | None = None,
-        generator: torch.Generator,
-        context: Tensor | None = None,
-    ) -> Plan:
+    def plan(self, problem: Problem, generator: torch.Generator) -> Plan:
         """See `Planner.plan`."""
-        problem = Problem(dynamics, objective, z0, context, self.horizon, self.action_block)
-        starts = problem.starts(warm_start)
+        search = BlockSearch(problem, self.horizon, self.action_block)
+        starts = search.starts()
         start, others = starts[:, 0], starts[:, 1:]
-        noise = problem.normal(1, self.num_restarts, generator)[0]
+        noise = search.normal(1, self.num_restarts, generator)[0]
         free = self._to_free(candidates_around(start, torch.full_like(start, self.init_std), noise, others))
         adam = Adam.at(free, self.learning_rate)
         best = Incumbent.at(start)
         for iteration in range(self.num_iterations):
-            candidates, cost, gradient = self._descend_from(problem, free)
+            candidates, cost, gradient = self._descend_from(search, free)
             best = best.update(candidates, cost)
             adam, step = adam.step(gradient, iteration)
             free = free - step if self.projection == "tanh" else (free - step).clamp(-1, 1)
         candidates = self._to_box(free)
-        best = best.update(candidates, problem.cost(candidates))
-        return best_plan(problem, replace(best, curve=best.curve[1:]))  # the first entry is the cost before any step
+        best = best.update(candidates, search.cost(candidates))
+        return best_plan(search, replace(best, curve=best.curve[1:]))  # its first entry is the cost before any step
 
     def _to_box(self, free: Tensor) -> Tensor:
         return free.tanh() if self.projection == "tanh" else free
@@ -75,12 +73,12 @@ class GradientPlanner:
     def _to_free(self, blocks: Tensor) -> Tensor:
         return blocks.clamp(-_TANH_START, _TANH_START).atanh() if self.projection == "tanh" else blocks
 
-    def _descend_from(self, problem: Problem, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Candidates (B,N,G,A), their cost (B,N), and its gradient by the free variable (B,N,G,A)."""
+    def _descend_from(self, search: BlockSearch, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Candidates (B, N, G, A), their cost (B, N), and its gradient by the free variable (B, N, G, A)."""
         with torch.enable_grad():
             free = free.detach().requires_grad_()
             candidates = self._to_box(free)
-            cost = problem.cost(candidates)
+            cost = search.cost(candidates)
             if not cost.requires_grad:
                 raise ValueError(
                     "the cost does not depend on the actions through differentiable operations; "
@@ -93,19 +91,25 @@ class GradientPlanner:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam as values: element by element, so that neither batch nor candidates mix, without host synchronisation."""
+    """The state of Adam as a value. It acts element by element, so that neither environments nor candidates mix, and
+    does not synchronise with the host."""
 
     mean: Tensor
+    """Running mean of the gradient, shaped like the variable."""
+
     square: Tensor
+    """Running mean of the squared gradient."""
+
     learning_rate: float
+    """Size of a step."""
 
     @staticmethod
     def at(variable: Tensor, learning_rate: float) -> "Adam":
-        """The state before the first step."""
+        """The state before the first step on a variable of this shape."""
         return Adam(torch.zeros_like(variable), torch.zeros_like(variable), learning_rate)
 
     def step(self, gradient: Tensor, iteration: int) -> tuple["Adam", Tensor]:
-        """The next state, and what to subtract from the variable in an iteration counted from 0."""
+        """The next state, and what to subtract from the variable; iterations are counted from 0."""
         mean = torch.lerp(gradient, self.mean, 0.9)
         square = torch.lerp(gradient.square(), self.square, 0.999)
         mean_hat, square_hat = mean / (1 - 0.9 ** (iteration + 1)), square / (1 - 0.999 ** (iteration + 1))

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import torch
-from torch import Tensor
 
 from worldmodel.planners.checks import (
     check_at_least,
@@ -15,10 +14,10 @@ from worldmodel.planners.checks import (
     check_ordered,
     check_positive,
 )
-from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan
+from worldmodel.planners.interfaces import Plan, Problem
 from worldmodel.planners.sampling import (
+    BlockSearch,
     Incumbent,
-    Problem,
     best_plan,
     candidates_around,
     coloured,
@@ -31,30 +30,50 @@ from worldmodel.planners.sampling import (
 @final
 @dataclass(frozen=True)
 class ICEM:
-    """CEM with coloured noise, a decaying population, and elites handed to the next plan.
+    """CEM with coloured noise, a population that shrinks, and elites that are handed to the next plan.
 
-    The plan carries its kept elites in `Plan.elites`; shift them with the plan and pass both as the warm start.
-
-    horizon: H, control steps. action_block: control steps for which one action is held; it divides the horizon.
-    num_samples: candidates in the first iteration; iteration i has num_samples / population_decay**i, but not fewer
-        than 2 * num_elites (nor more than num_samples).
-    noise_exponent: the noise has spectrum 1 / frequency**noise_exponent over the horizon; 0 is white.
-    num_elites, num_kept_elites, init_std, warm_std, min_std, momentum, returned: as in `CEM`.
+    The elites stand in `Plan.elites`. Shift them with the plan and pass both as the next warm start, as `MPC` does.
     """
 
     horizon: int = 15
+    """H, the control steps that a plan looks ahead; a whole number of action blocks."""
+
     num_samples: int = 64
+    """N, candidates in the first iteration."""
+
     num_iterations: int = 4
+    """I, how often the Gaussian is fitted."""
+
     num_elites: int = 8
+    """E, the candidates of lowest cost, to which the Gaussian is fitted."""
+
     num_kept_elites: int = 3
+    """How many of the elites are tried again, in the next iteration and in the next plan."""
+
     noise_exponent: float = 2.0
+    """The noise has the power spectrum 1 / frequency**noise_exponent along the horizon: 0 is white, 1 pink, 2 red."""
+
     population_decay: float = 1.25
+    """Iteration i, counted from 0, has num_samples / population_decay**i candidates, but at least 2 * num_elites (and
+    at most num_samples)."""
+
     init_std: float = 0.7
+    """Standard deviation of the first candidates, in units of action, where there is no warm start."""
+
     warm_std: float = 0.4
+    """The same where there is a warm start."""
+
     min_std: float = 0.02
+    """The standard deviation never falls below this."""
+
     momentum: float = 0.1
+    """Share of the old mean and standard deviation that each iteration keeps, in [0, 1)."""
+
     action_block: int = 1
+    """Control steps for which one action is held."""
+
     returned: Literal["mean", "best"] = "mean"
+    """What becomes the plan: the final mean, or the candidate of lowest cost met in any iteration."""
 
     def __post_init__(self) -> None:
         check_horizon(self.horizon, self.action_block)
@@ -67,35 +86,26 @@ class ICEM:
         check_choice("returned", self.returned, ("mean", "best"))
 
     def population(self, iteration: int) -> int:
-        """The number of candidates in an iteration, counted from 0."""
+        """The number of candidates in an iteration; iterations are counted from 0."""
         decayed = int(self.num_samples / self.population_decay**iteration)
         return min(self.num_samples, max(decayed, 2 * self.num_elites))
 
     @torch.no_grad()
-    def plan(
-        self,
-        dynamics: LatentDynamics,
-        objective: Objective,
-        z0: Tensor,
-        *,
-        warm_start: Tensor | None = None,
-        generator: torch.Generator,
-        context: Tensor | None = None,
-    ) -> Plan:
+    def plan(self, problem: Problem, generator: torch.Generator) -> Plan:
         """See `Planner.plan`."""
-        problem = Problem(dynamics, objective, z0, context, self.horizon, self.action_block)
-        starts = problem.starts(warm_start)
+        search = BlockSearch(problem, self.horizon, self.action_block)
+        starts = search.starts()
         mean, kept = starts[:, 0], starts[:, 1:]
-        std = torch.full_like(mean, self.init_std if warm_start is None else self.warm_std)
+        std = torch.full_like(mean, self.init_std if problem.warm_start is None else self.warm_std)
         best = Incumbent.at(mean)
-        white = problem.normal(self.num_iterations, self.num_samples, generator)
+        white = search.normal(self.num_iterations, self.num_samples, generator)
         for iteration, noise in enumerate(coloured(white, self.noise_exponent)):
             candidates = candidates_around(mean, std, noise[: self.population(iteration)], kept)
-            cost = problem.cost(candidates)
+            cost = search.cost(candidates)
             elites, elite_cost = lowest(candidates, cost, self.num_elites)
             best = best.challenge(elites, elite_cost, cost.shape[1])
             weights = (elite_cost < math.inf).to(mean.dtype)
             mean, std = refit(elites, weights, mean, std, momentum=self.momentum, min_std=self.min_std)
             kept = elites[:, : self.num_kept_elites]
-        plan = mean_plan(problem, best, mean) if self.returned == "mean" else best_plan(problem, best)
-        return replace(plan, elites=problem.hold(kept))
+        plan = mean_plan(search, best, mean) if self.returned == "mean" else best_plan(search, best)
+        return replace(plan, elites=search.hold(kept))

@@ -1,30 +1,39 @@
-"""What a planner needs of a model and of a cost, and what it gives back.
+"""What a planner is asked, what it needs of a model and of a cost, and what it returns.
 
-Letters of shapes, the same everywhere in this repository:
+Letters of shapes. This is the one table for the whole repository; a letter means the same everywhere.
 
-    B  batch            T  time steps        K  context frames    N  candidate plans
-    H  horizon          G  action blocks     I  iterations        A  action
-    D  latent           C  context           S  image side        M  sequences to start from
+    B  batch: environments or episodes    H  horizon                   A  numbers in an action
+    T  time steps                         G  blocks of held actions    C  numbers in a context
+    N  candidate plans                    I  iterations of a search    D  numbers in a latent
+    M  sequences to start from            K  frames that `encode` reads
+    E  elites                             S  side of a frame           X  numbers in a simulator state
+    P  physical or visual factors         R  rank of a metric
 
-`D'` is the planning state of a model: whatever `encode` returns and `rollout` starts from. A frame is embedded once,
-when it is seen. Actions are in [-1, 1].
-Alignment in time: `frames[t]` is seen, then `actions[t]` is taken, then `frames[t+1]` is seen.
+D' is the size of a model's planning state: what `encode` returns and `rollout` starts from. Actions are in [-1, 1].
+
+Alignment in time: `observations[t]` is seen, `actions[t]` is taken, `observations[t+1]` is seen. The latent "after
+action h" is that of the observation which follows the action.
 """
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from worldmodel.planners.checks import check_shape
+
 
 class LatentDynamics(Protocol):
-    """A world model as planners see it; models satisfy it structurally."""
+    """A world model as planners see it. A model needs these five names and no base class."""
 
     @property
     def num_context_frames(self) -> int:
-        """K, the embedded frames that `encode` reads."""
+        """K, the number of embedded observations that `encode` reads."""
         ...
 
     @property
@@ -32,75 +41,156 @@ class LatentDynamics(Protocol):
         """A, the numbers in one action."""
         ...
 
-    def embed(self, frames: Tensor) -> Tensor:
-        """The latents of single frames: uint8 (B,3,S,S) -> (B,D)."""
+    def embed(self, observations: Tensor, /) -> Tensor:
+        """The latents (B, D) of single observations (B, …), whatever these are: frames uint8 (B, 3, S, S), usually."""
         ...
 
-    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
-        """The planning state: latents (B,K,D), the newest last, and the actions (B,K-1,A) between them -> (B,D')."""
+    def encode(self, latents: Tensor, actions: Tensor, /) -> Tensor:
+        """The planning state (B, D') of latents (B, K, D), oldest first, and the actions (B, K-1, A) between them."""
         ...
 
-    def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        """The latent after action h: z0 (B,D'), actions (B,N,H,A), context (B,C) -> (B,N,H,D)."""
+    def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None, /) -> Tensor:
+        """The latents (B, N, H, D) after each of the actions (B, N, H, A), from z0 (B, D') under a context (B, C)."""
         ...
 
 
 class Objective(Protocol):
-    """The cost of candidate plans."""
+    """The cost of candidate plans: any function of predicted latents and candidate actions."""
 
-    def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
-        """Cost (B,N), lower is better, of latents (B,N,H,D) reached by actions (B,N,H,A)."""
+    def __call__(self, latents: Tensor, actions: Tensor, /) -> Tensor:
+        """Cost (B, N), lower is better, of latents (B, N, H, D) that the actions (B, N, H, A) lead to."""
         ...
+
+
+class NotRecordable(Exception):
+    """An objective does not show its tensors, so a CUDA graph cannot be recorded of its plans."""
+
+
+class RecordableObjective(ABC):
+    """An objective that shows its tensors, so that a recorded plan can be replayed with others; see `CapturedPlanner`.
+
+    An objective of your own needs this base class only for that: without it plans are the same, and slower on a GPU.
+    Whatever it does not show, such as the weights that a learned distance reads, must stay at its place in memory.
+    """
+
+    @abstractmethod
+    def __call__(self, latents: Tensor, actions: Tensor, /) -> Tensor:
+        """Cost (B, N) of latents (B, N, H, D) and actions (B, N, H, A)."""
+
+    @abstractmethod
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> "RecordableObjective":
+        """The same objective with `change(tensor)` in place of each tensor it holds, always in the same order."""
+
+    @abstractmethod
+    def form(self) -> object:
+        """All but the tensors, to be compared by ==: objectives of equal form are one function of their tensors.
+
+        Raises:
+            NotRecordable: a part does not show its tensors.
+        """
+
+
+def map_tensors(objective: Objective, change: Callable[[Tensor], Tensor]) -> Objective:
+    """The objective with `change(tensor)` in place of each tensor that it shows."""
+    return objective.map_tensors(change) if isinstance(objective, RecordableObjective) else objective
+
+
+def form_of(part: Callable[..., Tensor]) -> object:
+    """The form of a part of an objective: another objective's own form, or a plain function or method itself.
+
+    Raises:
+        NotRecordable: the part is any other object, which may hold tensors that it does not show.
+    """
+    if isinstance(part, RecordableObjective):
+        return part.form()
+    if isinstance(part, FunctionType | MethodType):
+        return part
+    raise NotRecordable(f"{type(part).__name__} does not show its tensors; derive it from RecordableObjective")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a planner is asked: find actions of low cost from here.
+
+    Raises:
+        ValueError: the tensors' shapes do not fit together.
+    """
+
+    dynamics: LatentDynamics
+    """The model that predicts what actions lead to."""
+
+    objective: Objective
+    """The cost of what it predicts."""
+
+    z0: Tensor
+    """The planning state (B, D') from which to plan."""
+
+    context: Tensor | None = None
+    """What the dynamics are conditioned on, (B, C): the physical constants of each environment, usually."""
+
+    warm_start: Tensor | None = None
+    """Where to begin: one action sequence (B, H, A), or several (B, M, H, A). Of several the first is searched around,
+    the others are tried as they are. Values that are not finite count as 0, others are clipped to [-1, 1]."""
+
+    def __post_init__(self) -> None:
+        check_shape("z0", self.z0, (None, None), "(B, D')", "pass one planning state per environment")
+        if self.context is not None:
+            shape = (len(self.z0), None)
+            check_shape("context", self.context, shape, "(B, C)", "pass one context per environment")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One action sequence per batch element.
-
-    actions: (B,H,A) in [-1, 1], always finite.
-    cost: (B,) of these actions; +inf where no candidate had a finite cost.
-    diagnostics: "valid" (B,) bool, False where no candidate had a finite cost (the actions are then the start of the
-        search); "cost_curve" (I,B), the best cost found up to each iteration; "num_rollouts" (), rollouts per element.
-    elites: (B,M,H,A), further sequences from which the next plan may start, or None.
-    """
+    """One action sequence per environment, and how the search for it went."""
 
     actions: Tensor
+    """The plan (B, H, A) in [-1, 1], always finite."""
+
     cost: Tensor
-    diagnostics: dict[str, Tensor]
+    """The cost (B,) of these actions; +inf where no candidate had a finite cost."""
+
+    valid: Tensor
+    """Whether any candidate had a finite cost, bool (B,). Where none had, the actions are the start of the search."""
+
+    cost_curve: Tensor
+    """The lowest cost found up to the end of each iteration, (I, B)."""
+
+    num_rollouts: Tensor
+    """How many action sequences the search rolled out for each environment, int64 ()."""
+
     elites: Tensor | None = None
+    """Further sequences (B, M, H, A) from which the next plan may start, where a planner hands any on."""
 
 
 class Planner(Protocol):
-    """A search for actions of low cost; it holds hyperparameters only."""
+    """A search for actions of low cost. It holds hyperparameters only, no state between plans."""
 
     @property
     def horizon(self) -> int:
-        """H, in control steps."""
+        """H, the control steps that a plan looks ahead."""
         ...
 
-    def plan(
-        self,
-        dynamics: LatentDynamics,
-        objective: Objective,
-        z0: Tensor,
-        *,
-        warm_start: Tensor | None = None,
-        generator: torch.Generator,
-        context: Tensor | None = None,
-    ) -> Plan:
-        """Search from the planning state z0 (B,D') under context (B,C).
+    def plan(self, problem: Problem, generator: torch.Generator) -> Plan:
+        """Solve a problem.
 
-        warm_start: (B,H,A), or (B,M,H,A) where the first is searched around and the others are tried as they are.
-        generator: the only source of randomness; its draws are shared by the batch, so that a plan does not depend on
-            the batch it sits in.
+        Args:
+            problem: where to plan from, and for what.
+            generator: the only source of randomness. All environments share its draws, so that a plan does not depend
+                on the batch it is made in.
+
+        Raises:
+            ValueError: a warm start, a rollout or a cost has the wrong shape.
         """
         ...
 
 
 def evaluate_objective(objective: Objective, latents: Tensor, actions: Tensor) -> Tensor:
-    """Cost (B,N) of latents (B,N,H,D) and actions (B,N,H,A), with every non-finite cost as +inf: never an elite.
+    """The cost (B, N) of latents (B, N, H, D) and actions (B, N, H, A), with +inf for every cost that is not finite.
 
-    Raises ValueError when the cost has another shape, or is no tensor. Does not synchronise with the host.
+    So a cost of NaN never becomes an elite. Does not synchronise with the host.
+
+    Raises:
+        ValueError: the cost has another shape, or is no tensor.
     """
     cost = objective(latents, actions)
     if not isinstance(cost, Tensor):

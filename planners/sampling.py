@@ -1,7 +1,7 @@
-"""What the planners share: the problem in blocks of held actions, noise, candidates, and the best one so far.
+"""What the planners share: a search over blocks of held actions, its noise and candidates, and the best one so far.
 
-With `action_block` b, one action is held for b control steps, and the search runs over G = H / b blocks.
-Nothing here synchronises with the host.
+With `action_block` b, one action is held for b control steps, and the search runs over G = H / b blocks. Nothing here
+synchronises with the host.
 """
 
 import math
@@ -12,99 +12,118 @@ import torch
 from torch import Tensor
 
 from worldmodel.planners.checks import check_shape
-from worldmodel.planners.interfaces import LatentDynamics, Objective, Plan, evaluate_objective
+from worldmodel.planners.interfaces import Plan, Problem, evaluate_objective
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A planning problem: from z0 (B,D') under context (B,C), block sequences (B,N,G,A) have costs (B,N)."""
+class BlockSearch:
+    """A problem as the planners search it: over sequences of blocks (B, N, G, A)."""
 
-    dynamics: LatentDynamics
-    objective: Objective
-    z0: Tensor
-    context: Tensor | None
+    problem: Problem
+
     horizon: int
+    """H, control steps."""
+
     action_block: int
+    """Control steps for which one action is held; divides the horizon."""
 
-    def starts(self, warm_start: Tensor | None) -> Tensor:
-        """The M sequences from which to start, (B,M,G,A), in the box: the warm start, each block its mean, or zeros.
+    def starts(self) -> Tensor:
+        """The sequences of blocks from which to start, (B, M, G, A) in [-1, 1]: the warm start, or zeros.
 
-        warm_start: (B,H,A), or (B,M,H,A), or None; an entry that is not finite counts as zero.
+        A block of the warm start is the mean of its actions.
         """
-        batch_size, action_dim = self.z0.shape[0], self.dynamics.action_dim
+        z0, warm_start = self.problem.z0, self.problem.warm_start
+        batch_size, action_dim = z0.shape[0], self.problem.dynamics.action_dim
         if warm_start is None:
-            return self.z0.new_zeros(batch_size, 1, self.horizon // self.action_block, action_dim)
+            return z0.new_zeros(batch_size, 1, self.horizon // self.action_block, action_dim)
         sequences = warm_start.unsqueeze(1) if warm_start.ndim == 3 else warm_start
         shape = (batch_size, None, self.horizon, action_dim)
         check_shape("warm_start", sequences, shape, "(B, M, H, A)", "shift a plan of this planner for this batch")
-        inside = sequences.to(self.z0).nan_to_num(0.0, 0.0, 0.0).clamp(-1, 1)
+        inside = sequences.to(z0).nan_to_num(0.0, 0.0, 0.0).clamp(-1, 1)
         return inside.unflatten(2, (-1, self.action_block)).mean(3)
 
     def normal(self, num_iterations: int, num_samples: int, generator: torch.Generator) -> Tensor:
-        """White normal noise (I,N,G,A), drawn once and shared by the batch (common random numbers)."""
-        shape = (num_iterations, num_samples, self.horizon // self.action_block, self.dynamics.action_dim)
-        return torch.randn(shape, generator=generator, device=generator.device, dtype=self.z0.dtype).to(self.z0.device)
+        """White normal noise (I, N, G, A), drawn once and shared by the batch (common random numbers)."""
+        z0, action_dim = self.problem.z0, self.problem.dynamics.action_dim
+        shape = (num_iterations, num_samples, self.horizon // self.action_block, action_dim)
+        return torch.randn(shape, generator=generator, device=generator.device, dtype=z0.dtype).to(z0.device)
 
     def hold(self, blocks: Tensor) -> Tensor:
-        """Blocks (...,G,A) as actions (...,H,A)."""
+        """The actions (…, H, A) that blocks (…, G, A) stand for."""
         if self.action_block == 1:
             return blocks
         return blocks.repeat_interleave(self.action_block, dim=-2)
 
     def cost(self, blocks: Tensor) -> Tensor:
-        """Cost (B,N) of block sequences (B,N,G,A); +inf where it is not finite."""
-        actions = self.hold(blocks)
-        latents = self.dynamics.rollout(self.z0, actions, self.context)
+        """The cost (B, N) of sequences of blocks (B, N, G, A); +inf where it is not finite."""
+        problem, actions = self.problem, self.hold(blocks)
+        latents = problem.dynamics.rollout(problem.z0, actions, problem.context)
         shape = (*actions.shape[:3], None)
         check_shape("rolled-out latents", latents, shape, "(B, N, H, D)", "return the latent after each action")
-        return evaluate_objective(self.objective, latents, actions)
+        return evaluate_objective(problem.objective, latents, actions)
 
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The best candidate so far: blocks (B,G,A), its cost (B,), the best cost after each update, rollouts spent."""
+    """The best candidate of a search so far."""
 
     blocks: Tensor
+    """Its blocks (B, G, A)."""
+
     cost: Tensor
+    """Its cost (B,)."""
+
     curve: tuple[Tensor, ...] = ()
+    """The lowest cost (B,) after each update."""
+
     num_rollouts: int = 0
+    """Sequences rolled out so far for each environment."""
 
     @staticmethod
     def at(start: Tensor) -> "Incumbent":
-        """Begin at start (B,G,A), which any candidate of finite cost will replace."""
+        """Begin at blocks (B, G, A), which any candidate of finite cost will replace."""
         return Incumbent(start, start.new_full(start.shape[:1], math.inf))
 
     def update(self, candidates: Tensor, cost: Tensor) -> "Incumbent":
-        """Take the best of candidates (B,N,G,A) with cost (B,N) where it is strictly better."""
+        """Take the best of candidates (B, N, G, A) with cost (B, N) where it is strictly better."""
         return self.challenge(*lowest(candidates, cost, 1), num_rollouts=cost.shape[1])
 
     def challenge(self, elites: Tensor, elite_cost: Tensor, num_rollouts: int) -> "Incumbent":
-        """Take the first of the elites (B,E,G,A), sorted by cost (B,E), of so many rollouts, if strictly better."""
+        """Take the first of the elites (B, E, G, A) where it is strictly better.
+
+        Args:
+            elites: the best of the candidates, best first.
+            elite_cost: their costs (B, E).
+            num_rollouts: how many candidates they were chosen from.
+        """
         blocks, cost = self.choose(elites[:, 0], elite_cost[:, 0], elite_cost[:, 0] < self.cost)
         return Incumbent(blocks, cost, (*self.curve, cost), self.num_rollouts + num_rollouts)
 
     def choose(self, blocks: Tensor, cost: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Blocks (B,G,A) and cost (B,) where mask (B,) holds, the incumbent elsewhere."""
+        """Blocks (B, G, A) and cost (B,) where the mask (B,) holds, the incumbent's elsewhere."""
         return torch.where(mask[:, None, None], blocks, self.blocks), torch.where(mask, cost, self.cost)
 
 
 def lowest(candidates: Tensor, cost: Tensor, num: int) -> tuple[Tensor, Tensor]:
-    """The num candidates (B,num,G,A) of lowest cost, best first, and their costs (B,num)."""
+    """The `num` candidates (B, num, G, A) of lowest cost, best first, and their costs (B, num)."""
     elite_cost, index = cost.topk(num, dim=1, largest=False)
     return candidates.gather(1, index[:, :, None, None].expand(-1, -1, *candidates.shape[2:])), elite_cost
 
 
 def candidates_around(mean: Tensor, std: Tensor, noise: Tensor, kept: Tensor) -> Tensor:
-    """Candidates (B,N,G,A) in the box: the mean, then the kept ones, then mean + std * noise.
+    """Candidates (B, N, G, A) in [-1, 1]: the mean, then the kept ones, then mean + std * noise.
 
-    mean, std: (B,G,A). noise: (N,G,A). kept: (B,M,G,A).
+    Args:
+        mean, std: (B, G, A).
+        noise: (N, G, A).
+        kept: (B, M, G, A).
     """
     drawn = mean[:, None] + std[:, None] * noise
     return with_first(torch.cat([mean[:, None], kept], dim=1), drawn)
 
 
 def with_first(given: Tensor, drawn: Tensor) -> Tensor:
-    """Drawn sequences (B,N,G,A) with the first M replaced by the given ones (B,M,G,A), N in all, clamped to the box."""
+    """Drawn sequences (B, N, G, A) whose first M are replaced by the given ones (B, M, G, A), clipped to [-1, 1]."""
     num_samples = drawn.shape[1]
     return torch.cat([given[:, :num_samples], drawn[:, given.shape[1] :]], dim=1).clamp(-1, 1)
 
@@ -112,9 +131,14 @@ def with_first(given: Tensor, drawn: Tensor) -> Tensor:
 def refit(
     candidates: Tensor, weights: Tensor, mean: Tensor, std: Tensor, *, momentum: float, min_std: float
 ) -> tuple[Tensor, Tensor]:
-    """Weighted mean and unbiased standard deviation (B,G,A), mixed with the old ones by momentum.
+    """The weighted mean and unbiased standard deviation of candidates, mixed with the old ones: both (B, G, A).
 
-    candidates: (B,N,G,A). weights: (B,N), non-negative; where all are zero the old mean and std (B,G,A) stay.
+    Args:
+        candidates: (B, N, G, A).
+        weights: (B, N), not negative; where all of them are 0 the old mean and standard deviation stay.
+        mean, std: the old ones, (B, G, A).
+        momentum: share of the old ones that stays.
+        min_std: the standard deviation never falls below this.
     """
     total = weights.sum(1, keepdim=True)
     share = (weights / total.clamp_min(1e-30))[:, :, None, None]
@@ -129,9 +153,10 @@ def refit(
 
 
 def coloured(noise: Tensor, exponent: float) -> Tensor:
-    """White noise (...,G,A) with its spectrum along G shaped to 1 / frequency**exponent, its variance kept.
+    """White noise (…, G, A) with its spectrum along G shaped to 1 / frequency**exponent, its variance kept.
 
-    exponent 0 leaves it white, 1 is pink, 2 red. Timmer and Koenig (1995); iCEM, section 3.1.
+    An exponent of 0 leaves it white, 1 makes it pink, 2 red. Timmer and Koenig (1995); iCEM (Pinneri et al., 2020),
+    section 3.1.
     """
     length = noise.shape[-2]
     frequency = torch.fft.fftfreq(length, device=noise.device, dtype=noise.dtype).abs().clamp_min(1 / length)
@@ -141,30 +166,31 @@ def coloured(noise: Tensor, exponent: float) -> Tensor:
 
 
 def shift(actions: Tensor, num_steps: int, tail: Literal["zero", "repeat"] = "zero") -> Tensor:
-    """Actions (...,H,A) without their first num_steps, the tail filled with zeros or with the last action."""
+    """Actions (…, H, A) without their first `num_steps`, filled up at the end with zeros or with the last action."""
     num_steps = min(num_steps, actions.shape[-2])
     last = actions[..., -1:, :]
     filler = torch.zeros_like(last) if tail == "zero" else last
     return torch.cat([actions[..., num_steps:, :], filler.repeat_interleave(num_steps, dim=-2)], dim=-2)
 
 
-def best_plan(problem: Problem, best: Incumbent) -> Plan:
+def best_plan(search: BlockSearch, best: Incumbent) -> Plan:
     """The incumbent as a plan."""
-    return _plan(problem, best, best.blocks, best.cost)
+    return _plan(search, best, best.blocks, best.cost)
 
 
-def mean_plan(problem: Problem, best: Incumbent, mean: Tensor) -> Plan:
-    """The mean (B,G,A) as a plan, and the incumbent where the mean has no finite cost; costs one more rollout."""
-    cost = problem.cost(mean[:, None])[:, 0]
+def mean_plan(search: BlockSearch, best: Incumbent, mean: Tensor) -> Plan:
+    """The mean (B, G, A) as a plan, or the incumbent where the mean has no finite cost. Rolls out the mean once."""
+    cost = search.cost(mean[:, None])[:, 0]
     blocks, cost = best.choose(mean, cost, cost.isfinite())
     spent = Incumbent(best.blocks, best.cost, best.curve, best.num_rollouts + 1)
-    return _plan(problem, spent, blocks, cost)
+    return _plan(search, spent, blocks, cost)
 
 
-def _plan(problem: Problem, best: Incumbent, blocks: Tensor, cost: Tensor) -> Plan:
-    diagnostics = {
-        "valid": cost.isfinite(),
-        "cost_curve": torch.stack(best.curve),
-        "num_rollouts": torch.full((), best.num_rollouts, device=cost.device),
-    }
-    return Plan(problem.hold(blocks), cost, diagnostics)
+def _plan(search: BlockSearch, best: Incumbent, blocks: Tensor, cost: Tensor) -> Plan:
+    return Plan(
+        actions=search.hold(blocks),
+        cost=cost,
+        valid=cost.isfinite(),
+        cost_curve=torch.stack(best.curve),
+        num_rollouts=torch.full((), best.num_rollouts, device=cost.device),
+    )

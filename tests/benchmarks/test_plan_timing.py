@@ -50,7 +50,7 @@ def test_a_predictor_alone_is_searched():
     predictor = TransformerPredictor(SMALL, 24, 2)
     planner = CEM(horizon=10, num_samples=8, num_iterations=1, num_elites=2)
     plan = search_from(PredictorDynamics(predictor), planner, torch.zeros(1, 24), torch.randn(1, 24))()
-    assert plan.actions.shape == (1, 10, 2) and plan.diagnostics["valid"].all()
+    assert plan.actions.shape == (1, 10, 2) and plan.valid.all()
     with pytest.raises(TypeError, match="pass its latents"):
         PredictorDynamics(predictor).embed(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
 

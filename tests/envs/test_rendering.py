@@ -1,9 +1,11 @@
 """Frames are exact, current, and cheap where asked; a machine without OpenGL is told what to install."""
 
+import gc
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,52 @@ def test_a_closed_world_opens_again():
     assert np.array_equal(world.frame(), first)
 
 
+def test_any_thread_may_draw_a_world_and_close_it():
+    """One of its own for each thread would be fine anyway; here every world is drawn by every thread, in turn."""
+    names = ("puck", "lit_ball")
+    worlds = [envs.make(name, image_size=16) for name in names]
+    expected = [world.reset(seed=0)[0]["pixels"] for world in worlds]
+
+    def same(index: int) -> bool:
+        return np.array_equal(worlds[index].frame(), expected[index])
+
+    threads = [ThreadPoolExecutor(1) for _ in range(2)]
+    for _ in range(3):
+        for one, other in ((0, 1), (1, 0)):
+            drawn = [thread.submit(same, index) for thread, index in zip(threads, (one, other), strict=True)]
+            assert all(future.result() for future in drawn)
+        assert same(0) and same(1)
+    threads[0].submit(worlds[1].close).result()
+    assert same(1)
+    made_elsewhere = threads[1].submit(envs.make, "puck", image_size=16).result()
+    assert np.array_equal(made_elsewhere.reset(seed=0)[0]["pixels"], expected[0])
+    for thread in threads:
+        thread.shutdown()
+
+
+def test_a_world_that_is_thrown_away_leaves_the_frames_of_others_alone():
+    """dm_control makes an OpenGL context of its own for this task, and frees it in whatever context is current then."""
+    escape = envs.make("quadruped-escape", image_size=16)
+    escape.reset(seed=0)
+    escape.close()
+    other = envs.make("puck", image_size=16)
+    other.reset(seed=0)
+    del escape
+    gc.collect()
+    expected = envs.make("puck", image_size=16).reset(seed=5)[0]["pixels"]
+    assert np.array_equal(other.reset(seed=5)[0]["pixels"], expected)
+
+
+def test_where_a_context_cannot_be_released_another_thread_is_told_so(monkeypatch):
+    monkeypatch.setattr(envs.rendering, "_release_of", lambda backend: None)
+    world = envs.make("puck", image_size=16)
+    world.reset(seed=0)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(envs.GLUnavailable, match="only in the thread that drew its first one"):
+            pool.submit(world.frame).result()
+    world.close()
+
+
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {key: value for key, value in os.environ.items() if key != "MUJOCO_GL"}
     return subprocess.run(
@@ -90,7 +138,7 @@ def without_gl(name, *args, **kwargs):
     if name in ("libEGL.so.1", "libOSMesa.so.8"): raise OSError
     return real(name, *args, **kwargs)
 ctypes.CDLL = without_gl
-import envs
+from worldmodel import envs
 world = envs.make("puck")
 world.restart(seed=0)
 world.advance([0, 0])
@@ -109,12 +157,13 @@ def test_without_opengl_states_work_and_frames_name_the_remedy():
 
 
 def test_the_order_of_imports_does_not_matter():
-    result = run_python("import mujoco, envs\nprint(envs.make('puck').reset()[0]['pixels'].shape)")
+    code = "import mujoco\nfrom worldmodel import envs\nprint(envs.make('puck').reset()[0]['pixels'].shape)"
+    result = run_python(code)
     assert result.stdout.strip() == "(64, 64, 3)", result.stderr
 
 
 def test_leaving_python_with_open_worlds_is_silent():
-    code = "import envs\nworlds = []\nfor name in ('puck', 'reacher', 'lit_ball', 'walker-walk'):"
+    code = "from worldmodel import envs\nworlds = []\nfor name in ('puck', 'reacher', 'lit_ball', 'walker-walk'):"
     code += "\n    worlds.append(envs.make(name))\n    if name != 'walker-walk': worlds[-1].reset()"
     result = run_python(code)
     assert result.returncode == 0

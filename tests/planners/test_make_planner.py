@@ -1,5 +1,6 @@
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 
 from worldmodel.planners import PLANNERS, make_planner
@@ -11,6 +12,10 @@ def test_planners_are_made_by_name_with_defaults_and_are_frozen(name):
     assert planner.horizon == 15
     with pytest.raises(FrozenInstanceError):
         planner.horizon = 3  # type: ignore[misc]
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert make_planner("cem", horizon=np.int64(5), init_std=np.float32(0.5)).horizon == 5
 
 
 @pytest.mark.parametrize(
@@ -27,6 +32,10 @@ def test_planners_are_made_by_name_with_defaults_and_are_frozen(name):
         ("mppi", {"temperature": 0.0}, "temperature must be > 0, got 0.0; set planner.temperature"),
         ("gradient", {"projection": "fold"}, "projection must be one of tanh, clamp, got 'fold'"),
         ("random_shooting", {"num_samples": 0}, "num_samples must be >= 1, got 0"),
+        ("cem", {"num_samples": 2.5}, "num_samples must be a whole number, got 2.5; set planner.num_samples"),
+        ("cem", {"num_samples": True}, "num_samples must be a whole number, got True"),
+        ("cem", {"init_std": "wide"}, "init_std must be a number, got 'wide'; set planner.init_std"),
+        (3, {}, "unknown planner 3; choose from cem"),
     ],
 )
 def test_errors_are_one_line_with_the_remedy(name, params, message):

@@ -7,7 +7,7 @@ import torch
 from planner_fakes import A, B, C, D, H, LinearDynamics, RecordingDynamics, S, linear_problem, seeded
 from torch import Tensor
 
-from worldmodel.planners import CEM, MPC, GoalDistance, Plan, make_planner
+from worldmodel.planners import CEM, MPC, GoalDistance, Plan, Problem, make_planner
 
 GOAL = GoalDistance(torch.ones(B, D))
 
@@ -25,12 +25,13 @@ class ScriptedPlanner:
     with_elites: bool = False
     warm_starts: list[Tensor | None] = field(default_factory=list)
 
-    def plan(self, dynamics, objective, z0, *, warm_start=None, generator, context=None) -> Plan:
+    def plan(self, problem: Problem, generator: torch.Generator) -> Plan:
         ramp = torch.arange(1.0, H + 1)[None, :, None].expand(B, H, A) / 10
         actions = ramp + len(self.warm_starts)
-        self.warm_starts.append(warm_start)
+        self.warm_starts.append(problem.warm_start)
         elites = -torch.stack([actions, 2 * actions], 1) if self.with_elites else None
-        return Plan(actions, torch.zeros(B), {}, elites)
+        zeros = torch.zeros(B)
+        return Plan(actions, zeros, zeros == 0, zeros[None], torch.tensor(1), elites)
 
 
 def drive(mpc: MPC, num_steps: int) -> list[Tensor]:
@@ -131,7 +132,10 @@ def test_some_environments_go_on_alone():
     actions, state, _ = mpc.act(mpc.init(frames_at(1)), GOAL, seeded())
     state = mpc.observe(state, frames_at(2), actions)
     which = torch.tensor([2, 0])
-    some, _, _ = mpc.act(state.select(which), GoalDistance(GOAL.goal[which]), seeded())
+    chosen = state.select(which)
+    assert chosen.plan is not None and state.plan is not None
+    assert torch.equal(chosen.plan.cost_curve, state.plan.cost_curve[:, which])
+    some, _, _ = mpc.act(chosen, GoalDistance(GOAL.goal[which]), seeded())
     everyone, _, _ = mpc.act(state, GOAL, seeded())
     torch.testing.assert_close(some, everyone[which])
 
@@ -168,17 +172,14 @@ def test_closed_loop_reaches_the_goal(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MPC(RecordingDynamics(), CEM(), replan_every=0), "replan_every must be >= 1, got 0"),
-        (lambda: MPC(RecordingDynamics(), CEM(), replan_every=16), "replan_every must be <= horizon = 15, got 16"),
         (
-            lambda: MPC(RecordingDynamics(), CEM()).init(torch.zeros(B, 3, S, S)),
-            "frames must be uint8, got torch.float32",
+            lambda: MPC(RecordingDynamics(), CEM(), replan_every=0),
+            r"replan_every must be in 1\.\.15, the planner's horizon, got 0; set replan_every",
         ),
-        (
-            lambda: MPC(RecordingDynamics(), CEM()).init(frames_at(0).movedim(1, -1)),
-            r"frames must have shape .* \(3, 8, 8, 3\)",
-        ),
-        (lambda: observe_actions(torch.zeros(B, A + 1)), r"actions must have shape \(B, A\) = \(3, 2\), got \(3, 3\)"),
+        (lambda: MPC(RecordingDynamics(), CEM(), replan_every=16), r"replan_every must be in 1\.\.15, .* got 16"),
+        (lambda: MPC(RecordingDynamics(), CEM(), tail="one"), "tail must be one of zero, repeat, got 'one'; set tail"),
+        (lambda: observe(frames_at(1)[1:]), "observations must be of 3 environments, got 2"),
+        (lambda: observe(frames_at(1), A + 1), r"actions must have shape \(B, A\) = \(3, 2\), got \(3, 3\)"),
     ],
 )
 def test_errors_say_what_came_and_what_to_do(make, message):
@@ -186,6 +187,6 @@ def test_errors_say_what_came_and_what_to_do(make, message):
         make()
 
 
-def observe_actions(actions: Tensor):
+def observe(frames: Tensor, action_dim: int = A):
     mpc = MPC(RecordingDynamics(), CEM())
-    return mpc.observe(mpc.init(frames_at(0)), frames_at(1), actions)
+    return mpc.observe(mpc.init(frames_at(0)), frames, torch.zeros(B, action_dim))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from planner_fakes import A, B, C, D, H, LinearDynamics, RecordingDynamics, analytic_optimum, linear_problem, seeded
 
-from worldmodel.planners import PLANNERS, GoalDistance, Planner, make_planner
+from worldmodel.planners import PLANNERS, GoalDistance, Planner, Problem, make_planner
 
 SMALL = {
     "cem": {"num_samples": 32},
@@ -35,11 +35,10 @@ def test_reaches_the_analytic_optimum_and_beats_random_shooting(case):
     dynamics, objective, z0 = linear_problem()
     actions, cost = analytic_optimum(dynamics, objective, z0)
     assert actions.abs().max() < 1, "the optimum must lie inside the box"
-    plan = make_planner(case.split("-")[0], horizon=H, **THOROUGH[case]).plan(
-        dynamics, objective, z0, generator=seeded()
-    )
+    planner = make_planner(case.split("-")[0], horizon=H, **THOROUGH[case])
+    plan = planner.plan(Problem(dynamics, objective, z0), seeded())
     shooting = make_planner("random_shooting", horizon=H, num_samples=4000)
-    random_cost = shooting.plan(dynamics, objective, z0, generator=seeded()).cost
+    random_cost = shooting.plan(Problem(dynamics, objective, z0), seeded()).cost
     torch.testing.assert_close(plan.cost, cost, rtol=0.01, atol=1e-3)
     torch.testing.assert_close(plan.actions, actions, rtol=0, atol=0.1)
     assert (plan.cost < random_cost).all()
@@ -48,47 +47,47 @@ def test_reaches_the_analytic_optimum_and_beats_random_shooting(case):
 
 def test_the_cost_is_that_of_the_returned_actions(planner):
     dynamics, objective, z0 = linear_problem()
-    plan = planner.plan(dynamics, objective, z0, generator=seeded())
+    plan = planner.plan(Problem(dynamics, objective, z0), seeded())
     actions = plan.actions[:, None]
     torch.testing.assert_close(plan.cost, objective(dynamics.rollout(z0, actions), actions)[:, 0])
 
 
 def test_shapes_and_diagnostics(planner):
     dynamics, objective, z0 = linear_problem()
-    plan = planner.plan(dynamics, objective, z0, generator=seeded())
+    plan = planner.plan(Problem(dynamics, objective, z0), seeded())
     assert plan.actions.shape == (B, H, A)
     assert plan.cost.shape == (B,)
-    curve = plan.diagnostics["cost_curve"]
+    curve = plan.cost_curve
     assert curve.shape == (getattr(planner, "num_iterations", 1), B)
     assert (curve.diff(dim=0) <= 0).all(), "the best cost never rises"
-    assert plan.diagnostics["valid"].all()
+    assert plan.valid.all()
     assert not plan.actions.requires_grad
 
 
 def test_num_rollouts_counts_every_rollout(planner):
     dynamics = RecordingDynamics()
-    plan = planner.plan(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D), generator=seeded())
-    assert plan.diagnostics["num_rollouts"] == sum(actions.shape[1] for actions, _ in dynamics.rolled_out)
+    plan = planner.plan(Problem(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D)), seeded())
+    assert plan.num_rollouts == sum(actions.shape[1] for actions, _ in dynamics.rolled_out)
 
 
 def test_actions_stay_in_the_box(planner):
     dynamics = RecordingDynamics()
     far = GoalDistance(torch.full((B, D), 100.0))
-    plan = planner.plan(dynamics, far, torch.zeros(B, D), warm_start=torch.full((B, H, A), 9.0), generator=seeded())
+    plan = planner.plan(Problem(dynamics, far, torch.zeros(B, D), warm_start=torch.full((B, H, A), 9.0)), seeded())
     assert plan.actions.abs().max() <= 1
     assert max(actions.abs().max() for actions, _ in dynamics.rolled_out) <= 1
 
 
 def test_same_seed_same_plan(planner):
     dynamics, objective, z0 = linear_problem()
-    first, second = (planner.plan(dynamics, objective, z0, generator=seeded(5)).actions for _ in range(2))
+    first, second = (planner.plan(Problem(dynamics, objective, z0), seeded(5)).actions for _ in range(2))
     assert torch.equal(first, second)
 
 
 def test_another_seed_tries_other_candidates(planner):
     dynamics = RecordingDynamics()
     for seed in (0, 1):
-        planner.plan(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D), generator=seeded(seed))
+        planner.plan(Problem(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D)), seeded(seed))
     middle = len(dynamics.rolled_out) // 2
     first, other = dynamics.rolled_out[0][0], dynamics.rolled_out[middle][0]
     assert torch.equal(first[:, 0], other[:, 0]), "the first candidate is the start of the search"
@@ -99,10 +98,10 @@ def test_a_plan_does_not_depend_on_its_batch(planner):
     dynamics, _, z0 = linear_problem()
     goal = torch.rand(B, D, generator=seeded(4))
     warm_start = torch.rand(B, H, A, generator=seeded(3)) - 0.5
-    together = planner.plan(dynamics, GoalDistance(goal), z0, warm_start=warm_start, generator=seeded())
+    together = planner.plan(Problem(dynamics, GoalDistance(goal), z0, warm_start=warm_start), seeded())
     for b in range(B):
         one = slice(b, b + 1)
-        alone = planner.plan(dynamics, GoalDistance(goal[one]), z0[one], warm_start=warm_start[one], generator=seeded())
+        alone = planner.plan(Problem(dynamics, GoalDistance(goal[one]), z0[one], warm_start=warm_start[one]), seeded())
         torch.testing.assert_close(alone.actions, together.actions[one], rtol=0, atol=1e-5)
         torch.testing.assert_close(alone.cost, together.cost[one], rtol=0, atol=1e-5)
 
@@ -116,10 +115,10 @@ def test_a_non_finite_cost_is_never_an_elite(planner, bad):
         return torch.where(first > 0.2, bad, -first)
 
     dynamics, _, z0 = linear_problem()
-    plan = planner.plan(dynamics, objective, z0, generator=seeded())
+    plan = planner.plan(Problem(dynamics, objective, z0), seeded())
     assert plan.cost.isfinite().all()
-    assert plan.diagnostics["valid"].all()
-    assert plan.diagnostics["cost_curve"].isfinite().all()
+    assert plan.valid.all()
+    assert plan.cost_curve.isfinite().all()
     assert (plan.actions[:, 0, 0] <= 0.2).all()
     assert (plan.cost <= 0).all()
 
@@ -139,9 +138,8 @@ def test_the_mean_is_that_of_the_finite_candidates_when_they_are_few(name):
 
     dynamics = RecordingDynamics()
     once = {"momentum": 0.0, "num_iterations": 1}
-    plan = make_planner(name, horizon=H, **SMALL[name], **once).plan(
-        dynamics, objective, torch.zeros(B, D), generator=seeded()
-    )
+    planner = make_planner(name, horizon=H, **SMALL[name], **once)
+    plan = planner.plan(Problem(dynamics, objective, torch.zeros(B, D)), seeded())
     torch.testing.assert_close(plan.actions, dynamics.rolled_out[0][0][:, finite].mean(1))
 
 
@@ -156,9 +154,9 @@ def test_a_mean_without_finite_cost_gives_way_to_the_best(name):
     dynamics, _, z0 = linear_problem()
     elites = {"num_elites": 100} if name in ("cem", "icem") else {}
     planner = make_planner(name, horizon=H, num_samples=400, num_iterations=1, **elites)
-    plan = planner.plan(dynamics, objective, z0, generator=seeded())
-    assert plan.diagnostics["valid"].all()
-    assert torch.equal(plan.cost, plan.diagnostics["cost_curve"][-1])
+    plan = planner.plan(Problem(dynamics, objective, z0), seeded())
+    assert plan.valid.all()
+    assert torch.equal(plan.cost, plan.cost_curve[-1])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -173,9 +171,9 @@ def test_without_a_finite_cost_the_start_comes_back(planner, bad):
         return objective(latents, actions) + spoiled
 
     for start, expected in ((warm_start, warm_start.clamp(-1, 1)), (None, torch.zeros(B, H, A))):
-        plan = planner.plan(dynamics, partly_bad, z0, warm_start=start, generator=seeded())
-        healthy = planner.plan(dynamics, objective, z0, warm_start=start, generator=seeded())
-        assert plan.diagnostics["valid"].tolist() == [True, False, True]
+        plan = planner.plan(Problem(dynamics, partly_bad, z0, warm_start=start), seeded())
+        healthy = planner.plan(Problem(dynamics, objective, z0, warm_start=start), seeded())
+        assert plan.valid.tolist() == [True, False, True]
         assert plan.cost[1] == math.inf
         torch.testing.assert_close(plan.actions[1], expected[1])
         torch.testing.assert_close(plan.actions[::2], healthy.actions[::2])
@@ -183,36 +181,36 @@ def test_without_a_finite_cost_the_start_comes_back(planner, bad):
 
 def test_dynamics_that_explode_give_a_finite_plan(planner):
     dynamics = LinearDynamics(torch.full((D, D), math.nan), torch.ones(A, D))
-    plan = planner.plan(dynamics, GoalDistance(torch.zeros(B, D)), torch.zeros(B, D), generator=seeded())
+    plan = planner.plan(Problem(dynamics, GoalDistance(torch.zeros(B, D)), torch.zeros(B, D)), seeded())
     assert torch.equal(plan.actions, torch.zeros(B, H, A))
-    assert not plan.diagnostics["valid"].any()
+    assert not plan.valid.any()
 
 
 def test_a_non_finite_warm_start_counts_as_zero(planner):
     dynamics, objective, z0 = linear_problem()
     warm_start = torch.full((B, H, A), math.nan)
-    plan = planner.plan(dynamics, objective, z0, warm_start=warm_start, generator=seeded())
+    plan = planner.plan(Problem(dynamics, objective, z0, warm_start=warm_start), seeded())
     assert plan.actions.isfinite().all()
 
 
 def test_the_first_candidate_is_the_warm_start_and_further_ones_follow(planner):
     dynamics = RecordingDynamics()
     warm_start = torch.rand(B, 3, H, A, generator=seeded(3)) - 0.5
-    planner.plan(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D), warm_start=warm_start, generator=seeded())
+    planner.plan(Problem(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D), warm_start=warm_start), seeded())
     torch.testing.assert_close(dynamics.rolled_out[0][0][:, :3].detach(), warm_start)
 
 
 def test_a_good_warm_start_is_not_lost(planner):
     dynamics, objective, z0 = linear_problem()
     optimum, cost = analytic_optimum(dynamics, objective, z0)
-    plan = planner.plan(dynamics, objective, z0, warm_start=optimum, generator=seeded())
-    torch.testing.assert_close(plan.diagnostics["cost_curve"][-1], cost, rtol=1e-3, atol=1e-4)
+    plan = planner.plan(Problem(dynamics, objective, z0, warm_start=optimum), seeded())
+    torch.testing.assert_close(plan.cost_curve[-1], cost, rtol=1e-3, atol=1e-4)
 
 
 def test_a_block_holds_one_action(planner):
     dynamics = RecordingDynamics()
     blocked = replace(planner, horizon=6, action_block=3)
-    plan = blocked.plan(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D), generator=seeded())
+    plan = blocked.plan(Problem(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D)), seeded())
     for actions in (plan.actions, *(actions for actions, _ in dynamics.rolled_out)):
         held = actions.unflatten(-2, (2, 3))
         assert torch.equal(held, held[..., :1, :].expand_as(held))
@@ -221,7 +219,7 @@ def test_a_block_holds_one_action(planner):
 
 def test_the_context_reaches_the_dynamics(planner):
     dynamics, context = RecordingDynamics(), torch.rand(B, C)
-    planner.plan(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D), generator=seeded(), context=context)
+    planner.plan(Problem(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D), context=context), seeded())
     assert all(seen is context for _, seen in dynamics.rolled_out)
 
 
@@ -229,13 +227,8 @@ def test_planning_never_reads_a_tensor_back(planner):
     """On the meta device tensors have no values, so that any read by the host raises."""
     meta = {"device": "meta"}
     dynamics = LinearDynamics(torch.empty(D, D, **meta), torch.empty(A, D, **meta))
-    plan = planner.plan(
-        dynamics,
-        GoalDistance(torch.empty(B, D, **meta)),
-        torch.empty(B, D, **meta),
-        warm_start=torch.empty(B, H, A, **meta),
-        generator=seeded(),
-    )
+    goal, z0, warm_start = (torch.empty(*shape, **meta) for shape in ((B, D), (B, D), (B, H, A)))
+    plan = planner.plan(Problem(dynamics, GoalDistance(goal), z0, warm_start=warm_start), seeded())
     assert plan.actions.shape == (B, H, A)
 
 
@@ -249,7 +242,7 @@ def test_planning_calls_no_synchronising_method(planner, monkeypatch):
     with monkeypatch.context() as patch:
         for name in names:
             patch.setattr(torch.Tensor, name, forbidden)
-        planner.plan(dynamics, objective, z0, warm_start=torch.zeros(B, H, A), generator=seeded())
+        planner.plan(Problem(dynamics, objective, z0, warm_start=torch.zeros(B, H, A)), seeded())
 
 
 def test_a_cost_of_the_wrong_shape_is_one_clear_line(planner):
@@ -259,22 +252,22 @@ def test_a_cost_of_the_wrong_shape_is_one_clear_line(planner):
         return latents.square().sum(-1)
 
     with pytest.raises(ValueError, match=r"cost of shape \(3, \d+, 5\), expected \(B, N\) = \(3, \d+\); reduce over"):
-        planner.plan(dynamics, per_step, z0, generator=seeded())
+        planner.plan(Problem(dynamics, per_step, z0), seeded())
 
 
 def test_a_warm_start_of_the_wrong_shape_is_one_clear_line(planner):
     dynamics, objective, z0 = linear_problem()
     with pytest.raises(ValueError, match=r"warm_start must have shape .* got \(3, 1, 6, 2\)"):
-        planner.plan(dynamics, objective, z0, warm_start=torch.zeros(B, H + 1, A), generator=seeded())
+        planner.plan(Problem(dynamics, objective, z0, warm_start=torch.zeros(B, H + 1, A)), seeded())
 
 
 def test_gradient_planning_works_under_no_grad_and_leaves_weights_alone():
     dynamics, objective, z0 = linear_problem()
     dynamics.gain.requires_grad_()
     with torch.no_grad():
-        plan = make_planner("gradient", horizon=H).plan(dynamics, objective, z0, generator=seeded())
+        plan = make_planner("gradient", horizon=H).plan(Problem(dynamics, objective, z0), seeded())
     assert dynamics.gain.grad is None
-    assert (plan.diagnostics["cost_curve"][-1] < plan.diagnostics["cost_curve"][0]).all()
+    assert (plan.cost_curve[-1] < plan.cost_curve[0]).all()
 
 
 def test_a_non_finite_gradient_does_not_stop_the_descent():
@@ -285,7 +278,7 @@ def test_a_non_finite_gradient_does_not_stop_the_descent():
 
     dynamics, _, z0 = linear_problem()
     planner = make_planner("gradient", horizon=H, num_restarts=1, num_iterations=60)
-    plan = planner.plan(dynamics, objective, z0, generator=seeded())
+    plan = planner.plan(Problem(dynamics, objective, z0), seeded())
     assert (plan.cost < 0.01).all()
 
 
@@ -293,22 +286,22 @@ def test_gradient_planning_asks_for_a_differentiable_cost():
     dynamics, _, z0 = linear_problem()
     with pytest.raises(ValueError, match="set planner=cem"):
         make_planner("gradient", horizon=H).plan(
-            dynamics, lambda latents, actions: latents.detach().sum((-2, -1)), z0, generator=seeded()
+            Problem(dynamics, lambda latents, actions: latents.detach().sum((-2, -1)), z0), seeded()
         )
 
 
 @pytest.mark.parametrize("name", ["cem", "icem", "mppi"])
 def test_the_best_candidate_may_be_returned(name):
     dynamics, objective, z0 = linear_problem()
-    plan = make_planner(name, horizon=H, returned="best").plan(dynamics, objective, z0, generator=seeded())
-    assert torch.equal(plan.cost, plan.diagnostics["cost_curve"][-1])
+    plan = make_planner(name, horizon=H, returned="best").plan(Problem(dynamics, objective, z0), seeded())
+    assert torch.equal(plan.cost, plan.cost_curve[-1])
 
 
 def test_kept_elites_are_tried_again():
     dynamics = RecordingDynamics()
     cem = make_planner("cem", horizon=H, num_kept_elites=2)
     objective = GoalDistance(torch.ones(B, D))
-    cem.plan(dynamics, objective, torch.zeros(B, D), generator=seeded())
+    cem.plan(Problem(dynamics, objective, torch.zeros(B, D)), seeded())
     first, second = dynamics.rolled_out[0][0], dynamics.rolled_out[1][0]
     cost = objective(first.cumsum(2).repeat(1, 1, 1, D // A), first)
     order = cost.argsort(1)[:, :2]
@@ -318,7 +311,7 @@ def test_kept_elites_are_tried_again():
 def test_icem_population_decays_and_its_elites_start_the_next_plan():
     dynamics = RecordingDynamics()
     icem = make_planner("icem", horizon=H, num_samples=40, num_elites=6, population_decay=1.5, num_kept_elites=3)
-    plan = icem.plan(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D), generator=seeded())
+    plan = icem.plan(Problem(dynamics, GoalDistance(torch.ones(B, D)), torch.zeros(B, D)), seeded())
     assert [actions.shape[1] for actions, _ in dynamics.rolled_out] == [40, 26, 17, 12, 1]
     assert plan.elites is not None
     assert plan.elites.shape == (B, 3, H, A)
@@ -329,9 +322,9 @@ def test_follow_takes_the_best_of_what_is_proposed_and_adds_nothing():
     optimum, cost = analytic_optimum(dynamics, objective, z0)
     proposed = torch.stack([torch.zeros_like(optimum), optimum, -optimum], 1)
     follow = make_planner("follow", horizon=H)
-    plan = follow.plan(dynamics, objective, z0, warm_start=proposed, generator=seeded())
-    assert torch.equal(plan.actions, optimum) and plan.diagnostics["num_rollouts"] == 3
+    plan = follow.plan(Problem(dynamics, objective, z0, warm_start=proposed), seeded())
+    assert torch.equal(plan.actions, optimum) and plan.num_rollouts == 3
     torch.testing.assert_close(plan.cost, cost)
     spoiled = torch.full((B,), math.nan)[:, None]
-    safe = follow.plan(dynamics, lambda z, a: spoiled.expand(B, 3), z0, warm_start=proposed, generator=seeded())
-    assert torch.equal(safe.actions, proposed[:, 0]) and not safe.diagnostics["valid"].any()
+    safe = follow.plan(Problem(dynamics, lambda z, a: spoiled.expand(B, 3), z0, warm_start=proposed), seeded())
+    assert torch.equal(safe.actions, proposed[:, 0]) and not safe.valid.any()

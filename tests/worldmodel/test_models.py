@@ -19,7 +19,7 @@ from worldmodel.models.glimpse import Glimpse
 from worldmodel.models.keypoints import SpatialSoftmax
 from worldmodel.models.kinds import AnyPredictor, make_predictor
 from worldmodel.models.weak_form import weak_form
-from worldmodel.planners import CEM, GoalDistance
+from worldmodel.planners import CEM, GoalDistance, Problem
 from worldmodel.settings import ContextConfig, EncoderConfig, PredictorConfig, ViTConfig
 from worldmodel.system.errors import CheckpointError, UserError
 
@@ -495,7 +495,7 @@ def test_cem_plans_with_a_world_model(dynamics, context, horizon):
     goal = model.rollout(z0, torch.full((B, 1, horizon, A), 0.6), known)[:, 0, -1].detach()
     planner = CEM(horizon=horizon, num_samples=32, num_iterations=5)
     objective = GoalDistance(goal, "terminal")
-    plan = planner.plan(model, objective, z0, generator=seeded(), context=known)
+    plan = planner.plan(Problem(model, objective, z0, known), seeded())
     assert plan.actions.shape == (B, horizon, A)
     zeros = torch.zeros(B, 1, horizon, A)
     still = objective(model.rollout(z0, zeros, known), zeros)[:, 0]

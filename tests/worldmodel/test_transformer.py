@@ -19,7 +19,7 @@ from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.models import ModelConfig, PlanningModel, WorldModel, transformer
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.transformer import TransformerPredictor, few_tokens_attended
-from worldmodel.planners import CEM, GoalDistance
+from worldmodel.planners import CEM, GoalDistance, Problem
 from worldmodel.settings import EncoderConfig, MethodConfig, OptimConfig, PredictorConfig, TransformerConfig, ViTConfig
 from worldmodel.system.errors import UserError
 
@@ -168,8 +168,8 @@ def test_ready_for_planning_it_answers_as_before_and_a_planner_drives_it():
     assert torch.equal(state, model.encode(latents, past))
     torch.testing.assert_close(ready.rollout(state, actions), model.rollout(state, actions))
     planner = CEM(horizon=H, num_samples=16, num_iterations=2, num_elites=4)
-    plan = planner.plan(ready, GoalDistance(normal(B, D), "terminal"), state, generator=seeded())
-    assert plan.actions.shape == (B, H, A) and plan.diagnostics["valid"].all()
+    plan = planner.plan(Problem(ready, GoalDistance(normal(B, D), "terminal"), state), seeded())
+    assert plan.actions.shape == (B, H, A) and plan.valid.all()
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from worldmodel.planners import (
     Objective,
     OverHorizon,
     Planner,
+    Problem,
     Staged,
     WeightedSum,
 )
@@ -78,9 +79,9 @@ class LatentController:
         context = self._contexts(self._latents, self._actions) if self._contexts else None
         actions, self._state, plan = self._mpc.act(state, self._objective(), self._generator, context, self._proposal())
         if plan is not None:
-            self.num_invalid += int((~plan.diagnostics["valid"]).sum())
+            self.num_invalid += int((~plan.valid).sum())
             if self._cost_curve is None:
-                self._cost_curve = plan.diagnostics["cost_curve"].cpu().numpy()
+                self._cost_curve = plan.cost_curve.cpu().numpy()
         self._actions.append(actions)
         return actions.cpu().numpy()
 
@@ -174,13 +175,9 @@ class OracleController:
         self._warm: Tensor | None = None
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
-        plan = self._planner.plan(
-            self._dynamics,
-            GoalDistance(self._goal, self._reduction),
-            torch.from_numpy(states),
-            warm_start=self._warm,
-            generator=self._generator,
-        )
+        objective = GoalDistance(self._goal, self._reduction)
+        problem = Problem(self._dynamics, objective, torch.from_numpy(states), warm_start=self._warm)
+        plan = self._planner.plan(problem, self._generator)
         self._warm = torch.cat([plan.actions[:, 1:], torch.zeros_like(plan.actions[:, :1])], 1)
         return plan.actions[:, 0].numpy()
 

@@ -1,0 +1,92 @@
+"""Worlds in files of one's own: found, with what stands beside them, and refused in one line."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worldmodel import envs
+
+ROOT = Path(__file__).resolve().parents[2]
+MJCF = """<mujoco><option timestep="0.01"/><worldbody><light pos="0 -1 2"/>
+<camera name="c" pos="0 -2 0" xyaxes="1 0 0 0 0 1"/>
+<body><joint name="{joint}" type="hinge" axis="0 1 0"/><geom type="capsule" size=".05" fromto="0 0 0 0 0 -.5"/></body>
+</worldbody><actuator><motor joint="{joint}"/></actuator></mujoco>"""
+
+
+def write_world(folder: Path, joint: str) -> str:
+    """A world whose MJCF stands in a module beside it, and its name in a package; the name of the world."""
+    (folder / "words").mkdir(parents=True)
+    (folder / "words" / "__init__.py").write_text("")
+    (folder / "words" / "names.py").write_text("POLE = 'pole'\n")
+    (folder / "parts.py").write_text(f"XML = {MJCF.format(joint=joint)!r}\n")
+    (folder / "world.py").write_text(
+        "from parts import XML\n"
+        "from worldmodel import envs\n"
+        "def factory():\n"
+        "    from words.names import POLE\n"
+        "    return envs.MjcfScene(XML, name=POLE, control_dt_s=0.02)\n"
+    )
+    return f"{folder}/world.py:factory"
+
+
+def test_a_world_of_ones_own_is_named_by_its_file():
+    example = ROOT / "examples" / "own_world.py"
+    world = envs.make(f"{example}:factory", image_size=16, randomize=["load_mass"])
+    observation, info = world.reset(seed=0)
+    assert world.name == "swing" and world.state_names == ("slider", "swing", "slider_vel", "swing_vel")
+    assert observation["pixels"].std() > 1 and info["factors"]["load_mass"] != 0.45
+
+
+def test_a_file_may_import_what_stands_beside_it(tmp_path):
+    names = [write_world(tmp_path / folder, joint) for folder, joint in (("one", "elbow"), ("other", "wrist"))]
+    path = [*sys.path]
+    for _ in range(2):
+        joints = [envs.make(name, image_size=8).state_names[0] for name in names]
+        assert joints == ["elbow", "wrist"], "modules of the same name in two folders do not mix"
+    assert sys.path == path and not {"parts", "words", "words.names"} & {*sys.modules}
+
+
+def test_what_can_be_imported_anyway_is_left_alone(tmp_path, monkeypatch):
+    name = write_world(tmp_path, "elbow")
+    monkeypatch.syspath_prepend(tmp_path)
+    parts = importlib.import_module("parts")
+    assert envs.make(name, image_size=8).state_names[0] == "elbow"
+    assert sys.modules["parts"] is parts
+    for module in ("parts", "words", "words.names"):
+        del sys.modules[module]
+
+
+def test_a_failing_file_leaves_the_search_path_alone(tmp_path):
+    (tmp_path / "parts.py").write_text("")
+    (tmp_path / "broken.py").write_text("import parts\nraise OSError('no robot')\n")
+    path = [*sys.path]
+    with pytest.raises(OSError, match="no robot"):
+        envs.make(f"{tmp_path}/broken.py:factory")
+    assert sys.path == path and "parts" not in sys.modules
+
+
+def test_unknown_worlds_name_the_nearest_ones(tmp_path):
+    with pytest.raises(envs.UnknownWorld, match="reacher-hard"):
+        envs.make("reacher-hrad")
+    with pytest.raises(envs.UnknownWorld, match="there is no file"):
+        envs.make(f"{tmp_path}/absent.py:factory")
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(envs.UnknownWorld, match="no function 'factory'"):
+        envs.make(f"{tmp_path}/empty.py:factory")
+
+
+def test_a_factory_must_return_a_scene(tmp_path):
+    (tmp_path / "world.py").write_text(
+        "from worldmodel import envs\ndef factory(): return envs.make('puck', image_size=8)\n"
+    )
+    with pytest.raises(ValueError, match=r"must return a Scene, e.g. envs.MjcfScene\(...\), got MujocoWorld; return"):
+        envs.make(f"{tmp_path}/world.py:factory")
+
+
+def test_worlds_need_no_torch():
+    code = "import sys; from worldmodel import envs; envs.make('reacher'); print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.strip() == "False", result.stderr
