@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo longer test lint format results clean opengl browser
+.PHONY: help demo longer test numerics lint format results clean opengl browser
 
 VENV ?= .venv
 TESTFLAGS ?=
@@ -45,6 +45,18 @@ longer: $(VENV)/.installed opengl ## train the full reacher world model, then co
 
 test: $(VENV)/.installed-dev opengl browser ## run the tests; options for pytest go in TESTFLAGS
 	@$(PY) -m pytest -q -n 2 --dist loadfile $(TESTFLAGS)
+
+# What torch (its own kernels, oneDNN, MKL), OpenBLAS and numpy would choose on a CPU with AVX2 at most, and with SSE.
+# `make test` has run this machine's own. Elsewhere than on x86 these names mean nothing and are ignored.
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
+	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
+SSE := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem \
+	NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
+NUMERICS = $(PY) -m pytest -q -n 2 --dist loadfile -m numerics $(TESTFLAGS)
+
+numerics: $(VENV)/.installed-dev opengl ## run the tests that round, with the instructions of other CPUs
+	@echo "AVX2"; $(AVX2) $(NUMERICS)
+	@echo "SSE"; $(SSE) $(NUMERICS)
 
 lint: $(VENV)/.installed-dev ## check style and types
 	@$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread each for torch, and markers that skip where the machine lacks what they need."""
+"""Shared by all tests: one thread each for torch and numpy, and markers that skip where a machine lacks something."""
 
 import importlib.util
 import os
@@ -6,12 +6,14 @@ import shutil
 
 import pytest
 import torch  # before dm_control, whose import has crashed a later import of torch
+from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _single_threaded_torch():
+def _single_threaded():
     """Keep parallel test processes from contending for cores, and sums from depending on the number of threads."""
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")  # numpy's and scipy's, which torch knows nothing of
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from worldmodel.planners import CEM, MPC, GoalDistance, Plan, Problem, make_planner
 
+pytestmark = pytest.mark.numerics
+
 GOAL = GoalDistance(torch.ones(B, D))
 
 

@@ -7,6 +7,8 @@ from planner_fakes import A, B, H, seeded
 from worldmodel.planners.mppi import boltzmann_weights
 from worldmodel.planners.sampling import coloured, refit, shift
 
+pytestmark = pytest.mark.numerics
+
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
 def test_coloured_noise_keeps_its_variance_and_has_the_asked_spectrum(exponent):

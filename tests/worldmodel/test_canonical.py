@@ -16,6 +16,8 @@ from worldmodel.measures.canonical import (
 )
 from worldmodel.measures.identifiability import affine_apply, affine_fit, r2
 
+pytestmark = pytest.mark.numerics
+
 
 def test_hermite_features_are_orthonormal_under_the_gaussian():
     features = hermite_features(np.random.default_rng(0).standard_normal((400_000, 2)), 3)

@@ -34,6 +34,7 @@ def contexts(num_constants: int, noise: float, seed: int) -> tuple[np.ndarray, n
     return seen(before), seen(after)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize(("num_constants", "noise"), [(1, 0.2), (2, 0.1), (2, 0.35), (3, 0.1)])
 def test_constants_are_counted_though_windows_err_and_squares_correlate(num_constants, noise, monkeypatch):
     for name in ("NUM_SHUFFLES", "NUM_RESAMPLES"):

@@ -46,6 +46,8 @@ from worldmodel.measures.statistics import (
     varies,
 )
 
+pytestmark = pytest.mark.numerics
+
 EPISODE = np.repeat(np.arange(10), 20)
 NOTHING = np.full((200, 2), np.nan)
 

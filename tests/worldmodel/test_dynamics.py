@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from rounding import assert_same_up_to_rounding, rounding
 from torch import Tensor, nn
 from worldmodel_fakes import RowEncoder, seeded
 
@@ -26,6 +27,8 @@ from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.predictor import Predictor
 from worldmodel.settings import CONTEXT_METHODS, ContextConfig, ContextTraining, OptimConfig, PredictorConfig
 from worldmodel.system.errors import UserError
+
+pytestmark = pytest.mark.numerics
 
 W, D, A, C = 4, 3, 2, 5
 LENGTHS = np.array([13, 11, 12, 20])
@@ -215,7 +218,8 @@ class Integrator:
     config = SimpleNamespace(num_context_frames=3, horizon=HORIZON, stride=1)
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
-        torch.testing.assert_close(latents[:, 1:] - latents[:, :-1], actions @ GAIN, rtol=0, atol=1e-5)
+        steps, size = latents[:, 1:] - latents[:, :-1], float(latents.abs().max())
+        assert_same_up_to_rounding(steps, actions @ GAIN, terms=int(LENGTHS.max()), size=size)
         return latents[:, -1]
 
     def __call__(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
@@ -226,8 +230,9 @@ class Integrator:
 
 
 def test_a_predictor_that_knows_the_dynamics_has_no_error():
-    model, persistence = prediction_errors(cast(Any, Integrator()), integrated(), EPISODES, None)
-    np.testing.assert_allclose(model, 0, atol=1e-5)
+    table = integrated()
+    model, persistence = prediction_errors(cast(Any, Integrator()), table, EPISODES, None)
+    assert model.max() < rounding(torch.float32, terms=int(LENGTHS.max()), size=float(table.latents.abs().max()))
     assert (persistence > 1).all()
 
 

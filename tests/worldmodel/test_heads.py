@@ -15,6 +15,8 @@ from worldmodel.planners import GoalDistance, LearnedDistance, OverHorizon
 from worldmodel.settings import HeadsConfig, OptimConfig, PlanConfig, PredictorConfig
 from worldmodel.system.errors import UserError
 
+pytestmark = pytest.mark.numerics
+
 D, A, H, B, EPISODES, T = 2, 2, 4, 3, 60, 30
 STEP = 0.1  # how far a full action moves the latent
 

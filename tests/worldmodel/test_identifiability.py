@@ -18,6 +18,8 @@ from worldmodel.measures.identifiability import (
     wrapped_angle_ceiling,
 )
 
+pytestmark = pytest.mark.numerics
+
 N, Z, RHO = 40_000, 3, 0.8
 
 

@@ -12,6 +12,8 @@ from worldmodel.designing.information import (
     van_trees_bounds,
 )
 
+pytestmark = pytest.mark.numerics
+
 RNG = np.random.default_rng(0)
 CONSTANTS, NUISANCES = RNG.standard_normal((11, 3)), RNG.standard_normal((11, 4))
 

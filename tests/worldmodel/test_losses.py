@@ -20,6 +20,8 @@ from worldmodel.learning.losses import (
 )
 from worldmodel.system.errors import UserError
 
+pytestmark = pytest.mark.numerics
+
 B, C, D = 7, 5, 3
 
 

@@ -36,6 +36,8 @@ from worldmodel.settings import (
 )
 from worldmodel.system.errors import TrainingError, UserError
 
+pytestmark = pytest.mark.numerics
+
 B, D, STEPS = 9, 4, 6
 CPU = torch.device("cpu")
 OPTIM = OptimConfig(steps=STEPS, batch_size=B, lr=0.01)

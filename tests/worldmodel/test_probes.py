@@ -9,6 +9,8 @@ from worldmodel.measures.identifiability import r2
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.measures.statistics import bootstrap_r2, wilson_interval
 
+pytestmark = pytest.mark.numerics
+
 P, Z, PER_EPISODE = 5, 2, 10
 EPISODES = {"train": 120, "validation": 30, "test": 40}
 MIXING = np.random.default_rng(1).standard_normal((P, Z))

@@ -5,10 +5,13 @@ import sys
 
 import pytest
 import torch
+from rounding import assert_same_up_to_rounding
 from torch import Tensor
 from worldmodel_fakes import seeded
 
 from worldmodel.learning.losses import alignment, epps_pulley, sigreg, spread_directions
+
+pytestmark = pytest.mark.numerics
 
 sigreg_module = sys.modules["worldmodel.learning.losses.sigreg"]  # the package's attribute of that name is the function
 
@@ -99,7 +102,7 @@ def test_directions_come_in_orthonormal_blocks():
     dim, num_blocks = 4, 3
     directions = spread_directions(dim, dim * num_blocks, seeded(), torch.device("cpu"))
     for block in directions.split(dim, dim=1):
-        torch.testing.assert_close(block.T @ block, torch.eye(dim), atol=1e-6, rtol=0)
+        assert_same_up_to_rounding(block.T @ block, torch.eye(dim), terms=dim, depth=dim)  # a reflection a column
 
 
 def test_directions_in_the_plane_are_equally_spaced():

@@ -8,6 +8,8 @@ from worldmodel.envs.excitation import OU
 from worldmodel.evaluation.surprise import available_events, paired_test, record, score
 from worldmodel.settings import SurpriseConfig
 
+pytestmark = pytest.mark.numerics
+
 CONFIG = SurpriseConfig(episode_steps=9, event_step=5)
 
 

@@ -2,10 +2,13 @@
 
 import math
 
+import pytest
 import torch
 
 from worldmodel.learning.losses import torus_sigreg
 from worldmodel.learning.losses.torus import torus_characteristic
+
+pytestmark = pytest.mark.numerics
 
 
 def on_torus(num, circles, seed=0):
