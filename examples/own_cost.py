@@ -2,8 +2,8 @@
 
     python examples/own_cost.py        needs no data and no training: the model comes with the package
 
-A cost is any function of predicted latents (B, N, H, D) and candidate actions (B, N, H, A) to costs (B, N). To plan with
-it by CUDA graphs too (`planners.CapturedPlanner`), derive it from `planners.RecordableObjective`.
+A cost is any function of predicted latents (B, N, H, D) and candidate actions (B, N, H, A) to costs (B, N). To plan
+with it by CUDA graphs too (`planners.CapturedPlanner`), derive it from `planners.RecordableObjective`.
 """
 
 from dataclasses import dataclass
