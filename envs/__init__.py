@@ -20,6 +20,7 @@ from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.ou import OUScene
 from worldmodel.envs.rendering import GLUnavailable
 from worldmodel.envs.rollout import BatchWorld, Episode, rollout
+from worldmodel.envs.scene import MjcfScene, Scene
 from worldmodel.envs.scenes.arm3 import arm3
 from worldmodel.envs.scenes.block import block
 from worldmodel.envs.scenes.lit_ball import lit_ball
@@ -27,7 +28,7 @@ from worldmodel.envs.scenes.puck import puck
 from worldmodel.envs.scenes.push_t import push_t
 from worldmodel.envs.scenes.two_room import two_room
 from worldmodel.envs.suite import GOAL_SCENES, TASKS, SuiteScene, VariedCartpole, VariedPendulum
-from worldmodel.envs.world import MjcfScene, MujocoWorld, Scene
+from worldmodel.envs.world import MujocoWorld
 from worldmodel.envs.world_files import UnknownWorld, scene_from_file
 
 __all__ = [

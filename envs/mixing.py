@@ -1,8 +1,8 @@
 """Synthetic worlds of arXiv:2605.26379: latents, their views, and exact nonlinear mixings (Section 5, "2D" and
 "scaling").
 
-Latents z (n, Z) are independent with unit variance. A mixing is a diffeomorphism x = g(z), applied row by row; each has
-its exact inverse, so that what can be recovered is known to be everything.
+Latents z (n, Z) are independent with unit variance. A mixing is a diffeomorphism x = g(z), applied row by row. Each has
+its exact inverse, so that the latents can be recovered completely. Here n are samples and Z latent dimensions.
 """
 
 import math
@@ -19,16 +19,22 @@ _COUPLING_GAIN = 2.0
 
 @dataclass(frozen=True)
 class Mixing:
-    """A diffeomorphism of R^Z: `mix` takes latents (n, Z) to observations (n, Z), `unmix` back."""
+    """A diffeomorphism of R^Z."""
 
     name: str
+
     dim: int
+    """Z."""
+
     mix: Callable[[np.ndarray], np.ndarray]
+    """Maps latents (n, Z) to observations (n, Z)."""
+
     unmix: Callable[[np.ndarray], np.ndarray]
+    """Maps observations back to latents."""
 
 
 def make_mixing(name: str, dim: int = 2, num_layers: int = 8, seed: int = 0) -> Mixing:
-    """A mixing by name; `num_layers` and `seed` shape the coupling layers alone.
+    """A mixing by name; `num_layers` and `seed` are of "coupling" alone.
 
     Raises:
         ValueError: an unknown name, or a dimension that the mixing does not have.
@@ -37,14 +43,15 @@ def make_mixing(name: str, dim: int = 2, num_layers: int = 8, seed: int = 0) -> 
         return coupling(dim, num_layers, seed)
     planar = {"spiral": (_spiral, _unspiral), "banana": (_banana, _unbanana), "sinusoid": (_sinusoid, _unsinusoid)}
     if name not in planar:
-        raise ValueError(f"unknown mixing {name!r}; choose one of {', '.join(MIXINGS)}")
+        raise ValueError(f"unknown mixing {name!r}; choose from {', '.join(MIXINGS)}")
     if dim != 2:
         raise ValueError(f"mixing {name} has dimension 2, got {dim}; use coupling")
     return Mixing(name, 2, *planar[name])
 
 
 def coupling(dim: int, num_layers: int, seed: int) -> Mixing:
-    """Additive coupling layers (NVP) in any even dimension: one half moves by tanh of twice a rotation of the other.
+    """Additive coupling layers (NICE, Dinh et al., 2015) in any even dimension: one half moves by tanh of twice a
+    rotation of the other.
 
     Raises:
         ValueError: an odd dimension, or no layer.

@@ -1,18 +1,18 @@
-"""Kinematic worlds: no forces, latents that follow an exact Ornstein-Uhlenbeck process, rendered by MuJoCo."""
+"""Kinematic worlds: nothing is simulated; positions follow an exact Ornstein-Uhlenbeck process, rendered by MuJoCo."""
 
 from collections.abc import Mapping
 
 import mujoco
 import numpy as np
 
-from worldmodel.envs.world import Scene, state_names
+from worldmodel.envs.scene import OUProcess, Scene
 
 
 class OUScene(Scene):
-    """A scene whose chosen coordinates are Gaussian, stationary and independent.
+    """A scene in which some positions, its latents, are Gaussian, stationary and independent.
 
-    With z ~ N(0, I): each latent coordinate is scale * z, and a control step draws z' = rho z + sqrt(1 - rho^2) eta,
-    eta ~ N(0, I). The other positions stay at the model's reference, velocities at zero; joint limits do not apply.
+    Each latent is scale * z with z ~ N(0, I), and a control step draws z' = rho z + sqrt(1 - rho^2) eta, eta ~ N(0, I).
+    The other positions stay at the model's reference pose, velocities at zero; joint limits do not apply.
     `OUScene(reacher, {"shoulder": 1.0, "wrist": 1.0}, rho)` is the reacher protocol of arXiv:2605.26379.
 
     The process reads z from the state, so that setting the state sets the process. There are no actions: A is 0.
@@ -28,7 +28,7 @@ class OUScene(Scene):
     """
 
     def __init__(self, inner: Scene, latents: Mapping[str, float], rho: float) -> None:
-        positions = state_names(inner.model)[: inner.model.nq]
+        positions = inner.state_names[: inner.model.nq]
         if unknown := [name for name in latents if name not in positions]:
             raise ValueError(f"unknown latents {', '.join(unknown)}; {inner.name} has {', '.join(positions)}")
         if not latents or min(latents.values()) <= 0:
@@ -43,7 +43,7 @@ class OUScene(Scene):
         self.factors = tuple(factor for factor in inner.factors if factor.kind == "visual")
         self.goal_tolerance = inner.goal_tolerance
         self.angle_names, self.symmetries = inner.angle_names, inner.symmetries
-        self.kinematic = {"latents": {name: float(scale) for name, scale in latents.items()}, "rho": float(rho)}
+        self.kinematic = OUProcess({name: float(scale) for name, scale in latents.items()}, float(rho))
         self._inner = inner
         self._indices = [positions.index(name) for name in latents]
         self._scales = np.array([*latents.values()], float)

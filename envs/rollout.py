@@ -1,37 +1,41 @@
 """Rollouts: the only loops over an environment.
 
-Alignment in time: `frames[t]`, `states[t]` and `factors[t]` hold before `actions[t]` is taken; `frames[t+1]` is what it
-leads to and `rewards[t]` what it earns. An episode of T actions has T+1 frames.
+Shape letters are those of planners/interfaces.py. Alignment in time: `frames[t]`, `states[t]` and `factors[t]` hold
+before `actions[t]` is taken; `frames[t+1]` is what it leads to and `rewards[t]` what it earns. An episode of T actions
+has T+1 frames.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from worldmodel.envs.excitation import Policy
-from worldmodel.envs.world import MujocoWorld
+from worldmodel.envs.world import MujocoWorld, Snapshot
 
 
 @dataclass(frozen=True)
 class Episode:
-    """A recorded episode.
-
-    Attributes:
-        frames: uint8 (T+1, S, S, 3).
-        states: float32 (T+1, X).
-        actions: float32 (T, A) in [-1, 1], as they were executed.
-        rewards: float32 (T,).
-        factors: float32 (T+1, P), the value of every declared factor, in the order of `world.factors`.
-        seed: reproduces the episode.
-    """
+    """A recorded episode."""
 
     frames: np.ndarray
+    """uint8 (T+1, S, S, 3)."""
+
     states: np.ndarray
+    """float32 (T+1, X)."""
+
     actions: np.ndarray
+    """float32 (T, A) in [-1, 1], as they were executed."""
+
     rewards: np.ndarray
+    """float32 (T,)."""
+
     factors: np.ndarray
+    """float32 (T+1, P), the value of every declared factor, in the order of `world.factors`."""
+
     seed: int
+    """Reproduces the episode."""
 
 
 def rollout(
@@ -70,67 +74,83 @@ def rollout(
     world.restart(seed=seed, factors=factors, state=state0)
     act = policy.begin(world, np.random.default_rng((seed, 1)))  # a stream of its own
     look = frame_source(world, render)
-    frames, states, values = [look()], [world.state()], [[*world.factor_values.values()]]
-    actions, rewards = [], []
+    seen, actions, rewards = [_Moment.of(world, look)], [], []
     for t in range(num_steps):
-        actions.append(np.clip(act(states[-1]), -1, 1))
+        actions.append(np.clip(act(seen[-1].state), -1, 1))
         reward, terminated = world.advance(actions[-1])
-        if drift_rho is not None and t + 1 == num_steps // 2:
-            world.drift_constants(drift_rho)
-        if restart_midway and t + 1 == num_steps // 2:
-            world.start_afresh()
-            act = policy.begin(world, np.random.default_rng((seed, 2)))
-            terminated = False
+        if t + 1 == num_steps // 2:
+            if drift_rho is not None:
+                world.drift_constants(drift_rho)
+            if restart_midway:
+                world.start_afresh()
+                act = policy.begin(world, np.random.default_rng((seed, 2)))
+                terminated = False
         rewards.append(reward)
-        frames.append(look())
-        states.append(world.state())
-        values.append([*world.factor_values.values()])
+        seen.append(_Moment.of(world, look))
         if terminated:
             break
     return Episode(
-        np.stack(frames),
-        np.stack(states).astype(np.float32),
-        np.stack(actions).astype(np.float32),
-        np.array(rewards, np.float32),
-        np.array(values, np.float32),
-        seed,
+        frames=np.stack([moment.frame for moment in seen]),
+        states=np.stack([moment.state for moment in seen]).astype(np.float32),
+        actions=np.stack(actions).astype(np.float32),
+        rewards=np.array(rewards, np.float32),
+        factors=np.array([moment.factors for moment in seen], np.float32),
+        seed=seed,
     )
 
 
+class _Moment(NamedTuple):
+    """What an episode records between two actions: frame (S, S, 3), state float64 (X,), values of the factors."""
+
+    frame: np.ndarray
+    state: np.ndarray
+    factors: list[float]
+
+    @staticmethod
+    def of(world: MujocoWorld, look: Callable[[], np.ndarray]) -> "_Moment":
+        return _Moment(look(), world.state(), [*world.factor_values.values()])
+
+
 def frame_source(world: MujocoWorld, render: bool) -> Callable[[], np.ndarray]:
-    """What gives the current frame: the world, or an empty picture (0, 0, 3) for those who only read states."""
+    """A function that gives the current frame of the world, or without rendering an empty picture (0, 0, 3)."""
     return world.frame if render else lambda: np.empty((0, 0, 3), np.uint8)
 
 
 class BatchWorld:
-    """N independent episodes through one world and one renderer, for controllers that plan in batches.
+    """B independent episodes through one world and one renderer, for controllers that plan in batches.
 
     Each episode is exactly the one that the world would run alone. The wrapped world itself is left in the state
     of the episode that ran last.
     """
 
     def __init__(self, world: MujocoWorld, num: int, render: bool = True) -> None:
-        """With render=False frames are (N, 0, 0, 3): for controllers that read states only."""
+        """With render=False frames are (B, 0, 0, 3): for controllers that read states only."""
         if num < 1:
             raise ValueError(f"num must be >= 1 episodes, got {num}")
         self.world = world
         self.num = num
         self._look = frame_source(world, render)
-        self.rewards = np.zeros(num)  # of the last step
-        self._snapshots = []
+        self.rewards = np.zeros(num)
+        """Of the last step, float64 (B,)."""
+        self._snapshots: list[Snapshot] = []
 
     def reset(
         self,
         states: np.ndarray | None = None,
         factors: Sequence[Mapping[str, float]] | None = None,
         seed: int | None = None,
+        reward_hidden: bool = False,
     ) -> None:
         """Start all episodes.
 
         Args:
-            states: float (N, X); None draws the world's own starts.
+            states: float (B, X); None draws the world's own starts.
             factors: a mapping name -> value per episode; None draws what the world randomises.
             seed: episode i is seeded with seed + i; None goes on with the world's own randomness.
+            reward_hidden: see `MujocoWorld.restart`.
+
+        Raises:
+            ValueError: another number of states or factors than episodes, or what `MujocoWorld.restart` refuses.
         """
         for what, given in (("states", states), ("factors", factors)):
             if given is not None and len(given) != self.num:
@@ -141,6 +161,7 @@ class BatchWorld:
                 seed=None if seed is None else seed + i,
                 factors=None if factors is None else factors[i],
                 state=None if states is None else states[i],
+                reward_hidden=reward_hidden,
             )
             self._snapshots.append(self.world.snapshot())
 
@@ -156,10 +177,10 @@ class BatchWorld:
         """Advance every episode by one control step.
 
         Args:
-            actions: (N, A), clipped to [-1, 1].
+            actions: (B, A), clipped to [-1, 1].
 
         Returns:
-            Frames uint8 (N, S, S, 3) and states float64 (N, X) after the step.
+            Frames uint8 (B, S, S, 3) and states float64 (B, X) after the step.
         """
         self._check_started()
         if len(actions) != self.num:
@@ -175,7 +196,7 @@ class BatchWorld:
         return np.stack(frames), np.stack(states)
 
     def keep(self, which: np.ndarray) -> None:
-        """Go on with some of the episodes only: bool (N,), at least one of them true."""
+        """Go on with some of the episodes only: bool (B,), at least one of them true."""
         self._check_started()
         if which.shape != (self.num,) or not which.any():
             raise ValueError(f"which must be {self.num} booleans, not all false, got {which}")
@@ -183,7 +204,7 @@ class BatchWorld:
         self.num, self.rewards = len(self._snapshots), self.rewards[which]
 
     def frames(self) -> np.ndarray:
-        """The current frames, uint8 (N, S, S, 3)."""
+        """The current frames, uint8 (B, S, S, 3)."""
         self._check_started()
         frames = []
         for snapshot in self._snapshots:
@@ -193,7 +214,7 @@ class BatchWorld:
 
     @property
     def states(self) -> np.ndarray:
-        """The current states, float64 (N, X)."""
+        """The current states, float64 (B, X)."""
         self._check_started()
         states = []
         for snapshot in self._snapshots:

@@ -1,11 +1,11 @@
 """How a world's observed motion depends on its constants: finite differences around recorded motion.
 
 The actions of the recording are replayed, so everything here is conditional on them: what a feedback policy's actions
-would betray of the state is not counted. Constants are perturbed in their standardised coordinates t, the initial
+would tell about the state is not counted. Constants are perturbed in their standardised coordinates t, the initial
 state along its own spread.
 
-Letters: T control steps, A action, X state, P constants, V coordinates of the state's tangent space (positions,
-velocities, activations: 2 nv + na), N observed positions, W windows.
+Shape letters are those of planners/interfaces.py, and here V for the coordinates of the state's tangent space
+(positions, velocities, activations: 2 nv + na) and Q for observed positions; P are constants.
 """
 
 from collections.abc import Sequence
@@ -23,30 +23,27 @@ _ROTATES = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_BALL)
 
 @dataclass(frozen=True)
 class Motion:
-    """What is differentiated: a recorded trajectory.
-
-    Attributes:
-        start: the moment before the first action, with the constants at work.
-        states: float64 (T+1, X).
-        actions: float32 (T, A), as executed.
-    """
+    """What is differentiated: a recorded trajectory."""
 
     start: Snapshot
+    """The moment before the first action, with the constants at work."""
+
     states: np.ndarray
+    """float64 (T+1, X)."""
+
     actions: np.ndarray
+    """float32 (T, A), as executed."""
 
 
 @dataclass(frozen=True)
 class Sensitivities:
-    """Derivatives of the observed positions of T+1 successive frames, in metres or radians.
-
-    Attributes:
-        constants: float64 (T+1, N, P), per unit of the standardised coordinate t.
-        state: float64 (T+1, N, V), per spread of the state at the first frame.
-    """
+    """Derivatives of the observed positions of T+1 successive frames, in metres or radians."""
 
     constants: np.ndarray
+    """float64 (T+1, Q, P), per unit of the standardised coordinate t."""
+
     state: np.ndarray
+    """float64 (T+1, Q, V), per spread of the state at the first frame."""
 
 
 def record_motion(world: MujocoWorld, policy: Policy, *, seed: int, num_steps: int) -> Motion:
@@ -95,8 +92,11 @@ def sensitivities(
     """Central differences over the frames `frames.start` … `frames.stop - 1` of a motion.
 
     Args:
+        world: that of the motion; it is left at another moment.
+        motion: what is differentiated.
+        frames: which of its frames.
         constants: names of P factors.
-        observed: indices (N,) of the observed position coordinates.
+        observed: indices (Q,) of the observed position coordinates.
         state_spread: (V,), the unit in which the initial state is perturbed; coordinates of spread 0 stay.
         step: of the perturbation either way, in t and in spreads of the state.
 

@@ -1,8 +1,8 @@
-"""Every dm_control suite task as a scene, "domain-task": "reacher-hard", "cartpole-swingup", "humanoid_CMU-run".
+"""Every dm_control suite task as a scene, named "domain-task": "reacher-hard", "cartpole-swingup", "humanoid_CMU-run".
 
-Without a task, "reacher", "pendulum" and others are worlds about goal states, see `GoalScene`.
-`varied_pendulum` and `varied_cartpole` are swing-up tasks at 25 Hz with damping that matters and colours to ignore, for
-reading constants from pixels.
+Domains without a task in their name ("reacher", "pendulum", …) are worlds about reaching goal states, see `GoalScene`.
+`varied_pendulum` and `varied_cartpole` are swing-up tasks at 25 Hz, with noticeable damping and colours that vary, for
+reading physical constants from pixels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ from worldmodel.envs import rendering  # first: it sets MUJOCO_GL  # isort: skip
 import mujoco
 import numpy as np
 
-from worldmodel.envs import physics
-from worldmodel.envs.physics import Factor, PhysicsFactor, VisualFactor, Writer, prior_bounds
+from worldmodel.envs import writers
+from worldmodel.envs.factors import Factor, PhysicsFactor, VisualFactor, Writer, prior_bounds
+from worldmodel.envs.scene import Scene, hide_geoms, unlimited_hinges
 from worldmodel.envs.scenes import palette
-from worldmodel.envs.world import Scene, hide_geoms, unlimited_hinges
 
-# Spelled out so that names are known without importing dm_control, which takes a second; a test compares.
+# Written out because importing dm_control takes a second; a test compares them with its own list.
 _TASKS = {
     "acrobot": "swingup swingup_sparse",
     "ball_in_cup": "catch",
@@ -48,11 +48,11 @@ _NUM_STEPS = 1000  # the suite's episode length, whatever the control rate
 class SuiteScene(Scene):
     """A dm_control suite task, stepped as dm_control's own `Environment` steps it.
 
+    Actions in [-1, 1] span the task's action range (and are the action itself where that is unbounded, as in lqr).
+
     Args:
         domain, task: as in `dm_control.suite.load`.
         control_dt_s: seconds per control step; None takes the task's.
-
-    Actions in [-1, 1] span the task's action range (and are the action itself where that is unbounded, as in lqr).
     """
 
     def __init__(self, domain: str, task: str, control_dt_s: float | None = None) -> None:
@@ -102,16 +102,14 @@ class SuiteScene(Scene):
 
 
 class GoalScene(SuiteScene):
-    """A suite task as a world about goal states: within `goal_tolerance` of one it is reached.
+    """A suite task as a world about goal states: a goal is reached within `goal_tolerance` of it.
 
     Args:
         domain, task: whose physics, starts and reward these are.
-        goal_tolerance: state name -> how near counts, in metres or radians.
+        goal_tolerance, symmetries: see `Scene`.
         angle_names: positions that a picture shows as directions; by default the hinges without limits.
-        symmetries: see `Scene`.
         task_goal: the state (X,) that the reward asks for, where it is the same in every episode.
-        hidden: geoms that are not drawn, and with them the reward, which nobody could see: it is 0 unless `is_task` is
-            set.
+        hidden: geoms that are not drawn; with them the task is hidden, see `Scene.hides_task`.
     """
 
     def __init__(
@@ -132,20 +130,14 @@ class GoalScene(SuiteScene):
         self.symmetries = dict(symmetries or {})
         self._task_goal = task_goal
         hide_geoms(self.model, hidden)
-        self.is_task = not hidden
-
-    def reward(self) -> float:
-        return super().reward() if self.is_task else 0.0
-
-    def terminated(self) -> bool:
-        return self.is_task and super().terminated()
+        self.hides_task = bool(hidden)
 
     def task_goal(self) -> np.ndarray | None:
         return None if self._task_goal is None else np.array(self._task_goal, float)
 
 
 class ReacherScene(GoalScene):
-    """The two-link arm alone, in colours that can vary: its target is hidden, but still where each episode puts it."""
+    """The two-link arm in colours that can vary. Its target is not drawn, but stands where each episode puts it."""
 
     def __init__(self) -> None:
         tolerance = {"shoulder": 0.05, "wrist": 0.05}
@@ -153,7 +145,7 @@ class ReacherScene(GoalScene):
         self.factors += _robot_colours()
 
     def task_goal(self) -> np.ndarray:
-        """The arm at rest with its finger on this episode's target, bent to the side that is nearer from here.
+        """The arm at rest with its finger on this episode's target, bent to the side that is nearer to its state now.
 
         Inverse kinematics of two links a and b to a point at distance r: cos(wrist) = (r^2 - a^2 - b^2) / 2ab.
         """
@@ -169,8 +161,8 @@ class ReacherScene(GoalScene):
         return np.concatenate([postures[nearer], np.zeros(2)])
 
 
-# The reacher's wrist stops short of pi, but a picture shows it as a direction. Joint tolerances as arXiv:2603.19312 has
-# them for the reacher; elsewhere about a tenth of a radian, or of the room there is.
+# The reacher's wrist stops short of pi, but a picture shows it as a direction. The reacher's tolerances are those of
+# arXiv:2603.19312; elsewhere they are about a tenth of a radian, or a tenth of the range of motion.
 GOAL_SCENES: dict[str, Callable[[], GoalScene]] = {
     "reacher": ReacherScene,
     "pendulum": partial(GoalScene, "pendulum", "swingup", {"hinge": 0.1}, task_goal=(0.0, 0.0)),
@@ -196,13 +188,13 @@ class VariedPendulum(SuiteScene):
     def __init__(self) -> None:
         super().__init__("pendulum", "swingup", control_dt_s=0.04)
         self.name = "varied_pendulum"
-        self.model.cam_fovy[self.camera] = 36  # nearer than the suite's: the swing fills the frame
+        self.model.cam_fovy[self.camera] = 36  # a narrower view than the suite's: the swing fills the frame
         self.goal_tolerance = {"hinge": 0.1}
         self.factors += _material_colours()
 
 
 class VariedCartpole(SuiteScene):
-    """cartpole-swingup at 25 Hz, in colours that can vary, with damped bearings (the suite has next to none)."""
+    """cartpole-swingup at 25 Hz, in colours that can vary, with damped joints (the suite's have almost no damping)."""
 
     def __init__(self) -> None:
         super().__init__("cartpole", "swingup", control_dt_s=0.04)
@@ -211,25 +203,25 @@ class VariedCartpole(SuiteScene):
         self.model.joint("slider").damping[:] = 0.5
         self.model.joint("hinge_1").damping[:] = 0.02
         dampings = (
-            _log_factor("cart_damping", "N s/m", 0.5, physics.joint_damping("slider"), "viscous damping of the cart"),
+            _log_factor("cart_damping", "N s/m", 0.5, writers.joint_damping("slider"), "viscous damping of the cart"),
             _damping(self.model, "pole_damping", "hinge_1"),
         )
         self.factors = (*dampings, *self.factors, *_material_colours())
 
 
 def _material_colours() -> tuple[VisualFactor, ...]:
-    """Of the suite's moving parts and its floor; the floor's texture is tinted."""
+    """Colours of the suite's moving parts and of its floor, whose texture they tint."""
     floor = {"red": 0.7, "green": 0.7, "blue": 0.7}
     return (
         *_robot_colours(),
-        *palette.colours("floor", floor, partial(physics.material_colour, "grid"), prior_scale=0.12),
+        *palette.colours("floor", floor, partial(writers.material_colour, "grid"), prior_scale=0.12),
     )
 
 
 def _robot_colours() -> tuple[VisualFactor, ...]:
-    """About what the suite paints its moving parts with."""
+    """Colours of the suite's moving parts, nominally about the suite's own."""
     own = {"red": 0.7, "green": 0.5, "blue": 0.3}
-    return palette.colours("robot", own, partial(physics.material_colour, "self"), prior_scale=0.15)
+    return palette.colours("robot", own, partial(writers.material_colour, "self"), prior_scale=0.15)
 
 
 def _factors(domain: str, model: mujoco.MjModel) -> tuple[Factor, ...]:
@@ -239,11 +231,11 @@ def _factors(domain: str, model: mujoco.MjModel) -> tuple[Factor, ...]:
     """
     factors: list[Factor] = [
         *_domain_factors(domain, model),
-        _ratio("mass_scale", physics.mass_scale(), "all masses and inertias"),
-        _ratio("actuator_scale", physics.actuator_scale(), "the force of all actuators"),
+        _ratio("mass_scale", writers.mass_scale(), "all masses and inertias"),
+        _ratio("actuator_scale", writers.actuator_scale(), "the force of all actuators"),
     ]
     if model.dof_damping.any():
-        factors.append(_ratio("damping_scale", physics.damping_scale(), "the damping of all joints"))
+        factors.append(_ratio("damping_scale", writers.damping_scale(), "the damping of all joints"))
     light = VisualFactor(
         name="light",
         unit="1",
@@ -251,7 +243,7 @@ def _factors(domain: str, model: mujoco.MjModel) -> tuple[Factor, ...]:
         bounds=prior_bounds(1.0, 0.15),
         prior_scale=0.15,
         transform="log",
-        write=physics.light_scale(),
+        write=writers.light_scale(),
         description="ratio for the intensity of all lights",
     )
     return (*factors, light)
@@ -265,7 +257,7 @@ def _domain_factors(domain: str, model: mujoco.MjModel) -> list[PhysicsFactor]:
             dampings = [damping(f"{joint}_damping", joint) for joint in ("shoulder", "wrist")]
             return [mass("arm_mass", "arm"), mass("hand_mass", "hand"), *dampings]
         case "pendulum":
-            length = physics.link_length("pole", "pole", rod_has_mass=False)
+            length = writers.link_length("pole", "pole", rod_has_mass=False)
             return [
                 mass("mass", "pole"),
                 _length("length", _rod_length(model, "pole"), length, "distance of the bob from the hinge"),
@@ -279,7 +271,7 @@ def _domain_factors(domain: str, model: mujoco.MjModel) -> list[PhysicsFactor]:
                 _length(
                     f"{pole}_length",
                     _rod_length(model, pole),
-                    physics.link_length(pole, pole, rod_has_mass=True),
+                    writers.link_length(pole, pole, rod_has_mass=True),
                     f"length of {pole}",
                 )
                 for pole in poles
@@ -289,17 +281,17 @@ def _domain_factors(domain: str, model: mujoco.MjModel) -> list[PhysicsFactor]:
             arms = ("upper_arm", "lower_arm")
             return [*(mass(f"{arm}_mass", arm) for arm in arms), _gravity(model)]
         case "ball_in_cup":
-            taut, write = float(model.tendon_range[model.tendon("string").id, 1]), physics.tendon_length("string")
+            taut, write = float(model.tendon_range[model.tendon("string").id, 1]), writers.tendon_length("string")
             string = _length("string_length", taut, write, "length of the taut string")
             return [mass("ball_mass", "ball"), mass("cup_mass", "cup"), string, _gravity(model)]
         case "finger":
             dry = _log_factor(
-                "spinner_friction", "N m", model.joint("hinge").frictionloss[0], physics.joint_friction("hinge"),
+                "spinner_friction", "N m", model.joint("hinge").frictionloss[0], writers.joint_friction("hinge"),
                 "dry friction of the spinner",
             )  # fmt: skip
             return [mass("spinner_mass", "spinner"), damping("spinner_damping", "hinge"), dry]
         case "walker" | "hopper" | "cheetah":
-            return [mass("torso_mass", "torso"), _ratio("friction_scale", physics.friction_scale(), "all friction")]
+            return [mass("torso_mass", "torso"), _ratio("friction_scale", writers.friction_scale(), "all friction")]
         case _:
             return []
 
@@ -309,16 +301,16 @@ def _ratio(name: str, write: Writer, what: str) -> PhysicsFactor:
 
 
 def _mass(model: mujoco.MjModel, name: str, body: str) -> PhysicsFactor:
-    return _log_factor(name, "kg", model.body(body).mass[0], physics.body_mass(body), f"mass of {body}")
+    return _log_factor(name, "kg", model.body(body).mass[0], writers.body_mass(body), f"mass of {body}")
 
 
 def _damping(model: mujoco.MjModel, name: str, joint: str) -> PhysicsFactor:
-    write = physics.joint_damping(joint)
+    write = writers.joint_damping(joint)
     return _log_factor(name, "N m s/rad", model.joint(joint).damping[0], write, f"viscous damping of {joint}")
 
 
 def _gravity(model: mujoco.MjModel) -> PhysicsFactor:
-    return _log_factor("gravity", "m/s^2", -model.opt.gravity[2], physics.gravity(), "downward acceleration")
+    return _log_factor("gravity", "m/s^2", -model.opt.gravity[2], writers.gravity(), "downward acceleration")
 
 
 def _length(name: str, nominal: float, write: Writer, description: str) -> PhysicsFactor:

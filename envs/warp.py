@@ -4,7 +4,8 @@ An engine beside `envs.rollout.rollout`. Starts, factors and actions are drawn b
 states; what differs is arithmetic (float32 here) and shading (light is computed per pixel, and a textured surface may
 get brighter than its texture, which OpenGL forbids). Kinematic worlds are moved by their process, and ray-traced.
 
-Imported only where it is asked for: it needs `mujoco-warp`, and the first use on a machine compiles its kernels.
+Imported only where it is asked for: it needs `mujoco-warp`, and the first use on a machine compiles its kernels. Shape
+letters are those of planners/interfaces.py; the batch B are episodes.
 """
 
 import warnings
@@ -21,10 +22,11 @@ wp.config.log_level = wp.LOG_ERROR  # before its first use, which tells a machin
 
 import mujoco_warp as mjw  # noqa: E402
 
+from worldmodel.envs.episode_model import EPISODE_FIELDS  # noqa: E402
 from worldmodel.envs.excitation import Policy  # noqa: E402
-from worldmodel.envs.physics import WRITABLE_FIELDS  # noqa: E402
+from worldmodel.envs.factors import WRITABLE_FIELDS  # noqa: E402
 from worldmodel.envs.rollout import Episode  # noqa: E402
-from worldmodel.envs.world import EPISODE_FIELDS, MujocoWorld, SimulationDiverged, Snapshot  # noqa: E402
+from worldmodel.envs.world import MujocoWorld, SimulationDiverged, Snapshot  # noqa: E402
 
 # What mj_setConst derives from masses and lengths.
 _DERIVED_FIELDS = (
@@ -56,10 +58,13 @@ def warp_rollouts(
     device: str = "auto",
     progress: Callable[[int], None] = lambda num_frames: None,
 ) -> Iterator[Episode]:
-    """The episodes of these seeds, simulated together; see `envs.rollout.rollout` for the other arguments.
+    """The episodes of these seeds, simulated together. All their frames are held in memory at once.
 
-    All frames are held in memory at once. device: "auto" takes CUDA where there is a GPU; "cpu", "cuda:0", …
-    `progress` is told of frames as they are drawn.
+    Args:
+        world, policy, num_steps, drift_rho: see `envs.rollout.rollout`.
+        seeds: one for each episode.
+        device: "auto" takes CUDA where there is a GPU; or "cpu", "cuda:0", …
+        progress: told of the number of frames as they are drawn.
 
     Raises:
         WarpUnsupported: the world does what this engine cannot do.
@@ -101,7 +106,7 @@ def check_supported(world: MujocoWorld) -> None:
     alpha[with_material] = model.mat_rgba[model.site_matid[with_material], 3]
     reasons = {
         "its control step does more than hold controls": scene.kinematic is None and not scene.holds_control,
-        "it has a reward or an end of episodes": scene.is_task,
+        "it has a reward or an end of episodes": scene.is_task and not scene.hides_task,
         "quality=suite asks for OpenGL's shadows and reflections": world.quality != "fast",
         "tendons, skins and visible sites are not ray-traced": (
             model.ntendon or model.nskin or bool(alpha[model.site_group <= 2].any())
@@ -124,17 +129,14 @@ def drawn_differently(world: MujocoWorld) -> str:
 
 
 class _Episodes:
-    """The host's part of N episodes: their randomness, factors and actors, and what the factors write into models.
-
-    `rows`: model field -> float32 (N, …), as they should be now.
-    """
+    """The host's part of B episodes: their randomness, factors and actors, and what these write into the models."""
 
     def __init__(self, world: MujocoWorld, policy: Policy, seeds: Sequence[int], drift_rho: float | None) -> None:
         self._world, self._drift_rho = world, drift_rho
-        self._drifts = any(rho != 1 for rho in world.factor_rho.values())
         self._snapshots: list[Snapshot] = []
         self._actors: list[Callable[[np.ndarray], np.ndarray]] = []
         self.rows: dict[str, np.ndarray] = {}
+        """Model field -> what it should be now in each episode, float32 (B, …)."""
         for index, seed in enumerate(seeds):
             world.restart(seed=seed)
             self._actors.append(policy.begin(world, np.random.default_rng((seed, 1))))
@@ -146,7 +148,7 @@ class _Episodes:
             self._record(index)
 
     def states(self) -> np.ndarray:
-        """Float64 (N, X), of the host: the starts, and the poses of kinematic worlds."""
+        """Float64 (B, X), of the host: the starts, and the poses of kinematic worlds."""
         model = self._world.scene.model
         kind = mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_QVEL | mujoco.mjtState.mjSTATE_ACT
         state = np.empty((len(self._snapshots), mujoco.mj_stateSize(model, kind)))
@@ -155,11 +157,11 @@ class _Episodes:
         return state
 
     def factors(self) -> np.ndarray:
-        """The value of every factor, (N, P)."""
+        """The value of every factor, (B, P)."""
         return np.array([[*snapshot.values.values()] for snapshot in self._snapshots], np.float32)
 
     def actions(self, states: np.ndarray) -> np.ndarray:
-        """What the policies answer to states (N, X): (N, A) in [-1, 1]."""
+        """What the policies answer to states (B, X): (B, A) in [-1, 1]."""
         return np.stack(
             [np.clip(act(state), -1, 1) for act, state in zip(self._actors, states.astype(np.float64), strict=True)]
         )
@@ -170,7 +172,7 @@ class _Episodes:
         In the `middle` of an episode the constants drift too.
         """
         world, drift_rho = self._world, self._drift_rho if middle else None
-        if world.scene.kinematic is None and not self._drifts and drift_rho is None:
+        if world.scene.kinematic is None and not world.drifts and drift_rho is None:
             return False
         for index, snapshot in enumerate(self._snapshots):
             world.restore(snapshot)
@@ -185,6 +187,11 @@ class _Episodes:
         return True
 
     def _record(self, index: int) -> None:
+        if unknown := [name for name in self._world.reset_fields if not _may_differ(name)]:
+            raise WarpUnsupported(
+                f"engine=warp cannot run {self._world.name}: its reset writes {', '.join(unknown)}, and Warp has one "
+                "of each for all episodes. Use engine=classic"
+            )
         own, shared = _model_fields(self._world.scene.model)
         for name, value in own.items():
             self.rows[name][index] = value
@@ -196,6 +203,11 @@ class _Episodes:
                 )
 
 
+def _may_differ(field: str) -> bool:
+    """Whether a model field may differ between episodes, or is compared between them (see `_model_fields`)."""
+    return field in (*_OWN_FIELDS, *_SHARED_FIELDS, "opt.gravity", "vis.headlight.ambient", "vis.headlight.diffuse")
+
+
 def _model_fields(model: mujoco.MjModel) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Views of what may differ between episodes: what Warp keeps for each world, and what it keeps once."""
     own = {name: value for name in _OWN_FIELDS if (value := getattr(model, name)).size} | {"gravity": model.opt.gravity}
@@ -205,7 +217,7 @@ def _model_fields(model: mujoco.MjModel) -> tuple[dict[str, np.ndarray], dict[st
 
 
 class _Worlds:
-    """The device's part: N worlds of one model, each with its own constants and colours."""
+    """The device's part: B worlds of one model, each with its own constants and colours."""
 
     def __init__(self, world: MujocoWorld, num: int, device: str) -> None:
         scene, model = world.scene, world.scene.model
@@ -233,7 +245,7 @@ class _Worlds:
         self._graphs: dict[str, Any] = {}
 
     def write(self, rows: dict[str, np.ndarray]) -> None:
-        """Give every world its own model fields, float (N, …) each; only what changed travels."""
+        """Give every world its own model fields, float (B, …) each; only what changed travels."""
         for name, values in rows.items():
             if name in self._written and np.array_equal(self._written[name], values):
                 continue
@@ -242,14 +254,14 @@ class _Worlds:
             self._written[name] = values.copy()
 
     def pose(self, states: np.ndarray) -> None:
-        """Put the worlds into states (N, X)."""
+        """Put the worlds into states (B, X)."""
         model = self._scene.model
         parts = np.split(states.astype(np.float32), (model.nq, model.nq + model.nv), axis=1)
         for field, values in zip((self._data.qpos, self._data.qvel, self._data.act), parts, strict=True):
             field.assign(values)
 
     def step(self, actions: np.ndarray) -> None:
-        """One control step under actions (N, A)."""
+        """One control step under actions (B, A)."""
         controls = self._scene.ctrl_centre + self._scene.ctrl_half_range * actions
         self._data.ctrl.assign(controls.astype(np.float32))
         self._run("step", self._substeps)
@@ -259,7 +271,7 @@ class _Worlds:
             )
 
     def states(self) -> np.ndarray:
-        """The current states, float32 (N, X)."""
+        """The current states, float32 (B, X)."""
         data = self._data
         states = np.concatenate([data.qpos.numpy(), data.qvel.numpy(), data.act.numpy()], axis=1)
         if not np.isfinite(states).all():
@@ -267,7 +279,7 @@ class _Worlds:
         return states
 
     def frames(self) -> np.ndarray:
-        """The current frames, uint8 (N, S, S, 3)."""
+        """The current frames, uint8 (B, S, S, 3)."""
         self._run("look", self._look)
         return self._frames.numpy()
 
@@ -299,7 +311,7 @@ class _Worlds:
 
 @wp.kernel
 def _box_average(packed: wp.array2d(dtype=wp.uint32), k: int, frames: wp.array4d(dtype=wp.uint8)):  # type: ignore
-    """Packed colours (N, kS * kS), first row on top -> means over k x k boxes, rounded as `rendering.box_average`."""
+    """Packed colours (B, kS * kS), first row on top -> means over k x k boxes, rounded as `rendering.box_average`."""
     world, y, x = wp.tid()  # type: ignore
     side = frames.shape[2] * k
     red, green, blue = wp.int32(0), wp.int32(0), wp.int32(0)  # literals would not change in a loop

@@ -15,9 +15,9 @@ import mujoco
 import numpy as np
 
 from worldmodel import envs
-from worldmodel.envs import physics
+from worldmodel.envs import writers
 from worldmodel.envs.excitation import OU
-from worldmodel.envs.physics import PhysicsFactor, VisualFactor
+from worldmodel.envs.factors import PhysicsFactor, VisualFactor
 
 
 def factory() -> envs.MjcfScene:
@@ -29,7 +29,7 @@ def factory() -> envs.MjcfScene:
         bounds=(0.2, 1.0),
         prior_scale=0.25,
         transform="log",
-        write=physics.body_mass("load"),
+        write=writers.body_mass("load"),
     )
     wall_blue = VisualFactor(
         name="wall_blue",
@@ -38,7 +38,7 @@ def factory() -> envs.MjcfScene:
         bounds=(0.1, 0.9),
         prior_scale=0.15,
         transform="linear",
-        write=physics.geom_colour("wall", "blue"),
+        write=writers.geom_colour("wall", "blue"),
     )
     return envs.MjcfScene(
         Path(__file__).with_name("own_world.xml"),

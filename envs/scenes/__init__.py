@@ -1,1 +1,1 @@
-"""Our own MJCF worlds, one folder each."""
+"""The project's own MJCF worlds, one folder each."""

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 
-from worldmodel.envs import physics
-from worldmodel.envs.physics import PhysicsFactor, Transform, VisualFactor, Writer, prior_bounds
+from worldmodel.envs import writers
+from worldmodel.envs.factors import PhysicsFactor, Transform, VisualFactor, Writer, prior_bounds
 
 _COLOUR_BOUNDS = (0.03, 1.0)
 
@@ -34,7 +34,7 @@ def lamp_intensity(light: str = "lamp") -> VisualFactor:
         bounds=(prior_bounds(0.5, 0.35)[0], 1.0),
         prior_scale=0.35,
         transform="log",
-        write=physics.light_diffuse(light),
+        write=writers.light_diffuse(light),
         description=f"intensity of the {light}",
     )
 
@@ -48,7 +48,7 @@ def lamp_azimuth(light: str = "lamp") -> VisualFactor:
         bounds=(0.15 * math.pi, 1.35 * math.pi),
         prior_scale=0.5,
         transform="linear",
-        write=physics.light_azimuth(light),
+        write=writers.light_azimuth(light),
         description=f"direction in which the {light} shines",
     )
 

@@ -120,19 +120,36 @@ def test_mixture_chooses_by_weight(puck):
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("brownian", {}, "unknown policy 'brownian'; known: uniform, ou"),
-        ("ou", {"sigma": 1}, "policy ou has no parameter sigma; it has std, time_constant_s"),
+        ("brownian", {}, "unknown policy 'brownian'; choose from uniform, ou"),
+        ("unifrom", {}, r"unknown policy 'unifrom'; did you mean 'uniform'\? choose"),
+        ("ou", {"sigma": 1}, "unknown parameter of policy ou 'sigma'; choose from std, time_constant_s"),
+        ("ou", {"stdd": 1}, r"unknown parameter of policy ou 'stdd'; did you mean 'std'\?"),
         ("ou", {"std": -1.0}, "std must be >= 0, got -1.0"),
         ("ou", {"time_constant_s": 0}, "time_constant_s must be > 0"),
-        ("uniform", {"hold_steps": 0}, "hold_steps must be >= 1, got 0"),
+        ("uniform", {"hold_steps": 0}, "hold_steps must be >= 1, got 0; set policy.hold_steps"),
+        ("uniform", {"hold_steps": 2.5}, "hold_steps must be a whole number, got 2.5; set policy.hold_steps"),
+        ("ou", {"std": True}, "std must be a number, got True; set policy.std"),
+        ("ou_tracking", {"std": "wide"}, "std must be a number or a list, each of it a number, got 'wide'"),
+        ("ou_tracking", {"around": "x"}, "around must be a list, each of it a name, got 'x'; set policy.around"),
+        ("colored_noise", {"period_s": 0.0}, "period_s must be > 0, got 0.0"),
+        ("mixture", {}, "policy mixture needs policies; set policy.policies"),
+        ("mixture", {"policies": [{"std": 0.5}]}, "a policy of a mixture needs a name"),
+        ("mixture", {"policies": [{"name": "ou", "stdd": 0.5}]}, "unknown parameter of policy ou 'stdd'"),
         ("coasting", {"engage_prob": 2}, r"engage_prob must be in \[0, 1\]"),
         ("mixture", {"policies": []}, "must not be empty"),
         ("mixture", {"policies": [OU()], "weights": [0.0]}, "weights must be 1 numbers"),
     ],
 )
 def test_wrong_parameters_say_what_is_right(name, params, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         make_policy(name, **params)
+    assert "\n" not in str(error.value)
+
+
+def test_lists_and_numbers_of_numpy_are_numbers():
+    assert make_policy("ou_tracking", std=np.array([0.2, 0.3]), stiffness=np.float32(4)).stiffness == 4
+    assert make_policy("uniform", hold_steps=np.int64(3)) == Uniform(3)
+    assert make_policy("ou_tracking", std=(0.2, 0.3), around=["x", "y"]) == OUTracking((0.2, 0.3), around=["x", "y"])
 
 
 def test_every_policy_but_the_mixture_needs_no_parameters():

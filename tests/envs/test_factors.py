@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
-from worldmodel.envs.physics import FactorError, PhysicsFactor
+from worldmodel.envs.factors import FactorError, PhysicsFactor
 from worldmodel.envs.world import Snapshot
 
 NUM_STEPS = {"ball_in_cup": 80, "finger": 80, "walker": 50}  # until there is contact; 15 elsewhere

@@ -56,10 +56,9 @@ def test_the_task_goal_earns_the_highest_reward(world_of, name):
 def test_the_reachers_goal_puts_its_finger_on_every_episodes_target():
     """By the suite's own reward, which is 1 within the target."""
     world = envs.make("reacher", image_size=8)
-    world.scene.is_task = True
     turns = []
     for seed in range(40):
-        world.restart(seed=seed)
+        world.restart(seed=seed, reward_hidden=True)
         start, goal = world.state(), world.scene.task_goal()
         assert goal is not None
         turns.append(np.abs(goal[:2] - start[:2]))
@@ -96,7 +95,26 @@ def test_the_pusher_moves_the_block_which_then_stays(world_of):
     assert np.abs(world.state()[:3] - left[:3]).max() < 1e-3, "at rest once the pusher has gone"
 
 
-def test_what_is_hidden_earns_nothing():
+def test_what_is_hidden_earns_nothing_unless_the_episode_says_so():
     world = envs.make("point_mass", image_size=8)
-    world.restart(seed=0, state=np.zeros(4))
-    assert world.advance(np.zeros(2))[0] == 0
+
+    def reward(**options) -> float:
+        world.restart(seed=0, state=np.zeros(4), **options)
+        before = world.snapshot()
+        world.start_afresh()  # the same episode goes on, so its reward counts as before
+        world.set_state(np.zeros(4))
+        afresh = world.advance(np.zeros(2))[0]
+        world.restart(seed=1)
+        world.restore(before)
+        earned = world.advance(np.zeros(2))[0]
+        assert earned == afresh
+        return earned
+
+    assert [reward(), reward(reward_hidden=True), reward()] == [0, 1, 0]
+    world.reset(seed=0, options={"state": np.zeros(4), "reward_hidden": True})
+    assert world.step(np.zeros(2))[1] == 1
+    batch = envs.BatchWorld(world, 2, render=False)
+    for hidden in (True, False):
+        batch.reset(states=np.zeros((2, 4)), seed=0, reward_hidden=hidden)
+        batch.step(np.zeros((2, 2)))
+        assert (batch.rewards == hidden).all()

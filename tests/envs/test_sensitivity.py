@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
-from worldmodel.envs import physics
+from worldmodel.envs import writers
 from worldmodel.envs.excitation import OU
 from worldmodel.envs.scenes import palette
 from worldmodel.envs.sensitivity import position_names, record_motion, rotational, sensitivities, tangent
@@ -24,7 +24,7 @@ def stiffness(model: mujoco.MjModel, base: mujoco.MjModel, value: float) -> None
 
 def spring() -> envs.MujocoWorld:
     factors = (
-        palette.constant("mass", "kg", MASS, 0.3, physics.body_mass("weight"), ""),
+        palette.constant("mass", "kg", MASS, 0.3, writers.body_mass("weight"), ""),
         palette.constant("stiffness", "N/m", STIFFNESS, 0.4, stiffness, ""),
     )
 
@@ -67,9 +67,9 @@ def test_the_replay_is_the_recording(world_of):
 def test_free_sliding_shows_friction_times_gravity_and_never_mass():
     scene_xml = Path(envs.__file__).parent / "scenes" / "puck" / "scene.xml"
     constants = (
-        palette.constant("mass", "kg", 1.0, 0.3, physics.body_mass("puck"), ""),
-        palette.constant("friction", "1", 0.15, 0.4, physics.pair_friction("slide"), ""),
-        palette.constant("gravity", "m/s^2", 9.81, 0.2, physics.gravity(), ""),
+        palette.constant("mass", "kg", 1.0, 0.3, writers.body_mass("puck"), ""),
+        palette.constant("friction", "1", 0.15, 0.4, writers.pair_friction("slide"), ""),
+        palette.constant("gravity", "m/s^2", 9.81, 0.2, writers.gravity(), ""),
     )
 
     def start(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:

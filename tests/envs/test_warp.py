@@ -4,8 +4,10 @@ On Warp's CPU device everywhere, on a GPU where there is one.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -117,4 +119,20 @@ def test_what_would_come_out_differently_is_refused(world: dict[str, Any], reaso
 def test_what_cannot_differ_between_episodes_is_named():
     world = envs.make("reacher", image_size=8, randomize=["visual"])
     with pytest.raises(WarpUnsupported, match="headlight ambient differs between episodes"):
+        next(warp_rollouts(world, Uniform(), seeds=SEEDS, num_steps=1, device="cpu"))
+
+
+def test_a_reset_that_writes_what_all_episodes_share_is_refused():
+    def reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        model.cam_pos[0, 2] *= rng.uniform(0.8, 1.2)
+
+    scene = envs.MjcfScene(
+        Path(warp.__file__).parent / "scenes" / "puck" / "scene.xml",
+        name="puck",
+        camera="top",
+        control_dt_s=0.1,
+        reset=reset,
+    )
+    world = envs.MujocoWorld(scene, image_size=8)
+    with pytest.raises(WarpUnsupported, match="its reset writes cam_pos, and Warp has one of each for all episodes"):
         next(warp_rollouts(world, Uniform(), seeds=SEEDS, num_steps=1, device="cpu"))

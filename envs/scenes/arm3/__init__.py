@@ -1,11 +1,11 @@
-"""A planar arm of three joints, all driven, seen from above: more than two degrees of freedom that one frame shows."""
+"""A planar arm of three driven joints, seen from above: one frame shows all three degrees of freedom."""
 
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
-from worldmodel.envs.world import MjcfScene
+from worldmodel.envs.scene import MjcfScene
 
 _START_RAD = 0.5
 

@@ -1,4 +1,4 @@
-"""A block on a table, seen from above and pushed from within: mass, friction and centre of mass to be found."""
+"""A block on a table, seen from above, pushed from inside: mass, friction and centre of mass are to be identified."""
 
 from functools import partial
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from worldmodel.envs import physics
-from worldmodel.envs.physics import Factor, PhysicsFactor
+from worldmodel.envs import writers
+from worldmodel.envs.factors import Factor, PhysicsFactor
+from worldmodel.envs.scene import MjcfScene
 from worldmodel.envs.scenes import palette
-from worldmodel.envs.world import MjcfScene
 
 _WELL_CLEARANCE_M = 0.06
 
 
 def block() -> MjcfScene:
-    """Two forces drive a fingertip at 20 Hz in a well in the block, so that it can push and turn it any way."""
+    """Two forces drive a fingertip at 20 Hz inside a well in the block, so that it can push and turn it in any way."""
     return MjcfScene(
         Path(__file__).with_name("scene.xml"),
         name="block",
@@ -41,10 +41,10 @@ def _reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator)
 
 def _factors() -> tuple[Factor, ...]:
     constant, colours = palette.constant, palette.colours
-    friction = physics.pair_friction(*(f"slide{i}" for i in range(1, 5)))
-    walls = partial(physics.geom_colour, ("east", "west", "north", "south"))
+    friction = writers.pair_friction(*(f"slide{i}" for i in range(1, 5)))
+    walls = partial(writers.geom_colour, ("east", "west", "north", "south"))
     return (
-        constant("mass", "kg", 0.6, 0.3, physics.body_mass("block"), "mass of the block"),
+        constant("mass", "kg", 0.6, 0.3, writers.body_mass("block"), "mass of the block"),
         constant("friction", "1", 0.25, 0.4, friction, "Coulomb friction of block and table"),
         PhysicsFactor(
             name="centre",
@@ -53,7 +53,7 @@ def _factors() -> tuple[Factor, ...]:
             bounds=(-0.096, 0.096),
             prior_scale=0.03,
             transform="linear",
-            write=physics.centre_of_mass("block", 0),
+            write=writers.centre_of_mass("block", 0),
             description="centre of mass along the block, towards its mark",
         ),
         palette.lamp_intensity(),
@@ -61,7 +61,7 @@ def _factors() -> tuple[Factor, ...]:
         *colours(
             "floor",
             {"red": 0.25, "green": 0.28, "blue": 0.32},
-            partial(physics.geom_colour, "floor"),
+            partial(writers.geom_colour, "floor"),
             prior_scale=0.25,
             transform="log",
         ),

@@ -1,4 +1,4 @@
-"""A ball on a rail under a lamp: position moves, light changes, and only one of them is the robot's doing."""
+"""A ball on a rail under a lamp: actions move the ball, while light and colours vary by themselves."""
 
 from functools import partial
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from worldmodel.envs import physics
-from worldmodel.envs.physics import Factor
+from worldmodel.envs import writers
+from worldmodel.envs.factors import Factor
+from worldmodel.envs.scene import MjcfScene
 from worldmodel.envs.scenes import palette
-from worldmodel.envs.world import MjcfScene
 
 
 def lit_ball() -> MjcfScene:
@@ -34,10 +34,10 @@ def _reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator)
 def _factors() -> tuple[Factor, ...]:
     ball, floor = {"green": 0.35, "blue": 0.25}, {"red": 0.35, "green": 0.4, "blue": 0.45}
     return (
-        palette.constant("mass", "kg", 1.0, 0.3, physics.body_mass("ball"), "mass of the ball"),
-        palette.constant("damping", "N s/m", 1.0, 0.3, physics.joint_damping("x"), "viscous damping along the rail"),
+        palette.constant("mass", "kg", 1.0, 0.3, writers.body_mass("ball"), "mass of the ball"),
+        palette.constant("damping", "N s/m", 1.0, 0.3, writers.joint_damping("x"), "viscous damping along the rail"),
         palette.lamp_intensity(),
         palette.lamp_azimuth(),
-        *palette.colours("ball", ball, partial(physics.geom_colour, "ball"), prior_scale=0.15),
-        *palette.colours("floor", floor, partial(physics.geom_colour, "floor"), prior_scale=0.15),
+        *palette.colours("ball", ball, partial(writers.geom_colour, "ball"), prior_scale=0.15),
+        *palette.colours("floor", floor, partial(writers.geom_colour, "floor"), prior_scale=0.15),
     )

@@ -1,4 +1,4 @@
-"""A puck on a table, seen from above: mass and friction to be found, light and colours to be ignored."""
+"""A puck on a table, seen from above: mass and friction are to be identified, light and colours to be ignored."""
 
 from functools import partial
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from worldmodel.envs import physics
-from worldmodel.envs.physics import Factor
+from worldmodel.envs import writers
+from worldmodel.envs.factors import Factor
+from worldmodel.envs.scene import MjcfScene
 from worldmodel.envs.scenes import palette
-from worldmodel.envs.world import MjcfScene
 
 
 def puck() -> MjcfScene:
@@ -32,19 +32,19 @@ def _reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator)
 
 
 def _factors() -> tuple[Factor, ...]:
-    gain = physics.actuator_gear("x", "y")
+    gain = writers.actuator_gear("x", "y")
     constant, colours = palette.constant, palette.colours
     return (
-        constant("mass", "kg", 1.0, 0.3, physics.body_mass("puck"), "mass of the puck"),
-        constant("friction", "1", 0.15, 0.4, physics.pair_friction("slide"), "Coulomb friction of puck and table"),
+        constant("mass", "kg", 1.0, 0.3, writers.body_mass("puck"), "mass of the puck"),
+        constant("friction", "1", 0.15, 0.4, writers.pair_friction("slide"), "Coulomb friction of puck and table"),
         constant("force_gain", "N", 6.0, 0.2, gain, "force of a full action along one axis"),
-        constant("damping", "N s/m", 0.3, 0.4, physics.joint_damping("x", "y"), "viscous damping along either axis"),
+        constant("damping", "N s/m", 0.3, 0.4, writers.joint_damping("x", "y"), "viscous damping along either axis"),
         palette.lamp_intensity(),
-        *colours("puck", {"green": 0.35, "blue": 0.35}, partial(physics.geom_colour, "disc"), prior_scale=0.2),
+        *colours("puck", {"green": 0.35, "blue": 0.35}, partial(writers.geom_colour, "disc"), prior_scale=0.2),
         *colours(
             "floor",
             {"red": 0.25, "green": 0.28, "blue": 0.32},
-            partial(physics.geom_colour, "floor"),
+            partial(writers.geom_colour, "floor"),
             prior_scale=0.25,
             transform="log",
         ),

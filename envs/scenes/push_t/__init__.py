@@ -5,15 +5,15 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from worldmodel.envs import physics
-from worldmodel.envs.physics import PhysicsFactor, VisualFactor, prior_bounds
-from worldmodel.envs.world import MjcfScene
+from worldmodel.envs import writers
+from worldmodel.envs.factors import PhysicsFactor, VisualFactor, prior_bounds
+from worldmodel.envs.scene import MjcfScene
 
-_TOUCHING_M = 0.4  # no part of the T is farther than this from its origin, radius of the pusher included
+_TOUCHING_M = 0.4  # farther from the T's origin than any part of the T, plus the radius of the pusher
 
 
 def push_t() -> MjcfScene:
-    """Two forces move the pusher at 10 Hz, at most .8 m/s. A goal is the block's pose; the pusher may be anywhere."""
+    """Two forces move the pusher at 10 Hz, at most 0.8 m/s. A goal is the block's pose; the pusher may be anywhere."""
     return MjcfScene(
         Path(__file__).with_name("scene.xml"),
         name="push_t",
@@ -28,7 +28,7 @@ def push_t() -> MjcfScene:
                 bounds=prior_bounds(1.0, 0.3),
                 prior_scale=0.3,
                 transform="log",
-                write=physics.body_mass("block"),
+                write=writers.body_mass("block"),
                 description="mass of the block",
             ),
             VisualFactor(
@@ -38,7 +38,7 @@ def push_t() -> MjcfScene:
                 bounds=(prior_bounds(0.6, 0.2)[0], 1.0),
                 prior_scale=0.2,
                 transform="log",
-                write=physics.light_diffuse("lamp"),
+                write=writers.light_diffuse("lamp"),
                 description="intensity of the lamp",
             ),
         ),
@@ -48,7 +48,7 @@ def push_t() -> MjcfScene:
 
 
 def _reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-    """The block anywhere, the pusher where it does not touch it, but not far."""
+    """The block anywhere, the pusher near it without touching it."""
     block = rng.uniform(-0.4, 0.4, 2)
     direction, distance = rng.uniform(-np.pi, np.pi), rng.uniform(_TOUCHING_M, 0.55)
     pusher = np.clip(block + distance * np.array([np.cos(direction), np.sin(direction)]), -0.95, 0.95)

@@ -1,13 +1,13 @@
-"""Two rooms and a door between them, seen from above: the straight way to a goal may lead into the wall."""
+"""Two rooms and a door between them, seen from above: the straight line to a goal may be blocked by the wall."""
 
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
-from worldmodel.envs import physics
-from worldmodel.envs.physics import PhysicsFactor, VisualFactor, prior_bounds
-from worldmodel.envs.world import MjcfScene
+from worldmodel.envs import writers
+from worldmodel.envs.factors import PhysicsFactor, VisualFactor, prior_bounds
+from worldmodel.envs.scene import MjcfScene
 
 
 def two_room() -> MjcfScene:
@@ -26,7 +26,7 @@ def two_room() -> MjcfScene:
                 bounds=prior_bounds(1.0, 0.3),
                 prior_scale=0.3,
                 transform="log",
-                write=physics.body_mass("agent"),
+                write=writers.body_mass("agent"),
                 description="mass of the agent",
             ),
             PhysicsFactor(
@@ -36,7 +36,7 @@ def two_room() -> MjcfScene:
                 bounds=prior_bounds(10.0, 0.2),
                 prior_scale=0.2,
                 transform="log",
-                write=physics.joint_damping("x", "y"),
+                write=writers.joint_damping("x", "y"),
                 description="viscous damping of the agent",
             ),
             VisualFactor(
@@ -46,7 +46,7 @@ def two_room() -> MjcfScene:
                 bounds=(prior_bounds(0.6, 0.2)[0], 1.0),
                 prior_scale=0.2,
                 transform="log",
-                write=physics.light_diffuse("lamp"),
+                write=writers.light_diffuse("lamp"),
                 description="intensity of the lamp",
             ),
         ),

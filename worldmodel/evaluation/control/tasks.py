@@ -105,11 +105,7 @@ def draw_tasks(
 
 
 def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence) -> Tasks:
-    """The world's own starts, and the state that the reward of each episode asks for.
-
-    A target that pictures hide earns its reward here: what is asked for is told by the goal's picture alone.
-    """
-    world.scene.is_task = True
+    """The world's own starts, and the state that the reward of each episode asks for."""
     first = int(seeds.generate_state(1)[0])
     starts, goals, factors = [], [], []
     for seed in range(first, first + num):

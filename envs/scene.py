@@ -1,0 +1,273 @@
+"""Scenes: what is simulated. `MujocoWorld` is the environment around a scene.
+
+Shape letters are those of planners/interfaces.py. The state is qpos, qvel and actuator activations, in that order,
+float64 (X,), in SI units and radians.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import worldmodel.envs.rendering  # noqa: F401  # first: it sets MUJOCO_GL  # isort: skip
+
+import mujoco
+import numpy as np
+
+from worldmodel.envs.factors import Factor
+
+_FREE_POS = ("x", "y", "z", "qw", "qx", "qy", "qz")
+_FREE_VEL = ("x_vel", "y_vel", "z_vel", "wx_vel", "wy_vel", "wz_vel")
+_SUFFIXES = {  # of the position and velocity names of joints with more than one degree of freedom
+    mujoco.mjtJoint.mjJNT_FREE: (_FREE_POS, _FREE_VEL),
+    mujoco.mjtJoint.mjJNT_BALL: (_FREE_POS[3:], _FREE_VEL[3:]),
+}
+
+
+@dataclass(frozen=True)
+class OUProcess:
+    """An Ornstein-Uhlenbeck process that moves a scene in place of forces; see `OUScene`."""
+
+    latents: Mapping[str, float]
+    """Position name -> its stationary standard deviation, in metres or radians."""
+
+    rho: float
+    """Correlation between successive control steps, in [0, 1]."""
+
+
+class Scene(ABC):
+    """What is simulated: a model with its data, one control step, a start distribution, a reward.
+
+    `reset` may write to the model: what it writes belongs to the episode, and is undone before the next reset.
+    `advance` may move what `EPISODE_FIELDS` lists, and nothing else of the model. After either of them, all that `data`
+    derives from qpos and qvel must belong to the current qpos and qvel (`mj_step1` or `mj_forward` does that).
+    """
+
+    name: str
+    """Of the world, e.g. "puck"."""
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
+
+    camera: str | int
+    """Name or number of the camera that sees the frames."""
+
+    control_dt_s: float
+    """Seconds per control step."""
+
+    time_limit_s: float
+    """Seconds after which an episode is truncated."""
+
+    action_dim: int
+    """A, the numbers in an action."""
+
+    ctrl_centre: np.ndarray
+    """(nu,), the controls of action 0."""
+
+    ctrl_half_range: np.ndarray
+    """(nu,), by how much action 1 exceeds them: controls are centre + half range * action."""
+
+    num_substeps: int
+    """Physics steps per control step."""
+
+    factors: tuple[Factor, ...] = ()
+    """What can be set and randomised."""
+
+    goal_tolerance: Mapping[str, float] = {}
+    """State name -> how near counts as reached, in the state's own unit."""
+
+    angle_names: tuple[str, ...] = ()
+    """The state names that live on a circle."""
+
+    symmetries: Mapping[str, float] = {}
+    """State name -> the turn, in radians, after which a picture is the same, where that is less than a full one. No
+    goal image can ask for more, so a goal counts as reached up to whole such turns, by every protocol."""
+
+    kinematic: OUProcess | None = None
+    """What moves the scene in place of forces; None where forces do."""
+
+    holds_control: bool = False
+    """Whether `advance` only holds the controls for `num_substeps` physics steps, so that another engine can do it."""
+
+    is_task: bool = True
+    """Whether `reward` or `terminated` ever say anything."""
+
+    hides_task: bool = False
+    """Whether frames do not show what the reward asks for, such as a target that is not drawn. Reward and termination
+    then count only where `MujocoWorld.restart` is told so: nobody who sees frames alone could earn such a reward."""
+
+    @cached_property
+    def state_names(self) -> tuple[str, ...]:
+        """A name for each number of the state; see `state_names`."""
+        return state_names(self.model)
+
+    @property
+    def actuated(self) -> list[tuple[int, int] | None]:
+        """For each action the state indices of the position and velocity that it drives.
+
+        None for an action that does not drive one joint of one degree of freedom.
+        """
+        model = self.model
+        pairs: list[tuple[int, int] | None] = []
+        for index in range(self.action_dim):
+            joint = model.actuator_trnid[index, 0]
+            drives_joint = model.actuator_trntype[index] == mujoco.mjtTrn.mjTRN_JOINT
+            if drives_joint and mujoco.mjtJoint(model.jnt_type[joint]) not in _SUFFIXES:
+                pairs.append((int(model.jnt_qposadr[joint]), int(model.nq + model.jnt_dofadr[joint])))
+            else:
+                pairs.append(None)
+        return pairs
+
+    @abstractmethod
+    def reset(self, rng: np.random.Generator) -> None:
+        """Draw the start of an episode. A scene that draws later too keeps `rng`, and uses no other randomness."""
+
+    @abstractmethod
+    def advance(self, action: np.ndarray) -> None:
+        """Simulate one control step under an action, float32 (A,) in [-1, 1]."""
+
+    def reward(self) -> float:
+        """The reward of the state just reached; 0 in a world that is about goals."""
+        return 0.0
+
+    def terminated(self) -> bool:
+        """Whether the state just reached ends the episode."""
+        return False
+
+    def task_goal(self) -> np.ndarray | None:
+        """A state, float (X,), that this episode's reward asks for; None where it asks for no one state."""
+        return None
+
+    def reached(self, state: np.ndarray, goal_state: np.ndarray, wrap: bool = True) -> bool:
+        """Whether every number of a state that has a goal tolerance is within it.
+
+        Args:
+            state, goal_state: (X,).
+            wrap: measure angles around the circle; False compares their raw values. Angles with a symmetry are
+                measured around it all the same.
+
+        Raises:
+            ValueError: the scene has no goal tolerance.
+        """
+        if not self.goal_tolerance:
+            raise ValueError(f"world {self.name} has no goal tolerance; give its scene goal_tolerance")
+        for name, tolerance in self.goal_tolerance.items():
+            index = self.state_names.index(name)
+            error = state[index] - goal_state[index]
+            turn = self.symmetries.get(name, 2 * np.pi if wrap and name in self.angle_names else None)
+            if turn:
+                error = (error + turn / 2) % turn - turn / 2
+            if abs(error) > tolerance:
+                return False
+        return True
+
+
+class MjcfScene(Scene):
+    """A scene from an MJCF file or string: all that a world of one's own needs.
+
+    An action in [-1, 1] spans each actuator's control range, or is the control itself where there is no range.
+
+    Args:
+        mjcf: path of an MJCF file, or its text.
+        name, camera, control_dt_s, time_limit_s, factors, goal_tolerance, symmetries: see `Scene`.
+        reset: `reset(model, data, rng)` draws a start, after `data` was set to the model's initial state.
+        reward: `reward(model, data)` of the state just reached.
+        terminated: `terminated(model, data)`, whether that state ends the episode.
+        angle_names: see `Scene`; by default the hinges without limits.
+        hidden: names of geoms that are not drawn.
+
+    Raises:
+        ValueError: the MJCF is invalid, or control_dt_s is no whole number of physics steps.
+    """
+
+    def __init__(
+        self,
+        mjcf: str | Path,
+        *,
+        name: str,
+        camera: str | int = 0,
+        control_dt_s: float,
+        time_limit_s: float = 20.0,
+        factors: Sequence[Factor] = (),
+        reset: Callable[[mujoco.MjModel, mujoco.MjData, np.random.Generator], None] | None = None,
+        reward: Callable[[mujoco.MjModel, mujoco.MjData], float] | None = None,
+        terminated: Callable[[mujoco.MjModel, mujoco.MjData], bool] | None = None,
+        goal_tolerance: Mapping[str, float] | None = None,
+        angle_names: Sequence[str] | None = None,
+        symmetries: Mapping[str, float] | None = None,
+        hidden: Sequence[str] = (),
+    ) -> None:
+        is_text = isinstance(mjcf, str) and mjcf.lstrip().startswith("<")
+        load = mujoco.MjModel.from_xml_string if is_text else mujoco.MjModel.from_xml_path
+        self.model = load(str(mjcf))
+        self.data = mujoco.MjData(self.model)
+        hide_geoms(self.model, hidden)
+        self.name, self.camera = name, camera
+        self.control_dt_s, self.time_limit_s = control_dt_s, time_limit_s
+        self.action_dim = self.model.nu
+        self.factors = tuple(factors)
+        self.goal_tolerance = dict(goal_tolerance or {})
+        self.angle_names = unlimited_hinges(self.model) if angle_names is None else tuple(angle_names)
+        self.symmetries = dict(symmetries or {})
+        self._reset, self._reward, self._terminated = reset, reward, terminated
+        self.holds_control = type(self).advance is MjcfScene.advance
+        self.is_task = reward is not None or terminated is not None
+        self.num_substeps = round(control_dt_s / self.model.opt.timestep)
+        if not np.isclose(self.num_substeps * self.model.opt.timestep, control_dt_s) or self.num_substeps < 1:
+            raise ValueError(
+                f"control_dt_s must be a multiple of the physics step {self.model.opt.timestep:g} s, "
+                f"got {control_dt_s:g} s; change control_dt_s or the MJCF option timestep"
+            )
+        low, high = np.where(self.model.actuator_ctrllimited, self.model.actuator_ctrlrange.T, [[-1.0], [1.0]])
+        self.ctrl_centre, self.ctrl_half_range = (low + high) / 2, (high - low) / 2
+
+    def reset(self, rng: np.random.Generator) -> None:
+        mujoco.mj_resetData(self.model, self.data)
+        if self._reset is not None:
+            self._reset(self.model, self.data, rng)
+        mujoco.mj_forward(self.model, self.data)
+
+    def advance(self, action: np.ndarray) -> None:
+        self.data.ctrl[:] = self.ctrl_centre + self.ctrl_half_range * action
+        mujoco.mj_step(self.model, self.data, self.num_substeps)
+        mujoco.mj_step1(self.model, self.data)
+
+    def reward(self) -> float:
+        return 0.0 if self._reward is None else float(self._reward(self.model, self.data))
+
+    def terminated(self) -> bool:
+        return self._terminated is not None and bool(self._terminated(self.model, self.data))
+
+
+def state_names(model: mujoco.MjModel) -> tuple[str, ...]:
+    """A name for each number of the state.
+
+    A joint "wrist" gives "wrist" and "wrist_vel"; a free joint "root" gives "root_x" to "root_qz" and "root_x_vel" to
+    "root_wz_vel"; an actuator "lift" with an activation gives "lift_act".
+    """
+    positions, velocities = [], []
+    for index in range(model.njnt):
+        name = model.joint(index).name or f"joint{index}"
+        pos, vel = _SUFFIXES.get(mujoco.mjtJoint(model.jnt_type[index]), ((), ()))
+        positions += [f"{name}_{suffix}" for suffix in pos] or [name]
+        velocities += [f"{name}_{suffix}" for suffix in vel] or [f"{name}_vel"]
+    activations = []
+    for index in range(model.nu):
+        name, num = model.actuator(index).name or f"actuator{index}", model.actuator_actnum[index]
+        activations += [f"{name}_act"] if num == 1 else [f"{name}_act{i}" for i in range(num)]
+    return (*positions, *velocities, *activations)
+
+
+def unlimited_hinges(model: mujoco.MjModel) -> tuple[str, ...]:
+    """The hinge joints without limits: the positions that live on a circle."""
+    hinge = model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE
+    indices = np.flatnonzero(hinge & ~model.jnt_limited.astype(bool))
+    return tuple(model.joint(index).name or f"joint{index}" for index in indices)
+
+
+def hide_geoms(model: mujoco.MjModel, geoms: Sequence[str]) -> None:
+    """Make geoms invisible; they go on colliding."""
+    for name in geoms:
+        model.geom_matid[model.geom(name).id] = -1
+        model.geom_rgba[model.geom(name).id, 3] = 0

@@ -1,0 +1,66 @@
+"""A moment of a simulation that can be continued exactly, and the end of one that left the finite numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import worldmodel.envs.rendering  # noqa: F401  # first: it sets MUJOCO_GL  # isort: skip
+
+import mujoco
+import numpy as np
+
+from worldmodel.envs.episode_model import ModelState
+from worldmodel.envs.scene import Scene
+
+_DIVERGENCE = [
+    int(warning)
+    for warning in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A moment of an episode, from which it continues exactly; see `MujocoWorld.snapshot`."""
+
+    physics: np.ndarray
+    """MuJoCo's own state (mjSTATE_INTEGRATION), float64."""
+
+    model: ModelState
+    """What the scene has changed of the model."""
+
+    coordinates: dict[str, float]
+    """The standardised coordinate of every factor."""
+
+    values: dict[str, float]
+    """The value of every factor, in its unit."""
+
+    num_steps: int
+    """Control steps since the start of the episode."""
+
+    is_judged: bool
+    """Whether reward and termination count."""
+
+    rng_state: dict[str, Any]
+    """Of the world's random generator."""
+
+
+class SimulationDiverged(RuntimeError):
+    """The state of a simulation is no longer finite."""
+
+
+def forget_divergence(data: mujoco.MjData) -> None:
+    """Before a step: what `check_finite` finds afterwards is that step's."""
+    data.warning.number[_DIVERGENCE] = 0
+
+
+def check_finite(scene: Scene, num_steps: int, factors: Mapping[str, float]) -> None:
+    """Raises SimulationDiverged if MuJoCo has found a number that is not finite, and reset the simulation."""
+    if scene.data.warning.number[_DIVERGENCE].any():
+        raise SimulationDiverged(
+            f"{scene.name} diverged after {num_steps} steps with factors {dict(factors)}; "
+            "narrow the factor bounds or shorten the physics step"
+        )
