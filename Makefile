@@ -39,9 +39,9 @@ demo: $(VENV)/.installed opengl ## collect, train, plan, probe and report, small
 	@$(BIN)/worldmodel demo
 
 longer: $(VENV)/.installed opengl ## train the full reacher world model, then control the arm with it
-	@$(BIN)/worldmodel train experiment=reacher_full
-	@$(BIN)/worldmodel control run=runs/reacher_full experiment=fast_planner tasks=500
-	@$(BIN)/worldmodel report run=runs/reacher_full
+	@$(BIN)/worldmodel train env=reacher size=base
+	@$(BIN)/worldmodel control run=runs/reacher-base tasks=500
+	@$(BIN)/worldmodel report run=runs/reacher-base
 
 test: $(VENV)/.installed-dev opengl browser ## run the tests; options for pytest go in TESTFLAGS
 	@$(PY) -m pytest -q -n 2 --dist loadfile $(TESTFLAGS)

@@ -115,7 +115,7 @@ def check_options(verb: str, words: list[str]) -> None:
     options = [word for word in words if word != "-m" and not word.startswith(("hydra", "--"))]
     if "-m" in words:
         options = [option if "[" in option else option.split(",")[0] for option in options]
-    if verb == "data":  # its first word may stand alone
+    if verb in ("data", "runs"):  # whose first word may stand alone
         options[0] = f"what={options[0]}"
     settings_of(VERBS[verb].settings, options)
 
