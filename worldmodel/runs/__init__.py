@@ -23,7 +23,7 @@ from worldmodel.runs.probe_result import (
     ShiftedReading,
     WindowLengths,
 )
-from worldmodel.runs.provenance import Hardware, command_line, hardware, peak_memory_mb, versions
+from worldmodel.runs.provenance import Hardware, command_line, peak_memory_mb, versions
 from worldmodel.runs.results import (
     ControllerName,
     ControllerResult,
@@ -77,7 +77,6 @@ __all__ = [
     "cell_key",
     "command_line",
     "find_runs",
-    "hardware",
     "peak_memory_mb",
     "read_record",
     "read_summary",
