@@ -89,7 +89,12 @@ REWARDED = replace(
     regret=Regret(137.6, None),
     solved_at_start=None,
 )
-CONTROLS = {"random_encoder": 0.1, "raw_pixels": 0.2, "shuffled_labels": -0.01, "true_state": 0.95}
+CONTROLS: dict[str, float | None] = {
+    "random_encoder": 0.1,
+    "raw_pixels": 0.2,
+    "shuffled_labels": -0.01,
+    "true_state": 0.95,
+}
 PROBE = ProbeResult(
     {
         "mass": ProbedVariable("physical", "kg", 0.90, (0.88, 0.92), 0.92, (0.90, 0.94), CONTROLS),

@@ -21,6 +21,7 @@ from worldmodel.cli.verbs import VERBS
 from worldmodel.data.store import DataSet
 from worldmodel.data.truth import Variables, state_variables
 from worldmodel.envs.excitation import make_policy
+from worldmodel.runs import ControlResult, Run, read_record
 from worldmodel.settings import TrainConfig, read_run_config
 from worldmodel.settings.base import settings_class
 from worldmodel.settings.convert import option_paths
@@ -69,12 +70,12 @@ def test_control_probe_and_report(home: Path, capsys: pytest.CaptureFixture[str]
     assert main(["probe", run, "bootstrap=20", "max_frames=200"]) == 0
     assert main(["report", run]) == 0
     assert "report.html" in capsys.readouterr().out
-    summary = json.loads(Path("runs/demo/control/summary.json").read_text())
-    assert {"train", "control", "probe"} <= set(summary["commands"])
-    assert 0 <= summary["control"]["success_rate"] <= 1 and summary["control"]["oracle_num_tasks"] == 2
-    assert 50 < summary["peak_memory_mb"] < 8000
-    assert {"cos shoulder", "sin wrist", "wrist_vel"} <= set(summary["probes"])
-    assert set(summary["probes"]["cos shoulder"]["controls"]) == {
+    found = Run("runs/demo/control").summary
+    assert found.control and found.probe and {"train", "control", "probe"} <= set(found.commands)
+    assert found.control.controllers["oracle"].num_tasks == 2
+    assert found.train.peak_memory_mb and 50 < found.train.peak_memory_mb < 8000
+    assert {"cos shoulder", "sin wrist", "wrist_vel"} <= set(found.probe.variables)
+    assert set(found.probe.variables["cos shoulder"].controls) == {
         "random_encoder", "raw_pixels", "shuffled_labels", "true_state",
     }  # fmt: skip
     page = Path("runs/demo/control/report.html").read_text()
@@ -82,25 +83,6 @@ def test_control_probe_and_report(home: Path, capsys: pytest.CaptureFixture[str]
     again = Path("runs/demo/control/model.safetensors").read_bytes()
     assert main(["train", "env=reacher", "runs=runs/demo", "name=control", *SMALL]) == 0
     assert Path("runs/demo/control/model.safetensors").read_bytes() == again
-
-
-def test_puck_constants(home: Path):
-    atlas = ["atlas.episodes=30", "atlas.env.image_size=16", "atlas.env.supersample=1"]
-    tiny = ["env.image_size=16", "env.supersample=1", "context.window=10", "context_training.optim.steps=6"]
-    assert main(["train", "env=puck", *SMALL, *atlas, *tiny]) == 0
-    shifts = ["shifts=[held,constants,nuisances,excitation]", "shift_episodes=3"]
-    assert main(["probe", "run=runs/puck", "bootstrap=20", "max_frames=200", "bound_trajectories=2", *shifts]) == 0
-    small = ["tasks=2", "goal_steps=6", "budget_steps=12", "videos=0", "oracle=false", "planner.horizon=5"]
-    for context in (["context=known"], ["context=mean"], ["drift_rho=0.5"], ["context=online"]):
-        assert main(["control", "run=runs/puck", *small, *context]) == 0
-    summary = json.loads(Path("runs/puck/summary.json").read_text())
-    assert {"mass", "friction", "x", "y_vel"} <= set(summary["probes"])
-    assert 0 < summary["probes"]["mass"]["r2_bound"] <= 1 and set(summary["bound"]["position_error"]) == {"x", "y"}
-    assert "num_constants" in summary["canonical_correlations"]
-    assert summary["probes"]["mass"]["kind"] == "physical" and len(summary["canonical_correlations"]["values"]) == 2
-    assert set(summary["shifts"]) == {"held", "constants", "nuisances", "excitation"}
-    assert summary["shifts"]["constants"]["mass"].keys() == {"r2", "r2_averaged", "rmse_sd"}
-    assert Path("runs/puck/figures/probe_window_length.png").exists()
 
 
 def test_what_stands_still_is_named_and_the_rest_is_reported(
@@ -120,10 +102,11 @@ def test_what_stands_still_is_named_and_the_rest_is_reported(
     run = "run=runs/demo/control"
     assert main(["probe", run, "bootstrap=50", "max_frames=200"]) == 0
     printed = capsys.readouterr().out
-    probes = json.loads(Path("runs/demo/control/summary.json").read_text())["probes"]
-    assert re.search(r"^ +still +–, MLP –$", printed, re.M) and probes["still"]["r2_linear"] is None
-    assert probes["rare"]["r2_linear"] is not None and probes["rare"]["r2_linear_interval"] is None
-    assert probes["wrist_vel"]["r2_linear_interval"] is not None
+    found = Run("runs/demo/control").probe
+    assert found and re.search(r"^ +still +–, MLP –$", printed, re.M)
+    still, rare, velocity = (found.variables[name] for name in ("still", "rare", "wrist_vel"))
+    assert still.r2_linear is None and rare.r2_linear is not None
+    assert rare.r2_linear_interval is None and velocity.r2_linear_interval is not None
     assert main(["report", run]) == 0
     page = Path("runs/demo/control/report.html").read_text()
     assert "still (m)" in page and not re.search(r">[^<]*\b(nan|None)\b", page)
@@ -131,8 +114,8 @@ def test_what_stands_still_is_named_and_the_rest_is_reported(
 
 def test_a_single_test_pair_has_no_bound(home: Path):
     assert main(["train", "env=reacher_ou", "name=few", *SMALL, "episodes=10", "method.optim.steps=3"]) == 0
-    found = json.loads(Path("runs/few/summary.json").read_text())["identifiability"]
-    assert found["theorem_bound"] is found["alignment_gap"] is None and found["r2_h_to_z"] is not None
+    found = Run("runs/few").train.identifiability
+    assert found and found.theorem_bound is found.alignment_gap is None and found.r2_h_to_z is not None
 
 
 HEADS = ["goal_heads=true", "episode_steps=40"]
@@ -150,8 +133,8 @@ HEADS = ["goal_heads=true", "episode_steps=40"]
 )
 def test_other_methods_encoders_and_worlds(home: Path, name: str, arguments: list[str]):
     assert main(["train", f"name={name}", *SMALL, *arguments]) == 0
-    summary = json.loads((Path("runs") / name / "summary.json").read_text())
-    assert "identifiability" in summary and ("predictor" in summary) == (name != "cnn")
+    found = Run(Path("runs") / name).train
+    assert found.identifiability and (found.prediction is not None) == (name != "cnn")
 
 
 def test_goal_heads_given_later_are_those_given_at_once(home: Path):
@@ -168,8 +151,8 @@ def test_control_with_learned_heads(home: Path, capsys: pytest.CaptureFixture[st
     search = ["proposal=true", "metric=learned", "shrinking=true", "out=pooled.json"]
     assert main(["control", "run=runs/heads", *follow, *small]) == 0
     assert main(["control", "run=runs/heads", *search, *small]) == 0
-    pooled = json.loads(Path("pooled.json").read_text())
-    assert pooled["metric"] == "learned" and pooled["world"] == "reacher" and pooled["num_runs"] == 1
+    pooled = read_record(Path("pooled.json"), ControlResult).result
+    assert pooled.plan.metric == "learned" and pooled.world == "reacher" and pooled.latent.num_runs == 1
 
 
 def test_a_world_in_a_file_needs_trust(home: Path, capsys: pytest.CaptureFixture[str]):
@@ -330,7 +313,8 @@ def test_a_pretrained_run_works_at_once_and_its_files_are_clean(tmp_path: Path, 
     monkeypatch.chdir(tmp_path)
     arguments = ["tasks=8", "oracle=false", "videos=1", "out=pooled.json"]
     assert main(["control", "run=pretrained/reacher", *arguments]) == 0
-    assert json.loads(Path("pooled.json").read_text())["success_rate"] >= 7 / 8
+    success = read_record(Path("pooled.json"), ControlResult).result.latent.success
+    assert success and success.rate >= 7 / 8
     assert list(Path("runs/pretrained/reacher/videos").glob("*.mp4"))
     packaged = ROOT / "worldmodel" / "runs" / "pretrained" / "reacher"
     assert not (packaged / "videos").exists(), "nothing is written into the package"

@@ -150,6 +150,14 @@ def test_the_page_holds_every_figure_of_constants_goals_and_events(puck: Run):
     )
 
 
+@pytest.mark.parametrize(("context", "drift_rho"), [("known", None), ("mean", None), ("online", 0.5)])
+def test_the_page_holds_every_figure_whatever_the_planner_knows(puck: Run, context: str, drift_rho: float | None):
+    common = {"run": str(puck.path), "plan": PLAN, "tasks": 2, "goal_steps": 6, "videos": 0, "oracle": False}
+    found = control(ControlConfig(**common, budget_steps=8, context=context, drift_rho=drift_rho))  # type: ignore[arg-type]
+    assert (found.context, found.drift_rho, found.regret) == (context, drift_rho, None)
+    assert missing_on_page(puck) == []
+
+
 @pytest.mark.parametrize("protocol", ["strict", "reward"])
 def test_the_page_holds_every_figure_of_each_protocol(reacher: Run, protocol: str):
     common = {"run": str(reacher.path), "plan": PLAN, "tasks": 3, "videos": 0, "oracle_tasks": 2}

@@ -17,6 +17,7 @@ from worldmodel.data.arrays import write_arrays
 from worldmodel.data.interchange import fit_frames, open_foreign, write_stable_worldmodel
 from worldmodel.data.shards import shard_path, verify_shard
 from worldmodel.data.store import DataSet
+from worldmodel.runs import Run
 from worldmodel.system.errors import StoreError, UserError
 
 LENGTHS = (7, 4, 9)  # frames; episodes differ
@@ -258,7 +259,7 @@ def test_a_recording_from_elsewhere_trains_a_model(tmp_path: Path, monkeypatch: 
         ),
     ]
     assert main(["train", "env=recorded", "env.name=mine", *tiny]) == 0
-    summary = json.loads(Path("runs/mine/summary.json").read_text())
-    assert summary["data"]["episodes"] == 10 and "predictor" in summary and "identifiability" not in summary
+    found = Run("runs/mine").train
+    assert found.data.episodes == 10 and found.prediction and found.identifiability is None
     assert main(["control", "run=runs/mine", "tasks=1"]) == 1
     assert main(["train", "env=recorded", "env.name=nothing"]) == 1

@@ -19,9 +19,10 @@ from worldmodel.evaluation.trust import trusted_world
 from worldmodel.figures.videos import control_video
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.planners import Planner, make_planner
+from worldmodel.planners import PLANNERS, Planner, make_planner
 from worldmodel.runs import ControlResult, Run, TaskProtocol, find_runs, write_record
 from worldmodel.settings import ControlConfig, PlanConfig
+from worldmodel.settings.names import check_parameters
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 
@@ -65,6 +66,7 @@ def _prepare(config: ControlConfig, run: Run) -> _Evaluation:
     """World and tasks of the runs, of which this is one."""
     trained = run.config
     protocol, plan = make_protocol(config), config.plan or trained.plan
+    check_parameters("planner", plan.planner, PLANNERS)
     planner = make_planner(**plan.planner)
     world = trusted_world(trained.env, config.trust_world)
     tasks = draw_tasks(world, trained, protocol, config, plan)
