@@ -59,11 +59,3 @@ def test_control_video_refuses_a_goal_of_another_size(tmp_path):
     views = fakes.frames_of_a_ball(num_frames=4)
     with pytest.raises(ValueError, match="need a goal"):
         videos.control_video(tmp_path / "c.mp4", views, views[0, :-1], np.zeros(4, bool), fps=5)
-
-
-def test_contact_sheet_places_frames_in_rows(tmp_path):
-    frames = [np.full((10, 10, 3), 30 * index, np.uint8) for index in range(5)]
-    sheet = imageio.imread(videos.contact_sheet(tmp_path / "sheet.png", frames, columns=3, scale=2))
-    assert sheet.shape == (2 * 24 + 4, 3 * 24 + 4, 3)
-    assert [sheet[14, 14 + 24 * column, 0] for column in range(3)] == [0, 30, 60]
-    assert sheet[14 + 24, 14 + 24, 0] == 120 and (sheet[14 + 24, 14 + 48] == 255).all()

@@ -1,13 +1,11 @@
-"""Videos and contact sheets that any browser plays from disk: H.264 in MP4, 4:2:0, even sides, index at the front.
+"""Videos that any browser plays from disk: H.264 in MP4, 4:2:0, even sides, index at the front.
 
 Letters: T frames, S image side. Frames are uint8 RGB.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import imageio.v3 as imageio
 import imageio_ffmpeg
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -58,21 +56,6 @@ def control_video(
     padded[:] = _BACKGROUND
     padded[:, _GAP_PX:-_GAP_PX, _GAP_PX:-_GAP_PX] = stacked
     return write_video(path, padded, fps)
-
-
-def contact_sheet(path: Path, frames: Sequence[np.ndarray] | np.ndarray, columns: int = 8, scale: int = 2) -> Path:
-    """Write frames, each (S, S, 3), as one PNG in rows of `columns`, each pixel `scale` pixels wide."""
-    _check_frames(np.asarray(frames))
-    height, width = (side * scale for side in np.shape(frames)[1:3])
-    columns = min(columns, len(frames))
-    rows = -(-len(frames) // columns)
-    gap = 2 * scale
-    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
-    for index, frame in enumerate(frames):
-        top, left = gap + index // columns * (height + gap), gap + index % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = _enlarged(np.asarray(frame), scale)
-    write_atomically(path, lambda temporary: imageio.imwrite(temporary, sheet, extension=".png"))
-    return path
 
 
 def _encode(path: Path, frames: np.ndarray, fps: float) -> None:
