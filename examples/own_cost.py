@@ -3,8 +3,8 @@
     python examples/own_cost.py        a few seconds; the model comes with the package
 
 Shows the whole control loop from pixels, and that a cost is any function of predicted latents (B, N, H, D) and
-candidate actions (B, N, H, A) that returns costs (B, N): B robots, N candidate plans, H steps ahead, lower is better. On
-a GPU, plans are also recorded as CUDA graphs if the cost derives from `planners.RecordableObjective`.
+candidate actions (B, N, H, A) that returns costs (B, N): B robots, N candidate plans, H steps ahead, lower is better.
+A cost that derives from `planners.RecordableObjective` can be planned with by CUDA graphs too.
 """
 
 from dataclasses import dataclass
