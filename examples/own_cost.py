@@ -4,7 +4,7 @@
 
 Shows the whole control loop from pixels, and that a cost is any function of predicted latents (B, N, H, D) and
 candidate actions (B, N, H, A) that returns costs (B, N): B robots, N candidate plans, H steps ahead, lower is better.
-To plan with it by CUDA graphs too (`planners.CapturedPlanner`), derive it from `planners.RecordableObjective`.
+A cost that derives from `planners.RecordableObjective` can be planned with by CUDA graphs too.
 """
 
 from dataclasses import dataclass
