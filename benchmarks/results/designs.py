@@ -23,7 +23,7 @@ def details() -> str:
     for found in designs:
         noise = " / ".join(f"{sigma:g}" for sigma in sorted(set(found.observed.values())))
         for part, bounds in found.excitations.items():
-            policy = bounds.policy["name"] if part == "given" else f"`{bounds.options}`"
+            policy = bounds.policy.name if part == "given" else f"`{bounds.policy.options}`"
             lines += _design_rows(f"{found.env} ({noise})", policy, bounds)
     return "\n".join(lines) + "\n"
 

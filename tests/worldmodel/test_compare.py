@@ -12,14 +12,10 @@ from worldmodel_fakes import KINEMATIC, fake_episode, write_fake_data
 from worldmodel.cli.main import main
 from worldmodel.cli.overrides import values
 from worldmodel.cli.terminal_studies import study_lines
-from worldmodel.comparing import CompareResult, LitBallResult, compare, light_study, shifts, study
+from worldmodel.comparing import CompareResult, LitBallResult, compare, light_study, running, shifts
 from worldmodel.comparing.candidates import CANDIDATES, choose, override
-from worldmodel.comparing.cells import EncoderCell, VariableScore
 from worldmodel.comparing.claims import verdicts
-from worldmodel.comparing.measurements import convergence
-from worldmodel.comparing.memory import kept_bytes
-from worldmodel.comparing.recovery import rank_correlation
-from worldmodel.comparing.result import (
+from worldmodel.comparing.compare_result import (
     Baselines,
     Convergence,
     CurvePoint,
@@ -35,6 +31,10 @@ from worldmodel.comparing.result import (
     StudySetup,
     Verdict,
 )
+from worldmodel.comparing.encoder_cells import EncoderCell, VariableScore
+from worldmodel.comparing.measurements import convergence
+from worldmodel.comparing.memory import kept_bytes
+from worldmodel.comparing.recovery import rank_correlation
 from worldmodel.comparing.scale import SCALES, Scale
 from worldmodel.data.store import DataSet
 from worldmodel.measures.statistics import OverSeeds, over_seeds
@@ -177,7 +177,7 @@ def tiny(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(home)
     monkeypatch.setitem(SCALES, "quick", TINY)
     monkeypatch.setattr(shifts, "NUM_FRAMES", 40)
-    monkeypatch.setattr(study, "memory", lambda *_: memory_of(1))
+    monkeypatch.setattr(running, "memory", lambda *_: memory_of(1))
     return ["env=lit_ball_ou", "episodes=60", "env.image_size=32", "env.supersample=1", "workers=1", "num_seeds=2"]
 
 

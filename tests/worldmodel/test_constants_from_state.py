@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from worldmodel.data.index import FactorRecord, WorldRecord
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import physical_constants
 from worldmodel.evaluation.probing.count import count_constants
@@ -75,9 +76,13 @@ def test_halves_that_start_afresh_do_not_share_the_frame_between_them():
     ],
 )
 def test_constants_that_cannot_teach_are_named(mass: list[float], message: str):
-    factor = {"name": "mass", "unit": "kg", "kind": "physical", "transform": "log", "nominal": 1.0, "prior_scale": 0.3}
+    factor = FactorRecord("mass", "kg", 1.0, (0.1, 10.0), "log", 0.3, "physical")
+    world = WorldRecord(
+        name="puck", image_size=16, control_dt_s=0.05, state_names=("x",), angle_names=(), factors=(factor,),
+        randomize=("mass",), factor_rho={"mass": 1.0}, kinematic=None,
+    )  # fmt: skip
     data = SimpleNamespace(
-        info={"world": {"factors": [factor], "randomize": ["mass"]}},
+        index=SimpleNamespace(world=world),
         factors=np.array(mass)[:, None],
         factor_names=["mass"],
         offset=np.array([0, 2, 4]),

@@ -9,12 +9,12 @@ import pytest
 from worldmodel import envs
 from worldmodel.cli.main import main
 from worldmodel.cli.overrides import values
-from worldmodel.designing import DesignResult
+from worldmodel.designing import ChosenPolicy, DesignResult, chosen_policy
 from worldmodel.designing.differentiation import choose_differences, relative_change
 from worldmodel.designing.information import posterior_covariance, r2_bounds, readable_combinations
 from worldmodel.designing.judgement import bound_intervals, gain_of
 from worldmodel.designing.policy_search import PolicySearch
-from worldmodel.designing.problem import Problem, open_problem
+from worldmodel.designing.problem import DesignProblem, open_problem
 from worldmodel.designing.study import objective
 from worldmodel.designing.windows import NOISE_RATIOS, WindowInformation, window_information
 from worldmodel.runs.summary import read_record
@@ -24,14 +24,14 @@ from worldmodel.system.errors import ResultError
 SMALL = ["num_trajectories=4", "episode_steps=24", "window=12", "search=0"]
 
 
-def pendulum(**options: Any) -> Problem:
+def pendulum(**options: Any) -> DesignProblem:
     return open_problem(configure(DesignConfig, {"env": "varied_pendulum", **options}))
 
 
 def test_a_pendulum_without_torque_shows_ratios_and_no_mass():
     randomize = ["mass", "length", "damping", "gravity"]
     asked = pendulum(**{"env.randomize": randomize, "policy.std": 0}, window=60, episode_steps=60)
-    excited = window_information(asked, choose_differences(asked), {"name": "ou", "std": 0.0}, range(8))
+    excited = window_information(asked, choose_differences(asked), ChosenPolicy("ou", {"std": 0.0}), range(8))
     found = readable_combinations(excited.covariance, asked.constants, asked.scales)
     assert [item.text for item in found] == ["gravity^1 length^-1", "damping^1 mass^-1 length^-2"]
     assert all(item.r2 > 0.95 for item in found)
@@ -41,7 +41,7 @@ def test_a_pendulum_without_torque_shows_ratios_and_no_mass():
 
 def test_torque_shows_the_mass_and_more_noise_hides_it():
     asked = pendulum(**{"env.randomize": ["mass"]}, window=20, episode_steps=40)
-    excited = window_information(asked, choose_differences(asked), {"name": "ou"}, range(6), "given")
+    excited = window_information(asked, choose_differences(asked), ChosenPolicy("ou"), range(6), "given")
     bounds = [1 - posterior_covariance(information[-1])[0, 0] for information in excited.information]
     assert bounds[0] > 0.7 and list(bounds) == sorted(bounds, reverse=True)
     by_steps = [1 - posterior_covariance(information)[0, 0] for information in excited.information[0]]
@@ -53,7 +53,8 @@ def test_torque_shows_the_mass_and_more_noise_hides_it():
 
 def test_unknown_states_between_segments_cost_information():
     whole, parts = (pendulum(window=24, episode_steps=24, segment_steps=length) for length in (24, 8))
-    found = [window_information(asked, choose_differences(asked), {"name": "ou"}, range(3)) for asked in (whole, parts)]
+    ou = ChosenPolicy("ou")
+    found = [window_information(asked, choose_differences(asked), ou, range(3)) for asked in (whole, parts)]
     for more, less in zip(*(information.windows for information in found), strict=True):
         assert np.linalg.eigvalsh(more - less).min() > -1e-3 * np.linalg.norm(more)
 
@@ -68,17 +69,18 @@ def test_objectives_prefer_more_information():
 def test_the_search_finds_a_better_policy_and_never_loses_the_given_one():
     world = envs.make("varied_pendulum", image_size=8)
 
-    def wanted(policy: dict[str, Any], num: int) -> float:
-        return -abs(np.log(policy["std"] / 2.0)) if policy["name"] == "ou" else -9.0
+    def wanted(policy: ChosenPolicy, num: int) -> float:
+        return -abs(np.log(policy.parameters["std"] / 2.0)) if policy.name == "ou" else -9.0
 
     def new_search() -> PolicySearch:
-        return PolicySearch({"name": "ou", "std": 0.5}, world, 2.0, np.random.default_rng(0))
+        return PolicySearch(ChosenPolicy("ou", {"std": 0.5}), world, 2.0, np.random.default_rng(0))
 
     steps = []
     best = new_search().run(wanted, 60, 2, 3, steps.append)
-    assert best.policy["name"] == "ou" and best.policy["std"] == pytest.approx(2.0, rel=0.1) and sum(steps) == 60
-    kept = new_search().run(lambda policy, num: float(policy == {"name": "ou", "std": 0.5}), 20, 2, 3, steps.append)
-    assert kept.policy == {"name": "ou", "std": 0.5}
+    assert best.policy.name == "ou" and best.policy.parameters["std"] == pytest.approx(2.0, rel=0.1)
+    assert sum(steps) == 60
+    given = ChosenPolicy("ou", {"std": 0.5})
+    assert new_search().run(lambda policy, num: float(policy == given), 20, 2, 3, steps.append).policy == given
 
 
 def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeypatch, capsys):
@@ -90,14 +92,14 @@ def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeyp
     found = read_record(tmp_path / "results/design.json", DesignResult).result
     assert found == read_record(folder / "design.json", DesignResult).result
     assert (folder / "figures/design.png").stat().st_size > 9000
-    assert found.observed == {"hinge": 0.02} and found.given.policy == {"name": "ou", "std": 0.1}
+    assert found.observed == {"hinge": 0.02} and found.given.policy == ChosenPolicy("ou", {"std": 0.1})
     assert [constant.name for constant in found.constants] == ["mass", "gravity"]
     for name in ("mass", "gravity"):
         interval = found.given.r2_bound_interval[name]
         assert interval and interval[0] <= found.given.r2_bound[name] <= interval[1] and f"  {name}" in printed
-    assert found.designed and found.gain and f"use: {found.designed.options}" in printed
-    chosen = configure(DesignConfig, {"env": "varied_pendulum", **values(found.designed.options.split())})
-    assert found.designed.policy.items() <= chosen.training.collection.policy.items()
+    assert found.designed and found.gain and f"use: {found.designed.policy.options}" in printed
+    chosen = configure(DesignConfig, {"env": "varied_pendulum", **values(found.designed.policy.options.split())})
+    assert found.designed.policy == chosen_policy(chosen.training.collection)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from worldmodel.cli.main import main
 from worldmodel.evaluation.positions import PositionsResult, positions
-from worldmodel.evaluation.positions.contexts import ContextStudy
+from worldmodel.evaluation.positions.context_trials import ContextStudy
 from worldmodel.runs.summary import read_record
 from worldmodel.settings import PositionsConfig, configure
 

@@ -2,7 +2,7 @@
 
 from worldmodel.comparing import CompareResult, LitBallResult, MethodRow
 from worldmodel.designing import DesignResult, ExcitationBounds
-from worldmodel.designing.result import LARGEST_NONLINEARITY, SHARE_OUTSIDE
+from worldmodel.designing.design_result import LARGEST_NONLINEARITY, SHARE_OUTSIDE
 from worldmodel.evaluation.positions import ConstantReading, PositionsResult
 from worldmodel.measures import told, with_interval
 
@@ -27,14 +27,14 @@ def design_lines(found: DesignResult) -> str:
             "",
             f"gain {nats} nats an episode, worst bound {found.gain.worst_r2_bound:+.3f}, "
             "on trajectories the search has not seen",
-            f"use: {found.designed.options}",
+            f"use: {found.designed.policy.options}",
         ]
     return "\n".join(lines)
 
 
 def _excitation_lines(name: str, bounds: ExcitationBounds, threshold: float) -> list[str]:
     width = max(map(len, bounds.r2_bound))
-    lines = [f"{name} excitation, {bounds.policy['name']}: bound on R2 of one window, of all of an episode's"]
+    lines = [f"{name} excitation, {bounds.policy.name}: bound on R2 of one window, of all of an episode's"]
     for constant, bound in bounds.r2_bound.items():
         verdict = "" if bound >= threshold else "   not identifiable"
         shown = with_interval(bound, bounds.r2_bound_interval[constant])

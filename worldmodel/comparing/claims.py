@@ -6,7 +6,7 @@ verdict.
 
 from collections.abc import Mapping
 
-from worldmodel.comparing.result import CompareResult, Grade, MethodRow, Verdict
+from worldmodel.comparing.compare_result import CompareResult, Grade, MethodRow, Verdict
 
 Rows = Mapping[str, MethodRow]
 

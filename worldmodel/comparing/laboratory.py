@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from worldmodel.comparing.candidates import CANDIDATES
-from worldmodel.comparing.cells import EncoderCell, EncoderReading, TrainedEncoder
+from worldmodel.comparing.compare_result import Baselines, RandomEncoder, RawPixels
+from worldmodel.comparing.encoder_cells import EncoderCell, EncoderReading, TrainedEncoder
 from worldmodel.comparing.recovery import NUM_MEASURED, TrainingCurve, read_encoder
-from worldmodel.comparing.result import Baselines, RandomEncoder, RawPixels
 from worldmodel.comparing.scale import Scale
 from worldmodel.comparing.shifts import Shift, draw_shifts, inside_episodes
 from worldmodel.data.pairs import PairSampler

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worldmodel.comparing.candidates import CANDIDATES, choose
-from worldmodel.comparing.cells import EncoderCell, EncoderReading
+from worldmodel.comparing.compare_result import BallReading, PairCondition, Setting, ShiftedSetReading
+from worldmodel.comparing.encoder_cells import EncoderCell, EncoderReading
 from worldmodel.comparing.laboratory import Laboratory
 from worldmodel.comparing.measurements import tune
-from worldmodel.comparing.result import BallReading, PairCondition, Setting, ShiftedSetReading
 from worldmodel.comparing.scale import Scale
 from worldmodel.measures.statistics import over_seeds
 from worldmodel.settings import CompareConfig, TrainConfig, recipe

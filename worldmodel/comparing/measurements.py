@@ -5,11 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from worldmodel.comparing.candidates import Candidate, override
-from worldmodel.comparing.cells import EncoderCell
-from worldmodel.comparing.laboratory import Laboratory
-from worldmodel.comparing.memory import kept_bytes, peak_bytes
-from worldmodel.comparing.planning_success import plan_with
-from worldmodel.comparing.result import (
+from worldmodel.comparing.compare_result import (
     Convergence,
     CurvePoint,
     DataSizeReading,
@@ -19,6 +15,10 @@ from worldmodel.comparing.result import (
     ShiftedSetReading,
     TriedSetting,
 )
+from worldmodel.comparing.encoder_cells import EncoderCell
+from worldmodel.comparing.laboratory import Laboratory
+from worldmodel.comparing.memory import kept_bytes, peak_bytes
+from worldmodel.comparing.planning_success import plan_with
 from worldmodel.measures.statistics import OverSeeds, best_told, over_seeds
 
 TUNING_SEED = 1000

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.comparing.candidates import CANDIDATES
-from worldmodel.comparing.result import KeptBytes, PeakBytes
+from worldmodel.comparing.compare_result import KeptBytes, PeakBytes
 from worldmodel.data.frames import MemoryFrames
 from worldmodel.data.store import DataSet
 from worldmodel.learning.loop import Stage

@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 from dataclasses import dataclass
 
-from worldmodel.comparing.cells import EncoderCell
+from worldmodel.comparing.encoder_cells import EncoderCell
 from worldmodel.comparing.laboratory import Laboratory
 from worldmodel.evaluation.control import control
 from worldmodel.learning.train import train

@@ -7,8 +7,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from worldmodel.comparing.cells import EncoderReading, Recovery
-from worldmodel.comparing.result import CurvePoint
+from worldmodel.comparing.compare_result import CurvePoint
+from worldmodel.comparing.encoder_cells import EncoderReading, Recovery
 from worldmodel.comparing.shifts import Shift, nuisances
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.truth import Variables

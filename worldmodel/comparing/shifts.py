@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.comparing.cells import ShiftScore, VariableScore
+from worldmodel.comparing.encoder_cells import ShiftScore, VariableScore
 from worldmodel.data.collecting import collect
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor

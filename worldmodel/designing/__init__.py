@@ -6,10 +6,11 @@ windows           information of windows of motion, through `information`, the m
 judgement         bounds, directions and combinations that follow
 policy_search     the search for a better excitation
 study             `design`, and `judge` for one excitation
-result            what is found
+design_result     what is found
 """
 
-from worldmodel.designing.result import (
+from worldmodel.designing.design_result import (
+    ChosenPolicy,
     CombinationBound,
     ConstantPrior,
     DesignResult,
@@ -18,9 +19,11 @@ from worldmodel.designing.result import (
     Gain,
     WindowBound,
 )
+from worldmodel.designing.problem import chosen_policy
 from worldmodel.designing.study import design, judge, result_file, settings_for
 
 __all__ = [
+    "ChosenPolicy",
     "CombinationBound",
     "ConstantPrior",
     "DesignResult",
@@ -28,6 +31,7 @@ __all__ = [
     "FiniteDifferences",
     "Gain",
     "WindowBound",
+    "chosen_policy",
     "design",
     "judge",
     "result_file",

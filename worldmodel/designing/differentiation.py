@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worldmodel.designing.problem import NUM_CHECKED, Problem, moving
-from worldmodel.designing.result import LARGEST_NONLINEARITY, FiniteDifferences
+from worldmodel.designing.design_result import LARGEST_NONLINEARITY, FiniteDifferences
+from worldmodel.designing.problem import NUM_CHECKED, DesignProblem, moving
 from worldmodel.envs.sensitivity import Motion, Sensitivities, rotational, sensitivities, tangent
 
 STEPS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
@@ -14,7 +14,7 @@ SHORTEST_SEGMENT = 8
 """Control steps."""
 
 
-def choose_differences(problem: Problem) -> FiniteDifferences:
+def choose_differences(problem: DesignProblem) -> FiniteDifferences:
     """The finite-difference step that agrees best with the one before it, and the longest linear enough segment.
 
     Too small a step drowns in the solver's tolerance, too large a one in curvature. Over long stretches of chaotic or
@@ -48,18 +48,20 @@ def relative_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.quantile(change, 0.75, axis=1)
 
 
-def differentiate(problem: Problem, motion: Motion, frames: slice, spread: np.ndarray, step: float) -> Sensitivities:
+def differentiate(
+    problem: DesignProblem, motion: Motion, frames: slice, spread: np.ndarray, step: float
+) -> Sensitivities:
     """Derivatives of the observed positions in these frames by the constants, and by the state along its spread."""
     return sensitivities(problem.world, motion, frames, problem.constants, problem.observed, spread, step)
 
 
-def _rows(problem: Problem, found: Sensitivities) -> np.ndarray:
+def _rows(problem: DesignProblem, found: Sensitivities) -> np.ndarray:
     """All derivatives in units of the noise, (T+1, N * (P + V))."""
     both = np.concatenate([found.constants, found.state], -1) / problem.noise[:, None]
     return both.reshape(len(both), -1)
 
 
-def state_spread(problem: Problem, motions: Sequence[Motion]) -> np.ndarray:
+def state_spread(problem: DesignProblem, motions: Sequence[Motion]) -> np.ndarray:
     """Standard deviation (V,) of each state coordinate over trajectories: what is known of a window's initial state.
 
     Positions that hardly move, and their velocities, are taken as known: they are contacts settling.

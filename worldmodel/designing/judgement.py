@@ -1,10 +1,10 @@
 """From the information of windows to bounds, directions and combinations of constants."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from worldmodel.designing.design_result import ChosenPolicy, CombinationBound, ExcitationBounds, Gain, WindowBound
 from worldmodel.designing.information import (
     directions,
     posterior_covariance,
@@ -12,14 +12,13 @@ from worldmodel.designing.information import (
     readable_combinations,
     van_trees_bounds,
 )
-from worldmodel.designing.problem import Problem
-from worldmodel.designing.result import CombinationBound, ExcitationBounds, Gain, WindowBound
+from worldmodel.designing.problem import DesignProblem
 from worldmodel.designing.windows import NOISE_RATIOS, WindowInformation
 from worldmodel.measures.statistics import central_95, mean_interval
 from worldmodel.runs.results import Interval, as_interval
 
 
-def bounds_of(problem: Problem, policy: dict[str, Any], found: WindowInformation) -> ExcitationBounds:
+def bounds_of(problem: DesignProblem, policy: ChosenPolicy, found: WindowInformation) -> ExcitationBounds:
     """What one excitation says about each constant."""
     covariance, names = found.covariance, problem.constants
     bounds = r2_bounds(covariance)
@@ -44,7 +43,7 @@ def bounds_of(problem: Problem, policy: dict[str, Any], found: WindowInformation
     )
 
 
-def _combinations(problem: Problem, covariance: np.ndarray) -> list[CombinationBound]:
+def _combinations(problem: DesignProblem, covariance: np.ndarray) -> list[CombinationBound]:
     """Products of two constants and more, of those with a log prior."""
     names = problem.constants
     logs = [i for i, name in enumerate(names) if problem.world.factors[name].transform == "log"]

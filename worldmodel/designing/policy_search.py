@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.envs.excitation import POLICIES, make_policy
+from worldmodel.designing.design_result import ChosenPolicy
+from worldmodel.envs.excitation import POLICIES
 from worldmodel.envs.world import MujocoWorld
 
-Score = Callable[[dict[str, Any], int], float]  # policy, number of trajectories -> the larger the better
-KEPT = 4  # of the screened candidates that are compared on more trajectories
+Score = Callable[[ChosenPolicy, int], float]
+"""Policy, number of trajectories -> score, the larger the better."""
+KEPT = 4
+"""How many of the screened policies are compared on more trajectories."""
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,28 @@ class Parameter:
     """A policy's parameter, searched in logarithms between two bounds."""
 
     name: str
+    """What it is called."""
     low: float
+    """Least value."""
     high: float
+    """Greatest value."""
     whole: bool = False
+    """Whether it is a whole number."""
 
     def clip(self, value: float) -> float | int:
+        """The value between the bounds, whole or rounded to three digits."""
         value = min(max(value, self.low), self.high)
         return round(value) if self.whole else float(f"{value:.3g}")
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A policy, name and parameters, with its score."""
+class ScoredPolicy:
+    """A policy with its score."""
 
-    policy: dict[str, Any]
+    policy: ChosenPolicy
+    """The policy."""
     score: float
+    """The larger the better."""
 
 
 class PolicySearch:
@@ -45,56 +55,56 @@ class PolicySearch:
         rng: of the proposals.
     """
 
-    def __init__(self, given: dict[str, Any], world: MujocoWorld, window_s: float, rng: np.random.Generator) -> None:
+    def __init__(self, given: ChosenPolicy, world: MujocoWorld, window_s: float, rng: np.random.Generator) -> None:
         self._given, self._rng = given, rng
         self._spaces = {
             name: space
             for name, space in _spaces(world.control_dt_s, window_s).items()
-            if _runs_in(world, {"name": name})
+            if _runs_in(world, ChosenPolicy(name))
         }
 
     def run(
         self, score: Score, num: int, num_screened: int, num_compared: int, advance: Callable[[int], Any]
-    ) -> Candidate:
+    ) -> ScoredPolicy:
         """Score `num` candidates on few trajectories, half of them drawn and half perturbed; the best few on more."""
-        screened = [Candidate(self._given, score(self._given, num_screened))]
+        screened = [ScoredPolicy(self._given, score(self._given, num_screened))]
         advance(1)
         while len(screened) < num:
             drawn = len(screened) < num / 2
             policy = self._draw() if drawn else self._perturbed(sorted(screened, key=_score)[-KEPT:])
-            screened.append(Candidate(policy, score(policy, num_screened)))
+            screened.append(ScoredPolicy(policy, score(policy, num_screened)))
             advance(1)
         finalists = [self._given, *(candidate.policy for candidate in sorted(screened, key=_score)[-KEPT:])]
-        return max((Candidate(policy, score(policy, num_compared)) for policy in finalists), key=_score)
+        return max((ScoredPolicy(policy, score(policy, num_compared)) for policy in finalists), key=_score)
 
-    def _draw(self) -> dict[str, Any]:
+    def _draw(self) -> ChosenPolicy:
         name = self._rng.choice([*self._spaces])
         space = self._spaces[name]
         values = {p.name: p.clip(np.exp(self._rng.uniform(np.log(p.low), np.log(p.high)))) for p in space}
-        return {"name": str(name), **values}
+        return ChosenPolicy(str(name), values)
 
-    def _perturbed(self, best: list[Candidate]) -> dict[str, Any]:
+    def _perturbed(self, best: list[ScoredPolicy]) -> ChosenPolicy:
         policy = best[self._rng.integers(len(best))].policy
-        space = self._spaces.get(policy["name"])
+        space = self._spaces.get(policy.name)
         if space is None:
             return self._draw()
-        default = make_policy(policy["name"])
-        values = {p.name: policy.get(p.name, getattr(default, p.name)) for p in space}
+        default = ChosenPolicy(policy.name).make()
+        values = {p.name: policy.parameters.get(p.name, getattr(default, p.name)) for p in space}
         moved = {
             p.name: p.clip(values[p.name] * np.exp(0.15 * np.log(p.high / p.low) * self._rng.standard_normal()))
             for p in space
             if isinstance(values[p.name], int | float)  # not a list, one value an action
         }
-        return {**policy, **moved}
+        return ChosenPolicy(policy.name, {**policy.parameters, **moved})
 
 
-def _score(candidate: Candidate) -> float:
+def _score(candidate: ScoredPolicy) -> float:
     return candidate.score
 
 
-def _runs_in(world: MujocoWorld, policy: dict[str, Any]) -> bool:
+def _runs_in(world: MujocoWorld, policy: ChosenPolicy) -> bool:
     try:
-        make_policy(**policy).begin(world, np.random.default_rng(0))
+        policy.make().begin(world, np.random.default_rng(0))
     except ValueError:
         return False
     return True

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from worldmodel import envs
-from worldmodel.envs.excitation import make_policy
+from worldmodel.designing.design_result import ChosenPolicy
 from worldmodel.envs.sensitivity import Motion, position_names, record_motion, rotational, tangent
 from worldmodel.envs.world import MujocoWorld
-from worldmodel.settings import DesignConfig
+from worldmodel.settings import CollectConfig, DesignConfig
 from worldmodel.system.errors import UserError
 
 NUM_CHECKED = 6
@@ -20,7 +20,7 @@ SMALLEST_SHARE = 0.01
 
 
 @dataclass(frozen=True)
-class Problem:
+class DesignProblem:
     """What is asked, of which world."""
 
     world: MujocoWorld
@@ -42,20 +42,26 @@ class Problem:
         return np.array([self.world.factors[name].prior_scale for name in self.constants])
 
     @property
-    def given_policy(self) -> dict[str, Any]:
+    def given_policy(self) -> ChosenPolicy:
         """The environment's own excitation."""
-        return dict(self.config.training.collection.policy)
+        return chosen_policy(self.config.training.collection)
 
-    def motions(self, policy: dict[str, Any], seeds: range) -> list[Motion]:
+    def motions(self, policy: ChosenPolicy, seeds: range) -> list[Motion]:
         """A trajectory for each seed; the same seed gives the same constants, start and noise of the policy."""
-        acting = make_policy(**policy)
+        acting = policy.make()
         return [
             record_motion(self.world, acting, seed=seed, num_steps=self.config.training.collection.episode_steps)
             for seed in _spread_seeds(self.config.seed, seeds)
         ]
 
 
-def open_problem(config: DesignConfig) -> Problem:
+def chosen_policy(collection: CollectConfig) -> ChosenPolicy:
+    """The excitation that the settings of a collection choose."""
+    parameters = dict(collection.policy)
+    return ChosenPolicy(parameters.pop("name"), parameters)
+
+
+def open_problem(config: DesignConfig) -> DesignProblem:
     """The world, the constants in question, what is observed of it and how well.
 
     Raises:
@@ -67,7 +73,7 @@ def open_problem(config: DesignConfig) -> Problem:
     world = envs.make(**{**arguments, "randomize": list(constants)})
     observed = _observed(config, world, constants)
     noise = np.where(rotational(world)[observed], config.noise_rad, config.noise_m)
-    return Problem(world, config, constants, observed, noise, _reach(config, world))
+    return DesignProblem(world, config, constants, observed, noise, _reach(config, world))
 
 
 def _constants(world: MujocoWorld) -> tuple[str, ...]:
@@ -84,7 +90,7 @@ def _observed(config: DesignConfig, world: MujocoWorld, constants: tuple[str, ..
     names = position_names(world)
     if unknown := [name for name in config.observed if name not in names]:
         raise UserError(f"observed names {unknown[0]!r}; the positions of {world.name} are {', '.join(names)}")
-    trial = Problem(world, config, constants, np.arange(0), np.ones(0), {})
+    trial = DesignProblem(world, config, constants, np.arange(0), np.ones(0), {})
     states = np.concatenate([motion.states for motion in trial.motions(trial.given_policy, range(NUM_CHECKED))])
     if config.observed:
         return np.array([names.index(name) for name in config.observed])

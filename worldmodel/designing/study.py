@@ -5,23 +5,23 @@ Needs no data and no training: the simulator is differentiated around trajectori
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from worldmodel.designing.differentiation import choose_differences
-from worldmodel.designing.information import posterior_covariance, r2_bounds
-from worldmodel.designing.judgement import bounds_of, gain_of
-from worldmodel.designing.policy_search import Candidate, PolicySearch
-from worldmodel.designing.problem import Problem, open_problem
-from worldmodel.designing.result import (
+from worldmodel.designing.design_result import (
     SHARE_OUTSIDE,
+    ChosenPolicy,
     ConstantPrior,
     DesignResult,
     ExcitationBounds,
     FiniteDifferences,
 )
+from worldmodel.designing.differentiation import choose_differences
+from worldmodel.designing.information import posterior_covariance, r2_bounds
+from worldmodel.designing.judgement import bounds_of, gain_of
+from worldmodel.designing.policy_search import PolicySearch, ScoredPolicy
+from worldmodel.designing.problem import DesignProblem, open_problem
 from worldmodel.designing.windows import window_information
 from worldmodel.envs.sensitivity import position_names
 from worldmodel.envs.world import SimulationDiverged
@@ -83,7 +83,7 @@ def judge(config: DesignConfig) -> ExcitationBounds:
     return bounds_of(problem, given, window_information(problem, choose_differences(problem), given, seeds, "bound"))
 
 
-def _search(problem: Problem, differences: FiniteDifferences, given: dict[str, Any]) -> Candidate | None:
+def _search(problem: DesignProblem, differences: FiniteDifferences, given: ChosenPolicy) -> ScoredPolicy | None:
     """The best policy found; scores are of trajectories that no reported figure uses."""
     config = problem.config
     if not config.search:
@@ -91,7 +91,7 @@ def _search(problem: Problem, differences: FiniteDifferences, given: dict[str, A
     rng = np.random.default_rng(config.seed)
     search = PolicySearch(given, problem.world, config.window_steps * problem.world.control_dt_s, rng)
 
-    def score(policy: dict[str, Any], num: int) -> float:
+    def score(policy: ChosenPolicy, num: int) -> float:
         try:
             found = window_information(problem, differences, policy, range(_SEARCHED, _SEARCHED + num))
         except (SimulationDiverged, UserError):
@@ -113,7 +113,7 @@ def objective(name: str, information: np.ndarray) -> float:
             return float(r2_bounds(posterior_covariance(information)).min())
 
 
-def _result(problem: Problem, differences: FiniteDifferences, given: ExcitationBounds) -> DesignResult:
+def _result(problem: DesignProblem, differences: FiniteDifferences, given: ExcitationBounds) -> DesignResult:
     config, world = problem.config, problem.world
     names = position_names(world)
     return DesignResult(
@@ -135,7 +135,7 @@ def _result(problem: Problem, differences: FiniteDifferences, given: ExcitationB
 def _draw(path: Path, result: DesignResult) -> None:
     drawn = {
         name: design_figure.Excitation(
-            policy=bounds.policy["name"],
+            policy=bounds.policy.name,
             bounds=bounds.r2_bound,
             intervals=bounds.r2_bound_interval,
             growth=[

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from worldmodel.designing.design_result import ChosenPolicy, FiniteDifferences
 from worldmodel.designing.differentiation import differentiate, state_spread
 from worldmodel.designing.information import marginal_information, posterior_covariance
-from worldmodel.designing.problem import Problem
-from worldmodel.designing.result import FiniteDifferences
+from worldmodel.designing.problem import DesignProblem
 from worldmodel.envs.sensitivity import Motion, Sensitivities
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
@@ -49,7 +48,7 @@ class WindowInformation:
 
 
 def window_information(
-    problem: Problem, differences: FiniteDifferences, policy: dict[str, Any], seeds: range, label: str = ""
+    problem: DesignProblem, differences: FiniteDifferences, policy: ChosenPolicy, seeds: range, label: str = ""
 ) -> WindowInformation:
     """Information of all windows of trajectories under a policy; the same seeds draw the same constants and starts.
 
@@ -72,12 +71,12 @@ def window_information(
             trajectory.append(index)
     if not information:
         raise UserError(
-            f"every episode ended within {config.window_steps} steps under {policy['name']}; shorten the window"
+            f"every episode ended within {config.window_steps} steps under {policy.name}; shorten the window"
         )
     return WindowInformation(np.stack(information, 2), np.array(trajectory), prefixes, _share_outside(problem, motions))
 
 
-def _share_outside(problem: Problem, motions: Sequence[Motion]) -> float:
+def _share_outside(problem: DesignProblem, motions: Sequence[Motion]) -> float:
     """Share of frames with a position beyond what the frame encoder knows."""
     states = np.concatenate([motion.states for motion in motions])
     outside = [np.abs(states[:, index]) > limit for index, limit in problem.reach.items()]
@@ -91,7 +90,7 @@ def _prefixes(window: int) -> tuple[int, ...]:
 
 
 def _segments(
-    problem: Problem, differences: FiniteDifferences, motion: Motion, start: int, spread: np.ndarray
+    problem: DesignProblem, differences: FiniteDifferences, motion: Motion, start: int, spread: np.ndarray
 ) -> list[Sensitivities]:
     """Sensitivities of a window's segments; the frame at a border belongs to the later one alone."""
     window, length = problem.config.window_steps, differences.segment_steps
@@ -105,7 +104,7 @@ def _segments(
 
 
 def _of_one_window(
-    problem: Problem, segments: Sequence[Sensitivities], prefixes: Sequence[int], every_noise: bool
+    problem: DesignProblem, segments: Sequence[Sensitivities], prefixes: Sequence[int], every_noise: bool
 ) -> np.ndarray:
     """Information (noise ratios, prefixes, P, P) of the first steps of a window."""
     ratios = NOISE_RATIOS if every_noise else (1.0,)

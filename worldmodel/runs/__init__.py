@@ -23,7 +23,7 @@ from worldmodel.runs.probe_result import (
     ShiftedReading,
     WindowLengths,
 )
-from worldmodel.runs.provenance import Hardware, command_line, hardware, peak_memory_mb, versions
+from worldmodel.runs.provenance import Hardware, command_line, peak_memory_mb, this_machine, versions
 from worldmodel.runs.results import (
     ControllerName,
     ControllerResult,
@@ -77,10 +77,10 @@ __all__ = [
     "cell_key",
     "command_line",
     "find_runs",
-    "hardware",
     "peak_memory_mb",
     "read_record",
     "read_summary",
+    "this_machine",
     "versions",
     "write_record",
 ]

@@ -4,7 +4,7 @@ import os
 import platform
 import resource
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -37,11 +37,6 @@ def this_machine() -> Hardware:
     """The machine that this process runs on."""
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return Hardware(platform.machine(), platform.system(), os.cpu_count(), gpu)
-
-
-def hardware() -> dict[str, str | int | None]:
-    """`this_machine` in plain values."""
-    return asdict(this_machine())
 
 
 def command_line() -> str:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from worldmodel.runs.provenance import command_line, hardware, versions
+from worldmodel.runs.provenance import command_line
 from worldmodel.runs.summary import RunResult, Summary, read_summary, record
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
-from worldmodel.system.files import check_regular, open_regular, read_json, write_atomically, write_json
+from worldmodel.system.files import check_regular, open_regular, write_atomically
 from worldmodel.system.printable import printable
 
 
@@ -129,13 +129,6 @@ class RunDirectory:
     def seconds_of(self, stage: str) -> float:
         """What a stage's training has taken so far, in every process that worked on it; 0 where nothing is logged."""
         return max((line["seconds"] for line in self.read_metrics() if line["stage"] == stage), default=0.0)
-
-    def update_summary(self, verb: str, **sections: Any) -> None:
-        """Merge top-level sections into the `summary.json` of a study, which is not that of a trained run."""
-        old = read_json(self.summary_file) if self.summary_file.exists() else {}
-        commands = {**old.get("commands", {}), verb: command_line()}
-        made_by = {"versions": versions(), "hardware": hardware()}
-        write_json(self.summary_file, {"schema": 1, **old, **sections, "commands": commands, **made_by})
 
 
 def _metrics_line(path: Path, number: int, line: str) -> dict[str, Any]:

@@ -9,13 +9,15 @@ Values = dict[str, Any]
 
 
 def design_file(old: Values) -> Values:
-    """What `probe mode=design out=FILE` wrote: the same, and the designed excitation as options of the command line."""
+    """What `probe mode=design out=FILE` wrote: excitations also as options, and parameters beside the policy's name."""
     result = {**old}
     old.clear()
     if "given" not in result:
         raise KeyError("given")
-    if "designed" in result:
-        result["designed"] = {key: value for key, value in result["designed"].items() if key != "overrides"}
+    for part in ("given", "designed"):
+        if part in result:
+            bounds = {key: value for key, value in result[part].items() if key != "overrides"}
+            result[part] = bounds | {"policy": _policy(bounds["policy"])}
     return {"result": result}
 
 
@@ -56,9 +58,15 @@ def _verdict(old: Values) -> Values:
 
 
 def positions_file(old: Values) -> Values:
-    """What `probe mode=state out=FILE` wrote: the same."""
+    """What `probe mode=state out=FILE` wrote: parameters of the policy stood beside its name."""
     result = {**old}
     old.clear()
     if "noise" not in result:
         raise KeyError("noise")
+    result["policy"] = _policy(result["policy"])
     return {"result": result}
+
+
+def _policy(old: Values) -> Values:
+    """A policy: parameters stood beside its name."""
+    return {"name": old["name"], "parameters": {key: value for key, value in old.items() if key != "name"}}

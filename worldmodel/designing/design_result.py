@@ -1,14 +1,38 @@
 """What `design` finds: for every constant the R2 that no reader of a window exceeds, under one excitation or two."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from worldmodel.envs.excitation import Policy, make_policy
 from worldmodel.runs.results import Interval
 
 LARGEST_NONLINEARITY = 0.2
 """Change of the sensitivities, between the largest step and the chosen one, above which bounds are local only."""
 SHARE_OUTSIDE = 0.02
 """Share of frames that an excitation may take out of what the frame encoder has seen."""
+
+
+@dataclass(frozen=True)
+class ChosenPolicy:
+    """An excitation: a policy by its name, and parameters that differ from the policy's defaults."""
+
+    name: str
+    """Name of the policy, as in `envs.excitation.POLICIES`."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Parameter -> value."""
+
+    def make(self) -> Policy:
+        """The policy itself.
+
+        Raises:
+            ValueError: an unknown name or parameter, or a parameter out of range.
+        """
+        return make_policy(self.name, **self.parameters)
+
+    @property
+    def options(self) -> str:
+        """Options of the command line that choose this excitation: `policy=coasting policy.std=1.2`."""
+        return " ".join([f"policy={self.name}", *(f"policy.{key}={value}" for key, value in self.parameters.items())])
 
 
 @dataclass(frozen=True)
@@ -75,8 +99,8 @@ class WindowBound:
 class ExcitationBounds:
     """What the motion under one excitation says about each constant."""
 
-    policy: dict[str, Any]
-    """The excitation: name and parameters of the policy."""
+    policy: ChosenPolicy
+    """The excitation."""
     num_windows: int
     """Windows that were looked at."""
     share_outside: float
@@ -101,12 +125,6 @@ class ExcitationBounds:
     """Correlations of what is left unknown of the constants after a window."""
     r2_bound_by_noise_and_steps: list[WindowBound]
     """Bounds for multiples of the noise and shorter windows."""
-
-    @property
-    def options(self) -> str:
-        """Options of the command line that choose this excitation: `policy=coasting policy.std=1.2`."""
-        values = [f"policy.{name}={value}" for name, value in self.policy.items() if name != "name"]
-        return " ".join([f"policy={self.policy['name']}", *values])
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,14 @@ from typing import Any
 
 import torch
 
-from worldmodel.designing import judge, settings_for
-from worldmodel.evaluation.positions.contexts import ContextStudy, ContextTrial, OptimSetting, ReportedFigures
-from worldmodel.evaluation.positions.result import ConstantReading, MethodReading, PositionNoise, PositionsResult
+from worldmodel.designing import chosen_policy, judge, settings_for
+from worldmodel.evaluation.positions.context_trials import ContextStudy, ContextTrial, OptimSetting, ReportedFigures
+from worldmodel.evaluation.positions.positions_result import (
+    ConstantReading,
+    MethodReading,
+    PositionNoise,
+    PositionsResult,
+)
 from worldmodel.measures.statistics import OverSeeds, best_told, over_seeds
 from worldmodel.runs import write_record
 from worldmodel.settings import ContextMethod, PositionsConfig
@@ -38,7 +43,7 @@ def positions(config: PositionsConfig) -> PositionsResult:
     collection = config.training.collection
     result = PositionsResult(
         env=config.training.env.label,
-        policy=dict(collection.policy),
+        policy=chosen_policy(collection),
         constants=list(study.constants),
         window_steps=config.training.context_or_default.window,
         episodes=collection.episodes,

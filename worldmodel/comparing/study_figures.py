@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.comparing.result import BallReading, CompareResult, DataSizeReading, LitBallResult, MethodRow
+from worldmodel.comparing.compare_result import BallReading, CompareResult, DataSizeReading, LitBallResult, MethodRow
 from worldmodel.figures import comparison
 from worldmodel.measures.statistics import OverSeeds
 

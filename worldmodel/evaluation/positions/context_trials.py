@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from worldmodel.evaluation.positions.episodes import SimulatedEpisodes, make_world, simulate
+from worldmodel.evaluation.positions.simulated import SimulatedEpisodes, make_world, simulate
 from worldmodel.evaluation.probing.constant_probes import context_examples
 from worldmodel.evaluation.probing.count import count_constants
 from worldmodel.evaluation.probing.shifted_episodes import read_held

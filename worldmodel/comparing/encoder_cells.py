@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worldmodel.comparing.result import CurvePoint
+from worldmodel.comparing.compare_result import CurvePoint
 from worldmodel.learning.loop import LatentSpread
 
 

@@ -1,9 +1,9 @@
 """What `positions` finds: constants read from true positions, beside the bound on any reader."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from worldmodel.designing import CombinationBound
+from worldmodel.designing import ChosenPolicy, CombinationBound
 from worldmodel.measures.statistics import OverSeeds
 from worldmodel.runs.results import Interval
 
@@ -57,8 +57,8 @@ class PositionsResult:
     kind: ClassVar[str] = "positions"
     env: str
     """Name of the world with its settings."""
-    policy: dict[str, Any]
-    """The excitation: name and parameters of the policy."""
+    policy: ChosenPolicy
+    """The excitation."""
     constants: list[str]
     """Physical constants that vary."""
     window_steps: int

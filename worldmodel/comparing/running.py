@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worldmodel.comparing import drawing
+from worldmodel.comparing import study_figures
 from worldmodel.comparing.candidates import Candidate, check_names, choose
 from worldmodel.comparing.claims import verdicts
+from worldmodel.comparing.compare_result import CompareResult, LitBallResult, MethodRow, PairCondition, StudySetup
 from worldmodel.comparing.laboratory import Laboratory, baselines
 from worldmodel.comparing.light_study import conditions, training
 from worldmodel.comparing.measurements import (
@@ -21,7 +22,6 @@ from worldmodel.comparing.measurements import (
     sweep_data,
     tune,
 )
-from worldmodel.comparing.result import CompareResult, LitBallResult, MethodRow, PairCondition, StudySetup
 from worldmodel.comparing.scale import SCALES, Scale
 from worldmodel.learning.train import r2_ceiling
 from worldmodel.runs import write_record
@@ -80,7 +80,7 @@ def _methods(config: CompareConfig, scale: Scale) -> CompareResult:
             swept = [candidate for candidate in candidates if candidate.name in SWEPT.get(part, (candidate.name,))]
             found = {candidate.name: work(candidate, chosen[candidate.name]) for candidate in swept}
             result = _written(config, _with_part(result, part, found))
-    drawing.draw_methods(study_folder(config) / "figures" / f"compare-{lab.label}.png", result)
+    study_figures.draw_methods(study_folder(config) / "figures" / f"compare-{lab.label}.png", result)
     return result
 
 
@@ -139,5 +139,5 @@ def _lit_ball(config: CompareConfig, scale: Scale) -> LitBallResult:
         found[name] = condition
         _write(config, LitBallResult(setup, dict(found)))
     result = LitBallResult(setup, found)
-    drawing.draw_lit_ball(study_folder(config) / "figures" / "lit-ball.png", result)
+    study_figures.draw_lit_ball(study_folder(config) / "figures" / "lit-ball.png", result)
     return result
