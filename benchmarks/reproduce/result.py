@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from worldmodel.measures import OverSeeds
+from worldmodel.runs import Hardware
 from worldmodel.system import UserError, read_json
 
 
@@ -73,7 +74,7 @@ class TableResult:
     """The command that measured it."""
     versions: dict[str, str]
     """Package -> its version."""
-    hardware: dict[str, Any]
+    hardware: Hardware
     """The machine."""
     measures: dict[str, str] = field(default_factory=dict)
     """Name of a figure -> column header; empty in a file of the first version."""

@@ -23,7 +23,7 @@ from benchmarks.reproduce.printing import row_line
 from benchmarks.reproduce.result import MeasuredFigure, RowResult, TableResult
 from benchmarks.settings import ReproduceConfig
 from worldmodel.measures import best_told, over_seeds
-from worldmodel.runs import CellKey, CellStore, cell_key, command_line, hardware, versions
+from worldmodel.runs import CellKey, CellStore, cell_key, command_line, this_machine, versions
 from worldmodel.system import write_json
 
 
@@ -89,7 +89,7 @@ class Runner:
             rows=rows,
             command=command_line(),
             versions=versions(),
-            hardware=dict(hardware()),
+            hardware=this_machine(),
         )
         write_json(request.folder / "results.json", msgspec.to_builtins(result))
         return result

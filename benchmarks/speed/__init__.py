@@ -1,6 +1,7 @@
 """`python -m benchmarks.speed`: rates per CPU-second and medians, each beside its floor or its peer's rate."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from benchmarks.speed.planning import plan
 from benchmarks.speed.recording import collect, render
 from benchmarks.speed.regularizer import sigreg_cost
 from benchmarks.speed.training import processes, train_memory
-from worldmodel.runs import hardware, versions
+from worldmodel.runs import this_machine, versions
 from worldmodel.system import write_json
 
 _MEASURES: dict[str, Callable[[BenchConfig], dict[str, Any]]] = {
@@ -35,7 +36,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     figures = _MEASURES[config.what](config)
     if config.out:
         described = {"what": config.what, "env": config.world, **figures}
-        write_json(Path(config.out), described | {"versions": versions(), "hardware": hardware()})
+        write_json(Path(config.out), described | {"versions": versions(), "hardware": asdict(this_machine())})
     return figures
 
 

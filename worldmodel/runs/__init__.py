@@ -23,7 +23,7 @@ from worldmodel.runs.probe_result import (
     ShiftedReading,
     WindowLengths,
 )
-from worldmodel.runs.provenance import Hardware, command_line, peak_memory_mb, versions
+from worldmodel.runs.provenance import Hardware, command_line, peak_memory_mb, this_machine, versions
 from worldmodel.runs.results import (
     ControllerName,
     ControllerResult,
@@ -80,6 +80,7 @@ __all__ = [
     "peak_memory_mb",
     "read_record",
     "read_summary",
+    "this_machine",
     "versions",
     "write_record",
 ]
