@@ -7,7 +7,7 @@ import pytest
 
 from worldmodel import envs
 from worldmodel.evaluation.control.achieved import achieved
-from worldmodel.evaluation.control.episodes import Outcome, run_tasks
+from worldmodel.evaluation.control.driving import Outcome, run_tasks
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, make_protocol
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.runs import TaskProtocol

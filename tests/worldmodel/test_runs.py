@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from worldmodel.evaluation.control import control
+from worldmodel.data import collect
+from worldmodel.evaluation import control, probe
 from worldmodel.reporting import report
 from worldmodel.runs import (
     ControllerResult,
@@ -28,7 +29,7 @@ from worldmodel.runs import (
     read_summary,
     write_record,
 )
-from worldmodel.settings import ControlConfig, ReportConfig
+from worldmodel.settings import ControlConfig, ProbeConfig, ReportConfig
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -256,6 +257,16 @@ def test_a_run_of_version_0_1_is_controlled_and_reported(old: Path):
     assert (run.train, run.probe, run.surprise) == (before.train, before.probe, before.surprise)
     assert written(run.path / "summary.json")["schema"] == 2
     assert "Goals reached" in report(ReportConfig(run=str(run.path))).read_text()
+
+
+def test_a_run_of_version_0_1_is_probed_on_the_data_of_its_settings(old: Path):
+    run = Run(old / "run-v0.1-reward")
+    before, collection = run.summary, replace(run.config.collection, workers=1)
+    assert collect(collection).episodes == before.train.data.episodes == 30
+    found = probe(ProbeConfig(run=str(run.path), bootstrap=50, max_frames=500))
+    assert found == run.probe and run.control == before.control and before.probe
+    for name, of in before.probe.variables.items():  # what version 0.1 measured with the same options
+        assert found.variables[name].r2_linear == pytest.approx(of.r2_linear, abs=1e-3), name
 
 
 def test_every_committed_result_is_read():

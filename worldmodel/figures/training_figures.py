@@ -1,8 +1,8 @@
 """Figures of training: logged quantities by step, and how far the predictor foresees."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ _TRAINING_ORDER = ("loss", "alignment", "sigreg", "prediction", "effective_rank"
 _NOT_CURVES = {"stage", "step", "seconds", "epoch"}
 
 
-def training_curves(path: Path, metrics: Sequence[Mapping[str, Any]]) -> Path:
+def training_curves(path: Path, metrics: Sequence[Mapping[str, object]]) -> Path:
     """Draw every logged quantity of every stage against its step, a panel each; metrics are rows of `metrics.jsonl`."""
     curves = _curves(metrics)
     if not curves:
@@ -28,7 +28,7 @@ def training_curves(path: Path, metrics: Sequence[Mapping[str, Any]]) -> Path:
         return style.save_png(figure, path)
 
 
-def has_curves(metrics: Sequence[Mapping[str, Any]]) -> bool:
+def has_curves(metrics: Sequence[Mapping[str, object]]) -> bool:
     """Whether `training_curves` would find anything to draw in these rows."""
     return bool(_curves(metrics))
 
@@ -58,25 +58,26 @@ def predictor_error(
         return style.save_png(figure, path)
 
 
-def _curves(metrics: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+def _curves(metrics: Sequence[Mapping[str, object]]) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
     """(stage, quantity) to steps (M,) and values (M,), stages as they came, well-known quantities first."""
     points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in metrics:
-        for key, value in row.items():
-            if (
-                key in _NOT_CURVES
-                or isinstance(value, bool)
-                or not isinstance(value, (int, float))
-                or not np.isfinite(value)
-            ):
-                continue
-            points.setdefault((str(row.get("stage", "training")), key), []).append(
-                (float(row.get("step", 0)), float(value))
-            )
+        stage, step = str(row.get("stage", "training")), row.get("step")
+        numbers = {key: value for key, value in row.items() if key not in _NOT_CURVES and _is_finite(value)}
+        for key, value in numbers.items():
+            points.setdefault((stage, key), []).append((_number(step), _number(value)))
     stages = list(dict.fromkeys(stage for stage, _ in points))
     rank = {key: position for position, key in enumerate(_TRAINING_ORDER)}
     ordered = sorted(points, key=lambda item: (stages.index(item[0]), rank.get(item[1], len(rank)), item[1]))
     return {key: (np.array(points[key])[:, 0], np.array(points[key])[:, 1]) for key in ordered}
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _curve_panel(axes: Axes, stage: str, key: str, steps: np.ndarray, values: np.ndarray) -> None:

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from worldmodel.runs import Run, Summary
+from worldmodel.runs import LogLine, Run, Summary
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -17,7 +16,7 @@ class ReportedRun:
     """The run directory."""
     summary: Summary
     """What the verbs found."""
-    metrics: list[dict[str, Any]]
+    metrics: list[LogLine]
     """What training logged."""
     figures: list[Path]
     """Pictures, PNG."""

@@ -5,7 +5,7 @@
     summary         summary.json, and files with one result: read, checked, written
     version1        what version 0.1 wrote, as this version keeps it
     run_directory   the files of a run, its lock, its log
-    provenance      command, versions, machine
+    process_info    command, versions, machine
     pretrained/     runs that come with the package
 
 Other rooms import from here.
@@ -23,7 +23,7 @@ from worldmodel.runs.probe_result import (
     ShiftedReading,
     WindowLengths,
 )
-from worldmodel.runs.provenance import Hardware, command_line, peak_memory_mb, this_machine, versions
+from worldmodel.runs.process_info import Hardware, command_line, peak_memory_mb, this_machine, versions
 from worldmodel.runs.results import (
     ControllerName,
     ControllerResult,
@@ -40,7 +40,7 @@ from worldmodel.runs.results import (
     TrainResult,
 )
 from worldmodel.runs.run import Run, find_runs
-from worldmodel.runs.run_directory import MetricsLog, RunDirectory
+from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory
 from worldmodel.runs.summary import Record, Summary, read_record, read_summary, write_record
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "DemoResult",
     "EventResult",
     "Hardware",
+    "LogLine",
     "MetricsLog",
     "ModelSize",
     "PositionErrors",

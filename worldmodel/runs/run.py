@@ -2,7 +2,6 @@
 
 import glob
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -10,7 +9,7 @@ from worldmodel.models import WorldModel
 from worldmodel.runs.pretrained import find_run
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
-from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.runs.run_directory import LogLine, RunDirectory
 from worldmodel.runs.summary import Summary
 from worldmodel.settings import TrainConfig, read_run_config
 from worldmodel.system.errors import UserError
@@ -59,7 +58,7 @@ class Run:
         return WorldModel.load(self.path, device)
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[LogLine]:
         """What training logged: rows with stage, step, seconds and the logged numbers."""
         return self.directory.read_metrics()
 

@@ -5,16 +5,27 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO, TypedDict
 
-from worldmodel.runs.provenance import command_line
-from worldmodel.runs.summary import RunResult, Summary, read_summary, record
+from worldmodel.runs.process_info import command_line
+from worldmodel.runs.summary import RunResult, Summary, add_to_summary, read_summary
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
 from worldmodel.system.files import check_regular, open_regular, write_atomically
 from worldmodel.system.printable import printable
+
+
+class LogLine(TypedDict):
+    """A line of `metrics.jsonl`; beside these entries, every logged number under its name."""
+
+    stage: str
+    """Stage of training."""
+    step: int
+    """Step of the optimiser."""
+    seconds: float
+    """Wall seconds of the stage so far, over all processes that worked on it."""
 
 
 def _open_lock(path: Path) -> TextIO:
@@ -110,11 +121,10 @@ class RunDirectory:
     def record(self, result: RunResult) -> None:
         """Put what a verb found into `summary.json`; only inside `locked()`."""
         assert self._is_locked, "results are recorded inside `with run.locked():`"
-        record(self.summary_file, result)
+        add_to_summary(self.summary_file, result)
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl`: stage, step, seconds, and what was logged; a last line cut short by a kill is
-        left out.
+    def read_metrics(self) -> list[LogLine]:
+        """What training logged; a last line that was cut short by a kill is left out.
 
         Raises:
             ResultError: a line is damaged.
@@ -131,7 +141,7 @@ class RunDirectory:
         return max((line["seconds"] for line in self.read_metrics() if line["stage"] == stage), default=0.0)
 
 
-def _metrics_line(path: Path, number: int, line: str) -> dict[str, Any]:
+def _metrics_line(path: Path, number: int, line: str) -> LogLine:
     try:
         values = json.loads(line)
         if isinstance(values["stage"], str) and isinstance(values["step"], int) and "seconds" in values:
@@ -159,7 +169,7 @@ class MetricsLog:
         self._seconds_before = run.seconds_of(stage)
         self._board = SummaryWriter(str(run.path / "tensorboard" / stage), purge_step=step)
 
-    def write(self, step: int, values: dict[str, Any]) -> None:
+    def write(self, step: int, values: Mapping[str, float | list[float]]) -> None:
         """Log scalars, and lists of them (one curve an entry in TensorBoard)."""
         seconds = round(self._seconds_before + time.monotonic() - self._start, 3)
         line = {"stage": self._stage, "step": step, "seconds": seconds, **values}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 
 from worldmodel.runs.probe_result import ProbeResult
-from worldmodel.runs.provenance import Hardware, command_line, this_machine, versions
+from worldmodel.runs.process_info import Hardware, command_line, this_machine, versions
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
 from worldmodel.runs.version1 import upgraded
 from worldmodel.system.errors import ResultError
@@ -81,7 +81,7 @@ def read_summary(path: Path) -> Summary:
     return _read(path, Summary.kind, Summary)
 
 
-def record(path: Path, result: RunResult) -> Summary:
+def add_to_summary(path: Path, result: RunResult) -> Summary:
     """Put a result into the summary at `path`, beside what stands there; `train` begins a summary.
 
     Raises:

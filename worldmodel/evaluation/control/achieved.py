@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worldmodel.evaluation.control.episodes import Outcome
+from worldmodel.evaluation.control.driving import Outcome
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.runs.results import ControllerName, ControllerResult, Regret, Returns, Success, as_interval
 

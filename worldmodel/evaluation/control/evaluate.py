@@ -13,7 +13,7 @@ from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.achieved import Outcomes, achieved
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import LatentController, OracleController, RandomController, check_heads
-from worldmodel.evaluation.control.episodes import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
+from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
 from worldmodel.evaluation.trust import trusted_world
 from worldmodel.figures.videos import control_video

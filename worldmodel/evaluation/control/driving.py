@@ -1,4 +1,4 @@
-"""Episodes under a controller: the loop, and what came out of it."""
+"""Driving: the loop in which a controller does its tasks, and what came out of it."""
 
 import time
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where a result comes from: the command, the versions of the packages, the machine."""
+"""What is known of this process, and kept with every result: its command, versions, machine and memory."""
 
 import os
 import platform
