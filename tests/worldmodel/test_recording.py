@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,55 +17,33 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from recording_fakes import (
+    EPISODES,
+    NUM_SHARDS,
+    PER_SHARD,
+    POLICY,
+    STEPS,
+    WORLD,
+    AlwaysDies,
+    DiskFillsUp,
+    SmallShards,
+    WithMishaps,
+    WithoutLocks,
+    settings,
+)
 
 from worldmodel.cli.main import main
 from worldmodel.data import recording, workers
 from worldmodel.data.collect import CollectResult, collect
-from worldmodel.data.leases import lease
-from worldmodel.data.recording import Recording, record, recording_of
+from worldmodel.data.leases import lease, remove_leases
+from worldmodel.data.recording import record, recording_of
 from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.data.store import DataSet
-from worldmodel.envs.rollout import Episode
 from worldmodel.settings.verbs import RECORDED, CollectConfig, EnvConfig
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import write_atomically
 
 ROOT = Path(__file__).parents[2]
-STEPS, PER_SHARD, EPISODES = 6, 3, 23
-NUM_SHARDS = 8
-WORLD = {
-    "name": "reacher",
-    "kinematic": None,
-    "image_size": 16,
-    "supersample": 1,
-    "quality": "fast",
-    "randomize": ["arm_mass"],
-    "factor_rho": {},
-}
-POLICY = {"name": "uniform", "hold_steps": 2}
-
-
-class SmallShards(Recording):
-    """Shards of few episodes; a class and no patch, because it has to reach the worker processes."""
-
-    @property
-    def episodes_per_shard(self) -> int:
-        return PER_SHARD
-
-
-class DiskFillsUp(SmallShards):
-    """The second shard meets a full disk."""
-
-    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
-        yield from super().episodes(indices[:1], progress)
-        if indices.start >= PER_SHARD:
-            raise UserError("no space left on the disk")
-        yield from super().episodes(indices[1:], progress)
-
-
-def settings(kind: type[Recording] = SmallShards, **changes) -> Recording:
-    defaults = {"name": "tiny", "world": WORLD, "policy": POLICY, "episode_steps": STEPS, "seed": 5, "drift_rho": 0.3}
-    return kind(**{**defaults, **changes})
 
 
 def contents(directory: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -91,6 +68,20 @@ def assert_same_contents(one: Path, other: Path) -> None:
 
 def write_times(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in directory.glob("*.h5")}
+
+
+def left_by_a_killed_process(path: Path, content: bytes) -> Path:
+    """A temporary file of a process on this machine that wrote half of it and was killed."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=write_atomically, args=(path, write))
+    process.start()
+    process.join()
+    (left,) = path.parent.glob(f".{path.name}.*.tmp")
+    return left
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +161,7 @@ def test_damaged_shards_are_recorded_again_and_leftovers_go(copy, reference):
     shard_path(copy, 4).unlink()
     with h5py.File(shard_path(copy, 5), "w") as file:
         file["something"] = [1, 2]
-    (copy / ".shard-00001.h5.12345.tmp").write_bytes(whole[:100])
+    left_by_a_killed_process(shard_path(copy, 1), whole[:100])
     before = write_times(copy)
     record(copy, settings(), EPISODES, 1)
     assert_same_contents(copy, reference)
@@ -204,31 +195,10 @@ def test_a_write_that_the_disk_refuses_leaves_no_half_shard(tmp_path, monkeypatc
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("worldmodel.data.shards._append_frames", refuse)
-    with pytest.raises(OSError, match="No space left on device"):
+    monkeypatch.setattr("worldmodel.data.shards._append", refuse)
+    with pytest.raises(UserError, match=r"^no space left on the disk of"):
         recording._record_shard(tmp_path, settings(), range(2))
     assert {path.name for path in tmp_path.iterdir()} <= {".leases"}
-
-
-@dataclass(frozen=True)
-class WithMishaps(SmallShards):
-    """The worker of the second shard dies, and the worker of the third hangs; both only the first time."""
-
-    folder: str = ""
-
-    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
-        yield from super().episodes(indices[:1], progress)
-        shard = indices.start // PER_SHARD
-        tried = Path(self.folder) / f"tried-{shard}"
-        if shard in (1, 2) and not tried.exists():
-            tried.touch()
-            os.kill(os.getpid(), signal.SIGKILL) if shard == 1 else time.sleep(600)
-        yield from super().episodes(indices[1:], progress)
-
-
-class AlwaysDies(SmallShards):
-    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
-        os._exit(1)
 
 
 def test_workers_that_die_or_hang_are_replaced_and_nothing_is_lost(reference, tmp_path):
@@ -278,6 +248,34 @@ def test_jobs_of_a_launcher_record_one_data_set(tmp_path, monkeypatch):
     assert main(["collect", "-m", *small, "workers=1,1", "data=swept", *launcher]) == 0
     assert main(["collect", *small, "workers=1", "data=alone"]) == 0
     assert_same_contents(tmp_path / "swept" / "reacher", tmp_path / "alone" / "reacher")
+
+
+@pytest.mark.parametrize("kind", [SmallShards, WithoutLocks])
+def test_three_commands_record_one_data_set_at_once_whatever_each_asks_for(tmp_path, reference, kind):
+    """Without locks, work is done twice and nothing is lost."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(Path(__file__).with_name("recording_fakes.py")), kind.__name__, str(tmp_path)]
+    commands = [
+        subprocess.Popen([*command, str(num)], env=environment, stderr=subprocess.PIPE, text=True)
+        for num in (EPISODES, 2, EPISODES)
+    ]
+    for one in commands:
+        _, errors = one.communicate(timeout=180)
+        assert one.returncode == 0, errors
+    assert_same_contents(tmp_path, reference)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_file_of_leases_that_was_removed_under_a_holder_gives_nobody_a_second_lease(tmp_path):
+    with lease(tmp_path, 2) as granted:
+        assert granted
+        context = multiprocessing.get_context("fork")
+        other = context.Process(target=remove_leases, args=(tmp_path,))
+        other.start()
+        other.join()
+        assert (tmp_path / ".leases").exists()  # the last command removes it
+    remove_leases(tmp_path)
+    assert not (tmp_path / ".leases").exists()
 
 
 def test_a_lease_ends_with_its_process(tmp_path):

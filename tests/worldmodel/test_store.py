@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
 
-from worldmodel.data.index import INDEX_NAME, FactorRecord, KinematicRecord, read_index, write_index
+from worldmodel.data.index import INDEX_NAME, FactorRecord, KinematicRecord, has_checksum, read_index, write_index
 from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.data.store import DataSet
 from worldmodel.system.errors import StoreError
@@ -119,7 +120,7 @@ def test_empty_directory(tmp_path):
         DataSet(tmp_path)
 
 
-def test_an_index_of_the_version_before_is_read_and_written_again_to_the_byte(tmp_path):
+def test_an_index_of_the_version_before_is_read_and_gains_nothing_but_a_checksum(tmp_path):
     text = (Path(__file__).parent / "fixtures" / "dataset-0.1.0.json").read_text()
     (tmp_path / INDEX_NAME).write_text(text)
     index = read_index(tmp_path)
@@ -128,7 +129,10 @@ def test_an_index_of_the_version_before_is_read_and_written_again_to_the_byte(tm
     assert [factor.name for factor in index.world.drawn("visual")] == ["light"]
     assert index.world.factor("light").value(np.array(0.0)) == 0.5
     write_index(tmp_path / "again", index)
-    assert (tmp_path / "again" / INDEX_NAME).read_text() == text
+    content = json.loads((tmp_path / "again" / INDEX_NAME).read_text())
+    assert not has_checksum(tmp_path) and has_checksum(tmp_path / "again")
+    del content["sha256"]
+    assert json.dumps(content, indent=2) + "\n" == text
 
 
 @pytest.mark.parametrize(
@@ -150,6 +154,7 @@ def test_an_index_of_the_version_before_is_read_and_written_again_to_the_byte(tm
 )
 def test_foreign_values_in_an_index_are_named_with_their_place(directory, place, value, told):
     content = json.loads((directory / INDEX_NAME).read_text())
+    del content["sha256"]
     inside = content
     for key in place[:-1]:
         inside = inside[key]
@@ -158,6 +163,20 @@ def test_foreign_values_in_an_index_are_named_with_their_place(directory, place,
     with pytest.raises(StoreError, match="is not a data set index") as error:
         DataSet(directory)
     assert told in one_line(error) and str(directory) in str(error.value)
+
+
+def test_a_flipped_bit_in_the_index_is_found_or_changes_nothing(directory):
+    path, index = directory / INDEX_NAME, read_index(directory)
+    whole, silent = path.read_bytes(), 0
+    for bit in np.random.default_rng(0).choice(8 * len(whole), 300, replace=False).tolist():
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            silent += read_index(directory) != index
+        except StoreError as error:
+            assert INDEX_NAME in str(error) and "\n" not in str(error)
+    assert silent == 0
 
 
 @pytest.mark.parametrize("transform", ["log", "linear"])
@@ -190,7 +209,7 @@ def test_more_episodes_than_there_are(directory):
 
 def test_missing_shard(directory):
     shard_path(directory, 1).unlink()
-    with pytest.raises(StoreError, match=r"shard-00001.h5 is missing.*run the same collect command") as error:
+    with pytest.raises(StoreError, match=r"shard-00001.h5 is missing.*give the command that made it again") as error:
         DataSet(directory)
     one_line(error)
 
@@ -200,7 +219,7 @@ def test_truncated_shard(directory, keep):
     path = shard_path(directory, 2)
     size = path.stat().st_size
     os.truncate(path, keep if isinstance(keep, int) else int(size * keep))
-    with pytest.raises(StoreError, match=r"shard-00002.h5 is damaged .*delete it and run") as error:
+    with pytest.raises(StoreError, match=r"shard-00002.h5 is damaged .*delete it and give") as error:
         DataSet(directory)
     one_line(error)
 
@@ -208,7 +227,7 @@ def test_truncated_shard(directory, keep):
 def test_foreign_shard(directory):
     with h5py.File(shard_path(directory, 0), "w") as file:
         file["observations"] = np.zeros(3)
-    with pytest.raises(StoreError, match=r"shard-00000.h5 lacks action, .*not written by worldmodel collect"):
+    with pytest.raises(StoreError, match=r"shard-00000.h5 lacks action, .*not written by this package"):
         DataSet(directory)
 
 
@@ -251,6 +270,33 @@ def test_nothing_stands_under_the_shard_s_name_until_it_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_flipped_bit_in_a_part_of_a_shard_that_is_not_used_is_found(directory):
+    """Only the whole of a column has a checksum, and the flipped bit may be in either part."""
+    path = shard_path(directory, 1)
+    with h5py.File(path) as file:
+        last = file["pixels"].id.get_chunk_info(file["pixels"].id.get_num_chunks() - 1).byte_offset
+    content = bytearray(path.read_bytes())
+    content[last] ^= 1
+    path.write_bytes(content)
+    data = DataSet(directory, EPISODES_PER_SHARD + 1)
+    with pytest.raises(StoreError, match=r"shard-00001.h5 is damaged .*checksum of /pixels"):
+        data.map_frames(np.copy)
+    with pytest.raises(StoreError, match=r"shard-00001.h5 is damaged .*checksum of /pixels"):
+        list(data.episodes())
+    assert len(list(zip(range(EPISODES_PER_SHARD), DataSet(directory).episodes(), strict=False))) == EPISODES_PER_SHARD
+
+
+@pytest.mark.parametrize("name", [INDEX_NAME, "shard-00001.h5"])
+@pytest.mark.parametrize("kind", ["a named pipe", "a link", "a folder"])
+def test_what_is_no_regular_file_is_refused_at_once(directory, name, kind):
+    path = directory / name
+    path.unlink()
+    {"a named pipe": os.mkfifo, "a link": lambda p: p.symlink_to("/etc/hostname"), "a folder": os.mkdir}[kind](path)
+    with pytest.raises(StoreError, match=f"{name} .*is {kind}; a regular file is expected") as error:
+        DataSet(directory)
+    one_line(error)
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
@@ -265,9 +311,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 
 def test_a_recording_that_a_kill_left_without_an_episode(directory):
-    index = json.loads((directory / INDEX_NAME).read_text())
-    (directory / INDEX_NAME).write_text(json.dumps({**index, "num_episodes": 0}))
-    with pytest.raises(StoreError, match="holds no episode yet; run the same worldmodel collect command again"):
+    write_index(directory, replace(read_index(directory), num_episodes=0))
+    with pytest.raises(StoreError, match="holds no episode yet: give the command that began it again"):
         DataSet(directory)
 
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from worldmodel.envs.world import MujocoWorld
+from worldmodel.system.digest import with_checksum, without_checksum
 from worldmodel.system.errors import StoreError
 from worldmodel.system.files import read_json, write_atomically, write_json
 
@@ -217,8 +217,25 @@ class RecordingRecord:
     source: str | None = None
     """Where data from elsewhere are from."""
 
+    source_digest: Name | None = None
+    """SHA-256 of what was taken from there: of all columns, for data from another toolkit without the frames."""
+
     merged: tuple[str, ...] = ()
     """The data sets that were joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldDigest:
+    """What tells the world that was recorded from one that was edited since; see `provenance`."""
+
+    simulator: Name
+    """Version of MuJoCo that compiled the model."""
+
+    model: Name
+    """SHA-256 of the compiled model."""
+
+    source: Name | None = None
+    """SHA-256 of the Python file of a world of one's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +257,12 @@ class Index:
     world: WorldRecord
     """What the frames show."""
 
+    digest: WorldDigest | None = None
+    """Of the world; None where there is no simulator, or the data set was begun by a version without digests."""
+
     @property
     def num_shards(self) -> int:
         return -(-self.num_episodes // self.episodes_per_shard)
-
-
-def world_record(world: MujocoWorld) -> WorldRecord:
-    """What the index says of a world."""
-    return msgspec.convert(world.describe(), WorldRecord)
 
 
 def read_index(directory: Path) -> Index:
@@ -259,20 +274,27 @@ def read_index(directory: Path) -> Index:
         content = read_json(path)
         if content.get("schema") != SCHEMA_VERSION:
             raise ValueError(f"it has schema {content.get('schema')!r}, this version reads {SCHEMA_VERSION}")
-        return msgspec.convert(content, Index)
+        return msgspec.convert(without_checksum(content)[0], Index)
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise StoreError(f"{path} is not a data set index ({reason}); delete {directory} and collect again") from error
+        raise StoreError(
+            f"{path} is not a data set index ({reason}); restore it, or delete {directory} and collect again"
+        ) from error
+
+
+def has_checksum(directory: Path) -> bool:
+    """Whether the index carries a checksum: those that older versions wrote do not."""
+    return without_checksum(read_json(directory / INDEX_NAME))[1]
 
 
 def write_index(directory: Path, index: Index, writer: Callable[..., None] = write_atomically) -> None:
     """Write `dataset.json`, by `write_atomically` or `write_new`."""
-    content = msgspec.to_builtins(index)
+    content = {"schema": SCHEMA_VERSION, **plain(index)}
     content |= {"settings": plain(index.settings), "world": plain(index.world)}
-    write_json(directory / INDEX_NAME, {"schema": SCHEMA_VERSION, **content}, writer)
+    write_json(directory / INDEX_NAME, with_checksum(content), writer)
 
 
-def plain(record: RecordingRecord | WorldRecord) -> dict[str, Any]:
+def plain(record: RecordingRecord | WorldRecord | Index) -> dict[str, Any]:
     """A record as plain values, without fields that hold their default."""
     content = msgspec.to_builtins(record)
     return {item.name: content[item.name] for item in fields(record) if getattr(record, item.name) != item.default}

@@ -1,15 +1,24 @@
-"""Leases of shards: of all commands that record one data set, on any machine, one works on a shard at a time.
+"""Leases: of all commands that record one data set, on any machine, one works on a shard at a time.
 
 A lease is a lock on one byte of one file, byte k for shard k. The operating system (or the file server) releases it
 when its process ends, however that happens: nothing is left behind to expire or to clear away.
+
+On a file system without locks everybody is granted every lease. Work is then done twice, and nothing is lost by it.
 """
 
+import errno
 import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 _NAME = ".leases"
+_INDEX_BYTE = 2**40  # beyond the shards
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_PATIENCE_S = 10.0
 
 
 @contextmanager
@@ -18,15 +27,65 @@ def lease(directory: Path, shard: int) -> Iterator[bool]:
 
     Locks of this kind belong to a process, so a process must not ask for two leases at once.
     """
-    with (directory / _NAME).open("a+b") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, shard)
-        except (BlockingIOError, PermissionError):  # POSIX allows either
-            yield False
-        else:
-            yield True
+    with _locked(directory, shard) as granted:
+        yield granted
+
+
+@contextmanager
+def index_lease(directory: Path) -> Iterator[None]:
+    """Keep other commands from changing the index meanwhile; waits for those that do, but not for one that hangs."""
+    give_up = time.monotonic() + _PATIENCE_S
+    while True:
+        with _locked(directory, _INDEX_BYTE) as granted:
+            if granted or time.monotonic() > give_up:
+                yield
+                return
+        time.sleep(0.05)
+
+
+@contextmanager
+def whole_lease(directory: Path) -> Iterator[bool]:
+    """Whether this process got the leases of all shards, and of the index."""
+    with _locked(directory, 0, length=0) as granted:  # length 0: all bytes
+        yield granted
 
 
 def remove_leases(directory: Path) -> None:
-    """When every shard stands."""
-    (directory / _NAME).unlink(missing_ok=True)
+    """Remove the file of leases, unless another command holds one: the last command removes it."""
+    with whole_lease(directory) as granted:
+        if granted:
+            (directory / _NAME).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(directory: Path, start: int, length: int = 1) -> Iterator[bool]:
+    path = directory / _NAME
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        with os.fdopen(descriptor, "r+b") as file:
+            granted = _lock(file, start, length)
+            if granted and not _stands_at(path, file):
+                continue  # another command removed the file in between: what was locked is known to nobody else
+            yield granted
+            return
+
+
+def _lock(file: BinaryIO, start: int, length: int) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+    except (BlockingIOError, PermissionError):  # POSIX allows either
+        return False
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
+    return True
+
+
+def _stands_at(path: Path, file: BinaryIO) -> bool:
+    """Whether the open file is still the one at `path`."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(file.fileno())
+    return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)

@@ -25,19 +25,18 @@ from worldmodel.data.index import (
     Index,
     RecordingRecord,
     WorldArguments,
-    WorldRecord,
     differences,
     read_index,
-    world_record,
     write_index,
 )
-from worldmodel.data.leases import lease, remove_leases
+from worldmodel.data.leases import index_lease, lease, remove_leases
+from worldmodel.data.provenance import check_same_world, provenance
 from worldmodel.data.shards import open_shard, read_column, shard_path, write_shard
 from worldmodel.data.workers import Work, WorkerPool, report_progress
 from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.rollout import Episode, rollout
 from worldmodel.system.errors import StoreError, UserError
-from worldmodel.system.files import leftovers, write_new
+from worldmodel.system.files import remove_leftovers, write_new
 from worldmodel.system.progress import progress
 
 if TYPE_CHECKING:  # the settings of training import torch
@@ -81,11 +80,15 @@ class Recording:
     def episodes_per_shard(self) -> int:
         return self.worlds if self.engine == "warp" else max(1, FRAMES_PER_SHARD // (self.episode_steps + 1))
 
+    def arguments(self) -> WorldArguments:
+        """The keyword arguments of `envs.make`, typed."""
+        return msgspec.convert(dict(self.world), WorldArguments)
+
     def record(self) -> RecordingRecord:
         """As the data set's index holds it."""
         return RecordingRecord(
             name=self.name,
-            world=msgspec.convert(dict(self.world), WorldArguments),
+            world=self.arguments(),
             policy=json.loads(json.dumps(dict(self.policy))),  # tuples become lists, as they are read back
             episode_steps=self.episode_steps,
             seed=self.seed,
@@ -150,8 +153,9 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
     num_workers: processes; 0 takes every core of the machine, or one process with engine=warp.
     stall_s: workers that finish no episode for so long are taken to hang, and are replaced.
 
-    Raises StoreError when the directory holds a data set of other settings; UserError when the disk is full, or when
-    workers die or hang again and again; ValueError when the world or the policy cannot be made.
+    Raises StoreError when the directory holds a data set of other settings, or of the same world as it was before it
+    was edited; UserError when the disk is full, or when workers die or hang again and again; ValueError when the world
+    or the policy cannot be made.
     """
     start = time.monotonic()
     standing = _episodes_standing(directory, recording)
@@ -159,27 +163,31 @@ def record(directory: Path, recording: Recording, num_episodes: int, num_workers
     per_shard = recording.episodes_per_shard
     jobs = [range(i, min(i + per_shard, total)) for i in range(0, total, per_shard)]
     jobs = [job for job in jobs if not _stands(directory, recording, job)]
-    if jobs or standing < total:  # a kill may fall between the last shard and the index
-        index = Index(recording.name, 0, per_shard, recording.record(), _tried_out(recording))
-        # before the first shard, so that what a kill leaves is never completed with other settings
-        _claim(directory, recording, index)
-        _record_jobs(directory, recording, jobs, num_workers, stall_s)
-        # another command may have completed more in the meantime
-        write_index(directory, replace(index, num_episodes=max(total, _episodes_standing(directory, recording))))
-        for shard in range(-(-total // per_shard)):
-            for leftover in leftovers(shard_path(directory, shard)):
-                leftover.unlink(missing_ok=True)
-        remove_leases(directory)
+    if not jobs and standing >= total:
+        _check_world(directory, recording)
+        return time.monotonic() - start
+    # before the first shard, so that what a kill leaves is never completed with other settings
+    _claim(directory, recording)
+    # a kill may have come between the last shard and the index: then no jobs are left
+    _record_jobs(directory, recording, jobs, num_workers, stall_s)
+    _count_episodes(directory, total)
+    for shard in range(-(-total // per_shard)):
+        remove_leftovers(shard_path(directory, shard))
+    remove_leftovers(directory / INDEX_NAME)
+    remove_leases(directory)
     return time.monotonic() - start
 
 
-def _tried_out(recording: Recording) -> WorldRecord:
-    """Make the world and the policy once, so that what is wrong with them is reported before workers start; returns
-    what the index says of the world."""
+def _claim(directory: Path, recording: Recording) -> None:
+    """Say what the data set will be, unless that stands already; StoreError where it stands differently.
+
+    The world and the policy are tried out before, so that what is wrong with them is reported before workers start.
+    """
+    arguments = recording.arguments()
     policy = make_policy(**recording.policy)
     world = envs.make(**recording.world)
     try:
-        description = world_record(world)
+        now = provenance(arguments, world)
         world.reset(seed=0)  # renders, so that a machine without OpenGL is noticed here too
         policy.begin(world, np.random.default_rng(0))
         if recording.engine == "warp":
@@ -188,25 +196,49 @@ def _tried_out(recording: Recording) -> WorldRecord:
                 print(f"note: {note}")
     finally:
         world.close()
-    return description
-
-
-def _record_jobs(directory: Path, recording: Recording, jobs: list[range], num_workers: int, stall_s: float) -> None:
-    work = Work(partial(_record_shard, directory, recording), partial(_stands, directory, recording), __name__)
-    # torchrun starts several commands on a machine; one process fills a GPU
-    most = 1 if recording.engine == "warp" else os.cpu_count() or 1
-    num_workers = num_workers or most // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) or 1
-    total = sum(map(len, jobs)) * (recording.episode_steps + 1)
-    with progress(total=total, desc=f"collect {recording.name}", unit="frame", unit_scale=True) as bar:
-        WorkerPool(work, num_workers, stall_s).run(jobs, bar)
-
-
-def _claim(directory: Path, recording: Recording, index: Index) -> None:
-    """Say what the data set will be, unless that stands already; StoreError where it stands differently."""
+    index = Index(recording.name, 0, recording.episodes_per_shard, recording.record(), now.record, now.digest)
     try:
         write_index(directory, index, write_new)
     except FileExistsError:
         _episodes_standing(directory, recording)
+        check_same_world(directory, read_index(directory), arguments, now)
+
+
+def _check_world(directory: Path, recording: Recording) -> None:
+    """StoreError where the world of a finished data set was edited since; not where it cannot be told."""
+    index = read_index(directory)
+    if index.digest is None:
+        return
+    try:
+        world = envs.make(**recording.world)
+    except envs.UnknownWorld:  # its Python file is not on this machine
+        return
+    try:
+        check_same_world(directory, index, recording.arguments(), provenance(recording.arguments(), world))
+    finally:
+        world.close()
+
+
+def _count_episodes(directory: Path, total: int) -> None:
+    """Say in the index that `total` episodes stand, or more where another command has recorded more.
+
+    Commands that record different numbers of episodes may come here at once. Without locks, one of them may overwrite
+    the larger number of another; it then finds the other's shards, which stood before that number was written.
+    """
+    with index_lease(directory):
+        index = read_index(directory)
+        while (count := max(total, _whole_episodes(directory, index))) > index.num_episodes:
+            index = replace(index, num_episodes=count)
+            write_index(directory, index)
+
+
+def _whole_episodes(directory: Path, index: Index) -> int:
+    """Episodes that stand: those of the index, and of the shards that follow."""
+    per_shard = index.episodes_per_shard
+    shard = index.num_episodes // per_shard
+    while (found := _num_episodes(shard_path(directory, shard))) >= per_shard:
+        shard += 1
+    return max(index.num_episodes, shard * per_shard + found)
 
 
 def _episodes_standing(directory: Path, recording: Recording) -> int:
@@ -225,23 +257,35 @@ def _episodes_standing(directory: Path, recording: Recording) -> int:
 
 
 def _stands(directory: Path, recording: Recording, job: range) -> bool:
-    """Whether the shard of these episodes stands and holds as many; one that cannot be read does not."""
-    path = shard_path(directory, job.start // recording.episodes_per_shard)
-    if not path.exists():
-        return False
+    """Whether the shard of these episodes stands and holds as many."""
+    return _num_episodes(shard_path(directory, job.start // recording.episodes_per_shard)) >= len(job)
+
+
+def _num_episodes(path: Path) -> int:
+    """Episodes of a shard; 0 where it is missing, or cannot be read."""
     try:
         with open_shard(path) as file:
-            return len(read_column(file, "ep_len", path)) >= len(job)
+            return len(read_column(file, "ep_len", path))
     except StoreError:
-        return False
+        return 0
+
+
+def _record_jobs(directory: Path, recording: Recording, jobs: list[range], num_workers: int, stall_s: float) -> None:
+    work = Work(partial(_record_shard, directory, recording), partial(_stands, directory, recording), __name__)
+    # torchrun starts several commands on a machine; one process fills a GPU
+    most = 1 if recording.engine == "warp" else os.cpu_count() or 1
+    num_workers = num_workers or most // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) or 1
+    total = sum(map(len, jobs)) * (recording.episode_steps + 1)
+    with progress(total=total, desc=f"collect {recording.name}", unit="frame", unit_scale=True) as bar:
+        WorkerPool(work, num_workers, stall_s).run(jobs, bar)
 
 
 def _record_shard(directory: Path, recording: Recording, job: range) -> bool:
     """Record the episodes of a job, in a worker process; False where another command is doing so."""
     shard = job.start // recording.episodes_per_shard
+    path, stands = shard_path(directory, shard), partial(_stands, directory, recording, job)
     with lease(directory, shard) as granted:
-        if granted and not _stands(directory, recording, job):
-            for leftover in leftovers(shard_path(directory, shard)):
-                leftover.unlink(missing_ok=True)
-            write_shard(shard_path(directory, shard), recording.episodes(job, report_progress))
+        if granted and not stands():
+            remove_leftovers(path)
+            write_shard(path, recording.episodes(job, report_progress), unless=stands)
     return granted

@@ -12,15 +12,19 @@ A shard holds whole episodes as flat rows, one row a frame: an episode of T acti
 Shard k holds episodes [k * n, (k + 1) * n), each from its own seed, so its content depends neither on the number of
 workers nor on what was interrupted, to the byte. A shard is written under a temporary name, flushed, and renamed when
 whole: a kill at any instant loses at most the shard being written. Each column carries the SHA-256 of its bytes as an
-attribute: whatever is read whole is checked.
+attribute. Columns are compared with it whenever they are read whole; of a shard that is used in part, the rest is read
+for it, too. (Frames that are streamed from the disk row by row are not: `worldmodel data verify` reads them all.)
 
 Anybody may have written a shard that one opens: only plain columns that lie in the file itself are read, of no more
 bytes than the file has.
 """
 
+import errno
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -28,12 +32,12 @@ import numpy as np
 
 from worldmodel.data.index import INDEX_NAME, WorldRecord
 from worldmodel.envs.rollout import Episode
-from worldmodel.system.errors import StoreError
-from worldmodel.system.files import require_space, write_atomically
+from worldmodel.system.digest import CHECKSUM
+from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import check_regular, require_space, write_atomically
 
 COLUMNS = {"pixels": (4, "u1"), "state": (2, "f4"), "action": (2, "f4"), "reward": (1, "f4"), "factors": (2, "f4"),
            "ep_len": (1, "i8"), "ep_offset": (1, "i8")}  # fmt: skip
-CHECKSUM = "sha256"
 
 
 def shard_path(directory: Path, index: int) -> Path:
@@ -41,35 +45,54 @@ def shard_path(directory: Path, index: int) -> Path:
     return directory / f"shard-{index:05d}.h5"
 
 
-def write_shard(path: Path, episodes: Iterable[Episode]) -> None:
-    """Write whole episodes to `path`; nothing stands there until all of them are on the disk."""
+def write_shard(path: Path, episodes: Iterable[Episode], unless: Callable[[], bool] | None = None) -> None:
+    """Write whole episodes to `path`; nothing stands there until all of them are on the disk.
+
+    unless: asked then; where it says True, another command was faster, and what stands at `path` is kept.
+    """
 
     def fill(temporary: Path) -> None:
-        with h5py.File(temporary, "w") as file:
-            small: list[dict[str, np.ndarray]] = []
-            digest = hashlib.sha256()
-            for episode in episodes:
-                require_space(path.parent, episode.frames.nbytes)
-                _append_frames(file, episode.frames)
-                digest.update(np.ascontiguousarray(episode.frames))  # type: ignore[arg-type]
-                small.append(_small_columns(episode))
-            lengths = np.array([len(columns["state"]) for columns in small], np.int64)
-            columns = {name: np.concatenate([columns[name] for columns in small]) for name in small[0]}
-            columns |= {"ep_len": lengths, "ep_offset": np.cumsum(lengths) - lengths}
-            for name, values in columns.items():
-                file[name] = values
-                file[name].attrs[CHECKSUM] = hashlib.sha256(values).hexdigest()  # type: ignore[arg-type]
-            file["pixels"].attrs[CHECKSUM] = digest.hexdigest()
+        # no locks on files that nobody else knows, or that nobody changes: not every file system has them
+        with h5py.File(temporary, "w", locking=False) as file:
+            try:
+                _fill(file, path.parent, episodes)
+            except (OSError, RuntimeError) as error:
+                # HDF5 crashes where it cannot write what it holds when it closes a file: on a full disk, make room
+                os.truncate(temporary, 0)
+                if f"errno = {errno.ENOSPC}," in str(error):  # of some failures h5py makes a RuntimeError
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+                raise
 
-    write_atomically(path, fill)
+    write_atomically(path, fill, unless)
 
 
-def _append_frames(file: h5py.File, frames: np.ndarray) -> None:
-    shape = frames.shape[1:]
-    if "pixels" not in file:
-        file.create_dataset("pixels", (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(4, *shape))
-    pixels = file["pixels"]
-    assert isinstance(pixels, h5py.Dataset)
+def _fill(file: h5py.File, directory: Path, episodes: Iterable[Episode]) -> None:
+    small: list[dict[str, np.ndarray]] = []
+    digest = hashlib.sha256()
+    pixels: h5py.Dataset | None = None
+    for episode in episodes:
+        frames = np.ascontiguousarray(episode.frames)
+        require_space(directory, frames.nbytes)
+        if pixels is None:
+            shape = frames.shape[1:]
+            pixels = file.create_dataset("pixels", (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(4, *shape))
+        _append(pixels, frames)
+        file.flush()  # a disk that refuses is noticed here, and not when HDF5 empties its caches
+        digest.update(frames)  # type: ignore[arg-type]
+        small.append(_small_columns(episode))
+    assert pixels is not None
+    lengths = np.array([len(columns["state"]) for columns in small], np.int64)
+    columns = {name: np.concatenate([columns[name] for columns in small]) for name in small[0]}
+    columns |= {"ep_len": lengths, "ep_offset": np.cumsum(lengths) - lengths}
+    written = []  # open until the flush: what HDF5 writes when it closes them, it cannot complain about
+    for name, values in columns.items():
+        written.append(file.create_dataset(name, data=values))
+        written[-1].attrs[CHECKSUM] = hashlib.sha256(values).hexdigest()  # type: ignore[arg-type]
+    pixels.attrs[CHECKSUM] = digest.hexdigest()
+    file.flush()
+
+
+def _append(pixels: h5py.Dataset, frames: np.ndarray) -> None:
     start = pixels.shape[0]
     pixels.resize(start + len(frames), axis=0)
     pixels[start:] = frames
@@ -90,15 +113,19 @@ def _small_columns(episode: Episode) -> dict[str, np.ndarray]:
 @contextmanager
 def open_shard(path: Path) -> Iterator[h5py.File]:
     """The shard at `path`; StoreError where it is missing, or where HDF5 stumbles over it, now or while it is read."""
-    if not path.exists():
-        raise StoreError(f"shard {path} is missing: the data set is incomplete; run the same collect command again")
     try:
-        with h5py.File(path, "r") as file:
+        check_regular(path)
+    except FileNotFoundError:
+        raise missing(path) from None
+    except UserError as error:
+        raise StoreError(f"shard {error}") from error
+    try:
+        with h5py.File(path, "r", locking=False) as file:
             yield file
     except StoreError:
         raise
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:  # of damaged bytes
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
 
 
 def read_column(file: h5py.File, name: str, path: Path) -> np.ndarray:
@@ -117,48 +144,69 @@ def plain_column(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     """
     num_dimensions, kind = COLUMNS[name]
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise _damaged(path, f"{name} is not in the file itself")
+        raise damaged(path, f"{name} is not in the file itself")
     column = file[name]
     if not isinstance(column, h5py.Dataset) or column.external or column.is_virtual or column.compression:
-        raise _damaged(path, f"{name} is not a plain column")
+        raise damaged(path, f"{name} is not a plain column")
     if column.ndim != num_dimensions or column.dtype != np.dtype(kind):
-        raise _damaged(path, f"{name} has shape {column.shape} and type {column.dtype}")
+        raise damaged(path, f"{name} has shape {column.shape} and type {column.dtype}")
     if column.nbytes > path.stat().st_size:
-        raise _damaged(path, f"{name} promises more bytes than the file has")
+        raise damaged(path, f"{name} promises more bytes than the file has")
     return column
 
 
-def _damaged(path: Path, reason: str) -> StoreError:
+def missing(path: Path) -> StoreError:
+    """What to say of a shard that is not there."""
+    return StoreError(f"shard {path} is missing: the data set is incomplete; give the command that made it again")
+
+
+def damaged(path: Path, reason: str) -> StoreError:
+    """What to say of a shard that is not as it was written."""
     reason = " ".join(reason.split())[:120]
-    return StoreError(f"shard {path} is damaged ({reason}); delete it and run the same collect command")
+    return StoreError(f"shard {path} is damaged ({reason}); delete it and give the command that made it again")
 
 
 def compare(column: h5py.Dataset, found: str, path: Path) -> None:
     """StoreError where a column's checksum is not `found`; a shard without checksums is of an older version."""
     written = column.attrs.get(CHECKSUM)
     if written is not None and written != found:
-        raise _damaged(path, f"the checksum of {column.name} differs from the one written with it")
+        raise damaged(path, f"the checksum of {column.name} differs from the one written with it")
 
 
 def check_shard(file: h5py.File, path: Path, world: WorldRecord) -> None:
     """StoreError unless all columns are plain and their shapes agree with one another and with the index."""
     if missing := COLUMNS.keys() - set(file):
-        raise StoreError(f"shard {path} lacks {', '.join(sorted(missing))}; it was not written by worldmodel collect")
+        raise StoreError(f"shard {path} lacks {', '.join(sorted(missing))}; it was not written by this package")
     columns = {name: plain_column(file, name, path) for name in COLUMNS}
     lengths = columns["ep_len"][:]
     rows = columns["pixels"].shape[0]
     agree = all(columns[name].shape[0] == rows for name in ("state", "action", "reward", "factors"))
+    agree = agree and np.array_equal(columns["ep_offset"][:], np.cumsum(lengths) - lengths)
     if not agree or len(lengths) == 0 or int(lengths.min()) < 1 or int(lengths.sum()) != rows:
-        raise _damaged(path, "rows do not add up")
+        raise damaged(path, "rows do not add up")
     if columns["pixels"].shape[3] != 3 or columns["pixels"].shape[1] != columns["pixels"].shape[2]:
-        raise _damaged(path, f"frames of shape {columns['pixels'].shape[1:]}")
+        raise damaged(path, f"frames of shape {columns['pixels'].shape[1:]}")
     for name, named in (("state", world.state_names), ("factors", world.factors)):
         if columns[name].shape[1] != len(named):
-            raise _damaged(path, f"{name} has {columns[name].shape[1]} columns, {INDEX_NAME} names {len(named)}")
+            raise damaged(path, f"{name} has {columns[name].shape[1]} columns, {INDEX_NAME} names {len(named)}")
 
 
-def verify_shard(path: Path) -> int:
-    """Read a shard to the last byte and compare all checksums; its episodes. StoreError where anything is damaged."""
+@dataclass(frozen=True)
+class ShardCheck:
+    """What a verified shard holds."""
+
+    episodes: int
+    """Episodes in it."""
+
+    frames: int
+    """Frames of all its episodes."""
+
+    unchecked: tuple[str, ...]
+    """Columns without a checksum, which nothing can be said of."""
+
+
+def verify_shard(path: Path) -> ShardCheck:
+    """Read a shard to the last byte and compare all checksums; StoreError where anything is damaged."""
     with open_shard(path) as file:
         for name in COLUMNS:
             if name != "pixels":
@@ -167,4 +215,11 @@ def verify_shard(path: Path) -> int:
         for start in range(0, len(pixels), 4096):
             digest.update(pixels[start : start + 4096])
         compare(pixels, digest.hexdigest(), path)
-        return len(file["ep_len"])  # type: ignore[arg-type]
+        unchecked = tuple(name for name in COLUMNS if CHECKSUM not in file[name].attrs)
+        return ShardCheck(len(plain_column(file, "ep_len", path)), len(pixels), unchecked)
+
+
+def checksums(path: Path) -> dict[str, str]:
+    """The checksums that a shard carries, by column: what it holds, without reading it."""
+    with open_shard(path) as file:
+        return {name: str(plain_column(file, name, path).attrs.get(CHECKSUM, "")) for name in COLUMNS}

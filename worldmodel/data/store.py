@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from worldmodel.data.index import read_index
-from worldmodel.data.shards import check_shard, compare, open_shard, read_column, shard_path
+from worldmodel.data.shards import check_shard, compare, missing, open_shard, read_column, shard_path, verify_shard
 from worldmodel.envs.rollout import Episode
 from worldmodel.system.errors import StoreError
 
@@ -58,7 +58,7 @@ class DataSet:
         self.index = read_index(directory)
         available = self.index.num_episodes
         if available == 0:
-            raise StoreError(f"{directory} holds no episode yet; run the same worldmodel collect command again")
+            raise StoreError(f"{directory} holds no episode yet: give the command that began it again")
         self.num_episodes = available if num_episodes is None else num_episodes
         if self.num_episodes > available:
             raise StoreError(
@@ -68,9 +68,10 @@ class DataSet:
         num_shards = -(-self.num_episodes // self.index.episodes_per_shard)
         if num_shards > len(standing := set(directory.glob("shard-*.h5"))):
             lost = next(path for k in range(num_shards) if (path := shard_path(directory, k)) not in standing)
-            raise StoreError(f"shard {lost} is missing: the data set is incomplete; run the same collect command again")
+            raise missing(lost)
         self.shards = [shard_path(directory, k) for k in range(num_shards)]
         lengths = [self._episode_lengths(path) for path in self.shards]
+        self._shard_episodes = [len(part) for part in lengths]
         self.length = np.concatenate(lengths)[: self.num_episodes]
         if len(self.length) < self.num_episodes:
             raise StoreError(f"{directory} holds {len(self.length)} episodes, its index promises {self.num_episodes}")
@@ -134,26 +135,41 @@ class DataSet:
         return mapped
 
     def chunks(self, chunk: int) -> Iterator[np.ndarray]:
-        """All frames in order, at most `chunk` at a time; StoreError at the end of a shard that is damaged."""
+        """All frames in order, at most `chunk` at a time; StoreError at the end of a shard that is damaged.
+
+        A shard of which only the first episodes are used is read to its end, as only the whole has a checksum.
+        """
         for path, num_rows in zip(self.shards, self.shard_rows, strict=True):
             with open_shard(path) as file:
                 pixels = file["pixels"]
                 assert isinstance(pixels, h5py.Dataset)
                 digest = hashlib.sha256()
-                for start in range(0, num_rows, chunk):
-                    frames = pixels[start : min(start + chunk, num_rows)]
+                for start in range(0, len(pixels), chunk):
+                    frames = pixels[start : start + chunk]
                     digest.update(frames)
-                    yield frames
-                if num_rows == len(pixels):
-                    compare(pixels, digest.hexdigest(), path)
+                    if start < num_rows:
+                        yield frames[: num_rows - start]
+                compare(pixels, digest.hexdigest(), path)
 
-    def episodes(self) -> Iterator[Episode]:
-        """All episodes, one after another, as they were recorded (their seeds are not kept: 0)."""
-        for offset, length in zip(self.offset.tolist(), self.length.tolist(), strict=True):
-            rows, steps = slice(offset, offset + length), slice(offset, offset + length - 1)
-            yield Episode(
-                self.frames(rows), self.states[rows], self.actions[steps], self.rewards[steps], self.factors[rows], 0
-            )
+    def episodes(self, first: int = 0) -> Iterator[Episode]:
+        """Episodes from number `first` on, one after another, as they were recorded (seeds are not kept: 0).
+
+        A shard is read to its last byte and compared with its checksums before any of its episodes is given:
+        StoreError where it is damaged.
+        """
+        begins = np.cumsum([0, *self._shard_episodes])
+        for path, begin, end in zip(self.shards, begins[:-1].tolist(), begins[1:].tolist(), strict=True):
+            numbers = range(max(first, begin), min(end, self.num_episodes))
+            if numbers:
+                verify_shard(path)
+            yield from map(self._episode, numbers)
+
+    def _episode(self, number: int) -> Episode:
+        offset, length = int(self.offset[number]), int(self.length[number])
+        rows, steps = slice(offset, offset + length), slice(offset, offset + length - 1)
+        return Episode(
+            self.frames(rows), self.states[rows], self.actions[steps], self.rewards[steps], self.factors[rows], 0
+        )
 
     def split(self, name: str) -> EpisodeIndex:
         """Episodes of "train" (80 %), "validation" or "test" (10 % each), by index: more data keeps the split."""

@@ -1,11 +1,12 @@
-"""Checksums of what a checkpoint holds: torch's files load with bits flipped, and say nothing."""
+"""Checksums: torch's files and JSON load with bits flipped, and say nothing."""
 
 import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
-import torch
-
 CHECKSUM = "sha256"
+"""Under which name a file holds the checksum of its content."""
 
 
 def digest(content: Any) -> str:
@@ -16,6 +17,8 @@ def digest(content: Any) -> str:
 
 
 def _feed(found: Any, content: Any) -> None:
+    import torch  # here, so that processes that record need not load it
+
     if isinstance(content, torch.Tensor):
         found.update(f"{content.dtype} {tuple(content.shape)}".encode())
         found.update(content.detach().cpu().reshape(-1).view(torch.uint8).numpy())
@@ -29,3 +32,28 @@ def _feed(found: Any, content: Any) -> None:
             _feed(found, value)
     else:
         found.update(repr(content).encode())
+
+
+def with_checksum(content: dict[str, Any]) -> dict[str, Any]:
+    """JSON content with its own checksum under `CHECKSUM`; the order of its keys and its layout do not count."""
+    return {**content, CHECKSUM: _of_json(content)}
+
+
+def without_checksum(content: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """JSON content without its checksum, and whether there was one; ValueError where it is of other content."""
+    bare = {key: value for key, value in content.items() if key != CHECKSUM}
+    if CHECKSUM not in content:
+        return bare, False
+    if content[CHECKSUM] != _of_json(bare):
+        raise ValueError("its content is not what was written: the checksum differs")
+    return bare, True
+
+
+def _of_json(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256, in hexadecimal, of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,120 @@
+"""A world that was edited is not taken for the one that a data set was recorded in."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldmodel import envs
+from worldmodel.data.collect import collect
+from worldmodel.data.index import Index, RecordingRecord, WorldArguments, WorldDigest, read_index, write_index
+from worldmodel.data.provenance import Provenance, check_same_world, model_digest, provenance
+from worldmodel.settings.verbs import CollectConfig, EnvConfig
+from worldmodel.system.errors import StoreError
+
+MJCF = """<mujoco><worldbody><light pos="0 -1 2"/><camera name="c" pos="0 -2 0" xyaxes="1 0 0 0 0 1"/>
+<body name="b"><joint name="h" type="hinge" axis="0 1 0"/><geom type="capsule" size=".05" fromto="0 0 0 0 0 -.5"/>
+</body></worldbody><actuator><motor joint="h" ctrlrange="-1 1"/></actuator></mujoco>"""
+WORLD = """from pathlib import Path
+from worldmodel import envs
+def factory():
+    return envs.MjcfScene(Path(__file__).parent / "pole.xml", name="pole", control_dt_s=0.02)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pole.xml").write_text(MJCF)
+    (tmp_path / "world.py").write_text(WORLD)
+    return tmp_path
+
+
+def arguments(folder: Path) -> WorldArguments:
+    return WorldArguments(f"{folder / 'world.py'}:factory", image_size=16)
+
+
+def now(folder: Path) -> Provenance:
+    return provenance(arguments(folder), envs.make(arguments(folder).name, image_size=16))
+
+
+def edit(path: Path, old: str, new: str) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        text = (folder / path).read_text()
+        assert old in text
+        (folder / path).write_text(text.replace(old, new))
+
+    return apply
+
+
+def index_of(found: Provenance) -> Index:
+    return Index("pole", 1, 1, RecordingRecord(drift_rho=None), found.record, found.digest)
+
+
+def test_the_same_world_made_again_is_the_same(folder: Path):
+    first = now(folder)
+    check_same_world(folder, index_of(first), arguments(folder), now(folder))
+    assert now(folder) == first
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (edit(Path("pole.xml"), "0 0 -.5", "0 0 -.6"), "its compiled model"),
+        (edit(Path("pole.xml"), "<light", '<light diffuse="1 0 0"'), "its compiled model"),
+        (edit(Path("pole.xml"), "<worldbody>", '<option gravity="0 0 -9.8"/><worldbody>'), "its compiled model"),
+        (edit(Path("pole.xml"), "<worldbody>", '<visual><headlight ambient="0 0 0"/></visual><worldbody>'), "model"),
+        (edit(Path("world.py"), "def", "# a reward, say\ndef"), "its Python file"),
+        (edit(Path("world.py"), "0.02", "0.04"), "its control_dt_s, its Python file"),
+    ],
+    ids=["length", "light", "gravity", "headlight", "source", "control step"],
+)
+def test_an_edited_world_is_refused_and_what_changed_is_named(folder: Path, change: Callable, told: str):
+    index = index_of(now(folder))
+    change(folder)
+    with pytest.raises(StoreError, match=f"recorded in another world than .*{told}.* changed.*; record anew") as caught:
+        check_same_world(folder, index, arguments(folder), now(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_comments_in_an_mjcf_file_are_not_the_world(folder: Path):
+    index = index_of(now(folder))
+    edit(Path("pole.xml"), "<worldbody>", "<!-- an arm --><worldbody>")(folder)
+    check_same_world(folder, index, arguments(folder), now(folder))
+
+
+def test_models_of_another_version_of_the_simulator_and_data_without_a_digest_are_accepted(folder: Path):
+    index = index_of(now(folder))
+    edit(Path("pole.xml"), "0 0 -.5", "0 0 -.6")(folder)
+    assert index.digest is not None
+    older = replace(index, digest=replace(index.digest, simulator="3.3.0"))
+    for accepted in (older, replace(index, digest=None)):
+        check_same_world(folder, accepted, arguments(folder), now(folder))
+
+
+def test_digests_do_not_hang_on_the_last_bits_of_a_machine():
+    first, second = (envs.make("puck").scene.model for _ in range(2))
+    digest = model_digest(first)
+    second.body_mass[:] = np.nextafter(second.body_mass, np.inf)
+    second.body_quat[np.abs(second.body_quat) < 1e-16] = 1e-17
+    assert model_digest(second) == digest
+    second.body_mass[-1] *= 1 + 1e-6
+    assert model_digest(second) != digest
+
+
+def test_a_finished_data_set_is_not_used_for_a_world_that_was_edited_since(folder: Path):
+    env = EnvConfig(arguments(folder).name, "pole", image_size=16)
+    config = CollectConfig(env, {"name": "ou"}, episodes=2, episode_steps=3, data=str(folder / "data"), workers=1)
+    collect(config)
+    assert isinstance(read_index(config.directory).digest, WorldDigest)
+    collect(config)
+    (folder / "world.py").rename(folder / "elsewhere.py")  # where the file is not, nobody edited it
+    collect(config)
+    (folder / "elsewhere.py").rename(folder / "world.py")
+    edit(Path("pole.xml"), "0 0 -.5", "0 0 -.6")(folder)
+    for episodes in (2, 5):
+        with pytest.raises(StoreError, match=r"recorded in another world than .*its compiled model changed"):
+            collect(replace(config, episodes=episodes))
+    write_index(config.directory, replace(read_index(config.directory), digest=None))
+    assert collect(config).episodes == 2
