@@ -1,11 +1,19 @@
 """Data sets from and for other toolkits: what is written is what is read, in their layouts; and `worldmodel data`."""
 
 import json
-from collections.abc import Iterator
+import multiprocessing
+import os
+import shutil
+import struct
+import subprocess
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import imageio.v3 as imageio
+import imageio_ffmpeg
 import numpy as np
 import pyarrow
 import pytest
@@ -13,11 +21,14 @@ from pyarrow import parquet
 from worldmodel_fakes import A, S, X, fake_episode, write_fake_data
 
 from worldmodel.cli.main import main
+from worldmodel.data import converting, writing
 from worldmodel.data.arrays import write_arrays
+from worldmodel.data.curation import LeftOut, VerifyResult, convert, describe, merge, verify
 from worldmodel.data.interchange import fit_frames, open_foreign, write_stable_worldmodel
-from worldmodel.data.shards import shard_path, verify_shard
+from worldmodel.data.leases import lease
+from worldmodel.data.shards import ShardCheck, shard_path, verify_shard
 from worldmodel.data.store import DataSet
-from worldmodel.runs import Run
+from worldmodel.envs.rollout import Episode
 from worldmodel.system.errors import StoreError, UserError
 
 LENGTHS = (7, 4, 9)  # frames; episodes differ
@@ -63,6 +74,8 @@ def test_a_users_arrays_come_back(tmp_path: Path):
         ({"actions": np.full((4, A), 2.0)}, "action_bounds"),
         ({"actions": np.full((4, A), np.nan)}, "finite"),
         ({"states": np.zeros((4, X))}, "states must be"),
+        ({"states": np.full((5, X), np.nan)}, "states must be finite"),
+        ({"rewards": np.full(4, np.inf)}, "rewards must be finite"),
         ({"rewards": np.zeros(5)}, "rewards must be"),
     ],
 )
@@ -91,37 +104,72 @@ def test_frames_are_cut_square_and_averaged(height: int, width: int, size: int, 
 # their layouts, and back
 
 
-def write_peer_file(path: Path) -> None:
-    """stable-worldmodel's HDF5: chunks of a row, int32 lengths, compressed where its user likes."""
+def write_peer_file(path: Path, **columns: np.ndarray) -> None:
+    """stable-worldmodel's HDF5: chunks of a row, int32 lengths, compressed where its user likes; `columns` replace or
+    add some."""
     with h5py.File(path, "w", libver="latest") as file:
         lengths = np.array(LENGTHS, np.int32)
         rows = [np.concatenate([3 * e.actions, np.zeros((1, A), np.float32)]) for e in EPISODES]
         frames = np.concatenate([e.frames for e in EPISODES])
         file.create_dataset("pixels", data=frames, chunks=(1, S, S, 3), compression="gzip")
-        file["action"] = np.concatenate(rows)
-        file["proprio"] = np.concatenate([e.states for e in EPISODES])
-        file["ep_len"], file["ep_offset"] = lengths, np.cumsum(lengths) - lengths
+        content = {
+            "action": np.concatenate(rows),
+            "proprio": np.concatenate([e.states for e in EPISODES]),
+            "ep_len": lengths,
+            "ep_offset": np.cumsum(lengths) - lengths,
+        }
+        for name, values in {**content, **columns}.items():
+            file[name] = values
 
 
-def write_minari(folder: Path) -> None:
+Fill = Callable[[h5py.Group, Episode], None]
+
+
+def plain_observations(group: h5py.Group, episode: Episode) -> None:
+    group["observations/pixels"], group["observations/state"] = episode.frames, episode.states
+
+
+def plain_actions(group: h5py.Group, episode: Episode) -> None:
+    group["actions"] = 3 * episode.actions
+
+
+def write_minari(folder: Path, observations: Fill = plain_observations, actions: Fill = plain_actions) -> None:
     (folder / "data").mkdir(parents=True)
     with h5py.File(folder / "data" / "main_data.hdf5", "w") as file:
         for index, episode in enumerate(EPISODES):
             group = file.create_group(f"episode_{index}")
-            group["observations/pixels"], group["observations/state"] = episode.frames, episode.states
-            group["actions"], group["rewards"] = 3 * episode.actions, episode.rewards
+            observations(group, episode)
+            actions(group, episode)
+            group["rewards"] = episode.rewards
 
 
-def write_lerobot(folder: Path, as_video: bool) -> None:
-    """All episodes in one table and one video, as LeRobot v3 packs them; frames four times as large, for the codec."""
-    dtype = "video" if as_video else "image"
+def png(image: np.ndarray) -> bytes:
+    return imageio.imwrite("<bytes>", image, extension=".png")
+
+
+CAMERA = "observation.images.top"
+
+
+def write_lerobot(
+    folder: Path,
+    as_video: bool,
+    video_rate: int = 1,
+    features: dict[str, Any] | None = None,
+    columns: dict[str, list] | None = None,
+    encode: Callable[[np.ndarray], bytes] = png,
+) -> None:
+    """All episodes in one table and one video, as LeRobot v3 packs them; frames eight times as large, for the codec.
+
+    video_rate: frames of the video for every row. features, columns: replace or add some.
+    """
     info = {
         "codebase_version": "v3.0",
         "fps": FPS,
         "features": {
-            "observation.images.top": {"dtype": dtype, "shape": [S, S, 3]},
+            CAMERA: {"dtype": "video" if as_video else "image", "shape": [S, S, 3]},
             "observation.state": {"dtype": "float32", "shape": [X]},
             "action": {"dtype": "float32", "shape": [A]},
+            **(features or {}),
         },
     }
     (folder / "meta" / "episodes" / "chunk-000").mkdir(parents=True)
@@ -133,23 +181,378 @@ def write_lerobot(folder: Path, as_video: bool) -> None:
         rows["frame_index"] += range(len(episode.frames))
         rows["action"] += [*(3 * episode.actions).tolist(), [0.0] * A]
         rows["observation.state"] += episode.states.tolist()
-        images += [{"bytes": imageio.imwrite("<bytes>", f, extension=".png"), "path": ""} for f in episode.frames]
+        images += [{"bytes": encode(frame), "path": ""} for frame in episode.frames] if not as_video else []
     if not as_video:
-        rows["observation.images.top"] = images
+        rows[CAMERA] = images
     (folder / "data" / "chunk-000").mkdir(parents=True)
-    parquet.write_table(pyarrow.table(rows), folder / "data" / "chunk-000" / "file-000.parquet")
-    starts = (np.cumsum(LENGTHS) - np.array(LENGTHS)) / FPS
+    parquet.write_table(pyarrow.table({**rows, **(columns or {})}), folder / "data/chunk-000/file-000.parquet")
+    starts = ((np.cumsum(LENGTHS) - np.array(LENGTHS)) / FPS).tolist()
     index: dict[str, list] = {
         "episode_index": [0, 1, 2], "length": list(LENGTHS), "data/chunk_index": [0] * 3, "data/file_index": [0] * 3,
-        "videos/observation.images.top/chunk_index": [0] * 3, "videos/observation.images.top/file_index": [0] * 3,
-        "videos/observation.images.top/from_timestamp": starts.tolist(),
     }  # fmt: skip
+    for name, feature in info["features"].items():
+        if feature["dtype"] == "video":
+            index[f"videos/{name}/chunk_index"] = index[f"videos/{name}/file_index"] = [0] * 3
+            index[f"videos/{name}/from_timestamp"] = starts
     parquet.write_table(pyarrow.table(index), folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet")
     if as_video:
-        video = folder / "videos" / "observation.images.top" / "chunk-000" / "file-000.mp4"
-        video.parent.mkdir(parents=True)
         frames = np.concatenate([e.frames for e in EPISODES]).repeat(8, 1).repeat(8, 2)
-        imageio.imwrite(video, frames, plugin="FFMPEG", fps=FPS, codec="libx264rgb", output_params=["-qp", "0"])
+        # between two rows, a faster camera sees other things
+        shown = frames[:, None].repeat(video_rate, 1) if video_rate >= 1 else frames
+        shown[:, 1:] = 255 - shown[:, 1:] if video_rate > 1 else shown[:, 1:]
+        write_video(folder, CAMERA, shown.reshape(-1, *frames.shape[1:]), FPS * video_rate)
+
+
+def write_video(folder: Path, name: str, frames: np.ndarray, fps: int, codec: str = "libx264rgb") -> None:
+    video = folder / "videos" / name / "chunk-000" / "file-000.mp4"
+    video.parent.mkdir(parents=True)
+    imageio.imwrite(video, frames, plugin="FFMPEG", fps=fps, codec=codec, output_params=["-qp", "0"])
+
+
+def test_a_faster_camera_shows_each_row_the_frame_of_its_time(tmp_path: Path):
+    write_lerobot(tmp_path / "theirs", as_video=True, video_rate=3)
+    convert(tmp_path / "theirs", tmp_path / "ours", image_size=S)
+    assert_holds_the_recordings(DataSet(tmp_path / "ours"), tolerance=2)
+
+
+def test_a_slower_camera_shows_a_frame_for_as_long_as_it_lasts(tmp_path: Path):
+    write_lerobot(tmp_path / "theirs", as_video=True)
+    frames = np.concatenate([e.frames for e in EPISODES])[::2].repeat(8, 1).repeat(8, 2)  # every second row has its own
+    shutil.rmtree(tmp_path / "theirs" / "videos")
+    write_video(tmp_path / "theirs", CAMERA, frames, FPS // 2)
+    convert(tmp_path / "theirs", tmp_path / "ours", image_size=S)
+    rows = np.concatenate([e.frames for e in EPISODES])
+    found = DataSet(tmp_path / "ours").frames(slice(0, len(rows))).astype(int)
+    np.testing.assert_allclose(found, rows[np.arange(len(rows)) // 2 * 2], atol=2)
+
+
+def test_a_video_that_ends_early_is_one_line_with_its_rate(tmp_path: Path):
+    write_lerobot(tmp_path / "theirs", as_video=True)
+    shutil.rmtree(tmp_path / "theirs" / "videos")
+    write_video(tmp_path / "theirs", CAMERA, np.zeros((8, 16, 16, 3), np.uint8), FPS)
+    with pytest.raises(StoreError, match=r"ends after 8 frames \(20 a second\)") as caught:
+        convert(tmp_path / "theirs", tmp_path / "ours")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["is_depth_map", "video.is_depth_map"])
+def test_depth_is_no_camera(tmp_path: Path, key: str):
+    depth = {"dtype": "video", "shape": [S, S, 1], "info": {key: True}}
+    features = {"observation.images.depth": depth}
+    write_lerobot(tmp_path, as_video=True, features=features)
+    foreign = open_foreign(tmp_path)
+    assert (foreign.camera, foreign.cameras) == (CAMERA, (CAMERA,))
+    with pytest.raises(UserError, match=r"observation.images.depth is a depth map, no camera; choose one of"):
+        open_foreign(tmp_path, "observation.images.depth")
+
+
+def test_deep_gray_videos_that_do_not_say_so_are_refused(tmp_path: Path):
+    write_lerobot(tmp_path, as_video=True)
+    video = tmp_path / "videos" / CAMERA / "chunk-000" / "file-000.mp4"
+    frames = np.zeros((20, 16, 16), np.uint16).tobytes()
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "gray12le"]
+    command += ["-s", "16x16", "-r", str(FPS), "-i", "-", "-vcodec", "ffv1", "-pix_fmt", "gray12le", str(video)]
+    subprocess.run(command, input=frames, check=True)
+    with pytest.raises(StoreError, match="gray12le pictures, such as depth"):
+        open_foreign(tmp_path).frames(0)
+
+
+def test_a_video_is_opened_as_a_video_and_not_as_a_list_of_other_files(tmp_path: Path):
+    write_lerobot(tmp_path, as_video=True)
+    video = tmp_path / "videos" / CAMERA / "chunk-000" / "file-000.mp4"
+    video.rename(tmp_path / "secret.mp4")
+    video.write_text(f"ffconcat version 1.0\nfile '{tmp_path / 'secret.mp4'}'\n")
+    with pytest.raises(StoreError, match="is not a video that ffmpeg reads"):
+        open_foreign(tmp_path).frames(0)
+
+
+def gray(image: np.ndarray) -> np.ndarray:
+    return image.mean(2).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("encode", "expected"),
+    [
+        (lambda image: png(gray(image)), lambda image: gray(image)[..., None].repeat(3, 2)),
+        (lambda image: png(np.dstack([image, image[..., 0]])), lambda image: image),
+        (lambda image: imageio.imwrite("<bytes>", image, extension=".webp", lossless=True), lambda image: image),
+    ],
+    ids=["gray", "alpha", "webp"],
+)
+def test_images_of_one_channel_or_with_alpha_become_frames(tmp_path: Path, encode, expected):
+    write_lerobot(tmp_path, as_video=False, encode=encode)
+    found = open_foreign(tmp_path).frames(1)
+    np.testing.assert_array_equal(found, np.stack([expected(frame) for frame in EPISODES[1].frames]))
+
+
+def sixteen_bits(channels: int) -> Callable[[np.ndarray], bytes]:
+    """A PNG of 16 bits a channel, as its specification has it: signature, IHDR, IDAT, IEND."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    def encode(image: np.ndarray) -> bytes:
+        height, width = image.shape[:2]
+        colour = {1: 0, 2: 4, 3: 2}[channels]
+        header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+        lines = b"".join(b"\0" + bytes(2 * channels * width) for _ in range(height))
+        body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + body
+
+    return encode
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_images_of_16_bits_are_refused_by_name(tmp_path: Path, channels: int):
+    write_lerobot(tmp_path, as_video=False, encode=sixteen_bits(channels))
+    with pytest.raises(StoreError, match="images of 16 bits, such as depth"):
+        open_foreign(tmp_path).frames(0)
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"#EXTM3U\nhttp://example.org", b"\x89PNG\r\n\x1a\n" + b"x" * 40])
+def test_what_is_no_image_is_one_line(tmp_path: Path, content: bytes):
+    write_lerobot(tmp_path, as_video=False, encode=lambda image: content)
+    with pytest.raises(StoreError, match=r"file-000\.parquet") as caught:
+        open_foreign(tmp_path).frames(0)
+    assert "\n" not in str(caught.value)
+
+
+def test_rewards_of_lerobot_come_along(tmp_path: Path):
+    rewards = np.arange(sum(LENGTHS), dtype=np.float32)
+    feature = {"next.reward": {"dtype": "float32", "shape": [1]}}
+    write_lerobot(tmp_path, as_video=False, features=feature, columns={"next.reward": rewards.tolist()})
+    np.testing.assert_array_equal(open_foreign(tmp_path).columns(1).rewards, rewards[7:10])
+
+
+def test_pixels_are_taken_before_columns_that_come_first_by_name(tmp_path: Path):
+    goal = np.full((sum(LENGTHS), S, S, 3), 7, np.uint8)
+    write_peer_file(tmp_path / "theirs.h5", goal=goal)
+    found = convert(tmp_path / "theirs.h5", tmp_path / "ours")
+    assert (found.camera, found.other_cameras) == ("pixels", ("goal",))
+    assert_holds_the_recordings(DataSet(tmp_path / "ours"))
+    assert convert(tmp_path / "theirs.h5", tmp_path / "goals", camera="goal").camera == "goal"
+    assert (DataSet(tmp_path / "goals").frames(slice(0, 20)) == 7).all()
+    with pytest.raises(UserError, match="no camera 'top'; choose one of goal, pixels"):
+        convert(tmp_path / "theirs.h5", tmp_path / "other", camera="top")
+
+
+def nested(group: h5py.Group, episode: Episode) -> None:
+    group["observations/a/map"], group["observations/camera/pixels"] = episode.frames + 1, episode.frames
+    group["observations/state"] = episode.states
+
+
+def jpegs(episode: Episode) -> list[np.ndarray]:
+    images = [frame.repeat(4, 0).repeat(4, 1) for frame in episode.frames]
+    encoded = [imageio.imwrite("<bytes>", image, extension=".jpg", quality=100, subsampling=0) for image in images]
+    return [np.frombuffer(one, np.uint8) for one in encoded]
+
+
+def of_many_lengths(group: h5py.Group, episode: Episode) -> None:
+    encoded = jpegs(episode)
+    column = group.create_dataset("observations/pixels", (len(encoded),), h5py.vlen_dtype(np.uint8))
+    for index, one in enumerate(encoded):
+        column[index] = one
+    group["observations/state"] = episode.states
+
+
+def of_one_length(group: h5py.Group, episode: Episode) -> None:
+    encoded = jpegs(episode)
+    longest = max(map(len, encoded))
+    group["observations/pixels"] = np.stack([np.pad(one, (0, longest - len(one))) for one in encoded])
+    group["observations/state"] = episode.states
+
+
+@pytest.mark.parametrize(("observations", "tolerance"), [(nested, 0), (of_many_lengths, 3), (of_one_length, 3)])
+def test_minari_s_nested_and_encoded_images_are_found(tmp_path: Path, observations: Fill, tolerance: float):
+    write_minari(tmp_path / "theirs", observations)
+    found = convert(tmp_path / "theirs", tmp_path / "ours", image_size=S)
+    assert found.camera.endswith("pixels")
+    data = DataSet(tmp_path / "ours")
+    assert data.state_names == ["state_0", "state_1", "state_2"]
+    assert_holds_the_recordings(data, tolerance)
+
+
+def whole_numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 4, shape)
+
+
+def test_whole_numbers_in_columns_are_numbers(tmp_path: Path):
+    actions = whole_numbers(sum(LENGTHS), 1)
+    write_peer_file(tmp_path / "theirs.h5", action=actions, proprio=whole_numbers(sum(LENGTHS), 2))
+    columns = open_foreign(tmp_path / "theirs.h5").columns(0)
+    np.testing.assert_array_equal(columns.actions, actions[:6])
+    assert columns.actions.dtype == columns.states.dtype == np.float32 and columns.states.shape == (7, 2)
+    write_minari(tmp_path / "minari", actions=lambda group, episode: group.update({"actions": whole_numbers(6, 2)}))
+    assert open_foreign(tmp_path / "minari").columns(0).actions.shape == (6, 2)
+
+
+def test_discrete_choices_are_refused_by_name(tmp_path: Path):
+    write_peer_file(tmp_path / "theirs.h5", action=whole_numbers(sum(LENGTHS)))
+    for kind in (np.int64, bool):
+        folder = tmp_path / np.dtype(kind).name
+        write_minari(folder, actions=lambda g, e, kind=kind: g.update({"actions": whole_numbers(6).astype(kind)}))
+        with pytest.raises(UserError, match=r"actions are .*(discrete choices|type bool)"):
+            open_foreign(folder).columns(0)
+    with pytest.raises(UserError, match="discrete choices"):
+        open_foreign(tmp_path / "theirs.h5").columns(0)
+
+
+def test_a_dictionary_of_actions_is_named(tmp_path: Path):
+    def actions(group: h5py.Group, episode: Episode) -> None:
+        group["actions/arm"], group["actions/grip"] = episode.actions, episode.actions[:, :1]
+
+    write_minari(tmp_path, actions=actions)
+    with pytest.raises(StoreError, match="actions is a group of arm, grip"):
+        open_foreign(tmp_path).columns(0)
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_episodes_that_cannot_be_used_are_left_out_and_named(tmp_path: Path, length: int):
+    """Aborted recordings are common, and so are sensors that drop out."""
+    lengths = np.array([7, length, 4 - length, 9])
+    states = np.concatenate([e.states for e in EPISODES])
+    states[12] = np.nan
+    write_peer_file(tmp_path / "theirs.h5", ep_len=lengths, ep_offset=np.cumsum(lengths) - lengths, proprio=states)
+    found = convert(tmp_path / "theirs.h5", tmp_path / "ours")
+    assert (found.episodes, found.frames) == (2, 11 - length)
+    aborted = "it has 1 frame" if length else "it has 0 frames"
+    assert found.left_out == (LeftOut(1, aborted), LeftOut(3, "its states are not all finite numbers"))
+    data = DataSet(tmp_path / "ours")
+    np.testing.assert_array_equal(data.frames(slice(0, 7)), EPISODES[0].frames)
+    assert len(data.length) == 2 and np.isfinite(data.states).all()
+
+
+def test_a_source_without_an_episode_to_use_is_one_line(tmp_path: Path):
+    write_peer_file(tmp_path / "theirs.h5", ep_len=np.ones(20, int), ep_offset=np.arange(20))
+    with pytest.raises(UserError, match=r"none of the 20 episodes of .*theirs.h5 can be used: it has 1 frame"):
+        convert(tmp_path / "theirs.h5", tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+
+
+def test_recordings_with_different_limits_are_merged_in_one_scale(tmp_path: Path):
+    limits = [(np.array([-90.0, 0.0]), np.array([80.0, 1.0])), (np.array([-10.0, -2.0]), np.array([95.0, 0.5]))]
+    raw = [low + (high - low) * np.random.default_rng(k).uniform(size=(5, 2)) for k, (low, high) in enumerate(limits)]
+    for k in range(2):
+        episode = {"frames": EPISODES[0].frames[:6], "actions": raw[k]}
+        write_arrays(tmp_path / f"part-{k}", "part", [episode], action_bounds=limits[k])
+    merge([tmp_path / "part-0", tmp_path / "part-1"], tmp_path / "both")
+    both = DataSet(tmp_path / "both")
+    assert both.index.world.action_bounds == ((-90.0, -2.0), (95.0, 1.0))
+    low, high = map(np.array, both.index.world.action_bounds)
+    for found, actions in zip(both.episodes(), raw, strict=True):
+        np.testing.assert_allclose(low + (found.actions + 1) / 2 * (high - low), actions, atol=1e-4)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# cut off and given again
+
+
+class _Cut(BaseException):
+    """A kill, as a test can survive it."""
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch, whole_shards: int) -> None:
+    """Writing ends after so many shards, in the middle of the next."""
+    write, count = writing.write_shard, iter(range(99))
+
+    def fails(path: Path, episodes: Any, **_: Any) -> None:
+        if next(count) < whole_shards:
+            return write(path, episodes)
+        path.with_name(f".{path.name}.0123456789ab-1-cut.tmp").write_bytes(b"half")
+        os.utime(path.with_name(f".{path.name}.0123456789ab-1-cut.tmp"), (0, 0))
+        raise _Cut
+
+    monkeypatch.setattr(writing, "write_shard", fails)
+
+
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(converting, "episodes_per_shard", lambda num_frames: 1)
+
+
+@pytest.mark.parametrize("whole_shards", [0, 1, 2])
+@pytest.mark.parametrize("what", ["merge", "convert"])
+def test_a_command_that_was_cut_off_goes_on_to_the_same_bytes(tmp_path: Path, what: str, whole_shards: int):
+    def command(out: Path) -> None:
+        if what == "merge":
+            merge([tmp_path / "a", tmp_path / "b"], out)
+        else:
+            convert(tmp_path / "theirs", out, image_size=S)
+
+    write_fake_data(tmp_path / "a", [fake_episode(i) for i in range(8)])
+    write_fake_data(tmp_path / "b", [fake_episode(i) for i in range(8, 15)])
+    write_lerobot(tmp_path / "theirs", as_video=True)
+    out, at_once = tmp_path / "out", tmp_path / "once" / "out"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        small_shards(monkeypatch)
+        command(at_once)
+        with pytest.MonkeyPatch.context() as cutting:
+            cut_off(cutting, whole_shards)
+            with pytest.raises(_Cut):
+                command(out)
+        assert len(list(out.glob("*.h5"))) == whole_shards
+        with pytest.raises(StoreError, match="holds no episode yet: give the command that began it again"):
+            DataSet(out)
+        kept = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
+        command(out)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert {path.name for path in out.iterdir()} == {path.name for path in at_once.iterdir()}
+    for path in out.iterdir():
+        assert path.read_bytes() == (at_once / path.name).read_bytes()
+
+
+def test_what_was_begun_is_not_completed_with_other_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small_shards(monkeypatch)
+    write_peer_file(tmp_path / "theirs.h5")
+    with pytest.MonkeyPatch.context() as cutting:
+        cut_off(cutting, 1)
+        with pytest.raises(_Cut):
+            convert(tmp_path / "theirs.h5", tmp_path / "ours")
+    (tmp_path / "theirs.h5").unlink()
+    write_peer_file(tmp_path / "theirs.h5", proprio=whole_numbers(sum(LENGTHS), X))
+    with pytest.raises(StoreError, match=r"holds another data set \(settings.source_digest differ\)"):
+        convert(tmp_path / "theirs.h5", tmp_path / "ours")
+
+
+def test_a_shard_that_was_lost_or_damaged_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small_shards(monkeypatch)
+    write_peer_file(tmp_path / "theirs.h5")
+    convert(tmp_path / "theirs.h5", tmp_path / "ours")
+    whole = {path: path.read_bytes() for path in (tmp_path / "ours").iterdir()}
+    shard_path(tmp_path / "ours", 0).unlink()
+    shard_path(tmp_path / "ours", 2).write_bytes(b"not HDF5")
+    assert len(verify(tmp_path / "ours").damaged) == 2
+    convert(tmp_path / "theirs.h5", tmp_path / "ours")
+    assert {path: path.read_bytes() for path in (tmp_path / "ours").iterdir()} == whole
+
+
+def test_a_folder_with_other_things_in_it_is_not_written_to(tmp_path: Path):
+    write_peer_file(tmp_path / "theirs.h5")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").touch()
+    with pytest.raises(StoreError, match=r"thesis holds thesis.tex and no dataset.json"):
+        convert(tmp_path / "theirs.h5", tmp_path / "thesis")
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["thesis.tex"]
+
+
+def test_two_commands_do_not_write_one_data_set_at_once(tmp_path: Path):
+    write_peer_file(tmp_path / "theirs.h5")
+    (tmp_path / "ours").mkdir()
+    context = multiprocessing.get_context("fork")
+    holding, done = context.Event(), context.Event()
+
+    def hold() -> None:
+        with lease(tmp_path / "ours", 0):
+            holding.set()
+            done.wait(60)
+
+    other = context.Process(target=hold)
+    other.start()
+    assert holding.wait(30)
+    with pytest.raises(UserError, match=r"another command is writing .*ours; wait until it has ended"):
+        convert(tmp_path / "theirs.h5", tmp_path / "ours")
+    done.set()
+    other.join()
+    assert convert(tmp_path / "theirs.h5", tmp_path / "ours").episodes == 3
 
 
 @pytest.mark.parametrize("layout", ["stable-worldmodel", "minari", "lerobot images", "lerobot video"])
@@ -176,10 +579,14 @@ def test_ours_go_out_in_the_layout_of_stable_worldmodel_and_come_back(tmp_path: 
         assert {"pixels", "action", "state", "ep_len", "ep_offset"} <= set(file)
         np.testing.assert_array_equal(file["ep_len"][:], LENGTHS)
         np.testing.assert_array_equal(file["ep_offset"][:], np.cumsum(LENGTHS) - LENGTHS)
-    for found, episode in zip(open_foreign(tmp_path / "out.h5").episodes(), EPISODES, strict=True):
-        np.testing.assert_array_equal(found["frames"], episode.frames)
-        np.testing.assert_array_equal(found["actions"], episode.actions)
-        np.testing.assert_array_equal(found["rewards"], episode.rewards)
+    foreign = open_foreign(tmp_path / "out.h5")
+    assert foreign.num_episodes == len(EPISODES)
+    for number, episode in enumerate(EPISODES):
+        np.testing.assert_array_equal(foreign.frames(number), episode.frames)
+        columns = foreign.columns(number)
+        np.testing.assert_array_equal(columns.actions, episode.actions)
+        np.testing.assert_array_equal(columns.states, episode.states)
+        np.testing.assert_array_equal(columns.rewards, episode.rewards)
 
 
 def test_a_shard_has_what_the_peers_reader_relies_on(tmp_path: Path):
@@ -212,10 +619,52 @@ def test_merged_data_sets_hold_all_episodes(tmp_path: Path):
     for found, episode in zip(both.episodes(), first + second, strict=True):
         np.testing.assert_array_equal(found.frames, episode.frames)
         np.testing.assert_array_equal(found.factors, episode.factors)
-    assert main(["data", "merge", *paths, f"out={tmp_path / 'both'}"]) == 1
+    assert main(["data", "merge", *paths, f"out={tmp_path / 'both'}"]) == 0  # again: nothing is left to do
     write_fake_data(tmp_path / "b", second, {"state_names": ["x", "y", "z_vel"]})
     assert main(["data", "merge", *paths, f"out={tmp_path / 'other'}"]) == 1
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("what", ["merge", "convert"])
+def test_a_damaged_shard_is_not_made_to_look_whole(tmp_path: Path, what: str):
+    write_fake_data(tmp_path / "a", [fake_episode(i) for i in range(12)])
+    shard = shard_path(tmp_path / "a", 2)
+    with h5py.File(shard) as file:
+        last = file["pixels"].id.get_chunk_info(3).byte_offset
+    content = bytearray(shard.read_bytes())
+    content[last] ^= 128
+    shard.write_bytes(content)
+    with pytest.raises(StoreError, match=r"shard-00002.h5 is damaged \(the checksum of /pixels differs"):
+        if what == "merge":
+            merge([tmp_path / "a", tmp_path / "a"], tmp_path / "out.h5")
+        else:
+            convert(tmp_path / "a", tmp_path / "out.h5")
+    with pytest.raises(StoreError):
+        DataSet(tmp_path / "out.h5")
+
+
+def test_what_carries_no_checksum_is_accepted_and_verify_says_so(tmp_path: Path):
+    write_fake_data(tmp_path, [fake_episode(i) for i in range(7)])
+    assert verify(tmp_path) == VerifyResult(tmp_path, 2, 7, 49, (), ())
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    del content["sha256"]
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    with h5py.File(shard_path(tmp_path, 1), "a") as file:
+        del file["pixels"].attrs["sha256"], file["state"].attrs["sha256"]
+    found = verify(tmp_path)
+    assert found.is_whole and len(found.warnings) == 2
+    assert "dataset.json carries no checksum" in found.warnings[0]
+    assert found.warnings[1].endswith("shard-00001.h5 carries no checksum of pixels, state")
+    assert DataSet(tmp_path).states.shape == (49, X)
+
+
+def test_a_description_is_of_the_whole_data_set(tmp_path: Path):
+    write_fake_data(tmp_path / "fake", EPISODES, {"randomize": ["factor1"]})
+    found = describe(tmp_path / "fake")
+    assert (found.episodes, found.shortest, found.longest, found.frames) == (3, 4, 9, 20)
+    assert (found.frame_shape, found.shards, found.num_actions) == ((S, S, 3), 1, A)
+    assert (found.state_names, found.drawn, len(found.factors)) == (("x", "y", "x_vel"), ("factor1",), 4)
+    assert found.num_bytes == shard_path(tmp_path / "fake", 0).stat().st_size
 
 
 def test_a_flipped_bit_is_found_and_its_shard_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -238,7 +687,7 @@ def test_a_flipped_bit_is_found_and_its_shard_named(tmp_path: Path, capsys: pyte
             data.map_frames(np.copy)
             assert data.states.any()
     shard.write_bytes(content)
-    assert verify_shard(shard) == 5
+    assert verify_shard(shard) == ShardCheck(5, 35, ())
 
 
 def test_a_recording_from_elsewhere_trains_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -259,7 +708,7 @@ def test_a_recording_from_elsewhere_trains_a_model(tmp_path: Path, monkeypatch: 
         ),
     ]
     assert main(["train", "env=recorded", "env.name=mine", *tiny]) == 0
-    found = Run("runs/mine").train
-    assert found.data.episodes == 10 and found.prediction and found.identifiability is None
+    summary = json.loads(Path("runs/mine/summary.json").read_text())
+    assert summary["data"]["episodes"] == 10 and "predictor" in summary and "identifiability" not in summary
     assert main(["control", "run=runs/mine", "tasks=1"]) == 1
     assert main(["train", "env=recorded", "env.name=nothing"]) == 1

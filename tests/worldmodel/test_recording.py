@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,55 +17,33 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from recording_fakes import (
+    EPISODES,
+    NUM_SHARDS,
+    PER_SHARD,
+    POLICY,
+    STEPS,
+    WORLD,
+    AlwaysDies,
+    DiskFillsUp,
+    SmallShards,
+    WithMishaps,
+    WithoutLocks,
+    settings,
+)
 
 from worldmodel.cli.main import main
 from worldmodel.data import recording, workers
 from worldmodel.data.collecting import CollectResult, collect
 from worldmodel.data.leases import lease, remove_leases
-from worldmodel.data.recording import Recording, record, recording_of
+from worldmodel.data.recording import record, recording_of
 from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.data.store import DataSet
-from worldmodel.envs.rollout import Episode
 from worldmodel.settings import RECORDED, CollectConfig, EnvConfig
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import write_atomically
 
 ROOT = Path(__file__).parents[2]
-STEPS, PER_SHARD, EPISODES = 6, 3, 23
-NUM_SHARDS = 8
-WORLD = {
-    "name": "reacher",
-    "kinematic": None,
-    "image_size": 16,
-    "supersample": 1,
-    "quality": "fast",
-    "randomize": ["arm_mass"],
-    "factor_rho": {},
-}
-POLICY = {"name": "uniform", "hold_steps": 2}
-
-
-class SmallShards(Recording):
-    """Shards of few episodes; a class and no patch, because it has to reach the worker processes."""
-
-    @property
-    def episodes_per_shard(self) -> int:
-        return PER_SHARD
-
-
-class DiskFillsUp(SmallShards):
-    """The second shard meets a full disk."""
-
-    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
-        yield from super().episodes(indices[:1], progress)
-        if indices.start >= PER_SHARD:
-            raise UserError("no space left on the disk")
-        yield from super().episodes(indices[1:], progress)
-
-
-def settings(kind: type[Recording] = SmallShards, **changes) -> Recording:
-    defaults = {"name": "tiny", "world": WORLD, "policy": POLICY, "episode_steps": STEPS, "seed": 5, "drift_rho": 0.3}
-    return kind(**{**defaults, **changes})
 
 
 def contents(directory: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -224,27 +201,6 @@ def test_a_write_that_the_disk_refuses_leaves_no_half_shard(tmp_path, monkeypatc
     assert {path.name for path in tmp_path.iterdir()} <= {".leases"}
 
 
-@dataclass(frozen=True)
-class WithMishaps(SmallShards):
-    """The worker of the second shard dies, and the worker of the third hangs; both only the first time."""
-
-    folder: str = ""
-
-    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
-        yield from super().episodes(indices[:1], progress)
-        shard = indices.start // PER_SHARD
-        tried = Path(self.folder) / f"tried-{shard}"
-        if shard in (1, 2) and not tried.exists():
-            tried.touch()
-            os.kill(os.getpid(), signal.SIGKILL) if shard == 1 else time.sleep(600)
-        yield from super().episodes(indices[1:], progress)
-
-
-class AlwaysDies(SmallShards):
-    def episodes(self, indices: range, progress=lambda num_frames: None) -> Iterator[Episode]:
-        os._exit(1)
-
-
 def test_workers_that_die_or_hang_are_replaced_and_nothing_is_lost(reference, tmp_path):
     record(tmp_path / "tiny", settings(WithMishaps, folder=str(tmp_path)), 3 * PER_SHARD, 1, stall_s=10)
     assert {path.name for path in tmp_path.glob("tried-*")} == {"tried-1", "tried-2"}
@@ -294,30 +250,20 @@ def test_jobs_of_a_launcher_record_one_data_set(tmp_path, monkeypatch):
     assert_same_contents(tmp_path / "swept" / "reacher", tmp_path / "alone" / "reacher")
 
 
-def recorded_in_a_process(kind: str, directory: Path, num_episodes: int) -> subprocess.Popen:
-    """Records in a process of its own, as another command would; kind: of the recording, "test_recording.SmallShards"
-    or another class."""
-    module = kind.split(".")[0]
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        f"import pathlib, {module}; from test_recording import settings, record\n"
-        f"record(pathlib.Path({str(directory)!r}), settings({kind}), {num_episodes}, 1)\n"
-    )
-    script = directory.parent / f"{num_episodes}-{time.monotonic_ns()}.py"
-    script.write_text('if __name__ == "__main__":\n    ' + code.replace("\n", "\n    "))
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.parametrize("kind", ["test_recording.SmallShards", "without_locks.OnSuchAFileSystem"])
+@pytest.mark.parametrize("kind", [SmallShards, WithoutLocks])
 def test_three_commands_record_one_data_set_at_once_whatever_each_asks_for(tmp_path, reference, kind):
     """Without locks, work is done twice and nothing is lost."""
-    commands = [recorded_in_a_process(kind, tmp_path / "tiny", num) for num in (EPISODES, 2, EPISODES)]
-    for command in commands:
-        _, errors = command.communicate(timeout=180)
-        assert command.returncode == 0, errors
-    assert_same_contents(tmp_path / "tiny", reference)
-    assert not list((tmp_path / "tiny").glob(".*"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(Path(__file__).with_name("recording_fakes.py")), kind.__name__, str(tmp_path)]
+    commands = [
+        subprocess.Popen([*command, str(num)], env=environment, stderr=subprocess.PIPE, text=True)
+        for num in (EPISODES, 2, EPISODES)
+    ]
+    for one in commands:
+        _, errors = one.communicate(timeout=180)
+        assert one.returncode == 0, errors
+    assert_same_contents(tmp_path, reference)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_file_of_leases_that_was_removed_under_a_holder_gives_nobody_a_second_lease(tmp_path):

@@ -209,7 +209,7 @@ def test_more_episodes_than_there_are(directory):
 
 def test_missing_shard(directory):
     shard_path(directory, 1).unlink()
-    with pytest.raises(StoreError, match=r"shard-00001.h5 is missing.*run the same collect command") as error:
+    with pytest.raises(StoreError, match=r"shard-00001.h5 is missing.*give the command that made it again") as error:
         DataSet(directory)
     one_line(error)
 
@@ -219,7 +219,7 @@ def test_truncated_shard(directory, keep):
     path = shard_path(directory, 2)
     size = path.stat().st_size
     os.truncate(path, keep if isinstance(keep, int) else int(size * keep))
-    with pytest.raises(StoreError, match=r"shard-00002.h5 is damaged .*delete it and run") as error:
+    with pytest.raises(StoreError, match=r"shard-00002.h5 is damaged .*delete it and give") as error:
         DataSet(directory)
     one_line(error)
 
@@ -227,7 +227,7 @@ def test_truncated_shard(directory, keep):
 def test_foreign_shard(directory):
     with h5py.File(shard_path(directory, 0), "w") as file:
         file["observations"] = np.zeros(3)
-    with pytest.raises(StoreError, match=r"shard-00000.h5 lacks action, .*not written by worldmodel collect"):
+    with pytest.raises(StoreError, match=r"shard-00000.h5 lacks action, .*not written by this package"):
         DataSet(directory)
 
 
@@ -312,7 +312,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 def test_a_recording_that_a_kill_left_without_an_episode(directory):
     write_index(directory, replace(read_index(directory), num_episodes=0))
-    with pytest.raises(StoreError, match="holds no episode yet; run the same worldmodel collect command again"):
+    with pytest.raises(StoreError, match="holds no episode yet: give the command that began it again"):
         DataSet(directory)
 
 

@@ -1,18 +1,19 @@
 """A user's own recordings as a data set: arrays in, shards out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord, WorldRecord, write_index
+from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord, WorldRecord, read_index
 from worldmodel.data.shards import shard_path, write_shard
+from worldmodel.data.writing import alone_in, claim, finish
 from worldmodel.envs.rollout import Episode
 from worldmodel.settings import RECORDED
 from worldmodel.system.errors import StoreError, UserError
-from worldmodel.system.files import write_new
 
 FRAMES_PER_SHARD = 10_000
 
@@ -30,7 +31,7 @@ def write_arrays(
     """Write episodes as a data set that every verb but `control` takes (`worldmodel train env=recorded env.name=…`).
 
     Args:
-        directory: data/<name>; nothing may stand there.
+        directory: data/<name>; no data set may stand there.
         episodes: of each, "frames" uint8 (T+1, S, S, 3) and "actions" float (T, A); where known, "states" float
             (T+1, X) and "rewards" float (T,). They are taken one by one, so that they may exceed memory.
         state_names: X names. Velocities end in "_vel".
@@ -42,26 +43,43 @@ def write_arrays(
         The number of episodes.
 
     Raises:
-        StoreError: something stands at `directory`.
+        StoreError: a data set stands at `directory`. (What the same call left there when it was cut off is written
+            anew.)
         UserError: an episode whose arrays do not fit together, or whose actions leave [-1, 1].
     """
     directory = Path(directory)
-    if (directory / INDEX_NAME).exists():
+    if (directory / INDEX_NAME).exists() and read_index(directory).num_episodes > 0:
         raise StoreError(f"{directory} holds a data set already; choose another folder, or delete it")
-    directory.mkdir(parents=True, exist_ok=True)
     bounds = None if action_bounds is None else (np.asarray(action_bounds[0]), np.asarray(action_bounds[1]))
     checked = _checked(episodes, len(state_names), bounds)
     first = next(checked, None)
     if first is None:
         raise UserError(f"no episodes to write to {directory}")
-    per_shard = max(1, FRAMES_PER_SHARD // len(first.frames))
+    per_shard = episodes_per_shard(len(first.frames))
+    world = recorded_world(first.frames.shape[1], control_dt_s, state_names, bounds)
+    index = Index(name, 0, per_shard, RecordingRecord(source=source, drift_rho=None), world)
     num_episodes = 0
-    for shard, group in enumerate(_groups(chain([first], checked), per_shard)):
-        write_shard(shard_path(directory, shard), group)
-        num_episodes += len(group)
-    world = WorldRecord(
+    with alone_in(directory):
+        claim(directory, index)
+        for shard, group in enumerate(_groups(chain([first], checked), per_shard)):
+            write_shard(shard_path(directory, shard), group)
+            num_episodes += len(group)
+        finish(directory, replace(index, num_episodes=num_episodes))
+    return num_episodes
+
+
+def recorded_world(
+    image_size: int,
+    control_dt_s: float,
+    state_names: Sequence[str],
+    bounds: tuple[np.ndarray, np.ndarray] | None,
+    camera: str | None = None,
+) -> WorldRecord:
+    """What an index says of a world that was recorded elsewhere."""
+    return WorldRecord(
         name=RECORDED,
-        image_size=first.frames.shape[1],
+        image_size=image_size,
+        camera=camera,
         control_dt_s=control_dt_s,
         state_names=tuple(state_names),
         angle_names=(),
@@ -71,9 +89,11 @@ def write_arrays(
         kinematic=None,
         action_bounds=None if bounds is None else (tuple(bounds[0].tolist()), tuple(bounds[1].tolist())),
     )
-    settings = RecordingRecord(source=source, drift_rho=None)
-    write_index(directory, Index(name, num_episodes, per_shard, settings, world), write_new)
-    return num_episodes
+
+
+def episodes_per_shard(num_frames: int) -> int:
+    """How many episodes of so many frames a shard holds."""
+    return max(1, FRAMES_PER_SHARD // num_frames)
 
 
 def _groups(episodes: Iterator[Episode], size: int) -> Iterator[list[Episode]]:
@@ -86,7 +106,7 @@ def _checked(
 ) -> Iterator[Episode]:
     shape: tuple[Any, ...] | None = None
     for index, arrays in enumerate(episodes):
-        episode = _episode(index, arrays, num_states, bounds)
+        episode = as_episode(index, arrays, num_states, bounds)
         found = (episode.frames.shape[1:], episode.actions.shape[1:])
         if shape not in (None, found):
             raise UserError(f"episode {index} has frames and actions of shapes {found}, the first one {shape}")
@@ -94,9 +114,12 @@ def _checked(
         yield episode
 
 
-def _episode(
+def as_episode(
     index: int, arrays: Mapping[str, np.ndarray], num_states: int, bounds: tuple[np.ndarray, np.ndarray] | None
 ) -> Episode:
+    """An episode of arrays as `write_arrays` takes them, its actions scaled by `bounds`; UserError where they do not
+    fit together."""
+
     def expect(holds: bool, what: str) -> None:
         if not holds:
             raise UserError(f"episode {index}: {what}")
@@ -121,6 +144,8 @@ def _episode(
     )
     states = np.asarray(arrays.get("states", np.zeros((num, num_states))), np.float32)
     expect(states.shape == (num, num_states), f"states must be ({num}, {num_states}), got {states.shape}")
+    expect(bool(np.isfinite(states).all()), "states must be finite numbers; leave the episode out, or mend them")
     rewards = np.asarray(arrays.get("rewards", np.zeros(num - 1)), np.float32)
     expect(rewards.shape == (num - 1,), f"rewards must be ({num - 1},), got {rewards.shape}")
+    expect(bool(np.isfinite(rewards).all()), "rewards must be finite numbers; leave the episode out, or mend them")
     return Episode(frames, states, actions.clip(-1, 1), rewards, np.zeros((num, 0), np.float32), index)

@@ -1,132 +1,219 @@
-"""`worldmodel data`: what a data set holds, whether it is whole, several as one, and from or to other toolkits."""
+"""Looking after data sets: what one holds, and whether it is whole."""
 
-from collections.abc import Iterator
-from dataclasses import fields
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from worldmodel.data.arrays import write_arrays
-from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord, differences, plain, read_index, write_index
-from worldmodel.data.interchange import open_foreign, write_stable_worldmodel
-from worldmodel.data.shards import shard_path, verify_shard, write_shard
+from worldmodel.data.converting import ConvertResult, LeftOut, convert
+from worldmodel.data.index import INDEX_NAME, RecordingRecord, has_checksum, plain, read_index
+from worldmodel.data.merging import MergeResult, merge
+from worldmodel.data.shards import shard_path, verify_shard
 from worldmodel.data.store import DataSet
-from worldmodel.envs.rollout import Episode
 from worldmodel.settings import DataConfig
 from worldmodel.system.errors import StoreError, UserError
-from worldmodel.system.files import write_new
 from worldmodel.system.progress import progress
+
+__all__ = [
+    "ConvertResult",
+    "DataSetDescription",
+    "LeftOut",
+    "MergeResult",
+    "VerifyResult",
+    "convert",
+    "describe",
+    "manage",
+    "merge",
+    "verify",
+]
+
+
+@dataclass(frozen=True)
+class DataSetDescription:
+    """What a data set holds."""
+
+    name: str
+    """What it is called."""
+
+    directory: Path
+    """Where it is."""
+
+    episodes: int
+    """Episodes that are whole."""
+
+    shortest: int
+    """Frames of its shortest episode."""
+
+    longest: int
+    """Frames of its longest episode."""
+
+    frames: int
+    """Frames of all episodes."""
+
+    frame_shape: tuple[int, ...]
+    """Of one frame, (S, S, 3)."""
+
+    shards: int
+    """Files that hold them."""
+
+    num_bytes: int
+    """Of these files."""
+
+    state_names: tuple[str, ...]
+    """State variables."""
+
+    num_actions: int
+    """Numbers of an action."""
+
+    factors: tuple[str, ...]
+    """Physical constants and visual factors that are recorded."""
+
+    drawn: tuple[str, ...]
+    """Those of them that vary."""
+
+    settings: RecordingRecord
+    """How the episodes came about."""
+
+
+def describe(path: Path) -> DataSetDescription:
+    """What the data set at `path` holds; StoreError where it cannot be opened."""
+    data = DataSet(path)
+    world = data.index.world
+    return DataSetDescription(
+        name=data.index.name,
+        directory=data.directory,
+        episodes=data.num_episodes,
+        shortest=int(data.length.min()),
+        longest=int(data.length.max()),
+        frames=data.num_rows,
+        frame_shape=data.frames(slice(0, 1)).shape[1:],
+        shards=len(data.shards),
+        num_bytes=sum(shard.stat().st_size for shard in data.shards),
+        state_names=world.state_names,
+        num_actions=data.actions.shape[1],
+        factors=world.factor_names,
+        drawn=world.randomize,
+        settings=data.index.settings,
+    )
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """Whether a data set is what was written."""
+
+    directory: Path
+    """Where it is."""
+
+    shards: int
+    """Shards that its index promises."""
+
+    episodes: int
+    """Episodes that its index promises."""
+
+    frames: int
+    """Frames that were read."""
+
+    damaged: tuple[str, ...]
+    """One line for everything that is missing or not what was written; none where the data set is whole."""
+
+    warnings: tuple[str, ...]
+    """One line for everything that carries no checksum, so that it could have changed unseen."""
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.damaged
+
+
+def verify(path: Path) -> VerifyResult:
+    """Compare every byte of every shard, and the index, with the checksums that were written with them.
+
+    Raises StoreError where the index is missing or damaged: without it, nothing else has a meaning.
+    """
+    index = read_index(path)
+    if index.num_episodes == 0:
+        raise StoreError(f"{path} holds no episode yet: give the command that began it again")
+    if index.num_shards > len(list(path.glob("shard-*.h5"))) + 1_000:
+        raise StoreError(f"{path / INDEX_NAME} promises {index.num_shards} shards, most of them are missing")
+    frames, damaged, warnings = 0, [], []
+    if not has_checksum(path):
+        warnings.append(f"{path / INDEX_NAME} carries no checksum, as those of older versions")
+    for shard in progress(range(index.num_shards), desc="verify", unit="shard"):
+        try:
+            found = verify_shard(shard_path(path, shard))
+        except StoreError as error:
+            damaged.append(str(error).split(";")[0])
+            continue
+        frames += found.frames
+        if found.unchecked:
+            warnings.append(f"{shard_path(path, shard)} carries no checksum of {', '.join(found.unchecked)}")
+    if not damaged:
+        try:
+            DataSet(path)  # shapes, and the index against them
+        except StoreError as error:
+            damaged.append(str(error))
+    return VerifyResult(path, index.num_shards, index.num_episodes, frames, tuple(damaged), tuple(warnings))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# for the command line
 
 
 def manage(config: DataConfig) -> str:
     """Do what `config.what` says; returns what there is to say about it."""
     if not config.path:
         raise UserError(f"which data set? worldmodel data {config.what} path=data/NAME")
-    return {"info": _info, "verify": _verify, "merge": _merge, "convert": _convert}[config.what](config)
+    path = Path(config.path)
+    if config.what == "info":
+        return _described(describe(path))
+    if config.what == "verify":
+        return _verified(verify(path))
+    if not config.out:
+        raise UserError("where to? add out=data/NAME")
+    if config.what == "merge":
+        merged = merge([path, *map(Path, config.others)], Path(config.out))
+        return _done(merged.directory, merged.episodes)
+    return _converted(convert(path, Path(config.out), config.camera or "", config.image_size))
 
 
-def _info(config: DataConfig) -> str:
-    data = DataSet(Path(config.path))
-    num_bytes = sum(path.stat().st_size for path in data.shards)
-    varying = data.index.world.randomize
+def _described(found: DataSetDescription) -> str:
+    factors = (name + (" (drawn)" if name in found.drawn else "") for name in found.factors)
     rows = {
-        "data set": f"{data.index.name} in {data.directory}",
-        "episodes": f"{data.num_episodes:,} of {data.length.min()} to {data.length.max()} frames",
-        "frames": f"{data.num_rows:,} of {' x '.join(map(str, data.frames(slice(0, 1)).shape[1:]))}",
-        "shards": f"{len(data.shards)}, {num_bytes / 1e9:.3g} GB",
-        "state": ", ".join(data.state_names) or "none",
-        "actions": str(data.actions.shape[1]),
-        "factors": ", ".join(name + (" (drawn)" if name in varying else "") for name in data.factor_names) or "none",
-        "settings": ", ".join(f"{key}={value}" for key, value in plain(data.index.settings).items() if key != "world"),
+        "data set": f"{found.name} in {found.directory}",
+        "episodes": f"{found.episodes:,} of {found.shortest} to {found.longest} frames",
+        "frames": f"{found.frames:,} of {' x '.join(map(str, found.frame_shape))}",
+        "shards": f"{found.shards}, {found.num_bytes / 1e9:.3g} GB",
+        "state": ", ".join(found.state_names) or "none",
+        "actions": str(found.num_actions),
+        "factors": ", ".join(factors) or "none",
+        "settings": ", ".join(f"{key}={value}" for key, value in plain(found.settings).items() if key != "world"),
     }
     width = max(map(len, rows))
     return "\n".join(f"  {key:<{width}}  {value}" for key, value in rows.items())
 
 
-def _verify(config: DataConfig) -> str:
-    """Every byte of every shard against the checksums written with it; all that is damaged is named."""
-    directory = Path(config.path)
-    index = read_index(directory)
-    num_shards = index.num_shards
-    if num_shards > len(list(directory.glob("shard-*.h5"))) + 1_000:
-        raise StoreError(f"{directory / INDEX_NAME} promises {num_shards} shards, most of them are missing")
-    damaged = []
-    for shard in progress(range(num_shards), desc="verify", unit="shard"):
-        try:
-            verify_shard(shard_path(directory, shard))
-        except StoreError as error:
-            damaged.append(str(error).split(";")[0])
-    if damaged:
+def _verified(found: VerifyResult) -> str:
+    if not found.is_whole:
         raise StoreError(
-            f"{len(damaged)} of {num_shards} shards: {'; '.join(damaged)}. Delete them and run the same collect command"
+            f"{len(found.damaged)} of {found.shards} shards: {'; '.join(found.damaged)}. "
+            "Delete them and give the command that made the data set again"
         )
-    data = DataSet(directory)  # shapes, and the index against them
-    return f"{directory} is whole: {num_shards} shards, {data.num_episodes} episodes, {data.num_rows} frames"
+    warnings = "".join(f"warning: {warning}\n" for warning in found.warnings)
+    whole = f"{found.directory} is whole: {found.shards} shards, {found.episodes} episodes, {found.frames} frames"
+    return warnings + whole
 
 
-def _merge(config: DataConfig) -> str:
-    """The episodes of several data sets of one world, one data set after another."""
-    sources = [DataSet(Path(path)) for path in (config.path, *config.others)]
-    out = _free(config.out)
-    first = sources[0]
-    for other in sources[1:]:
-        if differing := [key for key, _, _ in differences(first.index.world, other.index.world)]:
-            raise StoreError(
-                f"{other.directory} and {first.directory} are of different worlds (world.{', world.'.join(differing)})"
-            )
-    per_shard = first.index.episodes_per_shard
-    num_episodes = sum(source.num_episodes for source in sources)
-    episodes = (episode for source in sources for episode in source.episodes())
-    for shard in progress(range(-(-num_episodes // per_shard)), desc="merge", unit="shard"):
-        write_shard(shard_path(out, shard), _all(islice(episodes, per_shard)))
-    index = Index(out.name, num_episodes, per_shard, _common(sources), first.index.world)
-    write_index(out, index, write_new)
-    return _done(out, num_episodes)
-
-
-def _all(episodes: Iterator[Episode]) -> Iterator[Episode]:
-    yield from episodes
-
-
-def _common(sources: list[DataSet]) -> RecordingRecord:
-    """Settings that all sources share; the others have their defaults, and drift_rho is None."""
-    first, *others = (source.index.settings for source in sources)
-    shared: dict[str, Any] = {"drift_rho": None}
-    for name in (item.name for item in fields(RecordingRecord)):
-        if all(getattr(other, name) == getattr(first, name) for other in others):
-            shared[name] = getattr(first, name)
-    return RecordingRecord(**{**shared, "merged": tuple(str(source.directory) for source in sources)})
-
-
-def _convert(config: DataConfig) -> str:
-    """From another toolkit's layout to ours, or from ours to stable-worldmodel's."""
-    source, out = Path(config.path), _free(config.out)
-    if (source / INDEX_NAME).exists():
-        if out.suffix not in (".h5", ".hdf5"):
-            raise UserError(f"a data set of ours is converted to stable-worldmodel's one file: out=NAME.h5, got {out}")
-        write_stable_worldmodel(DataSet(source), out)
-        return f"file: {out}, in stable-worldmodel's layout"
-    foreign = open_foreign(source, config.camera, config.image_size)
-    num = write_arrays(
-        out,
-        out.name,
-        progress(foreign.episodes(), desc="convert", unit="episode"),
-        state_names=foreign.state_names,
-        action_bounds=foreign.action_bounds(),
-        control_dt_s=foreign.control_dt_s,
-        source=f"{foreign.kind}: {source.name}",
-    )
-    return _done(out, num)
+def _converted(found: ConvertResult) -> str:
+    if not found.camera:
+        return f"file: {found.path}, in {found.layout}'s layout"
+    lines = [f"frames: of camera {found.camera}"]
+    if found.other_cameras:
+        lines[0] += f" (camera=… chooses another: {', '.join(found.other_cameras)})"
+    if found.left_out:
+        named = ", ".join(f"{one.episode} ({one.reason})" for one in found.left_out[:5])
+        more = f" and {len(found.left_out) - 5} more" if len(found.left_out) > 5 else ""
+        total = found.episodes + len(found.left_out)
+        lines.append(f"left out: {len(found.left_out)} of {total} episodes: {named}{more}")
+    return "\n".join([*lines, _done(found.path, found.episodes)])
 
 
 def _done(out: Path, num_episodes: int) -> str:
     command = f"worldmodel train env=recorded env.name={out.name} data={out.parent}"
     return f"data set: {out} ({num_episodes} episodes)\nnext: {command}"
-
-
-def _free(out: str) -> Path:
-    if not out:
-        raise UserError("where to? add out=data/NAME")
-    if Path(out).exists() and (Path(out).is_file() or any(Path(out).iterdir())):
-        raise UserError(f"{out} exists; choose another place, or delete it")
-    return Path(out)

@@ -217,6 +217,9 @@ class RecordingRecord:
     source: str | None = None
     """Where data from elsewhere are from."""
 
+    source_digest: Name | None = None
+    """SHA-256 of what was taken from there: of all columns, for data from another toolkit without the frames."""
+
     merged: tuple[str, ...] = ()
     """The data sets that were joined."""
 

@@ -43,9 +43,16 @@ def index_lease(directory: Path) -> Iterator[None]:
         time.sleep(0.05)
 
 
+@contextmanager
+def whole_lease(directory: Path) -> Iterator[bool]:
+    """Whether this process got the leases of all shards, and of the index."""
+    with _locked(directory, 0, length=0) as granted:  # length 0: all bytes
+        yield granted
+
+
 def remove_leases(directory: Path) -> None:
     """Remove the file of leases, unless another command holds one: the last command removes it."""
-    with _locked(directory, 0, length=0) as granted:  # length 0: all bytes
+    with whole_lease(directory) as granted:
         if granted:
             (directory / _NAME).unlink(missing_ok=True)
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from worldmodel.data.shards import open_shard, plain_column
+from worldmodel.data.shards import damaged, open_shard, plain_column
 from worldmodel.data.store import DataSet
-from worldmodel.system.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,12 @@ def _map(path: Path, shape: tuple[int, int, int]) -> _Mapping:
         pixels = plain_column(file, "pixels", path)
         offset = _row_offsets(pixels, num_bytes)
         if pixels.shape[1:] != shape or offset is None:
-            raise StoreError(f"shard {path} is damaged (its frames are not stored in plain chunks); collect it again")
+            raise damaged(path, "its frames are not stored in plain chunks")
     with path.open("rb") as handle:
         mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     flat = np.frombuffer(mapped, np.uint8)
     if offset.min() < 0 or offset.max() + num_bytes > len(flat):
-        raise StoreError(f"shard {path} is damaged (frames beyond its end); delete it and run the same collect command")
+        raise damaged(path, "frames beyond its end")
     windows = np.lib.stride_tricks.as_strided(flat, (len(flat) - num_bytes + 1, num_bytes), (1, 1), writeable=False)
     return _Mapping(mapped, windows, offset)
 

@@ -117,6 +117,22 @@ class Recording:
             world.close()
 
 
+def recording_of(config: CollectConfig) -> Recording:
+    """What the settings of `collect` ask for; UserError where they name no policy."""
+    if "name" not in config.policy:
+        raise UserError('policy names no excitation policy; give one, such as policy={"name": "ou"}')
+    return Recording(
+        name=config.env.label,
+        world=config.env.make_arguments(),
+        policy=dict(config.policy),
+        episode_steps=config.episode_steps,
+        seed=config.data_seed,
+        drift_rho=config.drift_rho,
+        restart_midway=config.restart_midway,
+        **({} if config.warp_worlds is None else {"engine": "warp", "worlds": config.warp_worlds}),
+    )
+
+
 def warp_engine() -> Any:
     """The module of the batched engine, which needs a package that the others do not."""
     try:
@@ -128,29 +144,12 @@ def warp_engine() -> Any:
     return warp
 
 
-def recording_of(config: CollectConfig) -> Recording:
-    """What the settings of `collect` ask for; UserError where they name no policy."""
-    if "name" not in config.policy:
-        raise UserError('policy names no excitation policy; give one, such as policy={"name": "ou"}')
-    warp = config.warp_worlds is not None
-    return Recording(
-        name=config.env.label,
-        world=config.env.make_arguments(),
-        policy=dict(config.policy),
-        episode_steps=config.episode_steps,
-        seed=config.data_seed,
-        drift_rho=config.drift_rho,
-        restart_midway=config.restart_midway,
-        **({"engine": "warp", "worlds": config.warp_worlds} if warp else {}),
-    )
-
-
 def record(
     directory: Path, recording: Recording, num_episodes: int, num_workers: int | None, stall_s: float = 600.0
 ) -> float:
     """Complete the data set at `directory` to `num_episodes`; shards that stand are kept. Returns seconds.
 
-    num_workers: processes; None takes every core of the machine, or one process with engine=warp.
+    num_workers: processes; None takes every core of the machine, or one process with MuJoCo Warp.
     stall_s: workers that finish no episode for so long are taken to hang, and are replaced.
 
     Raises StoreError when the directory holds a data set of other settings, or of the same world as it was before it

@@ -116,9 +116,7 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
     try:
         check_regular(path)
     except FileNotFoundError:
-        raise StoreError(
-            f"shard {path} is missing: the data set is incomplete; run the same collect command again"
-        ) from None
+        raise missing(path) from None
     except UserError as error:
         raise StoreError(f"shard {error}") from error
     try:
@@ -127,7 +125,7 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
     except StoreError:
         raise
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:  # of damaged bytes
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
 
 
 def read_column(file: h5py.File, name: str, path: Path) -> np.ndarray:
@@ -146,45 +144,51 @@ def plain_column(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     """
     num_dimensions, kind = COLUMNS[name]
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise _damaged(path, f"{name} is not in the file itself")
+        raise damaged(path, f"{name} is not in the file itself")
     column = file[name]
     if not isinstance(column, h5py.Dataset) or column.external or column.is_virtual or column.compression:
-        raise _damaged(path, f"{name} is not a plain column")
+        raise damaged(path, f"{name} is not a plain column")
     if column.ndim != num_dimensions or column.dtype != np.dtype(kind):
-        raise _damaged(path, f"{name} has shape {column.shape} and type {column.dtype}")
+        raise damaged(path, f"{name} has shape {column.shape} and type {column.dtype}")
     if column.nbytes > path.stat().st_size:
-        raise _damaged(path, f"{name} promises more bytes than the file has")
+        raise damaged(path, f"{name} promises more bytes than the file has")
     return column
 
 
-def _damaged(path: Path, reason: str) -> StoreError:
+def missing(path: Path) -> StoreError:
+    """What to say of a shard that is not there."""
+    return StoreError(f"shard {path} is missing: the data set is incomplete; give the command that made it again")
+
+
+def damaged(path: Path, reason: str) -> StoreError:
+    """What to say of a shard that is not as it was written."""
     reason = " ".join(reason.split())[:120]
-    return StoreError(f"shard {path} is damaged ({reason}); delete it and run the same collect command")
+    return StoreError(f"shard {path} is damaged ({reason}); delete it and give the command that made it again")
 
 
 def compare(column: h5py.Dataset, found: str, path: Path) -> None:
     """StoreError where a column's checksum is not `found`; a shard without checksums is of an older version."""
     written = column.attrs.get(CHECKSUM)
     if written is not None and written != found:
-        raise _damaged(path, f"the checksum of {column.name} differs from the one written with it")
+        raise damaged(path, f"the checksum of {column.name} differs from the one written with it")
 
 
 def check_shard(file: h5py.File, path: Path, world: WorldRecord) -> None:
     """StoreError unless all columns are plain and their shapes agree with one another and with the index."""
     if missing := COLUMNS.keys() - set(file):
-        raise StoreError(f"shard {path} lacks {', '.join(sorted(missing))}; it was not written by worldmodel collect")
+        raise StoreError(f"shard {path} lacks {', '.join(sorted(missing))}; it was not written by this package")
     columns = {name: plain_column(file, name, path) for name in COLUMNS}
     lengths = columns["ep_len"][:]
     rows = columns["pixels"].shape[0]
     agree = all(columns[name].shape[0] == rows for name in ("state", "action", "reward", "factors"))
     agree = agree and np.array_equal(columns["ep_offset"][:], np.cumsum(lengths) - lengths)
     if not agree or len(lengths) == 0 or int(lengths.min()) < 1 or int(lengths.sum()) != rows:
-        raise _damaged(path, "rows do not add up")
+        raise damaged(path, "rows do not add up")
     if columns["pixels"].shape[3] != 3 or columns["pixels"].shape[1] != columns["pixels"].shape[2]:
-        raise _damaged(path, f"frames of shape {columns['pixels'].shape[1:]}")
+        raise damaged(path, f"frames of shape {columns['pixels'].shape[1:]}")
     for name, named in (("state", world.state_names), ("factors", world.factors)):
         if columns[name].shape[1] != len(named):
-            raise _damaged(path, f"{name} has {columns[name].shape[1]} columns, {INDEX_NAME} names {len(named)}")
+            raise damaged(path, f"{name} has {columns[name].shape[1]} columns, {INDEX_NAME} names {len(named)}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from worldmodel.data.index import read_index
-from worldmodel.data.shards import check_shard, compare, open_shard, read_column, shard_path, verify_shard
+from worldmodel.data.shards import check_shard, compare, missing, open_shard, read_column, shard_path, verify_shard
 from worldmodel.envs.rollout import Episode
 from worldmodel.system.errors import StoreError
 
@@ -58,7 +58,7 @@ class DataSet:
         self.index = read_index(directory)
         available = self.index.num_episodes
         if available == 0:
-            raise StoreError(f"{directory} holds no episode yet; run the same worldmodel collect command again")
+            raise StoreError(f"{directory} holds no episode yet: give the command that began it again")
         self.num_episodes = available if num_episodes is None else num_episodes
         if self.num_episodes > available:
             raise StoreError(
@@ -68,7 +68,7 @@ class DataSet:
         num_shards = -(-self.num_episodes // self.index.episodes_per_shard)
         if num_shards > len(standing := set(directory.glob("shard-*.h5"))):
             lost = next(path for k in range(num_shards) if (path := shard_path(directory, k)) not in standing)
-            raise StoreError(f"shard {lost} is missing: the data set is incomplete; run the same collect command again")
+            raise missing(lost)
         self.shards = [shard_path(directory, k) for k in range(num_shards)]
         lengths = [self._episode_lengths(path) for path in self.shards]
         self._shard_episodes = [len(part) for part in lengths]

@@ -6,7 +6,6 @@ Knows nothing of what a job is. Kept free of torch and of the simulator, so that
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -57,18 +56,11 @@ class WorkerPool:
 
         Raises UserError when workers die or hang again and again, and whatever `work.do` raises.
         """
-        if getattr(multiprocessing.current_process(), "_inheriting", False):
-            os._exit(1)  # a worker imports a script without a main guard, and came here again: the parent says so
         failures = 0
         while jobs:
             try:
                 self._run_once(jobs, bar)
             except (BrokenProcessPool, _Stalled) as error:
-                if script := _unguarded_script():
-                    raise UserError(
-                        f"worker processes import {script}, and ended there; put what it does below the line "
-                        '`if __name__ == "__main__":`'
-                    ) from error
                 before, jobs = len(jobs), self._missing(jobs)
                 failures = failures + 1 if len(jobs) == before else 1
                 if jobs and failures > MAX_FAILURES:
@@ -128,22 +120,6 @@ class WorkerPool:
                 if not future.result():
                     busy.append(job)
         return busy
-
-
-def _unguarded_script() -> str:
-    """The script that is running, where it lacks a main guard; empty otherwise."""
-    main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None)
-    if path is None or main.__spec__ is not None or not os.path.isfile(path):  # a notebook, or python -m
-        return ""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return "" if "__name__" in file.read() else path
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# in a worker process
-
-_progress: "Synchronized[int] | None" = None
 
 
 def report_progress(amount: int) -> None:

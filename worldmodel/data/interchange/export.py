@@ -1,0 +1,34 @@
+"""Data sets of ours for other toolkits."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from worldmodel.data.store import DataSet
+from worldmodel.system.files import remove_leftovers, require_space, write_atomically
+
+
+def write_stable_worldmodel(data: DataSet, path: Path) -> None:
+    """All shards as one file in stable-worldmodel's layout, compared with their checksums as they are read.
+
+    Each shard can be opened by stable-worldmodel's reader as it is, too.
+    """
+    shape = data.frames(slice(0, 1)).shape[1:]
+
+    def fill(temporary: Path) -> None:
+        require_space(path.parent, data.num_rows * int(np.prod(shape)))
+        with h5py.File(temporary, "w", libver="latest", locking=False) as file:
+            pixels = file.create_dataset("pixels", (data.num_rows, *shape), np.uint8, chunks=(1, *shape))
+            start = 0
+            for frames in data.chunks(4096):
+                pixels[start : start + len(frames)] = frames
+                start += len(frames)
+            columns = {"action": data.actions, "state": data.states, "reward": data.rewards, "factors": data.factors}
+            for name, values in columns.items():
+                if values.shape[-1]:
+                    file[name] = values
+            file["ep_len"], file["ep_offset"] = data.length.astype(np.int32), data.offset.astype(np.int64)
+
+    remove_leftovers(path)
+    write_atomically(path, fill)

@@ -1,0 +1,113 @@
+"""What a reader of another toolkit's data set offers, and what all readers check.
+
+Readers take files that anybody may have written: no path and no format string out of them is followed, and what one
+episode may hold is bounded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from worldmodel.system.errors import StoreError, UserError
+
+MAX_EPISODE_BYTES = 8 * 10**9
+
+
+@dataclass(frozen=True)
+class ForeignColumns:
+    """An episode without its frames: T actions between T + 1 frames; T is -1 or 0 where a recording was aborted."""
+
+    actions: np.ndarray
+    """float32 (T, A), in the source's own unit."""
+
+    states: np.ndarray
+    """float32 (T + 1, X)."""
+
+    rewards: np.ndarray
+    """float32 (T,), of each action; zeros where the source has none."""
+
+    def problem(self) -> str:
+        """Why the episode cannot be used; empty where it can."""
+        if len(self.states) < 2:
+            return f"it has {len(self.states)} frame{'s' * (len(self.states) != 1)}"
+        for name, values in (("actions", self.actions), ("states", self.states), ("rewards", self.rewards)):
+            if not np.isfinite(values).all():
+                return f"its {name} are not all finite numbers"
+        return ""
+
+
+class ForeignData(Protocol):
+    """A data set of another toolkit, open for reading; episodes are numbered from 0 in the order of the source."""
+
+    kind: str
+    """The toolkit's name."""
+
+    camera: str
+    """The image column that frames are taken from."""
+
+    cameras: tuple[str, ...]
+    """All image columns."""
+
+    state_names: tuple[str, ...]
+    """X names; those of the source are not always known."""
+
+    control_dt_s: float
+    """Seconds from one frame to the next."""
+
+    num_episodes: int
+    """Episodes in the source, those that cannot be used included."""
+
+    def columns(self, episode: int) -> ForeignColumns:
+        """Everything but the frames of an episode; StoreError or UserError where it cannot be read."""
+        ...
+
+    def frames(self, episode: int) -> np.ndarray:
+        """uint8 (T + 1, H, W, 3); StoreError where they cannot be read."""
+        ...
+
+    def close(self) -> None:
+        """Free what is open."""
+        ...
+
+
+def choose_camera(names: Sequence[str], wanted: str, path: Path) -> str:
+    """The image column to take: the one that was asked for, or the one called "pixels", or the first."""
+    if not names:
+        raise StoreError(f"{path} holds no images (uint8, three channels, or encoded); this toolkit learns from pixels")
+    if not wanted:
+        return next((name for name in names if name.rpartition("/")[2] == "pixels"), names[0])
+    for name in names:
+        if wanted in (name, name.rpartition("/")[2]):
+            return name
+    raise UserError(f"{path} has no camera {wanted!r}; choose one of {', '.join(names)}")
+
+
+def as_actions(values: np.ndarray, path: Path) -> np.ndarray:
+    """Actions as float32 (T, A): whole numbers in columns (MultiDiscrete) are numbers, those without are names."""
+    if values.dtype.kind not in "fiu":
+        raise UserError(f"{path}: actions are of type {values.dtype}; numbers are needed")
+    if values.ndim == 1 and values.dtype.kind in "iu":
+        raise UserError(
+            f"{path}: actions are the numbers of discrete choices, {values.shape}, which planners cannot search; "
+            "store them as columns (T, A), such as one-hot vectors"
+        )
+    if values.ndim > 2:
+        raise UserError(f"{path}: actions have shape {values.shape}; (T, A) is needed: flatten them")
+    return _columns(values)
+
+
+def stacked(parts: list[np.ndarray], num_rows: int) -> np.ndarray:
+    """State columns, each (rows,) or (rows, x), beside each other: float32 (rows, X); X is 0 where there are none."""
+    return np.concatenate([np.zeros((num_rows, 0), np.float32), *map(_columns, parts)], 1)
+
+
+def _columns(values: np.ndarray) -> np.ndarray:
+    return (values[:, None] if values.ndim == 1 else values).astype(np.float32)
+
+
+def numbered(names: Sequence[str], widths: Sequence[int]) -> tuple[str, ...]:
+    """A name for each of `width` columns of every vector: "state_0", "state_1", …"""
+    return tuple(f"{name}_{i}" for name, width in zip(names, widths, strict=True) for i in range(width))

@@ -1,0 +1,85 @@
+"""HDF5 files of other toolkits, read with suspicion."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
+from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import check_regular
+
+# no lossless filter of HDF5 packs tighter; a column that promises more is a bomb
+MAX_COMPRESSION = 2000
+
+
+class opened:
+    """An HDF5 file for reading, as a context; what HDF5 says of damaged bytes becomes one line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> h5py.File:
+        try:
+            check_regular(self._path)
+            self._file = h5py.File(self._path, "r", locking=False)
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be read ({' '.join(str(error).split())[:120]})") from error
+        return self._file
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._file.close()
+        if isinstance(error, OSError | KeyError | RuntimeError | ValueError | TypeError | MemoryError | AttributeError):
+            if not isinstance(error, UserError):
+                reason = " ".join(str(error).split())[:120]
+                raise StoreError(f"{self._path} is damaged, or of another layout ({reason})") from error
+
+
+def arrays(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    """(name, column) of the arrays that lie in a group itself, by name; links out of the file are not followed."""
+    for name in sorted(group):
+        if isinstance(group.get(name, getlink=True), h5py.HardLink) and isinstance(group[name], h5py.Dataset):
+            yield name, group[name]  # type: ignore[misc]
+
+
+def column(group: Any, name: str, path: Path) -> h5py.Dataset:
+    """A column that lies in the file itself and is no bomb."""
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise StoreError(f"{path}: {name} is missing, or not in the file itself")
+    found = group[name]
+    if isinstance(found, h5py.Group):
+        raise StoreError(
+            f"{path}: {name} is a group of {', '.join(sorted(found)) or 'nothing'}, such as a dictionary space is "
+            "stored as; one array is needed: flatten the space"
+        )
+    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+        raise StoreError(f"{path}: {name} is no array, or stored in other files, which are not read")
+    if found.nbytes > MAX_COMPRESSION * max(1, found.id.get_storage_size()):
+        raise StoreError(f"{path}: {name} promises {found.nbytes} bytes, far more than are stored")
+    return found
+
+
+def rows(found: h5py.Dataset, start: int, stop: int, path: Path) -> np.ndarray:
+    """A stretch of rows; StoreError where it lies outside, or is too large for one episode."""
+    if not 0 <= start <= stop <= len(found):
+        raise StoreError(f"{path}: an episode from row {start} to {stop} does not lie in {found.name}")
+    if (stop - start) * (found.nbytes // max(1, len(found))) > MAX_EPISODE_BYTES:
+        raise StoreError(f"{path}: an episode of {stop - start} rows is larger than {MAX_EPISODE_BYTES} bytes")
+    return found[start:stop]
+
+
+def is_image(found: h5py.Dataset) -> bool:
+    """Whether a column holds frames as arrays: uint8 (rows, H, W, 1 or 3)."""
+    return found.dtype == np.uint8 and found.ndim == 4 and found.shape[3] in (1, 3)
+
+
+def is_vector(found: h5py.Dataset) -> bool:
+    """Whether a column holds numbers: (rows,) or (rows, x), of any number type."""
+    return found.dtype.kind in "fiu" and found.ndim in (1, 2)
+
+
+def width(found: h5py.Dataset) -> int:
+    """Columns of a vector column."""
+    return 1 if found.ndim == 1 else found.shape[1]

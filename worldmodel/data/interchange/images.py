@@ -1,0 +1,63 @@
+"""Pictures of other toolkits as frames: decoded, with three channels of 8 bits, cut square."""
+
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import torch
+from torch.nn import functional
+
+from worldmodel.system.errors import StoreError
+
+MAX_IMAGE_PIXELS = 4096 * 4096
+_PNG, _JPEG, _RIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF"
+_PNG_BIT_DEPTH = 24  # byte of the file
+
+
+def is_encoded(content: bytes) -> bool:
+    """Whether bytes begin as a PNG, JPEG or WebP file does."""
+    return content.startswith((_PNG, _JPEG)) or (content.startswith(_RIFF) and content[8:12] == b"WEBP")
+
+
+def decode(content: bytes, path: Path) -> np.ndarray:
+    """A PNG, JPEG or WebP file as uint8 (H, W, 3): gray is repeated, alpha left out; StoreError where it is neither.
+
+    path: the file that holds it, for messages.
+    """
+    if not is_encoded(content):
+        raise StoreError(f"{path} holds an image that is no PNG, JPEG or WebP file; only those are decoded")
+    if content.startswith(_PNG) and content[_PNG_BIT_DEPTH : _PNG_BIT_DEPTH + 1] == b"\x10":
+        raise StoreError(
+            f"{path} holds images of 16 bits, such as depth; frames have 8 bits a channel: choose another camera"
+        )
+    try:
+        height, width = imageio.improps(content, plugin="pillow").shape[:2]
+        if height * width > MAX_IMAGE_PIXELS:
+            raise StoreError(f"{path} holds an image of {width} x {height} pixels, more than {MAX_IMAGE_PIXELS}")
+        return np.asarray(imageio.imread(content, plugin="pillow", mode="RGB"))
+    except (OSError, ValueError, SyntaxError, KeyError, EOFError, MemoryError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(
+            f"{path} holds a damaged image ({type(error).__name__}: {' '.join(str(error).split())[:80]})"
+        ) from error
+
+
+def as_frames(values: np.ndarray) -> np.ndarray:
+    """uint8 (n, H, W, 1 or 3) with three channels."""
+    return values.repeat(3, 3) if values.shape[3] == 1 else values
+
+
+def fit_frames(frames: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (n, H, W, 3) cut to the middle square, area-averaged to (n, size, size, 3); size 0 keeps the square's."""
+    height, width = frames.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    frames = frames[:, top : top + side, left : left + side]
+    if size in (0, side):
+        return np.ascontiguousarray(frames)
+    parts = [
+        functional.adaptive_avg_pool2d(part.movedim(-1, -3).float(), size).round().to(torch.uint8).movedim(-3, -1)
+        for part in torch.from_numpy(np.ascontiguousarray(frames)).split(256)
+    ]
+    return np.ascontiguousarray(torch.cat(parts).numpy())

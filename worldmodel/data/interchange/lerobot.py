@@ -1,0 +1,182 @@
+"""LeRobot v3: parquet tables of rows, and images in them, or videos that several episodes share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
+from worldmodel.data.interchange.images import decode
+from worldmodel.data.interchange.videos import VideoReader
+from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import check_regular, read_json
+
+_DATA = "data/chunk-{chunk:03d}/file-{file:03d}.parquet"
+_VIDEO = "videos/{key}/chunk-{chunk:03d}/file-{file:03d}.mp4"
+_STATE, _REWARD, _TIME = "observation.state", "next.reward", "timestamp"
+
+
+@dataclass(frozen=True)
+class _Episode:
+    """Where an episode is."""
+
+    number: int
+    """`episode_index` of its rows."""
+
+    num_frames: int
+    """Rows that its table holds of it."""
+
+    table: Path
+    """The file that holds them."""
+
+    video: Path | None
+    """The file that holds its frames; None where they are images in the table."""
+
+    video_start_s: float
+    """When it begins there."""
+
+
+class LeRobotFolder:
+    """A folder of LeRobot v3; see `ForeignData`. A row's frame is the one that its camera shows at the row's time."""
+
+    kind = "lerobot"
+
+    def __init__(self, path: Path, camera: str) -> None:
+        info = _read_info(path)
+        features = info["features"]
+        self._path, self._fps = path, float(info["fps"])
+        self.control_dt_s = 1 / self._fps
+        pictures = [name for name, feature in features.items() if feature.get("dtype") in ("video", "image")]
+        self.cameras = tuple(name for name in pictures if not _is_depth(features[name]))
+        if camera in pictures and camera not in self.cameras:
+            raise UserError(f"{path}: {camera} is a depth map, no camera; choose one of {', '.join(self.cameras)}")
+        self.camera = choose_camera(self.cameras, camera, path)
+        is_video = features[self.camera]["dtype"] == "video"
+        self._columns = ["action", *(name for name in (_STATE, _REWARD, _TIME) if name in features)]
+        self._image = [] if is_video else [self.camera]
+        self._episodes = _read_episodes(path, self.camera if is_video else "")
+        self.num_episodes = len(self._episodes)
+        num_states = int(np.prod(features[_STATE].get("shape", [0]))) if _STATE in features else 0
+        self.state_names = numbered(["state"], [num_states])
+        self._table: tuple[Path, Any] | None = None
+        self._video = VideoReader()
+
+    def columns(self, episode: int) -> ForeignColumns:
+        found = self._episodes[episode]
+        table, rows = self._rows(found)
+        read = {name: _numbers(table, name, rows, found.table) for name in self._columns}
+        states = [read[_STATE]] if self.state_names else []
+        rewards = read.get(_REWARD, np.zeros(len(rows)))[:-1]
+        return ForeignColumns(
+            as_actions(read["action"][:-1].astype(np.float32), found.table),
+            stacked(states, len(rows)),
+            rewards.reshape(-1).astype(np.float32),
+        )
+
+    def frames(self, episode: int) -> np.ndarray:
+        found = self._episodes[episode]
+        table, rows = self._rows(found)
+        if found.video is None:
+            images = table[self.camera].take(rows).to_pylist()
+            return np.stack([decode(_bytes(image, found.table), found.table) for image in images])
+        seconds = np.arange(len(rows)) / self._fps
+        if _TIME in self._columns:
+            seconds = _numbers(table, _TIME, rows, found.table).reshape(-1)
+        return self._video.frames(found.video, found.video_start_s + seconds)
+
+    def close(self) -> None:
+        self._video.close()
+
+    def _rows(self, found: _Episode) -> tuple[Any, np.ndarray]:
+        """The table of an episode, and its rows there, in the order of its frames."""
+        if self._table is None or self._table[0] != found.table:
+            wanted = [*self._columns, *self._image, "episode_index", "frame_index"]
+            self._table = found.table, _read_parquet(found.table, wanted)
+        table = self._table[1]
+        rows = np.flatnonzero(table["episode_index"].to_numpy() == found.number)
+        if len(rows) != found.num_frames:
+            raise StoreError(
+                f"{found.table} has {len(rows)} rows of episode {found.number}, its index promises {found.num_frames}"
+            )
+        return table, rows[np.argsort(table["frame_index"].to_numpy()[rows])]
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    file = path / "meta" / "info.json"
+    try:
+        info = read_json(file)
+        if not str(info.get("codebase_version", "")).startswith("v3"):
+            raise ValueError(f"LeRobot v3 is read, this is {info.get('codebase_version')!r}")
+        features = info["features"]
+        if not isinstance(features, dict) or not all(isinstance(feature, dict) for feature in features.values()):
+            raise ValueError("features must be an object of objects")
+        if not 0 < float(info["fps"]) < 10_000 or "action" not in features:
+            raise ValueError("fps and features.action are needed")
+        for name in features:  # they become folder names
+            if "/" in name or name.startswith("."):
+                raise ValueError(f"feature name {name!r}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{file} cannot be used ({error})") from error
+    return info
+
+
+def _is_depth(feature: dict[str, Any]) -> bool:
+    """Whether a feature says of itself that its pictures are distances: under one of the names of its versions."""
+    said = [feature, *(feature[key] for key in ("info", "video_info") if isinstance(feature.get(key), dict))]
+    return any(place.get(key) is True for place in said for key in ("is_depth_map", "video.is_depth_map"))
+
+
+def _read_episodes(path: Path, video_key: str) -> list[_Episode]:
+    keys = ["episode_index", "length", "data/chunk_index", "data/file_index"]
+    place = f"videos/{video_key}"
+    if video_key:
+        keys += [f"{place}/chunk_index", f"{place}/file_index", f"{place}/from_timestamp"]
+    folder, found = path / "meta" / "episodes", []
+    for file in sorted(folder.glob("chunk-*/file-*.parquet")):
+        for row in _read_parquet(file, keys).to_pylist():
+            try:
+                chunk, number = int(row["data/chunk_index"]), int(row["data/file_index"])
+                video, start_s = None, 0.0
+                if video_key:
+                    names = {"chunk": int(row[f"{place}/chunk_index"]), "file": int(row[f"{place}/file_index"])}
+                    video, start_s = path / _VIDEO.format(key=video_key, **names), float(row[f"{place}/from_timestamp"])
+                table = path / _DATA.format(chunk=chunk, file=number)
+                found.append(_Episode(int(row["episode_index"]), int(row["length"]), table, video, start_s))
+            except (TypeError, ValueError) as error:
+                raise StoreError(f"{file} does not say where every episode is ({error})") from error
+    if not found:
+        raise StoreError(f"{folder} lists no episodes")
+    return sorted(found, key=lambda episode: episode.number)
+
+
+def _read_parquet(path: Path, columns: list[str]) -> Any:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UserError(
+            "LeRobot data sets need pyarrow; install it with: pip install 'worldmodel[interchange]'"
+        ) from error
+    try:
+        check_regular(path)
+        return parquet.read_table(path, columns=columns, memory_map=True)
+    except (OSError, ValueError, KeyError, MemoryError, pyarrow.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
+
+
+def _numbers(table: Any, name: str, rows: np.ndarray, path: Path) -> np.ndarray:
+    """A column at some rows, float64 (n, x)."""
+    if len(rows) == 0:
+        return np.zeros((0, 1))
+    try:
+        return np.array(table[name].take(rows).to_pylist(), np.float64).reshape(len(rows), -1)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path}: {name} does not hold as many numbers in every row ({error})") from error
+
+
+def _bytes(image: Any, path: Path) -> bytes:
+    content = image.get("bytes") if isinstance(image, dict) else None
+    if not content:
+        raise StoreError(f"{path} names images in other files; only such inside it are read")
+    return content

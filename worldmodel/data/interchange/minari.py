@@ -1,0 +1,95 @@
+"""Minari's HDF5: one group an episode, with T + 1 observations (an array, or groups of arrays) and T actions.
+
+Minari encodes images of 32 pixels a side and more as JPEG by default: a column of byte strings, of one length or many.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
+from worldmodel.data.interchange.hdf5 import column, is_image, is_vector, opened, rows, width
+from worldmodel.data.interchange.images import as_frames, decode, is_encoded
+from worldmodel.system.errors import StoreError
+
+_MAX_NESTING = 8
+
+
+def minari_file(path: Path) -> Path | None:
+    """The file that holds the data of a Minari folder, or None."""
+    candidates = (path / "data" / "main_data.hdf5", path / "main_data.hdf5")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+class MinariFile:
+    """The main file of a Minari data set; see `ForeignData`."""
+
+    kind = "minari"
+    control_dt_s = 0.1  # the file does not say
+
+    def __init__(self, path: Path, camera: str) -> None:
+        self._path = path
+        with opened(path) as file:
+            groups = [str(name) for name in file if str(name).startswith("episode_")]
+            self._groups = sorted(groups, key=lambda name: int(name[8:] or 0))
+            if not self._groups:
+                raise StoreError(f"{path} holds no episodes")
+            observations = dict(_observations(file[self._groups[0]], "observations"))
+            self._encoded = {name for name, found in observations.items() if _is_encoded(found)}
+            self.cameras = tuple(n for n, found in observations.items() if n in self._encoded or is_image(found))
+            self.camera = choose_camera(self.cameras, camera, path)
+            vectors = {n: found for n, found in observations.items() if n not in self._encoded and is_vector(found)}
+            self._vectors = list(vectors)
+            names = [name.removeprefix("observations/") for name in vectors]
+            self.state_names = numbered(names, [width(found) for found in vectors.values()])
+        self.num_episodes = len(self._groups)
+
+    def columns(self, episode: int) -> ForeignColumns:
+        with opened(self._path) as file:
+            group: Any = file[self._groups[episode]]
+            num_frames = len(column(group, self.camera, self._path))
+            actions = self._whole(group, "actions")
+            states = [self._whole(group, name) for name in self._vectors]
+            rewards = np.zeros(len(actions), np.float32)
+            if "rewards" in group:
+                rewards = self._whole(group, "rewards")
+        return ForeignColumns(
+            as_actions(actions, self._path), stacked(states, num_frames), rewards.reshape(-1).astype(np.float32)
+        )
+
+    def frames(self, episode: int) -> np.ndarray:
+        with opened(self._path) as file:
+            values = self._whole(file[self._groups[episode]], self.camera)
+            if self.camera in self._encoded:
+                return np.stack([decode(np.asarray(one, np.uint8).tobytes(), self._path) for one in values])
+            return as_frames(values)
+
+    def close(self) -> None:
+        pass
+
+    def _whole(self, group: Any, name: str) -> np.ndarray:
+        found = column(group, name, self._path)
+        return rows(found, 0, len(found), self._path)
+
+
+def _observations(group: Any, name: str, depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
+    """(path within the episode, column) of all arrays below `observations`, by name."""
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink) or depth > _MAX_NESTING:
+        return  # a link out of the file, or nothing there
+    found = group[name]
+    if isinstance(found, h5py.Dataset):
+        yield name, found
+    elif isinstance(found, h5py.Group):
+        for inner in sorted(found):
+            for below, column_below in _observations(found, inner, depth + 1):
+                yield f"{name}/{below}", column_below
+
+
+def _is_encoded(found: h5py.Dataset) -> bool:
+    """Whether a column holds encoded images: byte strings of any length, or of one length with zeros behind."""
+    of_many_lengths = found.ndim == 1 and h5py.check_vlen_dtype(found.dtype) == np.uint8
+    of_one_length = found.ndim == 2 and found.dtype == np.uint8
+    return (of_many_lengths or of_one_length) and len(found) > 0 and is_encoded(np.asarray(found[0]).tobytes())

@@ -1,0 +1,51 @@
+"""stable-worldmodel's HDF5: flat columns, `ep_len` and `ep_offset`; the action of a row is taken after its frame."""
+
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
+from worldmodel.data.interchange.hdf5 import arrays, column, is_image, is_vector, opened, rows, width
+from worldmodel.data.interchange.images import as_frames
+
+_VECTORS = ("state", "proprio", "observation")
+
+
+class StableWorldModelFile:
+    """One file of stable-worldmodel; see `ForeignData`."""
+
+    kind = "stable-worldmodel"
+    control_dt_s = 0.1  # the file does not say
+
+    def __init__(self, path: Path, camera: str) -> None:
+        self._path = path
+        with opened(path) as file:
+            found = dict(arrays(file))
+            self.cameras = tuple(name for name in found if is_image(found[name]))
+            self.camera = choose_camera(self.cameras, camera, path)
+            length = column(file, "ep_len", path)[:].astype(np.int64)
+            offset = column(file, "ep_offset", path)[:].astype(np.int64)
+            self._spans = list(zip(offset.tolist(), (offset + length).tolist(), strict=True))
+            self._vectors = [name for name in _VECTORS if name in found and is_vector(found[name])]
+            self.state_names = numbered(self._vectors, [width(found[name]) for name in self._vectors])
+        self.num_episodes = len(self._spans)
+
+    def columns(self, episode: int) -> ForeignColumns:
+        start, stop = self._spans[episode]
+        last = max(start, stop - 1)  # no action follows the last frame
+        with opened(self._path) as file:
+            actions = rows(column(file, "action", self._path), start, last, self._path)
+            states = [rows(column(file, name, self._path), start, stop, self._path) for name in self._vectors]
+            rewards = np.zeros(last - start, np.float32)
+            if "reward" in file:
+                rewards = rows(column(file, "reward", self._path), start, last, self._path)
+        return ForeignColumns(
+            as_actions(actions, self._path), stacked(states, stop - start), rewards.reshape(-1).astype(np.float32)
+        )
+
+    def frames(self, episode: int) -> np.ndarray:
+        with opened(self._path) as file:
+            return as_frames(rows(column(file, self.camera, self._path), *self._spans[episode], self._path))
+
+    def close(self) -> None:
+        pass

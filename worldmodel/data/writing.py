@@ -1,0 +1,88 @@
+"""Writing a data set whose episodes come from elsewhere: so that a command that was cut off can be given again.
+
+First the index is written with no episodes, as a claim: what a kill leaves is never completed with other content. Then
+the shards, each whole or not at all, and at last the index with their number.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from worldmodel.data.index import INDEX_NAME, Index, differences, read_index, write_index
+from worldmodel.data.leases import remove_leases, whole_lease
+from worldmodel.data.shards import shard_path, verify_shard, write_shard
+from worldmodel.envs.rollout import Episode
+from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import remove_leftovers
+from worldmodel.system.progress import progress
+
+EpisodesOf = Callable[[range], Iterator[Episode]]
+"""Gives the episodes of these numbers; called with ascending ranges."""
+
+
+def write_data_set(directory: Path, index: Index, episodes: EpisodesOf, what: str) -> None:
+    """Write a data set, or go on where an earlier call was cut off: shards that stand undamaged are kept.
+
+    what: for the progress bar.
+
+    Raises StoreError where something else stands at `directory`, UserError where another command is writing there.
+    """
+    with alone_in(directory):
+        claim(directory, index)
+        for shard in progress(range(index.num_shards), desc=what, unit="shard"):
+            first = shard * index.episodes_per_shard
+            numbers = range(first, min(first + index.episodes_per_shard, index.num_episodes))
+            path = shard_path(directory, shard)
+            if not _stands(path, len(numbers)):
+                remove_leftovers(path)
+                write_shard(path, episodes(numbers))
+        finish(directory, index)
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Keep other commands from writing the data set at `directory`; UserError where one is."""
+    if directory.exists() and not directory.is_dir():
+        raise StoreError(f"{directory} is no folder; choose another place for the data set")
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with whole_lease(directory) as granted:
+            if not granted:
+                raise UserError(f"another command is writing {directory}; wait until it has ended, and try again")
+            yield
+    finally:
+        remove_leases(directory)
+
+
+def claim(directory: Path, index: Index) -> None:
+    """Say what will stand at `directory`; StoreError where something else stands there, or was begun there."""
+    if not (directory / INDEX_NAME).exists():
+        if stranger := next((path.name for path in directory.iterdir() if not path.name.startswith(".")), ""):
+            raise StoreError(f"{directory} holds {stranger} and no {INDEX_NAME}; choose another place, or delete it")
+        write_index(directory, replace(index, num_episodes=0))
+    held = read_index(directory)
+    differing = [key for key, _, _ in differences(held, index) if key != "num_episodes"]
+    if differing and held.num_episodes == 0 and not any(directory.glob("shard-*.h5")):  # nothing came of that claim
+        write_index(directory, replace(index, num_episodes=0))
+    elif differing or held.num_episodes not in (0, index.num_episodes):
+        raise StoreError(
+            f"{directory} holds another data set ({', '.join(differing or ['num_episodes'])} differ); "
+            "choose another place, or delete it"
+        )
+
+
+def finish(directory: Path, index: Index) -> None:
+    """Write the index of a data set whose shards all stand; what an earlier attempt left beyond them goes."""
+    for path in set(directory.glob("shard-*.h5")) - {shard_path(directory, k) for k in range(index.num_shards)}:
+        path.unlink()
+    remove_leftovers(directory / INDEX_NAME)
+    write_index(directory, index)
+
+
+def _stands(path: Path, num_episodes: int) -> bool:
+    """Whether a shard stands, whole and undamaged."""
+    try:
+        return verify_shard(path).episodes == num_episodes
+    except StoreError:
+        return False
