@@ -8,7 +8,7 @@ import numpy as np
 
 from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
 from worldmodel.data.interchange.images import decode
-from worldmodel.data.interchange.videos import VideoReader
+from worldmodel.data.interchange.video_frames import VideoReader
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import check_regular, read_json
 
