@@ -42,7 +42,6 @@ PLAIN_VALUES = {
     "worldmodel/cli/help.py", "worldmodel/cli/overrides.py",
     "worldmodel/data/index.py",  # an index as JSON holds it
     "worldmodel/comparing/candidates.py",  # dotted options of a method, as its tuning sets them
-    "worldmodel/runs/run_directory.py",  # lines of metrics.jsonl
     "worldmodel/runs/version1.py",  # files of version 0.1
     "worldmodel/settings/arguments.py", "worldmodel/settings/base.py", "worldmodel/settings/collection.py",
     "worldmodel/settings/control.py", "worldmodel/settings/convert.py", "worldmodel/settings/names.py",
