@@ -193,6 +193,29 @@ def test_a_shard_opens_no_other_file_and_promises_no_more_than_it_holds(
     assert "shard-00000.h5" in one_line(verify_shard, shard)
 
 
+def test_a_foreign_file_s_links_out_of_it_are_not_followed(tmp_path: Path):
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["pixels"], file["action"] = np.ones((7, 8, 8, 3), np.uint8), np.ones((7, 2), "f4")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["ep_len"], file["ep_offset"] = [7], [0]
+        for name in ("pixels", "action"):
+            file[name] = h5py.ExternalLink(str(tmp_path / "secret.h5"), name)
+    assert "holds no images" in one_line(open_foreign, tmp_path / "foreign.h5")
+    with h5py.File(tmp_path / "foreign.h5", "a") as file:
+        del file["pixels"]
+        file["pixels"] = np.zeros((7, 8, 8, 3), np.uint8)
+    assert "action is missing, or not in the file itself" in one_line(open_foreign(tmp_path / "foreign.h5").columns, 0)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_foreign_folder_s_files_are_files(tmp_path: Path, kind: str):
+    main = tmp_path / "minari" / "data" / "main_data.hdf5"
+    main.parent.mkdir(parents=True)
+    (tmp_path / "secret.h5").touch()
+    main.symlink_to(tmp_path / "secret.h5") if kind == "link" else os.mkfifo(main)
+    assert "minari" in one_line(open_foreign, tmp_path / "minari")
+
+
 @pytest.mark.parametrize("name", ["../up", "/absolute", "a/b", ".hidden", "..", "", "a\0b", "a\nb", "x" * 300])
 def test_a_name_is_one_folder_s(name: str):
     if name:  # an empty one is replaced by the environment's
@@ -266,6 +289,7 @@ def test_an_index_with_other_values_opens_or_is_named(
     tmp_path_factory: pytest.TempPathFactory, data: Path, key: str, value: Any
 ):
     whole = json.loads((data / INDEX_NAME).read_text())
+    del whole["sha256"]  # it would refuse every change
     content = {**whole, key: value}
     inside = {**whole, "world": {**whole["world"], "state_names": value, "factors": value}}
     for index in (content, inside):

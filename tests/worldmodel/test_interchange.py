@@ -86,6 +86,11 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, np.n
     assert "episode 1" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_two_state_variables_of_one_name_are_refused(tmp_path: Path):
+    with pytest.raises(UserError, match="'a' is there twice in state_names"):
+        write_arrays(tmp_path, "bad", recordings(), state_names=["a", "b", "a"], action_bounds=BOUNDS)
+
+
 @pytest.mark.parametrize(
     ("height", "width", "size", "expected"), [(8, 8, 0, 8), (6, 10, 0, 6), (12, 8, 4, 4), (7, 9, 3, 3)]
 )

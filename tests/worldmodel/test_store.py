@@ -90,6 +90,14 @@ def test_halves_share_the_middle_frame(directory):
     np.testing.assert_array_equal(second.offset + second.length, episodes.offset + episodes.length)
 
 
+def test_episodes_that_are_too_short_can_be_left_out(directory):
+    episodes = DataSet(directory).split("train")
+    longer = episodes.at_least(7)
+    assert longer.length.min() == 7 and len(longer) == (episodes.length >= 7).sum()
+    assert set(longer.offset) < set(episodes.offset)
+    assert len(episodes.at_least(0)) == len(episodes) and len(episodes.at_least(99)) == 0
+
+
 def test_a_shard_reads_as_flat_rows_with_lengths_and_offsets(directory):
     """What stable-worldmodel's HDF5 reader does: slice every flat column by ep_offset and ep_len."""
     with h5py.File(shard_path(directory, 1)) as file:
@@ -144,7 +152,7 @@ def test_an_index_of_the_version_before_is_read_and_gains_nothing_but_a_checksum
         (("name",), "\x1b[31mred", "name"),
         (("settings", "drift_rho"), 1.5, "settings.drift_rho"),
         (("world", "state_names"), "xyz", "world.state_names"),
-        (("world", "state_names"), ["x", "x", "y"], "'x' stands twice in state_names"),
+        (("world", "state_names"), ["x", "x", "y"], "'x' is there twice in state_names"),
         (("world", "angle_names"), ["wrist"], "'wrist' in angle_names is no state variable"),
         (("world", "kinematic"), {"latents": {"wrist": 1.0}, "rho": 0.9}, "no state variable"),
         (("world", "kinematic"), {"latents": {"x": 1.0}, "rho": None}, "world.kinematic.rho"),

@@ -31,7 +31,7 @@ def write_arrays(
     """Write episodes as a data set that every verb but `control` takes (`worldmodel train env=recorded env.name=…`).
 
     Args:
-        directory: data/<name>; no data set may stand there.
+        directory: data/<name>; must not hold a data set yet.
         episodes: of each, "frames" uint8 (T+1, S, S, 3) and "actions" float (T, A); where known, "states" float
             (T+1, X) and "rewards" float (T,). They are taken one by one, so that they may exceed memory.
         state_names: X names. Velocities end in "_vel".
@@ -43,8 +43,8 @@ def write_arrays(
         The number of episodes.
 
     Raises:
-        StoreError: a data set stands at `directory`. (What the same call left there when it was cut off is written
-            anew.)
+        StoreError: `directory` holds a data set, or other files. (What the same call left there when it was cut off
+            is written anew.)
         UserError: an episode whose arrays do not fit together, or whose actions leave [-1, 1].
     """
     directory = Path(directory)

@@ -22,7 +22,7 @@ class CollectResult:
     """Frames of all these episodes."""
 
     seconds: float
-    """What recording took; nearly nothing where all episodes stood already."""
+    """What recording took; nearly nothing where all episodes were recorded before."""
 
 
 def collect(config: CollectConfig) -> CollectResult:

@@ -68,7 +68,7 @@ def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> C
     short, or hold numbers that are not finite, are left out and named in the result. A command that was cut off can be
     given again: it goes on where it stopped, and leaves the same bytes.
 
-    Raises StoreError where the source cannot be read, or something else stands at `out`; UserError where no episode can
+    Raises StoreError where the source cannot be read, or `out` holds something else; UserError where no episode can
     be used, or `camera` is not there.
     """
     if (source / INDEX_NAME).exists():

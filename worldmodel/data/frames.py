@@ -1,4 +1,4 @@
-"""Frames as training wants them: uint8, at the encoder's input size, where they can be gathered fastest."""
+"""Frames for training: uint8, at the encoder's input size, in the fastest memory that holds them."""
 
 import math
 import os
@@ -15,9 +15,10 @@ from worldmodel.system.errors import UserError
 
 
 def box_resize(frames: Tensor, size: int) -> Tensor:
-    """Average square blocks of pixels: uint8 (n, S, S, 3) -> uint8 (n, size, size, 3), rounded to nearest.
+    """Average square blocks of pixels: uint8 (n, S, S, 3) -> uint8 (n, size, size, 3), halves rounded up.
 
-    Integer arithmetic, so that frames reduced once when loaded and frames reduced one by one agree to the bit.
+    In integers, so that frames that are reduced when they are loaded and frames that are reduced one by one agree to
+    the bit. UserError where S is no multiple of `size`.
     """
     side = frames.shape[1]
     if side == size:
@@ -45,18 +46,21 @@ def check_frame_size(image_size: int, input_size: int) -> None:
 
 
 class Frames(Protocol):
-    """A bank of frames of which any rows can be gathered. `place` says where they are, for people."""
+    """All frames of a data set, of which any rows can be gathered."""
 
     size: int
+    """Pixels a side."""
+
     place: str
+    """How many there are and where, for a reader: "4,020 of 16 x 16 in memory (3.09 MB)"."""
 
     def gather(self, rows: Tensor) -> Tensor:
-        """int64 (…) -> uint8 (…, 3, size, size), on the device of training."""
+        """Frames of rows, int64 (…) -> uint8 (…, 3, size, size), on the training device."""
         ...
 
 
 class MemoryFrames:
-    """All frames in memory: on the training device when they fit there, on the host otherwise."""
+    """All frames in memory: of the training device where they fit there, else of the host."""
 
     def __init__(self, frames: Tensor, device: torch.device) -> None:
         self.size = frames.shape[1]
@@ -66,14 +70,14 @@ class MemoryFrames:
         self.place = f"{len(frames):,} of {self.size} x {self.size} in {where} ({_shown(frames.numel())})"
 
     def gather(self, rows: Tensor) -> Tensor:
-        # along one axis of a matrix: indexing copies byte by byte, this copies rows, ten times as fast
+        # index_select on a matrix copies whole rows: ten times as fast as indexing, which copies byte by byte
         flat = self._frames.flatten(1).index_select(0, rows.flatten().to(self._frames.device))
         picked = flat.view(*rows.shape, *self._frames.shape[1:])
         return picked.to(self._device, non_blocking=True).movedim(-1, -3)
 
 
 class DiskFrames:
-    """Frames read from the mapped shards as they are asked for: for data sets larger than memory."""
+    """Frames that are read from the mapped shards when they are asked for: for data sets larger than memory."""
 
     def __init__(self, data: DataSet, size: int, device: torch.device) -> None:
         self.size = size
@@ -106,7 +110,7 @@ def _fits(num_bytes: int, device: torch.device) -> bool:
 
 
 def _available_bytes() -> int:
-    """Host memory that can be had; Linux counts what the page cache would give back."""
+    """Free memory of the host; Linux counts what the page cache would give back."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists() and (found := re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())):
         return 1024 * int(found[1])
@@ -114,7 +118,7 @@ def _available_bytes() -> int:
 
 
 def _shown(num_bytes: float) -> str:
-    """Bytes for people."""
+    """A number of bytes for a reader: "3.09 MB"."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if num_bytes < 1000:
             return f"{num_bytes:.3g} {unit}"

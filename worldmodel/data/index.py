@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Meta
 
 from worldmodel.system.digest import with_checksum, without_checksum
-from worldmodel.system.errors import StoreError
+from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import read_json, write_atomically, write_json
 
 SCHEMA_VERSION = 1
@@ -36,7 +36,7 @@ class FactorRecord:
     """
 
     name: Name
-    """What the factor is called; its column of `DataSet.factors` stands at the same place."""
+    """What the factor is called; column k of `DataSet.factors` is factor k."""
 
     unit: Name
     """Unit of its values; "1" where they have none."""
@@ -139,10 +139,10 @@ class WorldRecord:
     def __post_init__(self) -> None:
         for what, names in (("state_names", self.state_names), ("factors", self.factor_names)):
             if twice := [name for name in names if names.count(name) > 1]:
-                raise ValueError(f"{twice[0]!r} stands twice in {what}")
+                raise UserError(f"{twice[0]!r} is there twice in {what}")
         for what, names in (("angle_names", self.angle_names), ("kinematic.latents", self.latent_names)):
             if unknown := [name for name in names if name not in self.state_names]:
-                raise ValueError(f"{unknown[0]!r} in {what} is no state variable")
+                raise UserError(f"{unknown[0]!r} in {what} is no state variable")
 
     @property
     def factor_names(self) -> tuple[str, ...]:

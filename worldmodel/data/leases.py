@@ -64,7 +64,7 @@ def _locked(directory: Path, start: int, length: int = 1) -> Iterator[bool]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         with os.fdopen(descriptor, "r+b") as file:
             granted = _lock(file, start, length)
-            if granted and not _stands_at(path, file):
+            if granted and not _is_at(path, file):
                 continue  # another command removed the file in between: what was locked is known to nobody else
             yield granted
             return
@@ -81,7 +81,7 @@ def _lock(file: BinaryIO, start: int, length: int) -> bool:
     return True
 
 
-def _stands_at(path: Path, file: BinaryIO) -> bool:
+def _is_at(path: Path, file: BinaryIO) -> bool:
     """Whether the open file is still the one at `path`."""
     try:
         found = path.stat()

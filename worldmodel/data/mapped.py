@@ -1,9 +1,10 @@
-"""Frames straight from the files: shards mapped into memory, any rows copied out at the speed of the page cache.
+"""Frames read from memory-mapped shards: any rows, without HDF5, at the speed of the page cache.
 
-Frames are stored uncompressed in chunks, so that HDF5's index only says at which byte each chunk begins. That is read
-once per shard; from then on a row is a known stretch of bytes of the file, and gathering rows is one copy each, without
-HDF5. Data sets larger than memory stream through the page cache: the operating system keeps what is used, and is told
-of all rows of a batch before the first is copied, so that the disk works on them together.
+Frames are stored in chunks without compression, so HDF5's index says at which byte each chunk begins. It is read once
+per shard; from then on a row is a known range of bytes of the file, and gathering it is one copy. Data sets larger than
+memory stream through the page cache. The operating system is told of all rows of a batch before the first is copied, so
+that the disk reads them together. Rows that are read so are not compared with their checksum, which is of whole
+columns.
 """
 
 import mmap
@@ -20,11 +21,16 @@ from worldmodel.data.store import DataSet
 
 @dataclass(frozen=True)
 class _Mapping:
-    """A mapped shard: `windows` (bytes, row bytes) begins at every byte of the file; `offset` int64 (rows,)."""
+    """A shard in memory."""
 
     file: mmap.mmap
+    """The whole file."""
+
     windows: np.ndarray
+    """The bytes of a row from every byte of the file on, uint8 (positions, bytes of a row); a view, no copy."""
+
     offset: np.ndarray
+    """Byte at which each row begins, int64 (rows,)."""
 
 
 class MappedFrames:
@@ -37,7 +43,7 @@ class MappedFrames:
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        """Of a frame, (S, S, 3)."""
+        """Shape of a frame, (S, S, 3)."""
         with open_shard(self._shards[0]) as file:
             return plain_column(file, "pixels", self._shards[0]).shape[1:]
 
@@ -53,7 +59,7 @@ class MappedFrames:
         return frames.reshape(len(rows), *self.shape)
 
     def announce(self, rows: np.ndarray) -> None:
-        """Let the disk begin to read these rows, int64 (n,), all at once."""
+        """Ask the operating system to read these rows, int64 (n,), ahead."""
         num_bytes, page = int(np.prod(self.shape)), mmap.PAGESIZE
         of_shard = np.searchsorted(self._starts, rows, "right") - 1
         for row, shard in zip(rows.tolist(), of_shard.tolist(), strict=True):

@@ -40,7 +40,7 @@ def merge(paths: Sequence[Path], out: Path) -> MergeResult:
     scaled by different limits, their actions are scaled anew, by limits that hold for all. A command that was cut off
     can be given again: it goes on where it stopped, and leaves the same bytes.
 
-    Raises StoreError where a source is damaged or of another world, or where something else stands at `out`.
+    Raises StoreError where a source is damaged or of another world, or where `out` holds something else.
     """
     sources = [DataSet(path) for path in paths]
     first = sources[0].index

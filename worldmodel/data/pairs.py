@@ -1,4 +1,4 @@
-"""Positive pairs and clips: which rows of a data set training looks at together.
+"""Positive pairs and windows: which rows of a data set training looks at together.
 
 Samplers hold row indices only; they know nothing of pixels or models. All randomness comes from the generator passed.
 """
@@ -19,25 +19,26 @@ class PairSampler(Protocol):
     """Draws positive pairs."""
 
     def sample(self, num_pairs: int, generator: torch.Generator) -> Tensor:
-        """int64 (V, num_pairs): rows of the first, the second, … view."""
+        """Rows of the first, the second, … view of each pair, int64 (V, num_pairs)."""
         ...
 
 
 class OUPairs:
     """Pairs z, z' of an exact OU process, looked up in an atlas of rendered poses.
 
-    An atlas is a data set of poses whose latents are known. A pair is drawn as z = sqrt(rho) w + sqrt(1 - rho) eta with
-    a w ~ N(0, I) in common and an eta each, which is z ~ N(0, I), z' = rho z + sqrt(1 - rho^2) eta' in standardised
-    latents; each end is the atlas pose nearest to it. That is as good as rendering the pair, and far cheaper, as long
-    as the atlas is dense: its typical spacing is sqrt(2 pi / poses) standard deviations for two latents. More views of
-    one w (`num_views`) are such pairs two by two, and steady the alignment where rho is low.
+    An atlas is a data set of poses whose latents are known. A pair is z = sqrt(rho) w + sqrt(1 - rho) eta and z' =
+    sqrt(rho) w + sqrt(1 - rho) eta' with independent w, eta, eta' ~ N(0, I), in standardised latents: both are N(0, I)
+    with correlation rho. Each is replaced by the nearest pose of the atlas, which costs far less than rendering the
+    pair and is as good where the atlas is dense: with two latents its typical spacing is sqrt(2 pi / poses) standard
+    deviations. More views of one w (`num_views`) are such pairs two by two; they reduce the noise of the alignment
+    where rho is low.
 
-    The atlas need not be distributed like the latents, only be dense where they go. Where an image shows the latents
-    modulo `period` (angles), the nearest pose is looked up on the circle. With several rhos every pair has one of them,
-    drawn at random, like pairs at several lags of one process: which functions are shared best is the same for all.
+    The atlas need not have the distribution of the latents, but must be dense where they are. Where an image shows the
+    latents modulo `period` (angles), the nearest pose is looked up on the circle. With several rhos each pair has one
+    of them, drawn at random, like pairs at several lags of one process.
 
-    Where every pose was rendered several times under different nuisances (light, colour), `same_pose_fraction` of the
-    pairs are two renderings of one pose, which teaches the encoder what does not belong to the state.
+    Where every pose was rendered several times with different nuisances (light, colour), `same_pose_fraction` of the
+    pairs are two renderings of one pose: the encoder learns to ignore the nuisances.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class OUPairs:
         num_views: int = 2,
         period: float | None = None,
     ) -> None:
-        """latents float (poses, Z) standardised; rows int64 (poses, R) the R renderings of each pose."""
+        """latents: standardised, float (poses, Z). rows: of the R renderings of each pose, int64 (poses, R)."""
         if not (0.0 < np.min(rho) and np.max(rho) < 1.0):
             raise UserError(f"rho must lie strictly between 0 and 1, got {rho}; set method.rho")
         if same_pose_fraction > 0 and rows.shape[1] < 2:
@@ -76,11 +77,14 @@ class OUPairs:
 
 
 def nearest_poses(latents: np.ndarray, z: np.ndarray, period: float | None = None) -> np.ndarray:
-    """Which of `latents` (poses, Z) is nearest to each of `z` (…, Z), int (…,); with a period, on circles so long."""
+    """Index of the latent, of (poses, Z), that is nearest to each of `z` (…, Z): int (…,).
+
+    period: of every latent; distances are then measured around the circle.
+    """
     if period is None:
         return np.asarray(cKDTree(latents).query(z, workers=-1)[1])
     turned = latents % period
-    turned[turned == period] = 0.0  # what rounding makes of a tiny negative number
+    turned[turned == period] = 0.0  # a tiny negative number modulo the period rounds to the period
     return np.asarray(cKDTree(turned, boxsize=period).query(z % period, workers=-1)[1])
 
 

@@ -1,8 +1,9 @@
 """Recording a data set: worker processes roll out episodes and write whole shards.
 
 Any number of commands, on any machines that share the file system, may record one data set together, without a
-coordinator: whoever holds the lease of a shard records it (`leases.py`), and each command returns when all shards
-stand. A shard's content depends on its number alone, so that at worst, where locks are not shared, work is done twice.
+coordinator: whoever holds the lease of a shard records it (`leases.py`), and each command returns when all shards are
+recorded. A shard's content depends on its number alone, so that on a file system without locks work is done twice, and
+nothing is lost.
 
 Kept free of torch, so that a worker starts in a second.
 """
@@ -83,7 +84,7 @@ class Recording:
         return msgspec.convert(dict(self.world), WorldArguments)
 
     def record(self) -> RecordingRecord:
-        """As the data set's index holds it."""
+        """What the data set's index says of it."""
         return RecordingRecord(
             name=self.name,
             world=self.arguments(),
@@ -97,9 +98,9 @@ class Recording:
         )
 
     def episodes(self, indices: range, progress: Callable[[int], None] = lambda num_frames: None) -> Iterator[Episode]:
-        """Roll out the episodes of these indices; each depends on its index and the settings alone.
+        """Roll out the episodes of these numbers; each depends on its number and the settings alone.
 
-        `progress` is told of frames as they are made.
+        progress: called with the number of frames that were made since the last call.
         """
         world = envs.make(**self.world)
         policy = make_policy(**self.policy)
@@ -147,7 +148,7 @@ def warp_engine() -> Any:
 def record(
     directory: Path, recording: Recording, num_episodes: int, num_workers: int | None, stall_s: float = 600.0
 ) -> float:
-    """Complete the data set at `directory` to `num_episodes`; shards that stand are kept. Returns seconds.
+    """Complete the data set at `directory` to `num_episodes`; recorded shards are kept. Returns seconds.
 
     num_workers: processes; None takes every core of the machine, or one process with MuJoCo Warp.
     stall_s: workers that finish no episode for so long are taken to hang, and are replaced.
@@ -157,17 +158,17 @@ def record(
     or the policy cannot be made.
     """
     start = time.monotonic()
-    standing = _episodes_standing(directory, recording)
-    total = max(num_episodes, standing)
+    recorded = _episodes_recorded(directory, recording)
+    total = max(num_episodes, recorded)
     per_shard = recording.episodes_per_shard
     jobs = [range(i, min(i + per_shard, total)) for i in range(0, total, per_shard)]
-    jobs = [job for job in jobs if not _stands(directory, recording, job)]
-    if not jobs and standing >= total:
+    jobs = [job for job in jobs if not _is_recorded(directory, recording, job)]
+    if not jobs and recorded >= total:
         _check_world(directory, recording)
         return time.monotonic() - start
-    # before the first shard, so that what a kill leaves is never completed with other settings
+    # before the first shard, so that a command with other settings does not complete what this one began
     _claim(directory, recording)
-    # a kill may have come between the last shard and the index: then no jobs are left
+    # none are left where an earlier command was killed between the last shard and the index
     _record_jobs(directory, recording, jobs, num_workers, stall_s)
     _count_episodes(directory, total)
     for shard in range(-(-total // per_shard)):
@@ -178,7 +179,7 @@ def record(
 
 
 def _claim(directory: Path, recording: Recording) -> None:
-    """Say what the data set will be, unless that stands already; StoreError where it stands differently.
+    """Say what the data set will be, unless that is_recorded already; StoreError where it is_recorded differently.
 
     The world and the policy are tried out before, so that what is wrong with them is reported before workers start.
     """
@@ -199,7 +200,7 @@ def _claim(directory: Path, recording: Recording) -> None:
     try:
         write_index(directory, index, write_new)
     except FileExistsError:
-        _episodes_standing(directory, recording)
+        _episodes_recorded(directory, recording)
         check_same_world(directory, read_index(directory), arguments, now)
 
 
@@ -219,10 +220,10 @@ def _check_world(directory: Path, recording: Recording) -> None:
 
 
 def _count_episodes(directory: Path, total: int) -> None:
-    """Say in the index that `total` episodes stand, or more where another command has recorded more.
+    """Write into the index that `total` episodes are recorded, or more where another command has recorded more.
 
     Commands that record different numbers of episodes may come here at once. Without locks, one of them may overwrite
-    the larger number of another; it then finds the other's shards, which stood before that number was written.
+    the larger number of another; it then finds the other's shards, which were there before that number was written.
     """
     with index_lease(directory):
         index = read_index(directory)
@@ -232,7 +233,7 @@ def _count_episodes(directory: Path, total: int) -> None:
 
 
 def _whole_episodes(directory: Path, index: Index) -> int:
-    """Episodes that stand: those of the index, and of the shards that follow."""
+    """Episodes that are recorded: those of the index, and those of the shards that follow."""
     per_shard = index.episodes_per_shard
     shard = index.num_episodes // per_shard
     while (found := _num_episodes(shard_path(directory, shard))) >= per_shard:
@@ -240,13 +241,13 @@ def _whole_episodes(directory: Path, index: Index) -> int:
     return max(index.num_episodes, shard * per_shard + found)
 
 
-def _episodes_standing(directory: Path, recording: Recording) -> int:
+def _episodes_recorded(directory: Path, recording: Recording) -> int:
     """Episodes of the finished data set at `directory`, 0 if none; StoreError when its settings differ."""
     if not (directory / INDEX_NAME).exists():
         return 0
     index = read_index(directory)
     for key, held, asked in differences(index.settings, recording.record()):
-        envs.make(**recording.world).close()  # a world or policy that does not exist is the more useful news
+        envs.make(**recording.world).close()  # a world or policy that does not exist is said first
         make_policy(**recording.policy)
         raise StoreError(
             f"{directory} holds a data set with {key}={held}, asked for {key}={asked}; "
@@ -255,8 +256,8 @@ def _episodes_standing(directory: Path, recording: Recording) -> int:
     return index.num_episodes
 
 
-def _stands(directory: Path, recording: Recording, job: range) -> bool:
-    """Whether the shard of these episodes stands and holds as many."""
+def _is_recorded(directory: Path, recording: Recording, job: range) -> bool:
+    """Whether the shard of these episodes is_recorded and holds as many."""
     return _num_episodes(shard_path(directory, job.start // recording.episodes_per_shard)) >= len(job)
 
 
@@ -272,7 +273,7 @@ def _num_episodes(path: Path) -> int:
 def _record_jobs(
     directory: Path, recording: Recording, jobs: list[range], num_workers: int | None, stall_s: float
 ) -> None:
-    work = Work(partial(_record_shard, directory, recording), partial(_stands, directory, recording), __name__)
+    work = Work(partial(_record_shard, directory, recording), partial(_is_recorded, directory, recording), __name__)
     # torchrun starts several commands on a machine; one process fills a GPU
     most = 1 if recording.engine == "warp" else os.cpu_count() or 1
     num_workers = num_workers or most // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) or 1
@@ -284,9 +285,9 @@ def _record_jobs(
 def _record_shard(directory: Path, recording: Recording, job: range) -> bool:
     """Record the episodes of a job, in a worker process; False where another command is doing so."""
     shard = job.start // recording.episodes_per_shard
-    path, stands = shard_path(directory, shard), partial(_stands, directory, recording, job)
+    path, is_recorded = shard_path(directory, shard), partial(_is_recorded, directory, recording, job)
     with lease(directory, shard) as granted:
-        if granted and not stands():
+        if granted and not is_recorded():
             remove_leftovers(path)
-            write_shard(path, recording.episodes(job, report_progress), unless=stands)
+            write_shard(path, recording.episodes(job, report_progress), unless=is_recorded)
     return granted

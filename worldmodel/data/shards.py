@@ -1,4 +1,4 @@
-"""Shards: the HDF5 files of a data set, written whole or not at all, and read with suspicion.
+"""Shards: the HDF5 files of a data set, written whole or not at all, and checked when they are read.
 
 A shard holds whole episodes as flat rows, one row a frame: an episode of T actions has T + 1 rows.
 
@@ -9,13 +9,13 @@ A shard holds whole episodes as flat rows, one row a frame: an episode of T acti
     factors  float32 (rows, P)         every physical constant and visual factor, as it was at that frame
     ep_len, ep_offset  int64 (episodes,)   rows of an episode; stable-worldmodel's HDF5 reader opens a shard as it is
 
-Shard k holds episodes [k * n, (k + 1) * n), each from its own seed, so its content depends neither on the number of
-workers nor on what was interrupted, to the byte. A shard is written under a temporary name, flushed, and renamed when
-whole: a kill at any instant loses at most the shard being written. Each column carries the SHA-256 of its bytes as an
-attribute. Columns are compared with it whenever they are read whole; of a shard that is used in part, the rest is read
-for it, too. (Frames that are streamed from the disk row by row are not: `worldmodel data verify` reads them all.)
+Shard k holds episodes [k * n, (k + 1) * n), each from its own seed: its bytes depend neither on the number of workers
+nor on interruptions. A shard is written under a temporary name, flushed, and renamed when it is whole: a kill at any
+instant loses at most the shard that is being written. Each column carries the SHA-256 of its bytes as an attribute.
+Columns are compared with it whenever they are read whole; of a shard that is used in part, the rest is read for it,
+too. (Frames that are streamed from the disk row by row are not: `worldmodel data verify` reads them all.)
 
-Anybody may have written a shard that one opens: only plain columns that lie in the file itself are read, of no more
+Anybody may have written a shard that a user opens: only plain columns that lie in the file itself are read, of no more
 bytes than the file has.
 """
 
@@ -41,14 +41,14 @@ COLUMNS = {"pixels": (4, "u1"), "state": (2, "f4"), "action": (2, "f4"), "reward
 
 
 def shard_path(directory: Path, index: int) -> Path:
-    """Where shard `index` stands once it is whole."""
+    """The file of shard `index`; it is there when it is whole."""
     return directory / f"shard-{index:05d}.h5"
 
 
 def write_shard(path: Path, episodes: Iterable[Episode], unless: Callable[[], bool] | None = None) -> None:
-    """Write whole episodes to `path`; nothing stands there until all of them are on the disk.
+    """Write whole episodes to `path`, which is not there until all of them are on the disk.
 
-    unless: asked then; where it says True, another command was faster, and what stands at `path` is kept.
+    unless: called then; where it returns True, another command was faster, and its file is kept.
     """
 
     def fill(temporary: Path) -> None:
@@ -112,7 +112,7 @@ def _small_columns(episode: Episode) -> dict[str, np.ndarray]:
 
 @contextmanager
 def open_shard(path: Path) -> Iterator[h5py.File]:
-    """The shard at `path`; StoreError where it is missing, or where HDF5 stumbles over it, now or while it is read."""
+    """The shard at `path`; StoreError where it is missing or damaged, also where HDF5 notices while it is read."""
     try:
         check_regular(path)
     except FileNotFoundError:
@@ -175,8 +175,8 @@ def compare(column: h5py.Dataset, found: str, path: Path) -> None:
 
 def check_shard(file: h5py.File, path: Path, world: WorldRecord) -> None:
     """StoreError unless all columns are plain and their shapes agree with one another and with the index."""
-    if missing := COLUMNS.keys() - set(file):
-        raise StoreError(f"shard {path} lacks {', '.join(sorted(missing))}; it was not written by this package")
+    if absent := COLUMNS.keys() - set(file):
+        raise StoreError(f"shard {path} lacks {', '.join(sorted(absent))}; it was not written by this package")
     columns = {name: plain_column(file, name, path) for name in COLUMNS}
     lengths = columns["ep_len"][:]
     rows = columns["pixels"].shape[0]
@@ -202,7 +202,7 @@ class ShardCheck:
     """Frames of all its episodes."""
 
     unchecked: tuple[str, ...]
-    """Columns without a checksum, which nothing can be said of."""
+    """Columns without a checksum, which may have changed unseen."""
 
 
 def verify_shard(path: Path) -> ShardCheck:

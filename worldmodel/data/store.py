@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -20,26 +20,35 @@ SPLITS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
 
 @dataclass(frozen=True)
 class EpisodeIndex:
-    """Episodes of a split as row ranges: `offset` and `length` int64 (E,), rows of the flat columns.
-
-    restart_midway: whether the second half of an episode is a motion of its own.
-    """
+    """Episodes of a split, as ranges of rows of the flat columns."""
 
     offset: np.ndarray
+    """First row of each episode, int64 (E,)."""
+
     length: np.ndarray
+    """Rows of each episode, one a frame, int64 (E,)."""
+
     restart_midway: bool = False
+    """Whether the second half of an episode is a motion of its own."""
 
     def __len__(self) -> int:
         return len(self.offset)
 
     def halves(self) -> tuple["EpisodeIndex", "EpisodeIndex"]:
-        """First and second half of every episode; the middle frame, where constants may drift, belongs to both, unless
-        the second half starts afresh there."""
+        """First and second half of every episode.
+
+        The middle frame, where constants may drift, belongs to both, unless the second half starts anew there.
+        """
         middle = (self.length - 1) // 2
         return (
             EpisodeIndex(self.offset, middle if self.restart_midway else middle + 1),
             EpisodeIndex(self.offset + middle, self.length - middle),
         )
+
+    def at_least(self, num_frames: int) -> "EpisodeIndex":
+        """The episodes of at least so many frames: some worlds end an episode early, and some recordings are cut."""
+        long_enough = self.length >= num_frames
+        return replace(self, offset=self.offset[long_enough], length=self.length[long_enough])
 
     def rows(self) -> np.ndarray:
         """All rows of these episodes, int64 (rows,), episode after episode."""
@@ -47,12 +56,15 @@ class EpisodeIndex:
 
 
 class DataSet:
-    """A finished data set, opened for reading; columns are loaded when first asked for."""
+    """A finished data set, opened for reading; columns are loaded when they are first asked for.
+
+    Rows are frames: those of the first episode, then those of the second, and so on, over all shards.
+    """
 
     def __init__(self, directory: Path, num_episodes: int | None = None) -> None:
-        """Open `directory`, or only its first `num_episodes`.
+        """Open the data set at `directory`, or its first `num_episodes` alone.
 
-        Raises StoreError when the directory is missing, empty, foreign, of another schema, or a shard is damaged.
+        Raises StoreError where it is missing, not finished, of another schema, or damaged, or holds fewer episodes.
         """
         self.directory = directory
         self.index = read_index(directory)
@@ -66,9 +78,9 @@ class DataSet:
                 f"collect the rest with: worldmodel collect env={self.index.name} episodes={self.num_episodes}"
             )
         num_shards = -(-self.num_episodes // self.index.episodes_per_shard)
-        if num_shards > len(standing := set(directory.glob("shard-*.h5"))):
-            lost = next(path for k in range(num_shards) if (path := shard_path(directory, k)) not in standing)
-            raise missing(lost)
+        found = set(directory.glob("shard-*.h5"))
+        if num_shards > len(found):
+            raise missing(next(path for k in range(num_shards) if (path := shard_path(directory, k)) not in found))
         self.shards = [shard_path(directory, k) for k in range(num_shards)]
         lengths = [self._episode_lengths(path) for path in self.shards]
         self._shard_episodes = [len(part) for part in lengths]
@@ -110,7 +122,7 @@ class DataSet:
         return self._read_all("factors")
 
     def frames(self, rows: slice) -> np.ndarray:
-        """Frames of a range of rows, uint8 (rows, S, S, 3), straight from the disk."""
+        """Frames of a range of rows, uint8 (rows, S, S, 3), read from the disk and not verified."""
         parts, start = [], 0
         for path, num_rows in zip(self.shards, self.shard_rows, strict=True):
             low, high = max(rows.start, start), min(rows.stop, start + num_rows)
@@ -121,9 +133,9 @@ class DataSet:
         return np.concatenate(parts)
 
     def map_frames(self, function: Callable[[np.ndarray], np.ndarray], chunk: int = 4096) -> np.ndarray:
-        """Apply `function` to all frames, chunk by chunk (uint8 (n, S, S, 3) -> (n, …)); nothing is held twice.
+        """Apply `function`, uint8 (n, S, S, 3) -> (n, …), to all frames, at most `chunk` at a time: (rows, …).
 
-        Raises StoreError where the bytes of a shard are not those that were written.
+        Raises StoreError where a shard is damaged.
         """
         parts = map(function, self.chunks(chunk))
         first = next(parts)
@@ -135,7 +147,7 @@ class DataSet:
         return mapped
 
     def chunks(self, chunk: int) -> Iterator[np.ndarray]:
-        """All frames in order, at most `chunk` at a time; StoreError at the end of a shard that is damaged.
+        """All frames in order, at most `chunk` at a time; StoreError, at its end, where a shard is damaged.
 
         A shard of which only the first episodes are used is read to its end, as only the whole has a checksum.
         """
@@ -172,7 +184,7 @@ class DataSet:
         )
 
     def split(self, name: str) -> EpisodeIndex:
-        """Episodes of "train" (80 %), "validation" or "test" (10 % each), by index: more data keeps the split."""
+        """Episodes of "train" (80 %), "validation" or "test" (10 % each), by number: added episodes keep the split."""
         chosen = np.isin(np.arange(self.num_episodes) % 10, list(SPLITS[name]))
         if not chosen.any():
             raise StoreError(

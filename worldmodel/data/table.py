@@ -1,4 +1,4 @@
-"""A data set as dynamics see it: latents instead of frames."""
+"""A data set whose frames have been encoded."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LatentTable:
-    """All rows of a data set as the dynamics see them: latents (rows, D), actions (rows, A; 0 in last rows)."""
+    """All rows of a data set, as the dynamics model reads them."""
 
     latents: Tensor
+    """Latent of every frame, float32 (rows, D)."""
+
     actions: Tensor
+    """Action taken after it, float32 (rows, A); 0 in the last row of an episode."""

@@ -1,4 +1,4 @@
-"""What a data set knows to be true of each frame: the variables that latents are measured and probed against."""
+"""Ground truth of every frame: the variables that latents are compared with and probed for."""
 
 from dataclasses import dataclass
 
@@ -8,29 +8,33 @@ from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.measures.statistics import unit_spread
 from worldmodel.system.errors import UserError
 
-# a coordinate that moves less than this share of the liveliest of its kind is contact noise, not a variable
+# A coordinate whose spread is below this share of the largest of its kind (position or velocity) is contact noise.
 _SMALLEST_SHARE = 0.01
 
 
 @dataclass(frozen=True)
 class Variables:
-    """Named true variables of every row: values float64 (rows, Z), units one a name."""
+    """True values of named variables in every row."""
 
     names: list[str]
+    """Z names."""
+
     units: list[str]
+    """A unit for each; "sd" for standard units, empty for sines and cosines."""
+
     values: np.ndarray
+    """float64 (rows, Z)."""
 
     def standardized(self, rows: np.ndarray) -> np.ndarray:
-        """Values in standard units of the given rows, int64 (n,), for all rows; one that stands still there keeps its
-        unit."""
+        """Values of all rows, scaled so that those of the given rows, int64 (n,), have mean 0 and deviation 1."""
         chosen = self.values[rows]
         return (self.values - chosen.mean(0)) / unit_spread(chosen)
 
 
 def latent_variables(data: DataSet) -> Variables:
-    """What the encoder should recover, which one frame must show.
+    """The variables that an encoder should recover: what a single frame can show.
 
-    On a kinematic world: its OU latents in standard units, and factors that move within an episode. Elsewhere: every
+    In a kinematic world: its OU latents in standard units, and factors that move within an episode. Elsewhere: every
     position that varies, angles on a circle as cosine and sine.
     """
     world = data.index.world
@@ -97,7 +101,7 @@ def physical_constants(data: DataSet) -> Variables:
 
 
 def _check_constant(name: str, value: np.ndarray, data: DataSet) -> None:
-    """UserError where a constant's labels cannot teach or be probed: not finite, or the same in all episodes."""
+    """UserError where a constant cannot be learned or probed: it is not finite, or the same in all episodes."""
     if not np.isfinite(value).all():
         row = int(np.flatnonzero(~np.isfinite(value))[0])
         episode = int(np.searchsorted(data.offset, row, side="right")) - 1
@@ -113,8 +117,10 @@ def _check_constant(name: str, value: np.ndarray, data: DataSet) -> None:
 
 
 def half_constants(data: DataSet, episodes: EpisodeIndex) -> np.ndarray:
-    """Physical constants at work in each half of the given episodes, (E, 2, P); at a half's first frame they may be the
-    other half's still, so they are read at its second."""
+    """Physical constants of each half of the given episodes, in standardised coordinates, float64 (E, 2, P).
+
+    At its first frame a half may still have the constants of the other one, so they are read at its second.
+    """
     values = physical_constants(data).values
     return np.stack([values[half.offset + 1] for half in episodes.halves()], 1)
 

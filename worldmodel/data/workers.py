@@ -18,7 +18,7 @@ from typing import Any
 from worldmodel.system.errors import UserError
 from worldmodel.system.scripts import workers_leave_script_alone
 
-# between two looks at a job that another command has in hand
+# between two looks at a job that another command is working on
 BUSY_POLL_S = 0.5
 # workers on a busy machine may take so long to start, the import of the simulator included
 START_S = 120.0
@@ -35,10 +35,10 @@ class Work:
     """What a pool does. Its functions are called with one job, a range of episodes."""
 
     do: Callable[[range], bool]
-    """Runs in a worker process, hence can be pickled; False where another command has the job in hand."""
+    """Runs in a worker process, hence can be pickled; False where another command is working on the job."""
 
     is_done: Callable[[range], bool]
-    """Runs in the parent: whether a job's result stands, whoever made it."""
+    """Runs in the parent: whether a job is done, by whomever."""
 
     preload: str
     """Module that workers import once, before they are forked."""
@@ -84,7 +84,7 @@ class WorkerPool:
             multiprocessing.set_start_method("forkserver", force=True)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([self._work.preload])
-        # of this set: a worker may have died with the lock of the last one's in hand
+        # of this set of processes: a worker of the last one may have died while it held the lock of its counter
         progress = context.Value("q", 0)
         num_workers = max(1, min(self._num_workers, len(jobs)))
         pool = ProcessPoolExecutor(num_workers, context, initializer=_start_worker, initargs=(progress,))
@@ -92,7 +92,7 @@ class WorkerPool:
             while jobs:
                 with workers_leave_script_alone():
                     waiting = {pool.submit(self._work.do, job): job for job in jobs}
-                jobs = self._collect(waiting, progress, bar)  # what others have in hand
+                jobs = self._collect(waiting, progress, bar)  # what other commands are working on
                 if jobs:
                     time.sleep(BUSY_POLL_S)
         except BaseException as error:
@@ -103,7 +103,7 @@ class WorkerPool:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _collect(self, waiting: dict["Future[bool]", range], progress: "Synchronized[int]", bar: Any) -> list[range]:
-        """Wait for all jobs; returns those that another command has in hand."""
+        """Wait for all jobs; returns those that another command is working on."""
         busy: list[range] = []
         moved, seen, patience = time.monotonic(), progress.value, max(self._stall_s, START_S)
         while waiting:

@@ -1,7 +1,8 @@
 """Writing a data set whose episodes come from elsewhere: so that a command that was cut off can be given again.
 
-First the index is written with no episodes, as a claim: what a kill leaves is never completed with other content. Then
-the shards, each whole or not at all, and at last the index with their number.
+The index is written first, with no episodes: it says what the directory will hold, so that a command with other content
+does not complete what this one began. Then come the shards, each whole or not at all, and last the index with the
+number of episodes.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,11 +23,11 @@ EpisodesOf = Callable[[range], Iterator[Episode]]
 
 
 def write_data_set(directory: Path, index: Index, episodes: EpisodesOf, what: str) -> None:
-    """Write a data set, or go on where an earlier call was cut off: shards that stand undamaged are kept.
+    """Write a data set, or go on where an earlier call was cut off: whole shards are kept.
 
     what: for the progress bar.
 
-    Raises StoreError where something else stands at `directory`, UserError where another command is writing there.
+    Raises StoreError where `directory` holds something else, UserError where another command is writing there.
     """
     with alone_in(directory):
         claim(directory, index)
@@ -34,7 +35,7 @@ def write_data_set(directory: Path, index: Index, episodes: EpisodesOf, what: st
             first = shard * index.episodes_per_shard
             numbers = range(first, min(first + index.episodes_per_shard, index.num_episodes))
             path = shard_path(directory, shard)
-            if not _stands(path, len(numbers)):
+            if not _is_whole(path, len(numbers)):
                 remove_leftovers(path)
                 write_shard(path, episodes(numbers))
         finish(directory, index)
@@ -56,7 +57,7 @@ def alone_in(directory: Path) -> Iterator[None]:
 
 
 def claim(directory: Path, index: Index) -> None:
-    """Say what will stand at `directory`; StoreError where something else stands there, or was begun there."""
+    """Write down what `directory` will hold; StoreError where it holds something else, or part of something else."""
     if not (directory / INDEX_NAME).exists():
         if stranger := next((path.name for path in directory.iterdir() if not path.name.startswith(".")), ""):
             raise StoreError(f"{directory} holds {stranger} and no {INDEX_NAME}; choose another place, or delete it")
@@ -73,15 +74,15 @@ def claim(directory: Path, index: Index) -> None:
 
 
 def finish(directory: Path, index: Index) -> None:
-    """Write the index of a data set whose shards all stand; what an earlier attempt left beyond them goes."""
+    """Write the index of a data set whose shards are all written; shards beyond those, of an earlier attempt, go."""
     for path in set(directory.glob("shard-*.h5")) - {shard_path(directory, k) for k in range(index.num_shards)}:
         path.unlink()
     remove_leftovers(directory / INDEX_NAME)
     write_index(directory, index)
 
 
-def _stands(path: Path, num_episodes: int) -> bool:
-    """Whether a shard stands, whole and undamaged."""
+def _is_whole(path: Path, num_episodes: int) -> bool:
+    """Whether a shard is there, undamaged, with so many episodes."""
     try:
         return verify_shard(path).episodes == num_episodes
     except StoreError:

@@ -87,8 +87,8 @@ def _refuse_constant(name: str) -> float:
 def write_atomically(path: Path, write: Callable[[Path], object], unless: Callable[[], bool] | None = None) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to the disk, then rename it over `path`.
 
-    A reader sees the old file or the new one, never half of either. `unless` is asked when the file is filled: where it
-    says True, what stands at `path` by then is kept.
+    A reader sees the old file or the new one, never half of either. `unless` is called when the file is filled: where
+    it returns True, the file that is at `path` by then is kept.
 
     Raises UserError where the disk is full.
     """
@@ -98,7 +98,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], unless: Callab
 
 
 def write_new(path: Path, write: Callable[[Path], object]) -> None:
-    """As `write_atomically`, but FileExistsError where `path` stands: of several processes, one succeeds."""
+    """As `write_atomically`, but FileExistsError where there is a file already: of several processes, one succeeds."""
     with _temporary(path, write) as temporary:
         try:
             os.link(temporary, path)

@@ -56,7 +56,7 @@ def _frame_rows(
     rows = np.concatenate(
         [np.arange(o + previous, o + n) for o, n in zip(episodes.offset, episodes.length, strict=True)]
     )
-    episode = np.repeat(np.arange(len(episodes)), episodes.length - previous)
+    episode = np.repeat(np.arange(len(episodes)), np.maximum(episodes.length - previous, 0))
     chosen = rng.permutation(len(rows))[:most]
     return rows[chosen], episode[chosen]
 
