@@ -1,5 +1,6 @@
 """The command line: what it says when there is nothing to do, and one line for bad input (more in test_commands.py)."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import torch
 from worldmodel import __version__
 from worldmodel.cli.main import main
 from worldmodel.cli.verbs import VERBS
+from worldmodel.data.index import read_index, write_index
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -167,7 +169,7 @@ def test_too_few_episodes_are_named(trained: Path, monkeypatch, tmp_path: Path, 
 @pytest.mark.parametrize("command", [["probe", RUN]])
 def test_an_empty_data_set_is_named(home: Path, error_of, command: list[str]):
     index = home / "data/reacher/dataset.json"
-    index.write_text(json.dumps({**json.loads(index.read_text()), "num_episodes": 0}))
+    write_index(index.parent, dataclasses.replace(read_index(index.parent), num_episodes=0))
     assert "no episode" in error_of(command)
     shutil.rmtree(index.parent)
     assert "data/reacher" in error_of(command)

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.evaluation.probing.state_probes import _frame_rows
 from worldmodel.measures.identifiability import r2
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.measures.statistics import bootstrap_r2, wilson_interval
@@ -34,6 +36,14 @@ def split(relation, noise: float = 0.02) -> Split:
         return Examples(inputs * [1, 100, 0.01, 5, 1] + 3, targets, np.repeat(np.arange(num_episodes), PER_EPISODE))
 
     return Split(*(part(num) for num in EPISODES.values()))
+
+
+def test_an_episode_that_ends_before_there_is_a_history_has_no_rows_to_probe():
+    episodes = EpisodeIndex(np.array([0, 9, 11, 20]), np.array([9, 2, 1, 5]))
+    rows, episode = _frame_rows(episodes, previous=3, most=99, rng=np.random.default_rng(0))
+    order = np.argsort(rows)
+    assert rows[order].tolist() == [3, 4, 5, 6, 7, 8, 23, 24]
+    assert episode[order].tolist() == [0] * 6 + [3] * 2
 
 
 def test_a_linear_probe_recovers_a_linear_relation():

@@ -214,13 +214,13 @@ class RecordingRecord:
     worlds: int | None = None
     """With "warp": how many episodes were simulated at once."""
 
-    source: str | None = None
+    source: Name | None = None
     """Where data from elsewhere are from."""
 
     source_digest: Name | None = None
     """SHA-256 of what was taken from there: of all columns, for data from another toolkit without the frames."""
 
-    merged: tuple[str, ...] = ()
+    merged: tuple[Name, ...] = ()
     """The data sets that were joined."""
 
 
