@@ -52,11 +52,11 @@ AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"
 SSE := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem \
 	NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
+INSTRUCTIONS ?= AVX2 SSE
 NUMERICS = $(PY) -m pytest -q -n 2 --dist loadfile -m numerics $(TESTFLAGS)
 
 numerics: $(VENV)/.installed-dev opengl ## run the tests that round, with the instructions of other CPUs
-	@echo "AVX2"; $(AVX2) $(NUMERICS)
-	@echo "SSE"; $(SSE) $(NUMERICS)
+	@for set in $(INSTRUCTIONS); do echo $$set; if [ $$set = AVX2 ]; then $(AVX2) $(NUMERICS); else $(SSE) $(NUMERICS); fi; done
 
 lint: $(VENV)/.installed-dev ## check style and types
 	@$(BIN)/ruff check .

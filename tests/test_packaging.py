@@ -97,7 +97,7 @@ def test_wheel_carries_every_file_of_its_packages_and_nothing_else(wheel):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["worldmodel/configs/env/*.yaml", "worldmodel/configs/experiment/*.yaml", "worldmodel/envs/scenes/*/*.xml"],
+    ["worldmodel/configs/env/*.yaml", "worldmodel/configs/planner/*.yaml", "worldmodel/envs/scenes/*/*.xml"],
 )
 def test_wheel_carries_data_files(wheel, pattern):
     assert fnmatch.filter(zipfile.ZipFile(wheel).namelist(), pattern)

@@ -38,6 +38,7 @@ OWN_TRAINING = demo_module._training
 def test_the_demo_trains_drives_probes_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo_module, "_training", tiny)
+    monkeypatch.setattr("worldmodel.measures.regression.MLP_STEPS", 50)
     said = demo(DemoConfig(tasks=2, workers=1))
     found = read_record(Path("runs/demo/summary.json"), DemoResult).result
     runs = {name: Run(Path("runs/demo") / name) for name in INTRODUCTION}

@@ -44,6 +44,8 @@ JSON = st.recursive(
     max_leaves=6,
 )
 
+SETTINGS = {"encoder": {"method.lag": 5}}  # what the weights of the one stage depend on
+
 
 class Bomb:
     """Unpickled, it leaves a mark."""
@@ -70,7 +72,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = EncoderConfig(input_size=4, latent_dim=3, hidden=5, depth=1)
     model = WorldModel(ModelConfig(encoder, 2, PredictorConfig(history=[0, 1], horizon=2, hidden=4)))
     model.save(folder)
-    Trainer(RunDirectory(folder), model, "fingerprint", 0).fit(_stage(model))
+    Trainer(RunDirectory(folder), model, SETTINGS, 0).fit(_stage(model))
     (folder / "config.yaml").write_text("env: {world: reacher}\nepisodes: 7\n")
     return folder
 
@@ -85,7 +87,7 @@ def open_model(folder: Path) -> None:
 
 
 def resume(folder: Path) -> None:
-    Trainer(RunDirectory(folder), WorldModel.load(folder), "fingerprint", 0)
+    Trainer(RunDirectory(folder), WorldModel.load(folder), SETTINGS, 0)
 
 
 def in_folder(tmp_path: Path, source: Path, name: str, content: bytes) -> Path:

@@ -29,6 +29,7 @@ from worldmodel.data.leases import lease
 from worldmodel.data.shards import ShardCheck, shard_path, verify_shard
 from worldmodel.data.store import DataSet
 from worldmodel.envs.rollout import Episode
+from worldmodel.runs import Run
 from worldmodel.system.errors import StoreError, UserError
 
 LENGTHS = (7, 4, 9)  # frames; episodes differ
@@ -713,7 +714,7 @@ def test_a_recording_from_elsewhere_trains_a_model(tmp_path: Path, monkeypatch: 
         ),
     ]
     assert main(["train", "env=recorded", "env.name=mine", *tiny]) == 0
-    summary = json.loads(Path("runs/mine/summary.json").read_text())
-    assert summary["data"]["episodes"] == 10 and "predictor" in summary and "identifiability" not in summary
+    trained = Run("runs/mine").train
+    assert trained.data.episodes == 10 and trained.prediction is not None and trained.identifiability is None
     assert main(["control", "run=runs/mine", "tasks=1"]) == 1
     assert main(["train", "env=recorded", "env.name=nothing"]) == 1

@@ -320,7 +320,7 @@ def test_a_wrong_policy_is_reported_before_anything_is_written(tmp_path, policy)
 
 
 def test_collect_says_what_the_data_set_holds(copy):
-    world = {key: value for key, value in WORLD.items() if key not in ("name", "kinematic")}
+    world = {key: value for key, value in WORLD.items() if key not in ("name", "kinematic", "quality", "factor_shell")}
     env = EnvConfig(WORLD["name"], "tiny", **world)
     config = CollectConfig(env, POLICY, EPISODES, STEPS, drift_rho=0.3, data=str(copy.parent), workers=1, data_seed=5)
     assert recording_of(config).record() == settings().record()
