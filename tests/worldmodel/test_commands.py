@@ -46,8 +46,9 @@ SMALL = [
 @pytest.fixture(autouse=True)
 def _small_heads(monkeypatch: pytest.MonkeyPatch):
     """Goal heads of a few units and steps."""
-    monkeypatch.setattr("worldmodel.learning.train.HEADS", HeadsConfig(reach=5, hidden=16))
-    monkeypatch.setattr("worldmodel.learning.train.HEADS_TRAINING", OptimConfig(steps=6, batch_size=16))
+    module = sys.modules["worldmodel.learning.train"]  # the package's attribute of that name is the function
+    monkeypatch.setattr(module, "HEADS", HeadsConfig(reach=5, hidden=16))
+    monkeypatch.setattr(module, "HEADS_TRAINING", OptimConfig(steps=6, batch_size=16))
 
 
 @pytest.fixture(scope="module")
