@@ -22,7 +22,7 @@ from benchmarks.reproduce.definitions import (
 from benchmarks.reproduce.printing import row_line
 from benchmarks.reproduce.result import MeasuredFigure, RowResult, TableResult
 from benchmarks.settings import ReproduceConfig
-from worldmodel.measures import best_told, over_seeds
+from worldmodel.measures import best_known, over_seeds
 from worldmodel.runs import CellKey, CellStore, cell_key, command_line, this_machine, versions
 from worldmodel.system import write_json
 
@@ -124,7 +124,7 @@ class Runner:
         trials = [self._measured(condition, choice, first) for choice in condition.candidates]
         best = 0
         if len(trials) > 1:
-            best = best_told({index: trial.figures[VALIDATION] for index, trial in enumerate(trials)})
+            best = best_known({index: trial.figures[VALIDATION] for index, trial in enumerate(trials)})
         chosen = condition.candidates[best]
         cells = [trials[best], *(self._measured(condition, chosen, seed) for seed in others)]
         names = [name for name in cells[0].figures if name != VALIDATION]

@@ -36,11 +36,11 @@ from worldmodel.measures.identifiability import (
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.measures.statistics import (
     OverSeeds,
-    best_told,
+    best_known,
     bootstrap_r2,
     central_95,
     mean_interval,
-    mean_told,
+    mean_known,
     over_seeds,
     unit_spread,
     varies,
@@ -140,12 +140,12 @@ def test_the_middle_of_resamples_some_of_which_tell_nothing():
 
 
 def test_means_are_of_what_is_known():
-    assert mean_told([1.0, None, 3.0]) == 2 and mean_told([None]) is None and mean_told([]) is None
+    assert mean_known([1.0, None, 3.0]) == 2 and mean_known([None]) is None and mean_known([]) is None
     assert over_seeds([None, None]) == OverSeeds(None, None, [None, None])
     some = over_seeds([1.0, None, 3.0])
     assert some.mean == 2 and some.interval == over_seeds([1.0, 3.0]).interval
     assert over_seeds([None, 3.0]).interval is None
-    assert best_told({"a": None, "b": -2.0, "c": -1.0}) == "c" and best_told({"a": None, "b": None}) == "a"
+    assert best_known({"a": None, "b": -2.0, "c": -1.0}) == "c" and best_known({"a": None, "b": None}) == "a"
     assert shown_interval(over_seeds([None])) == "–" == spread([None], ".3f")
     assert spread([None, 0.5, 0.25], ".2f") == "0.38 [0.25, 0.50]" and spread([None, 0.5], ".2f") == "0.50"
 

@@ -22,7 +22,7 @@ from worldmodel.learning.methods import encoder_objective, encoder_stage, positi
 from worldmodel.learning.sources import open_sources, spread_rows
 from worldmodel.learning.train import architecture, collect_all
 from worldmodel.measures.regression import Examples, Split, linear_r2
-from worldmodel.measures.statistics import mean_told, varies
+from worldmodel.measures.statistics import mean_known, varies
 from worldmodel.models.encoders import Encoder, set_cpu_threads
 from worldmodel.runs import CellKey, CellStore, RunDirectory, cell_key
 from worldmodel.settings import MethodConfig, TrainConfig
@@ -190,5 +190,5 @@ def baselines(lab: Laboratory) -> Baselines:
     recovered = untrained.test
     return Baselines(
         RandomEncoder(recovered.r2_h_to_z, recovered.r2_z_to_h, untrained.spread.latent_std),
-        RawPixels(mean_told(pixels_r2), dict(zip(lab.variables.names, pixels_r2, strict=True))),
+        RawPixels(mean_known(pixels_r2), dict(zip(lab.variables.names, pixels_r2, strict=True))),
     )

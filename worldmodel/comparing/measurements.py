@@ -19,7 +19,7 @@ from worldmodel.comparing.encoder_cells import EncoderCell
 from worldmodel.comparing.laboratory import Laboratory
 from worldmodel.comparing.memory import kept_bytes, peak_bytes
 from worldmodel.comparing.planning_success import plan_with
-from worldmodel.measures.statistics import OverSeeds, best_told, over_seeds
+from worldmodel.measures.statistics import OverSeeds, best_known, over_seeds
 
 TUNING_SEED = 1000
 COLLAPSED = 0.1
@@ -39,7 +39,7 @@ def tune(lab: Laboratory, candidate: Candidate) -> tuple[int, list[TriedSetting]
     for index, setting in enumerate(candidate.settings):
         trained = lab.result(EncoderCell(candidate.name, index, TUNING_SEED, lab.scale.batch_size))
         tried.append(TriedSetting(setting, trained.reading.validation.r2_h_to_z))
-    return best_told({index: entry.r2_h_to_z for index, entry in enumerate(tried)}), tried
+    return best_known({index: entry.r2_h_to_z for index, entry in enumerate(tried)}), tried
 
 
 def measure(

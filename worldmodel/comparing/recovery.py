@@ -16,7 +16,7 @@ from worldmodel.learning.dynamics import encode_rows
 from worldmodel.learning.loop import spread
 from worldmodel.learning.sources import Source, spread_rows
 from worldmodel.measures.identifiability import affine_apply, affine_fit, measure, scores
-from worldmodel.measures.statistics import mean_told, varies
+from worldmodel.measures.statistics import mean_known, varies
 from worldmodel.models.encoders import Encoder
 
 NUM_MEASURED = 2000
@@ -126,7 +126,7 @@ class TrainingCurve:
             self._due.pop(0)
         fit, held_out = (latents_of(self._encoder, self._poses, rows) for rows in (self._fit_rows, self._rows))
         weights = affine_fit(fit, self._z[self._fit_rows.numpy()])
-        value = mean_told(scores(self._z[self._rows.numpy()], affine_apply(weights, held_out))) or 0.0
+        value = mean_known(scores(self._z[self._rows.numpy()], affine_apply(weights, held_out))) or 0.0
         self.points.append(CurvePoint(step + 1, round(spent, 3), round(value, 4)))
         self._module.train()
         self._own_s += time.process_time() - start

@@ -14,7 +14,7 @@ from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import Variables, latent_variables, standardized_factor
 from worldmodel.learning.sources import Source, open_source
 from worldmodel.measures.identifiability import scores
-from worldmodel.measures.statistics import mean_told, unit_spread
+from worldmodel.measures.statistics import mean_known, unit_spread
 from worldmodel.settings import TrainConfig
 
 RANGE_SD = 2.5
@@ -46,7 +46,7 @@ class Shift:
         per_variable = {
             name: VariableScore(value, float(error)) for name, value, error in zip(names, values, errors, strict=True)
         }
-        return ShiftScore(mean_told(values), float(errors.mean()), per_variable, len(self.rows))
+        return ShiftScore(mean_known(values), float(errors.mean()), per_variable, len(self.rows))
 
 
 def _moving_factors(data: DataSet) -> list[str]:

@@ -10,7 +10,7 @@ from worldmodel.measures.identifiability import (
     r2,
     unwrapped_mean,
 )
-from worldmodel.measures.statistics import OverSeeds, best_told, mean_told, over_seeds
+from worldmodel.measures.statistics import OverSeeds, best_known, mean_known, over_seeds
 from worldmodel.measures.wording import told, with_interval
 
 __all__ = [
@@ -20,11 +20,11 @@ __all__ = [
     "affine_apply",
     "affine_fit",
     "aligned_angle_r2",
-    "best_told",
+    "best_known",
     "fit_canonical",
     "fit_canonical_pairs",
     "fit_sequential",
-    "mean_told",
+    "mean_known",
     "measure",
     "over_seeds",
     "r2",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldmodel.measures.statistics import mean_told, varies
+from worldmodel.measures.statistics import mean_known, varies
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def measure(
     if pairs is not None and rho is not None and same_dim and len(pairs[0]) > 1:
         alignment_gap, bound = theorem_bound(pairs[0], pairs[1], rho)
     return Identifiability(
-        r2_h_to_z=mean_told(per_variable),
-        r2_z_to_h=mean_told(r2(h, affine_apply(forward, z))),
+        r2_h_to_z=mean_known(per_variable),
+        r2_z_to_h=mean_known(r2(h, affine_apply(forward, z))),
         orthogonality_error=orthogonality_error(linear) if same_dim else None,
         condition_number=condition_number(linear),
         covariance_gap=float(np.linalg.norm(_covariance(h) - np.eye(h.shape[1]))) if len(h) > 1 else None,

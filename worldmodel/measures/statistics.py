@@ -31,13 +31,13 @@ def unit_spread(values: np.ndarray) -> np.ndarray:
     return np.where(varies(values), values.std(0), 1.0)
 
 
-def mean_told(values: Iterable[float | None]) -> float | None:
+def mean_known(values: Iterable[float | None]) -> float | None:
     """Mean of the values that are known; None where none is."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 
 
-def best_told(scores: Mapping[Key, float | None]) -> Key:
+def best_known(scores: Mapping[Key, float | None]) -> Key:
     """The key of the highest score that is known; the first key where none is."""
     known = {key: score for key, score in scores.items() if score is not None}
     return max(known, key=lambda key: known[key]) if known else next(iter(scores))
@@ -121,7 +121,7 @@ class OverSeeds:
 def over_seeds(values: Sequence[float | None]) -> OverSeeds:
     """A figure of which `values` has one a seed; seeds whose value is not known (None) are left out of the mean."""
     known = [value for value in values if value is not None]
-    mean, num = mean_told(known), len(known)
+    mean, num = mean_known(known), len(known)
     interval = None
     if mean is not None and num > 1:
         half = float(stats.t.ppf(0.975, num - 1) * np.std(known, ddof=1) / math.sqrt(num))

@@ -16,7 +16,7 @@ from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_
 from worldmodel.learning.loop import fit_quietly
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.regression import Examples, Split, linear_r2, mlp_probe
-from worldmodel.measures.statistics import mean_told
+from worldmodel.measures.statistics import mean_known
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs import CellKey, CellStore, cell_key
 from worldmodel.settings import ContextMethod, ContextTraining, PositionsConfig, TrainConfig
@@ -97,7 +97,7 @@ class ContextStudy:
         """How well the constants are read on validation episodes."""
 
         def measure() -> ValidationFigures:
-            return ValidationFigures(mean_told(linear_r2(self._read(self._trained(trial), "validation"))))
+            return ValidationFigures(mean_known(linear_r2(self._read(self._trained(trial), "validation"))))
 
         return self._validated.result(self._key(trial), measure)
 

@@ -17,7 +17,7 @@ from worldmodel.evaluation.positions.positions_result import (
     PositionNoise,
     PositionsResult,
 )
-from worldmodel.measures.statistics import OverSeeds, best_told, over_seeds
+from worldmodel.measures.statistics import OverSeeds, best_known, over_seeds
 from worldmodel.runs import write_record
 from worldmodel.settings import ContextMethod, PositionsConfig
 from worldmodel.system.devices import pick_device
@@ -96,7 +96,7 @@ def _method(study: ContextStudy, config: PositionsConfig, method: ContextMethod)
     if config.tune:
         for candidate in GRID:
             tried[candidate] = study.validated(ContextTrial(method, candidate, TUNING_SEED)).r2
-        setting = best_told(tried)
+        setting = best_known(tried)
     seeds = range(config.training.seed, config.training.seed + config.num_seeds)
     found = [study.tested(ContextTrial(method, setting, seed)) for seed in progress(seeds, desc=method, unit="seed")]
     return MethodReading(
