@@ -87,29 +87,18 @@ class FreeBody(ForceLaw):
         ]
 
 
-class PlacedBody(ForceLaw):
+class PlacedBody(FreeBody):
     """Forces depend on the position too: gravity, lever arms and centripetal terms of a body whose angle is seen as
     cosine and sine. Position, its products with itself and with the action, and |v|^2 z are further regressors."""
-
-    moments_are_features = True
 
     def __init__(self, latent_dim: int, action_dim: int) -> None:
         num_products = latent_dim * (latent_dim + 1) // 2
         placed = [latent_dim, num_products, latent_dim * action_dim, latent_dim]
         self.equations = (Equation([latent_dim, latent_dim, action_dim, *placed], latent_dim),)
 
-    def unscaled(self, latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-        return _unscaled_motion(latents, actions, stride)
-
     def terms(self, latents: Tensor, actions: Tensor, stride: int, units: Units) -> list[Tensor]:
-        motion = weak_form(latents, actions, stride, units.speed)
-        return [
-            motion.velocity / units.speed,
-            motion.direction,
-            motion.action / units.action,
-            *placed_terms(latents, actions / units.action, stride, units.speed),
-            motion.change / units.change,
-        ]
+        *motion, change = super().terms(latents, actions, stride, units)
+        return [*motion, *placed_terms(latents, actions / units.action, stride, units.speed), change]
 
 
 class TurningBody(ForceLaw):
