@@ -51,7 +51,7 @@ def gradient_differences(folder: Path, num: int, strategy: str = "ddp") -> dict[
     gloo processes, in terms of the tensor's largest entry.
 
     A bias before BatchNorm, or one that only shifts latents whose place does not matter, has the gradient zero: what is
-    computed for it is rounding, and measured against a hundredth of the largest gradient of all.
+    computed for it is rounding, and measured against a hundredth of the largest gradient.
     """
     together = in_processes(num, strategy, every_gradient, folder)
     return {name: _difference(alone, together[name]) for name, alone in every_gradient(Processes(CPU), folder).items()}
@@ -68,6 +68,7 @@ def _difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 
 
 def every_gradient(processes: Processes, folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Stage -> what one step of it gives."""
     return {name: _gradients(stage, processes) for name, stage in stages(folder).items()}
 
 

@@ -43,9 +43,13 @@ class _Tally:
     """What happened to one kind of run."""
 
     kills: int = 0
+    """Kills so far."""
     runs: int = 0
+    """Runs that were killed, up to MOST_KILLS times each, and then ended well."""
     undisturbed_s: float = 0.0
+    """Seconds of a run that nothing disturbs."""
     differing: list[str] = field(default_factory=list)
+    """What came out differently than from the undisturbed run."""
 
 
 def faults(num_kills: int, seed: int) -> dict[str, Any]:

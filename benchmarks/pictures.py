@@ -73,6 +73,7 @@ class Tour:
     there: np.ndarray
     """Whether the arm was within tolerance of it, bool (T,)."""
     goals: list[Goal]
+    """The goals, in the order in which they were set."""
 
 
 class Driver:

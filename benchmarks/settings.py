@@ -1,4 +1,4 @@
-"""Options of `python -m benchmarks.speed` and `python -m benchmarks.reproduce`."""
+"""Options of `python -m benchmarks.speed`, `python -m benchmarks.reproduce` and `python -m benchmarks.agreement`."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,3 +101,11 @@ class ReproduceConfig(Settings):
     def folder(self) -> Path:
         """Where results go."""
         return Path(self.out or f"runs/reproduce/{self.table}-{self.scale}")
+
+
+@dataclass(frozen=True)
+class AgreementConfig(Settings):
+    """Measure a sample of docs/results again from the same seeds, and print how far the figures are from theirs."""
+
+    kinds: tuple[str, ...] = ()
+    """Kinds of results: design, positions, reproduce, demo, engines; empty takes all."""

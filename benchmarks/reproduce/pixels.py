@@ -188,7 +188,9 @@ class Reader:
     """An encoder with its readout, if any: rows of frames to latents."""
 
     encoder: Encoder
+    """The encoder."""
     readout: CanonicalReadout | None = None
+    """Reads its features in its place; None: latents as the encoder gives them."""
 
     def __call__(self, pixels: Pixels, rows: np.ndarray) -> np.ndarray:
         if self.readout is not None:

@@ -63,15 +63,12 @@ def van_trees_bounds(information: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Combination:
-    """A product of powers of constants that the data determine where they do not determine the constants alone.
-
-    Attributes:
-        exponents: constant -> exponent, whole numbers unless nothing so simple fits.
-        r2: bound on the R2 of its logarithm.
-    """
+    """A product of powers of constants that the data determine where they do not determine the constants alone."""
 
     exponents: dict[str, float]
+    """Constant -> exponent, whole numbers unless nothing so simple fits."""
     r2: float
+    """Bound on the R2 of its logarithm."""
 
     @property
     def text(self) -> str:
@@ -82,15 +79,12 @@ class Combination:
 
 @dataclass(frozen=True)
 class Directions:
-    """Directions in the space of constants, sorted by what a window says about them.
-
-    Attributes:
-        information: (P,) of the typical window: the inverse of the posterior covariance less the prior's.
-        vectors: (P, P), columns of unit length in t.
-    """
+    """Directions in the space of constants, sorted by what a window says about them."""
 
     information: np.ndarray
+    """(P,) of the typical window: the inverse of the posterior covariance less the prior's."""
     vectors: np.ndarray
+    """(P, P), columns of unit length in t."""
 
     @property
     def unreadable(self) -> np.ndarray:
