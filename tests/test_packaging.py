@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -61,10 +62,16 @@ def run(command: list[str], **options) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)])
-    (path,) = folder.glob("*.whl")
+def built(tmp_path_factory) -> Path:
+    """A folder with the source archive, and the wheel that is built from it: what holds of the wheel holds of both."""
+    folder = tmp_path_factory.mktemp("built")
+    run([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built) -> Path:
+    (path,) = built.glob("*.whl")
     return path
 
 
@@ -93,6 +100,18 @@ def test_wheel_carries_every_file_of_its_packages_and_nothing_else(wheel):
     }
     in_wheel = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert in_wheel == in_source
+
+
+def test_source_archive_holds_what_git_knows_and_no_links(built):
+    """Links would not survive Windows; caches and runs are nobody's business."""
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+    assert all(member.isfile() for member in members)
+    listed = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    known = set(run(listed).splitlines())
+    added = {member.name.split("/", 1)[1] for member in members} - known
+    assert added == {"PKG-INFO"}
 
 
 @pytest.mark.parametrize(
