@@ -17,6 +17,8 @@ import gymnasium
 
 from worldmodel.envs import mixing
 from worldmodel.envs.excitation import make_policy
+from worldmodel.envs.factors import Factor
+from worldmodel.envs.named_factors import named_factors
 from worldmodel.envs.ou import OUScene
 from worldmodel.envs.rendering import GLUnavailable
 from worldmodel.envs.rollout import BatchWorld, Episode, rollout
@@ -43,6 +45,7 @@ __all__ = [
     "make",
     "make_policy",
     "mixing",
+    "named_factors",
     "names",
     "register",
     "rendering",
@@ -71,11 +74,19 @@ def names() -> tuple[str, ...]:
     return tuple(_FACTORIES)
 
 
-def make(name: str, *, kinematic: Mapping[str, Any] | None = None, **world_kwargs: Any) -> MujocoWorld:
+def make(
+    name: str,
+    *,
+    kinematic: Mapping[str, Any] | None = None,
+    factors: Mapping[str, Mapping[str, Any]] | None = None,
+    **world_kwargs: Any,
+) -> MujocoWorld:
     """A world by name.
 
     Args:
         name: one of `names()`, or "path/to/file.py:factory" with `factory() -> Scene`.
+        factors: factors by MJCF name, besides those that the world declares, or in place of one of the same name:
+            {"heavy": {"of": "body.puck.mass"}} with the arguments of `named_factors`.
         kinematic: {"latents": {state name: scale}, "rho": rho} replaces the forces by an OU process; see `OUScene`.
         world_kwargs: options of `MujocoWorld`, such as image_size and randomize.
 
@@ -84,6 +95,8 @@ def make(name: str, *, kinematic: Mapping[str, Any] | None = None, **world_kwarg
         ValueError: an option that is out of range, or a factory that returns no Scene.
     """
     scene = _scene(name)
+    if factors:
+        scene.factors = _with_named(scene, factors)
     if kinematic is not None:
         if kinematic.keys() != {"latents", "rho"}:
             raise ValueError(f"kinematic needs the keys latents and rho, got {', '.join(kinematic) or 'none'}")
@@ -106,6 +119,15 @@ def _scene(name: str) -> Scene:
             "return the scene alone: envs.make builds the world around it"
         )
     return scene
+
+
+def _with_named(scene: Scene, factors: Mapping[str, Mapping[str, Any]]) -> tuple[Factor, ...]:
+    """The factors of a scene, and those that are named."""
+    by_name = {factor.name: factor for factor in scene.factors}
+    for name, arguments in factors.items():
+        by_name.pop(name, None)
+        by_name |= {factor.name: factor for factor in named_factors(scene.model, name, **arguments)}
+    return tuple(by_name.values())
 
 
 def _ou(inner: SceneFactory, latents: Mapping[str, float], rho: float) -> OUScene:

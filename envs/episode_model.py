@@ -116,11 +116,11 @@ class EpisodeModel:
 
     def write(self, values: Mapping[str, float]) -> None:
         """Bring the model to the values of all factors."""
-        changed = {self._factors[name].kind for name, value in values.items() if value != self._written.get(name)}
+        changed = [self._factors[name] for name, value in values.items() if value != self._written.get(name)]
         if changed:
             write_factors(self._model, self._base_model, {self._factors[name]: value for name, value in values.items()})
             self._written = dict(values)
-        if "physical" in changed:
+        if any(factor.moves_constants for factor in changed):
             # Subtree masses and inverse weights follow from the masses. The call disturbs the data it is given.
             mujoco.mj_setConst(self._model, self._scratch)
 

@@ -16,8 +16,9 @@ OptionT = TypeVar("OptionT")
 class FactorDraws:
     """The factors of one world with their values.
 
-    Options name factors, or all of a kind by the words "physical", "visual" and "all"; a factor's own name wins over
-    its kind. What is drawn and drifts is the standardised coordinate t of a factor, see `Factor`.
+    Options name factors, a group of them, or all of a kind by the words "physical", "visual" and "all"; a factor's own
+    name wins over its group, and that over its kind. What is drawn and drifts is the standardised coordinate t of a
+    factor, see `Factor`.
 
     Args:
         owner: the world's name, for errors.
@@ -128,17 +129,19 @@ class FactorDraws:
         if isinstance(words, str):
             raise FactorError(f"{option} must be a list of names, got the string {words!r}; write [{words!r}]")
         for word in words:
-            if word not in {*self.factors, *_KINDS}:
+            if word not in {*self.factors, *_KINDS, *(factor.group for factor in self.factors.values())}:
                 raise FactorError(
                     f"unknown factor {word!r} in {option}; {self._owner} has "
                     f"{', '.join(self.factors) or 'none'}, and the words {', '.join(_KINDS)}"
                 )
-        return tuple(name for name, factor in self.factors.items() if {name, factor.kind, "all"} & {*words})
+        return tuple(
+            name for name, factor in self.factors.items() if {name, factor.group, factor.kind, "all"} & {*words}
+        )
 
     def _by_name(self, by_word: Mapping[str, OptionT], option: str) -> dict[str, OptionT]:
-        """What was said of names and kinds, by name of each randomised factor; names win over kinds."""
+        """What was said of names and kinds, by name of each randomised factor; names win over groups and kinds."""
         resolved: dict[str, OptionT] = {}
-        for word in sorted(by_word, key=lambda word: word in self.factors):
+        for word in sorted(by_word, key=lambda word: (word not in _KINDS, word in self.factors)):
             names = [name for name in self._select([word], option) if name in self.randomize]
             if not names:
                 raise FactorError(f"{option} names {word!r}, which is not randomised; add it to randomize")

@@ -50,6 +50,9 @@ WRITABLE_FIELDS = (
     "light_diffuse",
     "light_ambient",
     "light_dir",
+    "cam_pos",
+    "cam_quat",
+    "cam_fovy",
 )
 _HEADLIGHT_FIELDS = ("ambient", "diffuse")
 
@@ -90,6 +93,14 @@ class Factor:
     description: str = ""
     """One line for a reader."""
 
+    group: str = ""
+    """A name that options may use for several factors at once, such as "view" for view_x, view_y and view_z; by default
+    the factor's own."""
+
+    moves_constants: bool | None = None
+    """Whether MuJoCo derives constants from it, such as inverse weights, or where a camera that follows a body stands;
+    None: as physical factors do, and visual ones do not."""
+
     kind: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
@@ -102,6 +113,10 @@ class Factor:
             raise FactorError(f"factor {self.name}: a log transform needs bounds above 0, got [{low}, {high}]")
         if self.prior_scale <= 0:
             raise FactorError(f"factor {self.name}: prior_scale must be > 0, got {self.prior_scale}")
+        if not self.group:
+            object.__setattr__(self, "group", self.name)
+        if self.moves_constants is None:
+            object.__setattr__(self, "moves_constants", self.kind == "physical")
 
     def value(self, t: float) -> float:
         """The value at the standardised coordinate `t`, clipped to the bounds."""

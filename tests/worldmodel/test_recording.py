@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -443,3 +444,16 @@ def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(col
     assert write_times(killed.directory).items() >= standing.items()
     assert not list(killed.directory.glob(".*"))
     assert_same_contents(killed.directory, reference)
+
+
+def test_a_named_factor_is_recorded_and_one_that_does_not_act_is_refused(tmp_path):
+    named = {"heavy": {"of": "body.pointmass.mass"}, "view": "camera.0.pos", "idle": "geom.0.friction"}
+    env = EnvConfig(world="point_mass", image_size=16, factors=named, randomize=["heavy", "view"])
+    config = CollectConfig(env=env, episodes=2, episode_steps=5, data=str(tmp_path), workers=1)
+    collect(config)
+    data = DataSet(config.directory)
+    assert [f.name for f in data.index.world.factors[-5:]] == ["heavy", "view_x", "view_y", "view_z", "idle"]
+    assert data.index.world.randomize == ("heavy", "view_x", "view_y", "view_z")
+    idle = replace(config, env=replace(env, name="idle", randomize=["idle"]))
+    with pytest.raises(UserError, match=r"factor idle \(geom.0.friction\) does not act: no motion under"):
+        collect(idle)

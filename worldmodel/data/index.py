@@ -173,7 +173,9 @@ class WorldArguments:
 
     name: Name
     kinematic: KinematicRecord | None = None
+    factors: dict[Name, dict[str, Any]] = field(default_factory=dict)
     image_size: int = 64
+    camera: Name | int | None = None
     supersample: int = 1
     quality: Name = "fast"
     randomize: tuple[Name, ...] = ()

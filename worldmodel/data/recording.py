@@ -34,7 +34,8 @@ from worldmodel.data.leases import index_lease, lease, remove_leases
 from worldmodel.data.provenance import check_same_world, provenance
 from worldmodel.data.shards import open_shard, read_column, shard_path, write_shard
 from worldmodel.data.workers import Work, WorkerPool, report_progress
-from worldmodel.envs.excitation import make_policy
+from worldmodel.envs.effects import effect
+from worldmodel.envs.excitation import Policy, make_policy
 from worldmodel.envs.rollout import Episode, rollout
 from worldmodel.settings import CollectConfig
 from worldmodel.system.errors import StoreError, UserError
@@ -190,6 +191,7 @@ def _claim(directory: Path, recording: Recording) -> None:
         now = provenance(arguments, world)
         world.reset(seed=0)  # renders, so that a machine without OpenGL is noticed here too
         policy.begin(world, np.random.default_rng(0))
+        _check_factors_act(world, policy, recording)
         if recording.engine == "warp":
             warp_engine().check_supported(world)
             if note := warp_engine().drawn_differently(world):
@@ -202,6 +204,20 @@ def _claim(directory: Path, recording: Recording) -> None:
     except FileExistsError:
         _episodes_recorded(directory, recording)
         check_same_world(directory, read_index(directory), arguments, now)
+
+
+def _check_factors_act(world: envs.MujocoWorld, policy: Policy, recording: Recording) -> None:
+    """UserError where a factor that the user named and randomises changes nothing in two episodes."""
+    named = {factor.name for factor in world.factors.values() if factor.group in recording.world.get("factors", {})}
+    for name in (name for name in world.randomize if name in named):
+        if not any(effect(world, name, policy, seed=seed, num_steps=recording.episode_steps) for seed in (0, 1)):
+            what = (
+                "picture" if world.factors[name].kind == "visual" else f"motion under policy {recording.policy['name']}"
+            )
+            raise UserError(
+                f"factor {name} ({world.factors[name].description}) does not act: no {what} changes with it; see "
+                f"worldmodel worlds env={recording.world['name']} for those that do"
+            )
 
 
 def _check_world(directory: Path, recording: Recording) -> None:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from worldmodel.settings.base import Count, Fraction, NonNegativeInt, Settings, no_effect_on_weights
+from worldmodel.settings.base import Count, Fraction, NonNegativeInt, Positive, Settings, no_effect_on_weights
+from worldmodel.settings.convert import plain, structure
 from worldmodel.settings.names import check_name
 from worldmodel.system.errors import UserError
 
@@ -25,6 +27,30 @@ class KinematicConfig(Settings):
 
 
 @dataclass(frozen=True)
+class NamedFactorConfig(Settings):
+    """A factor of a world by the name that MJCF gives it; `worldmodel worlds env=NAME` lists the paths."""
+
+    of: str = ""
+    """KIND.NAME.PROPERTY, such as body.object0.mass, light.top.diffuse or camera.front.pos; body.*.mass is a ratio for
+    all masses."""
+    prior: Positive | None = None
+    """Standard deviation of the prior: of the logarithm, or in the property's own unit; null takes the property's."""
+    transform: Literal["log", "linear"] | None = None
+    """What the prior is Gaussian in; null: the logarithm of what is positive."""
+    bounds: list[float] | None = None
+    """Lowest and highest value; null: 3.2 standard deviations on either side."""
+    nominal: float | None = None
+    """The value where nothing else is asked for; null: the model's own."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.of:
+            raise UserError("a factor needs a path of=KIND.NAME.PROPERTY, such as of: body.puck.mass")
+        if self.bounds is not None and len(self.bounds) != 2:
+            raise UserError(f"bounds of {self.of} must be [lowest, highest], got {self.bounds}")
+
+
+@dataclass(frozen=True)
 class EnvConfig(Settings):
     """A world, and how it is rendered and randomised."""
 
@@ -36,8 +62,12 @@ class EnvConfig(Settings):
     """Poses from an exact OU process instead of physics; null simulates physics."""
     image_size: Count = 64
     """Side of a recorded frame, in pixels."""
+    camera: str | int | None = None
+    """Name or number of the camera; null takes the world's own."""
     supersample: Count = 1
     """Frames are rendered this many times larger and box-averaged."""
+    factors: dict[str, Any] = field(default_factory=dict)
+    """Factors by MJCF name, besides the world's own: {heavy: {of: body.puck.mass, prior: 0.3, bounds: [0.2, 5]}}."""
     randomize: list[str] = field(default_factory=list)
     """Factors drawn per episode: names of factors, or physical, visual, all."""
     factor_rho: dict[str, Fraction] = field(default_factory=dict)
@@ -49,6 +79,9 @@ class EnvConfig(Settings):
         super().__post_init__()
         if self.name is not None:
             check_name("env.name", self.name)
+        for name, factor in self.factors.items():
+            check_name("a factor's name", name)
+            _named_factor(name, factor)
 
     @property
     def label(self) -> str:
@@ -60,7 +93,9 @@ class EnvConfig(Settings):
         return {
             "name": self.world,
             "kinematic": dataclasses.asdict(self.kinematic) if self.kinematic else None,
+            "factors": {name: plain(_named_factor(name, factor)) for name, factor in self.factors.items()},
             "image_size": self.image_size,
+            "camera": self.camera,
             "supersample": self.supersample,
             "quality": "fast",
             "randomize": list(self.randomize),
@@ -68,6 +103,16 @@ class EnvConfig(Settings):
             "factor_shell": {},
             "factor_spread": dict(self.factor_spread),
         }
+
+
+def _named_factor(name: str, values: Any) -> NamedFactorConfig:
+    """The settings of a factor from plain values; a path alone will do."""
+    values = {"of": values} if isinstance(values, str) else values
+    if not isinstance(values, Mapping):
+        raise UserError(
+            f"env.factors.{name} is a path or a mapping with a path: {{of: body.puck.mass}}, got {values!r}"
+        )
+    return structure(values, NamedFactorConfig, f"env.factors.{name}.")
 
 
 @dataclass(frozen=True)
