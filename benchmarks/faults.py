@@ -169,6 +169,7 @@ def _train(directory: Path) -> None:
         method=MethodConfig(lag=3, sigreg_start=0.02, sigreg_end=0.02, optim=OptimConfig(steps=30, batch_size=64)),
         predictor=PredictorConfig(hidden=32, horizon=4, history=[0, 1]),
         predictor_training=OptimConfig(steps=30, batch_size=64, lr=2e-3),
+        decoder_training=OptimConfig(steps=10, batch_size=16, lr=2e-3),
         runs=str(directory.parent),
         name=directory.name,
         device="cpu",

@@ -67,6 +67,7 @@ def tiny(config):
             config.context_training_or_default.optim, **optim)),
         predictor=dataclasses.replace(config.predictor, hidden=16, horizon=5, history=[0, 1, 2]),
         predictor_training=dataclasses.replace(config.predictor_training, **optim),
+        decoder_training=dataclasses.replace(config.decoder_training, steps=2, batch_size=4),
     )
 
 DATA = "data"

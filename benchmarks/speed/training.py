@@ -31,7 +31,8 @@ _ENCODERS = {
 def train_memory(config: BenchConfig) -> dict[str, Any]:
     """Peak memory of the default training of `world`: all its data and every stage, but few steps, of which memory does
     not depend; in a process of its own. The data is what `worldmodel train` finds or collects."""
-    steps = [f"{stage}.steps=20" for stage in ("method.optim", "predictor_training", "context_training.optim")]
+    stages = ("method.optim", "predictor_training", "context_training.optim", "decoder_training")
+    steps = [f"{stage}.steps=20" for stage in stages]
     with tempfile.TemporaryDirectory() as folder:
         run = [f"env={config.world}", f"runs={folder}", "name=run", "device=cpu"]
         _run([sys.executable, "-m", "worldmodel.cli", "train", *run, *steps])

@@ -23,7 +23,7 @@ SMALL = [
     "episodes=20", "episode_steps=16", "workers=1", "env.image_size=16", "encoder.input_size=16", "encoder.hidden=16",
     "method.num_slices=4", "method.optim.steps=4", "method.optim.batch_size=16", "predictor.horizon=3",
     "predictor.history=[0,1]", "predictor.hidden=16", "predictor_training.steps=4",
-    "predictor_training.batch_size=16",
+    "predictor_training.batch_size=16", "decoder_training.steps=2", "decoder_training.batch_size=4",
 ]  # fmt: skip
 TASKS = ["tasks=2", "goal_steps=4", "budget_steps=2", "planner.horizon=3", "videos=0", "oracle=false"]
 RUN = "run=runs/reacher"
@@ -99,7 +99,7 @@ def test_help_leaves_nothing_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
         (["train", "env=reachr"], "did you mean reacher?"),
         (["train", "experiment=moon"], "size=base"),
         (["train", "size=moon"], "size=moon"),
-        (["train", "steps=3"], "method.optim.steps or predictor_training.steps"),
+        (["train", "steps=3"], "predictor_training.steps or context_training.optim.steps or decoder_training.steps"),
         (["train", "seed=1,2"], "add -m"),
         (["train", "episods=3"], "did you mean collection.episodes?"),
         (["train", "encoder=cnn"], "encoder.NAME=VALUE"),

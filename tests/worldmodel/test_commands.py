@@ -40,6 +40,8 @@ SMALL = [
     "method.num_slices=4",
     "predictor_training.steps=6",
     "predictor_training.batch_size=16",
+    "decoder_training.steps=2",
+    "decoder_training.batch_size=4",
 ]
 
 

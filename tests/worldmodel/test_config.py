@@ -160,7 +160,7 @@ def test_a_world_beside_a_recipe_is_put_into_it():
         (TrainConfig, {"episods": 3}, r"unknown option 'episods' \(did you mean collection\.episodes\?\)"),
         (TrainConfig, {"encoder.hiden": 3}, r"unknown option 'encoder\.hiden' \(did you mean encoder\.hidden\?\)"),
         (TrainConfig, {"nonsense_word": 3}, r"unknown option 'nonsense_word'$"),
-        (TrainConfig, {"steps": 3}, r"'steps' may mean .*method\.optim\.steps.* or predictor_training\.steps"),
+        (TrainConfig, {"steps": 3}, r"'steps' may mean .*method\.optim\.steps.* or decoder_training\.steps"),
         (TrainConfig, {"hidden": 3}, r"'hidden' may mean encoder\.hidden or predictor\.hidden or context\.hidden"),
         (TrainConfig, {"encoder.kind": "cnnn"}, r"encoder\.kind must be one of mlp, keypoints, glimpse, cnn, vit, got"),
         (TrainConfig, {"episodes": "many"}, r"collection\.episodes must be a whole number >= 1, got 'many'"),
@@ -307,6 +307,8 @@ def test_settings_of_version_0_1_mean_what_they_did(tmp_path: Path):
         ("predictor", {"predictor.horizon": 7}),
         ("predictor", {"predictor_training.steps": 7}),
         ("heads", {"goal_heads": True}),
+        ("decoder", {"decoder": False}),
+        ("decoder", {"decoder_training.steps": 7}),
         (None, {"runs": "elsewhere"}),
         (None, {"name": "other"}),
         (None, {"collection.data": "elsewhere"}),
@@ -319,7 +321,7 @@ def test_settings_of_version_0_1_mean_what_they_did(tmp_path: Path):
 def test_a_stage_s_settings_hold_what_its_weights_depend_on(stage: str | None, changes: dict[str, Any]):
     before = recipe("two_room").stage_settings()
     after = configure(TrainConfig, {"env": "two_room", **changes}).stage_settings()
-    assert list(after) == ["encoder", "context", "predictor", "heads"]
+    assert list(after) == ["encoder", "context", "predictor", "heads", "decoder"]
     assert [name for name in after if after[name] != before[name]] == ([] if stage is None else [stage])
 
 
@@ -330,4 +332,4 @@ def test_lewm_trains_the_predictor_with_the_encoder():
 
 def test_options_at_their_defaults_are_not_part_of_a_stage_s_settings():
     """So that an option that a later version adds does not make an earlier run another one."""
-    assert TrainConfig().stage_settings() == {"encoder": {}, "context": {}, "predictor": {}, "heads": {}}
+    assert not any(TrainConfig().stage_settings().values())

@@ -29,6 +29,7 @@ def tiny(config: DemoConfig, name: str, root: Path) -> TrainConfig:
         method=replace(found.method, optim=optim, num_slices=4),
         predictor=replace(found.predictor, hidden=16),
         predictor_training=replace(found.predictor_training, steps=6, batch_size=16),
+        decoder_training=replace(found.decoder_training, steps=2, batch_size=4),
     )
 
 

@@ -104,6 +104,7 @@ def _training(config: DemoConfig, name: str, root: Path) -> TrainConfig:
         collection=collection,
         method=replace(found.method, optim=replace(optim, steps=encoder_steps or optim.steps)),
         predictor_training=replace(predictor, steps=predictor_steps or predictor.steps),
+        decoder=name == "control",  # whose imagination is shown
         name=name,
         seed=config.seed,
     )

@@ -21,6 +21,10 @@ def train_lines(found: TrainResult) -> str:
     if found.prediction:
         steps, ratio = found.prediction.farthest
         rows.append((f"prediction error after {steps} steps / standing still", told(ratio)))
+    if found.decoding:
+        decoded, nearest = found.decoding.decoded, found.decoding.nearest
+        beside = f"nearest training frame {told(nearest.psnr_db, '.1f')} dB"
+        rows.append(("frames decoded from latents, PSNR", f"{told(decoded.psnr_db, '.1f')} dB, {beside}"))
     return aligned(rows)
 
 

@@ -21,6 +21,8 @@ def train_verdict(found: TrainResult) -> list[str]:
             lines.append(f"the latents hold part of the true state (linear R2 {r2:.2f}); {_MORE_STATE}")
         else:
             lines.append(f"the latents hold little of the true state (linear R2 {r2:.2f}); {_MORE_STATE}")
+    if found.decoding is not None and (kept := found.decoding.share_kept) is not None:
+        lines.append(f"decoded frames show {kept:.0%} of the state that the encoder reads from the camera's")
     if found.prediction is not None:
         steps, ratio = found.prediction.farthest
         if ratio is not None and ratio >= NO_BETTER:

@@ -2,6 +2,7 @@
 
     latent_figures     latents against the truth; the demo's one picture
     training_figures   what training logged; error by horizon
+    picture_figures    rows of frames, real and decoded
     probe_figures      probes, window lengths, canonical correlations
     control_figures    goals reached, convergence of plans, surprise
     design_figure, comparison   what those studies found
@@ -14,12 +15,14 @@
 from worldmodel.figures import style
 from worldmodel.figures.control_figures import Rate, planner_cost, success_bars, surprise_curves
 from worldmodel.figures.latent_figures import hero, latents_against_truth
+from worldmodel.figures.picture_figures import filmstrip
 from worldmodel.figures.probe_figures import canonical_correlations, probe_bars, probe_scatter, sharpening
 from worldmodel.figures.training_figures import has_curves, predictor_error, training_curves
 
 __all__ = [
     "Rate",
     "canonical_correlations",
+    "filmstrip",
     "has_curves",
     "hero",
     "latents_against_truth",

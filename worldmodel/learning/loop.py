@@ -132,7 +132,10 @@ class Trainer:
         changed = _changed_stage(saved["settings"], self._settings)
         if changed is None:
             self.stages_done = list(saved["stages_done"])
-            self._model.load_state_dict(saved["model"])
+            # a stage that this version has and the one that trained the run had not is still to be done
+            new = tuple(prefix for stage, prefix in parts.items() if stage not in self.stages_done)
+            fresh = {name: value for name, value in self._model.state_dict().items() if name.startswith(new)}
+            self._model.load_state_dict({**fresh, **saved["model"]})
             return
         order = list(self._settings)
         kept = [stage for stage in saved["stages_done"] if order.index(stage) < order.index(changed)]

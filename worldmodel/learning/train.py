@@ -16,6 +16,7 @@ from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale, half_windows
+from worldmodel.learning.decoding import Pictures, decoder_stage, fit_normalization, judge_decoder, training_pictures
 from worldmodel.learning.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
 from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
@@ -28,12 +29,14 @@ from worldmodel.measures.identifiability import (
     wrapped_angle_ceiling,
 )
 from worldmodel.models import ModelConfig, WorldModel
+from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import check_installed, set_cpu_threads
 from worldmodel.runs import DataUsed, ModelSize, PredictionErrors, RunDirectory, TrainResult, peak_memory_mb
 from worldmodel.settings import (
     HEADS,
     HEADS_TRAINING,
     RECORDED,
+    DecoderConfig,
     TrainConfig,
     write_run_config,
 )
@@ -43,7 +46,13 @@ from worldmodel.system.errors import UserError
 
 DEFAULT_LATENT_DIM = 16
 """Dimension of the latent in worlds that are not kinematic."""
-PARTS = {"encoder": "encoder.", "context": "context_encoder.", "predictor": "predictor.", "heads": "heads."}
+PARTS = {
+    "encoder": "encoder.",
+    "context": "context_encoder.",
+    "predictor": "predictor.",
+    "heads": "heads.",
+    "decoder": "decoder.",
+}
 """Stage -> prefix of the weights that it trains."""
 FEWEST_EPISODES = 10
 """Of ten episodes, one is for validation and one for the test."""
@@ -103,7 +112,7 @@ def _train(
         write_run_config(run.path, config)
 
     seconds = {"collect": collected_s}
-    identifiability = prediction = None
+    identifiability = prediction = decoding = None
     sample = poses.frames.gather(spread_rows(poses.train, 4096))
     if "encoder" not in trainer.stages_done:
         model.encoder.fit_normalization(sample)
@@ -119,6 +128,11 @@ def _train(
         seconds |= _train_dynamics(config, model, trainer, episodes, table)
         if processes.is_first:
             prediction = _prediction_errors(model, episodes, table, run)
+    if model.decoder is not None:
+        pictures = training_pictures(model.encoder, model.decoder, episodes)
+        seconds["decoder"] = _train_decoder(config, model.decoder, trainer, pictures)
+        if processes.is_first:
+            decoding = judge_decoder(model, episodes, pictures, run)
     if not processes.is_first:
         return None
     model.save(run.path)
@@ -137,6 +151,7 @@ def _train(
         model=_model_size(config, model),
         identifiability=identifiability,
         prediction=prediction,
+        decoding=decoding,
         seconds={stage: round(value, 2) for stage, value in seconds.items()},
         peak_memory_mb=round(peak_memory_mb(), 1),
     )
@@ -188,6 +203,7 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
         predictor=config.predictor if has_dynamics else None,
         context=dataclasses.replace(context, dim=context.dim or num_constants) if with_context else None,
         heads=HEADS if has_dynamics and config.goal_heads else None,
+        decoder=DecoderConfig(image_size=episodes.index.world.image_size) if config.decoder else None,
     )
 
 
@@ -283,6 +299,13 @@ def _train_dynamics(
         fit_metrics(model.heads, model.predictor, table, stretches, contexts)
         seconds["heads"] = trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, HEADS_TRAINING))
     return seconds
+
+
+def _train_decoder(config: TrainConfig, decoder: Decoder, trainer: Trainer, pictures: Pictures) -> float:
+    """Frames from frozen latents; returns seconds."""
+    if "decoder" not in trainer.stages_done:
+        fit_normalization(decoder, pictures)
+    return trainer.fit(decoder_stage(decoder, pictures, config.decoder_training))
 
 
 def _prediction_errors(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> PredictionErrors:

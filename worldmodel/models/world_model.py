@@ -1,4 +1,4 @@
-"""The world model: a frame encoder, a latent dynamics predictor, a context encoder; and its files."""
+"""The world model: frame encoder, latent dynamics predictor, context encoder, goal heads, decoder; and its files."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,18 +11,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from worldmodel.models.context_encoder import ContextEncoder
+from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor, make_predictor
-from worldmodel.settings import ContextConfig, EncoderConfig, HeadsConfig, PredictorConfig
+from worldmodel.settings import ContextConfig, DecoderConfig, EncoderConfig, HeadsConfig, PredictorConfig
 from worldmodel.settings.base import flatten
 from worldmodel.settings.convert import plain, structure
 from worldmodel.settings.stored import upgraded_encoder, upgraded_predictor
 from worldmodel.system.digest import CHECKSUM, digest
-from worldmodel.system.errors import CheckpointError
+from worldmodel.system.errors import CheckpointError, UserError
 from worldmodel.system.files import check_regular, read_json, write_atomically, write_json
 
 SCHEMA_VERSION = 2
+_DECODED_AT_ONCE = 256
 LARGEST_NUMBER = 100_000  # of units, latents, steps in a description that anybody may have written
 
 
@@ -40,10 +42,12 @@ class ModelConfig:
     """The context encoder, its `dim` a number; None where no physical constant varies."""
     heads: HeadsConfig | None = None
     """Goal heads; None where none were trained."""
+    decoder: DecoderConfig | None = None
+    """The decoder; None where none was trained."""
 
 
 class WorldModel(nn.Module):
-    """Frame encoder, latent dynamics, context encoder and goal heads, as far as `config` has them.
+    """Frame encoder, latent dynamics, context encoder, goal heads and decoder, as far as `config` has them.
 
     Satisfies `worldmodel.planners.interfaces.LatentDynamics`; letters as there.
     """
@@ -61,6 +65,10 @@ class WorldModel(nn.Module):
         if self.predictor is not None and config.predictor is not None and config.heads is not None:
             state_dim, horizon = self.predictor.state_dim, config.predictor.horizon
             self.heads = GoalHeads(config.heads, latent_dim, state_dim, action_dim, horizon)
+        self.decoder = None
+        if config.decoder is not None:
+            with torch.random.fork_rng(devices=[]):  # random draws that follow are the same with and without a decoder
+                self.decoder = Decoder(config.decoder, latent_dim)
 
     @property
     def latent_dim(self) -> int:
@@ -86,6 +94,29 @@ class WorldModel(nn.Module):
     def embed(self, frames: Tensor) -> Tensor:
         """Frames uint8 (…, 3, S, S), seen or wanted -> latents float32 (…, D)."""
         return self.encoder(frames)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents float32 (…, D) -> frames uint8 (…, S, S, 3), of the size that the world renders.
+
+        A frame is the mean of those that share the latent: what the latent does not tell is blurred.
+
+        Raises:
+            CheckpointError: the model has no decoder.
+            UserError: these are no such latents.
+        """
+        if self.decoder is None:
+            raise CheckpointError(
+                "this model has no decoder; give the `worldmodel train` command of its run again, which adds one"
+            )
+        if not latents.is_floating_point() or not latents.ndim or latents.shape[-1] != self.latent_dim:
+            raise UserError(
+                f"latents must be floating-point (…, {self.latent_dim}), got "
+                f"{str(latents.dtype).removeprefix('torch.')} {tuple(latents.shape)}"
+            )
+        lead, flat = latents.shape[:-1], latents.reshape(-1, self.latent_dim).to(self.device, torch.float32)
+        frames = torch.cat([self.decoder.decode(part) for part in flat.split(_DECODED_AT_ONCE)])
+        return frames.view(*lead, *frames.shape[1:])
 
     def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
         """The planning state: latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D').

@@ -9,6 +9,7 @@ from worldmodel.reporting.evaluation_sections import control_section, probe_sect
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import (
     command,
+    decoder_section,
     identifiability_section,
     more_section,
     prediction_section,
@@ -22,6 +23,7 @@ FIGURE_SECTIONS: dict[str, tuple[str, ...]] = {
     "hero": ("hero",),
     "identifiability": ("latents", "identifiability"),
     "predictor": ("predictor", "prediction"),
+    "decoder": ("decoded",),
     "control": ("success", "planner", "control"),
     "probes": ("probes", "probe", "canonical"),
     "surprise": ("surprise",),
@@ -50,6 +52,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
     builders: dict[str, Callable[[ReportedRun, list[Path]], Section]] = {
         "identifiability": identifiability_section,
         "predictor": prediction_section,
+        "decoder": decoder_section,
         "control": control_section,
         "probes": probe_section,
         "surprise": surprise_section,
@@ -59,6 +62,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
     found = {
         "identifiability": summary.train.identifiability,
         "predictor": summary.train.prediction,
+        "decoder": summary.train.decoding,
         "control": summary.control,
         "probes": summary.probe,
         "surprise": summary.surprise,

@@ -79,6 +79,39 @@ def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
     )
 
 
+def decoder_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """What comes back of a frame from its latent."""
+    found = run.summary.train.decoding
+    tables = []
+    if found:
+        rows = [
+            [Cell(label), number(of.psnr_db, 1), number(of.ssim, 3), number(of.mean_r2, 3, bar=True)]
+            for label, of in (
+                ("decoded from the latent", found.decoded),
+                ("training frame nearest to it", found.nearest),
+            )
+        ]
+        caption = f"Pictures of {found.num_frames} held-out frames, {found.image_size} pixels a side"
+        tables.append(Table(caption, ("Picture", "PSNR (dB)", "SSIM", "State read from it, R²"), rows))
+    if found and found.camera_r2:
+        readings = (found.camera_r2, found.decoded.state_r2 or {}, found.nearest.state_r2 or {})
+        rows = [
+            [Cell(plain(name)), *(number(of.get(name), 3, bar=of is found.camera_r2) for of in readings)]
+            for name in found.camera_r2
+        ]
+        headers = ("Variable", "Camera", "Decoded", "Nearest")
+        tables.append(Table("State that the encoder reads from each picture, R²", headers, rows))
+    return Section(
+        "decoder",
+        "What a latent looks like",
+        "Held-out frames, and what the decoder makes of their latents alone.",
+        "What the latent does not hold is blurred: the decoder answers with the mean of all frames that it could be. "
+        "State is read from a picture by the encoder and the same linear map; the camera's own is the most to expect.",
+        command(run, "train"),
+        [*figures, *tables],
+    )
+
+
 def training_section(run: ReportedRun, figures: list[Path]) -> Section:
     """The curves."""
     return Section(

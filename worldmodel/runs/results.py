@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from worldmodel.measures.identifiability import Identifiability
+from worldmodel.measures.statistics import mean_known
 from worldmodel.settings import PlanConfig
 
 Interval = tuple[float, float]
@@ -67,6 +68,46 @@ class PredictionErrors:
 
 
 @dataclass(frozen=True)
+class PictureQuality:
+    """How well pictures show what held-out frames show."""
+
+    psnr_db: float | None
+    """Peak signal-to-noise ratio, in decibels; None where the pictures are equal."""
+    ssim: float
+    """Structural similarity, 1 where they are equal."""
+    state_r2: dict[str, float | None] | None
+    """State variable -> R2 with which it is read from the pictures: the encoder again, and the linear map that is
+    fitted on training frames. None where the data hold no state."""
+
+    @property
+    def mean_r2(self) -> float | None:
+        """Mean R2 over the variables that vary."""
+        return mean_known(self.state_r2.values()) if self.state_r2 else None
+
+
+@dataclass(frozen=True)
+class DecodingResult:
+    """How much of held-out frames the decoder brings back from their latents."""
+
+    image_size: int
+    """Pixels on a side of a decoded frame."""
+    num_frames: int
+    """Held-out frames."""
+    decoded: PictureQuality
+    """Of decoded frames."""
+    nearest: PictureQuality
+    """Of the training frames with the nearest latents: a memory of all frames in place of a decoder."""
+    camera_r2: dict[str, float | None] | None
+    """`state_r2` of the held-out frames themselves: what encoder and linear map read, and the most to be expected."""
+
+    @property
+    def share_kept(self) -> float | None:
+        """Mean R2 from decoded frames over that from the camera's, of the variables that vary."""
+        kept, most = self.decoded.mean_r2, mean_known(self.camera_r2.values()) if self.camera_r2 else None
+        return None if kept is None or most is None or most <= 0 else kept / most
+
+
+@dataclass(frozen=True)
 class TrainResult:
     """A trained world model: what it is, how well its latents show the world, and what it took."""
 
@@ -87,6 +128,8 @@ class TrainResult:
     """How well the latents show the true state; None where the data hold no state."""
     prediction: PredictionErrors | None = None
     """Error of the latent dynamics; None for a world without actions."""
+    decoding: DecodingResult | None = None
+    """Quality of decoded frames; None where no decoder was trained."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage -> wall seconds, over all processes that worked on it."""
     peak_memory_mb: float | None = None

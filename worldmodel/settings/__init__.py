@@ -8,6 +8,7 @@ Needs neither torch, MuJoCo nor Hydra, so that `--help` is quick and a notebook 
 
 from worldmodel.settings.architecture import (
     ContextConfig,
+    DecoderConfig,
     EncoderConfig,
     HeadsConfig,
     PredictorConfig,
@@ -69,6 +70,7 @@ __all__ = [
     "ControlConfig",
     "Count",
     "DataConfig",
+    "DecoderConfig",
     "DemoConfig",
     "DesignConfig",
     "EncoderConfig",

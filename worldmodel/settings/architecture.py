@@ -198,3 +198,15 @@ class HeadsConfig(Settings):
     """Coordinates in which distance is time."""
     temporal_hidden: Count = 64
     """Units of the layer that makes them; every latent of every candidate plan passes it."""
+
+
+@dataclass(frozen=True)
+class DecoderConfig(Settings):
+    """The decoder: one latent to the frame that it stands for."""
+
+    image_size: Count = 64
+    """Side in pixels of a decoded frame: that of the world's frames."""
+    hidden: Count = 256
+    """Units of its hidden layer, and random projections of the latent beside it."""
+    channels: list[int] = field(default_factory=lambda: [64, 32, 16])
+    """Channels of the feature maps, each map twice as wide as the one before."""

@@ -38,6 +38,11 @@ class TrainConfig(Settings):
     goal_heads: bool = False
     """Also learn an inverse dynamics, a temporal distance and metrics of the latent space, which plan.metric and
     plan.proposal need. They can be added to a finished run."""
+    decoder: bool = True
+    """Also learn to turn latents back into frames: last of all, so that nothing else depends on it. It can be added to
+    a finished run."""
+    decoder_training: OptimConfig = field(default_factory=lambda: OptimConfig(steps=1500, batch_size=64, lr=4e-3))
+    """Optimiser of the decoder. Of few frames, training ends after 40 passes over them."""
     plan: PlanConfig = no_effect_on_weights(None)
     """How `control` plans with this model where it is not told otherwise."""
     runs: str = no_effect_on_weights("runs")
@@ -117,6 +122,7 @@ class TrainConfig(Settings):
             "context": self.context_training_or_default.optim,
             "predictor": self.predictor_training,
             "heads": HEADS_TRAINING,
+            "decoder": self.decoder_training,
         }
 
     def stage_settings(self) -> dict[str, dict[str, Any]]:
@@ -125,7 +131,9 @@ class TrainConfig(Settings):
         A stage whose own settings and those of all stages before it are as they were keeps its weights.
         """
         values = changed(self)
-        stages: dict[str, dict[str, Any]] = {"encoder": {}, "context": {}, "predictor": {}, "heads": {}}
+        stages: dict[str, dict[str, Any]] = {
+            stage: {} for stage in ("encoder", "context", "predictor", "heads", "decoder")
+        }
         lewm = self.method.name == "lewm"  # whose encoder stage trains the predictor as well
         for path, value in values.items():
             group = path.split(".")[0]
@@ -135,6 +143,8 @@ class TrainConfig(Settings):
                 "predictor": "encoder" if lewm else "predictor",
                 "predictor_training": "encoder" if lewm else "predictor",
                 "goal_heads": "heads",
+                "decoder": "decoder",
+                "decoder_training": "decoder",
             }.get(group, "encoder")
             stages[stage][path] = value
         return stages

@@ -13,7 +13,7 @@ MAX_SIDE = 64
 """Pixels a side of the largest frame that is rebuilt as it is; wider ones are box-averaged first."""
 
 
-class Decoder(nn.Module):
+class PixelDecoder(nn.Module):
     """Latents (n, D) to normalised frames, by an MLP."""
 
     def __init__(self, config: ReconstructionConfig, encoder: Encoder) -> None:
@@ -39,7 +39,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, config: ReconstructionConfig, encoder: Encoder) -> None:
         super().__init__()
-        self.decoder = Decoder(config, encoder)
+        self.decoder = PixelDecoder(config, encoder)
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         """Any number of views -> named scalars."""
@@ -54,7 +54,7 @@ class VAE(nn.Module):
     def __init__(self, config: ReconstructionConfig, encoder: Encoder) -> None:
         super().__init__()
         self.kl_weight = config.kl_weight
-        self.decoder = Decoder(config, encoder)
+        self.decoder = PixelDecoder(config, encoder)
         self.log_variance = mlp(encoder.config.num_latents, [64], encoder.config.num_latents)
 
     def forward(self, views: Views) -> dict[str, Tensor]:
