@@ -124,6 +124,17 @@ class EpisodeModel:
             # Subtree masses and inverse weights follow from the masses. The call disturbs the data it is given.
             mujoco.mj_setConst(self._model, self._scratch)
 
+    def with_values(self, values: Mapping[str, float], into: mujoco.MjModel | None = None) -> mujoco.MjModel:
+        """A model of its own with these values of all factors, for a simulation beside the world, which stays.
+
+        Values may be outside their bounds. `into`: a model that an earlier call gave, written anew; a copy takes far
+        longer where there are textures.
+        """
+        model = copy(self._base_model) if into is None else into
+        write_factors(model, self._base_model, {self._factors[name]: value for name, value in values.items()})
+        mujoco.mj_setConst(model, self._scratch)
+        return model
+
     def state(self) -> ModelState:
         return ModelState(self._writes, {name: getattr(self._model, name).copy() for name in EPISODE_FIELDS})
 

@@ -120,7 +120,12 @@ class Factor:
 
     def value(self, t: float) -> float:
         """The value at the standardised coordinate `t`, clipped to the bounds."""
-        return min(max(self._unclipped(t), self.bounds[0]), self.bounds[1])
+        return min(max(self.unclipped(t), self.bounds[0]), self.bounds[1])
+
+    def unclipped(self, t: float) -> float:
+        """The value at the standardised coordinate `t`, also where it is outside the bounds."""
+        forward, inverse = _TRANSFORMS[self.transform]
+        return inverse(forward(self.nominal) + self.prior_scale * float(t))
 
     def standardize(self, value: float) -> float:
         """The standardised coordinate of a value; the inverse of `value` inside the bounds."""
@@ -130,7 +135,7 @@ class Factor:
     def sample(self, rng: np.random.Generator, spread: float = 1.0) -> float:
         """A value from the prior, made `spread` times as wide; draws outside the bounds are drawn again."""
         low, high = self.bounds
-        while not low <= (value := self._unclipped(spread * rng.standard_normal())) <= high:
+        while not low <= (value := self.unclipped(spread * rng.standard_normal())) <= high:
             pass
         return value
 
@@ -169,10 +174,6 @@ class Factor:
             "kind": self.kind,
             "description": self.description,
         }
-
-    def _unclipped(self, t: float) -> float:
-        forward, inverse = _TRANSFORMS[self.transform]
-        return inverse(forward(self.nominal) + self.prior_scale * float(t))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ float64 (X,), in SI units and radians.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import worldmodel.envs.rendering  # noqa: F401  # first: it sets MUJOCO_GL  # isort: skip
@@ -135,6 +135,14 @@ class Scene(ABC):
         """Whether the state just reached ends the episode."""
         return False
 
+    def spec(self) -> mujoco.MjSpec:
+        """The source of the model, to be edited and written: what was compiled, before Python code changed the model.
+
+        Raises:
+            ValueError: the scene has no such source.
+        """
+        raise ValueError(f"{self.name} is not made from an MJCF; give its scene a method spec")
+
     def task_goal(self) -> np.ndarray | None:
         """A state, float (X,), that this episode's reward asks for; None where it asks for no one state."""
         return None
@@ -201,6 +209,7 @@ class MjcfScene(Scene):
         is_text = isinstance(mjcf, str) and mjcf.lstrip().startswith("<")
         load = mujoco.MjModel.from_xml_string if is_text else mujoco.MjModel.from_xml_path
         self.model = load(str(mjcf))
+        self._load_spec = partial(mujoco.MjSpec.from_string if is_text else mujoco.MjSpec.from_file, str(mjcf))
         self.data = mujoco.MjData(self.model)
         hide_geoms(self.model, hidden)
         self.name, self.camera = name, camera
@@ -221,6 +230,9 @@ class MjcfScene(Scene):
             )
         low, high = np.where(self.model.actuator_ctrllimited, self.model.actuator_ctrlrange.T, [[-1.0], [1.0]])
         self.ctrl_centre, self.ctrl_half_range = (low + high) / 2, (high - low) / 2
+
+    def spec(self) -> mujoco.MjSpec:
+        return self._load_spec()
 
     def reset(self, rng: np.random.Generator) -> None:
         mujoco.mj_resetData(self.model, self.data)

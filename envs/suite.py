@@ -5,6 +5,7 @@ Domains without a task in their name ("reacher", "pendulum", …) are worlds abo
 reading physical constants from pixels.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -60,6 +61,7 @@ class SuiteScene(Scene):
         from dm_control.suite.base import Task
 
         rendering.close_all_first_at_exit()
+        self._domain, self._task = domain, task
         # The fixed seed only shapes lqr's generated model; episodes are seeded at each reset.
         rate = None if control_dt_s is None else {"control_timestep": control_dt_s}
         self._env: Any = suite.load(domain, task, task_kwargs={"random": 0}, environment_kwargs=rate)
@@ -81,6 +83,16 @@ class SuiteScene(Scene):
             getattr(type(self._env.task), name) is getattr(Task, name) for name in ("before_step", "after_step")
         )
         self.holds_control = plain and type(self).advance is SuiteScene.advance
+
+    def spec(self) -> mujoco.MjSpec:
+        from dm_control import suite
+
+        # MuJoCo keeps the source of the model that it compiled last
+        model = suite.load(self._domain, self._task, task_kwargs={"random": 0}).physics.model.ptr
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/scene.xml"
+            mujoco.mj_saveLastXML(path, model)
+            return mujoco.MjSpec.from_file(path)
 
     def reset(self, rng: np.random.Generator) -> None:
         task, env_physics = self._env.task, self._env.physics

@@ -70,7 +70,7 @@ class MujocoWorld(gymnasium.Env):
         )
         self.factors, self.randomize = self._draws.factors, self._draws.randomize
         self._renderer: FrameRenderer | None = None
-        self._model = EpisodeModel(scene.name, scene.model, self.factors)
+        self.episode_model = EpisodeModel(scene.name, scene.model, self.factors)
         self._num_steps = 0
         self._is_judged = not scene.hides_task
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (scene.action_dim,), np.float32)
@@ -107,7 +107,7 @@ class MujocoWorld(gymnasium.Env):
     @property
     def reset_fields(self) -> tuple[str, ...]:
         """The fields of the MuJoCo model that this episode's reset wrote."""
-        return self._model.reset_fields
+        return self.episode_model.reset_fields
 
     @property
     def actuated(self) -> list[tuple[int, int] | None]:
@@ -178,11 +178,11 @@ class MujocoWorld(gymnasium.Env):
         self._is_judged = reward_hidden or not self.scene.hides_task
         # The start is drawn before the factors and from the nominal model, so that one seed gives one start,
         # whatever is randomised and whatever the last episode's factors were.
-        self._model.forget_reset()
+        self.episode_model.forget_reset()
         self._draws.assign_nominal()
         if self.factors:
             self._write_factors()
-        with self._model.keeping_reset():
+        with self.episode_model.keeping_reset():
             self.scene.reset(self.np_random)
         self._draws.draw(self.np_random)
         self._draws.assign(self._draws.check(factors or {}))
@@ -300,7 +300,7 @@ class MujocoWorld(gymnasium.Env):
         mujoco.mj_getState(model, data, physics, _STATE)
         return Snapshot(
             physics,
-            self._model.state(),
+            self.episode_model.state(),
             self._draws.coordinates,
             self._draws.values,
             self._num_steps,
@@ -310,7 +310,7 @@ class MujocoWorld(gymnasium.Env):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or over, to a moment; from here the same actions give bit-identical states and frames."""
-        self._model.restore(snapshot.model)
+        self.episode_model.restore(snapshot.model)
         self._num_steps, self._is_judged = snapshot.num_steps, snapshot.is_judged
         self.np_random.bit_generator.state = snapshot.rng_state
         mujoco.mj_setState(self.scene.model, self.scene.data, snapshot.physics, _STATE)
@@ -319,7 +319,7 @@ class MujocoWorld(gymnasium.Env):
 
     def _write_factors(self) -> None:
         """Bring the model to the current values, and what the data derives from model and state up to date."""
-        self._model.write(self._draws.values)
+        self.episode_model.write(self._draws.values)
         mujoco.mj_step1(self.scene.model, self.scene.data)
 
     def _observe(self) -> dict[str, np.ndarray]:

@@ -21,12 +21,13 @@ UNPICKLERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 ROOMS = (
     "system", "settings", "envs", "measures", "data", "models", "planners", "figures", "runs", "learning", "designing",
-    "evaluation", "comparing", "reporting", "cli",
+    "evaluation", "identifying", "comparing", "reporting", "cli",
 )  # fmt: skip
 """Rooms of the package, lowest first: each imports only those before it.
 
 Measures are of plain arrays, and so below the data. Learning writes into a run directory, and so stands above runs;
 evaluation compares what a model reads with what `designing` says any reader could, and so stands above design.
+Identifying trusts worlds as evaluation does.
 """
 UPWARD = {("settings/recipes.py", "envs")}
 """Imports that go upward: the names of worlds without a recipe, looked up when one is asked for."""

@@ -10,9 +10,9 @@ import worldmodel as wm
 
 PUBLIC = """
 CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig DesignResult
-PositionsConfig PositionsResult ProbeConfig ProbeResult ReportConfig Run SurpriseConfig SurpriseResult TrainConfig
-TrainResult UserError WorldModel collect compare control design envs planners positions probe recipe report surprise
-train
+IdentifyConfig IdentifyResult PositionsConfig PositionsResult ProbeConfig ProbeResult ReportConfig Run SurpriseConfig
+SurpriseResult TrainConfig TrainResult UserError WorldModel collect compare control design envs identify planners
+positions probe recipe report surprise train
 """
 
 

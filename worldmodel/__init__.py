@@ -30,15 +30,17 @@ if TYPE_CHECKING:
     from worldmodel.data import CollectResult, DataSet, collect
     from worldmodel.designing import DesignResult, design
     from worldmodel.evaluation import PositionsResult, control, positions, probe, surprise
+    from worldmodel.identifying import identify
     from worldmodel.learning import train
     from worldmodel.models import WorldModel
     from worldmodel.reporting import report
-    from worldmodel.runs import ControlResult, ProbeResult, Run, SurpriseResult, TrainResult
+    from worldmodel.runs import ControlResult, IdentifyResult, ProbeResult, Run, SurpriseResult, TrainResult
     from worldmodel.settings import (
         CollectConfig,
         CompareConfig,
         ControlConfig,
         DesignConfig,
+        IdentifyConfig,
         PositionsConfig,
         ProbeConfig,
         ReportConfig,
@@ -58,6 +60,8 @@ __all__ = [
     "DataSet",
     "DesignConfig",
     "DesignResult",
+    "IdentifyConfig",
+    "IdentifyResult",
     "PositionsConfig",
     "PositionsResult",
     "ProbeConfig",
@@ -75,6 +79,7 @@ __all__ = [
     "control",
     "design",
     "envs",
+    "identify",
     "planners",
     "positions",
     "probe",
@@ -89,15 +94,17 @@ _NAMES = {
     "data": ("CollectResult", "DataSet", "collect"),
     "designing": ("DesignResult", "design"),
     "evaluation": ("PositionsResult", "control", "positions", "probe", "surprise"),
+    "identifying": ("identify",),
     "learning": ("train",),
     "models": ("WorldModel",),
     "reporting": ("report",),
-    "runs": ("ControlResult", "ProbeResult", "Run", "SurpriseResult", "TrainResult"),
+    "runs": ("ControlResult", "IdentifyResult", "ProbeResult", "Run", "SurpriseResult", "TrainResult"),
     "settings": (
         "CollectConfig",
         "CompareConfig",
         "ControlConfig",
         "DesignConfig",
+        "IdentifyConfig",
         "PositionsConfig",
         "ProbeConfig",
         "ReportConfig",

@@ -9,6 +9,7 @@ from benchmarks.results import (
     demo,
     designs,
     endurance,
+    identified,
     lit_ball,
     planning,
     positions,
@@ -20,12 +21,24 @@ from benchmarks.results import (
 from benchmarks.results.markdown import row_table
 from benchmarks.results.sources import paths
 
-DETAILS = (demo, designs, comparisons, lit_ball, control, surprises, constants, positions, reproductions, endurance)
+DETAILS = (
+    demo,
+    designs,
+    comparisons,
+    lit_ball,
+    control,
+    surprises,
+    constants,
+    identified,
+    positions,
+    reproductions,
+    endurance,
+)
 
 
 def page() -> str:
     """docs/RESULTS.md."""
-    first = row_table([*constants.rows(), *positions.rows(), *control.rows(), *demo.rows()])
+    first = row_table([*constants.rows(), *identified.rows(), *positions.rows(), *control.rows(), *demo.rows()])
     tables = {
         "What the toolkit is for, and its two commands": first,
         "Identifiability": row_table([*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]),

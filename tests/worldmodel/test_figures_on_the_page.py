@@ -11,14 +11,24 @@ import numpy as np
 import pytest
 
 from worldmodel import figures
-from worldmodel.cli.terminal import control_lines, probe_lines, surprise_lines, train_lines
+from worldmodel.cli.terminal import control_lines, identify_lines, probe_lines, surprise_lines, train_lines
+from worldmodel.cli.verdicts import identify_next, identify_verdict
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.probing import probe
 from worldmodel.evaluation.surprise import surprise
+from worldmodel.identifying import alarms, identify
 from worldmodel.learning.train import train
 from worldmodel.reporting import report
 from worldmodel.runs import ControlResult, Run, read_record
-from worldmodel.settings import ControlConfig, PlanConfig, ProbeConfig, ReportConfig, SurpriseConfig, TrainConfig
+from worldmodel.settings import (
+    ControlConfig,
+    IdentifyConfig,
+    PlanConfig,
+    ProbeConfig,
+    ReportConfig,
+    SurpriseConfig,
+    TrainConfig,
+)
 from worldmodel.settings.arguments import configure
 
 SMALL = {
@@ -150,6 +160,31 @@ def test_the_page_holds_every_figure_of_constants_goals_and_events(puck: Run):
         and summary.surprise
         and summary.surprise.events.keys() == {"teleport", "colour", "mass"}
     )
+
+
+def test_the_page_holds_every_figure_of_identified_constants(puck: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(alarms, "LEAST_READ", -1.0)  # six steps of training show no positions
+    monkeypatch.setattr(alarms, "LEAST_MOTION", 0.0)
+    config = IdentifyConfig(
+        run=str(puck.path),
+        recording=["data/puck:0", "data/puck:1"],
+        constants=["mass", "friction", "force_gain"],
+        own=["friction"],
+        free=["camera"],
+        poses=200,
+        calibration_recordings=8,
+    )
+    found = identify(config)
+    assert found == puck.identify and found.check and found.check.compared_with == "true positions"
+    assert [(item.name, item.recording) for item in found.constants] == [
+        ("mass", None), ("friction", "data/puck:0"), ("force_gain", None), ("friction", "data/puck:1")
+    ]  # fmt: skip
+    assert set(found.check.rms["x"]) == {"calibrated", "nominal", "true", "learned"}
+    assert missing_on_page(puck) == []
+    said = identify_lines(found)
+    assert all(f"{item.value:.4g}" in said for item in found.constants)
+    assert identify_verdict(found) and "worldmodel report" in identify_next(found, puck.path)
+    assert all((puck.path / file).exists() for file in (*found.mjcf, found.factors)) and len(found.mjcf) == 2
 
 
 @pytest.mark.parametrize(("context", "drift_rho"), [("known", None), ("mean", None), ("online", 0.5)])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from worldmodel.measures.wording import told, with_interval
+from worldmodel.runs.identify_result import ConstantEstimate, IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, SurpriseResult, TrainResult
 
@@ -66,3 +67,39 @@ def surprise_lines(found: SurpriseResult) -> str:
     """How well surprise tells each event from its absence, over pairs of trajectories."""
     rows = [(name, f"AUROC {told(of.auroc)}, p = {told(of.p_wilcoxon, '.1e')}") for name, of in found.events.items()]
     return f"{found.num_trajectories} pairs of trajectories with and without an event\n{aligned(rows)}"
+
+
+def identify_lines(found: IdentifyResult) -> str:
+    """Every constant with its interval, what is told of products, what else was free, what the simulators foresee."""
+    steps = ", ".join(str(used.steps) for used in found.recordings)
+    lines = [f"{found.world}: {len(found.recordings)} recording(s) of {steps} control steps; 95 % intervals"]
+    lines.append(aligned([(_constant_label(constant), _constant_value(constant)) for constant in found.constants]))
+    others = [(item.text, with_interval(item.value, item.interval, ".4g")) for item in found.combinations]
+    for nuisance in found.nuisances:
+        label = f"{nuisance.name} of {nuisance.recording}" + (f" ({nuisance.unit})" if nuisance.unit != "1" else "")
+        others.append((label, with_interval(nuisance.value, nuisance.interval, ".4g")))
+    if others:
+        lines.append(aligned(others))
+    fit = found.fit
+    lines.append(
+        f"misfit {fit.misfit:.2f} (limit {fit.misfit_limit:.2f}), {fit.iterations} iterations, "
+        f"{found.cpu_seconds:.2f} CPU s"
+    )
+    for joint, by_simulator in found.check.rms.items() if found.check else ():
+        errors = ", ".join(f"{name} {of[-1]:.4g} after {len(of)} steps" for name, of in by_simulator.items())
+        lines.append(f"{joint} foreseen, RMS error: {errors}")
+    if found.next:
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in found.next.shrinks_to.items())
+        lines.append(f"what to record next: {found.next.policy}\n  intervals would shrink to {shares} of their width")
+    return "\n".join(lines)
+
+
+def _constant_label(found: ConstantEstimate) -> str:
+    of = "" if found.recording is None else f" of {found.recording}"
+    return f"{found.name}{of}" + (f" ({found.unit})" if found.unit != "1" else "")
+
+
+def _constant_value(found: ConstantEstimate) -> str:
+    beside = [f"nominal {found.nominal:.4g}"] + ([] if found.true is None else [f"true {found.true:.4g}"])
+    words = {"well": "", "in part": ", known in part", "not": ", not told by this recording"}
+    return f"{with_interval(found.value, found.interval, '.4g')}, {', '.join(beside)}{words[found.known]}"

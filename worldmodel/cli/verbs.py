@@ -11,6 +11,7 @@ from worldmodel.settings import (
     DataConfig,
     DemoConfig,
     DesignConfig,
+    IdentifyConfig,
     PositionsConfig,
     ProbeConfig,
     ReportConfig,
@@ -98,6 +99,18 @@ def _probe(config: ProbeConfig) -> str:
     return "\n".join([probe_lines(found), probe_verdict(found), files, f"next: worldmodel report run={run}"])
 
 
+def _identify(config: IdentifyConfig) -> str:
+    from worldmodel.cli.terminal import identify_lines
+    from worldmodel.cli.verdicts import identify_next, identify_verdict
+    from worldmodel.identifying import identify
+    from worldmodel.runs import Run
+
+    found, run = identify(config), Run(config.run).path
+    models = ", ".join(str(run / file) for file in found.mjcf) or f"none ({found.mjcf_problem})"
+    files = f"model file: {models}\nconstants: {run / found.factors}, figures: {run}/figures"
+    return "\n".join([identify_lines(found), *identify_verdict(found), files, f"next: {identify_next(found, run)}"])
+
+
 def _surprise(config: SurpriseConfig) -> str:
     from worldmodel.cli.terminal import surprise_lines
     from worldmodel.cli.verdicts import surprise_verdict
@@ -171,6 +184,12 @@ VERBS = {
         PositionsConfig,
         _positions,
         ("methods", "num_seeds", "noise_m", "noise_rad", "episodes", "out"),
+    ),
+    "identify": Verb(
+        "the physical constants of a recording with 95 % intervals, and a model file that has them",
+        IdentifyConfig,
+        _identify,
+        ("run", "recording", "constants", "free", "mjcf"),
     ),
     "surprise": Verb(
         "score how well a run foresees what happens: teleport, colour and mass change",

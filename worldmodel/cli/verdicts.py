@@ -1,5 +1,8 @@
 """What a result means, in a sentence, and what to try next."""
 
+from pathlib import Path
+
+from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
 from worldmodel.settings import RECORDED, TrainConfig
@@ -76,3 +79,27 @@ def surprise_verdict(found: SurpriseResult) -> str:
     missed = [name for name in found.events if name not in noticed]
     parts = [f"noticed: {', '.join(noticed)}"] if noticed else []
     return "; ".join([*parts, *([f"not noticed: {', '.join(missed)}"] if missed else [])])
+
+
+def identify_verdict(found: IdentifyResult) -> list[str]:
+    """Whether the estimate is to be trusted, and whether the simulator foresees better than it did."""
+    if found.alarms:
+        return [f"NOT TRUSTED, so no intervals: {alarm}" for alarm in found.alarms]
+    lines = []
+    if unknown := [constant.name for constant in found.constants if constant.known == "not"]:
+        lines.append(f"not told by this recording, and as wide as the prior: {', '.join(unknown)}")
+    if found.check:
+        better = [joint for joint, of in found.check.rms.items() if of["calibrated"][-1] < of["nominal"][-1]]
+        worse = [joint for joint in found.check.rms if joint not in better]
+        if better:
+            lines.append(f"calibrated: it foresees better than with nominal constants: {', '.join(better)}")
+        if worse:
+            lines.append(f"no better than with nominal constants: {', '.join(worse)}; give a longer recording")
+    return lines or ["calibrated"]
+
+
+def identify_next(found: IdentifyResult, run: Path) -> str:
+    """A command that works on what was found."""
+    if found.mjcf and not found.alarms:
+        return f"python -m mujoco.viewer --mjcf={run / found.mjcf[0]}, worldmodel report run={run}"
+    return f"worldmodel report run={run}"

@@ -10,7 +10,7 @@ from worldmodel.measures.identifiability import (
     r2,
     unwrapped_mean,
 )
-from worldmodel.measures.statistics import OverSeeds, best_known, mean_known, over_seeds
+from worldmodel.measures.statistics import OverSeeds, best_known, mean_known, over_seeds, wilson_interval
 from worldmodel.measures.wording import told, with_interval
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "r2",
     "told",
     "unwrapped_mean",
+    "wilson_interval",
     "with_interval",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from worldmodel.reporting.elements import Cell, Missing, Section, Table, Tile, duration, number, percent, plain
 from worldmodel.reporting.evaluation_sections import control_section, probe_section, surprise_section
+from worldmodel.reporting.identify_section import identify_section
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import (
     command,
@@ -27,6 +28,7 @@ FIGURE_SECTIONS: dict[str, tuple[str, ...]] = {
     "control": ("success", "planner", "control"),
     "probes": ("probes", "probe", "canonical"),
     "surprise": ("surprise",),
+    "identify": ("identify",),
     "training": ("training",),
 }
 """A figure belongs to the first section one of whose words begins its file name, and stands there in their order."""
@@ -56,6 +58,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
         "control": control_section,
         "probes": probe_section,
         "surprise": surprise_section,
+        "identify": identify_section,
         "training": training_section,
     }
     summary = run.summary
@@ -66,6 +69,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
         "control": summary.control,
         "probes": summary.probe,
         "surprise": summary.surprise,
+        "identify": summary.identify,
     }
     shown = [key for key in builders if found.get(key) or by_section[key]]
     sections = [builders[key](run, by_section[key]) for key in shown]

@@ -1,7 +1,7 @@
 """Runs and what was found about them: the run directory, typed results, and the one reader and writer of both.
 
     run             Run, an opened run: settings, model, results
-    results         what train, control and surprise find; probe_result, demo_result: what those find
+    results         what train, control and surprise find; probe_result, identify_result, demo_result: what those find
     summary         summary.json, and files with one result: read, checked, written
     version1        what version 0.1 wrote, as this version keeps it
     run_directory   the files of a run, its lock, its log
@@ -13,6 +13,16 @@ Other rooms import from here.
 
 from worldmodel.runs.cells import CellKey, CellStore, cell_key
 from worldmodel.runs.demo_result import DemoResult
+from worldmodel.runs.identify_result import (
+    CombinationEstimate,
+    ConstantEstimate,
+    FitQuality,
+    HeldOutCheck,
+    IdentifyResult,
+    NextExcitation,
+    NuisanceEstimate,
+    RecordingUsed,
+)
 from worldmodel.runs.probe_result import (
     ContextCorrelations,
     ContextErrors,
@@ -48,6 +58,8 @@ from worldmodel.runs.summary import Record, Summary, read_record, read_summary, 
 __all__ = [
     "CellKey",
     "CellStore",
+    "CombinationEstimate",
+    "ConstantEstimate",
     "ContextCorrelations",
     "ContextErrors",
     "ControlResult",
@@ -57,16 +69,22 @@ __all__ = [
     "DecodingResult",
     "DemoResult",
     "EventResult",
+    "FitQuality",
     "Hardware",
+    "HeldOutCheck",
+    "IdentifyResult",
     "LogLine",
     "MetricsLog",
     "ModelSize",
+    "NextExcitation",
+    "NuisanceEstimate",
     "PictureQuality",
     "PositionErrors",
     "PredictionErrors",
     "ProbeResult",
     "ProbedVariable",
     "Record",
+    "RecordingUsed",
     "Regret",
     "Returns",
     "Run",

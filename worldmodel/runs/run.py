@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from worldmodel.models import WorldModel
+from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.pretrained import find_run
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
@@ -86,6 +87,11 @@ class Run:
     def surprise(self) -> SurpriseResult | None:
         """What `surprise` found; None where it was not run."""
         return self.summary.surprise
+
+    @property
+    def identify(self) -> IdentifyResult | None:
+        """What `identify` found last; None where it was not run."""
+        return self.summary.identify
 
 
 def find_runs(pattern: str) -> list[Run]:

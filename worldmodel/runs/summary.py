@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
+from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.process_info import Hardware, command_line, this_machine, versions
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
@@ -16,7 +17,7 @@ from worldmodel.system.errors import ResultError
 from worldmodel.system.files import read_json, write_json
 
 SCHEMA = 2
-RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult
+RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult | IdentifyResult
 
 
 class Result(Protocol):
@@ -44,6 +45,8 @@ class Summary:
     """What `probe` found."""
     surprise: SurpriseResult | None = None
     """What `surprise` found."""
+    identify: IdentifyResult | None = None
+    """What `identify` found last."""
     commands: dict[str, str] = field(default_factory=dict)
     """Verb -> the command that was run last."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -54,7 +57,7 @@ class Summary:
     @property
     def results(self) -> dict[str, RunResult]:
         """Verb -> what it found, of the verbs that were run."""
-        found = (self.train, self.control, self.probe, self.surprise)
+        found = (self.train, self.control, self.probe, self.surprise, self.identify)
         return {result.kind: result for result in found if result is not None}
 
 

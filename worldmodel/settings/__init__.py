@@ -25,6 +25,7 @@ from worldmodel.settings.base import (
     field_docs,
     no_effect_on_weights,
 )
+from worldmodel.settings.calibrating import IdentifyConfig, Nuisance
 from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig, KinematicConfig
 from worldmodel.settings.control import ControlConfig, PlanConfig
 from worldmodel.settings.evaluation import (
@@ -76,6 +77,7 @@ __all__ = [
     "EncoderConfig",
     "EnvConfig",
     "HeadsConfig",
+    "IdentifyConfig",
     "InfoNCEConfig",
     "JEPAConfig",
     "KinematicConfig",
@@ -83,6 +85,7 @@ __all__ = [
     "MethodConfig",
     "MethodName",
     "NonNegativeInt",
+    "Nuisance",
     "OpenFraction",
     "OptimConfig",
     "PlanConfig",

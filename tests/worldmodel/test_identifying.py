@@ -1,0 +1,375 @@
+"""Constants from recordings: exact replay, honest errors, known optima, model files that simulate to the bit."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from worldmodel import envs
+from worldmodel.data.interchange import fit_frames
+from worldmodel.designing.information import marginal_information
+from worldmodel.envs.excitation import make_policy
+from worldmodel.envs.rollout import Episode, rollout
+from worldmodel.envs.sensitivity import Motion, sensitivities
+from worldmodel.figures.videos import write_video
+from worldmodel.identifying.calibrated_mjcf import write_calibrated
+from worldmodel.identifying.estimation import Errors, estimate
+from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
+from worldmodel.identifying.least_squares import Layout, LeastSquares
+from worldmodel.identifying.observation import Observation, Start, observation_of, start_of
+from worldmodel.identifying.recordings import open_recording
+from worldmodel.identifying.rendered import open_worlds
+from worldmodel.identifying.replay import Replay
+from worldmodel.identifying.tracks import Nuisances, Track
+from worldmodel.settings import IdentifyConfig, recipe
+from worldmodel.system.errors import UserError
+
+PUCK_POLICY = {"name": "ou_tracking", "std": 0.3, "time_constant_s": 0.94, "stiffness": 20.0, "damping": 2.0}
+NOISE_M = 0.002
+
+
+@pytest.fixture(scope="module")
+def world() -> envs.MujocoWorld:
+    return envs.make("puck", randomize=["mass", "friction"])
+
+
+@pytest.fixture(scope="module")
+def episodes(world: envs.MujocoWorld) -> list[Episode]:
+    policy = make_policy(**PUCK_POLICY)
+    return [rollout(world, policy, seed=seed, num_steps=40, render=False) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def seen(episodes: list[Episode], world: envs.MujocoWorld) -> Observation:
+    return observation_of(world, np.concatenate([episode.states for episode in episodes]))
+
+
+def replay_of(name: str, *constants: str) -> Replay:
+    world = envs.make(name)
+    world.restart(seed=0)
+    return Replay(world, constants)
+
+
+def true_coordinates(world: envs.MujocoWorld, episode: Episode, *names: str) -> np.ndarray:
+    values = dict(zip(world.factors, episode.factors[0], strict=True))
+    return np.array([world.factors[name].standardize(float(values[name])) for name in names])
+
+
+def track_of(
+    world: envs.MujocoWorld,
+    seen: Observation,
+    episode: Episode,
+    replay: Replay,
+    free: tuple[str, ...] = (),
+    late: int = 0,
+) -> Track:
+    """Positions with white noise, `late` frames behind the actions."""
+    rng = np.random.default_rng(5)
+    numbers = seen.numbers(episode.states[:, :3].astype(float)) + NOISE_M * rng.standard_normal((41, 2))
+    actions, numbers = episode.actions[late:], numbers[: len(numbers) - late]
+    still, spread = np.median(episode.states, 0).astype(float), episode.states.std(0)
+    start = start_of(seen, numbers, still, 3, world.control_dt_s, spread)
+    nuisances = Nuisances.of(free, seen, np.zeros(2, bool))  # type: ignore[arg-type]
+    return Track("recording", numbers, actions, start, seen, replay, nuisances)
+
+
+def white(track: Track) -> np.ndarray:
+    return Autoregressive(np.full(2, NOISE_M), 0.0).whitening(track.numbers)
+
+
+def solved(track: Track):
+    layout = Layout.of([track], ())
+    return LeastSquares([track], [white(track)], layout).solve(np.zeros(len(layout.prior)), 30)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# replay
+
+
+@pytest.mark.parametrize(
+    ("name", "constants"), [("puck", ("mass", "friction")), ("varied_pendulum", ("mass", "gravity"))]
+)
+def test_many_simulations_at_once_are_those_of_the_world_to_the_bit(name: str, constants: tuple[str, ...]):
+    world, replay = envs.make(name), replay_of(name, *constants)
+    world.restart(seed=0)
+    rng, num, steps = np.random.default_rng(0), 3, 8
+    coordinates = rng.standard_normal((num, 2))
+    states = world.state() + 0.1 * rng.standard_normal((num, len(world.state_names)))
+    actions = rng.uniform(-1, 1, (num, steps, world.scene.action_dim)).astype(np.float32)
+    found = replay.positions(coordinates, states, actions)[:, :: replay.substeps]
+    ends = replay.end(coordinates, states, actions)
+    for index in range(num):
+        world.set_factors(replay.values(coordinates[index]))
+        world.set_state(states[index])
+        expected = world.simulate(actions[index])
+        np.testing.assert_array_equal(found[index], expected[:, : world.scene.model.nq])
+        np.testing.assert_array_equal(ends[index], expected[-1])
+
+
+def test_a_scene_that_does_more_than_hold_its_controls_is_simulated_one_by_one():
+    together, alone = (replay_of("puck", "mass") for _ in range(2))
+    alone.world.scene.holds_control = False
+    coordinates, states = np.array([[0.5], [-1.0]]), np.tile([0.1, 0.2, 0.0, 1.0, 0.0, 0.0], (2, 1))
+    actions = np.random.default_rng(0).uniform(-1, 1, (6, 2)).astype(np.float32)
+    expected = together.positions(coordinates, states, actions)[:, :: together.substeps]
+    np.testing.assert_array_equal(alone.positions(coordinates, states, actions), expected)
+    np.testing.assert_array_equal(alone.end(coordinates, states, actions), together.end(coordinates, states, actions))
+
+
+def test_angles_are_read_as_directions_and_come_back_without_jumps():
+    seen = Observation(("x", "hinge"), np.array([0, 1]), np.array([False, True]))
+    qpos = np.stack([np.linspace(0, 1, 50), np.linspace(-1, 15, 50)], 1)
+    assert seen.names == ("x", "cos hinge", "sin hinge")
+    np.testing.assert_allclose(seen.positions(seen.numbers(qpos)), qpos, atol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# errors of readings
+
+
+def test_whitening_undoes_each_error_model():
+    numbers = np.random.default_rng(0).standard_normal((12, 2))
+    simple = Autoregressive(np.array([0.5, 2.0]), 0.6)
+    lag = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
+    for matrix, std in zip(simple.whitening(numbers), simple.std, strict=True):
+        np.testing.assert_allclose(matrix @ (std**2 * 0.6**lag) @ matrix.T, np.eye(12), atol=1e-12)
+
+
+def test_an_error_field_is_found_again():
+    """Errors drawn from a field of known length and size, on motion that comes back to where it was."""
+    rng = np.random.default_rng(1)
+    scale, windows, std, length, noise = np.ones(1), 400, 0.3, 0.4, 0.1
+    numbers = rng.uniform(-1.5, 1.5, (windows, 20, 1))
+    distance2 = (numbers - numbers.transpose(0, 2, 1)) ** 2
+    covariance = std**2 * np.exp(-distance2 / 2 / length**2) + noise**2 * np.eye(20)
+    errors = (np.linalg.cholesky(covariance) @ rng.standard_normal((windows, 20, 1))).reshape(windows, 20, 1)
+    local = LocalErrors(scale, rng.uniform(-1.5, 1.5, (500, 1)), np.ones((500, 1)))
+    field = ErrorField.fit(errors, numbers, local)
+    white = np.concatenate([m @ e for m, e in zip((field.whitening(n)[0] for n in numbers), errors, strict=True)])
+    assert float((white**2).mean()) == pytest.approx(1.0, abs=0.1)
+    assert field.variances.sum() == pytest.approx(std**2, rel=0.2) and field.white[0] == pytest.approx(
+        noise**2, rel=0.5
+    )
+
+
+def test_errors_count_as_large_as_they_are_nearby():
+    places = np.linspace(-1, 1, 1000)[:, None]
+    local = LocalErrors(np.ones(1), places, np.where(places < 0, 0.01, 1.0) ** 2)
+    np.testing.assert_allclose(local.std(np.array([[-0.5], [0.5]])), [[0.01], [1.0]])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the fit
+
+
+def test_constants_of_exact_motion_are_found_within_their_intervals(world, episodes, seen):
+    replay = replay_of("puck", "mass", "friction")
+    for episode in episodes:
+        found = solved(track_of(world, seen, episode, replay))
+        errors = found.x[:2] - true_coordinates(world, episode, "mass", "friction")
+        assert found.converged and 0.6 < found.misfit < 1.5
+        assert (np.abs(errors) < 4 * found.deviations[:2]).all() and (found.deviations[:2] < 0.05).all()
+
+
+def test_its_covariance_is_the_inverse_fisher_information_that_design_computes(world, episodes, seen):
+    episode, replay = episodes[0], replay_of("puck", "mass", "friction")
+    found = solved(track_of(world, seen, episode, replay))
+    world.restart(seed=0)
+    states = episode.states.astype(np.float64)
+    spread = np.array([0.1, 0.1, 0.0, 0.1, 0.1, 0.0])
+    motion = Motion(world.snapshot(), states, episode.actions)
+    parts = sensitivities(world, motion, slice(0, 41), ("mass", "friction"), np.array([0, 1]), spread, 3e-3)
+    constants, starts = (part.reshape(-1, part.shape[-1]) / NOISE_M for part in (parts.constants, parts.state))
+    information = marginal_information(constants, starts[:, spread > 0], 0.0)
+    expected = np.linalg.inv(np.eye(2) + information)
+    np.testing.assert_allclose(found.covariance[:2, :2], expected, rtol=0.2, atol=1e-5)
+
+
+def test_what_motion_does_not_tell_apart_stays_as_wide_as_the_prior(world, episodes, seen):
+    """Mass, force and friction scale motion together: without drag only their ratios could be told."""
+    replay = replay_of("puck", "mass", "force_gain", "friction", "damping")
+    found = solved(track_of(world, seen, episodes[1], replay))
+    ratio = np.array([-0.3, 0.2, 0.0, 0.0])  # log of force over mass, by the scales of the priors
+    told = np.sqrt(ratio @ found.covariance[:4, :4] @ ratio)
+    assert found.deviations[1] > 0.4 and told < 0.03
+
+
+def test_recordings_share_constants_or_have_their_own(world, episodes, seen):
+    replay = replay_of("puck", "mass", "friction")
+    tracks = [track_of(world, seen, episode, replay) for episode in episodes[:2]]
+    layout = Layout.of(tracks, ("friction",))
+    assert [place[:2].tolist() for place in layout.places] == [[0, 1], [0, 6]]
+    found = LeastSquares(tracks, [white(track) for track in tracks], Layout.of(tracks, ("mass", "friction"))).solve(
+        np.zeros(12), 30
+    )
+    alone = [solved(track).x[:2] for track in tracks]
+    np.testing.assert_allclose([found.x[:2], found.x[6:8]], alone, atol=2e-3)
+
+
+def test_late_frames_are_told_by_the_misfit_and_found_where_delay_is_free(world, episodes, seen):
+    episode, replay = episodes[0], replay_of("puck", "mass", "friction")
+    errors = Errors(Autoregressive(np.full(2, NOISE_M), 0.0), field_of(NOISE_M))
+    late = track_of(world, seen, episode, replay, late=1)
+    assert estimate([late], errors).misfit > 20
+    found = estimate([track_of(world, seen, episode, replay, ("delay",), late=1)], errors)
+    assert found.misfit < 2 and found.x[2] == pytest.approx(1.0, abs=0.05)
+
+
+def field_of(std: float) -> ErrorField:
+    """White errors."""
+    local = LocalErrors(np.ones(2), np.zeros((1, 2)), np.ones((1, 2)))
+    return ErrorField(local, np.zeros((2, 7)), np.full(2, std**2))
+
+
+def test_delay_gain_and_offset_do_to_positions_what_their_names_say(world, episodes, seen):
+    replay = replay_of("puck", "mass")
+    track = track_of(world, seen, episodes[0], replay, ("camera", "delay"))
+    plain = track.predict(np.zeros((1, track.num_parameters)))[0]
+    assert list(track.nuisances.units) == ["camera_gain", "offset_x", "offset_y", "delay"]
+    moved = np.zeros((4, track.num_parameters))
+    moved[np.arange(4), 1 + np.arange(4)] = 1.0
+    gain, x, _, late = track.predict(moved)
+    np.testing.assert_allclose(gain, 1.03 * plain)
+    np.testing.assert_allclose(x - plain, [[0.01, 0.0]] * len(plain), atol=1e-12)
+    np.testing.assert_allclose(late[1:], plain[:-1])  # a step late
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# files
+
+
+@pytest.mark.parametrize("name", ["puck", "varied_pendulum", "block"])
+def test_a_calibrated_model_file_simulates_to_the_bit(name: str, tmp_path: Path):
+    world, rng = envs.make(name), np.random.default_rng(0)
+    world.restart(seed=0)
+    values = {key: factor.sample(rng) for key, factor in world.factors.items() if factor.kind == "physical"}
+    model = world.episode_model.with_values({**world.factor_values, **values})
+    path = write_calibrated(tmp_path / "calibrated.xml", world.scene.spec(), model)
+    reread = mujoco.MjModel.from_xml_path(str(path))
+    ends = []
+    for compiled in (model, reread):
+        data = mujoco.MjData(compiled)
+        data.qpos[:] = world.scene.data.qpos
+        data.ctrl[:] = 0.3
+        mujoco.mj_step(compiled, data, 200)
+        ends.append(data.qpos.copy())
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-6)
+    np.testing.assert_allclose(reread.body_mass, model.body_mass, rtol=1e-6)
+
+
+def test_what_floats_freely_is_refused():
+    scene = envs.MjcfScene(
+        "<mujoco><worldbody><camera/><body><freejoint name='root'/><geom size='.1'/></body></worldbody></mujoco>",
+        name="ball",
+        control_dt_s=0.02,
+    )
+    world = envs.MujocoWorld(scene)
+    with pytest.raises(UserError, match="'root' of ball is a free or ball joint"):
+        observation_of(world, np.zeros((5, 13)))
+
+
+def test_still_motion_is_refused(world):
+    with pytest.raises(UserError, match=r"nothing moves in puck"):
+        observation_of(world, np.zeros((5, 6)))
+
+
+def test_the_first_guess_of_a_start_follows_the_first_frames(seen):
+    seconds = 0.1 * np.arange(10)
+    numbers = np.stack([0.3 + 0.5 * seconds, -0.2 * seconds], 1)
+    start = start_of(seen, numbers, np.zeros(6), 3, 0.1, np.ones(6))
+    assert isinstance(start, Start)
+    np.testing.assert_allclose(start.state, [0.3, 0.0, 0.0, 0.5, -0.2, 0.0], atol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# recordings
+
+
+@pytest.fixture
+def film(world: envs.MujocoWorld, tmp_path: Path) -> tuple[Path, Episode]:
+    """A video of the puck, and the table of its actions beside it."""
+    episode = rollout(world, make_policy(**PUCK_POLICY), seed=1, num_steps=14)
+    path = write_video(tmp_path / "clip.mp4", episode.frames, 1 / world.control_dt_s)
+    write_table(path.with_suffix(".csv"), episode.actions)
+    return path, episode
+
+
+def write_table(path: Path, actions: np.ndarray) -> None:
+    rows = [",".join(f"{value:.9g}" for value in row) for row in actions]
+    path.write_text("\n".join(["push_x,push_y", *rows]) + "\n")
+
+
+def test_a_video_and_its_table_are_read_back(film, world):
+    path, episode = film
+    found = open_recording(str(path), world, 32)
+    np.testing.assert_array_equal(found.actions, episode.actions)
+    assert found.frames.shape == (15, 32, 32, 3) and found.states is None and found.factors is None
+    assert np.abs(found.frames.astype(float) - fit_frames(episode.frames, 32)).mean() < 3  # of 255; films lose a little
+    np.savez(path.with_suffix(".npz"), actions=episode.actions)
+    np.testing.assert_array_equal(open_recording(str(path), world, 32).actions, episode.actions)
+
+
+def test_recordings_that_do_not_fit_are_refused_in_a_line(film, world, tmp_path: Path):
+    path, episode = film
+    table = path.with_suffix(".csv")
+    for actions, said in (
+        (episode.actions[:9], r"clip.mp4 lasts 1.50 s \(15 frames\), but 9 actions every 0.1 s take 1.00 s"),
+        (episode.actions[:, :1], "has actions of shape .14, 1., puck takes 2 numbers a step"),
+        (3 * episode.actions, "must be numbers in"),
+    ):
+        write_table(table, actions)
+        with pytest.raises(UserError, match=said):
+            open_recording(str(path), world, 32)
+    table.write_text("push_x,push_y\n0.1,left\n")
+    with pytest.raises(UserError, match="holds no table of actions"):
+        open_recording(str(path), world, 32)
+    table.unlink()
+    with pytest.raises(UserError, match="needs a table of its actions beside it"):
+        open_recording(str(path), world, 32)
+    with pytest.raises(UserError, match="there is no recording nowhere"):
+        open_recording("nowhere.mp4", world, 32)
+
+
+def test_settings_say_what_is_missing():
+    with pytest.raises(UserError, match="which recording"):
+        _ = IdentifyConfig(run="runs/puck").recordings
+    with pytest.raises(UserError, match="names 'data/puck:1' twice"):
+        _ = IdentifyConfig(recording=["data/puck:1", "data/puck:1"]).recordings
+    with pytest.raises(UserError, match="poses must be >= 200"):
+        IdentifyConfig(poses=3)
+
+
+def test_constants_and_model_files_that_do_not_fit_are_refused(tmp_path: Path):
+    trained = recipe("puck")
+    with pytest.raises(UserError, match=r"unknown constant 'mas' \(did you mean mass\?\)"):
+        open_worlds(trained, IdentifyConfig(constants=["mas"]))
+    with pytest.raises(UserError, match="own names 'damping', which is not among the constants mass, friction"):
+        open_worlds(trained, IdentifyConfig(own=["damping"]))
+    source = envs.make("puck").scene.spec().to_xml()
+    other = tmp_path / "other.xml"
+    other.write_text(source.replace('joint name="y"', 'joint name="north"').replace('joint="y"', 'joint="north"'))
+    with pytest.raises(UserError, match=r"the joints of .*other.xml are x, north, z"):
+        open_worlds(trained, IdentifyConfig(mjcf=str(other)))
+    other.write_text(source.replace('camera name="top"', 'camera name="side"'))
+    with pytest.raises(UserError, match=r"the cameras of .*other.xml are side"):
+        open_worlds(trained, IdentifyConfig(mjcf=str(other)))
+    with pytest.raises(UserError, match=r"nothing.xml is no model file"):
+        open_worlds(trained, IdentifyConfig(mjcf="nothing.xml"))
+
+
+def test_a_model_file_takes_the_place_of_the_world(tmp_path: Path):
+    source = envs.make("puck").scene.spec()
+    source.actuator("x").gear[0] = 9.0
+    path = tmp_path / "strong.xml"
+    path.write_text(source.to_xml())
+    worlds = open_worlds(recipe("puck"), IdentifyConfig(mjcf=str(path), constants=["mass"]))
+    assert worlds.nominal.scene.model.actuator_gear[0, 0] == 9.0
+    assert [name for name, f in worlds.drawing.factors.items() if f.kind == "physical"] == ["mass"]
+    assert worlds.drawing.randomize[0] == "mass" and "light" in worlds.drawing.randomize
+
+
+def test_factors_by_mjcf_name_can_be_sought():
+    config = IdentifyConfig(factors={"drag": {"of": "joint.x.damping", "prior": 0.5}}, constants=["drag"])
+    worlds = open_worlds(recipe("puck"), config)
+    assert worlds.constants == ("drag",) and worlds.nominal.factors["drag"].prior_scale == 0.5

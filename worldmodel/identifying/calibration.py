@@ -1,0 +1,173 @@
+"""How wrong readings and intervals are: learned from simulated recordings whose constants are known.
+
+Letters: n frames, W recordings, T+1 frames of each, N numbers, P constants, K components.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldmodel.data.frames import box_resize
+from worldmodel.envs.rollout import Episode
+from worldmodel.identifying.estimation import Errors, estimate
+from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
+from worldmodel.identifying.observation import start_of
+from worldmodel.identifying.readout import Readout, encode, fit_readout
+from worldmodel.identifying.rendered import Simulator, rendered_poses, rendered_windows
+from worldmodel.identifying.tracks import Nuisances, Track
+from worldmodel.measures.statistics import Z_95
+from worldmodel.models import WorldModel
+from worldmodel.settings import IdentifyConfig
+from worldmodel.system.progress import progress
+
+_WELL_FITTED = 4.0
+"""Simulated recordings whose misfit exceeds the median so many times are fits gone wrong, and say nothing of width."""
+_LIMIT_QUANTILE, _LIMIT_ROOM = 0.98, 1.5
+"""A fit is not trusted where its misfit exceeds this quantile of the well fitted ones so many times."""
+_COMPONENTS, _MOST_FRAMES = 64, 1500
+"""Of the pictures of the simulator, and how many of these they are found from."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What the simulator's pictures look like, as the encoder sees them: their principal components."""
+
+    mean: np.ndarray
+    """(pixels,)."""
+    components: np.ndarray
+    """(K, pixels), orthonormal."""
+    usual: float
+    """Squared distance from them that 95 % of the simulator's own frames keep."""
+
+    def unfamiliar(self, model: WorldModel, frames: np.ndarray) -> float:
+        """Median squared distance of frames (n, S, S, 3), over the usual one: about .5 for the simulator's own."""
+        return float(np.median(_distances(self, _pixels(model, frames)))) / self.usual
+
+
+def _distances(looks: Looks, pixels: np.ndarray) -> np.ndarray:
+    centred = pixels - looks.mean
+    return (centred**2).sum(1) - ((centred @ looks.components.T) ** 2).sum(1)
+
+
+def _pixels(model: WorldModel, frames: np.ndarray) -> np.ndarray:
+    """Frames as the encoder's body sees them, flat: float32 (n, pixels)."""
+    resized = box_resize(torch.from_numpy(frames), model.config.encoder.input_size).movedim(-1, -3)
+    return model.encoder.normalize(resized.to(model.device)).flatten(1).cpu().numpy()
+
+
+def fit_looks(model: WorldModel, frames: np.ndarray) -> Looks:
+    """From frames uint8 (n, S, S, 3) in random order; a fifth of them says what distance is usual."""
+    pixels = _pixels(model, frames[:_MOST_FRAMES])
+    num = len(pixels) * 4 // 5
+    mean = pixels[:num].mean(0)
+    _, _, components = np.linalg.svd(pixels[:num] - mean, full_matrices=False)
+    looks = Looks(mean, components[:_COMPONENTS], 1.0)
+    usual = float(np.quantile(_distances(looks, pixels[num:]), 0.95))
+    return Looks(mean, looks.components, max(usual, 1e-9))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What reads positions, how wrong it is, and how much wider intervals must be than the error model says."""
+
+    readout: Readout
+    """Latents to positions."""
+    errors: Errors
+    """Of the readout."""
+    readout_rmse: np.ndarray
+    """Of its numbers in simulated recordings, (N,)."""
+    looks: Looks
+    """Of the simulator's pictures."""
+    stretch: np.ndarray
+    """What the interval of each constant is to be multiplied by to cover 95 % of simulated recordings, (P,): the
+    geometric mean of what it needs and what all together need, since a quantile of few recordings is uncertain."""
+    misfit_limit: float
+    """Above it a fit is not trusted."""
+    coverage: np.ndarray
+    """Share of simulated recordings whose constants the unstretched interval covers, (P,)."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A recording of known constants, and what was found of them; in standardised coordinates."""
+
+    found: np.ndarray
+    """(P,)."""
+    std: np.ndarray
+    """(P,), with the misfit's inflation."""
+    true: np.ndarray
+    """(P,)."""
+    misfit: float
+    """Of the fit."""
+    converged: bool
+    """Whether it came to rest."""
+
+
+def track_of(
+    name: str, numbers: np.ndarray, actions: np.ndarray, simulator: Simulator, config: IdentifyConfig
+) -> Track:
+    """A recording for the fit, from readings (T+1, N) and actions (T, A)."""
+    observation, world = simulator.observation, simulator.world
+    num_positions = world.scene.model.nq
+    start = start_of(
+        observation, numbers, simulator.still, num_positions, world.control_dt_s, simulator.spread
+    )  # fmt: skip
+    free = Nuisances.of(config.free, observation, simulator.angles)
+    return Track(name, numbers, actions, start, observation, simulator.replay, free)
+
+
+def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, num_steps: int) -> Calibration:
+    """Fit readout and error model, and set the width of intervals by recordings of `num_steps` steps."""
+    frames, numbers = rendered_poses(simulator, config.poses, config.seed)
+    latents = encode(model, frames)
+    readout, looks = fit_readout(latents, numbers), fit_looks(model, frames)
+    windows = rendered_windows(simulator, config.calibration_recordings, num_steps, config.seed)
+    read = np.stack([readout(encode(model, window.frames)) for window in windows])
+    true = np.stack([true_numbers(simulator, window) for window in windows])
+    scale = simulator.number_scale
+    local = LocalErrors(scale, numbers / scale, (readout(latents) - numbers) ** 2)
+    errors = Errors(Autoregressive.fit(read - true), ErrorField.fit(read - true, true, local))
+    fits = [
+        fit_known(simulator, config, errors, window, numbers)
+        for window, numbers in progress(list(zip(windows, read, strict=True)), desc="calibration fits", delay=2)
+    ]
+    misfits = np.array([fit.misfit for fit in fits])
+    good = misfits <= _WELL_FITTED * np.median(misfits)
+    deviations = np.abs(np.stack([(fit.found - fit.true) / fit.std for fit in fits]))[good]
+    rmse = np.sqrt(((read - true) ** 2).mean((0, 1)))
+    return Calibration(
+        readout,
+        errors,
+        rmse,
+        looks,
+        np.sqrt(_quantile_95(deviations) * _quantile_95(deviations.reshape(-1, 1))) / Z_95,
+        _LIMIT_ROOM * float(np.quantile(misfits[good], _LIMIT_QUANTILE)),
+        (deviations < Z_95).mean(0),
+    )
+
+
+def _quantile_95(deviations: np.ndarray) -> np.ndarray:
+    """Conformal 95 % quantile (P,) of deviations (W, P): the k-th smallest with k = ceil(.95 (W + 1))."""
+    num = len(deviations)
+    place = min(int(np.ceil(0.95 * (num + 1))), num) - 1
+    return np.sort(deviations, 0)[place]
+
+
+def true_numbers(simulator: Simulator, episode: Episode) -> np.ndarray:
+    """What should be read of an episode's frames, (T+1, N)."""
+    return simulator.observation.numbers(episode.states[:, : simulator.world.scene.model.nq].astype(np.float64))
+
+
+def fit_known(
+    simulator: Simulator, config: IdentifyConfig, errors: Errors, episode: Episode, numbers: np.ndarray
+) -> Fitted:
+    """Fit a simulated recording, whose constants are known, from what was read of it (T+1, N)."""
+    track = track_of("", numbers, episode.actions, simulator, config)
+    solution = estimate([track], errors)
+    names = list(simulator.world.factors)
+    values = {name: float(episode.factors[-1, names.index(name)]) for name in simulator.constants}
+    num = len(simulator.constants)
+    return Fitted(
+        solution.x[:num], solution.deviations[:num], simulator.coordinates(values), solution.misfit, solution.converged
+    )

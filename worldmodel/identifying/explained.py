@@ -1,0 +1,58 @@
+"""Recordings laid beside the simulation that explains them best: what posterior, alarms, check and figures look at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodel.identifying.calibration import Calibration
+from worldmodel.identifying.least_squares import Layout, Solution
+from worldmodel.identifying.recordings import RecordedMotion
+from worldmodel.identifying.rendered import Simulator
+from worldmodel.identifying.tracks import Track
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Recordings and their best explanation."""
+
+    simulator: Simulator
+    """What explains them."""
+    calibration: Calibration
+    """How wrong readings and intervals are."""
+    recordings: list[RecordedMotion]
+    """What was recorded."""
+    tracks: list[Track]
+    """What was read of each."""
+    own: list[str]
+    """Constants that each recording has of its own."""
+    solution: Solution
+    """The best parameters of all."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where the parameters of each recording stand among all."""
+        return Layout.of(self.tracks, self.own)
+
+    def sought(self) -> Iterator[tuple[int, str, int | None]]:
+        """(place among all parameters, constant, its recording's number or None where it is common to all)."""
+        for number, place in enumerate(self.layout.places):
+            for name, parameter in zip(self.simulator.constants, place, strict=False):
+                if name in self.own:
+                    yield int(parameter), name, number
+                elif number == 0:
+                    yield int(parameter), name, None
+
+    def coordinates(self, number: int) -> np.ndarray:
+        """Standardised coordinates of the constants of a recording, (P,)."""
+        return self.solution.x[self.layout.places[number][: len(self.simulator.constants)]]
+
+    @property
+    def deviations(self) -> np.ndarray:
+        """Posterior standard deviations (K,): as the error model has them, wider by the misfit and, for constants, by
+        what simulated recordings ask for; of constants and nuisances never more than the prior's."""
+        found = self.solution.deviations.copy()
+        stretch = dict(zip(self.simulator.constants, self.calibration.stretch, strict=True))
+        for place, name, _ in self.sought():
+            found[place] *= stretch[name]
+        return np.where(self.layout.is_start, found, np.minimum(found, 1.0))

@@ -1,0 +1,130 @@
+"""What is known of a readout's errors: those of successive frames are alike, since they are a field over positions.
+
+A readout bends: where it is 1 cm off, it is 1 cm off again when the thing comes back. Taking such errors for white
+noise in time makes intervals far too narrow. Two models: `Autoregressive`, which needs no positions, for the way to a
+fit; and `ErrorField`, a Gaussian process over positions, for the fit itself.
+
+Letters: W windows, T+1 frames, N numbers, L lengths.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from scipy.optimize import nnls
+from scipy.spatial import cKDTree
+
+_LENGTHS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 6.0)
+"""Lengths of the field, in standard deviations of the positions."""
+_BINS = np.concatenate([[0.0], np.geomspace(0.007, 4.0, 40)])
+"""Distances, likewise, at which the covariance of errors is averaged."""
+_FEWEST_PAIRS = 50
+_NEIGHBOURS = 60
+_WHITE_SHARE = 0.2
+"""Least standard deviation of the white part, as a share of the whole: a field alone would be taken to be exact."""
+
+
+class ErrorModel(Protocol):
+    """Says how errors of a window's readings go together."""
+
+    def whitening(self, numbers: np.ndarray) -> np.ndarray:
+        """(N, T+1, T+1) that makes the errors of each number white, for a window with these numbers (T+1, N)."""
+        ...
+
+
+def whitened(matrix: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Residuals (…, T+1, N) as white ones of unit variance."""
+    return np.einsum("nst,...tn->...sn", matrix, residual)
+
+
+@dataclass(frozen=True)
+class Autoregressive:
+    """Errors that fade from frame to frame."""
+
+    std: np.ndarray
+    """(N,)."""
+    correlation: float
+    """Of the errors of two successive frames."""
+
+    @staticmethod
+    def fit(errors: np.ndarray) -> "Autoregressive":
+        """From errors (W, T+1, N) of windows whose positions are known."""
+        scaled = errors / np.sqrt((errors**2).mean((0, 1)))
+        correlation = float((scaled[:, :-1] * scaled[:, 1:]).mean())
+        return Autoregressive(np.sqrt((errors**2).mean((0, 1))), float(np.clip(correlation, 0.0, 0.95)))
+
+    def whitening(self, numbers: np.ndarray) -> np.ndarray:
+        """See `ErrorModel`."""
+        steps = len(numbers)
+        innovation = np.sqrt(1 - self.correlation**2)
+        one = (np.eye(steps) - self.correlation * np.eye(steps, k=-1)) / innovation
+        one[0] = np.eye(steps)[0]
+        return one / self.std[:, None, None]
+
+
+@dataclass(frozen=True)
+class LocalErrors:
+    """How large errors are at a place: those of the nearest of many poses, for a readout is worse where it has seen
+    less."""
+
+    scale: np.ndarray
+    """(N,): the unit of each number, in which distances are taken."""
+    places: np.ndarray
+    """Numbers of the poses in that unit, (n, N)."""
+    squared: np.ndarray
+    """Squared errors there, (n, N)."""
+
+    def std(self, numbers: np.ndarray) -> np.ndarray:
+        """Standard deviations (…, N) of the errors of readings at places with these numbers (…, N)."""
+        ranks = np.arange(1, min(_NEIGHBOURS, len(self.places)) + 1)
+        _, nearest = self._tree.query(numbers.reshape(-1, numbers.shape[-1]) / self.scale, ranks)
+        return np.sqrt(self.squared[nearest].mean(1)).reshape(numbers.shape)
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.places)
+
+
+@dataclass(frozen=True)
+class ErrorField:
+    """A Gaussian process over positions, of several lengths, and white noise, both as large as errors are locally.
+
+    The N numbers are independent."""
+
+    local: LocalErrors
+    """How large errors are where."""
+    variances: np.ndarray
+    """(N, L), one a length, of errors over their local size."""
+    white: np.ndarray
+    """(N,)."""
+
+    @staticmethod
+    def fit(errors: np.ndarray, numbers: np.ndarray, local: LocalErrors) -> "ErrorField":
+        """From errors (W, T+1, N) of windows with known numbers (W, T+1, N): their covariance by distance within a
+        window, as a sum of Gaussians (non-negative least squares)."""
+        errors = errors / local.std(numbers)
+        first, second = np.triu_indices(errors.shape[1], 1)
+        squared = (((numbers[:, first] - numbers[:, second]) / local.scale) ** 2).sum(-1).ravel()
+        bins = np.digitize(np.sqrt(squared), _BINS)
+        count = np.bincount(bins, minlength=len(_BINS) + 1)
+        kept = count >= _FEWEST_PAIRS
+        distance2 = np.bincount(bins, squared, len(_BINS) + 1)[kept] / count[kept]
+        kernels = np.exp(-distance2[:, None] / 2 / np.square(_LENGTHS))
+        weight = np.sqrt(np.minimum(count[kept], 20_000))[:, None]
+        variances, white = [], []
+        for part in np.moveaxis(errors, -1, 0):
+            product = np.bincount(bins, (part[:, first] * part[:, second]).ravel(), len(_BINS) + 1)[kept] / count[kept]
+            found = nnls(kernels * weight, product * weight[:, 0])[0]
+            total = float((part**2).mean())
+            variances.append(found)
+            white.append(max(total - found.sum(), _WHITE_SHARE**2 * total))
+        return ErrorField(local, np.array(variances), np.array(white))
+
+    def whitening(self, numbers: np.ndarray) -> np.ndarray:
+        """See `ErrorModel`."""
+        place = numbers / self.local.scale
+        squared = ((place[:, None] - place[None]) ** 2).sum(-1)
+        kernels = np.exp(-squared[..., None] / 2 / np.square(_LENGTHS))
+        covariance = np.moveaxis(kernels @ self.variances.T, -1, 0) + self.white[:, None, None] * np.eye(len(place))
+        return np.linalg.inv(np.linalg.cholesky(covariance)) / self.local.std(numbers).T[:, None]

@@ -1,0 +1,134 @@
+"""Is the simulator calibrated? It must foresee the end of a recording, of which the fit has seen the beginning alone.
+
+Letters: T control steps, H of them held out, J observed joints, N numbers, P constants, X state.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from worldmodel.identifying.calibration import Calibration
+from worldmodel.identifying.estimation import estimate
+from worldmodel.identifying.explained import Explained
+from worldmodel.identifying.least_squares import Layout
+from worldmodel.identifying.recordings import SHORTEST, RecordedMotion
+from worldmodel.identifying.rendered import Simulator
+from worldmodel.identifying.tracks import Track
+from worldmodel.models import WorldModel
+from worldmodel.runs.identify_result import HeldOutCheck
+
+LONGEST = 15
+"""Control steps that are held out at most, unless the settings name a number."""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What each simulator foresees of one recording's end."""
+
+    joints: dict[str, np.ndarray]
+    """Simulator -> positions of the observed joints (H, J), in metres or radians."""
+    reference: np.ndarray
+    """Where they were, (H, J)."""
+    qpos: dict[str, np.ndarray]
+    """Simulator with a world -> all positions (H, nq), to be drawn."""
+
+
+def held_out_steps(asked: int | None, tracks: Sequence[Track]) -> int:
+    """H: what the settings ask for, or a quarter of the shortest recording, as far as enough is left for the fit."""
+    shortest = min(track.num_steps for track in tracks)
+    wanted = min(LONGEST, shortest // 4) if asked is None else asked
+    return wanted if shortest - wanted >= SHORTEST else 0
+
+
+def check(explained: Explained, model: WorldModel, steps: int) -> tuple[HeldOutCheck, list[Foreseen]]:
+    """Fit all but the last `steps` of every recording, and let simulators foresee these."""
+    simulator, calibration, tracks = explained.simulator, explained.calibration, explained.tracks
+    parts = [track.first(track.num_steps - steps) for track in tracks]
+    solution, layout = estimate(parts, calibration.errors, explained.own), Layout.of(parts, explained.own)
+    foreseen = []
+    for track, part, recording, place in zip(tracks, parts, explained.recordings, layout.places, strict=True):
+        found = _by_replay(simulator, track, part, solution.x[place])
+        if recording.factors is not None and all(name in recording.factors for name in simulator.constants):
+            found["true"] = _with_true_constants(simulator, calibration, track, part, recording.factors)
+        joints = {name: qpos[:, track.observation.columns] for name, qpos in found.items()}
+        learned = _by_model(model, calibration, track, recording, part.num_steps)
+        if learned is not None:
+            joints["learned"] = learned
+        foreseen.append(Foreseen(joints, _reference(simulator, track, recording)[part.num_steps + 1 :], found))
+    true = all(recording.states is not None for recording in explained.recordings)
+    compared_with = "true positions" if true else "readings"
+    rms = _rms(foreseen, simulator)
+    return HeldOutCheck(parts[0].num_steps, list(range(1, steps + 1)), rms, compared_with), foreseen
+
+
+def _rms(foreseen: Sequence[Foreseen], simulator: Simulator) -> dict[str, dict[str, list[float]]]:
+    """Joint -> simulator that foresees every recording -> error at every step; a learned model may foresee fewer."""
+    names = [name for name in foreseen[0].joints if all(name in item.joints for item in foreseen)]
+    found: dict[str, dict[str, list[float]]] = {}
+    for index, joint in enumerate(simulator.observation.joints):
+        found[joint] = {}
+        for name in names:
+            reach = min(len(item.joints[name]) for item in foreseen)
+            errors = np.stack([(item.joints[name][:reach] - item.reference[:reach])[:, index] for item in foreseen])
+            if simulator.angles[index]:
+                errors = (errors + np.pi) % (2 * np.pi) - np.pi
+            found[joint][name] = np.sqrt((errors**2).mean(0)).tolist()
+    return found
+
+
+def _reference(simulator: Simulator, track: Track, recording: RecordedMotion) -> np.ndarray:
+    """Where the joints were, (T+1, J): as the recording's file says, or as was read."""
+    if recording.states is not None:
+        return recording.states[:, simulator.observation.columns]
+    return track.observation.positions(track.numbers)
+
+
+def _by_replay(simulator: Simulator, track: Track, part: Track, parameters: np.ndarray) -> dict[str, np.ndarray]:
+    """Positions (H, nq) with the constants that were found, and from the same state with those that it had."""
+    known = part.num_steps
+    calibrated = track.states(parameters[None])[0, known + 1 :]
+    coordinates, nuisances, starts = track.split(parameters[None])
+    gain = 1 + nuisances.get("actuator_gain", np.zeros(1))
+    state = simulator.replay.end(coordinates, starts, gain[:, None, None] * part.actions)
+    nominal = simulator.replay.positions(np.zeros_like(coordinates), state, track.actions[known:])
+    return {"calibrated": calibrated, "nominal": nominal[0, simulator.replay.substeps :: simulator.replay.substeps]}
+
+
+def _with_true_constants(
+    simulator: Simulator, calibration: Calibration, track: Track, part: Track, factors: Mapping[str, float]
+) -> np.ndarray:
+    """Positions (H, nq) where only the start is fitted, and the constants are those at work."""
+    replay = simulator.replay.fixed({name: factors[name] for name in simulator.constants})
+    fixed, whole = replace(part, replay=replay), replace(track, replay=replay)
+    solution = estimate([fixed], calibration.errors)
+    return whole.states(solution.x[None])[0, part.num_steps + 1 :]
+
+
+@torch.no_grad()
+def _by_model(
+    model: WorldModel, calibration: Calibration, track: Track, recording: RecordedMotion, known: int
+) -> np.ndarray | None:
+    """Positions (h, J) by the run's latent dynamics, h <= H its horizon; None where it has none.
+
+    Its context, where it has one, is that of the fitted frames.
+    """
+    if model.predictor is None or known + 1 < model.num_context_frames:
+        return None
+    frames = torch.from_numpy(recording.frames).movedim(-1, -3).to(model.device)
+    latents, actions = model.embed(frames), torch.from_numpy(recording.actions).to(model.device)
+    context = None
+    if (encoder := model.context_encoder) is not None:
+        fits = known >= encoder.min_steps
+        context = torch.zeros(1, encoder.config.num_values, device=model.device)
+        if fits:
+            context = encoder(latents[None, : known + 1], actions[None, :known])
+    first = known + 1 - model.num_context_frames
+    state = model.encode(latents[None, first : known + 1], actions[None, first:known])
+    horizon = min(model.predictor.config.horizon, track.num_steps - known)
+    stride = model.predictor.config.stride
+    horizon -= horizon % stride
+    future = actions[None, None, known : known + horizon]
+    predicted = model.rollout(state, future, context)[0, 0].cpu().numpy().astype(np.float64)
+    return track.observation.positions(calibration.readout(predicted))

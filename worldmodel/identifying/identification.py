@@ -1,0 +1,151 @@
+"""`worldmodel identify`: from recordings to constants with intervals, and a simulator that has them."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import yaml
+
+from worldmodel.designing import chosen_policy
+from worldmodel.identifying.alarms import alarms_of, check_moves, check_reads
+from worldmodel.identifying.calibrated_mjcf import write_calibrated
+from worldmodel.identifying.calibration import Calibration, calibrate, track_of
+from worldmodel.identifying.drawing import draw
+from worldmodel.identifying.estimation import estimate
+from worldmodel.identifying.explained import Explained
+from worldmodel.identifying.held_out import check, held_out_steps
+from worldmodel.identifying.next_excitation import next_excitation
+from worldmodel.identifying.posterior import combinations, constants_found, correlations, nuisances_found
+from worldmodel.identifying.readout import encode
+from worldmodel.identifying.recordings import RecordedMotion, open_recording
+from worldmodel.identifying.rendered import Simulator, open_simulator, open_worlds
+from worldmodel.models import WorldModel
+from worldmodel.models.encoders import set_cpu_threads
+from worldmodel.runs import ConstantEstimate, FitQuality, IdentifyResult, RecordingUsed, Run, write_record
+from worldmodel.settings import IdentifyConfig
+from worldmodel.system.devices import pick_device
+from worldmodel.system.files import write_atomically
+
+
+def identify(config: IdentifyConfig) -> IdentifyResult:
+    """Find the constants of recordings; recorded in the run, with a calibrated model file and figures.
+
+    Raises:
+        UserError: there is no such run, recording or constant; or a recording does not fit the world, or nothing moves
+            in it.
+    """
+    run = Run(config.run)
+    with run.directory.locked():
+        trained, model = run.config, run.model(pick_device(config.device))
+        set_cpu_threads(model.config.encoder)
+        worlds = open_worlds(trained, config)
+        size = trained.env.image_size
+        recordings = [open_recording(name, worlds.nominal, size) for name in config.recordings]
+        num_steps = int(np.median([len(recording.actions) for recording in recordings]))
+        simulator = open_simulator(worlds, trained, num_steps)
+        calibration = calibrate(simulator, model, config, num_steps)
+        check_reads(simulator, calibration)
+        explained, seconds = explain(simulator, calibration, model, config, recordings)
+        result = _judged(run, explained, seconds, model, config)
+        run.directory.record(result)
+    if config.out:
+        write_record(Path(config.out), result)
+    return result
+
+
+def explain(
+    simulator: Simulator,
+    calibration: Calibration,
+    model: WorldModel,
+    config: IdentifyConfig,
+    recordings: list[RecordedMotion],
+) -> tuple[Explained, float]:
+    """Read recordings and fit them; and the CPU seconds of the fit.
+
+    Raises:
+        UserError: nothing moves in one of them.
+    """
+    tracks = []
+    for recording in recordings:
+        numbers = calibration.readout(encode(model, recording.frames))
+        tracks.append(track_of(recording.name, numbers, recording.actions, simulator, config))
+        check_moves(tracks[-1], calibration)
+    begin = time.process_time()
+    solution = estimate(tracks, calibration.errors, config.own)
+    seconds = time.process_time() - begin
+    return Explained(simulator, calibration, recordings, tracks, config.own, solution), seconds
+
+
+def _judged(
+    run: Run, explained: Explained, seconds: float, model: WorldModel, config: IdentifyConfig
+) -> IdentifyResult:
+    """What the fit says, whether it is to be trusted, and what it foresees; writes files and figures."""
+    folder, given = run.path, chosen_policy(run.config.collection)
+    solution, calibration, simulator = explained.solution, explained.calibration, explained.simulator
+    unfamiliar = max(calibration.looks.unfamiliar(model, recording.frames) for recording in explained.recordings)
+    alarms = alarms_of(explained, unfamiliar)
+    constants = constants_found(explained, not alarms)
+    steps = held_out_steps(config.check_steps, explained.tracks)
+    checked, foreseen = check(explained, model, steps) if steps else (None, [])
+    coming = None
+    if config.search and not alarms:
+        coming = next_excitation(explained, given, config.search, config.seed, folder, f"{FOLDER}/next_policy.yaml")
+    mjcf, problem = _write_models(folder, explained)
+    names = simulator.observation.names
+    result = IdentifyResult(
+        world=simulator.world.name,
+        recordings=[RecordingUsed(track.name, track.num_steps) for track in explained.tracks],
+        constants=constants,
+        correlations=correlations(explained),
+        combinations=combinations(explained, not alarms),
+        nuisances=nuisances_found(explained, not alarms),
+        fit=FitQuality(
+            misfit=solution.misfit,
+            misfit_limit=calibration.misfit_limit,
+            unfamiliar=unfamiliar,
+            iterations=solution.iterations,
+            converged=solution.converged,
+            readout_rmse=dict(zip(names, calibration.readout_rmse.tolist(), strict=True)),
+        ),
+        alarms=alarms,
+        check=checked,
+        next=coming,
+        mjcf=mjcf,
+        mjcf_problem=problem,
+        factors=_write_factors(folder, constants),
+        calibration_recordings=config.calibration_recordings,
+        seed=config.seed,
+        cpu_seconds=seconds,
+    )
+    draw(folder / "figures", explained, result, foreseen)
+    return result
+
+
+def _write_models(folder: Path, explained: Explained) -> tuple[list[str], str | None]:
+    """Calibrated model files, relative to the run's folder; or none, and why."""
+    simulator, written = explained.simulator, []
+    numbers = range(len(explained.tracks)) if explained.own else (0,)
+    for number in numbers:
+        path = Path(FOLDER) / (f"calibrated-{number}.xml" if explained.own else "calibrated.xml")
+        model = simulator.replay.model_with(explained.coordinates(number))
+        try:
+            write_calibrated(folder / path, simulator.replay.world.scene.spec(), model)
+        except ValueError as error:
+            return [], str(error)
+        written.append(str(path))
+    return written, None
+
+
+def _write_factors(folder: Path, constants: Sequence[ConstantEstimate]) -> str:
+    """Write the constants as YAML; the file, relative to the run's folder."""
+    content = [msgspec.to_builtins(constant) for constant in constants]
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    path = Path(FOLDER) / "constants.yaml"
+    write_atomically(folder / path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return str(path)
+
+
+FOLDER = "identify"
+"""Folder of the files, inside the run's."""

@@ -1,0 +1,125 @@
+"""What of a world's positions a frame shows, as numbers that a readout can give: a slide as it is, a full turn as its
+cosine and sine.
+
+Letters: T+1 frames, J observed joints, N numbers that are read, X state, V = 2 nv + na coordinates of the state.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import mujoco
+import numpy as np
+
+from worldmodel.envs import MujocoWorld
+from worldmodel.system.errors import UserError
+
+_SMALLEST_SHARE = 0.01
+"""A joint that moves less than this share of the liveliest of its kind is contact noise, as in `data/truth.py`."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The joints that move, and the numbers that show where they are."""
+
+    joints: tuple[str, ...]
+    """Names of the J joints, each of one degree of freedom."""
+    columns: np.ndarray
+    """Their positions in qpos, int (J,)."""
+    turns: np.ndarray
+    """Which of them turn all the way round, and so are seen as a direction: bool (J,)."""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What the N numbers are called."""
+        parts = zip(self.joints, self.turns, strict=True)
+        return tuple(part for name, turn in parts for part in ((f"cos {name}", f"sin {name}") if turn else (name,)))
+
+    def numbers(self, qpos: np.ndarray) -> np.ndarray:
+        """Positions (…, nq) as the numbers that are read of them (…, N)."""
+        parts = []
+        for column, turn in zip(self.columns, self.turns, strict=True):
+            position = qpos[..., column]
+            parts += [np.cos(position), np.sin(position)] if turn else [position]
+        return np.stack(parts, -1)
+
+    def positions(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers of successive frames (T+1, N) as positions (T+1, J): angles in radians, without jumps of a turn."""
+        parts, index = [], 0
+        for turn in self.turns:
+            if turn:
+                parts.append(np.unwrap(np.arctan2(numbers[:, index + 1], numbers[:, index])))
+            else:
+                parts.append(numbers[:, index])
+            index += 2 if turn else 1
+        return np.stack(parts, -1)
+
+
+def observation_of(world: MujocoWorld, states: np.ndarray) -> Observation:
+    """The joints that move in these states (n, X).
+
+    Raises:
+        UserError: nothing moves, or something floats freely: its orientation is four numbers, which are not read yet.
+    """
+    model = world.scene.model
+    kinds = model.jnt_type
+    single = np.isin(kinds, (mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE))
+    if not single.all():
+        name = world.scene.model.joint(int(np.flatnonzero(~single)[0])).name
+        raise UserError(f"joint {name!r} of {world.name} is a free or ball joint; identify reads slides and hinges")
+    spread = states[:, : model.nq].std(0)
+    slides = kinds == mujoco.mjtJoint.mjJNT_SLIDE
+    moves = np.zeros(model.njnt, bool)
+    for kind in (slides, ~slides):
+        if kind.any():
+            moves |= kind & (spread > _SMALLEST_SHARE * spread[kind].max())
+    if not moves.any():
+        raise UserError(f"nothing moves in {world.name} under the policy of the run, so nothing can be identified")
+    columns = np.flatnonzero(moves)
+    names = [world.state_names[column] for column in columns]
+    return Observation(tuple(names), columns, np.array([name in world.scene.angle_names for name in names]))
+
+
+@dataclass(frozen=True)
+class Start:
+    """The state before the first action, as far as the frames tell it: the coordinates that the fit may move."""
+
+    state: np.ndarray
+    """First guess, float64 (X,)."""
+    columns: np.ndarray
+    """What may move: positions and velocities of the observed joints, int (V',) into the state."""
+    spread: np.ndarray
+    """The unit of each, in metres, radians or those per second: (V',)."""
+
+
+def start_of(
+    observation: Observation,
+    numbers: np.ndarray,
+    still: np.ndarray,
+    num_positions: int,
+    dt_s: float,
+    spread: np.ndarray,
+) -> Start:
+    """A first guess from the first frames: a parabola through observed positions, the others as `still` (X,) has them.
+
+    Args:
+        observation: what is read.
+        numbers: readings (T+1, N).
+        still: the state of what is not observed, (X,).
+        num_positions: nq.
+        dt_s: seconds between frames.
+        spread: standard deviations (X,) of the state over motion, which the units follow.
+    """
+    positions = observation.positions(numbers[: min(_FIRST_FRAMES, len(numbers))])
+    seconds = dt_s * np.arange(len(positions))
+    degree = min(2, len(positions) - 1)
+    fitted = np.polynomial.polynomial.polyfit(seconds, positions, degree)
+    state = still.copy()
+    columns = np.concatenate([observation.columns, num_positions + observation.columns])
+    state[columns] = np.concatenate([fitted[0], fitted[1]])
+    return Start(state, columns, np.maximum(_SHARE_OF_SPREAD * spread[columns], 1e-4))
+
+
+_FIRST_FRAMES = 5
+"""Frames behind the first guess of position and velocity."""
+_SHARE_OF_SPREAD = 0.1
+"""Units in which the start is fitted, as a share of the spread of motion."""

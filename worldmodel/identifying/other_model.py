@@ -1,0 +1,59 @@
+"""A model file of the user's own in place of a scene's: what a run was trained on, with another body."""
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from worldmodel.envs import MjcfScene, Scene
+from worldmodel.envs.scene import state_names
+from worldmodel.system.errors import UserError
+
+
+def other_model(scene: Scene, mjcf: str, constants: Sequence[str]) -> MjcfScene:
+    """The scene with the model of an MJCF file; starts, camera and rate stay.
+
+    Of its factors, light, colours and these constants stay, with their priors; all else is as the file has it.
+
+    Raises:
+        UserError: there is no such file, or its joints, actuators or cameras are not those of the scene.
+    """
+    try:
+        model = mujoco.MjModel.from_xml_path(mjcf)
+    except ValueError as error:
+        raise UserError(f"{mjcf} is no model file: {' '.join(str(error).split())}") from error
+    _check_same("joints", scene.state_names, state_names(model), mjcf, scene)
+    _check_same("actuators", _actuators(scene.model), _actuators(model), mjcf, scene)
+    _check_same("cameras", _cameras(scene.model), _cameras(model), mjcf, scene)
+
+    def reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        scene.reset(rng)
+        data.qpos[:], data.qvel[:], data.act[:] = scene.data.qpos, scene.data.qvel, scene.data.act
+
+    return MjcfScene(
+        mjcf,
+        name=scene.name,
+        camera=scene.camera,
+        control_dt_s=scene.control_dt_s,
+        time_limit_s=scene.time_limit_s,
+        factors=[factor for factor in scene.factors if factor.kind == "visual" or factor.name in constants],
+        reset=reset,
+        goal_tolerance=scene.goal_tolerance,
+        angle_names=scene.angle_names,
+    )
+
+
+def _actuators(model: mujoco.MjModel) -> tuple[str, ...]:
+    return tuple(model.actuator(index).name or f"actuator{index}" for index in range(model.nu))
+
+
+def _cameras(model: mujoco.MjModel) -> tuple[str, ...]:
+    return tuple(model.camera(index).name or f"camera{index}" for index in range(model.ncam))
+
+
+def _check_same(what: str, wanted: tuple[str, ...], found: tuple[str, ...], mjcf: str, scene: Scene) -> None:
+    if wanted != found:
+        raise UserError(
+            f"the {what} of {mjcf} are {', '.join(found) or 'none'}, those of {scene.name}, in which the run was "
+            f"trained, are {', '.join(wanted) or 'none'}; give a model file with the same {what} in the same order"
+        )

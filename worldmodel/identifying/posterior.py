@@ -1,0 +1,87 @@
+"""What the best parameters and their covariance say, in the units of the world."""
+
+import numpy as np
+
+from worldmodel.designing.information import readable_combinations
+from worldmodel.envs.factors import Factor
+from worldmodel.identifying.explained import Explained
+from worldmodel.measures.statistics import Z_95
+from worldmodel.runs import CombinationEstimate, ConstantEstimate, NuisanceEstimate
+from worldmodel.runs.identify_result import Known
+
+_WELL, _NOT = 0.2, 0.5
+"""Posterior variances, of a prior's 1, up to which a constant is known well, and from which it is not known."""
+
+
+def constants_found(explained: Explained, trusted: bool) -> list[ConstantEstimate]:
+    """Every constant that was sought; without intervals where the fit is not to be trusted."""
+    factors, deviations = explained.simulator.world.factors, explained.deviations
+    found = []
+    for place, name, number in explained.sought():
+        factor, t, deviation = factors[name], float(explained.solution.x[place]), float(deviations[place])
+        true = explained.recordings[number or 0].factors
+        found.append(
+            ConstantEstimate(
+                name=name,
+                recording=None if number is None else explained.tracks[number].name,
+                unit=factor.unit,
+                value=factor.value(t),
+                interval=_between(factor, t, deviation) if trusted else None,
+                prior_interval=_between(factor, 0.0, 1.0),
+                nominal=factor.nominal,
+                known=_known(deviation),
+                true=None if true is None else true.get(name),
+            )
+        )
+    return found
+
+
+def _between(factor: Factor, t: float, deviation: float) -> tuple[float, float]:
+    return factor.value(t - Z_95 * deviation), factor.value(t + Z_95 * deviation)
+
+
+def _known(deviation: float) -> Known:
+    return "well" if deviation**2 <= _WELL else "not" if deviation**2 >= _NOT else "in part"
+
+
+def correlations(explained: Explained) -> list[list[float]]:
+    """Correlations of the errors of all constants that were sought, in their order."""
+    places = [place for place, _, _ in explained.sought()]
+    covariance = explained.solution.covariance[np.ix_(places, places)]
+    deviation = np.sqrt(np.diag(covariance))
+    return (covariance / np.outer(deviation, deviation)).round(4).tolist()
+
+
+def combinations(explained: Explained, trusted: bool) -> list[CombinationEstimate]:
+    """Products of powers that are told, of constants of the first recording that are not all known well."""
+    place = explained.layout.places[0][: len(explained.simulator.constants)]
+    deviations = explained.deviations[place]
+    factors = [explained.simulator.world.factors[name] for name in explained.simulator.constants]
+    logs = [index for index, factor in enumerate(factors) if factor.transform == "log"]
+    if (deviations**2 <= _WELL).all() or len(logs) < 2:
+        return []
+    scales = np.array([factors[index].prior_scale for index in logs])
+    raw = explained.solution.covariance[np.ix_(place, place)]
+    widened = deviations / np.sqrt(np.diag(raw))
+    covariance = (raw * np.outer(widened, widened))[np.ix_(logs, logs)]
+    values = np.array([factors[index].value(explained.coordinates(0)[index]) for index in logs])
+    names, found = [factors[index].name for index in logs], []
+    for item in readable_combinations(covariance, names, scales):
+        if len(item.exponents) > 1:
+            form = np.array([item.exponents.get(name, 0.0) for name in names])
+            value = float(np.exp(form @ np.log(values)))
+            reach = float(np.exp(Z_95 * np.sqrt((scales * form) @ covariance @ (scales * form))))
+            interval = (value / reach, value * reach) if trusted else None
+            found.append(CombinationEstimate(item.text, value, interval))
+    return found
+
+
+def nuisances_found(explained: Explained, trusted: bool) -> list[NuisanceEstimate]:
+    """What else was free, of every recording."""
+    num, found = len(explained.simulator.constants), []
+    for track, place in zip(explained.tracks, explained.layout.places, strict=True):
+        for parameter, (name, (unit, size)) in zip(place[num:], track.nuisances.units.items(), strict=False):
+            value, reach = size * explained.solution.x[parameter], Z_95 * size * explained.deviations[parameter]
+            interval = (float(value - reach), float(value + reach)) if trusted else None
+            found.append(NuisanceEstimate(name, track.name, unit, float(value), interval))
+    return found

@@ -1,0 +1,146 @@
+"""Recordings to be explained: an episode of a data set, or a video with a table of its actions.
+
+Letters: T+1 frames, S image side, A numbers of an action, X state.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.data import DataSet
+from worldmodel.data.interchange.images import fit_frames
+from worldmodel.data.interchange.video_frames import VideoReader
+from worldmodel.envs import MujocoWorld
+from worldmodel.system.errors import UserError
+from worldmodel.system.files import check_regular
+
+SHORTEST = 12
+"""Control steps of the shortest recording."""
+_MOST_SECONDS_OFF = 0.02
+"""Share by which a video may be longer or shorter than its table."""
+
+
+@dataclass(frozen=True)
+class RecordedMotion:
+    """Frames and the actions between them; what was true where the file has it."""
+
+    name: str
+    """As it was given."""
+    frames: np.ndarray
+    """uint8 (T+1, S, S, 3)."""
+    actions: np.ndarray
+    """float32 (T, A) in [-1, 1]."""
+    states: np.ndarray | None = None
+    """True states (T+1, X)."""
+    factors: dict[str, float] | None = None
+    """True values of the factors."""
+
+
+def open_recording(name: str, world: MujocoWorld, image_size: int) -> RecordedMotion:
+    """A recording of a world, its frames cut to `image_size`.
+
+    Raises:
+        UserError: it is missing, or does not fit the world: other actions, another rate, too short.
+        StoreError: a data set or a video is damaged.
+    """
+    path, colon, episode = name.rpartition(":")
+    if colon and (Path(path) / "dataset.json").exists():
+        recording = _episode(name, Path(path), episode, world)
+    elif (Path(name) / "dataset.json").exists():
+        num = DataSet(Path(name)).num_episodes
+        raise UserError(f"{name} holds {num} episodes; choose one: recording={name}:0, or a list of them")
+    else:
+        recording = _video(Path(name), world, image_size)
+    _check_fits(recording, world)
+    return recording
+
+
+def _episode(name: str, directory: Path, episode: str, world: MujocoWorld) -> RecordedMotion:
+    """An episode of a data set; its first half where constants drift, or the world starts afresh, in its middle."""
+    data = DataSet(directory)
+    if not episode.isdecimal() or int(episode) >= data.num_episodes:
+        raise UserError(f"{directory} has episodes 0 to {data.num_episodes - 1}, got {episode!r}; write {directory}:0")
+    if not np.isclose(data.index.world.control_dt_s, world.control_dt_s):
+        raise UserError(
+            f"{directory} has a frame every {data.index.world.control_dt_s:g} s, the run's world one every "
+            f"{world.control_dt_s:g} s; give a recording of the run's rate"
+        )
+    offset, length = int(data.offset[int(episode)]), int(data.length[int(episode)])
+    settings = data.index.settings
+    if settings.drift_rho is not None or settings.restart_midway:
+        length = (length - 1) // 2 + (0 if settings.restart_midway else 1)
+    rows = slice(offset, offset + length)
+    same_world = data.state_names == list(world.state_names)
+    # constants are read in the middle: at its first frame an episode may still have others
+    factors = dict(zip(data.factor_names, data.factors[offset + length // 2].astype(float).tolist(), strict=True))
+    return RecordedMotion(
+        name,
+        data.frames(rows),
+        data.actions[offset : offset + length - 1],
+        data.states[rows].astype(np.float64) if same_world else None,
+        factors if same_world else None,
+    )
+
+
+def _video(path: Path, world: MujocoWorld, image_size: int) -> RecordedMotion:
+    """A video whose first frame shows the start, and the table of actions beside it: a row a control step."""
+    if not path.exists():
+        raise UserError(f"there is no recording {path}; give an episode as data/NAME:0, or a video as clip.mp4")
+    actions = _actions(path, world)
+    _check_duration(path, len(actions), world.control_dt_s)
+    reader = VideoReader()
+    try:
+        frames = reader.frames(path, world.control_dt_s * np.arange(len(actions) + 1))
+    finally:
+        reader.close()
+    return RecordedMotion(str(path), fit_frames(frames, image_size), actions)
+
+
+def _check_duration(path: Path, num_actions: int, dt_s: float) -> None:
+    """UserError where the video is much longer or shorter than its table says."""
+    import imageio_ffmpeg
+
+    check_regular(path)
+    try:
+        num_frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
+    except (RuntimeError, OSError) as error:
+        raise UserError(f"{path} is not a video that ffmpeg reads") from error
+    expected = (num_actions + 1) * dt_s
+    if seconds is None or abs(seconds - expected) > max(_MOST_SECONDS_OFF * expected, 1.5 * dt_s):
+        raise UserError(
+            f"{path} lasts {seconds or 0:.2f} s ({num_frames} frames), but {num_actions} actions every {dt_s:g} s take "
+            f"{expected:.2f} s: frames were dropped, or the rate is another; give as many actions as the video is long"
+        )
+
+
+def _actions(path: Path, world: MujocoWorld) -> np.ndarray:
+    """float32 (T, A): the array `actions` of an npz, or a CSV with one column an action under a line of names."""
+    for table in (path.with_suffix(".npz"), path.with_suffix(".csv")):
+        if table.exists():
+            check_regular(table)
+            try:
+                if table.suffix == ".npz":
+                    with np.load(table, allow_pickle=False) as arrays:
+                        values = np.asarray(arrays["actions"], np.float32)
+                else:
+                    values = np.loadtxt(table, np.float32, delimiter=",", skiprows=1, ndmin=2)
+            except (ValueError, KeyError, OSError) as error:
+                raise UserError(
+                    f"{table} holds no table of actions ({' '.join(str(error).split())}); write a column for each of "
+                    f"{world.scene.action_dim} actions and a row a control step"
+                ) from error
+            return values
+    raise UserError(f"{path} needs a table of its actions beside it: {path.with_suffix('.csv').name} or .npz")
+
+
+def _check_fits(recording: RecordedMotion, world: MujocoWorld) -> None:
+    name, actions = recording.name, recording.actions
+    if actions.ndim != 2 or actions.shape[1] != world.scene.action_dim:
+        raise UserError(
+            f"{name} has actions of shape {actions.shape}, {world.name} takes {world.scene.action_dim} numbers a step"
+        )
+    if not np.isfinite(actions).all() or np.abs(actions).max(initial=0.0) > 1 + 1e-6:
+        raise UserError(f"the actions of {name} must be numbers in [-1, 1], as shares of each actuator's range")
+    if len(actions) < SHORTEST:
+        raise UserError(f"{name} has {len(actions)} control steps, at least {SHORTEST} are needed to tell constants")
