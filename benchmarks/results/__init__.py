@@ -11,6 +11,7 @@ below them. Both are empty where nothing was measured.
     constants       mass and friction from pixels
     positions       constants from true positions, beside the bound
     control         goals and rewards, by protocol and by world
+    board           the audited board of LeWM's tasks
     surprises       what cannot happen
     speed           rendering, collecting, loading, training
     planning        a plan and a decision, on a CPU, on a GPU, and beside the peer's planner

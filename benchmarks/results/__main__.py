@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from benchmarks.results import (
+    board,
     comparisons,
     constants,
     control,
@@ -27,6 +28,7 @@ DETAILS = (
     comparisons,
     lit_ball,
     control,
+    board,
     surprises,
     constants,
     identified,

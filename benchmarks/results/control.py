@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from benchmarks.results.commands import Training, control_command, training
-from benchmarks.results.markdown import Row, with_interval
+from benchmarks.results.markdown import Row, rated, with_interval
 from benchmarks.results.sources import read_control, read_controls, read_runs
 from worldmodel.runs import ControllerName, ControlResult
 
@@ -234,14 +234,6 @@ def returned(of: ControlResult, name: ControllerName = "latent", interval: bool 
     if found is None or found.returns is None:
         return "–"
     return with_interval(found.returns.mean, found.returns.interval if interval else None, ".0f")
-
-
-def rated(of: ControlResult, name: ControllerName = "latent") -> str:
-    """A controller's success rate with its interval; a dash where it was not run."""
-    found = of.controllers.get(name)
-    if found is None or found.success is None:
-        return "–"
-    return with_interval(found.success.rate, found.success.interval, ".1%")
 
 
 def _rate(of: ControlResult, name: ControllerName = "latent") -> float:

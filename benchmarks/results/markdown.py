@@ -5,8 +5,9 @@ import statistics
 from collections.abc import Sequence
 
 from worldmodel.measures import OverSeeds, told, with_interval
+from worldmodel.runs import ControllerName, ControlResult
 
-__all__ = ["Row", "grid", "lowest_first", "mean_interval", "row_table", "spread", "told", "with_interval"]
+__all__ = ["Row", "grid", "lowest_first", "mean_interval", "rated", "row_table", "spread", "told", "with_interval"]
 
 # what was measured, its figure, the target, and the command that measures it
 Row = tuple[str, str, str, str]
@@ -40,3 +41,11 @@ def grid(columns: Sequence[str], rows: dict[str, list[str]]) -> str:
     """A table of named rows; the first column is the names'."""
     head = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     return "\n".join([*head, *(f"| {name} | {' | '.join(values)} |" for name, values in rows.items())])
+
+
+def rated(of: ControlResult, name: ControllerName = "latent") -> str:
+    """A controller's success rate with its interval; a dash where it was not run."""
+    found = of.controllers.get(name)
+    if found is None or found.success is None:
+        return "–"
+    return with_interval(found.success.rate, found.success.interval, ".1%")

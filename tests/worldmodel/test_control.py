@@ -8,6 +8,7 @@ import pytest
 from worldmodel import envs
 from worldmodel.evaluation.control.achieved import achieved
 from worldmodel.evaluation.control.driving import Outcome, run_tasks
+from worldmodel.evaluation.control.goal_rules import WorldTolerance
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, make_protocol
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.runs import TaskProtocol
@@ -27,7 +28,9 @@ PLAN = PlanConfig()
 
 
 def test_protocols_differ_as_documented():
-    lewm, strict, reward = (make_protocol(ControlConfig(protocol=name)) for name in ("lewm", "strict", "reward"))
+    lewm, strict, reward = (
+        make_protocol(ControlConfig(protocol=name), "puck") for name in ("lewm", "strict", "reward")
+    )
     assert (lewm.goal_steps, lewm.budget_steps, lewm.hold_steps, lewm.wrap, lewm.drop_solved) == (
         25,
         50,
@@ -36,7 +39,7 @@ def test_protocols_differ_as_documented():
         False,
     )
     assert (strict.hold_steps, strict.wrap, strict.drop_solved) == (5, True, True)
-    assert make_protocol(ControlConfig(protocol="strict", goal_steps=100)).budget_steps == 200
+    assert make_protocol(ControlConfig(protocol="strict", goal_steps=100), "puck").budget_steps == 200
     assert reward.budget_steps == 1000 and reward.rewarded
 
 
@@ -84,7 +87,7 @@ def tasks_at(distances: list[float]) -> Tasks:
 def test_a_goal_must_be_held_for_as_long_as_the_protocol_says(puck):
     """A resting puck is within tolerance of the first goal and the third; the second is out of reach."""
     hold = TaskProtocol("test", budget_steps=9, hold_steps=5)
-    assert tasks_at([0.04, 0.5, 0.0]).solved_at_start(puck, wrap=False) == 2 / 3
+    assert tasks_at([0.04, 0.5, 0.0]).solved_at_start(WorldTolerance(puck, wrap=False, drop_solved=False)) == 2 / 3
     still = run_tasks(puck, tasks_at([0.04, 0.5, 0.0]), Script(0.0), hold, "still")
     assert still.solved_at.tolist() == [1, -1, 1]
     assert still.num_decisions == 5 * 3 + 4 * 1, "solved tasks are dropped once they were held"
@@ -170,9 +173,11 @@ def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
 
 def test_the_reward_protocol_asks_each_episode_for_its_own_target_and_keeps_it(puck):
     with pytest.raises(UserError, match="task_goal"):
-        draw_tasks(puck, RECORDED, make_protocol(ControlConfig(protocol="reward")), ControlConfig(tasks=1), PLAN)
+        draw_tasks(
+            puck, RECORDED, make_protocol(ControlConfig(protocol="reward"), "puck"), ControlConfig(tasks=1), PLAN
+        )
     world = envs.make("reacher", image_size=8)
-    protocol = replace(make_protocol(ControlConfig(protocol="reward")), budget_steps=3)
+    protocol = replace(make_protocol(ControlConfig(protocol="reward"), "puck"), budget_steps=3)
     tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(tasks=4), PLAN)
     assert len(np.unique(tasks.goal[:, 0])) == 4
     there = replace(tasks, start=tasks.goal)
@@ -183,7 +188,7 @@ def test_the_reward_protocol_asks_each_episode_for_its_own_target_and_keeps_it(p
 
 def test_the_reward_protocol_sums_the_worlds_own_reward_from_its_own_starts():
     world = envs.make("pendulum", image_size=8)
-    protocol = replace(make_protocol(ControlConfig(protocol="reward")), budget_steps=4)
+    protocol = replace(make_protocol(ControlConfig(protocol="reward"), "puck"), budget_steps=4)
     tasks = draw_tasks(world, RECORDED, protocol, ControlConfig(protocol="reward", tasks=2), PLAN)
     assert not tasks.goal.any()
     upright = Tasks(np.stack([tasks.goal[0], np.array([np.pi, 0.0])]), tasks.goal, tasks.factors)

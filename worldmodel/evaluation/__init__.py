@@ -1,8 +1,9 @@
 """What a trained run can do: control, probing, surprise; and constants from true positions."""
 
 from worldmodel.evaluation.control import control
+from worldmodel.evaluation.control.manifests import write_manifests
 from worldmodel.evaluation.positions import PositionsResult, positions
 from worldmodel.evaluation.probing import probe
 from worldmodel.evaluation.surprise import surprise
 
-__all__ = ["PositionsResult", "control", "positions", "probe", "surprise"]
+__all__ = ["PositionsResult", "control", "positions", "probe", "surprise", "write_manifests"]

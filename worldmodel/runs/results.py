@@ -168,6 +168,8 @@ class TaskProtocol:
     """Consecutive control steps for which the goal must be held."""
     rewarded: bool = False
     """Count the world's own reward instead, from the world's own starts."""
+    rule: str | None = None
+    """When a goal counts as reached, in words, in metres and radians; None: within the world's own goal tolerance."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from worldmodel.settings.base import (
 from worldmodel.system.errors import UserError
 
 Metric = Literal["l2", "whitened", "learned", "temporal", "staged"]
-Protocol = Literal["lewm", "strict", "reward"]
+Protocol = Literal[
+    "lewm", "strict", "reward", "clear_moderate", "clear_strict", "clear08_moderate", "clear08_strict"
+]  # fmt: skip
 
 
 def fast_planner() -> dict[str, Any]:
@@ -64,7 +66,8 @@ class ControlConfig(Settings):
     """lewm: a goal 25 steps ahead, twice the time to get there, a moment within tolerance is enough, raw joint values
     (arXiv:2603.19312). strict: pairs that are solved at the start left out, angles compared on the circle, the goal
     held for 5 steps. reward: the world's own reward over 1,000 steps; the goal is a picture of the state that earns
-    it."""
+    it. clear_moderate, clear_strict, clear08_moderate, clear08_strict: the rules of the CLEAR-LeWM board, versions 0.3
+    and 0.8, for push_t, reacher and two_room, on a hundred tasks that come with the package."""
     task_policy: str | None = None
     """Policy that draws the tasks; null takes that of the run's data."""
     tasks: Count = 100
@@ -98,6 +101,12 @@ class ControlConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        audited = self.protocol.startswith("clear")
+        if audited and (self.goal_steps or self.budget_steps or (self.task_policy and self.split == "test")):
+            raise UserError(
+                f"protocol={self.protocol} has its own tasks, 25 steps apart, and 50 steps for each; leave out "
+                "goal_steps, budget_steps and task_policy, or use protocol=strict"
+            )
         if self.plan is not None and self.plan.lead_steps and self.protocol == "reward":
             raise UserError("protocol=reward begins at the world's own starts, which have no lead; set lead_steps=0")
         if self.drift_rho is not None and (self.context == "known" or self.oracle):

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from worldmodel.envs import BatchWorld, MujocoWorld
+from worldmodel.evaluation.control.goal_rules import goal_rule
 from worldmodel.evaluation.control.tasks import Tasks
 from worldmodel.runs import TaskProtocol
 from worldmodel.system.progress import progress
@@ -113,7 +114,7 @@ class _Judge:
     """Which tasks are solved, and since when: those whose goal was held for as many steps as the protocol says."""
 
     def __init__(self, world: MujocoWorld, tasks: Tasks, protocol: TaskProtocol) -> None:
-        self._world, self._goals, self._protocol = world, tasks.goal, protocol
+        self._rule, self._goals, self._protocol = goal_rule(world, protocol), tasks.goal, protocol
         self._held = np.zeros(len(tasks), int)
         self.solved_at = np.full(len(tasks), -1)
 
@@ -122,7 +123,7 @@ class _Judge:
         if self._protocol.rewarded:
             return
         for task, state in zip(open_tasks, states, strict=True):
-            near = self._world.reached(state, self._goals[task], self._protocol.wrap)
+            near = self._rule.reached(state, self._goals[task])
             self._held[task] = self._held[task] + 1 if near else 0
             if self.solved_at[task] < 0 and self._held[task] >= self._protocol.hold_steps:
                 self.solved_at[task] = step - self._protocol.hold_steps + 1

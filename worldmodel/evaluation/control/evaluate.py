@@ -14,6 +14,8 @@ from worldmodel.evaluation.control.achieved import Outcomes, achieved
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import LatentController, OracleController, RandomController, check_heads
 from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
+from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
+from worldmodel.evaluation.control.manifests import manifest_tasks
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
 from worldmodel.evaluation.trust import trusted_world
 from worldmodel.figures.videos import control_video
@@ -21,7 +23,7 @@ from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import PLANNERS, Planner, make_planner
 from worldmodel.runs import ControlResult, Run, TaskProtocol, find_runs, write_record
-from worldmodel.settings import ControlConfig, PlanConfig
+from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
 from worldmodel.settings.names import check_parameters
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
@@ -65,12 +67,24 @@ def control(config: ControlConfig) -> ControlResult:
 def _prepare(config: ControlConfig, run: Run) -> _Evaluation:
     """World and tasks of the runs, of which this is one."""
     trained = run.config
-    protocol, plan = make_protocol(config), config.plan or trained.plan
+    plan = config.plan or trained.plan
     check_parameters("planner", plan.planner, PLANNERS)
     planner = make_planner(**plan.planner)
     world = trusted_world(trained.env, config.trust_world)
-    tasks = draw_tasks(world, trained, protocol, config, plan)
+    protocol = make_protocol(config, world.name)
+    tasks = _tasks(world, trained, protocol, config, plan)
     return _Evaluation(config, plan, world, trained.env.label, protocol, tasks, planner)
+
+
+def _tasks(
+    world: MujocoWorld, trained: TrainConfig, protocol: TaskProtocol, config: ControlConfig, plan: PlanConfig
+) -> Tasks:
+    """The protocol's own tasks, or else such as the run's data would give."""
+    if protocol.name not in AUDITED or config.split == "validation":
+        return draw_tasks(world, trained, protocol, config, plan)
+    if plan.lead_steps:
+        raise UserError(f"the tasks of protocol={protocol.name} begin at once; set plan.lead_steps=0")
+    return manifest_tasks(protocol.name, world, config.tasks)
 
 
 def _judge(evaluation: _Evaluation, runs: list[Run], supervised: list[Run]) -> ControlResult:
@@ -179,7 +193,7 @@ def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes) -> Con
         controllers=controllers,
         cpu_ms_per_decision=1e3 * sum(of.decision_cpu_s for of in outcomes["latent"]) / decisions,
         regret=regret,
-        solved_at_start=None if protocol.rewarded else tasks.solved_at_start(evaluation.world, protocol.wrap),
+        solved_at_start=None if protocol.rewarded else tasks.solved_at_start(goal_rule(evaluation.world, protocol)),
     )
 
 

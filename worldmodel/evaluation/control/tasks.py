@@ -1,4 +1,4 @@
-"""Protocols: where tasks come from, and when one counts as solved."""
+"""Protocols: where tasks come from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import numpy as np
 
 from worldmodel.envs import MujocoWorld, rollout
 from worldmodel.envs.excitation import make_policy
+from worldmodel.evaluation.control.goal_rules import AUDITED, GoalRule, audited_rule, goal_rule
 from worldmodel.runs import TaskProtocol
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
 from worldmodel.system.errors import UserError
@@ -17,8 +18,15 @@ _STREAMS = {"validation": 7_001, "test": 7_002}
 _EPISODES_PER_TASK = 20
 
 
-def make_protocol(config: ControlConfig) -> TaskProtocol:
-    """The named protocol, with the steps of `config` where it gives any."""
+def make_protocol(config: ControlConfig, world: str) -> TaskProtocol:
+    """The named protocol in a world, with the steps of `config` where it gives any.
+
+    Raises:
+        UserError: the protocol has no rule for this world.
+    """
+    if config.protocol in AUDITED:
+        rule = audited_rule(config.protocol, world)
+        return TaskProtocol(config.protocol, hold_steps=rule.hold_steps, rule=str(rule))
     protocol = {
         # arXiv:2603.19312: raw joint values, a moment within tolerance is enough, pairs solved at the start stay in
         "lewm": TaskProtocol("lewm", drop_solved=False, wrap=False),
@@ -54,9 +62,9 @@ class Tasks:
         lead = None if self.lead is None else (self.lead[0][:num], self.lead[1][:num])
         return Tasks(self.start[:num], self.goal[:num], self.factors[:num], self.seed, lead)
 
-    def solved_at_start(self, world: MujocoWorld, wrap: bool) -> float:
-        """Share of tasks whose start is within tolerance of the goal already."""
-        return float(np.mean([world.reached(s, g, wrap) for s, g in zip(self.start, self.goal, strict=True)]))
+    def solved_at_start(self, rule: GoalRule) -> float:
+        """Share of tasks that are solved by their start already."""
+        return float(np.mean([rule.reached(s, g) for s, g in zip(self.start, self.goal, strict=True)]))
 
 
 def goal_frames(world: MujocoWorld, tasks: Tasks) -> np.ndarray:
@@ -80,15 +88,22 @@ def draw_tasks(
     num_steps = max(recorded.collection.episode_steps, lead_steps + protocol.goal_steps)
     # what is watched before the clock runs must happen under the constants that hold afterwards
     drift_rho = None if lead_steps else recorded.collection.drift_rho
+    rule = goal_rule(world, protocol)
     starts, goals, factors, leads = [], [], [], []
     for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):
         episode = rollout(world, policy, seed=int(seed), num_steps=num_steps, drift_rho=drift_rho, render=False)
         room = len(episode.states) - protocol.goal_steps - lead_steps
         if room < 1:
             continue
-        row = lead_steps + int(np.random.default_rng((int(seed), 2)).integers(room))
+        rows = lead_steps + np.arange(room)
+        if protocol.name in AUDITED:  # its pairs are rare: any row that makes one, where elsewhere one row is tried
+            ahead = rows + protocol.goal_steps
+            rows = rows[[rule.admits(episode.states[r], episode.states[g]) for r, g in zip(rows, ahead, strict=True)]]
+        if not len(rows):
+            continue
+        row = int(np.random.default_rng((int(seed), 2)).choice(rows))
         start, goal = (episode.states[r].astype(np.float64) for r in (row, row + protocol.goal_steps))
-        if protocol.drop_solved and world.reached(start, goal, protocol.wrap):
+        if not rule.admits(start, goal):
             continue
         starts.append(start)
         goals.append(goal)
