@@ -13,7 +13,8 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -68,6 +69,9 @@ _SLOW_EFFECTS = (
 )
 
 
+Aim = Callable[["mujoco.MjModel", "mujoco.MjData", int], None]
+"""Moves a camera, known by its number, for one frame."""
+
 _OPEN: weakref.WeakSet[FrameRenderer] = weakref.WeakSet()
 
 
@@ -98,7 +102,7 @@ class FrameRenderer:
         self._viewport = mujoco.MjrRect(0, 0, side, side)
         self._buffer = np.empty((side, side, 3), np.uint8)
         self._camera = mujoco.MjvCamera()
-        self._options = mujoco.MjvOption()
+        self._options, self._without_moving = mujoco.MjvOption(), _options_without_moving()
         self._terrain = model.hfield_data.copy()
         self._scene = mujoco.MjvScene(model, _MAX_GEOMS)
         if quality == "fast":
@@ -110,10 +114,22 @@ class FrameRenderer:
         close_all_first_at_exit()
         self._let_go()
 
-    def render(self, data: mujoco.MjData, camera: str | int) -> np.ndarray:
+    @property
+    def model(self) -> mujoco.MjModel:
+        return self._model
+
+    def render(self, data: mujoco.MjData, camera: str | int, aim: Aim | None = None, moving: bool = True) -> np.ndarray:
         """The frame of `data.qpos` as it is now, uint8 (S, S, 3), seen by a named or numbered camera.
 
         Any thread may ask for it, one at a time.
+
+        Args:
+            data: the simulation.
+            camera: which camera sees it.
+            aim: moves the camera for this frame, (model, data, number of the camera): it may write `data.cam_xpos` and
+                `data.cam_xmat`.
+            moving: False leaves out everything that can move: geoms of bodies that are not fixed to the world, sites
+                and tendons.
 
         Raises:
             GLUnavailable: another thread owns the OpenGL context (only with backends other than EGL and OSMesa).
@@ -128,9 +144,13 @@ class FrameRenderer:
         mujoco.mj_camlight(self._model, data)
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._camera.fixedcamid = self._model.camera(camera).id
-        mujoco.mjv_updateScene(
-            self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
-        )
+        if aim is not None:
+            aim(self._model, data, self._camera.fixedcamid)
+        with nullcontext() if moving else _hidden_moving_geoms(self._model):
+            options = self._options if moving else self._without_moving
+            mujoco.mjv_updateScene(
+                self._model, data, options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+            )
         self._context.make_current()  # another world's renderer may have been
         try:
             if not np.array_equal(self._terrain, self._model.hfield_data):
@@ -159,6 +179,31 @@ class FrameRenderer:
         self._terrain[:] = self._model.hfield_data
         for index in range(self._model.nhfield):
             mujoco.mjr_uploadHField(self._model, self._gpu, index)
+
+
+_HIDDEN_GROUP = 5
+"""A group of geoms that MuJoCo does not draw unless it is told to."""
+
+
+@contextmanager
+def _hidden_moving_geoms(model: mujoco.MjModel) -> Iterator[None]:
+    """Geoms that can move are in the hidden group for the length of a `with` block."""
+    groups = model.geom_group.copy()
+    can_move = (model.body_weldid[model.geom_bodyid] != 0) | (model.body_mocapid[model.geom_bodyid] >= 0)
+    model.geom_group[can_move] = _HIDDEN_GROUP
+    try:
+        yield
+    finally:
+        model.geom_group[:] = groups
+
+
+def _options_without_moving() -> mujoco.MjvOption:
+    """What is drawn of a scene without anything that can move: no sites, no tendons, no hidden group."""
+    options = mujoco.MjvOption()
+    options.sitegroup[:] = 0
+    options.geomgroup[_HIDDEN_GROUP] = 0
+    options.flags[mujoco.mjtVisFlag.mjVIS_TENDON] = 0
+    return options
 
 
 def num_open() -> int:

@@ -22,6 +22,17 @@ _DIVERGENCE = [
 ]
 
 
+PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
+"""What of MuJoCo's state continues a simulation exactly."""
+
+
+def physics_of(scene: Scene) -> np.ndarray:
+    """MuJoCo's own state, a new float64 array."""
+    physics = np.empty(mujoco.mj_stateSize(scene.model, PHYSICS))
+    mujoco.mj_getState(scene.model, scene.data, physics, PHYSICS)
+    return physics
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A moment of an episode, from which it continues exactly; see `MujocoWorld.snapshot`."""

@@ -16,12 +16,11 @@ import numpy as np
 
 from worldmodel.envs.episode_model import EpisodeModel
 from worldmodel.envs.factor_draws import FactorDraws
+from worldmodel.envs.looks.appearance import Appearance
 from worldmodel.envs.scene import Scene
-from worldmodel.envs.snapshot import SimulationDiverged, Snapshot, check_finite, forget_divergence
+from worldmodel.envs.snapshot import PHYSICS, SimulationDiverged, Snapshot, check_finite, forget_divergence, physics_of
 
 __all__ = ["MujocoWorld", "SimulationDiverged", "Snapshot"]
-
-_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 class MujocoWorld(gymnasium.Env):
@@ -70,6 +69,7 @@ class MujocoWorld(gymnasium.Env):
         )
         self.factors, self.randomize = self._draws.factors, self._draws.randomize
         self._renderer: FrameRenderer | None = None
+        self.appearance: Appearance | None = None  # how every frame looks, those of goals too
         self.episode_model = EpisodeModel(scene.name, scene.model, self.factors)
         self._num_steps = 0
         self._is_judged = not scene.hides_task
@@ -225,6 +225,8 @@ class MujocoWorld(gymnasium.Env):
         """The current state as uint8 (S, S, 3)."""
         if self._renderer is None:
             self._renderer = FrameRenderer(self.scene.model, self.image_size, self.supersample, self.quality)
+        if self.appearance is not None:
+            return self.appearance.photograph(self._renderer, self.scene.data, self.camera, self._num_steps)
         return self._renderer.render(self.scene.data, self.camera)
 
     def state(self) -> np.ndarray:
@@ -239,8 +241,8 @@ class MujocoWorld(gymnasium.Env):
             ValueError: another shape, or a value that is not finite.
         """
         model, data = self.scene.model, self.scene.data
-        parts = np.split(_checked_state(self, state), (model.nq, model.nq + model.nv))
-        data.qpos[:], data.qvel[:], data.act[:] = parts
+        ends = (model.nq, model.nq + model.nv)
+        data.qpos[:], data.qvel[:], data.act[:] = np.split(_checked_state(self, state), ends)
         data.qacc_warmstart[:] = 0  # what follows depends on this state alone
         mujoco.mj_forward(model, data)
 
@@ -295,11 +297,8 @@ class MujocoWorld(gymnasium.Env):
 
     def snapshot(self) -> Snapshot:
         """This moment of the episode: simulation, model, factors, step count and randomness."""
-        model, data = self.scene.model, self.scene.data
-        physics = np.empty(mujoco.mj_stateSize(model, _STATE))
-        mujoco.mj_getState(model, data, physics, _STATE)
         return Snapshot(
-            physics,
+            physics_of(self.scene),
             self.episode_model.state(),
             self._draws.coordinates,
             self._draws.values,
@@ -313,7 +312,7 @@ class MujocoWorld(gymnasium.Env):
         self.episode_model.restore(snapshot.model)
         self._num_steps, self._is_judged = snapshot.num_steps, snapshot.is_judged
         self.np_random.bit_generator.state = snapshot.rng_state
-        mujoco.mj_setState(self.scene.model, self.scene.data, snapshot.physics, _STATE)
+        mujoco.mj_setState(self.scene.model, self.scene.data, snapshot.physics, PHYSICS)
         self._draws.restore(snapshot.coordinates, snapshot.values)
         self._write_factors()
 

@@ -9,10 +9,10 @@ import pytest
 import worldmodel as wm
 
 PUBLIC = """
-CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig DesignResult
-IdentifyConfig IdentifyResult PositionsConfig PositionsResult ProbeConfig ProbeResult ReportConfig Run SurpriseConfig
-SurpriseResult TrainConfig TrainResult UserError WorldModel collect compare control design envs identify planners
-positions probe recipe report surprise train
+CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig
+DesignResult IdentifyConfig IdentifyResult PositionsConfig PositionsResult ProbeConfig ProbeResult ReportConfig
+RobustConfig RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError WorldModel collect
+compare control design envs identify planners positions probe recipe report robust surprise train
 """
 
 

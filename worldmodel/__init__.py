@@ -29,12 +29,20 @@ if TYPE_CHECKING:
     from worldmodel.comparing import CompareResult, compare
     from worldmodel.data import CollectResult, DataSet, collect
     from worldmodel.designing import DesignResult, design
-    from worldmodel.evaluation import PositionsResult, control, positions, probe, surprise
+    from worldmodel.evaluation import PositionsResult, control, positions, probe, robust, surprise
     from worldmodel.identifying import identify
     from worldmodel.learning import train
     from worldmodel.models import WorldModel
     from worldmodel.reporting import report
-    from worldmodel.runs import ControlResult, IdentifyResult, ProbeResult, Run, SurpriseResult, TrainResult
+    from worldmodel.runs import (
+        ControlResult,
+        IdentifyResult,
+        ProbeResult,
+        RobustResult,
+        Run,
+        SurpriseResult,
+        TrainResult,
+    )
     from worldmodel.settings import (
         CollectConfig,
         CompareConfig,
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
         PositionsConfig,
         ProbeConfig,
         ReportConfig,
+        RobustConfig,
         SurpriseConfig,
         TrainConfig,
         recipe,
@@ -67,6 +76,8 @@ __all__ = [
     "ProbeConfig",
     "ProbeResult",
     "ReportConfig",
+    "RobustConfig",
+    "RobustResult",
     "Run",
     "SurpriseConfig",
     "SurpriseResult",
@@ -85,6 +96,7 @@ __all__ = [
     "probe",
     "recipe",
     "report",
+    "robust",
     "surprise",
     "train",
 ]
@@ -93,12 +105,12 @@ _NAMES = {
     "comparing": ("CompareResult", "compare"),
     "data": ("CollectResult", "DataSet", "collect"),
     "designing": ("DesignResult", "design"),
-    "evaluation": ("PositionsResult", "control", "positions", "probe", "surprise"),
+    "evaluation": ("PositionsResult", "control", "positions", "probe", "robust", "surprise"),
     "identifying": ("identify",),
     "learning": ("train",),
     "models": ("WorldModel",),
     "reporting": ("report",),
-    "runs": ("ControlResult", "IdentifyResult", "ProbeResult", "Run", "SurpriseResult", "TrainResult"),
+    "runs": ("ControlResult", "IdentifyResult", "ProbeResult", "RobustResult", "Run", "SurpriseResult", "TrainResult"),
     "settings": (
         "CollectConfig",
         "CompareConfig",
@@ -108,6 +120,7 @@ _NAMES = {
         "PositionsConfig",
         "ProbeConfig",
         "ReportConfig",
+        "RobustConfig",
         "SurpriseConfig",
         "TrainConfig",
         "recipe",

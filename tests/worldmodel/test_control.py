@@ -108,7 +108,7 @@ def test_a_lead_shows_how_the_start_came_about_before_the_clock_runs(puck):
     drifting = replace(RECORDED, collection=replace(RECORDED.collection, drift_rho=0.0))
     tasks = draw_tasks(puck, drifting, strict, ControlConfig(tasks=3), PlanConfig(lead_steps=5))
     assert tasks.lead is not None and [part.shape for part in tasks.lead] == [(3, 6), (3, 5, 2)]
-    assert len(tasks.first(2).lead[1]) == 2  # type: ignore[index]
+    assert len(tasks.part(0, 2).lead[1]) == 2  # type: ignore[index]
     for k in range(3):
         puck.restart(seed=0, state=tasks.lead[0][k], factors=tasks.factors[k])
         for action in tasks.lead[1][k]:

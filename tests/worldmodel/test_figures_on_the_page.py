@@ -15,6 +15,7 @@ from worldmodel.cli.terminal import control_lines, identify_lines, probe_lines, 
 from worldmodel.cli.verdicts import identify_next, identify_verdict
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.probing import probe
+from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.surprise import surprise
 from worldmodel.identifying import alarms, identify
 from worldmodel.learning.train import train
@@ -26,6 +27,7 @@ from worldmodel.settings import (
     PlanConfig,
     ProbeConfig,
     ReportConfig,
+    RobustConfig,
     SurpriseConfig,
     TrainConfig,
 )
@@ -109,6 +111,7 @@ def reacher(home: Path) -> Run:
     """A world with a reward, and angles."""
     run = train(configure(TrainConfig, {"env": "reacher", **SMALL, "name": "reacher-s0"})).run
     probe(ProbeConfig(run=run, bootstrap=20, max_frames=200))
+    robust(RobustConfig(run=run, looks={"patch": [9.5]}, tasks=2, instances=2, frames=20, budget_steps=3))
     return Run(run)
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from worldmodel.measures.wording import told, with_interval
+from worldmodel.measures.wording import DASH, told, with_interval
 from worldmodel.runs.identify_result import ConstantEstimate, IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, SurpriseResult, TrainResult
+from worldmodel.runs.robust_result import LookResult, RobustResult
 
 
 def aligned(rows: Sequence[tuple[str, str]]) -> str:
@@ -103,3 +104,19 @@ def _constant_value(found: ConstantEstimate) -> str:
     beside = [f"nominal {found.nominal:.4g}"] + ([] if found.true is None else [f"true {found.true:.4g}"])
     words = {"well": "", "in part": ", known in part", "not": ", not told by this recording"}
     return f"{with_interval(found.value, found.interval, '.4g')}, {', '.join(beside)}{words[found.known]}"
+
+
+def robust_lines(found: RobustResult) -> str:
+    """Goals reached and positions read under every look, encoder by encoder."""
+    protocol, parts = found.protocol, []
+    head = f"protocol {protocol.name}, {protocol.budget_steps} steps, {found.instances} instances of each look"
+    for encoder, looks in found.encoders.items():
+        rows = [(of.label, _under_look(of)) for of in looks]
+        parts.append(f"{encoder}: goals reached, share of clean, R2 of positions\n{aligned(rows)}")
+    return "\n".join([head, *parts])
+
+
+def _under_look(found: LookResult) -> str:
+    reached = with_interval(found.success.rate, found.success.interval, ".0%") if found.success else DASH
+    hidden = f", {found.num_hidden} tasks left out: the look hides what differs" if found.num_hidden else ""
+    return f"{reached}, {told(found.kept, '.2f')}, {told(found.r2, '.2f')}{hidden}"

@@ -15,6 +15,7 @@ from worldmodel.settings import (
     PositionsConfig,
     ProbeConfig,
     ReportConfig,
+    RobustConfig,
     RunsConfig,
     SurpriseConfig,
     TrainConfig,
@@ -122,6 +123,18 @@ def _surprise(config: SurpriseConfig) -> str:
     return "\n".join([surprise_lines(found), surprise_verdict(found), files])
 
 
+def _robust(config: RobustConfig) -> str:
+    from worldmodel.cli.terminal import robust_lines
+    from worldmodel.cli.verdicts import robust_verdict
+    from worldmodel.evaluation.robustness import robust
+
+    found = robust(config)
+    results = [f"results: {run}/summary.json, figures: {run}/figures" for run in found.runs]
+    pooled = [f"all runs together: {config.out}"] if config.out else []
+    told = [robust_lines(found), robust_verdict(found), *results, *pooled]
+    return "\n".join([*told, f"next: worldmodel report run={found.runs[0]}"])
+
+
 def _report(config: ReportConfig) -> str:
     from worldmodel.reporting import report
 
@@ -196,6 +209,12 @@ VERBS = {
         SurpriseConfig,
         _surprise,
         ("run", "trajectories", "out"),
+    ),
+    "robust": Verb(
+        "judge a run where the world looks different: textures, films, cameras, occluders, noise",
+        RobustConfig,
+        _robust,
+        ("run", "looks", "levels", "pictures", "tasks", "instances", "protocol", "out"),
     ),
     "report": Verb("write one self-contained HTML page about a run, or about several", ReportConfig, _report, ("run",)),
     "runs": Verb("look after runs: list, compare, remove", RunsConfig, _runs, ("what", "run")),

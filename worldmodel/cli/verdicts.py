@@ -5,10 +5,13 @@ from pathlib import Path
 from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
+from worldmodel.runs.robust_result import CLEAN, RobustResult
 from worldmodel.settings import RECORDED, TrainConfig
 
 READS_WELL, READS_PARTLY = 0.9, 0.5
 """R2 from which a variable is called read well, and read in part."""
+HOLDS = 0.9
+"""Share of clean success from which a run is said to hold under a look."""
 NO_BETTER = 0.95
 """Error over that of standing still from which planning with a predictor was no better than chance (docs/LOG.md)."""
 
@@ -103,3 +106,18 @@ def identify_next(found: IdentifyResult, run: Path) -> str:
     if found.mjcf and not found.alarms:
         return f"python -m mujoco.viewer --mjcf={run / found.mjcf[0]}, worldmodel report run={run}"
     return f"worldmodel report run={run}"
+
+
+def robust_verdict(found: RobustResult) -> str:
+    """Under which looks the run still reaches nine tenths of the goals that it reaches in the world as it is."""
+    looks = next(iter(found.encoders.values()))
+    shifted = [of for of in looks if of.look != CLEAN]
+    fails = [of.label for of in shifted if of.kept is not None and of.kept < HOLDS]
+    told = [of.label for of in shifted if of.kept is not None]
+    if not told:
+        return "nothing to keep: the run reaches no goals in the world as it is; see what train said of the predictor"
+    if not fails:
+        return f"holds: nine tenths of the clean success or more under all of {len(told)} looks"
+    return (
+        f"holds under {len(told) - len(fails)} of {len(told)} looks; loses more than a tenth under {', '.join(fails)}"
+    )

@@ -4,6 +4,7 @@ from worldmodel.evaluation.control import control
 from worldmodel.evaluation.control.manifests import write_manifests
 from worldmodel.evaluation.positions import PositionsResult, positions
 from worldmodel.evaluation.probing import probe
+from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.surprise import surprise
 
-__all__ = ["PositionsResult", "control", "positions", "probe", "surprise", "write_manifests"]
+__all__ = ["PositionsResult", "control", "positions", "probe", "robust", "surprise", "write_manifests"]

@@ -5,6 +5,7 @@
     picture_figures    rows of frames, real and decoded
     probe_figures      probes, window lengths, canonical correlations
     control_figures    goals reached, convergence of plans, surprise
+    look_figures       looks, and goals reached under them
     design_figure, comparison   what those studies found
     videos             films of control
     style, geometry    the one look; the maps that figures draw
@@ -15,6 +16,7 @@
 from worldmodel.figures import style
 from worldmodel.figures.control_figures import Rate, planner_cost, success_bars, surprise_curves
 from worldmodel.figures.latent_figures import hero, latents_against_truth
+from worldmodel.figures.look_figures import looks_sheet, looks_success
 from worldmodel.figures.picture_figures import filmstrip
 from worldmodel.figures.probe_figures import canonical_correlations, probe_bars, probe_scatter, sharpening
 from worldmodel.figures.training_figures import has_curves, predictor_error, training_curves
@@ -26,6 +28,8 @@ __all__ = [
     "has_curves",
     "hero",
     "latents_against_truth",
+    "looks_sheet",
+    "looks_success",
     "planner_cost",
     "predictor_error",
     "probe_bars",

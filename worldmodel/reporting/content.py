@@ -8,6 +8,7 @@ from worldmodel.reporting.elements import Cell, Missing, Section, Table, Tile, d
 from worldmodel.reporting.evaluation_sections import control_section, probe_section, surprise_section
 from worldmodel.reporting.identify_section import identify_section
 from worldmodel.reporting.reported_run import ReportedRun
+from worldmodel.reporting.robust_section import robust_section
 from worldmodel.reporting.sections import (
     command,
     decoder_section,
@@ -29,6 +30,7 @@ FIGURE_SECTIONS: dict[str, tuple[str, ...]] = {
     "probes": ("probes", "probe", "canonical"),
     "surprise": ("surprise",),
     "identify": ("identify",),
+    "robust": ("robust", "looks"),
     "training": ("training",),
 }
 """A figure belongs to the first section one of whose words begins its file name, and stands there in their order."""
@@ -59,6 +61,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
         "probes": probe_section,
         "surprise": surprise_section,
         "identify": identify_section,
+        "robust": robust_section,
         "training": training_section,
     }
     summary = run.summary
@@ -70,6 +73,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
         "probes": summary.probe,
         "surprise": summary.surprise,
         "identify": summary.identify,
+        "robust": summary.robust,
     }
     shown = [key for key in builders if found.get(key) or by_section[key]]
     sections = [builders[key](run, by_section[key]) for key in shown]
@@ -130,6 +134,7 @@ def _missing(run: ReportedRun) -> list[Missing]:
         ("control", "Driving towards goal images", summary.control is None and driven),
         ("probe", "Constants and state, read out linearly", summary.probe is None),
         ("surprise", "What it is surprised by", summary.surprise is None and driven),
+        ("robust", "What it holds under", summary.robust is None and driven),
     )
     return [Missing(title, command(run, verb)) for verb, title, is_missing in wanted if is_missing]
 

@@ -51,11 +51,13 @@ from worldmodel.runs.results import (
     TaskProtocol,
     TrainResult,
 )
+from worldmodel.runs.robust_result import CLEAN, EncoderName, LookResult, RobustResult
 from worldmodel.runs.run import Run, find_runs
 from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory
 from worldmodel.runs.summary import Record, Summary, read_record, read_summary, write_record
 
 __all__ = [
+    "CLEAN",
     "CellKey",
     "CellStore",
     "CombinationEstimate",
@@ -68,12 +70,14 @@ __all__ = [
     "DataUsed",
     "DecodingResult",
     "DemoResult",
+    "EncoderName",
     "EventResult",
     "FitQuality",
     "Hardware",
     "HeldOutCheck",
     "IdentifyResult",
     "LogLine",
+    "LookResult",
     "MetricsLog",
     "ModelSize",
     "NextExcitation",
@@ -87,6 +91,7 @@ __all__ = [
     "RecordingUsed",
     "Regret",
     "Returns",
+    "RobustResult",
     "Run",
     "RunDirectory",
     "SequentialCount",

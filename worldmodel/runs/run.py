@@ -10,6 +10,7 @@ from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.pretrained import find_run
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
+from worldmodel.runs.robust_result import RobustResult
 from worldmodel.runs.run_directory import LogLine, RunDirectory
 from worldmodel.runs.summary import Summary
 from worldmodel.settings import TrainConfig, read_run_config
@@ -92,6 +93,11 @@ class Run:
     def identify(self) -> IdentifyResult | None:
         """What `identify` found last; None where it was not run."""
         return self.summary.identify
+
+    @property
+    def robust(self) -> RobustResult | None:
+        """What `robust` found; None where it was not run."""
+        return self.summary.robust
 
 
 def find_runs(pattern: str) -> list[Run]:

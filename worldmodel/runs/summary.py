@@ -12,12 +12,13 @@ from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.process_info import Hardware, command_line, this_machine, versions
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
+from worldmodel.runs.robust_result import RobustResult
 from worldmodel.runs.version1 import upgraded
 from worldmodel.system.errors import ResultError
 from worldmodel.system.files import read_json, write_json
 
 SCHEMA = 2
-RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult | IdentifyResult
+RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult | IdentifyResult | RobustResult
 
 
 class Result(Protocol):
@@ -47,6 +48,8 @@ class Summary:
     """What `surprise` found."""
     identify: IdentifyResult | None = None
     """What `identify` found last."""
+    robust: RobustResult | None = None
+    """What `robust` found."""
     commands: dict[str, str] = field(default_factory=dict)
     """Verb -> the command that was run last."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class Summary:
     @property
     def results(self) -> dict[str, RunResult]:
         """Verb -> what it found, of the verbs that were run."""
-        found = (self.train, self.control, self.probe, self.surprise, self.identify)
+        found = (self.train, self.control, self.probe, self.surprise, self.identify, self.robust)
         return {result.kind: result for result in found if result is not None}
 
 

@@ -53,6 +53,7 @@ from worldmodel.settings.method import (
     WhiteningConfig,
 )
 from worldmodel.settings.recipes import recipe
+from worldmodel.settings.robust import RobustConfig
 from worldmodel.settings.stored import read_run_config, write_run_config
 from worldmodel.settings.training import HEADS, HEADS_TRAINING, TrainConfig
 
@@ -94,6 +95,7 @@ __all__ = [
     "ProbeConfig",
     "ReconstructionConfig",
     "ReportConfig",
+    "RobustConfig",
     "RunsConfig",
     "Settings",
     "SurpriseConfig",

@@ -31,16 +31,20 @@ def _controller(outcomes: list[Outcome], rewarded: bool) -> ControllerResult:
         returns = np.concatenate([of.returns for of in outcomes])
         found = Returns(float(returns.mean()), as_interval(mean_interval(returns)))
         return ControllerResult(num_tasks, num_runs, returns=found)
-    steps = np.concatenate([of.solved_at[of.solved] for of in outcomes])
-    solved, tried = _count([of.solved for of in outcomes])
-    low, high = wilson_interval(solved, tried)
-    success = Success(
-        rate=solved / tried,
+    return ControllerResult(num_tasks, num_runs, success=success_of([of.solved_at for of in outcomes]))
+
+
+def success_of(solved_at: list[np.ndarray]) -> Success:
+    """Of each run, the control step from which each of its tasks was solved, int (n,), -1 if never -> the share."""
+    steps = np.concatenate(solved_at)
+    solved = steps >= 0
+    low, high = wilson_interval(int(solved.sum()), len(solved))
+    return Success(
+        rate=float(solved.mean()),
         interval=(low, high),
-        by_run=[float(of.solved.mean()) for of in outcomes],
-        median_steps=float(np.median(steps)) if len(steps) else None,
+        by_run=[float((of_run >= 0).mean()) for of_run in solved_at],
+        median_steps=float(np.median(steps[solved])) if solved.any() else None,
     )
-    return ControllerResult(num_tasks, num_runs, success=success)
 
 
 def _regret_of_returns(latent: list[Outcome], oracle: Outcome) -> Regret:

@@ -60,7 +60,7 @@ def run_tasks(
     tasks: Tasks,
     controller: Controller,
     protocol: TaskProtocol,
-    name: str,
+    name: str | None,
     num_filmed: int = 0,
     drift_rho: float | None = None,
 ) -> Outcome:
@@ -69,7 +69,7 @@ def run_tasks(
     Where tasks have a lead, the controller first watches how their starts come about.
 
     Args:
-        name: what the progress bar shows.
+        name: what the progress bar shows; None shows none.
         num_filmed: the first so many tasks are filmed.
         drift_rho: after a quarter of the budget the randomised constants are redrawn with this correlation.
     """
@@ -85,7 +85,7 @@ def run_tasks(
     open_tasks, returns, judge = np.arange(num), np.zeros(num), _Judge(world, tasks, protocol)
     film = [frames[:num_filmed]]
     cpu_s, num_decisions = 0.0, 0
-    for step in progress(range(1, protocol.budget_steps + 1), desc=name, unit="step"):
+    for step in progress(range(1, protocol.budget_steps + 1), desc=name, unit="step", disable=name is None):
         begun = time.process_time()
         actions = controller.act(frames, states)
         cpu_s += time.process_time() - begun

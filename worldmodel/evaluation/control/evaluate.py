@@ -90,7 +90,7 @@ def _tasks(
 def _judge(evaluation: _Evaluation, runs: list[Run], supervised: list[Run]) -> ControlResult:
     config = evaluation.config
     for run in (*runs, *supervised):  # before anything runs: a run that cannot be used is named at once
-        _check_same_world(run, evaluation.label)
+        check_same_world(run, evaluation.label)
         _load(evaluation, run)
     beside = _controllers_beside(evaluation, supervised)
     of_runs: list[ControlResult] = []
@@ -116,7 +116,7 @@ def _controllers_beside(evaluation: _Evaluation, supervised: list[Run]) -> Outco
     random = RandomController(world.scene.action_dim, config.seed)
     beside: Outcomes = {"random": [_run(evaluation, random, "random")]}
     if config.oracle:
-        few = evaluation.tasks.first(config.oracle_tasks)
+        few = evaluation.tasks.part(0, config.oracle_tasks)
         oracle = OracleController(world, few, evaluation.planner, evaluation.plan, config.seed)
         beside["oracle"] = [_run(dataclasses.replace(evaluation, tasks=few), oracle, "simulator oracle")]
     if supervised:
@@ -147,7 +147,8 @@ def _latent(evaluation: _Evaluation, run: Run, num_filmed: int = 0) -> tuple[Out
     return outcome, controller
 
 
-def _check_same_world(run: Run, label: str) -> None:
+def check_same_world(run: Run, label: str) -> None:
+    """UserError where the run was trained on another world than `label`."""
     other = run.config.env.label
     if other != label:
         raise UserError(f"{run.path} was trained on {other}, the other runs on {label}; runs of one world share tasks")
@@ -157,12 +158,13 @@ def _load(evaluation: _Evaluation, run: Run) -> WorldModel:
     """The model of a run, fit for the world."""
     model = run.model(pick_device(evaluation.config.device))
     set_cpu_threads(model.config.encoder)
-    _check_fits(model, evaluation.world)
+    check_fits(model, evaluation.world)
     check_heads(model, evaluation.plan)
     return model
 
 
-def _check_fits(model: WorldModel, world: MujocoWorld) -> None:
+def check_fits(model: WorldModel, world: MujocoWorld) -> None:
+    """UserError where the model cannot drive this world."""
     if model.predictor is None:
         raise UserError(
             "this run has no dynamics predictor (its world has no actions); control needs one, e.g. env=reacher"

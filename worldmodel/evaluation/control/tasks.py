@@ -1,8 +1,7 @@
 """Protocols: where tasks come from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -57,10 +56,11 @@ class Tasks:
     def __len__(self) -> int:
         return len(self.start)
 
-    def first(self, num: int) -> "Tasks":
-        """The first `num` tasks."""
-        lead = None if self.lead is None else (self.lead[0][:num], self.lead[1][:num])
-        return Tasks(self.start[:num], self.goal[:num], self.factors[:num], self.seed, lead)
+    def part(self, first: int, end: int) -> "Tasks":
+        """The tasks from number `first` to before `end`."""
+        rows = slice(first, end)
+        lead = None if self.lead is None else (self.lead[0][rows], self.lead[1][rows])
+        return Tasks(self.start[rows], self.goal[rows], self.factors[rows], self.seed + first, lead)
 
     def solved_at_start(self, rule: GoalRule) -> float:
         """Share of tasks that are solved by their start already."""
@@ -69,7 +69,12 @@ class Tasks:
 
 def goal_frames(world: MujocoWorld, tasks: Tasks) -> np.ndarray:
     """Pictures of the goals, uint8 (n, S, S, 3)."""
-    return np.stack([world.goal_frame(state, of) for state, of in zip(tasks.goal, tasks.factors, strict=True)])
+    return photographs(world, tasks.goal, tasks.factors)
+
+
+def photographs(world: MujocoWorld, states: np.ndarray, factors: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """Pictures of states (n, X), each under its factors, uint8 (n, S, S, 3)."""
+    return np.stack([world.goal_frame(state, of) for state, of in zip(states, factors, strict=True)])
 
 
 def draw_tasks(
@@ -108,7 +113,7 @@ def draw_tasks(
         starts.append(start)
         goals.append(goal)
         leads.append((episode.states[row - lead_steps].astype(np.float64), episode.actions[row - lead_steps : row]))
-        factors.append(_bounded(world, dict(zip(world.factors, episode.factors[row], strict=True))))
+        factors.append(bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))))
         if len(starts) == config.tasks:
             states, actions = (np.stack(part) for part in zip(*leads, strict=True))
             lead = (states, actions) if lead_steps else None
@@ -137,6 +142,6 @@ def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence)
     return Tasks(np.stack(starts), np.stack(goals), factors, first)
 
 
-def _bounded(world: MujocoWorld, values: Mapping[str, Any]) -> dict[str, float]:
+def bounded_factors(world: MujocoWorld, values: Mapping[str, float]) -> dict[str, float]:
     """Factors as they were recorded; float32 may have rounded them just out of bounds."""
     return {name: float(np.clip(value, *world.factors[name].bounds)) for name, value in values.items()}

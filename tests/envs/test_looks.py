@@ -1,0 +1,167 @@
+"""Looks change what is seen and nothing else; each does what its name says, at its strength."""
+
+import numpy as np
+import pytest
+
+from worldmodel import envs
+from worldmodel.envs import looks
+from worldmodel.envs.looks import KINDS, Appearance, robot_mask
+from worldmodel.envs.looks.camera import CameraShift
+from worldmodel.envs.looks.distracting_suite import LEVELS, SuiteCamera, rotation_between, suite_level
+
+STRENGTHS = {
+    "texture": 0.6, "cloud": 0.6, "stripes": 0.5, "video": 0.5, "pictures": 0.7, "tint": 0.6, "robot_colour": 1.0,
+    "light": 0.4, "light_direction": 60, "patch": 10, "distractor": 5, "bar": 6, "camera_tilt": 2, "camera_shift": 3,
+    "camera_roll": 5, "camera_zoom": 5, "field_of_view": 10, "noise": 25, "speckle": 0.05, "blur": 2, "compression": 80,
+    "suite_camera": 0.3, "suite_colours": 0.3,
+}  # fmt: skip
+SIZE = 48
+PICTURES = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def world():
+    made = envs.make("reacher", image_size=SIZE)
+    made.restart(seed=3, state=np.array([0.4, 1.2, 0.0, 0.0]))
+    yield made
+    made.close()
+
+
+def seen(world: envs.MujocoWorld, kind: str, strength: float, seed: int = 1) -> np.ndarray:
+    world.appearance = Appearance([looks.make(kind, strength, PICTURES)], seed)
+    frame = world.frame()
+    world.appearance = None
+    return frame
+
+
+def test_every_kind_is_tried_here():
+    assert STRENGTHS.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_look_changes_what_is_seen_and_nothing_else(world, kind):
+    plain, state = world.frame(), world.state()
+    model = world.scene.model
+    before = [model.cam_fovy.copy(), model.light_diffuse.copy(), model.light_dir.copy(), model.mat_rgba.copy()]
+    shown = seen(world, kind, STRENGTHS[kind])
+    assert shown.shape == plain.shape and shown.dtype == np.uint8 and not np.array_equal(shown, plain)
+    assert np.array_equal(world.frame(), plain) and np.array_equal(world.state(), state)
+    after = [model.cam_fovy, model.light_diffuse, model.light_dir, model.mat_rgba]
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_instance_stays_what_it_is_and_goals_share_it(world, kind):
+    first = seen(world, kind, STRENGTHS[kind])
+    assert np.array_equal(seen(world, kind, STRENGTHS[kind]), first)
+    world.appearance = Appearance([looks.make(kind, STRENGTHS[kind], PICTURES)], 1)
+    assert np.array_equal(world.goal_frame(world.state()), first)
+    world.appearance = None
+    instances = {seen(world, kind, STRENGTHS[kind], seed).tobytes() for seed in range(6)}
+    assert (len(instances) > 1) == (kind not in ("blur", "compression"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strength_0_changes_nothing(world, kind):
+    difference = np.abs(seen(world, kind, 0).astype(int) - world.frame())
+    assert difference.max() <= (2 if kind == "compression" else 0), "JPEG of quality 100 still rounds"
+
+
+@pytest.mark.parametrize("kind", ["texture", "cloud", "stripes", "video", "pictures", "tint"])
+def test_a_background_lies_behind_the_robot(world, kind):
+    plain = world.frame()
+    world.frame()
+    empty = world._renderer.render(world.scene.data, world.camera, moving=False)
+    robot = robot_mask(plain.astype(np.float32), empty.astype(np.float32))[..., 0]
+    shown = seen(world, kind, 1.0)
+    assert 20 < (robot == 1).sum() < 300 and np.array_equal(shown[robot == 1], plain[robot == 1])
+    assert (shown[robot == 0] != plain[robot == 0]).mean() > 0.5
+    if kind == "pictures":
+        assert any(np.array_equal(shown[robot == 0], picture[robot == 0]) for picture in PICTURES)
+
+
+def test_what_can_move_is_left_out_of_the_empty_scene(world):
+    world.frame()
+    renderer, data = world._renderer, world.scene.data
+    empty = renderer.render(data, world.camera, moving=False)
+    world.set_state(np.array([2.0, -1.0, 0.0, 0.0]))
+    assert np.array_equal(renderer.render(data, world.camera, moving=False), empty)
+    assert not np.array_equal(world.frame(), empty)
+    world.set_state(np.array([0.4, 1.2, 0.0, 0.0]))
+
+
+def test_the_robot_is_found_again_where_the_light_changes(world):
+    """The empty scene is rendered again under other lights; the robot does not grow."""
+    world.appearance = Appearance([looks.make("texture", 1.0)], 1)
+    dark = world.goal_frame(world.state(), {"light": 0.7})
+    bright = world.goal_frame(world.state(), {"light": 1.2})
+    world.appearance = None
+    assert (dark != bright).any(-1).mean() < 0.1, "the picture behind the robot is not lit"
+
+
+def test_a_film_and_a_distractor_move_and_a_patch_stands(world):
+    for kind in ("video", "distractor", "bar", "noise", "patch"):
+        world.appearance = Appearance([looks.make(kind, STRENGTHS[kind])], 1)
+        world.restart(seed=3, state=np.array([0.4, 1.2, 0.0, 0.0]))
+        first = world.frame()
+        world.advance(np.zeros(2))
+        world.set_state(np.array([0.4, 1.2, 0.0, 0.0]))
+        assert np.array_equal(world.frame(), first) == (kind == "patch"), kind
+    world.appearance = None
+
+
+def test_half_a_turn_of_an_overhead_camera_turns_the_picture(world):
+    turned = seen(world, "camera_roll", 180)
+    difference = np.abs(turned[::-1, ::-1].astype(int) - world.frame())
+    assert (difference.max(-1) > 8).mean() < 0.02
+
+
+def test_looks_apply_together(world):
+    together = Appearance([looks.make("texture", 1.0), looks.make("patch", 10)], 1)
+    world.appearance = together
+    frame = world.frame()
+    world.appearance = None
+    textured = seen(world, "texture", 1.0)
+    assert 0 < (frame != textured).any(-1).sum() <= round(10 * SIZE / 64) ** 2
+
+
+def test_cameras_of_the_suite_stay_on_their_sphere_and_look_at_their_target():
+    rotation, position = np.eye(3), np.array([0.0, 0.0, 0.75])  # straight down at the origin
+    beta = LEVELS["hard"]
+    for seed in range(50):
+        moved, turned = SuiteCamera(beta).aim(position, rotation, 0.75, np.random.default_rng(seed))
+        distance = np.linalg.norm(moved)
+        assert (1 - 0.5 * beta) * 0.75 <= distance <= (1 + 1.5 * beta) * 0.75
+        assert np.arccos(moved[2] / distance) <= beta * np.pi / 2 + 1e-9
+        assert np.allclose(turned @ turned.T, np.eye(3)) and np.allclose(-turned[:, 2] * distance, -moved)
+
+
+def test_a_shifted_camera_keeps_its_distance_and_direction():
+    rotation = rotation_between(np.array([0.0, 0, 1]), np.array([0.0, 0.6, 0.8]))
+    moved, turned = CameraShift(10).aim(np.zeros(3), rotation, 2.0, np.random.default_rng(0))
+    assert np.array_equal(turned, rotation) and np.linalg.norm(moved) == pytest.approx(0.2)
+    assert moved @ rotation[:, 2] == pytest.approx(0)
+
+
+def test_the_suite_has_three_axes_and_all_of_them():
+    assert LEVELS == {"easy": 0.1, "medium": 0.2, "hard": 0.3}
+    assert list(suite_level("easy")) == ["backgrounds", "cameras", "colours", "all"]
+    assert len(suite_level("easy", PICTURES)["all"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "strength", "message"),
+    [("texture", 1.5, "from 0 to 1; got 1.5"), ("patch", -1, "got -1"), ("fog", 1, "unknown look 'fog'")],
+)
+def test_wrong_looks_are_refused(kind, strength, message):
+    with pytest.raises(ValueError, match=message):
+        looks.make(kind, strength)
+
+
+def test_pictures_must_be_there_and_fit_the_frames(world):
+    with pytest.raises(ValueError, match="needs pictures"):
+        looks.make("pictures", 0.5)
+    world.appearance = Appearance([looks.make("pictures", 0.5, PICTURES[:, :10, :10])], 1)
+    with pytest.raises(ValueError, match="pictures must be uint8"):
+        world.frame()
+    world.appearance = None

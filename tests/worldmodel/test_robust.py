@@ -1,0 +1,106 @@
+"""Control and reading of the state under looks: known answers, and the real verb on a run of the package."""
+
+import shutil
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from worldmodel.cli.terminal import robust_lines
+from worldmodel.cli.verdicts import robust_verdict
+from worldmodel.envs.looks import KINDS
+from worldmodel.evaluation.control import control
+from worldmodel.evaluation.robustness import robust
+from worldmodel.evaluation.robustness.grid import read_pictures, shifts_of
+from worldmodel.measures.statistics import share_kept
+from worldmodel.runs import RobustResult, Run, read_record
+from worldmodel.runs.pretrained import find_run
+from worldmodel.settings import ControlConfig, RobustConfig
+from worldmodel.settings.robust import usual_looks
+from worldmodel.system.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("runs") / "reacher"
+    shutil.copytree(find_run("pretrained/reacher"), path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def found(run: str) -> RobustResult:
+    looks = {"patch": [4, 40], "blur": [1.0]}
+    config = RobustConfig(run=run, looks=looks, levels=["easy"], tasks=3, instances=2, frames=20, budget_steps=4)
+    return robust(config)
+
+
+def test_the_world_as_it_is_gives_what_control_gives(run: str):
+    config = {"tasks": 3, "budget_steps": 12}
+    driven = control(ControlConfig(run=run, oracle=False, videos=0, **config))  # type: ignore[arg-type]
+    out = str(Path(run).parent / "robust.json")
+    found = robust(RobustConfig(run=run, looks={"camera_roll": [180.0]}, instances=1, frames=40, out=out, **config))  # type: ignore[arg-type]
+    clean, turned = found.encoders["encoder"]
+    assert clean.success == driven.latent.success and clean.success.rate > 0 and clean.kept == 1
+    assert clean.r2 and clean.r2 > 0.9 and turned.r2 is not None and turned.r2 < 0.5
+    assert read_record(Path(out), RobustResult).result == found == Run(run).robust
+
+
+def test_each_look_of_the_grid_is_there_once(found: RobustResult, run: str):
+    names = [of.label for of in found.encoders["encoder"]]
+    suite = [f"suite {axis}, easy" for axis in ("backgrounds", "cameras", "colours", "all")]
+    assert names == ["clean", "patch 4", "patch 40", "blur 1", *suite]
+    assert {path.name for path in (Path(run) / "figures").glob("*.png")} >= {"looks.png", "robust.png"}
+    said = robust_lines(found)
+    assert all(name in said for name in names) and robust_verdict(found)
+    assert all(of.num_tasks + of.num_hidden == 3 for of in found.encoders["encoder"])
+
+
+def test_the_page_has_a_section_about_looks(found: RobustResult, run: str):
+    from worldmodel.reporting import report
+    from worldmodel.settings import ReportConfig
+
+    page = report(ReportConfig(run=run)).read_text(encoding="utf-8")
+    assert "What it holds under" in page and "suite cameras, easy" in page
+
+
+def test_the_share_kept_is_a_ratio_of_paired_rates():
+    before, after = np.array([True] * 8 + [False] * 2), np.array([True] * 4 + [False] * 6)
+    share, interval = share_kept(after, before)
+    assert share == 0.5 and interval is not None and interval[0] < 0.5 < interval[1]
+    assert share_kept(before, before) == (1.0, [1.0, 1.0])
+    assert share_kept(after, np.zeros(10, bool)) == (None, None)
+
+
+def test_wrong_grids_are_refused_before_anything_runs(tmp_path: Path):
+    for config, message in (
+        (RobustConfig(looks={"fog": [1.0]}), "unknown look 'fog'"),
+        (RobustConfig(looks={"texture": [2.0]}), "from 0 to 1; got 2"),
+        (RobustConfig(looks={"pictures": [0.5]}), "needs pictures"),
+        (RobustConfig(pictures=str(tmp_path)), "holds no pictures"),
+    ):
+        with pytest.raises(UserError, match=message):
+            shifts_of(config, 64)
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(UserError, match="no PNG, JPEG or WebP"):
+        read_pictures(tmp_path, 64)
+    with pytest.raises(UserError, match="instances must be"):
+        RobustConfig(tasks=3, instances=4)
+
+
+def test_a_folder_of_pictures_is_read_at_the_size_of_frames(tmp_path: Path):
+    for name, side in (("b.png", 40), ("a.jpg", 20)):
+        imageio.imwrite(tmp_path / name, np.full((side, 2 * side, 3), side, np.uint8))
+    pictures = read_pictures(tmp_path, 16)
+    assert pictures.shape == (2, 16, 16, 3) and pictures.mean((1, 2, 3)).tolist() == [20, 40]
+    config = RobustConfig(looks={"pictures": [0.5]}, levels=["hard"], pictures=str(tmp_path))
+    assert len(shifts_of(config, 16)) == 1 + 1 + 4
+
+
+def test_the_page_of_looks_lists_every_kind_with_its_unit():
+    text = (ROOT / "docs/LOOKS.md").read_text(encoding="utf-8")
+    assert usual_looks().keys() <= KINDS.keys()
+    for kind, look in KINDS.items():
+        assert f"| `{kind}` | {look.unit} | {look.highest:g} |" in text, kind

@@ -1,0 +1,203 @@
+"""Control and reading of the state, look by look."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel import figures
+from worldmodel.envs import MujocoWorld
+from worldmodel.evaluation.control.achieved import success_of
+from worldmodel.evaluation.control.context_sources import context_source
+from worldmodel.evaluation.control.controllers import LatentController, check_heads
+from worldmodel.evaluation.control.driving import run_tasks
+from worldmodel.evaluation.control.evaluate import check_fits, check_same_world
+from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, photographs
+from worldmodel.evaluation.robustness.grid import GridCell, shifts_of
+from worldmodel.evaluation.robustness.state_reading import Moments, StateReader, draw_moments, mean_r2
+from worldmodel.evaluation.trust import trusted_world
+from worldmodel.measures.statistics import mean_known, share_kept
+from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.models.encoders import set_cpu_threads
+from worldmodel.planners import Planner, make_planner
+from worldmodel.runs import LookResult, RobustResult, Run, TaskProtocol, find_runs, write_record
+from worldmodel.runs.results import as_interval
+from worldmodel.settings import ControlConfig, PlanConfig, RobustConfig, TrainConfig
+from worldmodel.system.devices import pick_device
+from worldmodel.system.progress import progress
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What all runs and all looks share."""
+
+    config: RobustConfig
+    trained: TrainConfig
+    world: MujocoWorld
+    protocol: TaskProtocol
+    plan: PlanConfig
+    planner: Planner
+    tasks: Tasks
+    fitted: Moments
+    judged: Moments
+    shifts: list[GridCell]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one run did under one look."""
+
+    solved_at: np.ndarray
+    """Control step from which each task was solved, int (n,); -1 if never."""
+    unseen: np.ndarray
+    """Tasks whose start and goal look exactly the same, bool (n,)."""
+    r2: float | None
+    """Mean R2 of positions."""
+    goals: np.ndarray
+    """A goal as each instance shows it, uint8 (I, S, S, 3)."""
+
+
+def robust(config: RobustConfig) -> RobustResult:
+    """Drive to goal images, and read positions, under every look of a grid; recorded in each run.
+
+    Returns:
+        What all runs did together.
+
+    Raises:
+        UserError: there is no such run, look or folder of pictures, or a strength is out of range.
+    """
+    runs = find_runs(config.run)
+    shifts = shifts_of(config, runs[0].config.env.image_size)
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.directory.locked())
+        world = trusted_world(runs[0].config.env, config.trust_world)
+        stack.callback(world.close)
+        bench = _prepare(config, runs[0].config, world, shifts)
+        models = [_load(bench, run) for run in runs]
+        found = [_measure(bench, run, model) for run, model in zip(runs, models, strict=True)]
+        for run, of_run in zip(runs, found, strict=True):
+            result = _result(bench, [run], [of_run])
+            _draw(run, result, of_run)
+            run.directory.record(result)
+    together = _result(bench, runs, found)
+    if config.out:
+        write_record(Path(config.out), together)
+    return together
+
+
+def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shifts: list[GridCell]) -> _Bench:
+    """The tasks and the moments; drawn in the world as it is."""
+    as_control = ControlConfig(
+        protocol=config.protocol,
+        tasks=config.tasks,
+        goal_steps=config.goal_steps,
+        budget_steps=config.budget_steps,
+        seed=config.seed,
+    )
+    protocol, plan = make_protocol(as_control, world.name), trained.plan
+    tasks = draw_tasks(world, trained, protocol, as_control, plan)
+    fitted, judged = draw_moments(world, trained.collection, config.frames, config.seed)
+    planner = make_planner(**plan.planner)
+    return _Bench(config, trained, world, protocol, plan, planner, tasks, fitted, judged, shifts)
+
+
+def _load(bench: _Bench, run: Run) -> WorldModel:
+    check_same_world(run, bench.trained.env.label)
+    model = run.model(pick_device(bench.config.device))
+    set_cpu_threads(model.config.encoder)
+    check_fits(model, bench.world)
+    check_heads(model, bench.plan)
+    return model
+
+
+def _measure(bench: _Bench, run: Run, model: WorldModel) -> list[_Found]:
+    """What one run does under every look."""
+    planning = PlanningModel(model)
+    bench.world.appearance = None
+    reader = StateReader(bench.world, planning, bench.fitted)
+    found = []
+    bar = progress(bench.shifts, desc=f"{run.path.name} under looks", unit="look")
+    for shift in bar:
+        bar.set_postfix(look=shift.look)
+        found.append(_under(bench, model, planning, reader, shift))
+    bench.world.appearance = None
+    return found
+
+
+def _under(bench: _Bench, model: WorldModel, planning: PlanningModel, reader: StateReader, shift: GridCell) -> _Found:
+    """What a model does under one look: every instance has its share of the tasks and of the moments."""
+    solved_at, unseen, read, shown = [], [], [], []
+    cuts = [_cuts(len(of), bench.config.instances) for of in (bench.tasks, bench.judged)]
+    for instance, (of_tasks, of_moments) in enumerate(zip(*cuts, strict=True)):
+        bench.world.appearance = shift.appearance(bench.config.seed * 1000 + instance)
+        tasks = bench.tasks.part(*of_tasks)
+        goals = goal_frames(bench.world, tasks)
+        starts = photographs(bench.world, tasks.start, tasks.factors)
+        contexts = context_source("online", model, bench.trained, bench.world, tasks)
+        controller = LatentController(
+            planning, bench.planner, bench.plan, goals, bench.protocol.budget_steps, contexts, bench.config.seed
+        )
+        solved_at.append(run_tasks(bench.world, tasks, controller, bench.protocol, None).solved_at)
+        unseen.append((goals == starts).all((1, 2, 3)))
+        read.append(reader.read(bench.judged.part(*of_moments)))
+        shown.append(goals[0])
+    r2 = mean_r2(bench.judged.positions, np.concatenate(read))
+    return _Found(np.concatenate(solved_at), np.concatenate(unseen), r2, np.stack(shown))
+
+
+def _cuts(num: int, parts: int) -> list[tuple[int, int]]:
+    """Bounds of `parts` stretches of nearly equal length in 0..num."""
+    bounds = np.linspace(0, num, parts + 1).astype(int)
+    return [(int(first), int(end)) for first, end in pairwise(bounds)]
+
+
+def _result(bench: _Bench, runs: list[Run], found: list[list[_Found]]) -> RobustResult:
+    """What runs did together; `found` has a list for each run, with an entry for each look."""
+    by_look = list(zip(*found, strict=True))
+    results = [_look_result(shift, of, by_look[0]) for shift, of in zip(bench.shifts, by_look, strict=True)]
+    return RobustResult(
+        world=bench.trained.env.label,
+        runs=[str(run.path) for run in runs],
+        protocol=bench.protocol,
+        plan=bench.plan,
+        instances=bench.config.instances,
+        frames=bench.config.frames,
+        seed=bench.config.seed,
+        encoders={"encoder": results},
+    )
+
+
+def _look_result(shift: GridCell, of_runs: Sequence[_Found], clean: Sequence[_Found]) -> LookResult:
+    """One look, over all runs; tasks count where the look leaves a difference between start and goal."""
+    hidden = of_runs[0].unseen & ~clean[0].unseen
+    solved_at = [of.solved_at[~hidden] for of in of_runs]
+    before = np.concatenate([of.solved_at[~hidden] for of in clean]) >= 0
+    seen = bool(len(before))
+    kept, interval = share_kept(np.concatenate(solved_at) >= 0, before) if seen else (None, None)
+    return LookResult(
+        look=shift.look,
+        strength=shift.strength,
+        unit=shift.unit,
+        success=success_of(solved_at) if seen else None,
+        kept=kept,
+        kept_interval=as_interval(interval),
+        r2=mean_known(of.r2 for of in of_runs),
+        num_tasks=int((~hidden).sum()),
+        num_hidden=int(hidden.sum()),
+    )
+
+
+def _draw(run: Run, result: RobustResult, found: list[_Found]) -> None:
+    rates = {
+        encoder: {of.label: (of.success.rate, *of.success.interval) for of in looks if of.success}
+        for encoder, looks in result.encoders.items()
+    }
+    figures.looks_sheet(
+        run.figures / "looks.png",
+        {of.label: one.goals for of, one in zip(next(iter(result.encoders.values())), found, strict=True)},
+    )
+    figures.looks_success(run.figures / "robust.png", rates)

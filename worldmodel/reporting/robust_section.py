@@ -1,0 +1,69 @@
+"""The section of a page about looks: goals reached and positions read where the world looks different."""
+
+from pathlib import Path
+
+from worldmodel.reporting.elements import Cell, Section, Table, facts, interval, number, percent, percent_interval
+from worldmodel.reporting.reported_run import ReportedRun
+from worldmodel.reporting.sections import command
+from worldmodel.runs.robust_result import LookResult, RobustResult
+
+
+def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """What a run still does under other looks."""
+    found = run.summary.robust
+    tables = [_looks_table(name, looks) for name, looks in found.encoders.items()] if found else []
+    return Section(
+        "robust",
+        "What it holds under",
+        "Goals reached, and positions read by a linear map from clean frames, where the world looks different. The "
+        "picture shows each look as its instances drew it; goals are photographed in the same shifted world.",
+        "Kept is the share of the success in the world as it is, on the same tasks. A task is left out where the look "
+        "hides all that tells its goal from its start.",
+        command(run, "robust"),
+        [*figures, *tables, *([_facts(found)] if found else [])],
+    )
+
+
+def _looks_table(encoder: str, looks: list[LookResult]) -> Table:
+    headers = ("Look", "Strength", "Goals reached", "95 % interval", "By run", "Median steps", "Kept", "95 % interval")
+    headers = (*headers, "R² of positions", "Tasks", "Left out")
+    rows = []
+    for of in looks:
+        reached = of.success
+        by_run = [percent(rate) for rate in reached.by_run] if reached else []
+        rows.append(
+            [
+                Cell(of.look.replace("_", " "), exact=of.unit),
+                number(of.strength, 3),
+                percent(reached.rate if reached else None),
+                percent_interval(reached.interval if reached else None),
+                Cell(", ".join(cell.text for cell in by_run), True, exact=", ".join(cell.exact for cell in by_run)),
+                number(reached.median_steps if reached else None, 0),
+                number(of.kept, 2, bar=True),
+                interval(of.kept_interval, 2),
+                number(of.r2, 2),
+                number(of.num_tasks, 0),
+                number(of.num_hidden, 0),
+            ]
+        )
+    return Table(f"Looks, {encoder}", headers, rows)
+
+
+def _facts(found: RobustResult) -> Table:
+    protocol, plan = found.protocol, found.plan
+    values: dict[str, object] = {
+        "world": found.world,
+        "protocol": protocol.name,
+        "steps to the goal": protocol.goal_steps,
+        "budget steps": protocol.budget_steps,
+        "steps held": protocol.hold_steps,
+        **plan.planner,
+        "metric": plan.metric,
+        "action cost": plan.action_cost,
+        "replanned every": plan.replan_every,
+        "lead steps": plan.lead_steps,
+        "instances of each look": found.instances,
+        "frames behind R²": found.frames,
+        "seed": found.seed,
+    }
+    return facts("How it was measured", values)

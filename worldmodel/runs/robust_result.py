@@ -1,0 +1,64 @@
+"""What `robust` finds: goals reached and state read in worlds that look different."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from worldmodel.runs.results import Interval, Success, TaskProtocol
+from worldmodel.settings import PlanConfig
+
+EncoderName = Literal["encoder"]
+"""encoder: as the run trained it."""
+CLEAN = "clean"
+"""Name of the world as it is, among looks."""
+
+
+@dataclass(frozen=True)
+class LookResult:
+    """What a run still does when the world looks different."""
+
+    look: str
+    """Kind of look, or `clean`."""
+    strength: float | None
+    """How strong; None for the world as it is, and where the name says it."""
+    unit: str
+    """Unit of the strength."""
+    success: Success | None
+    """Share of goals reached, of those that can be seen; None where none can."""
+    kept: float | None
+    """That share over the share that the same tasks have in the world as it is; None where that is 0."""
+    kept_interval: Interval | None
+    """Its interval, by the bootstrap over tasks."""
+    r2: float | None
+    """R2 of the positions, mean over them, read by a linear map from clean frames; None where nothing moves."""
+    num_tasks: int
+    """Tasks of each run that count."""
+    num_hidden: int
+    """Tasks that do not: under this look their start and their goal look exactly the same."""
+
+    @property
+    def label(self) -> str:
+        """Kind and strength: `texture 0.6`."""
+        return self.look.replace("_", " ") + ("" if self.strength is None else f" {self.strength:g}")
+
+
+@dataclass(frozen=True)
+class RobustResult:
+    """Goals reached and state read under looks that training never saw."""
+
+    kind: ClassVar[str] = "robust"
+    world: str
+    """Name of the world with its settings."""
+    runs: list[str]
+    """Directories of the runs."""
+    protocol: TaskProtocol
+    """How tasks were drawn and judged."""
+    plan: PlanConfig
+    """How plans were made."""
+    instances: int
+    """How many times each look was drawn; the tasks are divided among them."""
+    frames: int
+    """Frames behind each R2."""
+    seed: int
+    """Seed of tasks, instances and planning."""
+    encoders: dict[EncoderName, list[LookResult]]
+    """Encoder -> what it does under each look, the world as it is first."""

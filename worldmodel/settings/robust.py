@@ -1,0 +1,79 @@
+"""`robust`: under which looks a run is to be judged."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from worldmodel.settings.base import Count, NonNegativeInt, Settings
+from worldmodel.settings.training import Device
+from worldmodel.system.errors import UserError
+
+Level = Literal["easy", "medium", "hard"]
+
+
+def usual_looks() -> dict[str, list[float]]:
+    """What a camera on a robot meets, at the strengths at which encoders trained without it fail."""
+    return {
+        "texture": [0.15, 0.6],
+        "cloud": [0.6],
+        "video": [0.15, 0.5],
+        "tint": [0.6],
+        "robot_colour": [1.0],
+        "light": [0.38],
+        "patch": [10],
+        "distractor": [5],
+        "camera_tilt": [2],
+        "camera_shift": [2.7],
+        "camera_roll": [5],
+        "camera_zoom": [3],
+        "noise": [25],
+        "blur": [2],
+        "speckle": [0.05],
+        "compression": [80],
+    }
+
+
+@dataclass(frozen=True)
+class RobustConfig(Settings):
+    """Drive a run's robot to goal images in worlds that look different, and read the state from their frames.
+
+    The goal is photographed in the same shifted world. Nothing is trained, and nothing of the physics changes.
+    """
+
+    run: str = ""
+    """A run directory, or a pattern like "runs/reacher-s?" for several training seeds, which then do the same tasks."""
+    looks: dict[str, list[float]] = field(default_factory=usual_looks)
+    """Kind of look -> strengths to try, such as {texture: [0.15, 0.6], camera_tilt: [2]}; docs/LOOKS.md lists the kinds
+    and the units of their strengths."""
+    levels: list[Level] = field(default_factory=list)
+    """Also the Distracting Control Suite's backgrounds, cameras and colours (arXiv:2101.02722), each alone and all
+    together, at these of its levels: easy, medium, hard."""
+    pictures: str | None = None
+    """Folder of PNG, JPEG or WebP pictures: for the look `pictures`, and the suite's backgrounds."""
+    instances: Count = 5
+    """How many times each look is drawn anew; the tasks are divided among the instances."""
+    tasks: Count = 50
+    """Tasks for each look, the same for all."""
+    frames: Count = 300
+    """Frames from which the state is read, by a linear map that was fitted on clean frames of other episodes."""
+    protocol: Literal["lewm", "strict"] = "lewm"
+    """As in `control`."""
+    goal_steps: Count | None = None
+    """Control steps from start to goal; null takes the protocol's own."""
+    budget_steps: Count | None = None
+    """Control steps to get there; null takes the protocol's own."""
+    trust_world: bool = False
+    """Make a world that the run names as a Python file, which runs that file."""
+    seed: NonNegativeInt = 0
+    """Seed of tasks, instances and planning."""
+    device: Device = "auto"
+    """auto takes CUDA where there is a GPU."""
+    out: str | None = None
+    """Also write the result of all runs together there, as JSON."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.instances > min(self.tasks, self.frames):
+            raise UserError(
+                f"instances must be <= tasks={self.tasks} and <= frames={self.frames}, which are divided among them; "
+                f"got {self.instances}"
+            )
