@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo longer test numerics lint format results clean opengl browser
+.PHONY: help demo longer test numerics lint format results docs clean opengl browser
 
 VENV ?= .venv
 TESTFLAGS ?=
@@ -65,6 +65,9 @@ lint: $(VENV)/.installed-dev ## check style and types
 
 results: $(VENV)/.installed ## rewrite docs/RESULTS.md and the README's table from docs/results/*.json
 	@$(PY) -m benchmarks.results
+
+docs: $(VENV)/.installed-dev ## build the documentation site, build/site; a warning or a broken link is an error
+	@$(PY) -m docs.site
 
 format: $(VENV)/.installed-dev ## rewrite the code in the style that lint checks
 	@$(BIN)/ruff check --fix-only .

@@ -58,7 +58,7 @@ _FACTORIES: dict[str, SceneFactory] = {}
 
 
 def register(name: str, scene_factory: SceneFactory) -> None:
-    """Make a world known under a name, here and to Gymnasium as `worldmodel/<name>-v0`.
+    """Make a world known under a name, here and to Gymnasium as `worldmodel/NAME-v0`.
 
     Raises:
         ValueError: the name is taken.

@@ -57,7 +57,7 @@ def check_ordered(**values: float) -> None:
 
 
 def check_choice(name: str, value: str, choices: Sequence[str], option: str = "") -> None:
-    """Raises ValueError unless value is one of the choices; `option` is what to set, planner.<name> by default."""
+    """Raises ValueError unless value is one of the choices; `option` is what to set, planner.NAME by default."""
     if value not in choices:
         remedy = option or f"planner.{name}"
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}; set {remedy}")

@@ -61,7 +61,7 @@ def colours(
     prior_scale: float,
     transform: Transform = "linear",
 ) -> tuple[VisualFactor, ...]:
-    """A factor `<what>_<channel>` for each channel with a nominal value, independent of one another."""
+    """A factor `WHAT_CHANNEL` for each channel with a nominal value, independent of one another."""
     return tuple(
         VisualFactor(
             name=f"{what}_{channel}",

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from worldmodel.settings.arguments import configured_tree, recipe_section
@@ -13,6 +14,31 @@ from worldmodel.settings.recipes import preset_names, sizes
 WIDTH = 110
 
 
+@dataclass(frozen=True)
+class Option:
+    """One option of a command."""
+
+    path: str
+    """Its full name, such as `predictor.horizon`."""
+    value: str
+    """The value that would be used, as the command line writes it."""
+    kind: str
+    """What it may hold, in words: `a whole number >= 1`."""
+    meaning: str
+    """The docstring of its field."""
+
+
+@dataclass(frozen=True)
+class OptionGroup:
+    """The options of one settings class."""
+
+    path: str
+    """The name that its options begin with, such as `predictor`; empty at the top."""
+    meaning: str
+    """The docstring of its class."""
+    options: tuple[Option, ...]
+
+
 def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], chosen: Mapping[str, Any]) -> str:
     """Every option of a verb with its value and meaning, the common ones first, then group by group."""
     tree = configured_tree(cls, chosen)
@@ -20,14 +46,14 @@ def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], 
     section = recipe_section(cls)
     if section is not None:
         lines += [*_choices(str(chosen.get("env", "reacher"))), ""]
-    groups = dict(_groups(cls, tree, ""))
-    first = {path: shown for group in groups.values() for path, shown in group.items() if _short(path) in common}
+    groups = list(option_groups(cls, tree))
+    first = [option for group in groups for option in group.options if _short(option.path) in common]
     if first:
         lines += ["Common options", *_lines(first), ""]
-    for title, group in groups.items():
-        rest = {path: shown for path, shown in group.items() if path not in first}
+    for group in groups:
+        rest = [option for option in group.options if option not in first]
         if rest:
-            lines += [title, *_lines(rest), ""]
+            lines += [group.path or "Options", *_lines(rest), ""]
     lines += [
         "Options are written key=value. Any unambiguous end of an option's path will do: episodes=50 for",
         "collection.episodes=50. A list is written [a,b], a mapping {a: 1}; a comma without brackets is a sweep (-m).",
@@ -47,26 +73,21 @@ def _short(path: str) -> str:
     return path.rsplit(".", 1)[-1]
 
 
-def _groups(cls: type[Any], tree: Mapping[str, Any], path: str) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
-    """(title, {path: (value, meaning)}) of a settings class and of those nested in it."""
+def option_groups(cls: type[Any], tree: Mapping[str, Any], path: str = "") -> Iterator[OptionGroup]:
+    """The options of a settings class and of those nested in it, with their values in `tree`."""
     hints, docs = type_hints(cls), field_docs(cls)
-    own: dict[str, tuple[str, str]] = {}
-    below: list[tuple[str, dict[str, tuple[str, str]]]] = []
+    own: list[Option] = []
+    below: list[OptionGroup] = []
     for item in dataclasses.fields(cls):
         value, full = tree.get(item.name), f"{path}{item.name}"
         nested = settings_class(hints[item.name])
         if nested is not None and isinstance(value, Mapping):
-            below += _groups(nested, value, f"{full}.")
+            below += option_groups(nested, value, f"{full}.")
         else:
-            kind = f" ({expected(hints[item.name])})" if _is_choice(hints[item.name]) else ""
-            own[full] = _shown(value), docs.get(item.name, "") + kind
+            own.append(Option(full, _shown(value), expected(hints[item.name]), docs.get(item.name, "")))
     if own:
-        yield (path.rstrip(".") or "Options"), own
+        yield OptionGroup(path.rstrip("."), inspect.cleandoc(cls.__doc__ or ""), tuple(own))
     yield from below
-
-
-def _is_choice(hint: Any) -> bool:
-    return expected(hint).startswith("one of")
 
 
 def _shown(value: Any) -> str:
@@ -79,10 +100,11 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _lines(group: Mapping[str, tuple[str, str]]) -> list[str]:
+def _lines(options: list[Option]) -> list[str]:
     lines = []
-    for path, (value, meaning) in group.items():
-        lines += [f"  {path}={value}", _filled(meaning, "      ")]
+    for option in options:
+        kind = f" ({option.kind})" if option.kind.startswith("one of") else ""
+        lines += [f"  {option.path}={option.value}", _filled(option.meaning + kind, "      ")]
     return lines
 
 

@@ -31,7 +31,7 @@ def write_arrays(
     """Write episodes as a data set that every verb but `control` takes (`worldmodel train env=recorded env.name=…`).
 
     Args:
-        directory: data/<name>; must not hold a data set yet.
+        directory: data/NAME; must not hold a data set yet.
         episodes: of each, "frames" uint8 (T+1, S, S, 3) and "actions" float (T, A); where known, "states" float
             (T+1, X) and "rewards" float (T,). They are taken one by one, so that they may exceed memory.
         state_names: X names. Velocities end in "_vel".

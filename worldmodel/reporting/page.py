@@ -43,7 +43,7 @@ def write_page(runs: Sequence[Path], out: Path, title: str | None = None) -> Pat
         UserError: a run's results are missing or cannot be read; one line that names the file and the remedy.
     """
     if not runs:
-        raise UserError("a report needs at least one run directory, got none; pass run=runs/<name>")
+        raise UserError("a report needs at least one run directory, got none; pass run=runs/NAME")
     loaded = [open_reported(Run(path)) for path in runs]
     with tempfile.TemporaryDirectory() as scratch:
         contents = [_content(run, index, Path(scratch) / str(index)) for index, run in enumerate(loaded)]

@@ -68,13 +68,13 @@ def sizes(env: str) -> list[str]:
 
 
 def preset(group: str, name: str) -> dict[str, Any]:
-    """A named policy or planner: what its file in `configs/<group>` says, or else its name alone."""
+    """A named policy or planner: what its file in `configs/GROUP` says, or else its name alone."""
     path = folder() / group / f"{name}.yaml"
     return copy.deepcopy(_file(path)) if path.exists() else {"name": name}
 
 
 def preset_names(group: str) -> list[str]:
-    """Names that have a file in `configs/<group>`."""
+    """Names that have a file in `configs/GROUP`."""
     return sorted(path.stem for path in (folder() / group).glob("*.yaml"))
 
 
