@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from worldmodel.learning.muon import Muon
 from worldmodel.runs.run_directory import MetricsLog, RunDirectory
+from worldmodel.runs.trackers import Tracker
 from worldmodel.settings import OptimConfig
 from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.distributed import Processes, load_optimizer, unshard, whole
@@ -121,6 +122,8 @@ class Trainer:
         self._settings, self._seed = {stage: dict(values) for stage, values in settings.items()}, seed
         self._checkpoint_every_s, self._num_log_points = checkpoint_every_s, num_log_points
         self._processes = processes or Processes(torch.device("cpu"))
+        self.tracker: Tracker | None = None
+        """Where every line of the log goes as well."""
         self._saved = _load(run.path / "trainer.pt")
         self.stages_done: list[str] = []
         if self._saved:
@@ -193,7 +196,9 @@ class Trainer:
 
     def _run_steps(self, training: _Training, request: StopRequest, observe: Callable[[int], None] | None) -> None:
         stage, first = training.stage, training.first_step
-        log = MetricsLog(self._run, self.stages_done, stage.name, first) if self._processes.is_first else None
+        log = None
+        if self._processes.is_first:
+            log = MetricsLog(self._run, self.stages_done, stage.name, first, self.tracker)
         steps, saved_at = stage.optim.steps, time.monotonic()
         bar = progress(
             range(first, steps), initial=first, total=steps, desc=stage.name, unit="step", disable=log is None
@@ -221,8 +226,6 @@ class Trainer:
                 StopRequest(signal).raise_if_made()
         finally:
             bar.close()
-            if log:
-                log.close()
 
     def _save(self, training: _Training, step: int) -> None:
         """Write the checkpoint from which another process can go on at `step`."""

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -31,7 +31,16 @@ from worldmodel.measures.identifiability import (
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import check_installed, set_cpu_threads
-from worldmodel.runs import DataUsed, ModelSize, PredictionErrors, RunDirectory, TrainResult, peak_memory_mb
+from worldmodel.runs import (
+    DataUsed,
+    ModelSize,
+    PredictionErrors,
+    RunDirectory,
+    TrainResult,
+    check_tracker,
+    open_tracker,
+    peak_memory_mb,
+)
 from worldmodel.settings import (
     HEADS,
     HEADS_TRAINING,
@@ -40,6 +49,7 @@ from worldmodel.settings import (
     TrainConfig,
     write_run_config,
 )
+from worldmodel.settings.base import flatten
 from worldmodel.system.devices import cpu_threads_kept, pick_device
 from worldmodel.system.distributed import Processes, launch
 from worldmodel.system.errors import UserError
@@ -70,6 +80,7 @@ def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -
     """
     device = pick_device(config.device)
     check_installed(config.encoder)
+    check_tracker(config.track)
     collected_s = collect_all(config)
     processes = launch(config.devices, config.nodes, config.strategy, device)
     set_cpu_threads(config.encoder, config.threads)
@@ -101,7 +112,7 @@ def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
 def _train(
     config: TrainConfig, run: RunDirectory, processes: Processes, collected_s: float, checkpoint_every_s: float
 ) -> TrainResult | None:
-    """All stages, on every process; the first one evaluates, writes and returns what it found."""
+    """The model and its training, as far as earlier processes left it; then what is left to do, on every process."""
     episodes, poses = open_sources(config, processes.device)
     torch.manual_seed(config.seed)
     model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
@@ -110,7 +121,32 @@ def _train(
     )
     if processes.is_first:
         write_run_config(run.path, config)
+    with _tracked(config, run, trainer) if processes.is_first else nullcontext():
+        return _train_stages(config, run, processes, model, trainer, episodes, poses, collected_s)
 
+
+@contextmanager
+def _tracked(config: TrainConfig, run: RunDirectory, trainer: Trainer) -> Iterator[None]:
+    """The chosen tracker gets the settings, every line of the log, and in the end the figures."""
+    with closing(open_tracker(config.track, run.path)) as tracker:
+        tracker.settings(dict(flatten(config)))
+        trainer.tracker = tracker
+        yield
+        for path in sorted(run.figures.glob("*.png")):
+            tracker.image(f"figures/{path.stem}", path)
+
+
+def _train_stages(
+    config: TrainConfig,
+    run: RunDirectory,
+    processes: Processes,
+    model: WorldModel,
+    trainer: Trainer,
+    episodes: Source,
+    poses: Source,
+    collected_s: float,
+) -> TrainResult | None:
+    """What is left of the training; the first process records the result."""
     seconds = {"collect": collected_s}
     identifiability = prediction = decoding = None
     sample = poses.frames.gather(spread_rows(poses.train, 4096))

@@ -5,6 +5,7 @@
     summary         summary.json, and files with one result: read, checked, written
     version1        what version 0.1 wrote, as this version keeps it
     run_directory   the files of a run, its lock, its log
+    trackers        TensorBoard, Trackio, Weights & Biases
     process_info    command, versions, machine
     pretrained/     runs that come with the package
 
@@ -55,6 +56,7 @@ from worldmodel.runs.robust_result import CLEAN, EncoderName, LookResult, Robust
 from worldmodel.runs.run import Run, find_runs
 from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory
 from worldmodel.runs.summary import Record, Summary, read_record, read_summary, write_record
+from worldmodel.runs.trackers import Tracker, check_tracker, open_tracker, track_result
 
 __all__ = [
     "CLEAN",
@@ -100,15 +102,19 @@ __all__ = [
     "Summary",
     "SurpriseResult",
     "TaskProtocol",
+    "Tracker",
     "TrainResult",
     "WindowLengths",
     "cell_key",
+    "check_tracker",
     "command_line",
     "find_runs",
+    "open_tracker",
     "peak_memory_mb",
     "read_record",
     "read_summary",
     "this_machine",
+    "track_result",
     "versions",
     "write_record",
 ]

@@ -12,6 +12,7 @@ from typing import TextIO, TypedDict
 
 from worldmodel.runs.process_info import command_line
 from worldmodel.runs.summary import RunResult, Summary, add_to_summary, read_summary
+from worldmodel.runs.trackers import Tracker
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
 from worldmodel.system.files import check_regular, open_regular, write_atomically
 from worldmodel.system.printable import printable
@@ -152,11 +153,11 @@ def _metrics_line(path: Path, number: int, line: str) -> LogLine:
 
 
 class MetricsLog:
-    """Appends to `metrics.jsonl` and TensorBoard; a resumed run first drops what it is about to write again."""
+    """Appends to `metrics.jsonl` and a tracker; a resumed run first drops what it is about to write again."""
 
-    def __init__(self, run: RunDirectory, stages_done: list[str], stage: str, step: int) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter
-
+    def __init__(
+        self, run: RunDirectory, stages_done: list[str], stage: str, step: int, tracker: Tracker | None = None
+    ) -> None:
         kept = [
             line
             for line in run.read_metrics()
@@ -167,21 +168,24 @@ class MetricsLog:
         write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
         self._stage, self._start = stage, time.monotonic()
         self._seconds_before = run.seconds_of(stage)
-        self._board = SummaryWriter(str(run.path / "tensorboard" / stage), purge_step=step)
+        self._tracker = tracker
+        if tracker:
+            tracker.begin(stage, step)
 
     def write(self, step: int, values: Mapping[str, float | list[float]]) -> None:
-        """Log scalars, and lists of them (one curve an entry in TensorBoard)."""
+        """Log scalars, and lists of them (one curve an entry in a tracker)."""
         seconds = round(self._seconds_before + time.monotonic() - self._start, 3)
         line = {"stage": self._stage, "step": step, "seconds": seconds, **values}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        for name, value in values.items():
-            if isinstance(value, list):
-                for index, entry in enumerate(value):
-                    self._board.add_scalar(f"{self._stage}/{name}/{index}", entry, step)
-            else:
-                self._board.add_scalar(f"{self._stage}/{name}", value, step)
+        if self._tracker:
+            self._tracker.scalars(self._stage, step, dict(_curves(values)))
 
-    def close(self) -> None:
-        """Flush TensorBoard's file."""
-        self._board.close()
+
+def _curves(values: Mapping[str, float | list[float]]) -> Iterator[tuple[str, float]]:
+    """(name, number) of each scalar; the entries of a list are `name/0`, `name/1`, …"""
+    for name, value in values.items():
+        if isinstance(value, list):
+            yield from ((f"{name}/{index}", entry) for index, entry in enumerate(value))
+        else:
+            yield name, value

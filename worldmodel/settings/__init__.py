@@ -55,7 +55,7 @@ from worldmodel.settings.method import (
 from worldmodel.settings.recipes import recipe
 from worldmodel.settings.robust import RobustConfig
 from worldmodel.settings.stored import read_run_config, write_run_config
-from worldmodel.settings.training import HEADS, HEADS_TRAINING, TrainConfig
+from worldmodel.settings.training import HEADS, HEADS_TRAINING, TrackerName, TrainConfig
 
 __all__ = [
     "CONTEXT_METHODS",
@@ -99,6 +99,7 @@ __all__ = [
     "RunsConfig",
     "Settings",
     "SurpriseConfig",
+    "TrackerName",
     "TrainConfig",
     "TransformerConfig",
     "VICRegConfig",

@@ -13,6 +13,7 @@ from worldmodel.settings.names import check_name
 from worldmodel.system.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda"]
+TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TrainConfig(Settings):
     runs: str = no_effect_on_weights("runs")
     """Folder of runs."""
     name: str | None = no_effect_on_weights(None)
-    """The run directory is runs/<name>; null takes the world's name."""
+    """The run directory is runs/NAME; null takes the world's name."""
     seed: NonNegativeInt = 0
     """Seed of every random draw of training."""
     device: Device = "auto"
@@ -62,6 +63,9 @@ class TrainConfig(Settings):
     """Machines; torchrun and SLURM say both themselves."""
     strategy: Literal["ddp", "fsdp"] = no_effect_on_weights("ddp")
     """fsdp shards optimiser states and gradients too."""
+    track: TrackerName = no_effect_on_weights("tensorboard")
+    """Where curves, figures and videos of the run are shown, also those of `control`. tensorboard: files in the run's
+    folder. trackio, wandb: these packages, which show them beside other runs."""
 
     def __post_init__(self) -> None:
         if self.plan is None:

@@ -22,7 +22,7 @@ from worldmodel.figures.videos import control_video
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import PLANNERS, Planner, make_planner
-from worldmodel.runs import ControlResult, Run, TaskProtocol, find_runs, write_record
+from worldmodel.runs import ControlResult, Run, TaskProtocol, find_runs, track_result, write_record
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
 from worldmodel.settings.names import check_parameters
 from worldmodel.system.devices import pick_device
@@ -103,6 +103,7 @@ def _judge(evaluation: _Evaluation, runs: list[Run], supervised: list[Run]) -> C
         found = dataclasses.replace(found, videos=videos)
         _draw(run, found, controller)
         run.directory.record(found)
+        _track(run, found)
         of_runs.append(found)
     together = of_runs[0] if len(runs) == 1 else _result(evaluation, runs, {"latent": latent, **beside})
     if config.out:
@@ -208,6 +209,13 @@ def _in_full(evaluation: _Evaluation) -> dict[str, Any]:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # pictures
+
+
+def _track(run: Run, found: ControlResult) -> None:
+    """Show rates, videos and figures where the run is tracked."""
+    rates = {f"success/{name}": one.success.rate for name, one in found.controllers.items() if one.success}
+    media = [*(run.path / video for video in found.videos), *sorted(run.figures.glob("planner_cost.png"))]
+    track_result(run.config.track, run.path, "control", rates, media)
 
 
 def _draw(run: Run, found: ControlResult, controller: LatentController) -> None:

@@ -1,0 +1,164 @@
+"""Experiment trackers: where the scalars, pictures, videos and settings of a run are shown beside those of other runs.
+
+`metrics.jsonl` and `summary.json` always hold what a run found; a tracker shows it to people. By default it is
+TensorBoard, with files in the run's folder. `track=trackio` and `track=wandb` take Trackio or Weights & Biases, which
+are packages of their own. Stages know only `Tracker`.
+"""
+
+import importlib
+import importlib.util
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import imageio.v3 as imageio
+
+from worldmodel.settings import TrackerName
+from worldmodel.system.errors import UserError
+from worldmodel.system.files import write_atomically
+
+PROJECT = "worldmodel"
+"""The project that runs belong to, in trackers that have projects."""
+GIF_SIDE = 160
+"""Longer side in pixels to which TensorBoard's videos are reduced, which are kept as GIF."""
+
+
+class Tracker(Protocol):
+    """What the toolkit asks of an experiment tracker. Names are paths, such as `encoder/loss`."""
+
+    def settings(self, values: Mapping[str, object]) -> None:
+        """Settings of the run: dotted path -> plain value."""
+        ...
+
+    def begin(self, stage: str, step: int) -> None:
+        """A stage begins, or is taken up again, at this step. What was logged of this and later steps is void."""
+        ...
+
+    def scalars(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of a stage after a step."""
+        ...
+
+    def image(self, name: str, path: Path) -> None:
+        """A PNG."""
+        ...
+
+    def video(self, name: str, path: Path) -> None:
+        """An MP4."""
+        ...
+
+    def close(self) -> None:
+        """Write out everything; the tracker is not used again."""
+        ...
+
+
+def check_tracker(name: TrackerName) -> None:
+    """UserError where the package of a tracker is not installed."""
+    if name != "tensorboard" and importlib.util.find_spec(name) is None:
+        raise UserError(f"track={name} needs {name}; install it with: pip install 'worldmodel[{name}]'")
+
+
+def open_tracker(name: TrackerName, run: Path) -> Tracker:
+    """The tracker of the run in the folder `run`; where the run was tracked before, the same entry goes on.
+
+    Raises:
+        UserError: its package is not installed.
+    """
+    check_tracker(name)
+    return TensorBoard(run) if name == "tensorboard" else Hosted(importlib.import_module(name), run)
+
+
+def track_result(
+    name: TrackerName, run: Path, stage: str, values: Mapping[str, float], media: Sequence[Path] = ()
+) -> None:
+    """Log what a command found: numbers, and pictures (PNG) and videos (MP4) under the names of their files."""
+    tracker = open_tracker(name, run)
+    tracker.scalars(stage, 0, values)
+    for path in media:
+        show = tracker.video if path.suffix == ".mp4" else tracker.image
+        show(f"{stage}/{path.stem}", path)
+    tracker.close()
+
+
+class TensorBoard:
+    """Event files in the run's folder `tensorboard/`, one folder a stage: `tensorboard --logdir runs`."""
+
+    def __init__(self, run: Path) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self._folder, self._new = run / "tensorboard", SummaryWriter
+        self._writers: dict[str, SummaryWriter] = {}
+
+    def settings(self, values: Mapping[str, object]) -> None:
+        rows = "".join(f"| {key} | {value} |\n" for key, value in values.items())
+        self._writer("settings").add_text("settings", f"| option | value |\n|---|---|\n{rows}")
+
+    def begin(self, stage: str, step: int) -> None:
+        self._writers[stage] = self._new(str(self._folder / stage), purge_step=step)
+
+    def scalars(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer(stage).add_scalar(f"{stage}/{name}", value, step)
+
+    def image(self, name: str, path: Path) -> None:
+        self._writer(name.partition("/")[0]).add_image(name, imageio.imread(path)[..., :3], dataformats="HWC")
+
+    def video(self, name: str, path: Path) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        frames = imageio.imread(path)  # uint8 (T, H, W, 3)
+        shrink = max(1, -(-max(frames.shape[1:3]) // GIF_SIDE))
+        frames = frames[:, ::shrink, ::shrink]
+        gif = imageio.imwrite("<bytes>", frames, extension=".gif", duration=50, loop=0)
+        picture = Summary.Image(height=frames.shape[1], width=frames.shape[2], colorspace=3, encoded_image_string=gif)
+        writer = self._writer(name.partition("/")[0]).file_writer
+        assert writer is not None
+        writer.add_summary(Summary(value=[Summary.Value(tag=name, image=picture)]))
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def _writer(self, stage: str) -> Any:
+        if stage not in self._writers:
+            self._writers[stage] = self._new(str(self._folder / stage))
+        return self._writers[stage]
+
+
+class Hosted:
+    """Trackio or Weights & Biases, which share the functions used here.
+
+    Every stage counts its steps from 0, and these services count one step for all. So the step of a stage is logged as
+    a number of its own, `encoder/step`.
+    """
+
+    def __init__(self, module: Any, run: Path) -> None:
+        self._module = module
+        place = {"id": _identity(run), "dir": str(run)} if module.__name__ == "wandb" else {}
+        self._entry = module.init(project=PROJECT, name=run.name, resume="allow", **place)
+
+    def settings(self, values: Mapping[str, object]) -> None:
+        self._entry.config.update(dict(values))
+
+    def begin(self, stage: str, step: int) -> None:
+        """Nothing to do: these services keep what was logged."""
+
+    def scalars(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        self._entry.log({f"{stage}/step": step} | {f"{stage}/{name}": value for name, value in values.items()})
+
+    def image(self, name: str, path: Path) -> None:
+        self._entry.log({name: self._module.Image(str(path))})
+
+    def video(self, name: str, path: Path) -> None:
+        self._entry.log({name: self._module.Video(str(path), format="mp4")})
+
+    def close(self) -> None:
+        self._entry.finish()
+
+
+def _identity(run: Path) -> str:
+    """A name for the run's entry that no other run has; kept in the run's folder, so that a continued run keeps it."""
+    path = run / "tracking_id"
+    if not path.exists():
+        write_atomically(path, lambda temporary: temporary.write_text(uuid.uuid4().hex[:12], encoding="utf-8"))
+    return path.read_text(encoding="utf-8")
