@@ -5,18 +5,14 @@ has. Each is explained on its own; the run's learned context reads the same reco
 """
 
 import dataclasses
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from sklearn.linear_model import RidgeCV
 from tqdm import tqdm
 
 from benchmarks import command
-from worldmodel.data import DataSet
 from worldmodel.identifying import (
     Calibration,
     Explained,
@@ -64,8 +60,6 @@ class IdentifyBench(Settings):
     disturbance: Disturbance = "none"
     """What is wrong with the recordings. scaled: positions read 3 % too long. shifted: 5 mm off. late: frames a step
     late. dropped: a frame missing in the middle. weak: actuators that do 90 % of what they are told."""
-    learned: bool = True
-    """Also read the run's learned context."""
     seed: NonNegativeInt = 0
     """Seed of recordings and calibration."""
     out: str | None = None
@@ -107,13 +101,14 @@ def measure(config: IdentifyBench) -> dict[str, Any]:
     disturbed = _misread(calibration, simulator, config.disturbance)
     ahead = model.predictor.config.horizon if model.predictor else 15
     recordings = _recordings(simulator, config, ahead)
-    outcomes, explained = [], []
+    outcomes, alone, explained = [], [], []
     for recording in tqdm(recordings, desc="identify", unit="recording", mininterval=10):
         short = dataclasses.replace(
             recording, frames=recording.frames[: config.steps + 1], actions=recording.actions[: config.steps]
         )
         one, seconds = explain(simulator, disturbed, model, settings, [short])
         outcomes.append(_outcome(one, model, seconds))
+        alone.append(one)
         if len(explained) < config.checked:
             explained.append(explain(simulator, disturbed, model, settings, [recording])[0])
     found: dict[str, Any] = {
@@ -125,7 +120,7 @@ def measure(config: IdentifyBench) -> dict[str, Any]:
         "misfit_limit": calibration.misfit_limit,
         "readout_rmse": dict(zip(simulator.observation.names, calibration.readout_rmse.tolist(), strict=True)),
         "foreseen_rms": _foreseen(explained, model, ahead) if explained else None,
-        "learned": _learned(simulator, model, run, config, recordings) if config.learned else None,
+        "learned": _learned(simulator, alone, np.stack([outcome.true for outcome in outcomes])),
         "versions": versions(),
         "hardware": dataclasses.asdict(this_machine()),
     }
@@ -249,54 +244,21 @@ def _foreseen(explained: list[Explained], model: WorldModel, ahead: int) -> dict
 # the learned context on the same recordings
 
 
-@torch.no_grad()
-def _learned(
-    simulator: Simulator, model: WorldModel, run: Run, config: IdentifyBench, recordings: list[RecordedMotion]
-) -> dict[str, Any] | None:
-    """A linear readout of contexts, fitted on the run's training episodes; its intervals cover 95 % of validation
-    episodes. None where the run has no context, or its data set is gone."""
-    directory = run.config.collection.directory
-    if model.context_encoder is None or not directory.exists():
+def _learned(simulator: Simulator, explained: list[Explained], true: np.ndarray) -> dict[str, Any] | None:
+    """Figures of what the run's context reads; None where it has none."""
+    reader = explained[0].calibration.context_reader
+    read = [one.learned[0] for one in explained if one.learned[0] is not None]
+    if reader is None or len(read) < len(explained):
         return None
-    data = DataSet(directory)
-    names = [name for name in simulator.constants if name in data.index.world.randomize]
-
-    def contexts_of_split(split: str) -> tuple[np.ndarray, np.ndarray]:
-        found, true = [], []
-        for half in data.split(split).halves():
-            for offset, length in zip(half.offset.tolist(), half.length.tolist(), strict=True):
-                num = min(config.steps, length - 1)
-                found.append(
-                    _context(model, data.frames(slice(offset, offset + num + 1)), data.actions[offset : offset + num])
-                )
-                values = dict(zip(data.factor_names, data.factors[offset + 1].astype(float), strict=True))
-                true.append([simulator.world.factors[name].standardize(values[name]) for name in names])
-        return np.stack(found), np.array(true)
-
-    reader = RidgeCV(np.logspace(-4, 4, 9)).fit(*contexts_of_split("train"))
-    inputs, true = contexts_of_split("validation")
-    deviations = np.sort(np.abs(reader.predict(inputs) - true), 0)
-    width = deviations[min(int(np.ceil(0.95 * (len(deviations) + 1))), len(deviations)) - 1]
-    begin, found = time.process_time(), []
-    for recording in recordings:
-        context = _context(model, recording.frames[: config.steps + 1], recording.actions[: config.steps])
-        found.append(reader.predict(context[None])[0])
-    milliseconds = 1000 * (time.process_time() - begin) / len(recordings)
-    factors = [recording.factors or {} for recording in recordings]
-    truth = np.array([[simulator.world.factors[name].standardize(of[name]) for name in names] for of in factors])
-    constants = {
-        name: _of_constant(
-            simulator, name, truth[:, k], np.array(found)[:, k], np.full(len(found), width[k]), np.arange(len(found))
-        )
-        for k, name in enumerate(names)
+    found, everything = np.stack(read), np.arange(len(read))
+    return {
+        "constants": {
+            name: _of_constant(
+                simulator, name, true[:, k], found[:, k], np.full(len(found), reader.width[k]), everything
+            )
+            for k, name in enumerate(simulator.constants)
+        }
     }
-    return {"constants": constants, "cpu_milliseconds": milliseconds}
-
-
-def _context(model: WorldModel, frames: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    assert model.context_encoder is not None
-    latents = model.embed(torch.from_numpy(frames).movedim(-1, -3))
-    return model.context_encoder(latents[None], torch.from_numpy(actions)[None])[0].numpy()
 
 
 def report(config: IdentifyBench) -> str:

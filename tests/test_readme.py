@@ -18,6 +18,7 @@ from benchmarks import pictures
 from benchmarks.results import readme
 from worldmodel.cli.settings_of import settings_of
 from worldmodel.cli.verbs import VERBS
+from worldmodel.identifying.recordings import open_recording
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,6 +79,8 @@ def test_every_command_is_accepted(page: str, line: str, monkeypatch: pytest.Mon
         pass  # how to install, which tests/test_packaging.py does
     elif words == ["worldmodel", "--help"]:
         pass
+    elif words[0] == "python":
+        assert (ROOT / words[1]).is_file(), words[1]
     elif "worldmodel" in words or "worldmodel.cli" in words:  # behind srun or torchrun, too
         start = next(index for index, word in enumerate(words) if word.startswith("worldmodel"))
         check_options(words[start + 1], words[start + 2 :])
@@ -194,6 +197,12 @@ def example(name: str, folder: Path) -> str:
 def test_the_example_world_runs(tmp_path: Path):
     example("own_world.py", tmp_path)
     assert (tmp_path / "own_world.gif").stat().st_size > 10_000
+
+
+def test_the_example_video_and_its_table_are_a_recording(tmp_path: Path):
+    assert "150 steps of 0.04 s" in example("pendulum_video.py", tmp_path)
+    found = open_recording(str(tmp_path / "clip.mp4"), worldmodel.envs.make("varied_pendulum"), 32)
+    assert found.frames.shape == (151, 32, 32, 3) and found.actions.shape == (150, 1)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from worldmodel.envs.rollout import Episode, rollout
 from worldmodel.envs.sensitivity import Motion, sensitivities
 from worldmodel.figures.videos import write_video
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
+from worldmodel.identifying.context_reader import fit_context_reader
 from worldmodel.identifying.estimation import Errors, estimate
 from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
 from worldmodel.identifying.least_squares import Layout, LeastSquares
@@ -233,6 +234,21 @@ def test_delay_gain_and_offset_do_to_positions_what_their_names_say(world, episo
     np.testing.assert_allclose(gain, 1.03 * plain)
     np.testing.assert_allclose(x - plain, [[0.01, 0.0]] * len(plain), atol=1e-12)
     np.testing.assert_allclose(late[1:], plain[:-1])  # a step late
+
+
+def test_a_context_reader_is_as_wide_as_the_errors_that_leave_out_each_recording():
+    rng = np.random.default_rng(0)
+    contexts = rng.standard_normal((60, 3))
+    true = contexts[:, :1] - 0.5 + 0.1 * rng.standard_normal((60, 1))
+    found = fit_context_reader(contexts, true)
+    np.testing.assert_allclose(found(np.array([2.0, 0.0, 0.0])), [1.5], atol=0.1)
+    left_out = []
+    for index in range(60):
+        others = np.delete(np.arange(60), index)
+        inputs = np.concatenate([contexts[others], np.ones((59, 1))], 1)
+        weights = np.linalg.lstsq(inputs, true[others], rcond=None)[0]
+        left_out.append(abs(np.append(contexts[index], 1.0) @ weights - true[index]))
+    np.testing.assert_allclose(found.width, np.quantile(left_out, 0.95, axis=0, method="higher"), rtol=0.02)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

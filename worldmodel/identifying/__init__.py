@@ -7,6 +7,7 @@ readout           latents to positions
 field_noise       how errors of readings go together
 replay            many simulations at once; `tracks`: one recording beside its simulation
 least_squares     the best parameters; `estimation`: the way to them
+context_reader    the learned context's answer, in one pass
 calibration       how wrong readings and intervals are, from simulated recordings
 explained         recordings and their best explanation; `posterior`, `alarms`, `held_out`, `drawing` look at it
 next_excitation   what to record next

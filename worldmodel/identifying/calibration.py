@@ -3,6 +3,7 @@
 Letters: n frames, W recordings, T+1 frames of each, N numbers, P constants, K components.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from worldmodel.data.frames import box_resize
 from worldmodel.envs.rollout import Episode
+from worldmodel.identifying.context_reader import ContextReader, context_of, fit_context_reader
 from worldmodel.identifying.estimation import Errors, estimate
 from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
 from worldmodel.identifying.observation import start_of
@@ -23,6 +25,9 @@ from worldmodel.system.progress import progress
 
 _WELL_FITTED = 4.0
 """Simulated recordings whose misfit exceeds the median so many times are fits gone wrong, and say nothing of width."""
+_FLOOR = 0.5
+"""Of posterior standard deviations, as a share of their median; as in normalised conformal prediction (Papadopoulos et
+al. 2011, Regression conformal prediction with nearest neighbours)."""
 _LIMIT_QUANTILE, _LIMIT_ROOM = 0.98, 1.5
 """A fit is not trusted where its misfit exceeds this quantile of the well fitted ones so many times."""
 _COMPONENTS, _MOST_FRAMES = 64, 1500
@@ -79,13 +84,20 @@ class Calibration:
     """Of its numbers in simulated recordings, (N,)."""
     looks: Looks
     """Of the simulator's pictures."""
+    floor: np.ndarray
+    """Added in quadrature to posterior standard deviations, (P,): where a recording seems to tell far more than most,
+    readout and linearisation are not so exact."""
     stretch: np.ndarray
     """What the interval of each constant is to be multiplied by to cover 95 % of simulated recordings, (P,): the
     geometric mean of what it needs and what all together need, since a quantile of few recordings is uncertain."""
     misfit_limit: float
     """Above it a fit is not trusted."""
-    coverage: np.ndarray
-    """Share of simulated recordings whose constants the unstretched interval covers, (P,)."""
+    context_reader: ContextReader | None
+    """Reads constants from the run's learned context; None where it has none."""
+
+    def deviations(self, found: np.ndarray) -> np.ndarray:
+        """Posterior standard deviations of the constants (…, P), made honest."""
+        return self.stretch * np.hypot(found, self.floor)
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,8 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
     latents = encode(model, frames)
     readout, looks = fit_readout(latents, numbers), fit_looks(model, frames)
     windows = rendered_windows(simulator, config.calibration_recordings, num_steps, config.seed)
-    read = np.stack([readout(encode(model, window.frames)) for window in windows])
+    seen = [encode(model, window.frames) for window in windows]
+    read = np.stack([readout(latents) for latents in seen])
     true = np.stack([true_numbers(simulator, window) for window in windows])
     scale = simulator.number_scale
     local = LocalErrors(scale, numbers / scale, (readout(latents) - numbers) ** 2)
@@ -133,18 +146,29 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
         for window, numbers in progress(list(zip(windows, read, strict=True)), desc="calibration fits", delay=2)
     ]
     misfits = np.array([fit.misfit for fit in fits])
-    good = misfits <= _WELL_FITTED * np.median(misfits)
-    deviations = np.abs(np.stack([(fit.found - fit.true) / fit.std for fit in fits]))[good]
+    good = [fit for fit in fits if fit.converged and fit.misfit <= _WELL_FITTED * np.median(misfits)] or fits
+    floor = _FLOOR * np.median([fit.std for fit in good], 0)
+    deviations = np.stack([np.abs(fit.found - fit.true) / np.hypot(fit.std, floor) for fit in good])
     rmse = np.sqrt(((read - true) ** 2).mean((0, 1)))
     return Calibration(
         readout,
         errors,
         rmse,
         looks,
+        floor,
         np.sqrt(_quantile_95(deviations) * _quantile_95(deviations.reshape(-1, 1))) / Z_95,
-        _LIMIT_ROOM * float(np.quantile(misfits[good], _LIMIT_QUANTILE)),
-        (deviations < Z_95).mean(0),
+        _LIMIT_ROOM * float(np.quantile([fit.misfit for fit in good], _LIMIT_QUANTILE)),
+        _context_reader(model, seen, windows, np.stack([fit.true for fit in fits])),
     )
+
+
+def _context_reader(
+    model: WorldModel, seen: Sequence[np.ndarray], windows: Sequence[Episode], true: np.ndarray
+) -> ContextReader | None:
+    """Fitted to latents (T+1, D) of simulated recordings and their constants (W, P)."""
+    contexts = [context_of(model, latents, window.actions) for latents, window in zip(seen, windows, strict=True)]
+    known = [context for context in contexts if context is not None]
+    return fit_context_reader(np.stack(known), true) if len(known) == len(contexts) else None
 
 
 def _quantile_95(deviations: np.ndarray) -> np.ndarray:

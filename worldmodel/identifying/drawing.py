@@ -33,7 +33,8 @@ def draw(folder: Path, explained: Explained, result: IdentifyResult, ends: Seque
     rows |= {
         name: _frames(simulator.replay.world, first.qpos[name][shown]) for name in ("calibrated", "nominal")
     }  # fmt: skip
-    filmstrip(folder / "identify_film.png", rows, (dt_s * (shown + 1)).tolist())
+    both = (rows["recording"].astype(np.uint16) + rows["calibrated"]) // 2
+    filmstrip(folder / "identify_film.png", {**rows, "overlaid": both.astype(np.uint8)}, (dt_s * (shown + 1)).tolist())
 
 
 def _constants(explained: Explained, result: IdentifyResult) -> list[DrawnConstant]:

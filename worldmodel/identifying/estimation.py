@@ -11,7 +11,7 @@ from worldmodel.identifying.tracks import Track
 
 _FIRST_STEPS = 12
 """Steps of the first window; each next one is twice as long."""
-_ITERATIONS_ON_THE_WAY, _ITERATIONS = 6, 30
+_ITERATIONS_ON_THE_WAY, _ITERATIONS = 6, 60
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Explained:
     """Constants that each recording has of its own."""
     solution: Solution
     """The best parameters of all."""
+    learned: list[np.ndarray | None]
+    """What the run's context says of each recording's constants, standardised (P,); None where it has none."""
 
     @property
     def layout(self) -> Layout:
@@ -52,7 +54,6 @@ class Explained:
         """Posterior standard deviations (K,): as the error model has them, wider by the misfit and, for constants, by
         what simulated recordings ask for; of constants and nuisances never more than the prior's."""
         found = self.solution.deviations.copy()
-        stretch = dict(zip(self.simulator.constants, self.calibration.stretch, strict=True))
-        for place, name, _ in self.sought():
-            found[place] *= stretch[name]
+        for place in (place[: len(self.simulator.constants)] for place in self.layout.places):
+            found[place] = self.calibration.deviations(self.solution.deviations[place])
         return np.where(self.layout.is_start, found, np.minimum(found, 1.0))

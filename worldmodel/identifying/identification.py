@@ -12,6 +12,7 @@ from worldmodel.designing import chosen_policy
 from worldmodel.identifying.alarms import alarms_of, check_moves, check_reads
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
 from worldmodel.identifying.calibration import Calibration, calibrate, track_of
+from worldmodel.identifying.context_reader import context_of
 from worldmodel.identifying.drawing import draw
 from worldmodel.identifying.estimation import estimate
 from worldmodel.identifying.explained import Explained
@@ -67,15 +68,19 @@ def explain(
     Raises:
         UserError: nothing moves in one of them.
     """
-    tracks = []
+    tracks, learned = [], []
     for recording in recordings:
-        numbers = calibration.readout(encode(model, recording.frames))
+        latents = encode(model, recording.frames)
+        numbers = calibration.readout(latents)
         tracks.append(track_of(recording.name, numbers, recording.actions, simulator, config))
         check_moves(tracks[-1], calibration)
+        context = context_of(model, latents, recording.actions)
+        reader = calibration.context_reader
+        learned.append(None if reader is None or context is None else reader(context))
     begin = time.process_time()
     solution = estimate(tracks, calibration.errors, config.own)
     seconds = time.process_time() - begin
-    return Explained(simulator, calibration, recordings, tracks, config.own, solution), seconds
+    return Explained(simulator, calibration, recordings, tracks, config.own, solution, learned), seconds
 
 
 def _judged(

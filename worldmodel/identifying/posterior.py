@@ -8,6 +8,7 @@ from worldmodel.identifying.explained import Explained
 from worldmodel.measures.statistics import Z_95
 from worldmodel.runs import CombinationEstimate, ConstantEstimate, NuisanceEstimate
 from worldmodel.runs.identify_result import Known
+from worldmodel.runs.results import Interval
 
 _WELL, _NOT = 0.2, 0.5
 """Posterior variances, of a prior's 1, up to which a constant is known well, and from which it is not known."""
@@ -20,6 +21,7 @@ def constants_found(explained: Explained, trusted: bool) -> list[ConstantEstimat
     for place, name, number in explained.sought():
         factor, t, deviation = factors[name], float(explained.solution.x[place]), float(deviations[place])
         true = explained.recordings[number or 0].factors
+        learned, learned_interval = _learned(explained, name, number)
         found.append(
             ConstantEstimate(
                 name=name,
@@ -30,10 +32,22 @@ def constants_found(explained: Explained, trusted: bool) -> list[ConstantEstimat
                 prior_interval=_between(factor, 0.0, 1.0),
                 nominal=factor.nominal,
                 known=_known(deviation),
+                learned=learned,
+                learned_interval=learned_interval,
                 true=None if true is None else true.get(name),
             )
         )
     return found
+
+
+def _learned(explained: Explained, name: str, number: int | None) -> tuple[float | None, Interval | None]:
+    """What the learned context reads, and its interval."""
+    read, reader = explained.learned[number or 0], explained.calibration.context_reader
+    if read is None or reader is None or (number is None and len(explained.tracks) > 1):
+        return None, None
+    factor, index = explained.simulator.world.factors[name], explained.simulator.constants.index(name)
+    t, width = float(read[index]), float(reader.width[index])
+    return factor.value(t), (factor.value(t - width), factor.value(t + width))
 
 
 def _between(factor: Factor, t: float, deviation: float) -> tuple[float, float]:

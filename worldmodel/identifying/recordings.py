@@ -46,7 +46,7 @@ def open_recording(name: str, world: MujocoWorld, image_size: int) -> RecordedMo
     """
     path, colon, episode = name.rpartition(":")
     if colon and (Path(path) / "dataset.json").exists():
-        recording = _episode(name, Path(path), episode, world)
+        recording = _episode(name, Path(path), episode, world, image_size)
     elif (Path(name) / "dataset.json").exists():
         num = DataSet(Path(name)).num_episodes
         raise UserError(f"{name} holds {num} episodes; choose one: recording={name}:0, or a list of them")
@@ -56,7 +56,7 @@ def open_recording(name: str, world: MujocoWorld, image_size: int) -> RecordedMo
     return recording
 
 
-def _episode(name: str, directory: Path, episode: str, world: MujocoWorld) -> RecordedMotion:
+def _episode(name: str, directory: Path, episode: str, world: MujocoWorld, image_size: int) -> RecordedMotion:
     """An episode of a data set; its first half where constants drift, or the world starts afresh, in its middle."""
     data = DataSet(directory)
     if not episode.isdecimal() or int(episode) >= data.num_episodes:
@@ -76,7 +76,7 @@ def _episode(name: str, directory: Path, episode: str, world: MujocoWorld) -> Re
     factors = dict(zip(data.factor_names, data.factors[offset + length // 2].astype(float).tolist(), strict=True))
     return RecordedMotion(
         name,
-        data.frames(rows),
+        fit_frames(data.frames(rows), image_size),
         data.actions[offset : offset + length - 1],
         data.states[rows].astype(np.float64) if same_world else None,
         factors if same_world else None,

@@ -68,6 +68,7 @@ def _tables(found: IdentifyResult) -> list[Table]:
 
 def _constants_table(found: IdentifyResult) -> Table:
     headers = ("Constant", "Unit", "Estimate", "95 % interval", "Prior's interval", "Nominal", "True", "Known")
+    headers = (*headers, "Learned context", "Its 95 % interval")
     rows = [
         [
             Cell(_label(item.name, item.recording)),
@@ -78,6 +79,8 @@ def _constants_table(found: IdentifyResult) -> Table:
             short(item.nominal),
             short(item.true),
             Cell(item.known),
+            short(item.learned),
+            _ends(item.learned_interval),
         ]
         for item in found.constants
     ]

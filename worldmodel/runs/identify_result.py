@@ -30,6 +30,11 @@ class ConstantEstimate:
     """The value of the simulator as it was."""
     known: Known
     """How much of what was unknown the recordings tell."""
+    learned: float | None = None
+    """What the run's learned context reads of the recording in one pass; None where it has none, or several recordings
+    share the constant."""
+    learned_interval: Interval | None = None
+    """Where the constant is with a chance of 95 % by that reading alone."""
     true: float | None = None
     """The value at work, where the recording's file has it; no estimate uses it."""
 
