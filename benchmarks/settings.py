@@ -10,7 +10,7 @@ from worldmodel.system import UserError
 T = TypeVar("T")
 
 Bench = Literal[
-    "render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines"
+    "render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines", "view"
 ]  # fmt: skip
 
 
@@ -23,13 +23,13 @@ class BenchConfig(Settings):
     memory of the default training. sigreg: SIGReg's cost by batch and slices. load: clips from memory and from disk.
     processes: training in two processes against one, gradients and costs. faults: random kills of collection and
     training, and what they cost. memory: growth over many episodes, training steps and control steps. engines: MuJoCo
-    Warp's episodes against MuJoCo's."""
+    Warp's episodes against MuJoCo's. view: control steps a second of the live view, with everything shown."""
     world: str = "reacher"
     """Name of a recipe or a world, for render, collect, train and memory."""
     warp_worlds: Count | None = None
     """For collect: episodes that MuJoCo Warp makes at once; null collects with MuJoCo and OpenGL."""
     run: str | None = None
-    """For plan: a run directory; null takes the default reacher model with random weights."""
+    """For plan and view: a run directory; null takes the default reacher model, for plan with random weights."""
     planner: dict[str, Any] = field(default_factory=lambda: PlanConfig().planner)
     """For plan: the planner, its name and hyperparameters."""
     batch: Count = 64

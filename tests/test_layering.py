@@ -21,7 +21,7 @@ UNPICKLERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 ROOMS = (
     "system", "settings", "envs", "measures", "data", "models", "planners", "figures", "runs", "learning", "designing",
-    "evaluation", "identifying", "comparing", "reporting", "cli",
+    "evaluation", "identifying", "comparing", "reporting", "viewing", "cli",
 )  # fmt: skip
 """Rooms of the package, lowest first: each imports only those before it.
 

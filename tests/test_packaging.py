@@ -30,7 +30,7 @@ DISTRIBUTION_OF = {"lightning_fabric": "lightning-fabric", "mujoco_warp": "mujoc
 PEERS = {"stable_worldmodel", "stable_pretraining"}
 
 # Modules of an extra, themselves imported inside a function only.
-MODULES_OF_EXTRAS = {"envs/warp.py", "worldmodel/envs/warp.py"}
+MODULES_OF_EXTRAS = {"envs/warp.py", "worldmodel/envs/warp.py", "worldmodel/viewing/server.py"}
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REQUIRED = [Requirement(text) for text in PYPROJECT["project"]["dependencies"]]

@@ -11,8 +11,9 @@ import worldmodel as wm
 PUBLIC = """
 CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig
 DesignResult IdentifyConfig IdentifyResult PositionsConfig PositionsResult ProbeConfig ProbeResult ReportConfig
-RobustConfig RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError WorldModel collect
-compare control design envs identify planners positions probe recipe report robust surprise train
+RobustConfig RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError ViewConfig ViewResult
+WorldModel collect compare control design envs identify planners positions probe recipe report robust surprise train
+view
 """
 
 

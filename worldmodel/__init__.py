@@ -55,9 +55,11 @@ if TYPE_CHECKING:
         RobustConfig,
         SurpriseConfig,
         TrainConfig,
+        ViewConfig,
         recipe,
     )
     from worldmodel.system.errors import UserError
+    from worldmodel.viewing import ViewResult, view
 
 __all__ = [
     "CollectConfig",
@@ -84,6 +86,8 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "UserError",
+    "ViewConfig",
+    "ViewResult",
     "WorldModel",
     "collect",
     "compare",
@@ -99,6 +103,7 @@ __all__ = [
     "robust",
     "surprise",
     "train",
+    "view",
 ]
 
 _NAMES = {
@@ -123,9 +128,11 @@ _NAMES = {
         "RobustConfig",
         "SurpriseConfig",
         "TrainConfig",
+        "ViewConfig",
         "recipe",
     ),
     "system.errors": ("UserError",),
+    "viewing": ("ViewResult", "view"),
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
 """Name -> room that has it: a room is imported when one of its names is first asked for, so that `import worldmodel` is

@@ -34,6 +34,12 @@ def rows() -> list[Row]:
             value += f" (the peer's HDF5 reader on the same shard: {peer:,.0f})"
         label = "clips of 4 frames loaded per CPU-second, memory / mapped shards"
         rows.append((label, value, "50,000 / 20,000", "`python -m benchmarks.speed what=load`"))
+    if view := read("bench-view.json"):
+        value = f"{view['control_steps_per_s']:.0f}; {view['command_to_first_picture_s']:.1f} s"
+        label = (
+            "live view with everything shown, the browser on the same two cores: control steps a second; first picture"
+        )
+        rows.append((label, value, "10; 30 s", "`python -m benchmarks.speed what=view`"))
     return rows
 
 

@@ -14,6 +14,7 @@ from benchmarks.speed.planning import plan
 from benchmarks.speed.recording import collect, render
 from benchmarks.speed.regularizer import sigreg_cost
 from benchmarks.speed.training import processes, train_memory
+from benchmarks.speed.viewing import view_rate
 from worldmodel.runs import this_machine, versions
 from worldmodel.system import write_json
 
@@ -25,6 +26,7 @@ _MEASURES: dict[str, Callable[[BenchConfig], dict[str, Any]]] = {
     "sigreg": sigreg_cost,
     "load": load,
     "processes": processes,
+    "view": view_rate,
     "engines": lambda config: engines(),
     "faults": lambda config: faults(config.repeats, config.seed),
     "memory": lambda config: endurance(config.repeats, config.world),

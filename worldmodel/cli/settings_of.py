@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel.cli.overrides import values
-from worldmodel.settings import ControlConfig, TrainConfig, read_run_config
+from worldmodel.settings import ControlConfig, TrainConfig, ViewConfig, read_run_config
 from worldmodel.settings.arguments import configure
 from worldmodel.settings.convert import plain
 
@@ -26,8 +26,8 @@ def settings_of(cls: type[Any], options: Sequence[str], suffix: str = "") -> Any
 
 
 def _base(cls: type[Any], chosen: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What is set before the options: for `control`, how the run itself plans, which single options then change."""
-    if cls is not ControlConfig:
+    """What is set before the options: for `control` and `view`, how the run itself plans; options change it."""
+    if cls not in (ControlConfig, ViewConfig):
         return None
     from worldmodel.runs.pretrained import find_run
 

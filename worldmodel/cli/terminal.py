@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from worldmodel.measures.wording import DASH, told, with_interval
 from worldmodel.runs.identify_result import ConstantEstimate, IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
-from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, SurpriseResult, TrainResult
+from worldmodel.runs.results import (
+    CONTROLLER_LABELS,
+    ControllerResult,
+    ControlResult,
+    SurpriseResult,
+    TrainResult,
+    ViewResult,
+)
 from worldmodel.runs.robust_result import LookResult, RobustResult
 
 
@@ -49,6 +56,17 @@ def control_lines(found: ControlResult, of_runs: Mapping[str, ControlResult]) ->
     rows += [(CONTROLLER_LABELS[name], achievement(of)) for name, of in found.controllers.items() if name != "latent"]
     rows.append(("CPU time of one decision", f"{found.cpu_ms_per_decision:.2f} ms"))
     return f"{head}\n{aligned(rows)}"
+
+
+def view_lines(found: ViewResult) -> str:
+    """How long a view lasted, how quick it was, and what was reached meanwhile."""
+    rate = "" if found.steps_per_s is None else f", up to {found.steps_per_s:.0f} a second with everything shown"
+    rows = [("control steps", f"{found.steps}{rate}"), ("first picture after", f"{found.first_picture_s:.1f} s")]
+    if finished := found.goals_reached + found.goals_given_up:
+        rows.append(("goals reached", f"{found.goals_reached} of {finished}"))
+    if found.replay:
+        rows.append(("recording", f"{found.replay} (open it in a browser; it needs no server)"))
+    return aligned(rows)
 
 
 def probe_lines(found: ProbeResult) -> str:

@@ -19,6 +19,7 @@ from worldmodel.settings import (
     RunsConfig,
     SurpriseConfig,
     TrainConfig,
+    ViewConfig,
 )
 
 
@@ -135,6 +136,15 @@ def _robust(config: RobustConfig) -> str:
     return "\n".join([*told, f"next: worldmodel report run={found.runs[0]}"])
 
 
+def _view(config: ViewConfig) -> str:
+    from worldmodel.cli.terminal import view_lines
+    from worldmodel.cli.verdicts import view_verdict
+    from worldmodel.viewing import view
+
+    found = view(config)
+    return f"{view_lines(found)}\n{view_verdict(found, config)}"
+
+
 def _report(config: ReportConfig) -> str:
     from worldmodel.reporting import report
 
@@ -215,6 +225,12 @@ VERBS = {
         RobustConfig,
         _robust,
         ("run", "looks", "levels", "pictures", "tasks", "instances", "protocol", "out"),
+    ),
+    "view": Verb(
+        "watch a run drive its world, live in the browser, and meddle; or play a data set",
+        ViewConfig,
+        _view,
+        ("run", "data", "port", "steps", "save", "planner"),
     ),
     "report": Verb("write one self-contained HTML page about a run, or about several", ReportConfig, _report, ("run",)),
     "runs": Verb("look after runs: list, compare, remove", RunsConfig, _runs, ("what", "run")),

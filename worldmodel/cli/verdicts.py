@@ -4,9 +4,9 @@ from pathlib import Path
 
 from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
-from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
+from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult, ViewResult
 from worldmodel.runs.robust_result import CLEAN, RobustResult
-from worldmodel.settings import RECORDED, TrainConfig
+from worldmodel.settings import RECORDED, TrainConfig, ViewConfig
 
 READS_WELL, READS_PARTLY = 0.9, 0.5
 """R2 from which a variable is called read well, and read in part."""
@@ -74,6 +74,15 @@ def probe_verdict(found: ProbeResult) -> str:
         group = "not told (it stands still)" if r2 is None else "well" if r2 >= READS_WELL else "in part"
         groups["hardly" if r2 is not None and r2 < READS_PARTLY else group].append(name)
     return "; ".join(f"read {group}: {', '.join(names)}" for group, names in groups.items() if names)
+
+
+def view_verdict(found: ViewResult, config: ViewConfig) -> str:
+    """What a session is worth as a measurement, and what measures the same."""
+    if found.goals_reached + found.goals_given_up and config.run:
+        return f"a session is no measurement\nnext: worldmodel control run={config.run}"
+    return (
+        f"next: worldmodel probe run={config.run}" if config.run else f"next: worldmodel data info path={config.data}"
+    )
 
 
 def surprise_verdict(found: SurpriseResult) -> str:

@@ -89,10 +89,27 @@ def linear_predict(train: Examples, inputs: np.ndarray) -> np.ndarray:
     are not finite."""
     if not all(np.isfinite(part).all() for part in (train.inputs, train.targets, inputs)):
         return np.full((len(inputs), train.targets.shape[1]), np.nan)
-    scaler = _Scaler(train.inputs)
-    ridge = RidgeCV(alphas=ALPHAS, alpha_per_target=train.targets.shape[1] > 1)
-    ridge.fit(scaler.apply(train.inputs), train.targets)
-    return np.asarray(ridge.predict(scaler.apply(inputs))).reshape(len(inputs), -1)
+    return LinearMap.fit(train.inputs, train.targets)(inputs)
+
+
+class LinearMap:
+    """A ridge regression of standardised inputs, its penalty chosen by leave-one-out."""
+
+    def __init__(self, scaler: "_Scaler", ridge: RidgeCV) -> None:
+        self._scaler, self._ridge = scaler, ridge
+
+    @staticmethod
+    def fit(inputs: np.ndarray, targets: np.ndarray) -> "LinearMap":
+        """The map that reads targets (n, Z) from inputs (n, p), all of them finite."""
+        scaler = _Scaler(inputs)
+        ridge = RidgeCV(alphas=ALPHAS, alpha_per_target=targets.shape[1] > 1)
+        return LinearMap(scaler, ridge.fit(scaler.apply(inputs), targets))
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Inputs (n, p) -> targets (n, Z)."""
+        return (self._scaler.apply(inputs) @ np.asarray(self._ridge.coef_).T + self._ridge.intercept_).reshape(
+            len(inputs), -1
+        )
 
 
 def _score(test: Examples, prediction: np.ndarray, resamples: int, rng: np.random.Generator) -> Score:

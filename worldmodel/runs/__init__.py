@@ -51,6 +51,7 @@ from worldmodel.runs.results import (
     SurpriseResult,
     TaskProtocol,
     TrainResult,
+    ViewResult,
 )
 from worldmodel.runs.robust_result import CLEAN, EncoderName, LookResult, RobustResult
 from worldmodel.runs.run import Run, find_runs
@@ -104,6 +105,7 @@ __all__ = [
     "TaskProtocol",
     "Tracker",
     "TrainResult",
+    "ViewResult",
     "WindowLengths",
     "cell_key",
     "check_tracker",

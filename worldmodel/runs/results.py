@@ -320,3 +320,27 @@ class SurpriseResult:
     """Seed of starts, actions and events."""
     events: dict[str, EventResult]
     """Event -> how well it is told from its absence."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# view
+
+
+@dataclass(frozen=True)
+class ViewResult:
+    """What a view came to."""
+
+    url: str | None
+    """Where the page was; None where none was served."""
+    steps: int
+    """Control steps made."""
+    steps_per_s: float | None
+    """How many a second it could make with everything shown; None where none was made."""
+    first_picture_s: float
+    """Seconds from the start to the first picture."""
+    goals_reached: int
+    """Goals held for five steps."""
+    goals_given_up: int
+    """Goals that were not reached in time."""
+    replay: str | None
+    """The recording, where one was asked for."""

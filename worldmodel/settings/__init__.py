@@ -56,6 +56,7 @@ from worldmodel.settings.recipes import recipe
 from worldmodel.settings.robust import RobustConfig
 from worldmodel.settings.stored import read_run_config, write_run_config
 from worldmodel.settings.training import HEADS, HEADS_TRAINING, TrackerName, TrainConfig
+from worldmodel.settings.viewing import ViewConfig
 
 __all__ = [
     "CONTEXT_METHODS",
@@ -104,6 +105,7 @@ __all__ = [
     "TransformerConfig",
     "VICRegConfig",
     "ViTConfig",
+    "ViewConfig",
     "WhiteningConfig",
     "changed",
     "configure",

@@ -1,0 +1,55 @@
+"""Sessions that tests look at: the reacher that comes with the package, and a puck learned from a few episodes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worldmodel.cli.main import main
+from worldmodel.settings import ViewConfig
+from worldmodel.viewing import open_session, reference
+from worldmodel.viewing.live import LiveSession
+
+PUCK = [
+    "env=puck",
+    "episodes=20",
+    "atlas.episodes=20",
+    "workers=1",
+    "encoder.hidden=16",
+    "method.optim.steps=30",
+    "method.optim.batch_size=16",
+    "predictor.hidden=16",
+    "predictor_training.steps=6",
+    "predictor_training.batch_size=16",
+    "context_training.optim.steps=20",
+]
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder to work in, with few reference episodes for a reacher without a data set."""
+    folder, before = tmp_path_factory.mktemp("home"), Path.cwd()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(reference, "STATE_EPISODES", 8)
+    patch.setattr(reference, "STATE_STEPS", 40)
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def puck(home: Path) -> Path:
+    """A run of the puck, which varies in mass and friction."""
+    assert main(["train", *PUCK]) == 0
+    return home / "runs/puck"
+
+
+@pytest.fixture(scope="session")
+def reacher(home: Path) -> Iterator[LiveSession]:
+    """A live session of the pretrained reacher; tests leave it running."""
+    session = open_session(ViewConfig(run="pretrained/reacher"))
+    assert isinstance(session, LiveSession)
+    yield session
+    session.close()

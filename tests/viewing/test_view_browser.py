@@ -1,0 +1,160 @@
+"""A real browser opens the view of a real command: it moves, it can be meddled with, it complains of nothing."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_S = 120
+"""Longest wait for anything: test machines may be busy."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    names = ("chromium", "chromium-browser", "google-chrome")
+    options.binary_location = next(filter(None, map(shutil.which, names)), "")
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver.set_page_load_timeout(60)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a view of the pretrained reacher, and its process."""
+    command = [sys.executable, "-m", "worldmodel", "view", "run=pretrained/reacher", "port=0", "steps_per_s=10"]
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    folder = tmp_path_factory.mktemp("view")
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    line = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+    assert found, (line, process.stderr and process.stderr.read())
+    yield found[0], process
+    process.kill()
+    process.wait()
+
+
+def until(condition: Callable[[], object]) -> object:
+    """What `condition` gives, as soon as that is true."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    pytest.fail("waited in vain")
+
+
+def test_the_page_moves_and_obeys(browser, served):
+    url, _ = served
+
+    def js(script: str) -> object:
+        return browser.execute_script(f"return {script}")
+
+    def frame() -> object:
+        return js("document.querySelector('#seen img').src")
+
+    browser.get(url)
+    until(lambda: js("moment && moment.step"))
+    first = frame()
+    until(lambda: frame() != first)
+
+    # the 3-D view shows something
+    assert (
+        js(
+            "(() => { scene.draw(); const c = document.createElement('canvas'); c.width = c.height = 32;"
+            "const p = c.getContext('2d'); p.drawImage(scene.canvas, 0, 0, 32, 32);"
+            "return new Set(new Uint32Array(p.getImageData(0, 0, 32, 32).data.buffer)).size })()"
+        )
+        > 8
+    )  # type: ignore[operator]
+
+    # a slider changes the physics
+    before = js("moment.factors.actuator_scale")
+    js("(() => { const s = document.querySelector('[data-factor=actuator_scale]'); s.value = 900;"
+       " s.dispatchEvent(new Event('input')) })()")  # fmt: skip
+    until(lambda: js("moment.factors.actuator_scale") != before)
+    js("send({do: 'set_factor', name: 'actuator_scale', value: 1})")
+
+    # a pause holds the picture, a step moves it by one
+    browser.find_element(By.ID, "play").click()
+    until(lambda: js("moment.playing") is False)
+    held = js("moment.step")
+    browser.find_element(By.ID, "step").click()
+    until(lambda: js("moment.step") == held + 1)  # type: ignore[operator]
+    assert js("moment.playing") is False
+    browser.find_element(By.ID, "play").click()
+
+    # a goal is reached
+    js("send({do: 'pace', steps_per_s: 100})")
+    until(lambda: js("moment.goals_reached"))
+
+    # what cannot be done is told on the page, and the view goes on
+    js("send({do: 'set_factor', name: 'arm_mass', value: 99})")
+    until(lambda: "factor arm_mass must be a number in" in str(js("document.querySelector('#notices').textContent")))
+    step = js("moment.step")
+    until(lambda: js("moment.step") > step)  # type: ignore[operator]
+
+    assert browser.get_log("browser") == []
+
+
+def test_its_recording_plays_without_the_server(browser, served, tmp_path):
+    url, _ = served
+    file = tmp_path / "replay.html"
+    with urllib.request.urlopen(f"{url}replay.html") as answer:
+        file.write_bytes(answer.read())
+    browser.get(file.as_uri())
+    begun = until(lambda: browser.execute_script("return moment && moment.step"))
+    until(lambda: browser.execute_script("return moment.step") != begun)
+    assert browser.execute_script("return [...document.querySelectorAll('main input')].every(input => input.disabled)")
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("width", [1280, 768, 360])
+def test_nothing_overflows(browser, served, width):
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(served[0])
+    until(lambda: browser.execute_script("return moment && moment.step"))
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_it_ends_cleanly(browser, served):
+    _, process = served
+    process.send_signal(signal.SIGINT)
+    said, complained = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, complained
+    assert "control steps" in said and "Traceback" not in complained
+    until(lambda: "disconnected" in browser.find_element(By.ID, "status").text)

@@ -1,0 +1,10 @@
+"""`worldmodel view`: a model at work, live in the browser; or a recording, with a model's prediction beside it.
+
+`open_session` gives what is shown without a server: a `Session` whose every step is a `Moment`.
+"""
+
+from worldmodel.runs import ViewResult
+from worldmodel.viewing.session import Session
+from worldmodel.viewing.start import open_session, view
+
+__all__ = ["Session", "ViewResult", "open_session", "view"]

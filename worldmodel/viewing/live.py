@@ -1,0 +1,300 @@
+"""The live session: a simulation, a model that drives it, and all that there is to see of both, step by step.
+
+It knows neither browser nor server. A step executes the action that was decided, looks, decides the next one, and
+tells: what a `Moment` shows is the present, and a plan that has not begun.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldmodel.envs import MujocoWorld
+from worldmodel.envs.world import SimulationDiverged
+from worldmodel.models import WorldModel
+from worldmodel.settings import PlanConfig
+from worldmodel.system.errors import UserError
+from worldmodel.viewing import messages as say
+from worldmodel.viewing.imagination import Outlook, outlook, reconstruction
+from worldmodel.viewing.joints import freedom, posed, position_controls
+from worldmodel.viewing.picture_files import png
+from worldmodel.viewing.pilot import PLANNER_NAMES, Pilot
+from worldmodel.viewing.reference import Reference
+from worldmodel.viewing.senses import Senses
+from worldmodel.viewing.solids import Solids
+
+NUM_GOALS = 12
+"""Goal pictures to choose from."""
+HOLD_STEPS = 5
+"""Control steps for which a goal must be held, as in protocol "strict"."""
+_REST_STEPS = 10  # after a goal was reached, for people to see it
+_LOST_SPANS = 1.5  # of a position's range, from its middle, after which another episode begins
+_GOAL_STEPS = 150  # after which a goal that is not reached is given up
+_RENEW_STEPS = 2_000  # after which the controller, which keeps all that it saw, is made anew
+
+
+@dataclass(frozen=True)
+class LiveSubject:
+    """What a live session is about."""
+
+    title: str
+    model: WorldModel
+    world: MujocoWorld
+    plan: PlanConfig
+    reference: Reference
+    seed: int
+
+
+class LiveSession:
+    """A simulation that a model drives and a person meddles with."""
+
+    def __init__(self, subject: LiveSubject) -> None:
+        self.world, self._model = subject.world, subject.model
+        self._rng = np.random.default_rng(subject.seed)
+        self._pilot = Pilot(subject.model, subject.world, subject.plan, subject.seed)
+        self._senses = Senses(subject.model, subject.world, subject.reference)
+        self.solids = Solids(self.world.scene.model)
+        states = np.concatenate([each.states for each in subject.reference.episodes])
+        self._controls = position_controls(self.world, states)
+        self._goals = _goal_states(self.world, subject.reference)
+        self.playing, self.keep_going, self._looks_changed = True, True, False
+        self._step = self._episode = self._reached = self._given_up = 0
+        self._restart()
+        self.opening = self._opened(subject)
+        self._take_goal(self._goals[0])
+
+    # What the page asks for
+
+    def obey(self, command: say.AnyCommand) -> None:
+        """Do as the page asks.
+
+        Raises:
+            UserError, ValueError: it cannot be done; nothing has changed.
+        """
+        match command:
+            case say.Play():
+                self.playing = command.on
+            case say.StepOnce():
+                self.playing = False
+            case say.Reset():
+                self._restart()
+                self._take_goal(self._goal)
+            case say.KeepGoing():
+                self.keep_going = command.on
+            case say.PickGoal():
+                self._take_goal(self._picked(command.number))
+            case say.PoseGoal():
+                self._take_goal(posed(self._goal, command.positions, self.world.state_names, self._controls))
+            case say.DragGoal():
+                self._take_goal(self._dragged(command))
+            case say.SetFactor():
+                self._set_factor(command.name, command.value)
+            case say.ChooseDriver():
+                self._pilot.choose_driver(command.driver)
+                self._aim()
+            case say.ChoosePlanner():
+                self._pilot.choose_planner(command)
+                self._aim()
+            case _:
+                raise UserError("this session is live: there are no recorded episodes to go to")
+
+    # What happens
+
+    def advance(self) -> say.Moment:
+        """One control step, and what is to be seen after it."""
+        try:
+            terminated = self.world.advance(self._action)[1]
+        except SimulationDiverged:
+            terminated = True
+        self._senses.act(self._action)
+        self._step += 1
+        if terminated or self._is_lost():
+            self._restart()
+            self._aim()
+        else:
+            self._frame_number += 1
+            self._look_and_decide()
+            self._judge()
+        return self.moment()
+
+    def moment(self) -> say.Moment:
+        """What is to be seen now."""
+        if self._looks_changed:
+            self._aim()
+        state, senses = self.world.state(), self._senses
+        search, outside = self._pilot.search, Outlook(None, [], [], [], None)
+        seen = outlook(search, self._model, self.world, self.solids, senses.reader) if search else outside
+        return say.Moment(
+            step=self._step,
+            episode=self._episode,
+            frame_number=self._frame_number,
+            playing=self.playing,
+            frame=png(self._frame),
+            reconstruction=reconstruction(self._model, senses.latent),
+            goal=png(self._goal_frame),
+            latent=np.round(senses.latent.numpy(), 3).tolist(),
+            distance=round(float((senses.latent - self._goal_latent).norm()), 4),
+            reached=self._held > 0,
+            goals_reached=self._reached,
+            goals_given_up=self._given_up,
+            decision_ms=self._pilot.decision_ms,
+            costs=seen.costs,
+            plan_cost=seen.cost,
+            driver=self._pilot.driver,
+            planner=self._pilot.shown,
+            action=np.round(self._action, 3).tolist(),
+            imagined=seen.imagined,
+            solids=self.solids.now(self.world.scene.data),
+            goal_solids=self.solids.at(self._goal[: self.world.scene.model.nq]),
+            imagined_solids=seen.solids,
+            paths=seen.paths,
+            states=senses.states(state),
+            constants=senses.constants(self.world.factor_values),
+            factors=self.world.factor_values,
+            goal_positions={of.name: self._goal_value(of.name) for of in self._controls},
+        )
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self.world.close()
+
+    def _restart(self) -> None:
+        """Another episode under the factors that are set."""
+        factors = self.world.factor_values
+        self.world.restart(seed=int(self._rng.integers(2**31)), factors=factors)
+        self._episode, self._frame_number, self._held, self._since_goal = self._episode + 1, 0, 0, 0
+        self._senses.forget()
+        self._frame = self.world.frame()
+        self._senses.see(self._frame)
+
+    def _is_lost(self) -> bool:
+        """Whether a body slid so far away that it will not come back by itself."""
+        state, names = self.world.state(), self.world.state_names
+        return any(
+            abs(state[names.index(of.name)] - (of.low + of.high) / 2) > _LOST_SPANS * (of.high - of.low)
+            for of in self._controls
+            if of.unit == "m"
+        )
+
+    def _look_and_decide(self) -> None:
+        self._frame = self.world.frame()
+        self._senses.see(self._frame)
+        self._action = self._pilot.decide(self._frame, self.world.state())
+
+    def _judge(self) -> None:
+        """Count goals, and go on to the next one where that is wanted."""
+        self._since_goal += 1
+        near = bool(self.world.scene.goal_tolerance) and self.world.reached(self.world.state(), self._goal)
+        self._held = self._held + 1 if near else 0
+        self._reached += self._held == HOLD_STEPS and not self._counted
+        self._counted |= self._held >= HOLD_STEPS
+        if self._since_goal % _RENEW_STEPS == 0:
+            self._aim()
+        rested, late = self._held >= HOLD_STEPS + _REST_STEPS, self._since_goal >= _GOAL_STEPS
+        if self.keep_going and self._pilot.driver == "model" and (rested or late):
+            self._given_up += not self._counted
+            self._take_goal(self._picked(None))
+
+    def _set_factor(self, name: str, value: float) -> None:
+        self.world.set_factors({name: value})
+        if self.world.factors[name].kind == "physical":
+            self._senses.notice_change()
+        else:
+            self._looks_changed = True
+
+    # Goals
+
+    def _take_goal(self, goal: np.ndarray) -> None:
+        """Make a state (X,) the goal; UserError where the model cannot embed its picture."""
+        if not torch.isfinite(self._senses.embedded(self.world.goal_frame(goal))).all():
+            raise UserError("the model makes no finite latent of this goal's picture; choose another goal")
+        self._goal = goal
+        self._held, self._since_goal, self._counted = 0, 0, False
+        self._aim()
+
+    def _aim(self) -> None:
+        """Decide anew what to do now."""
+        self._goal_frame = self.world.goal_frame(self._goal)  # as it looks under the factors of now
+        self._goal_latent, self._looks_changed = self._senses.embedded(self._goal_frame), False
+        self._pilot.aim(self._goal_frame, self._senses.past)
+        self._look_and_decide()
+
+    def _picked(self, number: int | None) -> np.ndarray:
+        number = int(self._rng.integers(len(self._goals))) if number is None else number
+        if not 0 <= number < len(self._goals):
+            raise UserError(f"there are goals 0..{len(self._goals) - 1}, got {number}")
+        return self._goals[number]
+
+    def _dragged(self, pull: say.DragGoal) -> np.ndarray:
+        model, goal = self.world.scene.model, self._goal.copy()
+        if not 0 <= pull.geom < model.ngeom or not np.isfinite([*pull.grip, *pull.point]).all():
+            raise UserError(f"there is no geom {pull.geom} to pull to {pull.point}")
+        free = freedom(self.world, self._controls)
+        goal[: model.nq] = self.solids.pulled(goal[: model.nq], pull, free)
+        return goal
+
+    def _goal_value(self, name: str) -> float:
+        value = float(self._goal[self.world.state_names.index(name)])
+        if name in self.world.scene.angle_names:
+            value = (value + np.pi) % (2 * np.pi) - np.pi
+        return round(value, 4)
+
+    def _opened(self, subject: LiveSubject) -> say.Opening:
+        world, scene = self.world, self.world.scene
+        return say.Opening(
+            title=subject.title,
+            mode="live",
+            world=world.name,
+            notes=_notes(subject, self._pilot.shown, bool(self._senses.constants(world.factor_values))),
+            control_dt_s=world.control_dt_s,
+            frame_size=world.image_size,
+            viewpoint=self.solids.viewpoint(scene.data, world.camera),
+            meshes=self.solids.meshes(),
+            factors=factor_controls(world),
+            positions=self._controls,
+            goals=[png(world.goal_frame(goal)) for goal in self._goals],
+            planners=PLANNER_NAMES if self._pilot.shown else [],
+            drivers=self._pilot.drivers,
+            episode_lengths=[],
+        )
+
+
+def _goal_states(world: MujocoWorld, reference: Reference) -> list[np.ndarray]:
+    """States at rest, float64 (X,), in which reference episodes ended."""
+    episodes = reference.episodes
+    chosen = np.linspace(0, len(episodes) - 1, min(NUM_GOALS, len(episodes))).astype(int)
+    goals = [episodes[k].states[-1].astype(np.float64) for k in chosen]
+    for goal in goals:
+        goal[world.scene.model.nq :] = 0
+    return goals
+
+
+def factor_controls(world: MujocoWorld) -> list[say.FactorControl]:
+    """A slider for every factor of a world."""
+    return [
+        say.FactorControl(
+            name=of.name,
+            kind="visual" if of.kind == "visual" else "physical",
+            unit=of.unit,
+            low=of.bounds[0],
+            high=of.bounds[1],
+            nominal=of.nominal,
+            logarithmic=of.transform == "log",
+            description=of.description,
+        )
+        for of in world.factors.values()
+    ]
+
+
+def _notes(subject: LiveSubject, shown: say.PlannerShown | None, reads_constants: bool) -> list[str]:
+    """What this session cannot show, and where its readouts come from."""
+    notes = [f"Readouts are linear maps fitted on {subject.reference.origin}."]
+    if subject.model.decoder is None:
+        notes.append("No pictures of the imagination: this run has no decoder; the command that trained it adds one.")
+    if shown is None:
+        notes.append("Nothing is planned: this run has no dynamics predictor, since its world takes no actions.")
+    if not subject.world.scene.goal_tolerance:
+        notes.append("No goal counts as reached: the world's scene has no goal_tolerance.")
+    if not reads_constants:
+        notes.append("No constants are estimated: none varied in what this run was trained on.")
+    return notes

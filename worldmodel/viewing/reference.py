@@ -1,0 +1,67 @@
+"""Episodes that a view needs beside its own: to fit what it reads from latents, and to take goals from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodel.data.store import DataSet
+from worldmodel.envs import Episode, MujocoWorld, rollout
+from worldmodel.envs.excitation import make_policy
+from worldmodel.settings import TrainConfig
+from worldmodel.system.errors import StoreError
+from worldmodel.system.progress import progress
+
+_SEED_STREAM = 7_004
+STATE_EPISODES, STATE_STEPS = 24, 80
+CONSTANT_EPISODES = 160
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Episodes of a run's world, under its own policy and priors."""
+
+    origin: str
+    """Where they come from, for the page."""
+    episodes: list[Episode]
+    """Cut to what is needed of each."""
+
+
+def reference(trained: TrainConfig, world: MujocoWorld, seed: int, window: int | None) -> Reference:
+    """Episodes from the run's data set; where that is not there, as many simulated on the spot.
+
+    Args:
+        window: control steps from which constants are estimated; None where the model knows no constants.
+    """
+    num, steps = (STATE_EPISODES, STATE_STEPS) if window is None else (CONSTANT_EPISODES, window)
+    try:
+        data = DataSet(trained.collection.directory, trained.collection.num_episodes)
+        return recorded(data, num, steps)
+    except StoreError:
+        return _simulated(trained, world, seed, num, steps)
+
+
+def recorded(data: DataSet, num: int = STATE_EPISODES, steps: int = STATE_STEPS) -> Reference:
+    """At most `num` stretches of `steps` control steps of a data set.
+
+    They are from the start of every other training episode and from the end of the others, as constants may drift.
+    """
+    split = data.split("train").at_least(3)
+    chosen = np.linspace(0, len(split) - 1, min(num, len(split))).astype(int)
+    episodes = []
+    for k, (offset, length) in enumerate(zip(split.offset[chosen], split.length[chosen], strict=True)):
+        frames = min(steps + 1, int(length - (length - 1) // 2))
+        first = int(offset if k % 2 == 0 else offset + length - frames)
+        rows = slice(first, first + frames)
+        actions = np.nan_to_num(data.actions[first : first + frames - 1])
+        rewards = data.rewards[first : first + frames - 1]
+        episodes.append(Episode(data.frames(rows), data.states[rows], actions, rewards, data.factors[rows], 0))
+    return Reference(f"{len(episodes)} training episodes of {data.directory}", episodes)
+
+
+def _simulated(trained: TrainConfig, world: MujocoWorld, seed: int, num: int, steps: int) -> Reference:
+    policy = make_policy(**trained.collection.policy)
+    seeds = np.random.SeedSequence([_SEED_STREAM, seed]).generate_state(num)
+    shown = progress(seeds, desc="episodes to fit readouts on", unit="episode")
+    episodes = [rollout(world, policy, seed=int(each), num_steps=steps) for each in shown]
+    where = trained.collection.directory
+    return Reference(f"{num} episodes simulated now, since the run's data set {where} is not there", episodes)

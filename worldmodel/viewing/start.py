@@ -1,0 +1,146 @@
+"""`worldmodel view`: open what is to be seen, run it, and serve it."""
+
+import asyncio
+import importlib.util
+import math
+import os
+import sys
+import threading
+import time
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+
+from worldmodel.evaluation.trust import trusted_world
+from worldmodel.models.encoders import set_cpu_threads
+from worldmodel.runs import Run, ViewResult
+from worldmodel.settings import RECORDED, EnvConfig, ViewConfig
+from worldmodel.system.devices import pick_device
+from worldmodel.system.errors import UserError
+from worldmodel.system.files import write_atomically
+from worldmodel.viewing.live import LiveSession, LiveSubject
+from worldmodel.viewing.messages import Moment, Notice, encoded
+from worldmodel.viewing.playback import open_playback
+from worldmodel.viewing.reference import reference
+from worldmodel.viewing.replay_page import Recorder
+from worldmodel.viewing.session import Commands, Progress, Session, run_session
+
+
+def view(config: ViewConfig) -> ViewResult:
+    """Serve a live view, or a recording, until it is stopped (Ctrl-C) or has made `config.steps`.
+
+    Raises:
+        UserError: the run or the data set cannot be shown, the port is in use, or aiohttp is not installed.
+    """
+    begun = time.monotonic()
+    if config.serve:
+        _check_serving(config.port)
+    session = open_session(config)
+    try:
+        progress, url, recorder = _served(config, session) if config.serve else _recorded(config, session)
+    finally:
+        session.close()
+    last = progress.last
+    return ViewResult(
+        url=url,
+        steps=progress.steps,
+        steps_per_s=progress.steps / progress.stepping_s if progress.steps else None,
+        first_picture_s=max(0.0, progress.first_at - begun),
+        goals_reached=last.goals_reached if last else 0,
+        goals_given_up=last.goals_given_up if last else 0,
+        replay=None if config.save is None else _saved(Path(config.save), recorder),
+    )
+
+
+def _check_serving(port: int) -> None:
+    """UserError where no page can be served; before a model is loaded."""
+    if not importlib.util.find_spec("aiohttp"):
+        raise UserError("view serves its page with aiohttp; install it with: pip install 'worldmodel[view]'")
+    from worldmodel.viewing.server import check_port
+
+    check_port(port)
+
+
+def _served(config: ViewConfig, session: Session) -> tuple[Progress, str, Recorder]:
+    """Run a session in a thread of its own and serve it from this one; how far it came, where, and its last moments."""
+    from worldmodel.viewing.server import Server
+
+    commands, stop, progress = Commands(), threading.Event(), Progress()
+    server = Server(session.opening, commands)
+
+    def step() -> None:
+        run_session(session, commands, server.tell, stop, config.steps_per_s, config.steps, progress)
+
+    async def serve() -> None:
+        async with server.serving(config.port):
+            print(f"view: {server.url} (this machine only; Ctrl-C ends it)", flush=True)
+            if config.open and _has_display():
+                webbrowser.open(server.url)
+            stepping = asyncio.create_task(asyncio.to_thread(step))
+            try:
+                await asyncio.shield(stepping)
+            finally:
+                stop.set()
+                await stepping
+
+    try:
+        asyncio.run(serve())
+    except KeyboardInterrupt:
+        print()  # below the ^C of the terminal
+    return progress, server.url, server.recorder
+
+
+def _recorded(config: ViewConfig, session: Session) -> tuple[Progress, None, Recorder]:
+    """Run a session without a page."""
+    recorder = Recorder(session.opening)
+
+    def tell(message: Moment | Notice) -> None:
+        if isinstance(message, Moment):
+            recorder.keep(encoded(message))
+        else:
+            print(message.text, file=sys.stderr)
+
+    return run_session(session, Commands(), tell, threading.Event(), math.inf, config.steps), None, recorder
+
+
+def open_session(config: ViewConfig) -> Session:
+    """What is to be seen, without a server: step it by `advance`, tell it what to do by `obey`.
+
+    Raises:
+        UserError: the run or the data set cannot be shown.
+    """
+    if not config.run:
+        if config.data is None:
+            raise UserError("what to view? add run=runs/NAME, run=pretrained/reacher or data=data/NAME")
+        return open_playback(Path(config.data), None, config.trust_world)
+    run = Run(config.run)
+    trained = run.config
+    model = run.model(pick_device(config.device))
+    set_cpu_threads(model.config.encoder)
+    if config.data is not None or trained.env.world == RECORDED:
+        folder = Path(config.data) if config.data is not None else trained.collection.directory
+        return open_playback(folder, model, config.trust_world)
+    world = trusted_world(_held(trained.env), config.trust_world)
+    window = model.context_encoder.config.window if model.context_encoder else None
+    try:
+        episodes = reference(trained, world, config.seed, window)
+        subject = LiveSubject(str(run.path), model, world, config.plan or trained.plan, episodes, config.seed)
+        return LiveSession(subject)
+    except BaseException:
+        world.close()
+        raise
+
+
+def _held(env: EnvConfig) -> EnvConfig:
+    """A world whose factors stay where a person puts them."""
+    return env if env.kinematic else replace(env, factor_rho={})
+
+
+def _saved(where: Path, recorder: Recorder) -> str:
+    html = recorder.page()
+    write_atomically(where, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+    return str(where)
+
+
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
