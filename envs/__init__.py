@@ -66,7 +66,8 @@ def register(name: str, scene_factory: SceneFactory) -> None:
     if name in _FACTORIES:
         raise ValueError(f"a world named {name!r} is registered already; choose another name")
     _FACTORIES[name] = scene_factory
-    gymnasium.register(f"worldmodel/{name}-v0", entry_point="worldmodel.envs:make", kwargs={"name": name})
+    if (gymnasium_id := f"worldmodel/{name}-v0") not in gymnasium.registry:  # a notebook may load this module anew
+        gymnasium.register(gymnasium_id, entry_point="worldmodel.envs:make", kwargs={"name": name})
 
 
 def names() -> tuple[str, ...]:

@@ -206,10 +206,11 @@ class MjcfScene(Scene):
         symmetries: Mapping[str, float] | None = None,
         hidden: Sequence[str] = (),
     ) -> None:
-        is_text = isinstance(mjcf, str) and mjcf.lstrip().startswith("<")
-        load = mujoco.MjModel.from_xml_string if is_text else mujoco.MjModel.from_xml_path
-        self.model = load(str(mjcf))
-        self._load_spec = partial(mujoco.MjSpec.from_string if is_text else mujoco.MjSpec.from_file, str(mjcf))
+        text = mjcf.lstrip("\ufeff").lstrip() if isinstance(mjcf, str) else ""  # editors put a byte-order mark first
+        is_text = text.startswith("<")
+        source = text if is_text else str(mjcf)
+        self.model = (mujoco.MjModel.from_xml_string if is_text else mujoco.MjModel.from_xml_path)(source)
+        self._load_spec = partial(mujoco.MjSpec.from_string if is_text else mujoco.MjSpec.from_file, source)
         self.data = mujoco.MjData(self.model)
         hide_geoms(self.model, hidden)
         self.name, self.camera = name, camera
@@ -257,6 +258,9 @@ def state_names(model: mujoco.MjModel) -> tuple[str, ...]:
 
     A joint "wrist" gives "wrist" and "wrist_vel"; a free joint "root" gives "root_x" to "root_qz" and "root_x_vel" to
     "root_wz_vel"; an actuator "lift" with an activation gives "lift_act".
+
+    Raises:
+        ValueError: two numbers would have the same name, as those of joints "a" and "a_vel".
     """
     positions, velocities = [], []
     for index in range(model.njnt):
@@ -268,7 +272,13 @@ def state_names(model: mujoco.MjModel) -> tuple[str, ...]:
     for index in range(model.nu):
         name, num = model.actuator(index).name or f"actuator{index}", model.actuator_actnum[index]
         activations += [f"{name}_act"] if num == 1 else [f"{name}_act{i}" for i in range(num)]
-    return (*positions, *velocities, *activations)
+    names = (*positions, *velocities, *activations)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"two state variables are called {twice[0]}: a joint's velocity is its name and _vel, an actuator's "
+            "activation its name and _act; rename a joint or an actuator in the MJCF"
+        )
+    return names
 
 
 def unlimited_hinges(model: mujoco.MjModel) -> tuple[str, ...]:

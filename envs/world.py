@@ -56,8 +56,8 @@ class MujocoWorld(gymnasium.Env):
         render_mode: str | None = "rgb_array",
     ) -> None:
         check_frame_options(image_size, supersample, quality)
-        self.scene = scene
-        self.render_mode = render_mode
+        _check_scene(scene, render_mode)
+        self.scene, self.render_mode = scene, render_mode
         self.image_size, self.supersample = image_size, supersample
         self.quality: Quality = quality
         self.camera = _checked_camera(scene, scene.camera if camera is None else camera)
@@ -71,8 +71,7 @@ class MujocoWorld(gymnasium.Env):
         self._renderer: FrameRenderer | None = None
         self.appearance: Appearance | None = None  # how every frame looks, those of goals too
         self.episode_model = EpisodeModel(scene.name, scene.model, self.factors)
-        self._num_steps = 0
-        self._is_judged = not scene.hides_task
+        self._num_steps, self._is_judged = 0, not scene.hides_task
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (scene.action_dim,), np.float32)
         self.observation_space = gymnasium.spaces.Dict(
             pixels=gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8),
@@ -361,6 +360,18 @@ def _checked_state(world: MujocoWorld, state: np.ndarray) -> np.ndarray:
     if array.shape != (len(names),) or not np.isfinite(array).all():
         raise ValueError(f"state must be {len(names)} finite numbers ({', '.join(names)}), got {_summary(array)}")
     return array
+
+
+def _check_scene(scene: Scene, render_mode: str | None) -> None:
+    """ValueError for a render mode that there is not, or where a scene speaks of a state variable that it has not."""
+    if render_mode not in (None, "rgb_array"):
+        raise ValueError(f'render_mode must be "rgb_array" or None, got {render_mode!r}; no window is opened')
+    for what in ("goal_tolerance", "symmetries", "angle_names"):
+        if unknown := [name for name in getattr(scene, what) if name not in scene.state_names]:
+            raise ValueError(
+                f"{what} of {scene.name} names {unknown[0]!r}, which is no state variable; there are "
+                f"{', '.join(scene.state_names)}"
+            )
 
 
 def _checked_camera(scene: Scene, camera: str | int) -> str | int:

@@ -158,11 +158,11 @@ def coloured(noise: Tensor, exponent: float) -> Tensor:
     An exponent of 0 leaves it white, 1 makes it pink, 2 red. Timmer and Koenig (1995); iCEM (Pinneri et al., 2020),
     section 3.1.
     """
-    length = noise.shape[-2]
-    frequency = torch.fft.fftfreq(length, device=noise.device, dtype=noise.dtype).abs().clamp_min(1 / length)
+    length, white = noise.shape[-2], noise.to(torch.promote_types(noise.dtype, torch.float32))  # no FFT of 16 bits
+    frequency = torch.fft.fftfreq(length, device=white.device, dtype=white.dtype).abs().clamp_min(1 / length)
     amplitude = frequency ** (-exponent / 2)
     amplitude = amplitude / amplitude.square().mean().sqrt()
-    return torch.fft.ifft(torch.fft.fft(noise, dim=-2) * amplitude[:, None], dim=-2).real
+    return torch.fft.ifft(torch.fft.fft(white, dim=-2) * amplitude[:, None], dim=-2).real.to(noise.dtype)
 
 
 def shift(actions: Tensor, num_steps: int, tail: Literal["zero", "repeat"] = "zero") -> Tensor:

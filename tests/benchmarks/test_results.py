@@ -106,7 +106,8 @@ def test_every_command_can_be_given_today():
         if words[0] == "python":
             cls, arguments = schemas.get(words[2]), options(words[3:])
         elif len(words) > 1 and words[1] in VERBS:
-            cls, arguments = VERBS[words[1]].settings, values(words[2:])
+            cls = VERBS[words[1]].settings
+            arguments = values(words[2:], cls)
         else:
             raise AssertionError(f"no command: {words}")
         if cls is not None and arguments:

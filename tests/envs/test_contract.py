@@ -1,5 +1,6 @@
 """What holds for every world, one suite over all of them."""
 
+import importlib.util
 import warnings
 
 import gymnasium
@@ -248,6 +249,44 @@ def test_an_action_spans_the_control_range_and_steps_must_fit():
         assert scene.data.ctrl[0] == ctrl
     with pytest.raises(ValueError, match=r"multiple of the physics step 0.002 s, got 0.003 s"):
         envs.MjcfScene(SLIDER, name="slider", control_dt_s=0.003)
+
+
+def test_text_with_a_byte_order_mark_is_text():
+    assert envs.MjcfScene("\ufeff\n" + SLIDER, name="slider", control_dt_s=0.02).state_names == ("s", "s_vel")
+
+
+@pytest.mark.parametrize(
+    ("joints", "actuators", "name"),
+    [
+        ('<joint name="a"/><joint name="a_vel" type="slide"/>', "", "a_vel"),
+        ('<joint type="slide"/><joint name="joint0"/>', "", "joint0"),
+        ('<joint name="m_act"/>', '<general name="m" joint="m_act" dyntype="integrator"/>', "m_act"),
+    ],
+)
+def test_two_state_variables_of_one_name_are_refused(joints: str, actuators: str, name: str):
+    mjcf = f"""<mujoco><worldbody><camera name="c"/><body>{joints}<geom size=".1"/></body></worldbody>
+    <actuator>{actuators}</actuator></mujoco>"""
+    with pytest.raises(ValueError, match=f"two state variables are called {name}"):
+        envs.MujocoWorld(envs.MjcfScene(mjcf, name="twice", control_dt_s=0.02))
+
+
+@pytest.mark.parametrize("said", [{"goal_tolerance": {"t": 1.0}}, {"symmetries": {"t": 1.0}}, {"angle_names": ["t"]}])
+def test_what_is_said_of_no_state_variable_is_refused(said: dict):
+    with pytest.raises(ValueError, match=rf"{next(iter(said))} of slider names 't'.*there are s, s_vel"):
+        envs.MujocoWorld(envs.MjcfScene(SLIDER, name="slider", control_dt_s=0.02, **said))
+
+
+@pytest.mark.parametrize("mode", ["human", "depth_array"])
+def test_a_render_mode_that_there_is_not_is_refused(mode: str):
+    with pytest.raises(ValueError, match=f"'{mode}'"):
+        envs.make("reacher", render_mode=mode)
+
+
+def test_loading_the_module_anew_is_silent(recwarn: pytest.WarningsRecorder):
+    spec = importlib.util.find_spec("worldmodel.envs")
+    assert spec and spec.loader
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert not [str(warning.message) for warning in recwarn if "registry" in str(warning.message)]
 
 
 def test_a_diverged_simulation_says_so():

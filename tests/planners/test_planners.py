@@ -87,6 +87,15 @@ def test_same_seed_same_plan(planner):
     assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_of_half_precision_can_be_planned_in(planner, dtype):
+    dynamics, objective, z0 = linear_problem()
+    half = LinearDynamics(dynamics.drift.to(dtype), dynamics.gain.to(dtype))
+    goal = GoalDistance(objective.terms[0][1].goal.to(dtype))
+    plan = planner.plan(Problem(half, goal, z0.to(dtype)), seeded())
+    assert plan.actions.dtype == dtype and plan.actions.isfinite().all() and plan.valid.all()
+
+
 def test_another_seed_tries_other_candidates(planner):
     dynamics = RecordingDynamics()
     for seed in (0, 1):

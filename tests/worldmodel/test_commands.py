@@ -195,7 +195,7 @@ def test_a_sweep_makes_one_run_each(home: Path):
         (["train", "method.optim.batch_size=1"], "batch_size"),
         (["train", "episodes=0"], "episodes"),
         (["collect", "warp_worlds=0"], "warp_worlds"),
-        (["train", "env.image_size=20", "data=odd", *SMALL], "20 x 20"),
+        (["train", "env.image_size=20", "data=odd"], "20 x 20"),
         (["train", "method.lag=50", "name=a", *SMALL], "episodes of at most 24"),
         (["train", "method.lag=3", "runs=runs/demo", "name=control", *SMALL], "other settings"),
         (["train", "data_seed=9", *SMALL], "seed"),
@@ -230,6 +230,67 @@ def test_pairs_that_a_world_has_not_are_refused_before_anything_is_collected(
     arguments = ["train", "method.pairs=ou", "data=never", *SMALL]
     assert "method.pairs=ou needs a kinematic world, reacher is not one" in error_of(capsys, arguments)
     assert not Path("never").exists()
+
+
+def test_frames_that_do_not_fit_are_refused_before_anything_is_collected(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert "63 x 63" in error_of(capsys, ["train", "env.image_size=63", "data=never", *SMALL])
+    assert not Path("never").exists()
+
+
+@pytest.mark.parametrize("option", ["predictor.horizon=40", "goal_heads=true"])
+def test_windows_that_do_not_fit_are_refused_before_anything_is_trained(
+    home: Path, capsys: pytest.CaptureFixture[str], option: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys.modules["worldmodel.learning.train"], "HEADS", HeadsConfig(reach=40, hidden=16))
+    assert "episodes of at most 24 steps" in error_of(capsys, ["train", "name=b", *SMALL, option])
+    assert not Path("runs/b/metrics.jsonl").exists()
+
+
+def test_control_is_not_recommended_where_no_goal_can_be_judged(home: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["train", "env=walker-walk", *SMALL]) == 0
+    assert "next: worldmodel probe run=runs/walker-walk" in capsys.readouterr().out
+    assert "goal_tolerance" in error_of(capsys, ["control", "run=runs/walker-walk", "tasks=2"])
+    assert "task_goal" in error_of(capsys, ["control", "run=runs/walker-walk", "tasks=2", "protocol=reward"])
+
+
+ENDS_EARLY = """from worldmodel import envs
+from worldmodel.envs.factors import PhysicsFactor
+from worldmodel.envs.writers import body_mass
+MJCF = '''<mujoco><size nuserdata="1"/><option timestep="0.01"/><worldbody><light pos="0 -1 2"/>
+<camera name="c" pos="0 -2 0" xyaxes="1 0 0 0 0 1"/><body name="b"><joint name="h" type="hinge" axis="0 1 0"/>
+<geom type="capsule" size=".05" fromto="0 0 0 0 0 -.5"/></body></worldbody>
+<actuator><motor joint="h" ctrlrange="-1 1"/></actuator></mujoco>'''
+MASS = PhysicsFactor(
+    name="m", unit="kg", nominal=4.0, bounds=(2, 8), prior_scale=0.25, transform="log", write=body_mass("b")
+)
+def start(model, data, rng):
+    data.qpos[0], data.userdata[0] = rng.uniform(-1, 1), rng.uniform() < 0.2
+def fell(model, data):
+    return data.userdata[0] > 0 and data.time > 0.02
+def factory():
+    parts = dict(reset=start, terminated=fell, factors=(MASS,), goal_tolerance={"h": 0.2})
+    return envs.MjcfScene(MJCF, name="pole", control_dt_s=0.02, **parts)
+"""
+
+
+def test_episodes_that_end_early_are_left_out_and_an_edited_world_is_named(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    Path("early.py").write_text(ENDS_EARLY)
+    constants = ["env.randomize=[physical]", "drift_rho=0.9", "context.window=8", "context_training.optim.steps=3"]
+    small = ["env.name=early", *SMALL, "episodes=40", "context.strides=[1,2]", *constants]
+    assert main(["train", "env.world=early.py:factory", *small]) == 0
+    told = re.search(r"left out: (\d+) of 40 episodes", capsys.readouterr().out)
+    assert told and 0 < int(told[1]) < 20
+    quick = ["bootstrap=20", "max_frames=200", "controls=false", "bound_trajectories=0"]
+    assert main(["probe", "run=runs/early", *quick]) == 0
+    Path("early.py").write_text(ENDS_EARLY.replace("-.5", "-.4"))
+    capsys.readouterr()
+    tasks = ["tasks=2", "goal_steps=6", "budget_steps=2", "videos=0", "oracle=false", "planner.horizon=5"]
+    assert main(["control", "run=runs/early", "trust_world=true", *tasks]) == 0
+    assert "warning: data/early was recorded in another world" in capsys.readouterr().out
 
 
 def test_damaged_files_are_named(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -187,7 +187,7 @@ def memory_of(num_bytes: int) -> MemoryUse:
 
 def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
     names = ["lejepa", "infonce", "supervised"]
-    config = configure(CompareConfig, {**values(tiny), "methods": names, "out": "copy.json"})
+    config = configure(CompareConfig, {**values(tiny, CompareConfig), "methods": names, "out": "copy.json"})
     found = compare(config)
     assert isinstance(found, CompareResult) and list(found.methods) == names
     assert all(f"  {name}" in study_lines(found) for name in names)
@@ -209,13 +209,15 @@ def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(tiny: list[
     monkeypatch.setattr("worldmodel.comparing.laboratory.Laboratory._train", never)
     # neither what is planned with nor how many processes record makes another cell
     again = {"predictor.hidden": 8, "workers": 2, "threads": 1}
-    assert compare(configure(CompareConfig, {**values(tiny), "methods": names, **again})) == found
+    assert compare(configure(CompareConfig, {**values(tiny, CompareConfig), "methods": names, **again})) == found
     with pytest.raises(AssertionError, match="trained again"):
-        compare(configure(CompareConfig, {**values(tiny), "methods": names, "encoder.depth": 1}))
+        compare(configure(CompareConfig, {**values(tiny, CompareConfig), "methods": names, "encoder.depth": 1}))
 
 
 def test_the_study_of_the_lit_ball(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
-    small = configure(TrainConfig, {name: value for name, value in values(tiny).items() if name != "num_seeds"})
+    small = configure(
+        TrainConfig, {name: value for name, value in values(tiny, CompareConfig).items() if name != "num_seeds"}
+    )
     monkeypatch.setattr(light_study, "recipe", lambda env: small)
     monkeypatch.setattr(light_study, "CONDITIONS", {"OU pairs": ("lit_ball_ou", None, "of one autocorrelation")})
     options = {"study": "lit_ball", "methods": ["lejepa", "vae"], "num_seeds": 1, "out": "ball.json"}

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from worldmodel import settings as public
+from worldmodel.cli.overrides import parse, quoted, values
 from worldmodel.envs.excitation import make_policy
 from worldmodel.planners import PLANNERS, make_planner
 from worldmodel.settings import (
@@ -17,11 +18,13 @@ from worldmodel.settings import (
     CollectConfig,
     CompareConfig,
     ControlConfig,
+    DataConfig,
     DesignConfig,
     EncoderConfig,
     KinematicConfig,
     PlanConfig,
     PositionsConfig,
+    RunsConfig,
     TrainConfig,
     read_run_config,
     recipe,
@@ -114,12 +117,29 @@ def test_a_recipe_that_sets_part_of_an_optional_section_keeps_the_rest_at_its_de
     assert found == dataclasses.replace(default, optim=dataclasses.replace(default.optim, lr=3e-3))
 
 
-def test_a_world_without_a_recipe_has_the_default_settings():
-    config = recipe("walker-walk")
-    collection = TrainConfig().collection
-    collection = dataclasses.replace(collection, env=dataclasses.replace(collection.env, world="walker-walk"))
-    assert config == dataclasses.replace(TrainConfig(), collection=collection)
-    assert config.run_name == "walker-walk"
+@pytest.mark.parametrize("world", ["walker-walk", "my_world.py:make"])
+def test_a_world_without_a_recipe_has_the_default_one_however_it_is_named(world: str):
+    config = recipe(world)
+    assert config == training(env=world) == training(env__world=world)
+    other = recipe("cheetah-run")
+    env = dataclasses.replace(other.env, world=world)
+    assert config == dataclasses.replace(other, collection=dataclasses.replace(other.collection, env=env))
+    assert (config.method.lag, config.method.sigreg_end, config.encoder.input_size, config.goal_s) == (5, 0.005, 32, 1)
+    assert config.collection.policy == preset("policy", "uniform_and_ou")
+
+
+def test_a_recording_from_elsewhere_is_trained_on_like_a_world_without_a_recipe():
+    recorded, world = recipe("recorded"), recipe("walker-walk")
+    assert dataclasses.replace(recorded, collection=world.collection) == world
+
+
+def test_worlds_with_recipes_set_goals_in_steps_as_their_figures_were_measured():
+    assert all(recipe(env).goal_s is None for env in preset_names("env") if env != "recorded")
+    assert recipe("ou-reacher").goal_s is None
+
+
+def test_the_names_of_runs_and_data_sets():
+    assert recipe("walker-walk").run_name == "walker-walk"
     assert recipe("my_world.py:make").env.label == "my_world-py-make"
 
 
@@ -142,6 +162,41 @@ def test_a_world_without_a_recipe_has_the_default_settings():
 def test_an_option_may_be_written_by_any_end_of_its_path(cls: type[Any], given: dict[str, Any], same: dict[str, Any]):
     assert configure(cls, given) == configure(cls, same)
     assert configure(cls, given) != configure(cls, {})
+
+
+@pytest.mark.parametrize("text", ["nan", "1e3", "007", "true", "été", "a=b", "#1", "it's", "{x}", "my run"])
+def test_paths_and_names_are_taken_as_they_are_written_alone_and_in_a_sweep(text: str):
+    for option, cls in (
+        ("name", TrainConfig),
+        ("collection.data", TrainConfig),
+        ("out", DataConfig),
+        ("run", RunsConfig),
+    ):
+        assert values([f"{option}={text}"], cls) == {option: text}
+        argument = quoted(f"{option}={text}", cls)
+        assert values([argument], cls) == {option: text}
+        (override,) = parse([argument])
+        assert override.value() == text
+    assert values([f"others=[data/{text},b]"], DataConfig) == {"others": [f"data/{text}", "b"]}
+    swept = parse([quoted(f"name=a,{text}", TrainConfig)])[0].sweep_string_iterator()
+    assert [values([f"name={one}"], TrainConfig)["name"] for one in swept] == ["a", text]
+
+
+def test_what_is_no_text_is_read_as_before():
+    arguments = ["seed=1", "env.randomize=[mass]", "name=null", "policy={name: ou, std: 1}", "goal_heads=true"]
+    assert values(arguments, TrainConfig) == {
+        "seed": 1, "env.randomize": ["mass"], "name": None, "policy": {"name": "ou", "std": 1}, "goal_heads": True
+    }  # fmt: skip
+    assert quoted("seed=0,1", TrainConfig) == "seed=0,1" and quoted("wings=a,b", TrainConfig) == "wings=a,b"
+
+
+def test_the_path_of_a_world_is_kept_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for world in ("my_world.py:make", f"{tmp_path}/my_world.py:make"):
+        write_run_config(tmp_path, recipe(world))
+        assert read_run_config(tmp_path).env.world == f"{tmp_path}/my_world.py:make"
+    write_run_config(tmp_path, recipe("puck"))
+    assert read_run_config(tmp_path) == recipe("puck")
 
 
 def test_a_world_beside_a_recipe_is_put_into_it():

@@ -43,6 +43,13 @@ def test_protocols_differ_as_documented():
     assert reward.budget_steps == 1000 and reward.rewarded
 
 
+def test_goals_may_be_set_in_seconds_by_the_command_or_by_the_run():
+    assert make_protocol(ControlConfig(), "puck", goal_steps=40).goal_steps == 40
+    assert make_protocol(ControlConfig(goal_steps=10), "puck", goal_steps=40).budget_steps == 20
+    with pytest.raises(UserError, match="goal_steps=10 and goal_s=1 say the same"):
+        ControlConfig(goal_steps=10, goal_s=1.0)
+
+
 def test_tasks_are_reproducible_apart_by_split_and_not_solved_at_the_start(puck, monkeypatch):
     strict = TaskProtocol("strict", goal_steps=4, hold_steps=5)
     config = ControlConfig(tasks=7)

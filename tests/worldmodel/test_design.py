@@ -98,7 +98,8 @@ def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeyp
         interval = found.given.r2_bound_interval[name]
         assert interval and interval[0] <= found.given.r2_bound[name] <= interval[1] and f"  {name}" in printed
     assert found.designed and found.gain and f"use: {found.designed.policy.options}" in printed
-    chosen = configure(DesignConfig, {"env": "varied_pendulum", **values(found.designed.policy.options.split())})
+    options = values(found.designed.policy.options.split(), DesignConfig)
+    chosen = configure(DesignConfig, {"env": "varied_pendulum", **options})
     assert found.designed.policy == chosen_policy(chosen.training.collection)
 
 

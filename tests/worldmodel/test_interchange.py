@@ -696,16 +696,25 @@ def test_a_flipped_bit_is_found_and_its_shard_named(tmp_path: Path, capsys: pyte
     assert verify_shard(shard) == ShardCheck(5, 35, ())
 
 
-def test_a_recording_from_elsewhere_trains_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("num_episodes", [3, 10])
+def test_a_recording_from_elsewhere_trains_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], num_episodes: int
+):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     episodes = [
         {"frames": rng.integers(0, 256, (15, 16, 16, 3), np.uint8), "actions": rng.uniform(-1, 1, (14, A))}
-        for _ in range(10)
+        for _ in range(num_episodes)
     ]
     write_arrays("data/mine", "mine", episodes)
     tiny = [
-        *("method.optim.steps=3", "method.optim.batch_size=8", "method.lag=2", "predictor.horizon=3"),
+        *(
+            "encoder.input_size=16",
+            "method.optim.steps=3",
+            "method.optim.batch_size=8",
+            "method.lag=2",
+            "predictor.horizon=3",
+        ),
         *(
             "predictor.history=[0,1]",
             "predictor_training.steps=3",
@@ -716,6 +725,10 @@ def test_a_recording_from_elsewhere_trains_a_model(tmp_path: Path, monkeypatch: 
     ]
     assert main(["train", "env=recorded", "env.name=mine", *tiny]) == 0
     trained = Run("runs/mine").train
-    assert trained.data.episodes == 10 and trained.prediction is not None and trained.identifiability is None
-    assert main(["control", "run=runs/mine", "tasks=1"]) == 1
+    assert trained.data.episodes == num_episodes and trained.prediction is not None and trained.identifiability is None
     assert main(["train", "env=recorded", "env.name=nothing"]) == 1
+    said = capsys.readouterr().out
+    assert "next: worldmodel probe run=runs/mine" in said and "worldmodel control" not in said
+    for verb in ("control", "surprise"):
+        assert main([verb, "run=runs/mine"]) == 1
+        assert "there is no world to drive it in" in capsys.readouterr().err

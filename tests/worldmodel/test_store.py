@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
 
+from worldmodel.data.arrays import write_arrays
 from worldmodel.data.index import INDEX_NAME, FactorRecord, KinematicRecord, has_checksum, read_index, write_index
 from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.data.store import DataSet
@@ -81,6 +82,32 @@ def test_too_few_episodes_for_a_split(tmp_path):
     write_fake_data(tmp_path / "few", EPISODES[:4])
     with pytest.raises(StoreError, match="4 episodes, too few for a test split; collect at least 10"):
         DataSet(tmp_path / "few").split("test")
+
+
+@pytest.mark.parametrize("num", range(1, 10))
+def test_few_recordings_from_elsewhere_are_split_by_episode_or_by_time(tmp_path, num):
+    frames, actions = np.zeros((41, 8, 8, 3), np.uint8), np.zeros((40, 2))
+    write_arrays(tmp_path, "few", [{"frames": frames, "actions": actions}] * num)
+    data = DataSet(tmp_path)
+    parts = [data.split(name) for name in ("train", "validation", "test")]
+    rows = np.concatenate([part.rows() for part in parts])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(data.num_rows))
+    if num > 2:
+        assert [len(part) for part in parts] == [num - 2, 1, 1] and all(part.length.min() == 41 for part in parts)
+    else:
+        assert [part.length.tolist() for part in parts] == [[32] * num, [4] * num, [5] * num]
+        assert all((part.offset // 41 == np.arange(num)).all() for part in parts)
+
+
+def test_splits_leave_out_what_ended_before_two_windows(directory):
+    data = DataSet(directory)
+    roomy = data.with_room_for(3)
+    assert data.num_too_short == 0 and roomy.num_too_short == (data.length < 7).sum() > 0
+    for name in ("train", "test"):
+        assert (roomy.split(name).length >= 7).all()
+        np.testing.assert_array_equal(roomy.split(name).offset, data.split(name).at_least(7).offset)
+        assert all((half.length > 3).all() for half in roomy.split(name).halves())
+    assert len(data.with_room_for(500).split("train")) == 0
 
 
 def test_halves_share_the_middle_frame(directory):

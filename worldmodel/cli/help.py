@@ -64,7 +64,7 @@ def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], 
 def _choices(env: str) -> list[str]:
     """The recipes, and the sizes of the one that is chosen."""
     known = sizes(env)
-    lines = ["Recipes", _filled(f"env={' | '.join(preset_names('env'))}, any other world (its default settings), "
+    lines = ["Recipes", _filled(f"env={' | '.join(preset_names('env'))}, any other world (default settings), "
                                 "or path/to/file.py:factory", "  ")]  # fmt: skip
     return [*lines, f"  size={' | '.join(known)}   for env={env}"] if known else lines
 

@@ -80,12 +80,14 @@ def _dispatch(arguments: list[str]) -> int:
         from worldmodel.cli.overrides import values
 
         verb = VERBS[name]
-        print(help_text(name, verb.summary, verb.settings, verb.common, values(options)))
+        print(help_text(name, verb.summary, verb.settings, verb.common, values(options, verb.settings)))
     elif {"-m", "--multirun"} & set(rest):
+        from worldmodel.cli.overrides import quoted
         from worldmodel.cli.settings_of import settings_of
         from worldmodel.cli.sweep import sweep
 
-        sweep(name, options, partial(_run, name), partial(settings_of, VERBS[name].settings))
+        cls = VERBS[name].settings
+        sweep(name, [quoted(option, cls) for option in options], partial(_run, name), partial(settings_of, cls))
     else:
         _run(name, options)
     return 0

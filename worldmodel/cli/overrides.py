@@ -7,6 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import OverrideParseException
 
+from worldmodel.settings.arguments import takes_text
 from worldmodel.system.errors import UserError
 
 
@@ -24,17 +25,17 @@ def parse(arguments: Sequence[str]) -> list[Override]:
     return found
 
 
-AS_TYPED = frozenset({"run", "path", "out", "data", "runs", "supervised", "env", "env.world", "camera"})
-"""Options that are paths or names: whatever stands after the `=` is meant, also `=`, `#`, brackets or an accent."""
+def values(arguments: Sequence[str], cls: type[Any]) -> dict[str, Any]:
+    """Option of a settings class -> value; UserError where a comma asks for a sweep.
 
-
-def values(arguments: Sequence[str]) -> dict[str, Any]:
-    """Option -> value; UserError where a comma asks for a sweep."""
+    What stands after the `=` of a path or a name is meant as it stands: also `=`, `#`, an accent, and words such as
+    `nan` that would be a number elsewhere.
+    """
     chosen: dict[str, Any] = {}
     for argument in arguments:
         key, equals, text = argument.lstrip("+").partition("=")
-        if equals and key in AS_TYPED:
-            chosen[key] = None if text == "null" else _unquoted(text)
+        if equals and takes_text(cls, key):
+            chosen[key] = _text(text)
             continue
         (override,) = parse([argument])
         if override.is_sweep_override():
@@ -46,6 +47,25 @@ def values(arguments: Sequence[str]) -> dict[str, Any]:
     return chosen
 
 
+def _text(text: str) -> str | list[str] | None:
+    if text == "null":
+        return None
+    if text.startswith("[") and text.endswith("]"):
+        return [_unquoted(part.strip()) for part in text[1:-1].split(",") if part.strip()]
+    return _unquoted(text)
+
+
 def _unquoted(text: str) -> str:
     """Text without the quotes around it, which Hydra's grammar would ask for."""
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1].replace(f"\\{text[0]}", text[0])
+    return text
+
+
+def quoted(argument: str, cls: type[Any]) -> str:
+    """An argument as Hydra's grammar takes it: values that are text in quotes, each of a sweep's in its own."""
+    key, equals, text = argument.partition("=")
+    if not equals or text[:1] in ("[", "'", '"') or not takes_text(cls, key.lstrip("+")):
+        return argument
+    escaped = (part.replace("'", "\\'") for part in text.split(","))
+    return f"{key}=" + ",".join(f"'{part}'" for part in escaped)

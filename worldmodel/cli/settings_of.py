@@ -18,7 +18,7 @@ def settings_of(cls: type[Any], options: Sequence[str], suffix: str = "") -> Any
     Raises:
         UserError: an unknown option, a wrong type or a value out of range.
     """
-    chosen = values(options)
+    chosen = values(options, cls)
     config = configure(cls, chosen, _base(cls, chosen))
     if suffix and isinstance(config, TrainConfig):
         config = dataclasses.replace(config, name=f"{config.run_name}-{suffix}")

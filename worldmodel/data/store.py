@@ -1,5 +1,6 @@
 """A data set: a directory of HDF5 shards (`shards`) and one `dataset.json` (`index`), opened for reading."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy as np
 from worldmodel.data.index import read_index
 from worldmodel.data.shards import check_shard, compare, missing, open_shard, read_column, shard_path, verify_shard
 from worldmodel.envs.rollout import Episode
+from worldmodel.settings import RECORDED
 from worldmodel.system.errors import StoreError
 
 SPLITS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
@@ -67,6 +69,7 @@ class DataSet:
         Raises StoreError where it is missing, not finished, of another schema, or damaged, or holds fewer episodes.
         """
         self.directory = directory
+        self._min_frames = 0
         self.index = read_index(directory)
         available = self.index.num_episodes
         if available == 0:
@@ -92,6 +95,17 @@ class DataSet:
         # rows of each shard that belong to these episodes
         ends = np.minimum(np.cumsum([part.sum() for part in lengths]), self.num_rows)
         self.shard_rows = [int(rows) for rows in np.diff(ends, prepend=0)]
+
+    def with_room_for(self, window: int) -> "DataSet":
+        """The same data set; its splits leave out episodes whose halves do not each hold `window` control steps."""
+        found = copy.copy(self)
+        found._min_frames = 2 * window + (3 if self.index.settings.restart_midway else 1)
+        return found
+
+    @property
+    def num_too_short(self) -> int:
+        """Episodes that no split has, since they ended early."""
+        return int((self.length < self._min_frames).sum())
 
     @property
     def state_names(self) -> list[str]:
@@ -184,14 +198,30 @@ class DataSet:
         )
 
     def split(self, name: str) -> EpisodeIndex:
-        """Episodes of "train" (80 %), "validation" or "test" (10 % each), by number: added episodes keep the split."""
+        """Episodes of "train" (80 %), "validation" or "test" (10 % each), by number: added episodes keep the split.
+
+        Of recordings from elsewhere there may be fewer than ten, and no more can be had: then the last is for the test,
+        the one before it for validation; one or two are split by time, each into eight tenths, one and one.
+        """
+        if self.index.world.name == RECORDED and self.num_episodes < 10:
+            return self._split_of_few(name)
         chosen = np.isin(np.arange(self.num_episodes) % 10, list(SPLITS[name]))
         if not chosen.any():
             raise StoreError(
                 f"{self.directory} has {self.num_episodes} episodes, too few for a {name} split; "
                 "collect at least 10 (episodes=10)"
             )
-        return EpisodeIndex(self.offset[chosen], self.length[chosen], self.index.settings.restart_midway)
+        return EpisodeIndex(self.offset[chosen], self.length[chosen], self.index.settings.restart_midway).at_least(
+            self._min_frames
+        )
+
+    def _split_of_few(self, name: str) -> EpisodeIndex:
+        if self.num_episodes > 2:
+            chosen = {"train": slice(-2), "validation": slice(-2, -1), "test": slice(-1, None)}[name]
+            return EpisodeIndex(self.offset[chosen], self.length[chosen])
+        tenths = SPLITS[name]
+        first, last = self.length * tenths.start // 10, self.length * tenths.stop // 10
+        return EpisodeIndex(self.offset + first, last - first)
 
     def _episode_lengths(self, path: Path) -> np.ndarray:
         with open_shard(path) as file:

@@ -10,7 +10,7 @@ from scipy import stats
 from worldmodel import figures
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import Policy, make_policy
-from worldmodel.evaluation.trust import trusted_world
+from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.learning.dynamics import whitening
 from worldmodel.measures.statistics import mean_interval
 from worldmodel.models import PlanningModel
@@ -48,6 +48,7 @@ def surprise(config: SurpriseConfig) -> SurpriseResult:
         model = PlanningModel(loaded)
         _check_fits(config, model)
         world = trusted_world(trained.env, config.trust_world)
+        warn_if_edited(trained.collection, world)
         try:
             scores = _scores(config, world, make_policy(**trained.collection.policy), model)
         finally:

@@ -1,9 +1,12 @@
-"""Worlds that a run names: one that is defined in a Python file is only made when the user trusts that file."""
+"""The world of a run: there may be none, it may have been edited, and a Python file is run only if it is trusted."""
 
 from worldmodel import envs
+from worldmodel.data.index import INDEX_NAME, read_index
+from worldmodel.data.provenance import check_same_world, provenance
+from worldmodel.data.recording import recording_of
 from worldmodel.envs import MujocoWorld
-from worldmodel.settings import EnvConfig
-from worldmodel.system.errors import UserError
+from worldmodel.settings import RECORDED, CollectConfig, EnvConfig
+from worldmodel.system.errors import StoreError, UserError
 
 
 def check_trusted(env: EnvConfig, trust_world: bool) -> None:
@@ -15,6 +18,27 @@ def check_trusted(env: EnvConfig, trust_world: bool) -> None:
 
 
 def trusted_world(env: EnvConfig, trust_world: bool) -> MujocoWorld:
-    """The world of a run."""
+    """The world of a run.
+
+    Raises:
+        UserError: the run's world is a Python file that is not trusted, or the run has none.
+    """
+    if env.world == RECORDED:
+        raise UserError(
+            "this run was trained on recordings from elsewhere, so there is no world to drive it in; probe and report "
+            "need none, and worldmodel.planners.MPC plans with Run(…).model() in a loop of your own"
+        )
     check_trusted(env, trust_world)
     return envs.make(**env.make_arguments())
+
+
+def warn_if_edited(collection: CollectConfig, world: MujocoWorld) -> None:
+    """Say so where the world of a run, just made, is no longer the one in which its data set was recorded."""
+    if not (collection.directory / INDEX_NAME).is_file():
+        return
+    arguments = recording_of(collection).arguments()
+    try:
+        index = read_index(collection.directory)
+        check_same_world(collection.directory, index, arguments, provenance(arguments, world))
+    except StoreError as error:
+        print(f"warning: {str(error).split(';')[0]}; what the run learned may not hold in it")

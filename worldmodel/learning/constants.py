@@ -181,8 +181,13 @@ def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor
     """First row, and number of possible starts, of windows in each half of every episode: int64 (2, E), (2, E).
 
     Raises:
-        UserError: the windows do not fit.
+        UserError: the windows do not fit, or no episode is long enough for them.
     """
+    if not len(episodes):
+        raise UserError(
+            f"two windows of {num_steps} steps do not fit into any episode; set context.window to less than half of "
+            "episode_steps"
+        )
     halves = episodes.halves()
     low = torch.from_numpy(np.stack([half.offset for half in halves]))
     room = torch.from_numpy(np.stack([half.length - num_steps for half in halves]))

@@ -30,13 +30,26 @@ class Source:
 
 def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Source]:
     """The episodes for the dynamics, and the frames for the encoder, which are often the same."""
-    episodes = open_source(config.collection, config.encoder.input_size, device)
+    window = config.context_or_default.window
+    episodes = open_source(config.collection, config.encoder.input_size, device, window)
     return episodes, open_source(config.atlas, config.encoder.input_size, device) if config.atlas else episodes
 
 
-def open_source(config: CollectConfig, size: int, device: torch.device) -> Source:
-    """The finished data set of `config`, with frames of `size` pixels a side."""
+def open_source(config: CollectConfig, size: int, device: torch.device, window: int | None = None) -> Source:
+    """The finished data set of `config`, with frames of `size` pixels a side.
+
+    window: control steps of a context window. Where constants vary, each half of an episode must hold one; episodes
+    that ended before are left out.
+    """
     data = DataSet(config.directory, config.num_episodes)
+    world = data.index.world
+    if window is not None and world.drawn("physical") and world.kinematic is None:
+        data = data.with_room_for(window)
+        if data.num_too_short:
+            print(
+                f"left out: {data.num_too_short} of {data.num_episodes} episodes of {data.directory}, which ended "
+                f"before two windows of {window} steps"
+            )
     frames = load_frames(data, size, device)
     print(f"frames of {data.directory}: {frames.place}")
     return Source(data, frames, data.split("train"), data.split("test"))

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from worldmodel import figures
 from worldmodel.data.collecting import collect
+from worldmodel.data.frames import check_frame_size
+from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import half_constants, latent_variables, physical_constants
@@ -116,6 +118,7 @@ def _train(
     episodes, poses = open_sources(config, processes.device)
     torch.manual_seed(config.seed)
     model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
+    _check_windows(config, model, episodes, poses)
     trainer = Trainer(
         run, model, config.stage_settings(), config.seed, checkpoint_every_s, processes=processes, parts=PARTS
     )
@@ -212,7 +215,10 @@ def collect_all(config: TrainConfig) -> float:
             f"{collection.episodes} episodes are too few for a train, a validation and a test split; collect at least "
             f"{FEWEST_EPISODES} (episodes={FEWEST_EPISODES})"
         )
-    if config.poses.env.world != RECORDED:  # what a recording holds is known once it is open
+    for one in (collection, config.poses):
+        if one.env.world != RECORDED:  # what a recording holds is known once it is open
+            check_frame_size(one.env.image_size, config.encoder.input_size)
+    if config.poses.env.world != RECORDED:
         check_pairs(config.method, config.poses.env.label, bool(config.poses.env.kinematic))
     seconds = collect(collection).seconds
     return seconds + (collect(config.atlas).seconds if config.atlas else 0.0)
@@ -241,6 +247,18 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
         heads=HEADS if has_dynamics and config.goal_heads else None,
         decoder=DecoderConfig(image_size=episodes.index.world.image_size) if config.decoder else None,
     )
+
+
+def _check_windows(config: TrainConfig, model: WorldModel, episodes: Source, poses: Source) -> None:
+    """UserError where what training looks at together does not fit into the episodes, before any stage is trained."""
+    if poses.data.index.world.kinematic is None and config.method.name != "lewm":
+        window_starts(segments(poses.data, poses.train), config.method.lag + 1)
+    if model.predictor is None:
+        return
+    num_frames, horizon = config.predictor.num_context_frames, config.predictor.horizon
+    longest = max(horizon, HEADS.reach) if config.goal_heads else horizon
+    window_starts(segments(episodes.data, episodes.train), num_frames + longest)
+    window_starts(segments(episodes.data, episodes.test), num_frames + horizon)
 
 
 def _check_support(latent_dim: int, input_size: int, poses: DataSet) -> None:

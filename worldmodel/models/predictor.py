@@ -210,7 +210,10 @@ def check_inputs(predictor: Conditioned, actions: Tensor, context: Tensor | None
             f"{tuple(actions.shape)}; use it in the world it was trained on"
         )
     if predictor.context_dim and context is None:
-        raise UserError("this predictor is conditioned on physical constants; pass context=(B, C)")
+        raise UserError(
+            "this predictor is conditioned on physical constants; pass context=(B, C): what model.context_encoder "
+            "makes of the latents and actions seen so far, or zeros for mean constants"
+        )
 
 
 def planning_state(latents: Tensor, actions: Tensor, history: Sequence[int]) -> Tensor:

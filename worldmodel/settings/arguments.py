@@ -141,6 +141,18 @@ def locate(cls: type[Any], name: str) -> tuple[str, list[str]]:
     raise UserError(REMOVED.get(name) or unknown_option(name, list(options)))
 
 
+def takes_text(cls: type[Any], name: str) -> bool:
+    """Whether an option is a path or a name, or a list of such: what is written is meant, also `nan` or `a=b`."""
+    if name == "env" and recipe_section(cls) is not None:
+        return True
+    try:
+        path, inside = locate(cls, name)
+    except UserError:
+        return False
+    hint = next(hint for option, hint, _ in option_paths(cls) if option == path)
+    return not inside and hint in (str, str | None, list[str])
+
+
 def _means(path: str, end: str) -> bool:
     """Whether `end` is the end of an option's path, with every section that is always spelled out."""
     if not path.endswith(f".{end}"):

@@ -8,6 +8,7 @@ from worldmodel.settings.base import (
     Fraction,
     NonNegative,
     NonNegativeInt,
+    Positive,
     Settings,
 )
 from worldmodel.system.errors import UserError
@@ -73,7 +74,9 @@ class ControlConfig(Settings):
     tasks: Count = 100
     """Tasks, each from an episode of its own that no data set holds."""
     goal_steps: Count | None = None
-    """Control steps from start to goal in that episode; null takes the protocol's own."""
+    """Control steps from start to goal in that episode; null takes goal_s, or else the protocol's own."""
+    goal_s: Positive | None = None
+    """The same in seconds; null takes what the run keeps."""
     budget_steps: Count | None = None
     """Control steps to get there; null takes the protocol's own."""
     context: Literal["online", "known", "mean"] = "online"
@@ -101,11 +104,14 @@ class ControlConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.goal_s is not None and self.goal_steps is not None:
+            raise UserError(f"goal_steps={self.goal_steps} and goal_s={self.goal_s:g} say the same; give one of them")
         audited = self.protocol.startswith("clear")
-        if audited and (self.goal_steps or self.budget_steps or (self.task_policy and self.split == "test")):
+        own_steps = self.goal_steps or self.goal_s or self.budget_steps
+        if audited and (own_steps or (self.task_policy and self.split == "test")):
             raise UserError(
                 f"protocol={self.protocol} has its own tasks, 25 steps apart, and 50 steps for each; leave out "
-                "goal_steps, budget_steps and task_policy, or use protocol=strict"
+                "goal_steps, goal_s, budget_steps and task_policy, or use protocol=strict"
             )
         if self.plan is not None and self.plan.lead_steps and self.protocol == "reward":
             raise UserError("protocol=reward begins at the world's own starts, which have no lead; set lead_steps=0")

@@ -2,7 +2,8 @@
 
 A recipe is a part of the tree of `TrainConfig`, in plain values; what it leaves out stays at its default. Besides:
 
-    inherits: puck         takes another recipe and changes it
+    inherits: puck         takes another recipe and changes it; `default` takes configs/default.yaml, the recipe of
+                           every world that has none of its own
     atlas: puck_ou         takes what that recipe collects as the frames that train the encoder;
                            also {recipe: puck_ou, episodes: 40000}
     collection.policy      a mapping with a name, or the name of a file in `configs/policy`
@@ -116,13 +117,27 @@ def _read(env: str, depth: int) -> dict[str, Any]:
         raise UserError(f"the recipe {env} inherits from itself")
     path = folder() / "env" / f"{env}.yaml"
     if not path.exists():
-        return {"collection": {"env": {"world": _known_world(env)}}}
-    values = copy.deepcopy(_file(path))
+        world = {"collection": {"env": {"world": _known_world(env)}}}
+        return world if env.startswith("ou-") else merged(_default(), world)  # pairs of an exact OU process want no lag
+    values = _with_policy(_file(path))
     parent = values.pop("inherits", None)
+    if parent is None:
+        return values
+    return merged(_default() if parent == "default" else _read(parent, depth + 1), values)
+
+
+def _default() -> dict[str, Any]:
+    """What a world without a recipe of its own trains with."""
+    return _with_policy(_file(folder() / "default.yaml"))
+
+
+def _with_policy(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a recipe in which the policy is written out, not named."""
+    values = copy.deepcopy(dict(values))
     policy = values.get("collection", {}).get("policy")
     if isinstance(policy, str):
         values["collection"]["policy"] = preset("policy", policy)
-    return values if parent is None else merged(_read(parent, depth + 1), values)
+    return values
 
 
 def _with_atlas(values: dict[str, Any], depth: int) -> dict[str, Any]:

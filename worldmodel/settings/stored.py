@@ -18,8 +18,13 @@ SCHEMA = 2
 
 
 def write_run_config(directory: Path, config: TrainConfig) -> None:
-    """Keep the settings of a run."""
-    text = yaml.safe_dump({"schema": SCHEMA, **plain(config)}, sort_keys=False, allow_unicode=True)
+    """Keep the settings of a run; of a world's Python file its full path, to be found from anywhere."""
+    values = plain(config)
+    for collection in filter(None, (values["collection"], values["atlas"])):
+        file, is_file, factory = collection["env"]["world"].rpartition(".py:")
+        if is_file:
+            collection["env"]["world"] = f"{Path(f'{file}.py').resolve()}:{factory}"
+    text = yaml.safe_dump({"schema": SCHEMA, **values}, sort_keys=False, allow_unicode=True)
     write_atomically(directory / FILE_NAME, lambda path: path.write_text(text, encoding="utf-8"))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from worldmodel.settings.architecture import ContextConfig, EncoderConfig, HeadsConfig, PredictorConfig
-from worldmodel.settings.base import Count, NonNegativeInt, Settings, changed, no_effect_on_weights
+from worldmodel.settings.base import Count, NonNegativeInt, Positive, Settings, changed, no_effect_on_weights
 from worldmodel.settings.collection import CollectConfig, EnvConfig
 from worldmodel.settings.control import PlanConfig
 from worldmodel.settings.method import ContextTraining, MethodConfig, OptimConfig
@@ -46,6 +46,9 @@ class TrainConfig(Settings):
     """Optimiser of the decoder. Of few frames, training ends after 40 passes over them."""
     plan: PlanConfig = no_effect_on_weights(None)
     """How `control` plans with this model where it is not told otherwise."""
+    goal_s: Positive | None = no_effect_on_weights(None)
+    """Seconds from start to goal in the tasks of `control`, where it is not told otherwise; null takes its protocol's
+    own number of control steps."""
     runs: str = no_effect_on_weights("runs")
     """Folder of runs."""
     name: str | None = no_effect_on_weights(None)

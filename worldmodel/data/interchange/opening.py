@@ -26,5 +26,6 @@ def open_foreign(path: Path, camera: str = "") -> ForeignData:
         return StableWorldModelFile(path, camera)
     raise StoreError(
         f"{path} is no data set that can be read: a LeRobot v3 folder (meta/info.json), a Minari folder "
-        f"(data/main_data.hdf5), or an HDF5 file of stable-worldmodel; one of ours holds {INDEX_NAME}"
+        f"(data/main_data.hdf5), or an HDF5 file of stable-worldmodel; one of ours holds {INDEX_NAME}. Arrays of your "
+        "own become one in Python, by worldmodel.data.arrays.write_arrays"
     )

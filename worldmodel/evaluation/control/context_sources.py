@@ -69,6 +69,7 @@ def context_source(
     if name == "mean":
         return KnownContexts(torch.zeros(len(tasks), encoder.config.num_values, device=model.device))
     data = DataSet(trained.collection.directory, trained.collection.num_episodes)
+    data = data.with_room_for(encoder.config.window)
     table = latent_table(model, data, load_frames(data, model.config.encoder.input_size, model.device))
     episodes = data.split("train")
     to_context = linear_contexts(encoder, Windows(encoder, table), episodes, half_constants(data, episodes))

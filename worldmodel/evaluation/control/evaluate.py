@@ -17,7 +17,7 @@ from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, 
 from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
 from worldmodel.evaluation.control.manifests import manifest_tasks
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
-from worldmodel.evaluation.trust import trusted_world
+from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.figures.videos import control_video
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
@@ -71,7 +71,9 @@ def _prepare(config: ControlConfig, run: Run) -> _Evaluation:
     check_parameters("planner", plan.planner, PLANNERS)
     planner = make_planner(**plan.planner)
     world = trusted_world(trained.env, config.trust_world)
-    protocol = make_protocol(config, world.name)
+    warn_if_edited(trained.collection, world)
+    goal_s = config.goal_s or trained.goal_s
+    protocol = make_protocol(config, world.name, max(1, round(goal_s / world.control_dt_s)) if goal_s else None)
     tasks = _tasks(world, trained, protocol, config, plan)
     return _Evaluation(config, plan, world, trained.env.label, protocol, tasks, planner)
 

@@ -17,8 +17,8 @@ _STREAMS = {"validation": 7_001, "test": 7_002}
 _EPISODES_PER_TASK = 20
 
 
-def make_protocol(config: ControlConfig, world: str) -> TaskProtocol:
-    """The named protocol in a world, with the steps of `config` where it gives any.
+def make_protocol(config: ControlConfig, world: str, goal_steps: int | None = None) -> TaskProtocol:
+    """The named protocol in a world, with the steps that `config` gives; `goal_steps`: where it gives none to the goal.
 
     Raises:
         UserError: the protocol has no rule for this world.
@@ -32,7 +32,7 @@ def make_protocol(config: ControlConfig, world: str) -> TaskProtocol:
         "strict": TaskProtocol("strict", hold_steps=5),
         "reward": TaskProtocol("reward", budget_steps=1000, rewarded=True),
     }[config.protocol]
-    goal_steps = config.goal_steps or protocol.goal_steps
+    goal_steps = config.goal_steps or goal_steps or protocol.goal_steps
     own_budget = protocol.budget_steps if protocol.rewarded else 2 * goal_steps
     return replace(protocol, goal_steps=goal_steps, budget_steps=config.budget_steps or own_budget)
 
@@ -88,6 +88,11 @@ def draw_tasks(
     seeds = np.random.SeedSequence([_STREAMS[config.split], config.seed])
     if protocol.rewarded:
         return _rewarded_tasks(world, config.tasks, seeds)
+    if not world.scene.goal_tolerance:
+        raise UserError(
+            f"world {world.name} does not say how near a goal counts as reached, so control cannot score it; give its "
+            "scene a goal_tolerance (in a world of your own). probe, surprise and report need none"
+        )
     policy = make_policy(**({"name": config.task_policy} if config.task_policy else recorded.collection.policy))
     lead_steps = plan.lead_steps
     num_steps = max(recorded.collection.episode_steps, lead_steps + protocol.goal_steps)
@@ -134,7 +139,8 @@ def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence)
         if goal is None:
             raise UserError(
                 f"world {world.name} names no state that its reward asks for, and protocol=reward plans to one; "
-                "use protocol=lewm or protocol=strict, or give its scene task_goal"
+                + ("use protocol=lewm or strict, or " if world.scene.goal_tolerance else "")
+                + "give its scene task_goal"
             )
         starts.append(world.state())
         goals.append(goal)

@@ -29,9 +29,11 @@ def probe_shift(subject: Subject, train: Examples, config: ProbeConfig, shift: s
     encoder, model = subject.model.context_encoder, subject.model
     assert encoder is not None
     table = latent_table(model, data, load_frames(data, model.config.encoder.input_size, model.device))
-    read = read_held(encoder, table, data.offset, data.length, train)
+    long_enough = data.length > encoder.config.window  # some worlds end an episode early
+    offset = data.offset[long_enough]
+    read = read_held(encoder, table, offset, data.length[long_enough], train)
     variables = physical_constants(data)
-    truth = variables.values[data.offset]
+    truth = variables.values[offset]
     single, averaged = scores(truth, read.single), scores(truth, read.averaged)
     rmse = np.sqrt(((read.single - truth) ** 2).mean(0))
     return {name: ShiftedReading(single[k], averaged[k], float(rmse[k])) for k, name in enumerate(variables.names)}

@@ -44,6 +44,8 @@ def open_subject(config: ProbeConfig, run: Run) -> Subject:
     model = run.model(device)
     set_cpu_threads(model.config.encoder)
     data = DataSet(trained.collection.directory, trained.collection.num_episodes)
+    if model.context_encoder is not None:
+        data = data.with_room_for(model.context_encoder.config.window)
     frames = load_frames(data, model.config.encoder.input_size, device)
     random_table = _random_table(model, data, frames, config.seed + 1) if config.controls else None
     return Subject(trained, model, data, frames, latent_table(model, data, frames), random_table)
