@@ -19,6 +19,8 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.glimpse import Glimpse
 from worldmodel.models.keypoints import SpatialSoftmax
 from worldmodel.models.kinds import AnyPredictor, make_predictor
+from worldmodel.models.layers import InferenceLinear, PlainLinear
+from worldmodel.models.predictor import Predictor
 from worldmodel.models.weak_form import weak_form
 from worldmodel.planners import CEM, GoalDistance, Problem
 from worldmodel.settings import ContextConfig, EncoderConfig, PredictorConfig, ViTConfig
@@ -489,15 +491,37 @@ def test_rollouts_in_bfloat16_differ_by_its_rounding_and_start_from_exact_latent
     assert 1e-4 < error < 2e-2  # 8 bits of mantissa, some layers
 
 
-@pytest.mark.parametrize("block_width", [3, 5, 10_000])
-def test_folding_skips_only_what_the_mask_forbids(block_width):
+@pytest.mark.parametrize("steps", range(1, H + 1))
+@pytest.mark.parametrize("layer_of", [PlainLinear, InferenceLinear])
+def test_fewer_steps_are_computed_by_the_units_that_they_may_see(layer_of, steps):
     predictor = world_model().predictor
-    assert predictor is not None
-    folded = predictor.fold(block_width)
+    assert isinstance(predictor, Predictor)
+    with torch.no_grad():
+        folded = predictor.fold(layer_of=layer_of)
     state, actions = normal(B, predictor.state_dim), normal(B, N, H, A)
-    assert_same_rollout(folded(state, actions), predictor(state, actions), "mlp")
-    weights = sum(weight.numel() for weight, _ in folded.out.parts)
-    assert weights < predictor.out.weight.numel() or block_width == 10_000
+    found, whole = folded(state, actions[:, :, :steps]), predictor(state, actions)[:, :, :steps]
+    assert_same_rollout(found, whole, "mlp")
+    units = predictor.num_units(steps)
+    size = steps * predictor.latent_dim
+    assert not predictor.causal_out[:size, units:].any() and predictor.causal_out[size - 1, :units].all()
+    assert steps == H or folded.shorter[steps].out.weight.shape == (size, units)
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("shape", [(1,), (5,), (3, 70), (2, 3, 4)])
+def test_a_layer_for_inference_is_the_layer_to_rounding_and_has_its_gradient(shape, gelu):
+    layer, x = nn.Linear(40, 24), normal(*shape, 40)
+    quick, plain = InferenceLinear(layer.weight, layer.bias), PlainLinear(layer.weight, layer.bias)
+    with torch.no_grad():
+        found, exact = quick(x, gelu), plain(x, gelu)
+    assert found.shape == exact.shape == (*shape, 24)
+    assert (found - exact).abs().max() < 40 * torch.finfo(torch.float32).eps * 8
+    gradients = []
+    for one in (quick, plain):
+        given = x.clone().requires_grad_()
+        one(given, gelu).sum().backward()
+        gradients.append(given.grad)
+    assert torch.equal(*gradients)
 
 
 @pytest.mark.parametrize("horizon", [H - 2, H + 4])

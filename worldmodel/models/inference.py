@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
+from worldmodel.models.layers import for_inference
 from worldmodel.models.world_model import WorldModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -66,4 +67,5 @@ def fold_batch_norm(encoder: Encoder) -> Encoder:
                 else:
                     continue
                 setattr(module, norm_name, nn.Identity())
+    for_inference(folded)
     return folded

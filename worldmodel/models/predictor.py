@@ -3,13 +3,15 @@
 `recurrent.py` and `transformer.py` have the other kinds. Letters as in `planners/interfaces.py`.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from worldmodel.models.layers import InferenceLinear, LinearLayer, PlainLinear
 from worldmodel.settings import PredictorConfig
 from worldmodel.system.errors import UserError
 
@@ -41,12 +43,17 @@ class Predictor(nn.Module):
         self.middle = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(config.depth - 1))
         self.out = nn.Linear(hidden, horizon * latent_dim)
         # a unit of group g may see actions up to step g, so only outputs from step g on may see it: a quarter of the
-        # units serve every step (group 0), the others are shared evenly by all steps
+        # units serve every step (group 0), the others are shared evenly by all steps, in their order
         group = ((torch.arange(hidden) - hidden // 4).clamp_min(0) * horizon) // (hidden - hidden // 4)
         step = torch.arange(horizon)
         self.register_buffer("causal_in", _mask(step.repeat_interleave(action_dim), group), persistent=False)
         self.register_buffer("causal_mid", _mask(group, group), persistent=False)
         self.register_buffer("causal_out", _mask(group, step.repeat_interleave(latent_dim)), persistent=False)
+
+    def num_units(self, steps: int) -> int:
+        """How many hidden units of a layer, its first, the latents of the first `steps` steps may see."""
+        shared = self.config.hidden // 4
+        return shared + math.ceil(steps * (self.config.hidden - shared) / self.config.horizon)
 
     def planning_state(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Latents (B, K, D), oldest first, and the actions (B, K-1, A) between them -> (B, D'), z_t in front."""
@@ -58,7 +65,7 @@ class Predictor(nn.Module):
         Raises:
             UserError: the actions are of another world, or the context is missing.
         """
-        return self.fold(self._one_block)(state, actions, context)
+        return self.fold()(state, actions, context)
 
     def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `forward`, for any number of actions: passes of H steps are chained, each on the predictions of the last.
@@ -66,61 +73,29 @@ class Predictor(nn.Module):
         Raises:
             UserError: as `forward`, or H is too short for the history of the next pass.
         """
-        return self.fold(self._one_block).rollout(state, actions, context)
+        return self.fold().rollout(state, actions, context)
 
     def for_planning(self, dtype: torch.dtype | None) -> "FoldedPredictor":
-        """The same function for rollouts without gradients; matrix products in `dtype`, None as the weights are."""
-        on_cpu = self.from_state.weight.device.type == "cpu"
-        return self.fold(128 if on_cpu else self._one_block, dtype)
+        """The same function for many rollouts; matrix products in `dtype`, None as the weights are."""
+        return self.fold(dtype, InferenceLinear)
 
-    @property
-    def _one_block(self) -> int:
-        """A block width that splits no layer: on a GPU, launches cost more than skipping what masks forbid saves."""
-        return max(self.config.hidden, self.out.out_features)
-
-    def fold(self, block_width: int, dtype: torch.dtype | None = None) -> "FoldedPredictor":
+    def fold(self, dtype: torch.dtype | None = None, layer_of: type[LinearLayer] = PlainLinear) -> "FoldedPredictor":
         """The same function with the causal masks multiplied into the weights, for many calls with these weights.
 
-        Units are sorted by group, so that a block of them reads only a prefix of the layer below.
-
         Args:
-            block_width: units of a block; what lies beyond its prefix is not computed.
             dtype: of the matrix products; None takes that of the weights. Predicted changes are added to latents in
                 the dtype of the latents.
+            layer_of: makes a layer from its weight and bias.
         """
         state, context = self.from_state.weight.to(dtype).split([self.state_dim, self.context_dim], 1)
         actions = (self.from_actions.weight * self.causal_in).to(dtype)
         layers = [(layer, self.causal_mid) for layer in self.middle] + [(self.out, self.causal_out)]
         *hidden, out = [
-            _Blocks.of((layer.weight * mask).to(dtype), layer.bias.to(dtype), mask, block_width)
+            layer_of((layer.weight * mask).to(dtype), layer.bias.to(dtype))
             for layer, mask in layers
             if isinstance(layer, nn.Linear)
         ]
-        return FoldedPredictor(self, state, context, self.from_state.bias.to(dtype), actions, hidden, out)
-
-
-@dataclass(frozen=True)
-class _Blocks:
-    """A linear layer in blocks of output units."""
-
-    parts: list[tuple[Tensor, Tensor]]
-    """Weight (units, inputs read) and bias (units,) of each block."""
-
-    @staticmethod
-    def of(weight: Tensor, bias: Tensor, mask: Tensor, width: int) -> "_Blocks":
-        """Blocks of `width` units, each with the inputs up to the last that `mask` lets any of its units read."""
-        if width >= len(weight):
-            return _Blocks([(weight, bias)])
-        parts = []
-        for rows, row_bias, seen in zip(weight.split(width), bias.split(width), mask.split(width), strict=True):
-            num_read = int(seen.amax(0).nonzero().amax()) + 1
-            parts.append((rows[:, :num_read].contiguous(), row_bias))
-        return _Blocks(parts)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(…, inputs) -> (…, units)."""
-        outputs = [nn.functional.linear(x[..., : rows.shape[1]], rows, bias) for rows, bias in self.parts]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        return FoldedPredictor(self, layer_of, state, context, self.from_state.bias.to(dtype), actions, hidden, out)
 
 
 @dataclass(frozen=True)
@@ -129,6 +104,8 @@ class FoldedPredictor:
 
     predictor: Predictor
     """Whose weights these are."""
+    layer_of: type[LinearLayer]
+    """Makes a layer from its weight and bias."""
     state_weight: Tensor
     """Part of the first layer that reads the planning state (hidden, D')."""
     context_weight: Tensor
@@ -137,37 +114,58 @@ class FoldedPredictor:
     """Its bias (hidden,)."""
     action_weight: Tensor
     """Part that reads the actions (hidden, H A), masked."""
-    hidden: list[_Blocks]
-    """Hidden layers."""
-    out: _Blocks
-    """The last layer, to the changes of H latents."""
+    hidden: list[LinearLayer]
+    """Hidden layers, masked."""
+    out: LinearLayer
+    """The last layer, masked, to the changes of H latents."""
+    shorter: dict[int, "FoldedPredictor"] = field(default_factory=dict)
+    """H' -> what computes the first H' steps alone, made when first needed."""
 
     def __call__(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `Predictor.forward`."""
-        return self._predict(state[:, None], actions, context)
+        check_inputs(self.predictor, actions, context)
+        return self._up_to(actions.shape[2])._predict(state[:, None], actions, context)
 
     def rollout(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `Predictor.rollout`."""
         horizon = self.predictor.config.horizon
-        latents = self._predict(state[:, None], actions[:, :, :horizon], context)
+        latents = self(state, actions[:, :, :horizon], context)
         while latents.shape[2] < actions.shape[2]:
             done = latents.shape[2]
             state_n = self._advance(latents, actions[:, :, :done])
-            more = self._predict(state_n, actions[:, :, done : done + horizon], context)
+            next_actions = actions[:, :, done : done + horizon]
+            more = self._up_to(next_actions.shape[2])._predict(state_n, next_actions, context)
             latents = torch.cat([latents, more], 2)
         return latents
 
+    def _up_to(self, steps: int) -> "FoldedPredictor":
+        """What predicts so many steps: hidden units that only later ones read, which stand last, are left out."""
+        if steps == self.predictor.config.horizon:
+            return self
+        if steps not in self.shorter:
+            size, units = steps * self.predictor.latent_dim, self.predictor.num_units(steps)
+            self.shorter[steps] = replace(
+                self,
+                state_weight=self.state_weight[:units],
+                context_weight=self.context_weight[:units],
+                bias=self.bias[:units],
+                action_weight=self.action_weight[:units, : steps * self.predictor.action_dim].contiguous(),
+                hidden=[self._part(layer, units, units) for layer in self.hidden],
+                out=self._part(self.out, size, units),
+            )
+        return self.shorter[steps]
+
+    def _part(self, layer: LinearLayer, units: int, inputs: int) -> LinearLayer:
+        assert layer.bias is not None
+        return self.layer_of(layer.weight[:units, :inputs].contiguous(), layer.bias[:units])
+
     def _predict(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
         """One pass from planning states (B, N, D'), or from one for all candidates (B, 1, D') -> (B, N, H', D)."""
-        check_inputs(self.predictor, actions, context)
-        steps, action_dim = actions.shape[2:]
-        # of actions that are not given, neither the columns nor the steps that they lead to are computed
-        driven = nn.functional.linear(self._cast(actions.flatten(2)), self.action_weight[:, : steps * action_dim])
-        x = nn.functional.gelu(driven + self._offset(state, context))
+        steps, given, offset = actions.shape[2], self._cast(actions.flatten(2)), self._offset(state, context)
+        x = nn.functional.gelu(nn.functional.linear(given, self.action_weight) + offset)
         for layer in self.hidden:
-            x = nn.functional.gelu(layer(x))
-        size = steps * self.predictor.latent_dim
-        change = self.out(x)[..., :size].unflatten(-1, (steps, self.predictor.latent_dim))
+            x = layer(x, gelu=True)
+        change = self.out(x).unflatten(-1, (steps, self.predictor.latent_dim))
         return state[:, :, None, : self.predictor.latent_dim] + change
 
     def _offset(self, state: Tensor, context: Tensor | None) -> Tensor:

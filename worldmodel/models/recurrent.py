@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldmodel.models.layers import for_inference
 from worldmodel.models.predictor import check_inputs, planning_state
 from worldmodel.settings import PredictorConfig
 
@@ -62,4 +63,6 @@ class RecurrentPredictor(nn.Module):
 
     def for_planning(self, dtype: torch.dtype | None) -> "RecurrentPredictor":
         """A copy for rollouts without gradients, computed in `dtype`; None keeps that of the weights."""
-        return copy.deepcopy(self).eval().requires_grad_(False).to(dtype)
+        folded = copy.deepcopy(self).eval().requires_grad_(False).to(dtype)
+        for_inference(folded)
+        return folded

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodel.models.cuda_graphs import bfloat16_on_gpu
+from worldmodel.models.layers import for_inference
 from worldmodel.models.predictor import check_inputs
 from worldmodel.settings import PredictorConfig
 from worldmodel.system.errors import UserError
@@ -92,7 +93,9 @@ class TransformerPredictor(nn.Module):
 
         Latents handed from one block to the next stay float32.
         """
-        return copy.deepcopy(self).eval().requires_grad_(False).to(dtype)
+        folded = copy.deepcopy(self).eval().requires_grad_(False).to(dtype)
+        for_inference(folded)
+        return folded
 
     def _unpack(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Planning states (B, D') -> their k latents (B, k, D), oldest first, and the blocks between (B, k-1, b A)."""
