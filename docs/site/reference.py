@@ -26,20 +26,22 @@ ROOMS = {
 """Parts of the package whose names get a page each."""
 
 
-def write_reference(out: Path) -> None:
-    """Write into `out` a page for each command, one for the package's own names and one for each of its parts."""
-    for folder in ("commands", "python"):
+def write_reference(out: Path) -> dict[str, list[str]]:
+    """Write a page for each command, one for the package's own names and one for each of its parts.
+
+    Returns:
+        The pages of "commands" and of "python", in order, by name.
+    """
+    pages: dict[str, dict[str, str]] = {
+        "commands": {name: command_page(name, verb) for name, verb in VERBS.items()},
+        "python": {"worldmodel": names_page("worldmodel", "functions from a typed configuration to a typed result")},
+    }
+    pages["python"] |= {room: names_page(f"worldmodel.{room}", summary) for room, summary in ROOMS.items()}
+    for folder, texts in pages.items():
         (out / folder).mkdir(parents=True, exist_ok=True)
-    for name, verb in VERBS.items():
-        (out / f"commands/{name}.md").write_text(command_page(name, verb), encoding="utf-8")
-    own = [name for name in worldmodel.__all__ if name not in ("envs", "planners")]
-    (out / "python/worldmodel.md").write_text(
-        names_page("worldmodel", "functions from a typed configuration to a typed result", own), encoding="utf-8"
-    )
-    for room, summary in ROOMS.items():
-        names = importlib.import_module(f"worldmodel.{room}").__all__
-        text = names_page(f"worldmodel.{room}", summary, [name for name in names if name not in worldmodel.__all__])
-        (out / f"python/{room}.md").write_text(text, encoding="utf-8")
+        for name, text in texts.items():
+            (out / folder / f"{name}.md").write_text(text, encoding="utf-8")
+    return {folder: list(texts) for folder, texts in pages.items()}
 
 
 def command_page(name: str, verb: Verb) -> str:
@@ -85,7 +87,10 @@ def _row(option: Option) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|").replace("<", "&lt;") for cell in cells) + " |"
 
 
-def names_page(module: str, summary: str, names: list[str]) -> str:
-    """The docstrings of a module's public names, by mkdocstrings."""
+def names_page(module: str, summary: str) -> str:
+    """The docstrings of a module's public names, by mkdocstrings; the package's own names have a page of theirs."""
+    elsewhere = ROOMS if module == "worldmodel" else worldmodel.__all__
+    names = [name for name in importlib.import_module(module).__all__ if name not in elsewhere]
+    names.sort(key=lambda name: name[0].isupper())  # functions first
     blocks = [f"::: {module}.{name}\n" for name in names]
     return "\n".join([f"# {module}", "", f"{summary[0].upper()}{summary[1:]}.", "", *blocks])
