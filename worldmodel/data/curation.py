@@ -1,5 +1,6 @@
 """Looking after data sets: what one holds, and whether it is whole."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,6 +175,7 @@ def manage(config: DataConfig) -> str:
 
 
 def _described(found: DataSetDescription) -> str:
+    settings = {key: value for key, value in plain(found.settings).items() if key != "world"}
     factors = (name + (" (drawn)" if name in found.drawn else "") for name in found.factors)
     rows = {
         "data set": f"{found.name} in {found.directory}",
@@ -183,10 +185,15 @@ def _described(found: DataSetDescription) -> str:
         "state": ", ".join(found.state_names) or "none",
         "actions": str(found.num_actions),
         "factors": ", ".join(factors) or "none",
-        "settings": ", ".join(f"{key}={value}" for key, value in plain(found.settings).items() if key != "world"),
+        "settings": ", ".join(f"{key}={_plainly(value)}" for key, value in settings.items()),
     }
     width = max(map(len, rows))
     return "\n".join(f"  {key:<{width}}  {value}" for key, value in rows.items())
+
+
+def _plainly(value: object) -> str:
+    """A setting as JSON, which the command line takes as well; text without quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _verified(found: VerifyResult) -> str:
