@@ -18,9 +18,9 @@ SHELL := /bin/bash
 VENV ?= .venv
 TESTFLAGS ?=
 PIPFLAGS ?=
-# The first interpreter with the versions of Python for which every pin has a wheel.
-PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' 2> /dev/null && echo $$p && break; done)
+# The first interpreter that is new enough and can be started.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2> /dev/null && echo $$p && break; done)
 
 PY := $(VENV)/bin/python
 BIN := $(VENV)/bin
@@ -79,6 +79,9 @@ clean: ## remove .venv, builds and caches; runs/ and data/ stay
 
 # pip's account of its work in one short line for each package: name-version (size).
 PIP_INSTALL = $(PY) -m pip install --progress-bar off $(PIPFLAGS) -c constraints.txt
+# From Python 3.13 on, dm-control is installed without what it asks for: labmaze has no wheels there and is not needed.
+DM_CONTROL = if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then \
+	$(PIP_INSTALL) --no-deps dm-control | $(CALM); fi
 CALM = awk '/^ *(Downloading|Using cached|Processing) .*[.](whl|tar[.]gz)/ && !/[.]metadata/ { \
 		sub(/^ *(Downloading|Using cached|Processing) /, ""); sub(/ [(]from .*/, ""); sub(/^[^ ]*[/]/, ""); \
 		sub(/-[^- ]*-[^- ]*-[^- ]*[.]whl|[.]tar[.]gz/, ""); print "  " $$0; fflush() } \
@@ -87,7 +90,7 @@ APT_INSTALL = apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq i
 CAN_APT = { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; }
 
 $(VENV)/bin/pip:
-	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or 3.12 is needed and was not found; name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 to 3.14 is needed and was not found; name one: make PYTHON=/path/to/python3.12"; exit 1; }
 	@if ! $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null; then \
 		package=$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
 		if $(CAN_APT); then echo "Installing $$package"; { $(APT_INSTALL) $$package; } > /dev/null; \
@@ -99,11 +102,13 @@ $(VENV)/bin/pip:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "Installing worldmodel and what it needs into $(VENV), once (minutes on a fresh machine)"
 	@$(PIP_INSTALL) -e . | $(CALM)
+	@$(DM_CONTROL)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "Installing worldmodel and its developer tools into $(VENV), once (minutes on a fresh machine)"
 	@$(PIP_INSTALL) -e '.[dev]' | $(CALM)
+	@$(DM_CONTROL)
 	@touch $(VENV)/.installed $@
 
 # Libraries can be there and a driver missing, so the check is to render a picture.

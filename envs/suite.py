@@ -46,6 +46,18 @@ TASKS = tuple((domain, task) for domain, tasks in _TASKS.items() for task in tas
 _NUM_STEPS = 1000  # the suite's episode length, whatever the control rate
 
 
+def _suite() -> Any:
+    """dm_control's suite, which takes a second to import; ValueError where it is not installed."""
+    try:
+        from dm_control import suite
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"this world needs dm_control, and {error.name} is missing; from Python 3.13 on it is installed alone, "
+            "without what it asks for and nothing here needs: pip install --no-deps dm-control"
+        ) from error
+    return suite
+
+
 class SuiteScene(Scene):
     """A dm_control suite task, stepped as dm_control's own `Environment` steps it.
 
@@ -57,7 +69,7 @@ class SuiteScene(Scene):
     """
 
     def __init__(self, domain: str, task: str, control_dt_s: float | None = None) -> None:
-        from dm_control import suite  # slow to import
+        suite = _suite()
         from dm_control.suite.base import Task
 
         rendering.close_all_first_at_exit()
@@ -85,8 +97,7 @@ class SuiteScene(Scene):
         self.holds_control = plain and type(self).advance is SuiteScene.advance
 
     def spec(self) -> mujoco.MjSpec:
-        from dm_control import suite
-
+        suite = _suite()
         # MuJoCo keeps the source of the model that it compiled last
         model = suite.load(self._domain, self._task, task_kwargs={"random": 0}).physics.model.ptr
         with tempfile.TemporaryDirectory() as folder:

@@ -38,7 +38,8 @@ def _collect(config: CollectConfig) -> str:
     from worldmodel.data.collecting import collect
 
     found = collect(config)
-    return f"data set: {found.directory} ({found.episodes} episodes)"
+    told = f"data set: {found.directory} ({found.episodes} episodes, {found.frames:,} frames)"
+    return f"{told}\nnext: worldmodel train with the same options, or worldmodel data info path={found.directory}"
 
 
 def _train(config: TrainConfig) -> str:
@@ -121,7 +122,7 @@ def _surprise(config: SurpriseConfig) -> str:
 
     found, run = surprise(config), Run(config.run).path
     files = f"results: {run}/summary.json, figure: {run}/figures/surprise.png"
-    return "\n".join([surprise_lines(found), surprise_verdict(found), files])
+    return "\n".join([surprise_lines(found), surprise_verdict(found), files, f"next: worldmodel report run={run}"])
 
 
 def _robust(config: RobustConfig) -> str:
