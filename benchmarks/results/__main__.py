@@ -16,6 +16,7 @@ from benchmarks.results import (
     positions,
     readme,
     reproductions,
+    robustness,
     speed,
     surprises,
 )
@@ -29,6 +30,7 @@ DETAILS = (
     lit_ball,
     control,
     board,
+    robustness,
     surprises,
     constants,
     identified,

@@ -12,6 +12,7 @@ from worldmodel.runs import (
     ControlResult,
     DemoResult,
     Record,
+    RobustResult,
     Summary,
     SurpriseResult,
     read_record,
@@ -19,7 +20,7 @@ from worldmodel.runs import (
 )
 
 FOLDER = Path("docs/results")
-ResultT = TypeVar("ResultT", ControlResult, DemoResult, SurpriseResult)
+ResultT = TypeVar("ResultT", ControlResult, DemoResult, RobustResult, SurpriseResult)
 StudyT = TypeVar("StudyT", CompareResult, DesignResult, LitBallResult, PositionsResult)
 
 
@@ -41,6 +42,11 @@ def read_controls() -> list[tuple[str, ControlResult]]:
 def read_surprises() -> list[SurpriseResult]:
     """Every evaluation of `worldmodel surprise`."""
     return [found for _, found in _results("surprise-*.json", SurpriseResult)]
+
+
+def read_robusts() -> list[tuple[str, RobustResult]]:
+    """Every evaluation of `worldmodel robust`, each behind its name."""
+    return [(path.stem.removeprefix("robust-"), found) for path, found in _results("robust-*.json", RobustResult)]
 
 
 def read_demos() -> list[DemoResult]:

@@ -175,7 +175,7 @@ def test_wrong_predictor_settings(wrong):
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"kind": "resnet"}, "mlp, keypoints, glimpse, cnn, vit"),
+        ({"kind": "resnet"}, "mlp, keypoints, glimpse, cnn, strided, vit"),
         ({"normalize": "batch"}, "dataset, background, image"),
         ({"input_size": 0}, "input_size"),
         ({"hidden": 0}, "hidden"),

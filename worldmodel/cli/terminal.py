@@ -27,6 +27,9 @@ def train_lines(found: TrainResult) -> str:
     rows = [("latents", f"{found.model.latent_dim}, by {found.model.encoder} with method={found.method}")]
     if found.identifiability:
         rows.append(("true state from latents, linear R2, held out", told(found.identifiability.r2_h_to_z)))
+    if found.robust:
+        used = "the run sees by it" if found.robust.used else "not used: it is worse on frames as they are"
+        rows.append(("robust encoder, error on frames as they are", f"{told(found.robust.error)}; {used}"))
     if found.prediction:
         steps, ratio = found.prediction.farthest
         rows.append((f"prediction error after {steps} steps / standing still", told(ratio)))

@@ -56,8 +56,11 @@ def open_source(config: CollectConfig, size: int, device: torch.device, window: 
 
 
 def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool = True) -> LatentTable:
-    """Latents and actions of every row of a data set. shown: whether progress is shown."""
-    latents = encode_rows(model.encoder, frames, torch.arange(data.num_rows), shown)
+    """Latents, by the encoder that the model sees by, and actions of every row of a data set.
+
+    shown: whether progress is shown.
+    """
+    latents = encode_rows(model.eye, frames, torch.arange(data.num_rows), shown)
     return LatentTable(latents, torch.from_numpy(np.nan_to_num(data.actions)).to(latents.device))
 
 

@@ -20,6 +20,7 @@ from worldmodel.data.truth import half_constants, latent_variables, physical_con
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale, half_windows
 from worldmodel.learning.decoding import Pictures, decoder_stage, fit_normalization, judge_decoder, training_pictures
 from worldmodel.learning.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
+from worldmodel.learning.looks_stage import robust_encoder_config, train_robust_encoder
 from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
 from worldmodel.learning.sources import Source, latent_table, open_sources, segments, spread_rows
@@ -64,6 +65,7 @@ PARTS = {
     "predictor": "predictor.",
     "heads": "heads.",
     "decoder": "decoder.",
+    "looks": "robust_encoder.",
 }
 """Stage -> prefix of the weights that it trains."""
 FEWEST_EPISODES = 10
@@ -151,7 +153,7 @@ def _train_stages(
 ) -> TrainResult | None:
     """What is left of the training; the first process records the result."""
     seconds = {"collect": collected_s}
-    identifiability = prediction = decoding = None
+    identifiability = prediction = decoding = robust = None
     sample = poses.frames.gather(spread_rows(poses.train, 4096))
     if "encoder" not in trainer.stages_done:
         model.encoder.fit_normalization(sample)
@@ -172,6 +174,9 @@ def _train_stages(
         seconds["decoder"] = _train_decoder(config, model.decoder, trainer, pictures)
         if processes.is_first:
             decoding = judge_decoder(model, episodes, pictures, run)
+    if model.robust_encoder is not None:
+        settings = config.distillation_or_default
+        seconds["looks"], robust = train_robust_encoder(model, trainer, episodes.data, settings, config.seed)
     if not processes.is_first:
         return None
     model.save(run.path)
@@ -181,21 +186,21 @@ def _train_stages(
         env=config.env.label,
         method=config.method.name,
         seed=config.seed,
-        data=DataUsed(
-            episodes.data.num_episodes,
-            episodes.data.num_rows,
-            config.env.image_size,
-            encoder_frames=poses.data.num_rows,
-        ),
+        data=_data_used(config, episodes.data, poses.data),
         model=_model_size(config, model),
         identifiability=identifiability,
         prediction=prediction,
         decoding=decoding,
+        robust=robust,
         seconds={stage: round(value, 2) for stage, value in seconds.items()},
         peak_memory_mb=round(peak_memory_mb(), 1),
     )
     run.record(result)
     return result
+
+
+def _data_used(config: TrainConfig, episodes: DataSet, poses: DataSet) -> DataUsed:
+    return DataUsed(episodes.num_episodes, episodes.num_rows, config.env.image_size, encoder_frames=poses.num_rows)
 
 
 def _model_size(config: TrainConfig, model: WorldModel) -> ModelSize:
@@ -239,13 +244,15 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
     with_context = has_dynamics and num_constants > 0
     if with_context:
         half_windows(episodes.split("train"), context.window)  # refused here, not after the encoder's training
+    encoder = dataclasses.replace(config.encoder, latent_dim=latent_dim)
     return ModelConfig(
-        encoder=dataclasses.replace(config.encoder, latent_dim=latent_dim),
+        encoder=encoder,
         action_dim=episodes.actions.shape[1],
         predictor=config.predictor if has_dynamics else None,
         context=dataclasses.replace(context, dim=context.dim or num_constants) if with_context else None,
         heads=HEADS if has_dynamics and config.goal_heads else None,
         decoder=DecoderConfig(image_size=episodes.index.world.image_size) if config.decoder else None,
+        robust=robust_encoder_config(encoder, episodes.index.world.image_size) if config.robust else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Frame encoders, uint8 frames to latents: one module with one of five bodies (MLP, keypoints, glimpse, CNN, ViT)."""
+"""Frame encoders, uint8 frames to latents: one module with one of six bodies."""
 
 import importlib.util
 from typing import Any
@@ -106,6 +106,19 @@ def _cnn_body(config: EncoderConfig) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
+def _strided_body(config: EncoderConfig) -> nn.Module:
+    """Strided convolutions whose last maps are read pixel by pixel, by one hidden layer: what is where stays known."""
+    layers: list[nn.Module] = []
+    width = 3
+    for channels in config.channels:
+        layers += [nn.Conv2d(width, channels, 4, stride=2, padding=1), nn.BatchNorm2d(channels), nn.GELU()]
+        width = channels
+    layers += [nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.GELU()]
+    side = config.input_size // 2 ** len(config.channels)
+    head = mlp(width * side**2, [config.hidden], config.num_latents, batch_norm=True)
+    return nn.Sequential(*layers, nn.Flatten(), head)
+
+
 def check_installed(config: EncoderConfig) -> None:
     """UserError where the encoder needs a library that is not installed; called before data are collected for it."""
     if config.kind == "vit" and not importlib.util.find_spec("timm"):
@@ -144,4 +157,11 @@ def _vit_body(config: EncoderConfig) -> nn.Module:
     return nn.Sequential(body, nn.BatchNorm1d(width), head)
 
 
-_BODIES = {"mlp": _mlp_body, "keypoints": _keypoints_body, "glimpse": Glimpse, "cnn": _cnn_body, "vit": _vit_body}
+_BODIES = {
+    "mlp": _mlp_body,
+    "keypoints": _keypoints_body,
+    "glimpse": Glimpse,
+    "cnn": _cnn_body,
+    "strided": _strided_body,
+    "vit": _vit_body,
+}

@@ -34,7 +34,7 @@ class PlanningModel:
         self.latent_dim, self.device = model.latent_dim, model.device
         self.context_encoder: ContextEncoder | None = model.context_encoder
         self.heads: GoalHeads | None = model.heads
-        self._encoder = fold_batch_norm(model.encoder)
+        self._encoder = fold_batch_norm(model.eye)
         assert model.predictor is not None  # num_context_frames has asked for it
         self._planning_state = model.predictor.planning_state
         with torch.no_grad():

@@ -1,5 +1,7 @@
 """The world model: frame encoder, latent dynamics predictor, context encoder, goal heads, decoder; and its files."""
 
+import copy
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,14 @@ from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor, make_predictor
-from worldmodel.settings import ContextConfig, DecoderConfig, EncoderConfig, HeadsConfig, PredictorConfig
+from worldmodel.settings import (
+    ContextConfig,
+    DecoderConfig,
+    EncoderConfig,
+    EncoderName,
+    HeadsConfig,
+    PredictorConfig,
+)
 from worldmodel.settings.base import flatten
 from worldmodel.settings.convert import plain, structure
 from worldmodel.settings.stored import upgraded_encoder, upgraded_predictor
@@ -44,6 +53,10 @@ class ModelConfig:
     """Goal heads; None where none were trained."""
     decoder: DecoderConfig | None = None
     """The decoder; None where none was trained."""
+    robust: EncoderConfig | None = None
+    """The robust encoder; None where none was trained."""
+    sees_by: EncoderName = "encoder"
+    """Which encoder embeds frames."""
 
 
 class WorldModel(nn.Module):
@@ -69,6 +82,10 @@ class WorldModel(nn.Module):
         if config.decoder is not None:
             with torch.random.fork_rng(devices=[]):  # random draws that follow are the same with and without a decoder
                 self.decoder = Decoder(config.decoder, latent_dim)
+        self.robust_encoder = None
+        if config.robust is not None:
+            with torch.random.fork_rng(devices=[]):
+                self.robust_encoder = Encoder(config.robust)
 
     @property
     def latent_dim(self) -> int:
@@ -90,10 +107,29 @@ class WorldModel(nn.Module):
         """Where the weights are."""
         return self.encoder.mean.device
 
+    @property
+    def eye(self) -> Encoder:
+        """The encoder that embeds frames: the robust one where `config.sees_by` says so."""
+        return self.robust_encoder if self.config.sees_by == "robust" and self.robust_encoder else self.encoder
+
+    def seeing_by(self, name: EncoderName) -> "WorldModel":
+        """The same model, with the same weights, embedding frames by the encoder of this name.
+
+        Raises:
+            UserError: it has no robust encoder.
+        """
+        if name == "robust" and self.robust_encoder is None:
+            raise UserError(
+                "this run has no robust encoder; train it with robust=true, which adds one to a finished run"
+            )
+        seeing = copy.copy(self)
+        seeing.config = dataclasses.replace(self.config, sees_by=name)
+        return seeing
+
     @torch.no_grad()
     def embed(self, frames: Tensor) -> Tensor:
         """Frames uint8 (…, 3, S, S), seen or wanted -> latents float32 (…, D)."""
-        return self.encoder(frames)
+        return self.eye(frames)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
         "probes": summary.probe,
         "surprise": summary.surprise,
         "identify": summary.identify,
-        "robust": summary.robust,
+        "robust": summary.robust or summary.train.robust,
     }
     shown = [key for key in builders if found.get(key) or by_section[key]]
     sections = [builders[key](run, by_section[key]) for key in shown]

@@ -1,5 +1,6 @@
 """The section of a page about looks: goals reached and positions read where the world looks different."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from worldmodel.reporting.elements import Cell, Section, Table, facts, interval, number, percent, percent_interval
@@ -12,15 +13,18 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
     """What a run still does under other looks."""
     found = run.summary.robust
     tables = [_looks_table(name, looks) for name, looks in found.encoders.items()] if found else []
+    learned = run.summary.train.robust
+    about = [facts("The robust encoder, on validation frames", asdict(learned))] if learned else []
     return Section(
         "robust",
         "What it holds under",
         "Goals reached, and positions read by a linear map from clean frames, where the world looks different. The "
         "picture shows each look as its instances drew it; goals are photographed in the same shifted world.",
         "Kept is the share of the success in the world as it is, on the same tasks. A task is left out where the look "
-        "hides all that tells its goal from its start.",
+        "hides all that tells its goal from its start. The robust encoder learned to give the latents of the encoder "
+        "from frames under other looks; its error is on frames as they are, over the latents' variance.",
         command(run, "robust"),
-        [*figures, *tables, *([_facts(found)] if found else [])],
+        [*figures, *tables, *about, *([_facts(found)] if found else [])],
     )
 
 

@@ -47,13 +47,14 @@ from worldmodel.runs.results import (
     PredictionErrors,
     Regret,
     Returns,
+    RobustEncoderResult,
     Success,
     SurpriseResult,
     TaskProtocol,
     TrainResult,
     ViewResult,
 )
-from worldmodel.runs.robust_result import CLEAN, EncoderName, LookResult, RobustResult
+from worldmodel.runs.robust_result import CLEAN, LookResult, RobustResult
 from worldmodel.runs.run import Run, find_runs
 from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory
 from worldmodel.runs.summary import Record, Summary, read_record, read_summary, write_record
@@ -73,7 +74,6 @@ __all__ = [
     "DataUsed",
     "DecodingResult",
     "DemoResult",
-    "EncoderName",
     "EventResult",
     "FitQuality",
     "Hardware",
@@ -94,6 +94,7 @@ __all__ = [
     "RecordingUsed",
     "Regret",
     "Returns",
+    "RobustEncoderResult",
     "RobustResult",
     "Run",
     "RunDirectory",

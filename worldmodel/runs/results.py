@@ -108,6 +108,27 @@ class DecodingResult:
 
 
 @dataclass(frozen=True)
+class RobustEncoderResult:
+    """The robust encoder beside the encoder that it learned from, on validation frames."""
+
+    encoder: str
+    """Its kind and input, such as `strided 64x64`."""
+    error: float
+    """Mean squared difference of their latents of frames as they are, over the latents' variance."""
+    error_under_looks: float
+    """The same where the robust encoder sees the frames under the looks that it was trained on."""
+    r2: float | None
+    """R2 of the true positions, mean over them, from its latents, by the map that was fitted on the encoder's; None
+    where the data hold no state."""
+    r2_encoder: float | None
+    """The same from the encoder's own latents."""
+    moving_share: float
+    """Share of pixels that differ from the background."""
+    used: bool
+    """Whether the run sees by it: it is as good on frames as they are."""
+
+
+@dataclass(frozen=True)
 class TrainResult:
     """A trained world model: what it is, how well its latents show the world, and what it took."""
 
@@ -130,6 +151,8 @@ class TrainResult:
     """Error of the latent dynamics; None for a world without actions."""
     decoding: DecodingResult | None = None
     """Quality of decoded frames; None where no decoder was trained."""
+    robust: RobustEncoderResult | None = None
+    """The robust encoder; None where none was trained."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage -> wall seconds, over all processes that worked on it."""
     peak_memory_mb: float | None = None

@@ -1,13 +1,11 @@
 """What `robust` finds: goals reached and state read in worlds that look different."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from worldmodel.runs.results import Interval, Success, TaskProtocol
-from worldmodel.settings import PlanConfig
+from worldmodel.settings import EncoderName, PlanConfig
 
-EncoderName = Literal["encoder"]
-"""encoder: as the run trained it."""
 CLEAN = "clean"
 """Name of the world as it is, among looks."""
 

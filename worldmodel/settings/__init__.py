@@ -10,6 +10,7 @@ from worldmodel.settings.architecture import (
     ContextConfig,
     DecoderConfig,
     EncoderConfig,
+    EncoderName,
     HeadsConfig,
     PredictorConfig,
     TransformerConfig,
@@ -28,6 +29,7 @@ from worldmodel.settings.base import (
 from worldmodel.settings.calibrating import IdentifyConfig, Nuisance
 from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig, KinematicConfig
 from worldmodel.settings.control import ControlConfig, PlanConfig
+from worldmodel.settings.distillation import DistillationConfig, SeenLook
 from worldmodel.settings.evaluation import (
     SHELL_SD,
     CompareConfig,
@@ -76,7 +78,9 @@ __all__ = [
     "DecoderConfig",
     "DemoConfig",
     "DesignConfig",
+    "DistillationConfig",
     "EncoderConfig",
+    "EncoderName",
     "EnvConfig",
     "HeadsConfig",
     "IdentifyConfig",
@@ -98,6 +102,7 @@ __all__ = [
     "ReportConfig",
     "RobustConfig",
     "RunsConfig",
+    "SeenLook",
     "Settings",
     "SurpriseConfig",
     "TrackerName",

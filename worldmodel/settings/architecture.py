@@ -19,13 +19,18 @@ class ViTConfig(Settings):
     """What latents are read from: the class token, or all tokens side by side."""
 
 
+EncoderName = Literal["encoder", "robust"]
+"""encoder: the one that training made of frames as they are. robust: the one that learned its latents under looks."""
+
+
 @dataclass(frozen=True)
 class EncoderConfig(Settings):
     """The frame encoder: one frame to one latent."""
 
-    kind: Literal["mlp", "keypoints", "glimpse", "cnn", "vit"] = "mlp"
+    kind: Literal["mlp", "keypoints", "glimpse", "cnn", "strided", "vit"] = "mlp"
     """mlp; keypoints (a spatial softmax: where things are); glimpse (keypoints, one location, and the pixels around it:
-    which way a moving thing points); cnn; vit."""
+    which way a moving thing points); cnn, whose maps are averaged over the image; strided, a CNN whose last maps are
+    read pixel by pixel; vit."""
     input_size: Count = 16
     """Side in pixels to which frames are box-averaged."""
     latent_dim: Count | None = None
@@ -60,7 +65,7 @@ class EncoderConfig(Settings):
                 "encoder.latent_dim must be >= 4 with encoder.kind=glimpse (two latents for the location, the others "
                 f"for what is seen there and for the keypoints), got {self.latent_dim}"
             )
-        if self.kind == "cnn" and self.input_size % 2 ** len(self.channels):
+        if self.kind in ("cnn", "strided") and self.input_size % 2 ** len(self.channels):
             raise UserError(
                 f"a CNN of {len(self.channels)} halvings takes a multiple of {2 ** len(self.channels)} pixels, got "
                 f"encoder.input_size={self.input_size}; use {2 ** len(self.channels)} x n or fewer encoder.channels"

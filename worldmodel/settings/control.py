@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from worldmodel.settings.architecture import EncoderName
 from worldmodel.settings.base import (
     Count,
     Fraction,
@@ -83,6 +84,8 @@ class ControlConfig(Settings):
     """Where unknown constants are known from: what was seen so far, the true constants, or not at all."""
     drift_rho: Fraction | None = None
     """The constants are redrawn with this correlation after a quarter of the budget; null: they stay."""
+    encoder: EncoderName | None = None
+    """By which encoder the planner sees, in a run that was trained with robust=true; null takes what the run chose."""
     split: Literal["validation", "test"] = "test"
     """Stream of task seeds: choose settings on validation, report on test."""
     videos: NonNegativeInt = 4

@@ -8,6 +8,7 @@ from worldmodel.settings.architecture import ContextConfig, EncoderConfig, Heads
 from worldmodel.settings.base import Count, NonNegativeInt, Positive, Settings, changed, no_effect_on_weights
 from worldmodel.settings.collection import CollectConfig, EnvConfig
 from worldmodel.settings.control import PlanConfig
+from worldmodel.settings.distillation import DistillationConfig
 from worldmodel.settings.method import ContextTraining, MethodConfig, OptimConfig
 from worldmodel.settings.names import check_name
 from worldmodel.system.errors import UserError
@@ -44,6 +45,11 @@ class TrainConfig(Settings):
     a finished run."""
     decoder_training: OptimConfig = field(default_factory=lambda: OptimConfig(steps=1500, batch_size=64, lr=4e-3))
     """Optimiser of the decoder. Of few frames, training ends after 40 passes over them."""
+    robust: bool = False
+    """Also learn a robust encoder, which gives the same latents where the world looks different; the run sees by it
+    where it costs nothing on frames as they are. It can be added to a finished run."""
+    distillation: DistillationConfig | None = None
+    """How the robust encoder learns; null takes its defaults."""
     plan: PlanConfig = no_effect_on_weights(None)
     """How `control` plans with this model where it is not told otherwise."""
     goal_s: Positive | None = no_effect_on_weights(None)
@@ -122,6 +128,11 @@ class TrainConfig(Settings):
         return self.context_training or ContextTraining()
 
     @property
+    def distillation_or_default(self) -> DistillationConfig:
+        """The robust encoder's training."""
+        return self.distillation or DistillationConfig()
+
+    @property
     def optims(self) -> dict[str, OptimConfig]:
         """The optimiser of every stage."""
         return {
@@ -130,6 +141,7 @@ class TrainConfig(Settings):
             "predictor": self.predictor_training,
             "heads": HEADS_TRAINING,
             "decoder": self.decoder_training,
+            "looks": self.distillation_or_default.optim,
         }
 
     def stage_settings(self) -> dict[str, dict[str, Any]]:
@@ -139,7 +151,7 @@ class TrainConfig(Settings):
         """
         values = changed(self)
         stages: dict[str, dict[str, Any]] = {
-            stage: {} for stage in ("encoder", "context", "predictor", "heads", "decoder")
+            stage: {} for stage in ("encoder", "context", "predictor", "heads", "decoder", "looks")
         }
         lewm = self.method.name == "lewm"  # whose encoder stage trains the predictor as well
         for path, value in values.items():
@@ -152,6 +164,8 @@ class TrainConfig(Settings):
                 "goal_heads": "heads",
                 "decoder": "decoder",
                 "decoder_training": "decoder",
+                "robust": "looks",
+                "distillation": "looks",
             }.get(group, "encoder")
             stages[stage][path] = value
         return stages

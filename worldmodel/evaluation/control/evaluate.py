@@ -160,7 +160,8 @@ def check_same_world(run: Run, label: str) -> None:
 def _load(evaluation: _Evaluation, run: Run) -> WorldModel:
     """The model of a run, fit for the world."""
     model = run.model(pick_device(evaluation.config.device))
-    set_cpu_threads(model.config.encoder)
+    model = model.seeing_by(evaluation.config.encoder) if evaluation.config.encoder else model
+    set_cpu_threads(model.eye.config)
     check_fits(model, evaluation.world)
     check_heads(model, evaluation.plan)
     return model

@@ -28,7 +28,7 @@ def probe_shift(subject: Subject, train: Examples, config: ProbeConfig, shift: s
     data = _collect(subject.trained, shift, config.shift_episodes)
     encoder, model = subject.model.context_encoder, subject.model
     assert encoder is not None
-    table = latent_table(model, data, load_frames(data, model.config.encoder.input_size, model.device))
+    table = latent_table(model, data, load_frames(data, model.eye.config.input_size, model.device))
     long_enough = data.length > encoder.config.window  # some worlds end an episode early
     offset = data.offset[long_enough]
     read = read_held(encoder, table, offset, data.length[long_enough], train)

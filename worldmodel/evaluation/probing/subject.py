@@ -42,11 +42,11 @@ def open_subject(config: ProbeConfig, run: Run) -> Subject:
     if config.data:
         trained = replace(trained, collection=replace(trained.collection, data=config.data))
     model = run.model(device)
-    set_cpu_threads(model.config.encoder)
+    set_cpu_threads(model.eye.config)
     data = DataSet(trained.collection.directory, trained.collection.num_episodes)
     if model.context_encoder is not None:
         data = data.with_room_for(model.context_encoder.config.window)
-    frames = load_frames(data, model.config.encoder.input_size, device)
+    frames = load_frames(data, model.eye.config.input_size, device)
     random_table = _random_table(model, data, frames, config.seed + 1) if config.controls else None
     return Subject(trained, model, data, frames, latent_table(model, data, frames), random_table)
 
@@ -55,5 +55,5 @@ def _random_table(model: WorldModel, data: DataSet, frames: Frames, seed: int) -
     """Latents by an encoder of the same shape that was never trained."""
     torch.manual_seed(seed)
     untrained = WorldModel(model.config).to(model.device)
-    untrained.encoder.fit_normalization(frames.gather(torch.arange(0, data.num_rows, max(1, data.num_rows // 2048))))
+    untrained.eye.fit_normalization(frames.gather(torch.arange(0, data.num_rows, max(1, data.num_rows // 2048))))
     return latent_table(untrained, data, frames)

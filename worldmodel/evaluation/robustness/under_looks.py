@@ -25,7 +25,7 @@ from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import Planner, make_planner
 from worldmodel.runs import LookResult, RobustResult, Run, TaskProtocol, find_runs, write_record
 from worldmodel.runs.results import as_interval
-from worldmodel.settings import ControlConfig, PlanConfig, RobustConfig, TrainConfig
+from worldmodel.settings import ControlConfig, EncoderName, PlanConfig, RobustConfig, TrainConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.progress import progress
 
@@ -60,6 +60,10 @@ class _Found:
     """A goal as each instance shows it, uint8 (I, S, S, 3)."""
 
 
+_ByEncoder = dict[EncoderName, list[list[_Found]]]
+"""Encoder -> for each run, what it did under each look."""
+
+
 def robust(config: RobustConfig) -> RobustResult:
     """Drive to goal images, and read positions, under every look of a grid; recorded in each run.
 
@@ -78,10 +82,14 @@ def robust(config: RobustConfig) -> RobustResult:
         stack.callback(world.close)
         bench = _prepare(config, runs[0].config, world, shifts)
         models = [_load(bench, run) for run in runs]
-        found = [_measure(bench, run, model) for run, model in zip(runs, models, strict=True)]
-        for run, of_run in zip(runs, found, strict=True):
-            result = _result(bench, [run], [of_run])
-            _draw(run, result, of_run)
+        found: _ByEncoder = {
+            name: [_measure(bench, run, model.seeing_by(name)) for run, model in zip(runs, models, strict=True)]
+            for name in _encoders(models)
+        }
+        for number, run in enumerate(runs):
+            of_run: _ByEncoder = {name: [of_runs[number]] for name, of_runs in found.items()}
+            result = _result(bench, [run], of_run)
+            _draw(run, result, next(iter(of_run.values()))[0])
             run.directory.record(result)
     together = _result(bench, runs, found)
     if config.out:
@@ -105,10 +113,17 @@ def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shi
     return _Bench(config, trained, world, protocol, plan, planner, tasks, fitted, judged, shifts)
 
 
+def _encoders(models: list[WorldModel]) -> list[EncoderName]:
+    """The encoders that all models have, that of the first one's choice first."""
+    has_robust = all(model.robust_encoder is not None for model in models)
+    names: list[EncoderName] = ["robust", "encoder"] if has_robust else ["encoder"]
+    return sorted(names, key=lambda name: name != models[0].config.sees_by)
+
+
 def _load(bench: _Bench, run: Run) -> WorldModel:
     check_same_world(run, bench.trained.env.label)
     model = run.model(pick_device(bench.config.device))
-    set_cpu_threads(model.config.encoder)
+    set_cpu_threads(model.eye.config)
     check_fits(model, bench.world)
     check_heads(model, bench.plan)
     return model
@@ -120,7 +135,7 @@ def _measure(bench: _Bench, run: Run, model: WorldModel) -> list[_Found]:
     bench.world.appearance = None
     reader = StateReader(bench.world, planning, bench.fitted)
     found = []
-    bar = progress(bench.shifts, desc=f"{run.path.name} under looks", unit="look")
+    bar = progress(bench.shifts, desc=f"{run.path.name}, by {model.config.sees_by}", unit="look")
     for shift in bar:
         bar.set_postfix(look=shift.look)
         found.append(_under(bench, model, planning, reader, shift))
@@ -155,10 +170,12 @@ def _cuts(num: int, parts: int) -> list[tuple[int, int]]:
     return [(int(first), int(end)) for first, end in pairwise(bounds)]
 
 
-def _result(bench: _Bench, runs: list[Run], found: list[list[_Found]]) -> RobustResult:
-    """What runs did together; `found` has a list for each run, with an entry for each look."""
-    by_look = list(zip(*found, strict=True))
-    results = [_look_result(shift, of, by_look[0]) for shift, of in zip(bench.shifts, by_look, strict=True)]
+def _result(bench: _Bench, runs: list[Run], found: _ByEncoder) -> RobustResult:
+    """What runs did together."""
+    encoders: dict[EncoderName, list[LookResult]] = {}
+    for name, of_runs in found.items():
+        by_look = list(zip(*of_runs, strict=True))
+        encoders[name] = [_look_result(cell, of, by_look[0]) for cell, of in zip(bench.shifts, by_look, strict=True)]
     return RobustResult(
         world=bench.trained.env.label,
         runs=[str(run.path) for run in runs],
@@ -167,7 +184,7 @@ def _result(bench: _Bench, runs: list[Run], found: list[list[_Found]]) -> Robust
         instances=bench.config.instances,
         frames=bench.config.frames,
         seed=bench.config.seed,
-        encoders={"encoder": results},
+        encoders=encoders,
     )
 
 

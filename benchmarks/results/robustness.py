@@ -1,0 +1,42 @@
+"""Goals reached where the world looks different: `worldmodel robust`."""
+
+from benchmarks.results.markdown import told, with_interval
+from benchmarks.results.sources import read_robusts
+from worldmodel.runs import LookResult, RobustResult
+
+
+def details() -> str:
+    """Every evaluation of `worldmodel robust out=docs/results/robust-*.json`."""
+    tables = [_table(name, found) for name, found in read_robusts()]
+    if not tables:
+        return ""
+    head = [
+        "",
+        "## Under other looks",
+        "",
+        "`worldmodel robust run=… out=docs/results/robust-NAME.json`: share of goals reached with its 95 % interval,",
+        "share of the clean success that is kept, and R² of the positions by the linear map fitted on clean frames.",
+        "The kinds of look and the units of their strengths are in [LOOKS.md](LOOKS.md).",
+    ]
+    return "\n".join([*head, *tables]) + "\n"
+
+
+def _table(name: str, found: RobustResult) -> str:
+    encoders, num_tasks = list(found.encoders), next(iter(found.encoders.values()))[0].num_tasks
+    lines = [
+        "",
+        f"`{name}`: {found.world}, {len(found.runs)} run(s) x {num_tasks} tasks, protocol {found.protocol.name}, "
+        f"{found.instances} instances of each look.",
+        "",
+        "| look |" + "".join(f" {encoder}: goals reached | kept | R² |" for encoder in encoders),
+        "|---|" + "---|---|---|" * len(encoders),
+    ]
+    for looks in zip(*found.encoders.values(), strict=True):
+        cells = [cell for of in looks for cell in _cells(of)]
+        lines.append(f"| {' | '.join([looks[0].label, *cells])} |")
+    return "\n".join(lines)
+
+
+def _cells(of: LookResult) -> list[str]:
+    reached = with_interval(of.success.rate, of.success.interval, ".2f") if of.success else told(None)
+    return [reached, told(of.kept, ".2f"), told(of.r2, ".2f")]

@@ -1,0 +1,129 @@
+"""The robust encoder: views under looks, what it learns from them, and that nothing else depends on it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from worldmodel_fakes import seeded
+
+from worldmodel.evaluation.control import control
+from worldmodel.evaluation.robustness import robust
+from worldmodel.learning.composites import Composites, median_background, random_pictures
+from worldmodel.learning.looks_stage import LooksData, looks_stage, robust_encoder_config
+from worldmodel.learning.loop import fit_quietly
+from worldmodel.learning.train import train
+from worldmodel.models import ModelConfig, WorldModel
+from worldmodel.models.encoders import Encoder
+from worldmodel.models.world_model import read_weights
+from worldmodel.runs import Run
+from worldmodel.settings import ControlConfig, DistillationConfig, EncoderConfig, OptimConfig, RobustConfig, TrainConfig
+from worldmodel.settings.arguments import configure
+from worldmodel.system.errors import UserError
+
+SIZE = 16
+SMALL = {
+    "env": "reacher", "episodes": 12, "episode_steps": 12, "workers": 1, "env.image_size": 16, "env.supersample": 1,
+    "encoder.input_size": 16, "encoder.hidden": 8, "method.optim.steps": 3, "method.optim.batch_size": 8,
+    "predictor.horizon": 2, "predictor.history": [0, 1], "predictor.hidden": 8, "predictor_training.steps": 3,
+    "predictor_training.batch_size": 8, "decoder": False,
+}  # fmt: skip
+ROBUST = {"robust": True, "distillation.optim.steps": 2, "distillation.optim.batch_size": 8, "distillation.frames": 50}
+
+
+def dots(num: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frames uint8 (num, 3, S, S) of a bright dot of 3 x 3 on grey, and its place (num, 2) in units of the side."""
+    frames = torch.full((num, 3, SIZE, SIZE), 60, dtype=torch.uint8)
+    places = torch.randint(1, SIZE - 1, (num, 2), generator=seeded(3))
+    for frame, (row, column) in zip(frames, places.tolist(), strict=True):
+        frame[:, row - 1 : row + 2, column - 1 : column + 2] = 250
+    return frames, places / SIZE
+
+
+def test_the_background_is_what_most_frames_show():
+    frames, _ = dots(50)
+    assert torch.equal(median_background(frames), torch.full((3, SIZE, SIZE), 60.0))
+
+
+def test_views_exchange_what_stands_still_and_keep_the_robot():
+    frames, _ = dots(64)
+    composites = Composites(median_background(frames), ["background"], 0)
+    views = composites(frames, seeded())
+    assert views.shape == frames.shape and views.dtype == torch.float32
+    robot = frames == 250
+    assert torch.equal(views[robot], frames[robot].float())
+    changed = (views - frames).abs().amax((1, 2, 3)) > 1
+    assert 20 < changed.sum() < 50, "three quarters have a look, seven tenths of these a picture"
+    assert torch.equal(composites(frames, seeded()), views), "the generator decides"
+    assert not torch.equal(composites(frames, seeded(1)), views)
+
+
+@pytest.mark.parametrize("kind", DistillationConfig().kinds)
+def test_every_look_of_training_changes_some_views_and_stays_in_range(kind):
+    frames, _ = dots(48)
+    views = Composites(median_background(frames), [kind], 0)(frames, seeded())
+    changed = (views - frames).abs().amax((1, 2, 3)) > 1
+    assert 0 < changed.sum() < 48 and views.min() >= 0 and views.max() <= 255
+
+
+def test_random_pictures_differ():
+    pictures = random_pictures(20, SIZE, seeded())
+    assert pictures.shape == (20, 3, SIZE, SIZE) and len(torch.unique(pictures.mean((1, 2, 3)))) == 20
+
+
+def test_the_stage_learns_the_place_of_a_dot_whatever_is_behind_it():
+    frames, places = dots(600)
+    config = DistillationConfig(kinds=["background", "tint"], optim=OptimConfig(steps=120, batch_size=16, lr=4e-3))
+    torch.manual_seed(0)
+    student = Encoder(EncoderConfig("strided", SIZE, 2, 32, channels=[8, 16]))
+    student.fit_normalization(frames)
+    background = median_background(frames)
+    fit_quietly(looks_stage(student, LooksData(frames, places, background), config, 0), 0)
+    views = Composites(background, config.kinds, 9)(frames[:200], seeded(5)).round().to(torch.uint8)
+    error = (student(views) - places[:200]).square().mean() / places.var()
+    assert error < 0.4, "a dot of nine pixels in a second of training; a reader that sees nothing scores 1"
+
+
+@pytest.mark.parametrize(
+    ("image_size", "input_size", "size", "halvings"),
+    [(64, 32, 64, 3), (16, 16, 16, 2), (84, 28, 28, 2), (64, 64, 64, 3)],
+)
+def test_the_robust_encoder_fits_the_frames(image_size: int, input_size: int, size: int, halvings: int):
+    found = robust_encoder_config(EncoderConfig(input_size=input_size, latent_dim=3), image_size)
+    assert (found.kind, found.input_size, found.latent_dim, len(found.channels)) == ("strided", size, 3, halvings)
+    frames = torch.randint(0, 256, (2, 3, image_size, image_size), dtype=torch.uint8, generator=seeded())
+    assert Encoder(found).eval()(frames).shape == (2, 3)
+
+
+def test_frames_that_cannot_be_halved_are_refused():
+    with pytest.raises(UserError, match="robust=true needs frames"):
+        robust_encoder_config(EncoderConfig(input_size=15, latent_dim=3), 15)
+
+
+def test_a_model_sees_by_the_encoder_that_is_named():
+    torch.manual_seed(0)
+    config = EncoderConfig(input_size=8, latent_dim=3, hidden=8)
+    model = WorldModel(ModelConfig(config, robust=EncoderConfig("strided", 8, 3, 8, channels=[4]))).eval()
+    frames = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8, generator=seeded())
+    assert model.robust_encoder is not None and torch.equal(model.embed(frames), model.encoder(frames))
+    assert torch.equal(model.seeing_by("robust").embed(frames), model.robust_encoder(frames))
+    assert model.config.sees_by == "encoder" and model.eye is model.encoder
+    with pytest.raises(UserError, match="robust=true"):
+        WorldModel(ModelConfig(config)).seeing_by("robust")
+
+
+def test_a_finished_run_gets_a_robust_encoder_and_keeps_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    plain = train(configure(TrainConfig, SMALL))
+    before = read_weights(Run(plain.run).path / "model.safetensors")
+    assert plain.robust is None
+    with pytest.raises(UserError, match="no robust encoder"):
+        control(ControlConfig(run=plain.run, encoder="robust", tasks=1, oracle=False, videos=0))
+    found = train(configure(TrainConfig, {**SMALL, **ROBUST}))
+    after = read_weights(Run(found.run).path / "model.safetensors")
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())
+    assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"robust_encoder"}
+    assert found.robust and found.robust.encoder == "strided 16x16"
+    assert found.robust.used == (Run(found.run).model().config.sees_by == "robust")
+    assert not found.robust.used, "two steps of training teach nothing"
+    judged = robust(RobustConfig(run=found.run, looks={}, tasks=1, instances=1, frames=20, budget_steps=2))
+    assert list(judged.encoders) == ["encoder", "robust"]

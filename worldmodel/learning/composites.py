@@ -1,0 +1,196 @@
+"""Views of a frame under other looks, made from the frame alone: what stands still behind the robot is exchanged.
+
+They are drawn anew for every batch, by generators that the looks of `worldmodel robust` do not share.
+"""
+
+import math
+from collections.abc import Callable, Collection
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from worldmodel.settings import SeenLook
+
+_CLEAN = 0.25  # share of views that stay as they are
+_NUM_PICTURES = 400
+_NUM_NOISES = 100
+_FAINT, _CLEAR = 8.0, 32.0  # difference in grey levels from the background at which the robot begins, and is all there
+
+
+def median_background(frames: Tensor) -> Tensor:
+    """What stands still: the median of frames, uint8 (n, 3, S, S) -> float32 (3, S, S)."""
+    return frames.float().median(0).values
+
+
+class Composites:
+    """Makes views of frames (n, 3, S, S) under random looks; lengths in pixels are of frames of 64."""
+
+    def __init__(self, background: Tensor, kinds: Collection[SeenLook], seed: int) -> None:
+        """
+        Args:
+            background: what stands still, float32 (3, S, S) in grey levels.
+            kinds: which looks are drawn.
+            seed: of a stock of pictures and of noise, from which views draw.
+        """
+        self._background, self._size = background, background.shape[-1]
+        self._scale, device = self._size / 64, background.device
+        stock = torch.Generator().manual_seed(seed)
+        self._pictures = random_pictures(_NUM_PICTURES, self._size, stock).to(device)
+        self._noises = torch.randn(_NUM_NOISES, 3, self._size, self._size, generator=stock).to(device)
+        self._rows, self._columns = torch.meshgrid(*2 * [torch.arange(self._size, device=device)], indexing="ij")
+        self._behind_robot = {"tint": self._tinted, "background": self._in_front_of_pictures}
+        self._of_robot = {"robot_colour": self._recoloured, "tint": self._dimmed}
+        in_order: dict[SeenLook, Callable[[Tensor, torch.Generator], Tensor]] = {
+            "patch": self._patched,
+            "distractor": self._with_disc,
+            "bar": self._with_bar,
+            "camera": self._moved,
+            "blur": self._blurred,
+            "speckle": self._speckled,
+            "noise": self._noisy,
+        }
+        self._kinds = kinds
+        self._over_all = [change for kind, change in in_order.items() if kind in kinds]
+
+    def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Frames uint8 (n, 3, S, S) -> views float32 (n, 3, S, S), in grey levels."""
+        clean = frames.float()
+        robot = ((clean - self._background).abs().amax(1, keepdim=True) - _FAINT) / (_CLEAR - _FAINT)
+        robot, behind, front = robot.clamp(0, 1), self._background.expand_as(clean), clean
+        for kind, change in self._behind_robot.items():
+            behind = change(behind, generator) if kind in self._kinds else behind
+        for kind, change in self._of_robot.items():
+            front = change(front, generator) if kind in self._kinds else front
+        view = behind + robot * (front - behind)
+        for change in self._over_all:
+            view = change(view, generator)
+        stays = self._uniform(generator, len(clean), 1, 1, 1) < _CLEAN
+        return torch.where(stays, clean, view).clamp_(0, 255)
+
+    # what stands still, and the robot: (n, 3, S, S) -> (n, 3, S, S)
+
+    def _tinted(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        gain = 0.25 + 1.3 * self._uniform(generator, len(x), 3, 1, 1)
+        tinted = torch.where(self._chance(0.5, generator, x), gain, 1.0)
+        return x * tinted * (0.7 + 0.6 * self._uniform(generator, len(x), 1, 1, 1))
+
+    def _in_front_of_pictures(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        share = self._uniform(generator, len(x), 1, 1, 1) * self._chance(0.7, generator, x)
+        pictures = self._pictures[torch.randint(len(self._pictures), (len(x),), generator=generator)]
+        pictures = torch.where(self._chance(0.5, generator, x), pictures.flip(-1), pictures)
+        return x + share * (pictures - x)
+
+    def _recoloured(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        colour = 0.2 + 1.3 * self._uniform(generator, len(x), 3, 1, 1)
+        return torch.where(self._chance(0.4, generator, x), x.mean(1, keepdim=True) * colour, x)
+
+    def _dimmed(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x * (0.6 + 0.8 * self._uniform(generator, len(x), 1, 1, 1))
+
+    # what comes between, and the camera
+
+    def _patched(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        for share in (0.45, 0.2):
+            chosen = self._chosen(share, len(x), generator)
+            row, column = self._places(len(chosen), generator)
+            high, wide = ((1 + 7 * self._uniform(generator, len(chosen), 1, 1)) * self._scale for _ in range(2))
+            inside = ((self._rows - row).abs() < high) & ((self._columns - column).abs() < wide)
+            x = self._painted(x, chosen, inside, generator)
+        return x
+
+    def _with_disc(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        for share in (0.45, 0.2):
+            chosen = self._chosen(share, len(x), generator)
+            row, column = self._places(len(chosen), generator)
+            radius = (1.5 + 5.5 * self._uniform(generator, len(chosen), 1, 1)) * self._scale
+            inside = (self._rows - row).square() + (self._columns - column).square() <= radius.square()
+            x = self._painted(x, chosen, inside, generator)
+        return x
+
+    def _with_bar(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = self._chosen(0.35, len(x), generator)
+        row, column = self._places(len(chosen), generator)
+        angle = math.pi * self._uniform(generator, len(chosen), 1, 1)
+        length = (2 + 7 * self._uniform(generator, len(chosen), 1, 1)) * self._scale
+        thickness = (0.7 + self._uniform(generator, len(chosen), 1, 1)) * self._scale
+        down, right = self._rows - row, self._columns - column
+        across = (down * angle.cos() - right * angle.sin()).abs()
+        inside = (across < thickness) & ((down * angle.sin() + right * angle.cos()).abs() < length)
+        return self._painted(x, chosen, inside, generator)
+
+    def _moved(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """By up to 5 pixels, 2 degrees and 4 per cent."""
+        chosen = self._chosen(0.5, len(x), generator)
+        if not len(chosen):
+            return x
+        angle, scale, right, down = (self._uniform(generator, 4, len(chosen)) - 0.5).unbind()
+        angle, scale, right, down = 0.07 * angle, 1 + 0.08 * scale, 10 / 32 * right, 10 / 32 * down
+        first = torch.stack([scale * angle.cos(), -scale * angle.sin(), right], -1)
+        second = torch.stack([scale * angle.sin(), scale * angle.cos(), down], -1)
+        grid = functional.affine_grid(torch.stack([first, second], 1), [len(chosen), *x.shape[1:]], align_corners=False)
+        moved = functional.grid_sample(x[chosen], grid, padding_mode="border", align_corners=False)
+        return x.index_copy(0, chosen, moved)
+
+    def _blurred(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = self._chosen(0.2, len(x), generator)
+        blurred = x[chosen]
+        for _ in range(int(torch.randint(1, 5, (1,), generator=generator))):
+            blurred = functional.avg_pool2d(blurred, 3, 1, 1, count_include_pad=False)
+        return x.index_copy(0, chosen, blurred)
+
+    def _speckled(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = self._chosen(0.2, len(x), generator)
+        where, colours = (self._noise(len(chosen), generator) for _ in range(2))
+        hit = where[:, :1] > 1.2 + 1.5 * self._uniform(generator, len(chosen), 1, 1, 1)
+        return x.index_copy(0, chosen, torch.where(hit, 128 + 128 * colours, x[chosen]))
+
+    def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = self._chosen(0.4, len(x), generator)
+        deviation = 30 * self._uniform(generator, len(chosen), 1, 1, 1)
+        return x.index_add(0, chosen, deviation * self._noise(len(chosen), generator))
+
+    # random numbers
+
+    def _uniform(self, generator: torch.Generator, *shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator).to(self._background.device)
+
+    def _chance(self, share: float, generator: torch.Generator, x: Tensor) -> Tensor:
+        """Which of the views have a look: bool (n, 1, 1, 1)."""
+        return self._uniform(generator, len(x), 1, 1, 1) < share
+
+    def _chosen(self, share: float, num: int, generator: torch.Generator) -> Tensor:
+        """Numbers of the views that have a look, int64."""
+        return (self._uniform(generator, num) < share).nonzero()[:, 0]
+
+    def _places(self, num: int, generator: torch.Generator) -> Tensor:
+        """Rows and columns, (2, num, 1, 1)."""
+        return self._size * self._uniform(generator, 2, num, 1, 1)
+
+    def _noise(self, num: int, generator: torch.Generator) -> Tensor:
+        return self._noises[torch.randint(len(self._noises), (num,), generator=generator)]
+
+    def _painted(self, x: Tensor, chosen: Tensor, inside: Tensor, generator: torch.Generator) -> Tensor:
+        """The chosen views with a colour of their own inside, bool (m, S, S)."""
+        colours = 255 * self._uniform(generator, len(chosen), 3, 1, 1)
+        return x.index_copy(0, chosen, torch.where(inside[:, None], colours, x[chosen]))
+
+
+def random_pictures(num: int, size: int, generator: torch.Generator) -> Tensor:
+    """Pictures float32 (num, 3, size, size) in grey levels: grids of random colours, interpolated, some with waves."""
+    pictures = []
+    rows, columns = torch.meshgrid(*2 * [torch.linspace(0, 1, size)], indexing="ij")
+    for _ in range(num):
+        cells = int(torch.randint(2, 17, (1,), generator=generator))
+        grid = 255 * torch.rand(1, 3, cells, cells, generator=generator)
+        kind, gray, waves = torch.rand(3, generator=generator).tolist()
+        grid = grid.mean(1, keepdim=True).expand(-1, 3, -1, -1) if gray < 0.3 else grid
+        mode = ("nearest", "bilinear", "bicubic")[int(3 * kind)]
+        smooth = {} if mode == "nearest" else {"align_corners": False}
+        picture = functional.interpolate(grid, size=(size, size), mode=mode, **smooth)[0]
+        if waves < 0.4:
+            frequency, phase = 40 * torch.rand(3, 2, generator=generator) - 20, torch.rand(3, generator=generator)
+            cycles = frequency[:, :1, None] * rows + frequency[:, 1:, None] * columns + phase[:, None, None]
+            picture = picture + 90 * (2 * math.pi * cycles).sin()
+        pictures.append(picture.clamp(0, 255))
+    return torch.stack(pictures)

@@ -1,0 +1,144 @@
+"""The robust encoder: a second encoder that gives the latents of the first, whatever the world looks like.
+
+The trained encoder is the teacher. The student sees frames under random looks and learns to give the teacher's latents
+of the frames as they were, so that predictor, contexts and goal heads, which know the teacher's latents, serve it too.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worldmodel.data.frames import DiskFrames
+from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.data.truth import latent_variables
+from worldmodel.learning.composites import Composites, median_background
+from worldmodel.learning.loop import Stage, Trainer
+from worldmodel.learning.sources import spread_rows
+from worldmodel.measures.identifiability import affine_apply, affine_fit, scores
+from worldmodel.measures.statistics import mean_known
+from worldmodel.models.encoders import Encoder
+from worldmodel.models.world_model import WorldModel
+from worldmodel.runs import RobustEncoderResult
+from worldmodel.settings import DistillationConfig, EncoderConfig
+from worldmodel.system.errors import UserError
+
+SIZE = 64
+"""Side of the frames that the robust encoder sees, where the encoder's own size divides it and frames have it."""
+_CHANNELS = [16, 32, 64]
+_CHUNK = 500
+_VALIDATION_FRAMES = 1500
+
+MOST_ERROR = 0.05
+"""Share of the latents' variance that the robust encoder may get wrong on clean frames, to be used by default."""
+MOST_R2_LOST = 0.02
+"""R2 of the true positions that it may lose."""
+
+
+def robust_encoder_config(encoder: EncoderConfig, image_size: int) -> EncoderConfig:
+    """The robust encoder beside an encoder, for frames of `image_size` pixels a side.
+
+    Raises:
+        UserError: frames are of an odd size.
+    """
+    size = SIZE if image_size % SIZE == 0 and SIZE % encoder.input_size == 0 else encoder.input_size
+    halvings = next((n for n in (3, 2, 1) if size % 2**n == 0 and size // 2**n >= 4), None)
+    if halvings is None:
+        raise UserError(f"robust=true needs frames of an even number of at least 8 pixels a side, got {size}")
+    return EncoderConfig("strided", size, encoder.latent_dim, 256, channels=_CHANNELS[-halvings:])
+
+
+def train_robust_encoder(
+    model: WorldModel, trainer: Trainer, data: DataSet, config: DistillationConfig, seed: int
+) -> tuple[float, RobustEncoderResult]:
+    """Train the robust encoder; the model sees by it where it is as good.
+
+    Returns its seconds, and what it is worth.
+    """
+    assert model.robust_encoder is not None
+    seen = looks_data(model, data, config)
+    if "looks" not in trainer.stages_done:
+        model.robust_encoder.fit_normalization(seen.frames[:4096])
+    seconds = trainer.fit(looks_stage(model.robust_encoder, seen, config, seed))
+    found = judge_robust_encoder(model, data, seen, config, seed)
+    model.config = dataclasses.replace(model.config, sees_by="robust" if found.used else "encoder")
+    return seconds, found
+
+
+@dataclass(frozen=True)
+class LooksData:
+    """What the robust encoder learns from."""
+
+    frames: Tensor
+    """uint8 (n, 3, S, S)."""
+    latents: Tensor
+    """The encoder's, (n, D)."""
+    background: Tensor
+    """What stands still, float32 (3, S, S)."""
+
+
+def looks_data(model: WorldModel, data: DataSet, config: DistillationConfig) -> LooksData:
+    """Training frames at the robust encoder's size, with the latents of the encoder."""
+    frames = _frames(model, data, data.split("train"), config.frames)
+    return LooksData(frames, _latents(model.encoder, frames), median_background(frames[:: max(1, len(frames) // 2000)]))
+
+
+def looks_stage(student: Encoder, data: LooksData, config: DistillationConfig, seed: int) -> Stage:
+    """The stage that trains the robust encoder, by the squared error of its latents in units of their deviation."""
+    composites = Composites(data.background, config.kinds, seed)
+    deviation = data.latents.std(0).clamp_min(1e-6)
+
+    def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(data.frames), (config.optim.batch_size,), generator=generator)
+        views = composites(data.frames[rows], generator)
+        latents = student.body(student.normalize(views)).float()
+        return {"loss": ((latents - data.latents[rows]) / deviation).square().mean()}
+
+    return Stage("looks", student, loss, config.optim)
+
+
+def judge_robust_encoder(
+    model: WorldModel, data: DataSet, trained_on: LooksData, config: DistillationConfig, seed: int
+) -> RobustEncoderResult:
+    """Compare the two encoders on validation frames: as they are, and under the looks of training."""
+    assert model.robust_encoder is not None
+    rows = spread_rows(data.split("validation"), _VALIDATION_FRAMES)
+    frames = _frames(model, data, data.split("validation"), _VALIDATION_FRAMES)
+    latents, read = _latents(model.encoder, frames), _latents(model.robust_encoder, frames)
+    generator = torch.Generator().manual_seed(seed)
+    views = Composites(trained_on.background, config.kinds, seed + 1)(frames, generator).round().to(torch.uint8)
+    shown = _latents(model.robust_encoder, views)
+    deviation = trained_on.latents.std(0).clamp_min(1e-6)
+    error, error_shown = (float(((of - latents) / deviation).square().mean()) for of in (read, shown))
+    r2 = r2_encoder = None
+    if data.state_names:  # a recording from elsewhere may hold frames and actions only
+        truth = latent_variables(data).values[rows.numpy()]
+        weights = affine_fit(latents.double().cpu().numpy(), truth)
+        r2, r2_encoder = (
+            mean_known(scores(truth, affine_apply(weights, of.double().cpu().numpy()))) for of in (read, latents)
+        )
+    keeps_state = r2 is None or r2_encoder is None or r2 >= r2_encoder - MOST_R2_LOST
+    moving = float(((frames.float() - trained_on.background).abs().amax(1) > 8).float().mean())
+    return RobustEncoderResult(
+        encoder=f"{model.robust_encoder.config.kind} {frames.shape[-1]}x{frames.shape[-1]}",
+        error=error,
+        error_under_looks=error_shown,
+        r2=r2,
+        r2_encoder=r2_encoder,
+        moving_share=moving,
+        used=error <= MOST_ERROR and keeps_state,
+    )
+
+
+def _frames(model: WorldModel, data: DataSet, episodes: EpisodeIndex, most: int) -> Tensor:
+    """At most so many frames of the episodes, at the robust encoder's size."""
+    assert model.robust_encoder is not None
+    source = DiskFrames(data, model.robust_encoder.config.input_size, model.device)
+    return torch.cat([source.gather(rows) for rows in spread_rows(episodes, most).split(_CHUNK)]).contiguous()
+
+
+@torch.no_grad()
+def _latents(encoder: Encoder, frames: Tensor) -> Tensor:
+    encoder.eval()
+    return torch.cat([encoder(part) for part in frames.split(_CHUNK)])

@@ -1,0 +1,29 @@
+"""How the robust encoder learns: which looks its views have."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from worldmodel.settings.base import Count, Settings
+from worldmodel.settings.method import OptimConfig
+from worldmodel.system.errors import UserError
+
+SeenLook = Literal[
+    "background", "tint", "robot_colour", "patch", "distractor", "bar", "camera", "blur", "speckle", "noise"
+]
+
+
+@dataclass(frozen=True)
+class DistillationConfig(Settings):
+    """The robust encoder: it learns to give the encoder's latents of clean frames from frames under other looks."""
+
+    kinds: list[SeenLook] = field(default_factory=lambda: list(get_args(SeenLook)))
+    """Looks of its views: leave one out to see whether the encoder holds under what it has not seen."""
+    frames: Count = 20_000
+    """Training frames at most."""
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(steps=2000, batch_size=64, lr=2e-3))
+    """The optimiser."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.kinds:
+            raise UserError(f"distillation.kinds is empty; name some of {', '.join(get_args(SeenLook))}")
