@@ -67,7 +67,7 @@ def rows() -> list[Row]:
         if disturbance != "none" or free:
             continue
         number = sum(file["fits"]["recordings"] for file in files)
-        command = f"`python -m benchmarks.identify run=runs/{files[0]['run']}`"
+        command = f"`python -m benchmarks.identify run={_run(files[0]['run'])}`"
         for name in files[0]["constants"]:
             of, (r2, error) = _pooled(files, name), _TARGETS.get((world, name), ("", ""))
             label = f"{world}: {name} of a recording of {steps} steps by replay, from pixels"
@@ -79,6 +79,11 @@ def rows() -> list[Row]:
             (f"… CPU-seconds of a fit, {world}", f"{seconds:.2f}", ".5" if world == "puck" else "", "the same")
         )
     return found
+
+
+def _run(name: str) -> str:
+    """What `run=` takes."""
+    return name.replace("pretrained-", "pretrained/") if name.startswith("pretrained-") else f"runs/{name}"
 
 
 def details() -> str:

@@ -17,7 +17,7 @@ from worldmodel.evaluation.control import control
 from worldmodel.evaluation.probing import probe
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.surprise import surprise
-from worldmodel.identifying import alarms, identify
+from worldmodel.identifying import alarms, calibration, identify
 from worldmodel.learning.train import train
 from worldmodel.reporting import report
 from worldmodel.runs import ControlResult, Run, read_record
@@ -166,7 +166,7 @@ def test_the_page_holds_every_figure_of_constants_goals_and_events(puck: Run):
 
 
 def test_the_page_holds_every_figure_of_identified_constants(puck: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(alarms, "LEAST_READ", -1.0)  # six steps of training show no positions
+    monkeypatch.setattr(calibration, "LEAST_READ", -1.0)  # six steps of training show no positions
     monkeypatch.setattr(alarms, "LEAST_MOTION", 0.0)
     config = IdentifyConfig(
         run=str(puck.path),
@@ -187,7 +187,11 @@ def test_the_page_holds_every_figure_of_identified_constants(puck: Run, monkeypa
     said = identify_lines(found)
     assert all(f"{item.value:.4g}" in said for item in found.constants)
     assert identify_verdict(found) and "worldmodel report" in identify_next(found, puck.path)
-    assert all((puck.path / file).exists() for file in (*found.mjcf, found.factors)) and len(found.mjcf) == 2
+    files = (*found.mjcf, *found.readings, found.factors)
+    assert all((puck.path / file).exists() for file in files) and len(found.mjcf) == len(found.readings) == 2
+    with np.load(puck.path / found.readings[0]) as read:
+        assert read["positions"].shape == (16, 2) and read["controls"].shape == (16, 2) and read["start"].shape == (6,)
+        np.testing.assert_allclose(read["times"][-1], 1.5)
 
 
 @pytest.mark.parametrize(("context", "drift_rho"), [("known", None), ("mean", None), ("online", 0.5)])

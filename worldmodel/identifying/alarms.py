@@ -7,12 +7,9 @@ import numpy as np
 from worldmodel.identifying.calibration import Calibration
 from worldmodel.identifying.estimation import estimate
 from worldmodel.identifying.explained import Explained
-from worldmodel.identifying.rendered import Simulator
 from worldmodel.identifying.tracks import Track
 from worldmodel.system.errors import UserError
 
-LEAST_READ = 0.5
-"""R2 of the readout, in simulated recordings, that some number must reach."""
 LEAST_MOTION = 2.0
 """What is read of a recording must vary by so many times the readout's error."""
 _AT_BOUND = 0.02
@@ -21,16 +18,6 @@ _FAMILIAR = 2.0
 """Pictures farther from the simulator's than so many times the usual distance are unlike anything that it draws."""
 _LATE = 0.3
 """Control steps from which frames are called late or early."""
-
-
-def check_reads(simulator: Simulator, calibration: Calibration) -> None:
-    """UserError where latents show no position."""
-    r2 = 1 - (calibration.readout_rmse / simulator.number_scale) ** 2
-    if not (r2 >= LEAST_READ).any():
-        raise UserError(
-            f"the run's latents do not show where {simulator.observation.names[0]} is (R2 {r2[0]:.2f} in simulated "
-            "recordings); train it longer, on finer frames or on more of them"
-        )
 
 
 def check_moves(track: Track, calibration: Calibration) -> None:

@@ -21,6 +21,7 @@ from worldmodel.identifying.tracks import Nuisances, Track
 from worldmodel.measures.statistics import Z_95
 from worldmodel.models import WorldModel
 from worldmodel.settings import IdentifyConfig
+from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 
 _WELL_FITTED = 4.0
@@ -30,6 +31,8 @@ _FLOOR = 0.5
 al. 2011, Regression conformal prediction with nearest neighbours)."""
 _LIMIT_QUANTILE, _LIMIT_ROOM = 0.98, 1.5
 """A fit is not trusted where its misfit exceeds this quantile of the well fitted ones so many times."""
+LEAST_READ = 0.5
+"""R2 of the readout, in simulated recordings, that some number must reach."""
 _COMPONENTS, _MOST_FRAMES = 64, 1500
 """Of the pictures of the simulator, and how many of these they are found from."""
 
@@ -138,6 +141,8 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
     seen = [encode(model, window.frames) for window in windows]
     read = np.stack([readout(latents) for latents in seen])
     true = np.stack([true_numbers(simulator, window) for window in windows])
+    rmse = np.sqrt(((read - true) ** 2).mean((0, 1)))
+    _check_reads(simulator, rmse)
     scale = simulator.number_scale
     local = LocalErrors(scale, numbers / scale, (readout(latents) - numbers) ** 2)
     errors = Errors(Autoregressive.fit(read - true), ErrorField.fit(read - true, true, local))
@@ -149,7 +154,6 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
     good = [fit for fit in fits if fit.converged and fit.misfit <= _WELL_FITTED * np.median(misfits)] or fits
     floor = _FLOOR * np.median([fit.std for fit in good], 0)
     deviations = np.stack([np.abs(fit.found - fit.true) / np.hypot(fit.std, floor) for fit in good])
-    rmse = np.sqrt(((read - true) ** 2).mean((0, 1)))
     return Calibration(
         readout,
         errors,
@@ -160,6 +164,16 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
         _LIMIT_ROOM * float(np.quantile([fit.misfit for fit in good], _LIMIT_QUANTILE)),
         _context_reader(model, seen, windows, np.stack([fit.true for fit in fits])),
     )
+
+
+def _check_reads(simulator: Simulator, rmse: np.ndarray) -> None:
+    """UserError where latents show no position."""
+    r2 = 1 - (rmse / simulator.number_scale) ** 2
+    if not (r2 >= LEAST_READ).any():
+        raise UserError(
+            f"the run's latents do not show where {simulator.observation.names[0]} is (R2 {r2[0]:.2f} in simulated "
+            "recordings); train it longer, on finer frames or on more of them"
+        )
 
 
 def _context_reader(

@@ -129,6 +129,8 @@ def _by_model(
     horizon = min(model.predictor.config.horizon, track.num_steps - known)
     stride = model.predictor.config.stride
     horizon -= horizon % stride
+    if not horizon:
+        return None
     future = actions[None, None, known : known + horizon]
     predicted = model.rollout(state, future, context)[0, 0].cpu().numpy().astype(np.float64)
     return track.observation.positions(calibration.readout(predicted))

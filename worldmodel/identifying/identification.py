@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from worldmodel.designing import chosen_policy
-from worldmodel.identifying.alarms import alarms_of, check_moves, check_reads
+from worldmodel.identifying.alarms import alarms_of, check_moves
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
 from worldmodel.identifying.calibration import Calibration, calibrate, track_of
 from worldmodel.identifying.context_reader import context_of
@@ -47,7 +47,6 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
         num_steps = int(np.median([len(recording.actions) for recording in recordings]))
         simulator = open_simulator(worlds, trained, num_steps)
         calibration = calibrate(simulator, model, config, num_steps)
-        check_reads(simulator, calibration)
         explained, seconds = explain(simulator, calibration, model, config, recordings)
         result = _judged(run, explained, seconds, model, config)
         run.directory.record(result)
@@ -120,6 +119,7 @@ def _judged(
         mjcf=mjcf,
         mjcf_problem=problem,
         factors=_write_factors(folder, constants),
+        readings=[_write_readings(folder, explained, number) for number in range(len(explained.tracks))],
         calibration_recordings=config.calibration_recordings,
         seed=config.seed,
         cpu_seconds=seconds,
@@ -150,6 +150,28 @@ def _write_factors(folder: Path, constants: Sequence[ConstantEstimate]) -> str:
     path = Path(FOLDER) / "constants.yaml"
     write_atomically(folder / path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return str(path)
+
+
+def _write_readings(folder: Path, explained: Explained, number: int) -> str:
+    """Write times, controls in the model's units and positions of a recording; the file, relative to the run."""
+    track, scene = explained.tracks[number], explained.simulator.world.scene
+    controls = scene.ctrl_centre + scene.ctrl_half_range * track.actions.astype(np.float64)
+    _, _, starts = track.split(explained.solution.x[None, explained.layout.places[number]])
+    arrays = {
+        "times": scene.control_dt_s * np.arange(track.num_steps + 1),
+        "controls": np.concatenate([controls, controls[-1:]]),
+        "positions": track.observation.positions(track.numbers),
+        "joints": np.array(track.observation.joints),
+        "start": starts[0],
+    }
+    path = Path(FOLDER) / f"readings-{number}.npz"
+    write_atomically(folder / path, lambda temporary: _save(temporary, arrays))
+    return str(path)
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as file:  # a name of its own: savez would add .npz to it
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 FOLDER = "identify"

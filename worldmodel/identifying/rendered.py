@@ -18,7 +18,7 @@ from worldmodel.evaluation.trust import check_trusted
 from worldmodel.identifying.observation import Observation, observation_of
 from worldmodel.identifying.other_model import other_model
 from worldmodel.identifying.replay import Replay
-from worldmodel.settings import IdentifyConfig, TrainConfig
+from worldmodel.settings import RECORDED, IdentifyConfig, TrainConfig
 from worldmodel.settings.recipes import unknown
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
@@ -95,6 +95,8 @@ def open_worlds(trained: TrainConfig, config: IdentifyConfig) -> Worlds:
     Raises:
         UserError: the world is code that is not trusted; a constant or the model file does not fit; nothing is sought.
     """
+    if trained.env.world == RECORDED:
+        raise UserError("the run was trained on recordings, so there is no simulator; train one on a world: env=NAME")
     check_trusted(trained.env, config.trust_world)
     env = dataclasses.replace(trained.env, factors={**trained.env.factors, **config.factors})
     arguments: dict[str, Any] = {**env.make_arguments(), "factor_rho": {}}

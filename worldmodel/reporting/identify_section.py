@@ -62,7 +62,7 @@ def _tables(found: IdentifyResult) -> list[Table]:
     values |= {f"readout error of {name}": error for name, error in fit.readout_rmse.items()}
     values |= {"calibration recordings": found.calibration_recordings, "seed": found.seed}
     values |= {"CPU seconds of the fit": found.cpu_seconds, "model files": found.mjcf or found.mjcf_problem}
-    tables.append(facts("The fit", {**values, "constants": found.factors}))
+    tables.append(facts("The fit", {**values, "constants": found.factors, "readings": found.readings}))
     return tables
 
 

@@ -159,6 +159,8 @@ class IdentifyResult:
     """Why there is no such file."""
     factors: str
     """The constants as YAML; relative to the run."""
+    readings: list[str]
+    """What was read of each recording, as npz for other tools such as `mujoco.sysid`; relative to the run."""
     calibration_recordings: int
     """Simulated recordings of known constants behind the error model and the width of the intervals."""
     seed: int
