@@ -107,6 +107,7 @@ def check_supported(world: MujocoWorld) -> None:
     reasons = {
         "its control step does more than hold controls": scene.kinematic is None and not scene.holds_control,
         "it has a reward or an end of episodes": scene.is_task and not scene.hides_task,
+        "looks are painted over frames of OpenGL": world.appearance is not None,
         "quality=suite asks for OpenGL's shadows and reflections": world.quality != "fast",
         "tendons, skins and visible sites are not ray-traced": (
             model.ntendon or model.nskin or bool(alpha[model.site_group <= 2].any())

@@ -17,6 +17,7 @@ import numpy as np
 from worldmodel.envs.episode_model import EpisodeModel
 from worldmodel.envs.factor_draws import FactorDraws
 from worldmodel.envs.looks.appearance import Appearance
+from worldmodel.envs.looks.redrawn import LOOKS, RedrawnLooks, factors_in, redrawn_looks
 from worldmodel.envs.scene import Scene
 from worldmodel.envs.snapshot import PHYSICS, SimulationDiverged, Snapshot, check_finite, forget_divergence, physics_of
 
@@ -31,7 +32,7 @@ class MujocoWorld(gymnasium.Env):
         image_size: S, the side of a frame in pixels.
         supersample: a frame is rendered this many times larger and box-averaged.
         quality: "fast" or "suite"; see `FrameRenderer`.
-        randomize, factor_rho, factor_shell, factor_spread: which factors are drawn, and how; see `FactorDraws`.
+        randomize, factor_rho, factor_shell, factor_spread: what is drawn, and how; see `FactorDraws`, `RedrawnLooks`.
         time_limit_s: seconds until truncation; by default the scene's.
         camera: name or number of the camera that sees the frames; by default the scene's.
         render_mode: "rgb_array", for Gymnasium.
@@ -64,12 +65,13 @@ class MujocoWorld(gymnasium.Env):
         self.time_limit_s = scene.time_limit_s if time_limit_s is None else time_limit_s
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / scene.control_dt_s)}
         self.state_names = scene.state_names
+        names = factors_in(randomize)
         self._draws = FactorDraws(
-            scene.name, scene.factors, randomize, factor_rho or {}, factor_shell or {}, factor_spread or {}
+            scene.name, scene.factors, names, factor_rho or {}, factor_shell or {}, factor_spread or {}
         )
         self.factors, self.randomize = self._draws.factors, self._draws.randomize
         self._renderer: FrameRenderer | None = None
-        self.appearance: Appearance | None = None  # how every frame looks, those of goals too
+        self.appearance: Appearance | RedrawnLooks | None = redrawn_looks(randomize)  # how every frame looks
         self.episode_model = EpisodeModel(scene.name, scene.model, self.factors)
         self._num_steps, self._is_judged = 0, not scene.hides_task
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (scene.action_dim,), np.float32)
@@ -338,7 +340,7 @@ def _description(world: MujocoWorld, draws: FactorDraws) -> dict[str, Any]:
         "angle_names": list(world.scene.angle_names),
         "goal_tolerance": dict(world.scene.goal_tolerance),
         "factors": [factor.describe() for factor in world.factors.values()],
-        "randomize": list(world.randomize),
+        "randomize": [*world.randomize, *([LOOKS] if isinstance(world.appearance, RedrawnLooks) else [])],
         "factor_rho": dict(draws.rho),
         "factor_shell": {name: list(shell) for name, shell in draws.shell.items()},
         "factor_spread": dict(draws.spread),

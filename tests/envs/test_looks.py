@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
-from worldmodel.envs import looks
+from worldmodel.envs import looks, rollout
+from worldmodel.envs.excitation import Uniform
 from worldmodel.envs.looks import KINDS, Appearance, robot_mask
 from worldmodel.envs.looks.camera import CameraShift
 from worldmodel.envs.looks.distracting_suite import LEVELS, SuiteCamera, rotation_between, suite_level
@@ -147,6 +148,25 @@ def test_the_suite_has_three_axes_and_all_of_them():
     assert LEVELS == {"easy": 0.1, "medium": 0.2, "hard": 0.3}
     assert list(suite_level("easy")) == ["backgrounds", "cameras", "colours", "all"]
     assert len(suite_level("easy", PICTURES)["all"]) == 3
+
+
+def test_randomised_looks_redraw_every_frame_and_nothing_else():
+    plain, drawn = (envs.make("puck", image_size=SIZE, randomize=["mass", *looks_too]) for looks_too in ([], ["looks"]))
+    recorded = [rollout(one, Uniform(), seed=4, num_steps=12) for one in (plain, drawn)]
+    again = rollout(drawn, Uniform(), seed=4, num_steps=12)
+    clean, shown = (episode.frames for episode in recorded)
+    assert np.array_equal(recorded[0].states, recorded[1].states)
+    assert np.array_equal(recorded[0].factors, recorded[1].factors)
+    assert np.array_equal(again.frames, shown), "the same arguments give the same frames"
+    assert (clean != shown).any((1, 2, 3)).mean() > 0.8
+    assert drawn.describe()["randomize"] == ["mass", "looks"] and plain.describe()["randomize"] == ["mass"]
+    assert drawn.randomize == ("mass",), "looks are no factor"
+    for one in (plain, drawn):
+        one.close()
+
+
+def test_all_factors_are_no_looks():
+    assert envs.make("puck", image_size=SIZE, randomize=["all"]).appearance is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""Another look at every frame, for data that are to be the same robot under all looks: `randomize=["looks"]`."""
+
+from __future__ import annotations  # without OpenGL there is no renderer to name
+
+import zlib
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from worldmodel.envs.looks.appearance import Appearance
+from worldmodel.envs.looks.backgrounds import Cloud, Stripes, Texture, Tint, Video
+from worldmodel.envs.looks.camera import CameraRoll, CameraShift, CameraTilt, CameraZoom
+from worldmodel.envs.looks.colours import Light, RobotColour
+from worldmodel.envs.looks.image_faults import Blur, Compression, Noise, Speckle
+from worldmodel.envs.looks.look import Look
+from worldmodel.envs.looks.occluders import Bar, Distractor, Patch
+from worldmodel.envs.rendering import FrameRenderer
+
+LOOKS = "looks"
+"""What `randomize` calls them, among factors."""
+_NUM = 96  # appearances, from which every frame takes one
+_SEED = 9_001
+_DRAWN: tuple[tuple[float, tuple[tuple[type[Look], float], ...]], ...] = (
+    (0.6, ((Texture, 0.8), (Cloud, 0.8), (Stripes, 0.6), (Video, 0.6))),
+    (0.4, ((Tint, 0.7),)),
+    (0.3, ((RobotColour, 1.0),)),
+    (0.3, ((Light, 0.4),)),
+    (0.4, ((CameraTilt, 2.5), (CameraShift, 3.0), (CameraRoll, 5.0), (CameraZoom, 5.0))),
+    (0.4, ((Patch, 12.0), (Distractor, 6.0), (Bar, 8.0))),
+    (0.3, ((Noise, 25.0), (Blur, 2.0), (Speckle, 0.05), (Compression, 80.0))),
+)
+"""Chance of a group -> its looks, of which one is drawn, each with its highest strength."""
+
+
+class RedrawnLooks:
+    """Shows every frame under other looks, which depend on positions and the control step alone.
+
+    So the same arguments record the same frames, snapshots continue exactly, and no other random draw is another one.
+    """
+
+    def __init__(self) -> None:
+        self._appearances: dict[int, Appearance] = {}
+
+    def photograph(self, renderer: FrameRenderer, data: mujoco.MjData, camera: str | int, step: int) -> np.ndarray:
+        """The frame at a control step, uint8 (S, S, 3)."""
+        number = zlib.crc32(data.qpos.tobytes(), step) % _NUM
+        if number not in self._appearances:
+            self._appearances[number] = _draw(number)
+        return self._appearances[number].photograph(renderer, data, camera, step)
+
+
+def _draw(number: int) -> Appearance:
+    rng = np.random.default_rng((_SEED, number))
+    looks = []
+    for chance, kinds in _DRAWN:
+        if rng.random() < chance:
+            kind, highest = kinds[int(rng.integers(len(kinds)))]
+            looks.append(kind(float(rng.uniform(0, highest))))
+    return Appearance(looks, number)
+
+
+def factors_in(randomize: Sequence[str]) -> list[str]:
+    """The factors among what is randomised."""
+    return [name for name in randomize if name != LOOKS]
+
+
+def redrawn_looks(randomize: Sequence[str]) -> RedrawnLooks | None:
+    """Looks that are redrawn at every frame, where `randomize` asks for them."""
+    return RedrawnLooks() if LOOKS in randomize else None
