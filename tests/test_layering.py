@@ -41,6 +41,7 @@ TOO_LONG: set[str] = set()
 PLAIN_VALUES = {
     "envs/__init__.py", "envs/world.py",  # Gymnasium's own signatures, and what is written into a data set's index
     "worldmodel/cli/help.py", "worldmodel/cli/overrides.py",
+    "worldmodel/learning/checkpoints.py",  # state dictionaries, as torch gives and takes them
     "worldmodel/data/index.py",  # an index as JSON holds it
     "worldmodel/comparing/candidates.py",  # dotted options of a method, as its tuning sets them
     "worldmodel/runs/version1.py",  # files of version 0.1

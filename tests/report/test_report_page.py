@@ -106,7 +106,8 @@ def test_a_run_cannot_make_the_page_carry_files_from_elsewhere(tmp_path):
     secret.write_bytes(b"secret")
     control = replace(fakes.CONTROL, videos=["../secret.mp4", str(secret), "videos/gone.mp4"])
     html = page_of([fakes.bare_run(tmp_path / "x", control=control)], tmp_path)
-    assert "<video" not in html and html.count("only .mp4 files inside") == 2 and "gone.mp4 is missing" in html
+    assert "<video" not in html and "gone.mp4 is left out: it is missing" in html
+    assert html.count("secret.mp4 leads out of") == 2
 
 
 def test_a_figure_of_unknown_name_is_shown_and_a_broken_one_is_named(tmp_path, whole_run):
@@ -115,7 +116,7 @@ def test_a_figure_of_unknown_name_is_shown_and_a_broken_one_is_named(tmp_path, w
     (run / "figures" / "sketch.png").write_bytes((whole_run / "figures" / "latents.png").read_bytes())
     (run / "figures" / "torn.png").write_bytes(b"")
     html = page_of([run], tmp_path)
-    assert "More figures" in html and "torn.png is not a PNG" in html
+    assert "More figures" in html and "torn.png is left out: it is no PNG file" in html
 
 
 def test_what_cannot_be_told_is_a_dash(tmp_path):

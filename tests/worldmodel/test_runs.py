@@ -114,6 +114,7 @@ def test_one_line_names_whatever_is_foreign_in_a_summary(tmp_path: Path):
     with run.locked():
         run.record(TRAIN)
     good = written(run.summary_file)
+    del good["sha256"]  # it would refuse every change
     by_name = ("seconds", "commands", "versions", "planner", "ratio_to_persistence", "controls", "r2", "rmse")
     num_refused = 0
     for place in paths(good):
@@ -159,7 +160,7 @@ def test_a_foreign_file_is_refused_in_one_line(tmp_path: Path, content: str, exp
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("number", "named"), [("NaN", "NaN"), ("1e999", "cpu_ms_per_decision must be a number")])
+@pytest.mark.parametrize(("number", "named"), [("NaN", "NaN"), ("1e999", "larger than any number")])
 def test_what_is_not_a_finite_number_is_neither_read_nor_written(
     tmp_path: Path, controlled: ControlResult, number: str, named: str
 ):

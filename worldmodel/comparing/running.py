@@ -23,8 +23,9 @@ from worldmodel.comparing.measurements import (
     tune,
 )
 from worldmodel.comparing.scale import SCALES, Scale
+from worldmodel.figures import drawing
 from worldmodel.learning.train import r2_ceiling
-from worldmodel.runs import write_record
+from worldmodel.runs import check_out, write_record
 from worldmodel.settings import CompareConfig, EncoderConfig
 from worldmodel.system.errors import UserError
 
@@ -40,6 +41,7 @@ def compare(config: CompareConfig) -> CompareResult | LitBallResult:
     Raises:
         UserError: a method that does not exist or that the world does not allow; a world that tells nothing.
     """
+    check_out(config.out, LitBallResult if config.study == "lit_ball" else CompareResult, config.overwrite)
     check_names(config.methods)
     scale = SCALES[config.scale]
     return _lit_ball(config, scale) if config.study == "lit_ball" else _methods(config, scale)
@@ -80,7 +82,8 @@ def _methods(config: CompareConfig, scale: Scale) -> CompareResult:
             swept = [candidate for candidate in candidates if candidate.name in SWEPT.get(part, (candidate.name,))]
             found = {candidate.name: work(candidate, chosen[candidate.name]) for candidate in swept}
             result = _written(config, _with_part(result, part, found))
-    study_figures.draw_methods(study_folder(config) / "figures" / f"compare-{lab.label}.png", result)
+    with drawing("the figure of the study"):
+        study_figures.draw_methods(study_folder(config) / "figures" / f"compare-{lab.label}.png", result)
     return result
 
 
@@ -139,5 +142,6 @@ def _lit_ball(config: CompareConfig, scale: Scale) -> LitBallResult:
         found[name] = condition
         _write(config, LitBallResult(setup, dict(found)))
     result = LitBallResult(setup, found)
-    study_figures.draw_lit_ball(study_folder(config) / "figures" / "lit-ball.png", result)
+    with drawing("the figure of the study"):
+        study_figures.draw_lit_ball(study_folder(config) / "figures" / "lit-ball.png", result)
     return result

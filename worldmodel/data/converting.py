@@ -10,7 +10,7 @@ import numpy as np
 
 from worldmodel.data.arrays import as_episode, episodes_per_shard, recorded_world
 from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord
-from worldmodel.data.interchange import ForeignData, fit_frames, open_foreign, write_stable_worldmodel
+from worldmodel.data.interchange import ForeignData, open_foreign, write_stable_worldmodel
 from worldmodel.data.store import DataSet
 from worldmodel.data.writing import write_data_set
 from worldmodel.envs.rollout import Episode
@@ -75,8 +75,8 @@ def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> C
         return _to_stable_worldmodel(source, out)
     with closing(open_foreign(source, camera)) as foreign:
         survey = _survey(foreign, source)
-        first = foreign.frames(survey.episodes[0])
-        size = fit_frames(first[:1], image_size).shape[1]
+        first = foreign.frames(survey.episodes[0], image_size)
+        size = first.shape[1]
         world = recorded_world(size, foreign.control_dt_s, foreign.state_names, survey.bounds, foreign.camera)
         settings = RecordingRecord(source=f"{foreign.kind}: {source.name}", source_digest=survey.digest, drift_rho=None)
         index = Index(out.name, len(survey.episodes), episodes_per_shard(len(first)), settings, world)
@@ -151,7 +151,7 @@ def _survey(foreign: ForeignData, source: Path) -> _Survey:
 def _episode(
     foreign: ForeignData, number: int, bounds: tuple[np.ndarray, np.ndarray], image_size: int, expected: int
 ) -> Episode:
-    columns, frames = foreign.columns(number), fit_frames(foreign.frames(number), image_size)
+    columns, frames = foreign.columns(number), foreign.frames(number, image_size)
     if frames.shape[1] != expected:
         raise UserError(
             f"episode {number} has frames of {frames.shape[1]} pixels a side, the first one of {expected}; "

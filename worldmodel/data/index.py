@@ -5,6 +5,7 @@ not fit them is refused in one line. Fields without a default are always written
 something. Unknown keys are ignored, so that versions of this package read each other's indices.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -270,7 +271,7 @@ class Index:
 def read_index(directory: Path) -> Index:
     """The index of a data set; StoreError when it is missing, foreign or of another schema."""
     path = directory / INDEX_NAME
-    if not path.exists():
+    if not os.path.lexists(path):
         raise StoreError(f"no data set at {directory} (no {INDEX_NAME}); make one with: worldmodel collect env=NAME")
     try:
         content = read_json(path)

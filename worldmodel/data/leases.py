@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from worldmodel.system.files import open_lock
+
 _NAME = ".leases"
 _INDEX_BYTE = 2**40  # beyond the shards
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -61,8 +63,7 @@ def remove_leases(directory: Path) -> None:
 def _locked(directory: Path, start: int, length: int = 1) -> Iterator[bool]:
     path = directory / _NAME
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-        with os.fdopen(descriptor, "r+b") as file:
+        with open_lock(path) as file:
             granted = _lock(file, start, length)
             if granted and not _is_at(path, file):
                 continue  # another command removed the file in between: what was locked is known to nobody else

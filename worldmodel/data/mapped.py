@@ -17,6 +17,7 @@ import numpy as np
 
 from worldmodel.data.shards import damaged, open_shard, plain_column
 from worldmodel.data.store import DataSet
+from worldmodel.system.files import open_regular
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _map(path: Path, shape: tuple[int, int, int]) -> _Mapping:
         offset = _row_offsets(pixels, num_bytes)
         if pixels.shape[1:] != shape or offset is None:
             raise damaged(path, "its frames are not stored in plain chunks")
-    with path.open("rb") as handle:
+    with open_regular(path) as handle:
         mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     flat = np.frombuffer(mapped, np.uint8)
     if offset.min() < 0 or offset.max() + num_bytes > len(flat):

@@ -30,11 +30,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from worldmodel.data.hdf5_files import make_hdf5, open_hdf5
 from worldmodel.data.index import INDEX_NAME, WorldRecord
 from worldmodel.envs.rollout import Episode
 from worldmodel.system.digest import CHECKSUM
 from worldmodel.system.errors import StoreError, UserError
-from worldmodel.system.files import check_regular, require_space, write_atomically
+from worldmodel.system.files import require_space, write_atomically
 
 COLUMNS = {"pixels": (4, "u1"), "state": (2, "f4"), "action": (2, "f4"), "reward": (1, "f4"), "factors": (2, "f4"),
            "ep_len": (1, "i8"), "ep_offset": (1, "i8")}  # fmt: skip
@@ -52,8 +53,7 @@ def write_shard(path: Path, episodes: Iterable[Episode], unless: Callable[[], bo
     """
 
     def fill(temporary: Path) -> None:
-        # no locks on files that nobody else knows, or that nobody changes: not every file system has them
-        with h5py.File(temporary, "w", locking=False) as file:
+        with make_hdf5(temporary) as file:
             try:
                 _fill(file, path.parent, episodes)
             except (OSError, RuntimeError) as error:
@@ -114,16 +114,14 @@ def _small_columns(episode: Episode) -> dict[str, np.ndarray]:
 def open_shard(path: Path) -> Iterator[h5py.File]:
     """The shard at `path`; StoreError where it is missing or damaged, also where HDF5 notices while it is read."""
     try:
-        check_regular(path)
+        with open_hdf5(path) as file:
+            yield file
     except FileNotFoundError:
         raise missing(path) from None
-    except UserError as error:
-        raise StoreError(f"shard {error}") from error
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
     except StoreError:
         raise
+    except UserError as error:  # of the door
+        raise StoreError(f"shard {error}") from error
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:  # of damaged bytes
         raise damaged(path, str(error)) from error
 

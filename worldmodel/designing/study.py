@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from worldmodel import figures
 from worldmodel.designing.design_result import (
     SHARE_OUTSIDE,
     ChosenPolicy,
@@ -26,7 +27,7 @@ from worldmodel.designing.windows import window_information
 from worldmodel.envs.sensitivity import position_names
 from worldmodel.envs.world import SimulationDiverged
 from worldmodel.figures import design_figure
-from worldmodel.runs import RunDirectory, write_record
+from worldmodel.runs import RunDirectory, check_out, write_record
 from worldmodel.settings import DesignConfig, TrainConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
@@ -43,6 +44,7 @@ def design(config: DesignConfig) -> DesignResult:
     Raises:
         UserError: the world has no physical constants, or nothing of it moves or is observed.
     """
+    check_out(config.out, DesignResult, config.overwrite)
     problem = open_problem(config)
     differences = choose_differences(problem)
     given = problem.given_policy
@@ -55,7 +57,8 @@ def design(config: DesignConfig) -> DesignResult:
         designed = bounds_of(problem, best.policy, after)
         result = dataclasses.replace(result, designed=designed, gain=gain_of(before, after))
     run = RunDirectory(config.run_directory)
-    _draw(run.figures / "design.png", result)
+    with figures.drawing("design.png"):
+        _draw(run.figures / "design.png", result)
     for path in (result_file(config), *([Path(config.out)] if config.out else [])):
         write_record(path, result)
     return result

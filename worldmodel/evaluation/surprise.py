@@ -15,7 +15,7 @@ from worldmodel.learning.dynamics import whitening
 from worldmodel.measures.statistics import mean_interval
 from worldmodel.models import PlanningModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.runs import EventResult, Run, SurpriseResult, write_record
+from worldmodel.runs import EventResult, Run, SurpriseResult, check_out, write_record
 from worldmodel.runs.results import as_interval
 from worldmodel.settings import SurpriseConfig
 from worldmodel.system.devices import pick_device
@@ -41,6 +41,7 @@ def surprise(config: SurpriseConfig) -> SurpriseResult:
     Raises:
         UserError: there is no such run, or the event leaves no room for the windows around it.
     """
+    check_out(config.out, SurpriseResult, config.overwrite)
     run = Run(config.run)
     with run.directory.locked():
         trained, loaded = run.config, run.model(pick_device(config.device))
@@ -55,8 +56,9 @@ def surprise(config: SurpriseConfig) -> SurpriseResult:
             world.close()
         num_frames = model.num_context_frames + config.horizon
         result = _result(config, trained.env.label, scores, num_frames)
-        path = run.figures / "surprise.png"
-        figures.surprise_curves(path, scores, num_frames - 1, config.event_step, world.control_dt_s)
+        with figures.drawing("surprise.png"):
+            path = run.figures / "surprise.png"
+            figures.surprise_curves(path, scores, num_frames - 1, config.event_step, world.control_dt_s)
         run.directory.record(result)
     if config.out:
         write_record(Path(config.out), result)

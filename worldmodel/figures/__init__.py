@@ -19,11 +19,13 @@ from worldmodel.figures.latent_figures import hero, latents_against_truth
 from worldmodel.figures.look_figures import looks_sheet, looks_success
 from worldmodel.figures.picture_figures import filmstrip
 from worldmodel.figures.probe_figures import canonical_correlations, probe_bars, probe_scatter, sharpening
+from worldmodel.figures.style import drawing
 from worldmodel.figures.training_figures import has_curves, predictor_error, training_curves
 
 __all__ = [
     "Rate",
     "canonical_correlations",
+    "drawing",
     "filmstrip",
     "has_curves",
     "hero",

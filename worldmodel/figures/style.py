@@ -1,7 +1,7 @@
 """The one look of every figure: palette, type, axes, and the single place where a figure becomes a file."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_atomically
 
 DPI = 130
@@ -36,6 +37,7 @@ _RC: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
+    "text.parse_math": False,  # names of others may hold a $
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
@@ -82,6 +84,20 @@ def panels(count: int, columns: int, panel_in: tuple[float, float]) -> tuple[Fig
     figure = new_figure(panel_in[0] * columns, panel_in[1] * rows)
     axes = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
     return figure, axes
+
+
+@contextmanager
+def drawing(what: str) -> Iterator[None]:
+    """A picture costs no result: one that cannot be drawn is told in a line.
+
+    UserError, such as of a full disk, is raised all the same.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        print(f"note: {what} could not be drawn ({' '.join(str(error).split())[:200]})")
 
 
 def save_png(figure: Figure, path: Path) -> Path:

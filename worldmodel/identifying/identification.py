@@ -24,10 +24,10 @@ from worldmodel.identifying.recordings import RecordedMotion, open_recording
 from worldmodel.identifying.rendered import Simulator, open_simulator, open_worlds
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.runs import ConstantEstimate, FitQuality, IdentifyResult, RecordingUsed, Run, write_record
+from worldmodel.runs import ConstantEstimate, FitQuality, IdentifyResult, RecordingUsed, Run, check_out, write_record
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.devices import pick_device
-from worldmodel.system.files import write_atomically
+from worldmodel.system.files import inner_folder, write_atomically
 
 
 def identify(config: IdentifyConfig) -> IdentifyResult:
@@ -37,8 +37,10 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
         UserError: there is no such run, recording or constant; or a recording does not fit the world, or nothing moves
             in it.
     """
+    check_out(config.out, IdentifyResult, config.overwrite)
     run = Run(config.run)
     with run.directory.locked():
+        inner_folder(run.path / FOLDER)
         trained, model = run.config, run.model(pick_device(config.device))
         set_cpu_threads(model.config.encoder)
         worlds = open_worlds(trained, config)

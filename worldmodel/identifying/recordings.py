@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.data import DataSet
-from worldmodel.data.interchange.images import fit_frames
-from worldmodel.data.interchange.video_frames import VideoReader
+from worldmodel.data.interchange.images import fit_frames, fitted
+from worldmodel.data.interchange.video_frames import VideoReader, check_is_video
 from worldmodel.envs import MujocoWorld
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_regular
@@ -18,6 +18,8 @@ from worldmodel.system.files import check_regular
 SHORTEST = 12
 """Control steps of the shortest recording."""
 _MOST_SECONDS_OFF = 0.02
+MAX_TABLE_BYTES = 64 * 2**20
+"""Of the actions beside a film."""
 """Share by which a video may be longer or shorter than its table."""
 
 
@@ -92,16 +94,16 @@ def _video(path: Path, world: MujocoWorld, image_size: int) -> RecordedMotion:
     reader = VideoReader()
     try:
         frames = reader.frames(path, world.control_dt_s * np.arange(len(actions) + 1))
+        return RecordedMotion(str(path), fitted((frame[None] for frame in frames), image_size, path), actions)
     finally:
         reader.close()
-    return RecordedMotion(str(path), fit_frames(frames, image_size), actions)
 
 
 def _check_duration(path: Path, num_actions: int, dt_s: float) -> None:
     """UserError where the video is much longer or shorter than its table says."""
     import imageio_ffmpeg
 
-    check_regular(path)
+    check_is_video(path)
     try:
         num_frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
     except (RuntimeError, OSError) as error:
@@ -118,7 +120,7 @@ def _actions(path: Path, world: MujocoWorld) -> np.ndarray:
     """float32 (T, A): the array `actions` of an npz, or a CSV with one column an action under a line of names."""
     for table in (path.with_suffix(".npz"), path.with_suffix(".csv")):
         if table.exists():
-            check_regular(table)
+            check_regular(table, MAX_TABLE_BYTES)
             try:
                 if table.suffix == ".npz":
                     with np.load(table, allow_pickle=False) as arrays:

@@ -104,7 +104,8 @@ def judge_decoder(model: WorldModel, source: Source, known: Pictures, run: RunDi
     }
     few = np.linspace(0, len(rows) - 1, min(_NUM_SHOWN, len(rows))).astype(int)
     strips = {"camera": truth.numpy()[few], "decoded from its latent": shown["decoded"].numpy()[few]}
-    figures.filmstrip(run.figures / "decoded.png", strips)
+    with figures.drawing("decoded.png"):
+        figures.filmstrip(run.figures / "decoded.png", strips)
     return DecodingResult(size, len(rows), quality["decoded"], quality["nearest"], state_r2(truth))
 
 

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from worldmodel.learning.checkpoints import read_checkpoint, write_checkpoint
 from worldmodel.learning.muon import Muon
 from worldmodel.runs.run_directory import MetricsLog, RunDirectory
 from worldmodel.runs.trackers import Tracker
 from worldmodel.settings import OptimConfig
-from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.system.errors import CheckpointError, TrainingError
-from worldmodel.system.files import check_regular, write_atomically
 from worldmodel.system.interrupts import StopRequest, deferred
 from worldmodel.system.progress import progress
 
-CHECKPOINT_SCHEMA_VERSION = 2
+CHECKPOINT = "trainer.pt"
 NUM_LOG_POINTS = 200
 """Lines in the log of a stage, about."""
 COLLAPSED_STD = 0.01
@@ -124,10 +124,11 @@ class Trainer:
         self._processes = processes or Processes(torch.device("cpu"))
         self.tracker: Tracker | None = None
         """Where every line of the log goes as well."""
-        self._saved = _load(run.path / "trainer.pt")
+        self._saved = read_checkpoint(run.path / CHECKPOINT)
         self.stages_done: list[str] = []
         if self._saved:
-            self._take_up(self._saved, run.path, parts or {})
+            with _of_this_model(run.path):
+                self._take_up(self._saved, run.path, parts or {})
         self._processes.wait()  # the first must not write what others still read
 
     def _take_up(self, saved: dict[str, Any], run: Path, parts: Mapping[str, str]) -> None:
@@ -185,13 +186,15 @@ class Trainer:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
         saved = self._saved if self._saved and self._saved["stage"] == stage.name else None
         if saved:
-            stage.module.load_state_dict(saved["module"])
-            generator.set_state(saved["generator"])
+            with _of_this_model(self._run.path):
+                stage.module.load_state_dict(saved["module"])
+                generator.set_state(saved["generator"])
         first_step = int(saved["step"]) if saved else 0
         objective = self._processes.set_up(LossModule(stage))
         optimizer = make_optimizer(stage.optim, stage.module)
         if saved and first_step:
-            load_optimizer(optimizer, saved["optimizer"])
+            with _of_this_model(self._run.path):
+                load_optimizer(optimizer, saved["optimizer"])
         return _Training(stage, objective, optimizer, generator, first_step)
 
     def _run_steps(self, training: _Training, request: StopRequest, observe: Callable[[int], None] | None) -> None:
@@ -230,7 +233,6 @@ class Trainer:
     def _save(self, training: _Training, step: int) -> None:
         """Write the checkpoint from which another process can go on at `step`."""
         content = {
-            "schema": CHECKPOINT_SCHEMA_VERSION,
             "settings": self._settings,
             "stages_done": self.stages_done,
             "stage": training.stage.name,
@@ -241,8 +243,7 @@ class Trainer:
             "generator": training.generator.get_state(),
         }
         if self._processes.is_first:
-            content[CHECKSUM] = digest(content)
-            write_atomically(self._run.path / "trainer.pt", lambda path: torch.save(content, path))
+            write_checkpoint(self._run.path / CHECKPOINT, content)
 
 
 def fit_quietly(stage: Stage, seed: int) -> None:
@@ -339,25 +340,15 @@ def spread(latents: Tensor) -> LatentSpread:
     )
 
 
-def _load(path: Path) -> dict[str, Any] | None:
-    """The checkpoint to resume from, or None; one that cannot be read is refused, not overwritten."""
-    if not path.exists():
-        return None
-    check_regular(path)
+@contextmanager
+def _of_this_model(run: Path) -> Iterator[None]:
+    """CheckpointError where a checkpoint does not fit what is trained."""
     try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        schema = saved["schema"]
-    except Exception as error:  # torch.load raises whatever the file provokes
-        raise CheckpointError(f"{path} cannot be read ({type(error).__name__}); delete {path.parent}") from error
-    if schema != CHECKPOINT_SCHEMA_VERSION:
+        yield
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} has schema {schema}, this version goes on from {CHECKPOINT_SCHEMA_VERSION}; the run can still be "
-            f"used as it is; to train it again choose another name=…, or delete {path.parent}"
-        )
-    written = saved.pop(CHECKSUM, None)
-    if written not in (None, digest(saved)):
-        raise CheckpointError(f"{path} is damaged: its checksum differs from the one written with it; delete it")
-    return saved
+            f"{run / CHECKPOINT} is of another model; choose another name=…, or delete {run}"
+        ) from error
 
 
 def _changed_stage(saved: Mapping[str, Any], settings: StageSettings) -> str | None:

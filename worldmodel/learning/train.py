@@ -180,7 +180,8 @@ def _train_stages(
     if not processes.is_first:
         return None
     model.save(run.path)
-    figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
+    with figures.drawing("training_curves.png"):
+        figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
     result = TrainResult(
         run=str(run.path),
         env=config.env.label,
@@ -305,15 +306,16 @@ def _identifiability(model: WorldModel, poses: Source, run: RunDirectory) -> Ide
         ceiling = r2_ceiling(poses.data, variables.names)
     found = measure((z[fitted], h_fit), (z[tested], h), variables.names, pairs, rho, ceiling)
     readout = affine_apply(affine_fit(h_fit, variables.values[fitted]), h[:4000])
-    figures.latents_against_truth(
-        run.figures / "latents_against_truth.png",
-        variables.values[tested[:4000]],
-        readout,
-        h[:4000],
-        variables.names,
-        variables.units,
-        list(found.per_variable.values()),
-    )
+    with figures.drawing("latents_against_truth.png"):
+        figures.latents_against_truth(
+            run.figures / "latents_against_truth.png",
+            variables.values[tested[:4000]],
+            readout,
+            h[:4000],
+            variables.names,
+            variables.units,
+            list(found.per_variable.values()),
+        )
     return found
 
 
@@ -380,7 +382,8 @@ def _prediction_errors(model: WorldModel, source: Source, table: LatentTable, ru
     errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)
     stride, horizon = model.predictor.config.stride, model.predictor.config.horizon
     steps = range(stride, horizon + 1, stride)
-    figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
+    with figures.drawing("predictor_error.png"):
+        figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
     shown = {1, *range(5, horizon + 1, 5), horizon}
     found = zip(steps, shares(errors, persistence), strict=True)
     return PredictionErrors(horizon, {step: value for step, value in found if step in shown})

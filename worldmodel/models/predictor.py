@@ -42,13 +42,19 @@ class Predictor(nn.Module):
         self.from_actions = nn.Linear(horizon * action_dim, hidden, bias=False)
         self.middle = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(config.depth - 1))
         self.out = nn.Linear(hidden, horizon * latent_dim)
+        if not self.out.weight.is_meta:  # where shapes alone are asked for, masks would take seconds
+            self._set_masks()
+
+    def _set_masks(self) -> None:
+        horizon, hidden = self.config.horizon, self.config.hidden
         # a unit of group g may see actions up to step g, so only outputs from step g on may see it: a quarter of the
         # units serve every step (group 0), the others are shared evenly by all steps, in their order
         group = ((torch.arange(hidden) - hidden // 4).clamp_min(0) * horizon) // (hidden - hidden // 4)
         step = torch.arange(horizon)
-        self.register_buffer("causal_in", _mask(step.repeat_interleave(action_dim), group), persistent=False)
-        self.register_buffer("causal_mid", _mask(group, group), persistent=False)
-        self.register_buffer("causal_out", _mask(group, step.repeat_interleave(latent_dim)), persistent=False)
+        self.register_buffer("causal_in", _mask(step.repeat_interleave(self.action_dim), group), persistent=False)
+        if len(self.middle):
+            self.register_buffer("causal_mid", _mask(group, group), persistent=False)
+        self.register_buffer("causal_out", _mask(group, step.repeat_interleave(self.latent_dim)), persistent=False)
 
     def num_units(self, steps: int) -> int:
         """How many hidden units of a layer, its first, the latents of the first `steps` steps may see."""

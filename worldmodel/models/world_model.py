@@ -2,14 +2,13 @@
 
 import copy
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from worldmodel.models.context_encoder import ContextEncoder
@@ -17,6 +16,7 @@ from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor, make_predictor
+from worldmodel.models.weights import read_weights, tensor_shapes, write_weights
 from worldmodel.settings import (
     ContextConfig,
     DecoderConfig,
@@ -28,12 +28,13 @@ from worldmodel.settings import (
 from worldmodel.settings.base import flatten
 from worldmodel.settings.convert import plain, structure
 from worldmodel.settings.stored import upgraded_encoder, upgraded_predictor
-from worldmodel.system.digest import CHECKSUM, digest
+from worldmodel.system.digest import with_checksum, without_checksum
 from worldmodel.system.errors import CheckpointError, UserError
-from worldmodel.system.files import check_regular, read_json, write_atomically, write_json
+from worldmodel.system.files import read_json, write_json
 
 SCHEMA_VERSION = 2
 _DECODED_AT_ONCE = 256
+DESCRIPTION = "model.json"
 LARGEST_NUMBER = 100_000  # of units, latents, steps in a description that anybody may have written
 
 
@@ -182,10 +183,8 @@ class WorldModel(nn.Module):
     def save(self, directory: Path) -> None:
         """Write `model.safetensors` and `model.json`."""
         write_weights(directory / "model.safetensors", self.state_dict())
-        write_json(
-            directory / "model.json",
-            {"schema": SCHEMA_VERSION, "torch": torch.__version__, "model": plain(self.config)},
-        )
+        description = {"schema": SCHEMA_VERSION, "torch": torch.__version__, "model": plain(self.config)}
+        write_json(directory / DESCRIPTION, with_checksum(description))
 
     @staticmethod
     def load(directory: Path | str, device: torch.device | str = "cpu") -> "WorldModel":
@@ -195,7 +194,7 @@ class WorldModel(nn.Module):
             CheckpointError: the files are missing, damaged, foreign or of another schema or architecture.
         """
         directory = Path(directory)
-        config, path = _read_config(directory), directory / "model.safetensors"
+        config, path = read_model_config(directory), directory / "model.safetensors"
         _check_shapes(config, path)
         model = WorldModel(config)
         model.load_state_dict(read_weights(path))
@@ -231,41 +230,10 @@ def _integers(value: object) -> Iterator[int]:
         yield item if isinstance(item, int) else 0
 
 
-def tensor_shapes(path: Path) -> dict[str, list[int]]:
-    """Name -> shape of the tensors in a safetensors file, from its header; CheckpointError where it has none."""
-    try:
-        check_regular(path)
-        with safe_open(path, "pt") as file:
-            return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}
-    except Exception as error:  # safetensors raises its own, undocumented family
-        raise CheckpointError(f"cannot read the weights {path} ({error}); train the run again") from error
-
-
-def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write named tensors to a safetensors file, with a checksum of them all."""
-    content = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
-    write_atomically(path, lambda temporary: save_file(content, temporary, {CHECKSUM: digest(content)}))
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Named tensors; CheckpointError where they cannot be read, or are not those that were written."""
-    try:
-        check_regular(path)
-        with safe_open(path, "pt") as file:
-            weights = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            written = (file.metadata() or {}).get(CHECKSUM)
-    except Exception as error:  # safetensors raises its own, undocumented family
-        raise CheckpointError(f"cannot read the weights {path} ({error}); train the run again") from error
-    if written not in (None, digest(weights)):
-        raise CheckpointError(
-            f"the weights {path} are damaged: their checksum differs from the one written with them; train again"
-        )
-    return weights
-
-
-def _read_config(directory: Path) -> ModelConfig:
-    path = directory / "model.json"
-    if not path.exists():
+def read_model_config(directory: Path) -> ModelConfig:
+    """The architecture that a run directory describes; CheckpointError where it describes none."""
+    path = directory / DESCRIPTION
+    if not os.path.lexists(path):
         raise CheckpointError(f"no model at {directory} (no model.json); train one with: worldmodel train env=NAME")
     try:
         content = read_json(path)
@@ -276,11 +244,13 @@ def _read_config(directory: Path) -> ModelConfig:
         raise CheckpointError(
             f"{path} has schema {schema}, this version reads 1 and {SCHEMA_VERSION}; train the run again"
         )
-    if schema == 1:
-        fields = _upgraded(fields)
     try:
-        return structure(fields, ModelConfig)
-    except (TypeError, ValueError, AttributeError) as error:
+        without_checksum(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}; restore it, or train the run again") from error
+    try:
+        return structure(_upgraded(fields) if schema == 1 else fields, ModelConfig)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise CheckpointError(f"{path} describes an unknown architecture ({error}); train the run again") from error
 
 

@@ -3,7 +3,7 @@
 import base64
 import struct
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,22 @@ import jinja2
 
 from worldmodel import figures
 from worldmodel.reporting.content import FIGURE_SECTIONS, RunContent, headline, overview, run_content
-from worldmodel.reporting.reported_run import ReportedRun, open_reported
+from worldmodel.reporting.reported_run import (
+    MAX_PAGE_BYTES,
+    MAX_PICTURE_BYTES,
+    MAX_VIDEO_BYTES,
+    ReportedRun,
+    open_reported,
+)
 from worldmodel.runs import Run, find_runs
 from worldmodel.settings import ReportConfig
-from worldmodel.system.errors import UserError
-from worldmodel.system.files import write_atomically
+from worldmodel.system.errors import ResultError, UserError
+from worldmodel.system.files import read_regular, read_start, write_atomically
+from worldmodel.system.printable import printable
 
 MAX_VIDEOS_PER_RUN = 8
+_MARK = b"default-src 'none'; img-src data:; media-src data:"
+"""Stands in the head of every page."""
 # Figures are drawn at 130 dots per inch and shown at 100, so that type has one size all over the page.
 _PIXELS_PER_CSS_PIXEL = 1.3
 
@@ -31,7 +40,21 @@ def report(config: ReportConfig) -> Path:
     """
     runs = [run.path for run in find_runs(config.run)]
     folder = runs[0] if len(runs) == 1 else runs[0].parent
+    if config.out and not config.overwrite:
+        _check_replaceable(Path(config.out))
     return write_page(runs, Path(config.out) if config.out else folder / "report.html")
+
+
+def _check_replaceable(out: Path) -> None:
+    """UserError where a file is there that is no page of ours."""
+    try:
+        is_page = _MARK in read_start(out.resolve(), MAX_PAGE_BYTES * 2, 1000)
+    except FileNotFoundError:
+        return
+    except UserError:
+        is_page = False
+    if not is_page:
+        raise UserError(f"{out} exists and is no page of a run; choose another out=, or add overwrite=true")
 
 
 def write_page(runs: Sequence[Path], out: Path, title: str | None = None) -> Path:
@@ -53,33 +76,45 @@ def write_page(runs: Sequence[Path], out: Path, title: str | None = None) -> Pat
 
 
 def _content(run: ReportedRun, index: int, scratch: Path) -> RunContent:
-    """The run's content, with the figures that its numbers allow added to its own."""
-    return run_content(run, index, [*run.figures, *_drawn_figures(run, scratch)])
+    """The run's content, with the figures that its numbers allow added to its own.
+
+    Raises:
+        ResultError: its numbers cannot be shown: they are of the right types, and beyond all bounds.
+    """
+    try:
+        return run_content(run, index, [*run.figures, *_drawn_figures(run, scratch)])
+    except (ValueError, ArithmeticError, LookupError, TypeError) as error:
+        raise ResultError(f"{run.path} holds results that cannot be shown ({error}); run the verbs again") from error
 
 
 def _drawn_figures(run: ReportedRun, scratch: Path) -> list[Path]:
     """Draw training curves, predictor error, success and probe bars under `scratch`, where a run has only numbers."""
     present = {key for key, words in FIGURE_SECTIONS.items() for file in run.figures if file.stem.startswith(words)}
     summary, drawn = run.summary, []
+
+    def draw(name: str, function: Callable[..., Path], *of: Any) -> None:
+        with figures.drawing(name):
+            drawn.append(function(scratch / name, *of))
+
     if "training" not in present and figures.has_curves(run.metrics):
-        drawn.append(figures.training_curves(scratch / "training.png", run.metrics))
+        draw("training.png", figures.training_curves, run.metrics)
     prediction = summary.train.prediction
     known = {step: of for step, of in prediction.ratio_to_persistence.items() if of is not None} if prediction else {}
     if "predictor" not in present and len(known) > 1:
-        path, words = scratch / "predictor_error.png", "error, as a share of persistence"
-        drawn.append(figures.predictor_error(path, list(known), list(known.values()), [1.0] * len(known), words))
+        steps, shares, words = list(known), list(known.values()), "error, as a share of persistence"
+        draw("predictor_error.png", figures.predictor_error, steps, shares, [1.0] * len(known), words)
     rates = summary.control.labelled_rates() if summary.control else {}
     if rates and not any(file.stem.startswith("success") for file in run.figures):
-        drawn.append(figures.success_bars(scratch / "success.png", rates))
+        draw("success.png", figures.success_bars, rates)
     if summary.probe and not any(file.stem.startswith("probes") for file in run.figures):
-        drawn.append(figures.probe_bars(scratch / "probes.png", summary.probe.variables))
+        draw("probes.png", figures.probe_bars, summary.probe.variables)
     return drawn
 
 
 def _render(runs: Sequence[ReportedRun], contents: Sequence[RunContent], title: str | None) -> str:
     """The page as text."""
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown
     )
     environment.globals.update(picture=_picture, video_uri=_video_uri, caption=_caption)
     source = resources.files("worldmodel.reporting").joinpath("template.html").read_text(encoding="utf-8")
@@ -92,9 +127,14 @@ def _render(runs: Sequence[ReportedRun], contents: Sequence[RunContent], title: 
     )
 
 
+def _shown(value: Any) -> Any:
+    """What the page prints: text without control characters and marks of writing direction, markup as it is."""
+    return printable(value) if type(value) is str else value
+
+
 def _picture(path: Path) -> dict[str, Any]:
     """A PNG as a data URI, with its width and height in CSS pixels, read from its header."""
-    content = path.read_bytes()
+    content = read_regular(path, MAX_PICTURE_BYTES)
     width, height = struct.unpack(">II", content[16:24])
     return {
         "uri": "data:image/png;base64," + base64.b64encode(content).decode(),
@@ -105,7 +145,7 @@ def _picture(path: Path) -> dict[str, Any]:
 
 def _video_uri(path: Path) -> str:
     """An MP4 as a data URI."""
-    return "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode()
+    return "data:video/mp4;base64," + base64.b64encode(read_regular(path, MAX_VIDEO_BYTES)).decode()
 
 
 def _caption(path: Path) -> str:

@@ -1,10 +1,17 @@
 """What a page shows of a run: results, training metrics, and the pictures and films that can be shown."""
 
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from worldmodel.runs import LogLine, Run, Summary
+from worldmodel.system.errors import UserError
+from worldmodel.system.files import check_inside, read_start
+from worldmodel.system.printable import printable
 
+MAX_PICTURE_BYTES, MAX_VIDEO_BYTES, MAX_PAGE_BYTES = 16 * 2**20, 32 * 2**20, 100 * 2**20
+MAX_PIXELS = 64 * 2**20
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -33,30 +40,43 @@ def open_reported(run: Run) -> ReportedRun:
         ResultError: its summary or its log cannot be read.
     """
     notes: list[str] = []
-    figures = [file for file in sorted((run.path / "figures").glob("*.png")) if _is_png(file, notes)]
     summary = run.summary
-    videos = _videos(run.path, summary, notes)
+    names = [f"figures/{path.name}" for path in sorted((run.path / "figures").glob("*.png"))]
+    figures = _usable(run.path, names, notes, "PNG", MAX_PICTURE_BYTES, _is_png)
+    films = summary.control.videos if summary.control else []
+    videos = _usable(run.path, films, notes, "MP4", MAX_VIDEO_BYTES, _is_mp4)
     return ReportedRun(run.path, summary, run.metrics, figures, videos, notes)
 
 
-def _videos(path: Path, summary: Summary, notes: list[str]) -> list[Path]:
-    """The films that the summary lists; never a file outside the run directory."""
-    root, usable = path.resolve(), []
-    for name in summary.control.videos if summary.control else ():
-        file = path / name
-        if not file.resolve().is_relative_to(root) or file.suffix != ".mp4":
-            notes.append(f"{file.name} is left out: only .mp4 files inside the run directory are shown")
-        elif not file.is_file() or file.stat().st_size == 0:
-            notes.append(f"{file.relative_to(path)} is missing or empty")
-        else:
+def _usable(
+    run: Path, names: Sequence[str], notes: list[str], kind: str, most: int, is_kind: Callable[[bytes], bool]
+) -> list[Path]:
+    """The files of these names that lie in the run directory, at most `MAX_PAGE_BYTES` in all; notes of the others."""
+    usable, num_bytes = [], 0
+    for name in names:
+        file = run / name
+        try:
+            check_inside(file, run)
+            if not is_kind(read_start(file, most)):
+                raise UserError(f"it is no {kind} file")
+            num_bytes += file.stat().st_size
+            if num_bytes > MAX_PAGE_BYTES:
+                raise UserError(f"the page has room for {MAX_PAGE_BYTES} bytes")
             usable.append(file)
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead to one another
+            reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error).split(";")[0]
+            notes.append(f"{printable(name[:100])} is left out: {reason}")
     return usable
 
 
-def _is_png(file: Path, notes: list[str]) -> bool:
-    """Whether `file` starts like a PNG; a note where it does not."""
-    with file.open("rb") as handle:
-        good = handle.read(8) == _PNG_SIGNATURE
-    if not good:
-        notes.append(f"figures/{file.name} is not a PNG")
-    return good
+def _is_png(start: bytes) -> bool:
+    """Whether a file begins as a PNG of a size that a page can show."""
+    if not start.startswith(_PNG_SIGNATURE) or len(start) < 33:
+        return False
+    width, height = struct.unpack(">II", start[16:24])
+    return 0 < width * height <= MAX_PIXELS
+
+
+def _is_mp4(start: bytes) -> bool:
+    """Whether a file begins as an MP4."""
+    return start[4:8] == b"ftyp"

@@ -57,7 +57,7 @@ from worldmodel.runs.results import (
 from worldmodel.runs.robust_result import CLEAN, LookResult, RobustResult
 from worldmodel.runs.run import Run, find_runs
 from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory
-from worldmodel.runs.summary import Record, Summary, read_record, read_summary, write_record
+from worldmodel.runs.summary import Record, Summary, check_out, read_record, read_summary, write_record
 from worldmodel.runs.trackers import Tracker, check_tracker, open_tracker, track_result
 
 __all__ = [
@@ -109,6 +109,7 @@ __all__ = [
     "ViewResult",
     "WindowLengths",
     "cell_key",
+    "check_out",
     "check_tracker",
     "command_line",
     "find_runs",

@@ -8,14 +8,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO, TypedDict
+from typing import TypedDict
 
 from worldmodel.runs.process_info import command_line
 from worldmodel.runs.summary import RunResult, Summary, add_to_summary, read_summary
 from worldmodel.runs.trackers import Tracker
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
-from worldmodel.system.files import check_regular, open_regular, write_atomically
+from worldmodel.system.files import append_line, inner_folder, open_lock, parse_json, read_regular, write_atomically
 from worldmodel.system.printable import printable
+
+MAX_LOG_BYTES = 64 * 2**20
+"""Of `metrics.jsonl`; a stage writes some 200 lines."""
 
 
 class LogLine(TypedDict):
@@ -27,14 +30,6 @@ class LogLine(TypedDict):
     """Step of the optimiser."""
     seconds: float
     """Wall seconds of the stage so far, over all processes that worked on it."""
-
-
-def _open_lock(path: Path) -> TextIO:
-    """The lock file, made where it is missing; UserError where something else is there, such as a link."""
-    if os.path.lexists(path):
-        check_regular(path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o644), "r+", encoding="utf-8")
 
 
 class RunDirectory:
@@ -53,7 +48,7 @@ class RunDirectory:
             ResultError: its summary cannot be read.
         """
         run = RunDirectory(path)
-        if not run.summary_file.exists():
+        if not os.path.lexists(run.summary_file):
             raise CheckpointError(
                 f"{path} is not a finished run (no summary.json); train it first: worldmodel train env=NAME"
             )
@@ -71,21 +66,21 @@ class RunDirectory:
             ResultError: results could not be added to the summary that is here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with _open_lock(self.path / ".lock") as file:
+        with open_lock(self.path / ".lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 file.seek(0)
+                user = printable(file.read(500).decode(errors="replace")).strip() or "another command"
                 raise UserError(
-                    f"{self.path} is in use by {printable(file.read(500)).strip() or 'another command'}; "
-                    "wait until it has ended, or choose another run"
+                    f"{self.path} is in use by {user}; wait until it has ended, or choose another run"
                 ) from error
             file.truncate(0)
-            file.write(f"`{command_line()}` (process {os.getpid()} on {platform.node()})\n")
+            file.write(f"`{command_line()}` (process {os.getpid()} on {platform.node()})\n".encode())
             file.flush()
             for temporary in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
                 temporary.unlink(missing_ok=True)
-            if self.summary_file.exists():
+            if os.path.lexists(self.summary_file):
                 self.read_summary()
             self._is_locked = True
             try:
@@ -101,19 +96,12 @@ class RunDirectory:
     @property
     def figures(self) -> Path:
         """Folder of pictures, made where it is missing."""
-        return self._folder("figures")
+        return inner_folder(self.path / "figures")
 
     @property
     def videos(self) -> Path:
         """Folder of films, made where it is missing."""
-        return self._folder("videos")
-
-    def _folder(self, name: str) -> Path:
-        folder = self.path / name
-        if folder.is_symlink():
-            raise UserError(f"{folder} is a link, which may lead anywhere; put a folder of that name there")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return inner_folder(self.path / "videos")
 
     def read_summary(self) -> Summary:
         """What the verbs found so far; ResultError where `summary.json` cannot be read."""
@@ -131,10 +119,9 @@ class RunDirectory:
             ResultError: a line is damaged.
         """
         path = self.path / "metrics.jsonl"
-        if not path.exists():
+        if not os.path.lexists(path):
             return []
-        with open_regular(path) as file:
-            lines = file.read().decode("utf-8", errors="replace").splitlines(keepends=True)
+        lines = read_regular(path, MAX_LOG_BYTES).decode("utf-8", errors="replace").splitlines(keepends=True)
         return [_metrics_line(path, number, line) for number, line in enumerate(lines, 1) if line.endswith("\n")]
 
     def seconds_of(self, stage: str) -> float:
@@ -144,12 +131,17 @@ class RunDirectory:
 
 def _metrics_line(path: Path, number: int, line: str) -> LogLine:
     try:
-        values = json.loads(line)
-        if isinstance(values["stage"], str) and isinstance(values["step"], int) and "seconds" in values:
-            return values
-    except (ValueError, TypeError, KeyError):
+        values = parse_json(line, constant=float)  # a logged number may be NaN
+        if isinstance(values["stage"], str) and all(map(_is_logged, values.values())):
+            return {**values, "step": int(values["step"]), "seconds": float(values["seconds"])}  # type: ignore[typeddict-item]
+    except (ValueError, TypeError, KeyError, AttributeError):
         pass
     raise ResultError(f"{path}, line {number} is damaged ({line[:60].strip()!r}); delete the line, or train again")
+
+
+def _is_logged(value: object) -> bool:
+    """Whether a value is one that is logged: text, a number, or a list of numbers."""
+    return all(isinstance(item, str | float | int) for item in (value if isinstance(value, list) else [value]))
 
 
 class MetricsLog:
@@ -176,8 +168,7 @@ class MetricsLog:
         """Log scalars, and lists of them (one curve an entry in a tracker)."""
         seconds = round(self._seconds_before + time.monotonic() - self._start, 3)
         line = {"stage": self._stage, "step": step, "seconds": seconds, **values}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self._path, json.dumps(line))
         if self._tracker:
             self._tracker.scalars(self._stage, step, dict(_curves(values)))
 

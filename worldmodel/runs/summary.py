@@ -1,5 +1,6 @@
 """`summary.json` of a run, and results on their own: what the files hold, and the one reader and writer of both."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ from worldmodel.runs.process_info import Hardware, command_line, this_machine, v
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
 from worldmodel.runs.robust_result import RobustResult
 from worldmodel.runs.version1 import upgraded
-from worldmodel.system.errors import ResultError
-from worldmodel.system.files import read_json, write_json
+from worldmodel.system.digest import with_checksum, without_checksum
+from worldmodel.system.errors import ResultError, UserError
+from worldmodel.system.files import check_regular, read_json, write_json
 
 SCHEMA = 2
 RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult | IdentifyResult | RobustResult
@@ -93,7 +95,7 @@ def add_to_summary(path: Path, result: RunResult) -> Summary:
     Raises:
         ResultError: what stands there cannot be read.
     """
-    if path.exists():
+    if os.path.lexists(path):
         summary = replace(read_summary(path), **{result.kind: result})
     else:
         assert isinstance(result, TrainResult), f"{path} is made by train"
@@ -118,6 +120,25 @@ def read_record(path: Path, cls: type[ResultT]) -> Record[ResultT]:
     return _read(path, cls.kind, Record[cls])
 
 
+def check_out(out: str | None, cls: type[Result], overwrite: bool) -> None:
+    """UserError where a result of class `cls` would replace a file that is none; before minutes are spent.
+
+    overwrite: whatever is there may be replaced, unless it is no file.
+    """
+    if out is None or not os.path.lexists(out):
+        return
+    path = Path(out)
+    check_regular(path.resolve())
+    if overwrite:
+        return
+    try:
+        read_record(path.resolve(), cls)
+    except ResultError as error:
+        raise UserError(
+            f"{out} exists and is no result of this kind; choose another out=, or add overwrite=true"
+        ) from error
+
+
 def write_record(path: Path, result: Result) -> None:
     """Write a result to a file of its own, with the command, versions and machine that made it."""
     _write(path, result.kind, Record(result, command_line(), versions(), this_machine()))
@@ -128,7 +149,7 @@ def write_record(path: Path, result: Result) -> None:
 
 
 def _write(path: Path, kind: str, content: object) -> None:
-    write_json(path, {"schema": SCHEMA, "kind": kind, **msgspec.to_builtins(content, str_keys=True)})
+    write_json(path, with_checksum({"schema": SCHEMA, "kind": kind, **msgspec.to_builtins(content, str_keys=True)}))
 
 
 def _read(path: Path, kind: str, cls: type[FileT]) -> FileT:
@@ -139,6 +160,10 @@ def _read(path: Path, kind: str, cls: type[FileT]) -> FileT:
         raise ResultError(f"{path} does not exist; a run holds one, which `worldmodel train` writes") from error
     except ValueError as error:
         raise ResultError(f"{path} is not JSON ({error}); {remedy}") from error
+    try:
+        content, _ = without_checksum(content)
+    except ValueError as error:
+        raise ResultError(f"{path} is damaged: {error}; {remedy}") from error
     schema, found = content.pop("schema", 1), content.pop("kind", kind)
     if schema not in (1, SCHEMA):
         raise ResultError(f"{path} has schema {schema!r}, this version reads 1 and {SCHEMA}; {remedy}")
@@ -150,7 +175,7 @@ def _read(path: Path, kind: str, cls: type[FileT]) -> FileT:
         kept = msgspec.to_builtins(result, str_keys=True)
         for fault in _faults(values, kept):
             raise ValueError(fault)
-    except ValueError as error:  # msgspec's is one
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # msgspec's is a ValueError
         raise ResultError(f"{path}: {_in_words(error)}; {remedy}") from error
     return result
 
@@ -170,8 +195,10 @@ def _faults(given: Any, kept: Any, place: str = "") -> Iterator[str]:
         yield f"{place[:-1]} must be a number, got {given}"
 
 
-def _in_words(error: ValueError) -> str:
+def _in_words(error: Exception) -> str:
     """msgspec's message with the place in front: `control.seed must be a whole number or null, got text`."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
     what, _, place = str(error).partition(" - at `$")
     place = place.rstrip("`").lstrip(".")
     if missing := re.match("Object missing required field `(.*)`", what):

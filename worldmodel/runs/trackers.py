@@ -7,8 +7,10 @@ are packages of their own. Stages know only `Tracker`.
 
 import importlib
 import importlib.util
+import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +18,7 @@ import imageio.v3 as imageio
 
 from worldmodel.settings import TrackerName
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import write_atomically
+from worldmodel.system.files import inner_folder, read_text, require_space, write_atomically
 
 PROJECT = "worldmodel"
 """The project that runs belong to, in trackers that have projects."""
@@ -94,9 +96,10 @@ class TensorBoard:
         self._writer("settings").add_text("settings", f"| option | value |\n|---|---|\n{rows}")
 
     def begin(self, stage: str, step: int) -> None:
-        self._writers[stage] = self._new(str(self._folder / stage), purge_step=step)
+        self._writers[stage] = self._new(str(self._place(stage)), purge_step=step)
 
     def scalars(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        require_space(self._place(stage))  # before torch's writing thread notices
         for name, value in values.items():
             self._writer(stage).add_scalar(f"{stage}/{name}", value, step)
 
@@ -116,13 +119,29 @@ class TensorBoard:
         writer.add_summary(Summary(value=[Summary.Value(tag=name, image=picture)]))
 
     def close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        with _quiet_threads():
+            for writer in self._writers.values():
+                writer.close()
 
     def _writer(self, stage: str) -> Any:
         if stage not in self._writers:
-            self._writers[stage] = self._new(str(self._folder / stage))
+            self._writers[stage] = self._new(str(self._place(stage)))
         return self._writers[stage]
+
+    def _place(self, stage: str) -> Path:
+        return inner_folder(inner_folder(self._folder) / stage)
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """Where the disk is full, torch's writing threads end without tracebacks: `metrics.jsonl` has what they lose."""
+    before, threading.excepthook = threading.excepthook, lambda _: None
+    try:
+        yield
+    except OSError:
+        pass
+    finally:
+        threading.excepthook = before
 
 
 class Hosted:
@@ -161,4 +180,4 @@ def _identity(run: Path) -> str:
     path = run / "tracking_id"
     if not path.exists():
         write_atomically(path, lambda temporary: temporary.write_text(uuid.uuid4().hex[:12], encoding="utf-8"))
-    return path.read_text(encoding="utf-8")
+    return read_text(path, 100)

@@ -104,6 +104,8 @@ class ControlConfig(Settings):
     """Of a plan's matrix products; bfloat16 is faster on a GPU."""
     out: str | None = None
     """Also write the result of all runs together there, as JSON."""
+    overwrite: bool = False
+    """Replace the file at `out` even where this command has not written it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

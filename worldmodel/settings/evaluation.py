@@ -76,6 +76,8 @@ class SurpriseConfig(Settings):
     """auto takes CUDA where there is a GPU."""
     out: str | None = None
     """Also write the result there, as JSON."""
+    overwrite: bool = False
+    """Replace the file at `out` even where this command has not written it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,6 +120,8 @@ class DesignConfig(Settings):
     """Seed of the trajectories and of the search."""
     out: str | None = None
     """Also write the result there, as JSON."""
+    overwrite: bool = False
+    """Replace the file at `out` even where this command has not written it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,6 +175,8 @@ class PositionsConfig(Settings):
     """Trajectories behind the bound; 0: no bound."""
     out: str | None = None
     """Also write the result there, as JSON."""
+    overwrite: bool = False
+    """Replace the file at `out` even where this command has not written it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,6 +222,8 @@ class CompareConfig(Settings):
     """Trainings behind each figure."""
     out: str | None = None
     """Also write the result there, as JSON."""
+    overwrite: bool = False
+    """Replace the file at `out` even where this command has not written it."""
 
 
 def _check_bound(bound_trajectories: int) -> None:

@@ -14,6 +14,8 @@ class ReportConfig(Settings):
     """A run directory, or a pattern that names several."""
     out: str | None = None
     """Where the page goes; null: report.html in the run's folder."""
+    overwrite: bool = False
+    """Replace the file at `out` even where this command has not written it."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The settings that a run keeps: `config.yaml` in its folder, written by this version or by the one before."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from worldmodel.settings.convert import plain, structure
 from worldmodel.settings.recipes import over_defaults, recipe_values
 from worldmodel.settings.training import TrainConfig
 from worldmodel.settings.yaml_files import read_yaml
+from worldmodel.system.digest import CHECKSUM, with_checksum, without_checksum
 from worldmodel.system.errors import CheckpointError, UserError
 from worldmodel.system.files import write_atomically
 
@@ -24,7 +26,7 @@ def write_run_config(directory: Path, config: TrainConfig) -> None:
         file, is_file, factory = collection["env"]["world"].rpartition(".py:")
         if is_file:
             collection["env"]["world"] = f"{Path(f'{file}.py').resolve()}:{factory}"
-    text = yaml.safe_dump({"schema": SCHEMA, **values}, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(with_checksum({"schema": SCHEMA, **values}), sort_keys=False, allow_unicode=True)
     write_atomically(directory / FILE_NAME, lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -35,18 +37,36 @@ def read_run_config(directory: Path) -> TrainConfig:
         CheckpointError: the file is missing, foreign, or of a version that cannot be read.
     """
     path = directory / FILE_NAME
-    if not path.exists():
+    if not os.path.lexists(path):
         raise CheckpointError(f"{directory} is not a run (no config.yaml); train one with: worldmodel train env=NAME")
     try:
-        values = read_yaml(path)
+        values, _ = _checked(path)
         schema = values.pop("schema", 1)
         if schema not in (1, SCHEMA):
             raise ValueError(f"schema {schema!r}; this version reads 1 and {SCHEMA}")
         if schema == 1:
             values = upgraded(values)
         return structure(over_defaults(TrainConfig, values), TrainConfig)
+    except CheckpointError:
+        raise
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} holds settings of another version ({error}); train again") from error
+
+
+def has_checksum(directory: Path) -> bool:
+    """Whether the settings of a run carry a checksum: those that older versions wrote do not."""
+    return _checked(directory / FILE_NAME)[1]
+
+
+def _checked(path: Path) -> tuple[dict[str, Any], bool]:
+    """The values in a file, and whether they carry a checksum."""
+    values = read_yaml(path)
+    try:
+        return without_checksum(values)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is damaged: {error}; train again, or, if it was changed on purpose, delete its line {CHECKSUM}"
+        ) from error
 
 
 def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from worldmodel.system.files import open_regular
+from worldmodel.system.files import read_text
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 20
@@ -15,11 +15,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; ValueError, in one line, where it is none or can only be meant to exhaust us."""
-    with open_regular(path) as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"more than the {MAX_BYTES} bytes that are read")
-    text = content.decode("utf-8")
+    text = read_text(path, MAX_BYTES)
     depth = 0
     try:
         for event in yaml.parse(text, _LOADER):

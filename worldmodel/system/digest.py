@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from worldmodel.system.files import open_regular
+
 CHECKSUM = "sha256"
 """Under which name a file holds the checksum of its content."""
 
@@ -50,10 +52,14 @@ def without_checksum(content: dict[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def _of_json(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    try:
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:  # dates of YAML, keys of several types
+        raise ValueError(f"it holds what JSON cannot say ({error})") from error
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:
     """SHA-256, in hexadecimal, of the bytes of a file."""
-    with path.open("rb") as file:
+    with open_regular(path.resolve()) as file:  # what a user names may be a link
         return hashlib.file_digest(file, "sha256").hexdigest()

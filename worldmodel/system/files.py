@@ -1,4 +1,9 @@
-"""Files that others may have written, or may be writing: only regular ones are read, and whole ones written."""
+"""The door: every file that is opened passes here, since others may have written it, or may be writing it.
+
+Only regular files are read: no link, device, named pipe or socket, none that consists of holes, and nothing waits.
+What is read whole has a largest size; JSON has a largest depth, and numbers that fit into 64 bits. Files are written
+whole or not at all. No other module may open files; a test (tests/test_door.py) reads the sources for it.
+"""
 
 import errno
 import functools
@@ -13,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from glob import escape
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +26,11 @@ from worldmodel.system.errors import UserError
 
 SPARE_BYTES = 32 * 2**20
 MAX_JSON_BYTES = 16 * 2**20
+MAX_JSON_DEPTH = 50
+MAX_INTEGER = 2**63
+# A file may be this many times as large as what the disk keeps of it, and this large anyway: file systems that compress
+# keep less than a file has; a file of holes has any size, and was sent in a few bytes.
+MAX_HOLES, NEVER_HOLES = 64, 64 * 2**20
 # After this many seconds without a write, a temporary file of another machine is taken to be abandoned.
 ABANDONED_S = 24 * 3600.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -37,8 +48,8 @@ _KINDS = {
 # reading
 
 
-def check_regular(path: Path) -> int:
-    """The bytes of a file, after making sure that it is a regular one.
+def check_regular(path: Path, most: int | None = None) -> int:
+    """The bytes of a file, after making sure that it is a regular one, of at most `most` bytes.
 
     A named pipe would be read for ever, and a link leads out of the folder that one opened.
 
@@ -48,32 +59,95 @@ def check_regular(path: Path) -> int:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
         raise UserError(f"{path} is {kind}; a regular file is expected: put the file itself there")
+    kept = 512 * status.st_blocks
+    if status.st_size > NEVER_HOLES and 0 < kept * MAX_HOLES < status.st_size:
+        raise UserError(f"{path} has {status.st_size} bytes, nearly all of them holes; put the file itself there")
+    if most is not None and status.st_size > most:
+        raise UserError(f"{path} has {status.st_size} bytes; at most {most} are read")
     return status.st_size
 
 
-def open_regular(path: Path) -> BinaryIO:
+def check_inside(path: Path, folder: Path) -> Path:
+    """`path`, below `folder`, which the user named; UserError where it leads elsewhere, by a link or by `..`."""
+    inside = path.is_relative_to(folder) and ".." not in path.relative_to(folder).parts
+    try:
+        inside = inside and path.resolve() == folder.resolve() / path.relative_to(folder)
+    except (OSError, RuntimeError):  # links that lead to one another
+        inside = False
+    if not inside:
+        raise UserError(f"{path} leads out of {folder}; put the file itself there")
+    return path
+
+
+def open_regular(path: Path, most: int | None = None) -> BufferedReader:
     """Open a file for reading, as `check_regular` allows it; never waits and follows no link."""
-    check_regular(path)
+    check_regular(path, most)
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The content of a file of at most `most` bytes; UserError where it is no regular file, or larger."""
+    with open_regular(path, most) as file:
+        return file.read(most)
+
+
+def read_start(path: Path, most: int, num_bytes: int = 64) -> bytes:
+    """The first bytes of a file of at most `most` bytes; UserError where it is no regular file, or larger."""
+    with open_regular(path, most) as file:
+        return file.read(num_bytes)
+
+
+def read_text(path: Path, most: int) -> str:
+    """The same as text; ValueError where it is not UTF-8."""
+    return read_regular(path, most).decode("utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file that anybody may have written.
 
     Raises ValueError, in one line, where it is none: not a regular file, not JSON, not an object, larger than
-    `MAX_JSON_BYTES`, or nested so deep that it can only be meant to exhaust the reader.
+    `MAX_JSON_BYTES`, or what `parse_json` refuses.
     """
-    with open_regular(path) as file:
-        text = file.read(MAX_JSON_BYTES + 1)
-    if len(text) > MAX_JSON_BYTES:
-        raise ValueError(f"more than the {MAX_JSON_BYTES} bytes that are read")
-    try:
-        content = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    content = parse_json(read_text(path, MAX_JSON_BYTES))
     if not isinstance(content, dict):
         raise ValueError(f"a JSON object was expected, not {type(content).__name__}")
     return content
+
+
+def parse_json(text: str, constant: Callable[[str], Any] | None = None) -> Any:
+    """What JSON text says; ValueError where it can only be meant to exhaust or to confuse the reader.
+
+    That is nesting beyond `MAX_JSON_DEPTH`, whole numbers beyond 64 bits, others beyond any float, and what is no JSON
+    number, such as NaN, unless `constant` makes something of it.
+    """
+    try:
+        content = json.loads(
+            text, parse_constant=constant or _refuse_constant, parse_int=_integer, parse_float=_finite_number
+        )
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    level = [content]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _within(outer)]
+        if not level:
+            return content
+    raise ValueError("nested too deep")
+
+
+def _within(outer: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    return iter(outer.values() if isinstance(outer, dict) else outer)
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or abs(value := int(text)) >= MAX_INTEGER:
+        raise ValueError(f"{text[:25]} is larger than any number that is written")
+    return value
+
+
+def _finite_number(text: str) -> float:
+    if abs(value := float(text)) == float("inf"):
+        raise ValueError(f"{text[:25]} is larger than any number that is written")
+    return value
 
 
 def _refuse_constant(name: str) -> float:
@@ -82,6 +156,34 @@ def _refuse_constant(name: str) -> float:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # writing
+
+
+def inner_folder(path: Path) -> Path:
+    """A folder within one of ours, made where it is missing; UserError where it is a link, which leads elsewhere."""
+    if path.is_symlink():
+        raise UserError(f"{path} is a link, which may lead anywhere; put a folder of that name there")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def open_lock(path: Path) -> BinaryIO:
+    """Open a file for locks, made where it is missing; UserError where something else is there, such as a link."""
+    if os.path.lexists(path):
+        check_regular(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "r+b")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file of ours; UserError where the disk is full, or something else is at `path`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        if tells_of_a_full_disk(error):
+            raise _no_space(path.parent) from error
+        raise
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], unless: Callable[[], bool] | None = None) -> None:
@@ -119,18 +221,18 @@ def _temporary(path: Path, write: Callable[[Path], object]) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         write(temporary)
-        with temporary.open("rb") as handle:
+        with open_regular(temporary) as handle:
             os.fsync(handle.fileno())
         yield temporary
     except (OSError, RuntimeError) as error:
-        if _tells_of_a_full_disk(error):
+        if tells_of_a_full_disk(error):
             raise _no_space(path.parent) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _tells_of_a_full_disk(error: BaseException | None) -> bool:
+def tells_of_a_full_disk(error: BaseException | None) -> bool:
     """Whether an error, or one that came before it, is that the disk was full."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:

@@ -1,5 +1,6 @@
 """Text from files of others, fit for a terminal and a page."""
 
+import re
 import unicodedata
 
 _KEPT = "\n\t"
@@ -11,6 +12,11 @@ def printable(text: str) -> str:
     A terminal would obey them: they can hide text, or pretend that something else was printed.
     """
     return "".join(c if c in _KEPT or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else _escaped(c) for c in text)
+
+
+def file_name(text: str) -> str:
+    """`text` as part of a file's name: letters, digits and `. - +`; all else, such as what parts folders, is a `_`."""
+    return re.sub(r"[^\w.+-]", "_", text)[:100]
 
 
 def _escaped(character: str) -> str:

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from worldmodel.system.files import read_text
+
+MAX_SCRIPT_BYTES = 2**24
+
 
 @contextmanager
 def workers_leave_script_alone() -> Iterator[None]:
@@ -30,7 +34,7 @@ def workers_leave_script_alone() -> Iterator[None]:
 def has_main_guard(script: Path) -> bool:
     """Whether a Python file compares `__name__` with "__main__"; True for what is not a readable Python file."""
     try:
-        tree = ast.parse(script.read_text(encoding="utf-8"))
+        tree = ast.parse(read_text(script.resolve(), MAX_SCRIPT_BYTES))  # what a user runs may be a link
     except (OSError, ValueError, SyntaxError):
         return True
     return any(isinstance(node, ast.Compare) and "__name__" in ast.unparse(node) for node in ast.walk(tree))

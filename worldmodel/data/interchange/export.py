@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from worldmodel.data.hdf5_files import make_hdf5
 from worldmodel.data.store import DataSet
 from worldmodel.system.files import remove_leftovers, require_space, write_atomically
 
@@ -18,7 +18,7 @@ def write_stable_worldmodel(data: DataSet, path: Path) -> None:
 
     def fill(temporary: Path) -> None:
         require_space(path.parent, data.num_rows * int(np.prod(shape)))
-        with h5py.File(temporary, "w", libver="latest", locking=False) as file:
+        with make_hdf5(temporary, latest=True) as file:
             pixels = file.create_dataset("pixels", (data.num_rows, *shape), np.uint8, chunks=(1, *shape))
             start = 0
             for frames in data.chunks(4096):

@@ -64,8 +64,13 @@ class ForeignData(Protocol):
         """Everything but the frames of an episode; StoreError or UserError where it cannot be read."""
         ...
 
-    def frames(self, episode: int) -> np.ndarray:
-        """uint8 (T + 1, H, W, 3); StoreError where they cannot be read."""
+    def frames(self, episode: int, size: int = 0) -> np.ndarray:
+        """The middle squares of its frames, averaged to `size` pixels a side: uint8 (T + 1, size, size, 3).
+
+        size 0 keeps their pixels. Few frames are in memory at their own size at a time.
+
+        StoreError where they cannot be read, or are not all of one size.
+        """
         ...
 
     def close(self) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from worldmodel.data.hdf5_files import open_hdf5
 from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
 from worldmodel.system.errors import StoreError, UserError
-from worldmodel.system.files import check_regular
 
-# no lossless filter of HDF5 packs tighter; a column that promises more is a bomb
-MAX_COMPRESSION = 2000
+# A column that promises more than this share of what is stored, and more than a little, is a bomb.
+MAX_COMPRESSION, ALWAYS_READ_BYTES = 100, 256 * 2**20
+_BLOCK_BYTES = 32 * 2**20
 
 
 class opened:
@@ -23,8 +24,7 @@ class opened:
 
     def __enter__(self) -> h5py.File:
         try:
-            check_regular(self._path)
-            self._file = h5py.File(self._path, "r", locking=False)
+            self._file = open_hdf5(self._path)
         except OSError as error:
             raise StoreError(f"{self._path} cannot be read ({' '.join(str(error).split())[:120]})") from error
         return self._file
@@ -56,7 +56,7 @@ def column(group: Any, name: str, path: Path) -> h5py.Dataset:
         )
     if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
         raise StoreError(f"{path}: {name} is no array, or stored in other files, which are not read")
-    if found.nbytes > MAX_COMPRESSION * max(1, found.id.get_storage_size()):
+    if found.nbytes > max(ALWAYS_READ_BYTES, MAX_COMPRESSION * found.id.get_storage_size()):
         raise StoreError(f"{path}: {name} promises {found.nbytes} bytes, far more than are stored")
     return found
 
@@ -68,6 +68,15 @@ def rows(found: h5py.Dataset, start: int, stop: int, path: Path) -> np.ndarray:
     if (stop - start) * (found.nbytes // max(1, len(found))) > MAX_EPISODE_BYTES:
         raise StoreError(f"{path}: an episode of {stop - start} rows is larger than {MAX_EPISODE_BYTES} bytes")
     return found[start:stop]
+
+
+def blocks(found: h5py.Dataset, start: int, stop: int, path: Path) -> Iterator[np.ndarray]:
+    """A stretch of rows in blocks of some megabytes; StoreError where it lies outside."""
+    if not 0 <= start <= stop <= len(found):
+        raise StoreError(f"{path}: an episode from row {start} to {stop} does not lie in {found.name}")
+    step = max(1, _BLOCK_BYTES // max(1, found.nbytes // max(1, len(found))))
+    for first in range(start, stop, step):
+        yield found[first : min(first + step, stop)]
 
 
 def is_image(found: h5py.Dataset) -> bool:

@@ -1,5 +1,6 @@
 """Pictures of other toolkits as frames: decoded, with three channels of 8 bits, cut square."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
 from worldmodel.system.errors import StoreError
 
 MAX_IMAGE_PIXELS = 4096 * 4096
@@ -46,6 +48,25 @@ def decode(content: bytes, path: Path) -> np.ndarray:
 def as_frames(values: np.ndarray) -> np.ndarray:
     """uint8 (n, H, W, 1 or 3) with three channels."""
     return values.repeat(3, 3) if values.shape[3] == 1 else values
+
+
+def fitted(blocks: Iterable[np.ndarray], size: int, path: Path) -> np.ndarray:
+    """Blocks of frames, each uint8 (n, H, W, 3), through `fit_frames`, as one array.
+
+    StoreError where they are not of one size, or too large for one episode.
+    """
+    found, num_bytes = [], 0
+    for block in blocks:
+        found.append(fit_frames(block, size))
+        num_bytes += found[-1].nbytes
+        if found[-1].shape[1:] != found[0].shape[1:]:
+            raise StoreError(
+                f"{path}: an episode has frames of {found[0].shape[1]} and of {found[-1].shape[1]} pixels a side; "
+                f"set image_size={min(found[0].shape[1], found[-1].shape[1])}, which all are reduced to"
+            )
+        if num_bytes > MAX_EPISODE_BYTES:
+            raise StoreError(f"{path}: an episode is larger than {MAX_EPISODE_BYTES} bytes; set image_size")
+    return np.concatenate(found)
 
 
 def fit_frames(frames: np.ndarray, size: int) -> np.ndarray:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
-from worldmodel.data.interchange.images import decode
+from worldmodel.data.interchange.images import decode, fitted
 from worldmodel.data.interchange.video_frames import VideoReader
 from worldmodel.system.errors import StoreError, UserError
-from worldmodel.system.files import check_regular, read_json
+from worldmodel.system.files import check_inside, check_regular, read_json
 
 _DATA = "data/chunk-{chunk:03d}/file-{file:03d}.parquet"
 _VIDEO = "videos/{key}/chunk-{chunk:03d}/file-{file:03d}.mp4"
+_ALWAYS_READ_BYTES, _ROWS_AT_ONCE = 128 * 2**20, 64
 _STATE, _REWARD, _TIME = "observation.state", "next.reward", "timestamp"
 
 
@@ -74,16 +75,18 @@ class LeRobotFolder:
             rewards.reshape(-1).astype(np.float32),
         )
 
-    def frames(self, episode: int) -> np.ndarray:
+    def frames(self, episode: int, size: int = 0) -> np.ndarray:
         found = self._episodes[episode]
         table, rows = self._rows(found)
         if found.video is None:
-            images = table[self.camera].take(rows).to_pylist()
-            return np.stack([decode(_bytes(image, found.table), found.table) for image in images])
+            images = (table[self.camera][int(row)].as_py() for row in rows)
+            decoded = (decode(_bytes(image, found.table), found.table)[None] for image in images)
+            return fitted(decoded, size, found.table)
         seconds = np.arange(len(rows)) / self._fps
         if _TIME in self._columns:
             seconds = _numbers(table, _TIME, rows, found.table).reshape(-1)
-        return self._video.frames(found.video, found.video_start_s + seconds)
+        frames = self._video.frames(found.video, found.video_start_s + seconds)
+        return fitted((frame[None] for frame in frames), size, found.video)
 
     def close(self) -> None:
         self._video.close()
@@ -92,7 +95,7 @@ class LeRobotFolder:
         """The table of an episode, and its rows there, in the order of its frames."""
         if self._table is None or self._table[0] != found.table:
             wanted = [*self._columns, *self._image, "episode_index", "frame_index"]
-            self._table = found.table, _read_parquet(found.table, wanted)
+            self._table = found.table, _read_parquet(check_inside(found.table, self._path), wanted)
         table = self._table[1]
         rows = np.flatnonzero(table["episode_index"].to_numpy() == found.number)
         if len(rows) != found.num_frames:
@@ -105,7 +108,7 @@ class LeRobotFolder:
 def _read_info(path: Path) -> dict[str, Any]:
     file = path / "meta" / "info.json"
     try:
-        info = read_json(file)
+        info = read_json(check_inside(file, path))
         if not str(info.get("codebase_version", "")).startswith("v3"):
             raise ValueError(f"LeRobot v3 is read, this is {info.get('codebase_version')!r}")
         features = info["features"]
@@ -134,7 +137,7 @@ def _read_episodes(path: Path, video_key: str) -> list[_Episode]:
         keys += [f"{place}/chunk_index", f"{place}/file_index", f"{place}/from_timestamp"]
     folder, found = path / "meta" / "episodes", []
     for file in sorted(folder.glob("chunk-*/file-*.parquet")):
-        for row in _read_parquet(file, keys).to_pylist():
+        for row in _read_parquet(check_inside(file, path), keys).to_pylist():
             try:
                 chunk, number = int(row["data/chunk_index"]), int(row["data/file_index"])
                 video, start_s = None, 0.0
@@ -159,8 +162,17 @@ def _read_parquet(path: Path, columns: list[str]) -> Any:
             "LeRobot data sets need pyarrow; install it with: pip install 'worldmodel[interchange]'"
         ) from error
     try:
-        check_regular(path)
-        return parquet.read_table(path, columns=columns, memory_map=True)
+        most = 50 * check_regular(path) + _ALWAYS_READ_BYTES
+        parts, num_bytes = [], 0
+        with parquet.ParquetFile(path, memory_map=True) as file:
+            if absent := set(columns) - set(file.schema_arrow.names):
+                raise KeyError(f"it has no {', '.join(sorted(absent))}")
+            for part in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+                parts.append(part)
+                num_bytes += part.nbytes
+                if num_bytes > most:  # a dictionary's entry can be repeated any number of times
+                    raise ValueError("it unpacks to far more than it has")
+            return pyarrow.Table.from_batches(parts, schema=None if parts else file.schema_arrow)
     except (OSError, ValueError, KeyError, MemoryError, pyarrow.ArrowException) as error:
         raise StoreError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
 

@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 
 from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
-from worldmodel.data.interchange.hdf5 import column, is_image, is_vector, opened, rows, width
-from worldmodel.data.interchange.images import as_frames, decode, is_encoded
+from worldmodel.data.interchange.hdf5 import blocks, column, is_image, is_vector, opened, rows, width
+from worldmodel.data.interchange.images import as_frames, decode, fitted, is_encoded
 from worldmodel.system.errors import StoreError
+from worldmodel.system.files import check_inside
 
 _MAX_NESTING = 8
 
@@ -21,7 +22,7 @@ _MAX_NESTING = 8
 def minari_file(path: Path) -> Path | None:
     """The file that holds the data of a Minari folder, or None."""
     candidates = (path / "data" / "main_data.hdf5", path / "main_data.hdf5")
-    return next((file for file in candidates if file.is_file()), None)
+    return next((check_inside(file, path) for file in candidates if file.is_file()), None)
 
 
 class MinariFile:
@@ -33,7 +34,8 @@ class MinariFile:
     def __init__(self, path: Path, camera: str) -> None:
         self._path = path
         with opened(path) as file:
-            groups = [str(name) for name in file if str(name).startswith("episode_")]
+            links = {str(name): file.get(name, getlink=True) for name in file if str(name).startswith("episode_")}
+            groups = [name for name, link in links.items() if isinstance(link, h5py.HardLink)]  # not of other files
             self._groups = sorted(groups, key=lambda name: int(name[8:] or 0))
             if not self._groups:
                 raise StoreError(f"{path} holds no episodes")
@@ -60,12 +62,22 @@ class MinariFile:
             as_actions(actions, self._path), stacked(states, num_frames), rewards.reshape(-1).astype(np.float32)
         )
 
-    def frames(self, episode: int) -> np.ndarray:
+    def frames(self, episode: int, size: int = 0) -> np.ndarray:
         with opened(self._path) as file:
-            values = self._whole(file[self._groups[episode]], self.camera)
+            found = column(file[self._groups[episode]], self.camera, self._path)
             if self.camera in self._encoded:
-                return np.stack([decode(np.asarray(one, np.uint8).tobytes(), self._path) for one in values])
-            return as_frames(values)
+                return fitted(self._decoded(found), size, self._path)
+            return fitted(map(as_frames, blocks(found, 0, len(found), self._path)), size, self._path)
+
+    def _decoded(self, found: h5py.Dataset) -> Iterator[np.ndarray]:
+        """Encoded images one by one, each (1, H, W, 3); no more of them than the file holds."""
+        num_bytes, most = 0, self._path.stat().st_size
+        for row in range(len(found)):
+            content = np.asarray(found[row], np.uint8).tobytes()
+            num_bytes += len(content)
+            if num_bytes > most:
+                raise StoreError(f"{self._path}: {found.name} promises more images than the file holds")
+            yield decode(content, self._path)[None]
 
     def close(self) -> None:
         pass

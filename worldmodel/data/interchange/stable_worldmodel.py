@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
-from worldmodel.data.interchange.hdf5 import arrays, column, is_image, is_vector, opened, rows, width
-from worldmodel.data.interchange.images import as_frames
+from worldmodel.data.interchange.hdf5 import arrays, blocks, column, is_image, is_vector, opened, rows, width
+from worldmodel.data.interchange.images import as_frames, fitted
 
 _VECTORS = ("state", "proprio", "observation")
 
@@ -43,9 +43,10 @@ class StableWorldModelFile:
             as_actions(actions, self._path), stacked(states, stop - start), rewards.reshape(-1).astype(np.float32)
         )
 
-    def frames(self, episode: int) -> np.ndarray:
+    def frames(self, episode: int, size: int = 0) -> np.ndarray:
         with opened(self._path) as file:
-            return as_frames(rows(column(file, self.camera, self._path), *self._spans[episode], self._path))
+            found = column(file, self.camera, self._path)
+            return fitted(map(as_frames, blocks(found, *self._spans[episode], self._path)), size, self._path)
 
     def close(self) -> None:
         pass

@@ -1,19 +1,28 @@
 """Frames of a video by time."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
+from worldmodel.data.interchange.images import MAX_IMAGE_PIXELS
 from worldmodel.system.errors import StoreError, UserError
-from worldmodel.system.files import check_regular
+from worldmodel.system.files import read_start
 
 # The frame that a camera shows at a time is the last one before it. Written times are rounded: a frame that begins by
 # less than this share of its duration later counts as there.
 _EARLY = 0.05
+MAX_VIDEO_BYTES = 2**40
+_BOUNDED = ["-max_pixels", str(MAX_IMAGE_PIXELS), "-protocol_whitelist", "file", "-threads", "2"]
 _DEEP_GRAY = re.compile(r"gray(9|1\d|f)")
+
+
+def check_is_video(path: Path) -> None:
+    """UserError where a file is no MP4: ffmpeg would open the files that a playlist names."""
+    if read_start(path, MAX_VIDEO_BYTES)[4:8] != b"ftyp":
+        raise UserError(f"{path} is no MP4 file; only those are read")
 
 
 class VideoReader:
@@ -26,8 +35,8 @@ class VideoReader:
         self._next = 0
         self._frame = np.zeros(0, np.uint8)
 
-    def frames(self, file: Path, seconds: np.ndarray) -> np.ndarray:
-        """What the video shows at these times, float (n,) ascending: uint8 (n, H, W, 3).
+    def frames(self, file: Path, seconds: np.ndarray) -> Iterator[np.ndarray]:
+        """What the video shows at these times, float (n,) ascending: n frames, each uint8 (H, W, 3).
 
         A camera may be faster than the rows of a table, and skip frames, or slower, and show one for several rows.
         """
@@ -38,10 +47,8 @@ class VideoReader:
             raise StoreError(f"{file}: the times of an episode's rows, from {seconds[0]:g} s on, do not ascend")
         if wanted[0] < self._next - 1:
             self._open(file)
-        width, height = self._size
-        if len(wanted) * width * height * 3 > MAX_EPISODE_BYTES:
-            raise StoreError(f"{file}: an episode of {len(wanted)} frames is larger than {MAX_EPISODE_BYTES} bytes")
-        return np.stack([self._frame_at(int(index), file, len(wanted)) for index in wanted])
+        for index in wanted:
+            yield self._frame_at(int(index), file)
 
     def close(self) -> None:
         if self._decoder is not None:
@@ -53,9 +60,9 @@ class VideoReader:
 
         self.close()
         try:
-            check_regular(file)
+            check_is_video(file)
             # the format is named: others, such as playlists, name files of their own, which ffmpeg would open
-            self._decoder = imageio_ffmpeg.read_frames(str(file), input_params=["-f", "mp4"])
+            self._decoder = imageio_ffmpeg.read_frames(str(file), input_params=["-f", "mp4", *_BOUNDED])
             described = next(self._decoder)
         except FileNotFoundError:
             raise StoreError(f"{file} is missing") from None
@@ -74,7 +81,7 @@ class VideoReader:
             raise StoreError(f"{file} does not say how many frames a second it has")
         self._file, self._next = file, 0
 
-    def _frame_at(self, index: int, file: Path, num_rows: int) -> np.ndarray:
+    def _frame_at(self, index: int, file: Path) -> np.ndarray:
         while self._next <= index:
             try:
                 raw = next(self._decoder)
@@ -84,6 +91,6 @@ class VideoReader:
                     f"frame {index}"
                 ) from error
             width, height = self._size
-            self._frame = np.frombuffer(raw, np.uint8).reshape(height, width, 3)
+            self._frame = np.frombuffer(raw, np.uint8).reshape(height, width, 3).copy()
             self._next += 1
         return self._frame

@@ -22,7 +22,7 @@ from worldmodel.figures.videos import control_video
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import PLANNERS, Planner, make_planner
-from worldmodel.runs import ControlResult, Run, TaskProtocol, find_runs, track_result, write_record
+from worldmodel.runs import ControlResult, Run, TaskProtocol, check_out, find_runs, track_result, write_record
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
 from worldmodel.settings.names import check_parameters
 from worldmodel.system.devices import pick_device
@@ -52,6 +52,7 @@ def control(config: ControlConfig) -> ControlResult:
     Raises:
         UserError: a run cannot be used: there is none, its world is another one, or it has no predictor.
     """
+    check_out(config.out, ControlResult, config.overwrite)
     runs = find_runs(config.run)
     supervised = find_runs(config.supervised) if config.supervised else []
     with ExitStack() as locks:
@@ -223,8 +224,10 @@ def _track(run: Run, found: ControlResult) -> None:
 
 def _draw(run: Run, found: ControlResult, controller: LatentController) -> None:
     if not found.protocol.rewarded:
-        figures.success_bars(run.figures / "success.png", found.labelled_rates())
-    figures.planner_cost(run.figures / "planner_cost.png", *controller.traces())
+        with figures.drawing("success.png"):
+            figures.success_bars(run.figures / "success.png", found.labelled_rates())
+    with figures.drawing("planner_cost.png"):
+        figures.planner_cost(run.figures / "planner_cost.png", *controller.traces())
 
 
 def _film(run: Run, goals: np.ndarray, fps: float, outcome: Outcome) -> list[str]:
@@ -235,7 +238,8 @@ def _film(run: Run, goals: np.ndarray, fps: float, outcome: Outcome) -> list[str
         last = solved + VIDEO_TAIL_STEPS if solved >= 0 else len(outcome.frames) - 1
         views = outcome.frames[: last + 1, i]
         reached = (np.arange(len(views)) >= solved) & (solved >= 0)
-        path = run.videos / f"control_{i:03d}.mp4"
-        control_video(path, views, goals[i], reached, min(20.0, fps))
-        paths.append(str(path.relative_to(run.path)))
+        with figures.drawing(f"control_{i:03d}.mp4"):
+            path = run.videos / f"control_{i:03d}.mp4"
+            control_video(path, views, goals[i], reached, min(20.0, fps))
+            paths.append(str(path.relative_to(run.path)))
     return paths

@@ -18,7 +18,7 @@ from worldmodel.evaluation.positions.positions_result import (
     PositionsResult,
 )
 from worldmodel.measures.statistics import OverSeeds, best_known, over_seeds
-from worldmodel.runs import write_record
+from worldmodel.runs import check_out, write_record
 from worldmodel.settings import ContextMethod, PositionsConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.progress import progress
@@ -36,6 +36,7 @@ def positions(config: PositionsConfig) -> PositionsResult:
     Raises:
         UserError: no physical constant varies, or nothing moves.
     """
+    check_out(config.out, PositionsResult, config.overwrite)
     device = pick_device(config.training.device)
     torch.set_num_threads(config.training.threads or 1)
     study = ContextStudy(config, device)

@@ -12,6 +12,7 @@ from worldmodel.evaluation.probing.subject import open_subject
 from worldmodel.evaluation.trust import check_trusted
 from worldmodel.runs import ProbeResult, Run
 from worldmodel.settings import ProbeConfig
+from worldmodel.system.printable import file_name
 
 __all__ = ["probe"]
 
@@ -41,23 +42,26 @@ def probe(config: ProbeConfig) -> ProbeResult:
 
 def _draw(run: Run, result: ProbeResult, readings: list[Reading]) -> None:
     for reading in readings:
-        found = result.variables[reading.name]
-        figures.probe_scatter(
-            run.figures / f"probe_{reading.name.replace(' ', '_')}.png",
-            reading.name,
-            found.unit,
-            reading.truth,
-            reading.prediction,
-            found.r2_linear,
-            found.r2_linear_interval,
-            reading.log,
-        )
-    figures.probe_bars(run.figures / "probes.png", result.variables)
-    if result.window_lengths:
-        lengths = result.window_lengths
-        path = run.figures / "probe_window_length.png"
-        figures.sharpening(path, lengths.steps, list(lengths.r2.values()), list(lengths.r2))
+        found, path = result.variables[reading.name], run.figures / f"probe_{file_name(reading.name)}.png"
+        with figures.drawing(path.name):
+            figures.probe_scatter(
+                path,
+                reading.name,
+                found.unit,
+                reading.truth,
+                reading.prediction,
+                found.r2_linear,
+                found.r2_linear_interval,
+                reading.log,
+            )
+    with figures.drawing("probes.png"):
+        figures.probe_bars(run.figures / "probes.png", result.variables)
+    if lengths := result.window_lengths:
+        with figures.drawing("probe_window_length.png"):
+            path = run.figures / "probe_window_length.png"
+            figures.sharpening(path, lengths.steps, list(lengths.r2.values()), list(lengths.r2))
     correlations = result.correlations
     if correlations and correlations.drift_rho and correlations.drift_rho < 1:
-        path = run.figures / "canonical_correlations.png"
-        figures.canonical_correlations(path, correlations.values, correlations.drift_rho)
+        with figures.drawing("canonical_correlations.png"):
+            path = run.figures / "canonical_correlations.png"
+            figures.canonical_correlations(path, correlations.values, correlations.drift_rho)

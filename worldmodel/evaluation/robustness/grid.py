@@ -12,7 +12,9 @@ from worldmodel.envs.looks import Appearance, Look
 from worldmodel.runs.robust_result import CLEAN
 from worldmodel.settings import RobustConfig
 from worldmodel.system.errors import UserError
+from worldmodel.system.files import read_regular
 
+MAX_PICTURE_BYTES = 64 * 2**20
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -66,4 +68,6 @@ def read_pictures(folder: Path, size: int) -> np.ndarray:
     chosen = [file for file in files if file.suffix.lower() in SUFFIXES]
     if not chosen:
         raise UserError(f"pictures={folder} holds no pictures ({', '.join(SUFFIXES)}); give a folder that does")
-    return np.concatenate([fit_frames(decode(file.read_bytes(), file)[None], size) for file in chosen])
+    return np.concatenate(
+        [fit_frames(decode(read_regular(file.resolve(), MAX_PICTURE_BYTES), file)[None], size) for file in chosen]
+    )

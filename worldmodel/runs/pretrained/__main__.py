@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from worldmodel.models.world_model import read_weights, write_weights
+from worldmodel.models.weights import read_weights, write_weights
 from worldmodel.runs.pretrained import FOLDER
 from worldmodel.runs.run import Run
 from worldmodel.runs.summary import Summary, write_summary

@@ -1,0 +1,21 @@
+"""HDF5 files, opened and made: through the door, and without locks."""
+
+from pathlib import Path
+
+import h5py
+
+from worldmodel.system.files import check_regular
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """An HDF5 file that anybody may have written; UserError where it is no regular file, OSError where it is no HDF5.
+
+    Without locks, since not every file system has them, and a file that is there is whole and stays as it is.
+    """
+    check_regular(path)
+    return h5py.File(path, "r", locking=False)
+
+
+def make_hdf5(path: Path, latest: bool = False) -> h5py.File:
+    """A new HDF5 file that nobody else knows yet. latest: in the newest format, which other toolkits write."""
+    return h5py.File(path, "w", libver="latest" if latest else None, locking=False)

@@ -1,0 +1,97 @@
+"""`trainer.pt`: from where a training goes on. Anybody may have written the file, and nothing in it is executed.
+
+torch's file is a zip archive of tensors and of a pickle that names them. It can promise more than it holds: compressed
+entries, tensors that repeat one number, containers that hold one another many times. None of these is written here.
+"""
+
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldmodel.system.digest import CHECKSUM, digest
+from worldmodel.system.errors import CheckpointError
+from worldmodel.system.files import open_regular, write_atomically
+
+SCHEMA_VERSION = 2
+_FIELDS = {
+    "settings": dict, "stages_done": list, "stage": str, "step": int,
+    "model": dict, "module": dict, "optimizer": dict, "generator": torch.Tensor,
+}  # fmt: skip
+MOST_ENTRIES = 1_000_000
+"""Values in a checkpoint at most; one of ten thousand tensors has a tenth of it."""
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write plain containers of tensors, with a checksum of them all."""
+    whole = {"schema": SCHEMA_VERSION, **content}
+    whole[CHECKSUM] = digest(whole)
+    write_atomically(path, lambda temporary: torch.save(whole, temporary))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The content of a checkpoint, or None where there is none; one that cannot be read is refused, not overwritten.
+
+    Raises:
+        CheckpointError: the file is damaged, foreign, or of another version.
+    """
+    return checked_checkpoint(path)[0]
+
+
+def checked_checkpoint(path: Path) -> tuple[dict[str, Any] | None, bool]:
+    """The same, and whether the file carries a checksum."""
+    try:
+        with open_regular(path) as file:
+            _check_archive(file, path.stat().st_size)
+            file.seek(0)
+            with warnings.catch_warnings(action="ignore"):  # of unusual pickles, several lines each
+                saved = torch.load(file, weights_only=True, map_location="cpu")
+        _check_content(saved, path.stat().st_size)
+        schema = saved["schema"]
+    except FileNotFoundError:
+        return None, False
+    except Exception as error:  # torch.load raises whatever the file provokes
+        reason = " ".join(str(error).split())[:120] if isinstance(error, ValueError) else type(error).__name__
+        raise CheckpointError(f"{path} cannot be read ({reason}); delete {path.parent}") from error
+    if schema != SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{path} has schema {schema}, this version goes on from {SCHEMA_VERSION}; the run can still be "
+            f"used as it is; to train it again choose another name=…, or delete {path.parent}"
+        )
+    for name, kind in _FIELDS.items():
+        if not isinstance(saved.get(name), kind):
+            raise CheckpointError(f"{path} does not say its {name}; delete {path.parent}")
+    written = saved.pop(CHECKSUM, None)
+    if written not in (None, digest(saved)):
+        raise CheckpointError(f"{path} is damaged: its checksum differs from the one written with it; delete it")
+    return saved, written is not None
+
+
+def _check_archive(file: Any, num_bytes: int) -> None:
+    """ValueError unless the file is an archive that unpacks to no more bytes than it has."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("its parts are compressed, as none that is written here")
+    if sum(entry.file_size for entry in entries) > num_bytes:
+        raise ValueError("it promises more bytes than it has")
+
+
+def _check_content(content: Any, num_bytes: int) -> None:
+    """ValueError where tensors or containers come to more than a file of so many bytes can hold."""
+    level, num = [content], 0
+    while level:
+        num += len(level)
+        if num > MOST_ENTRIES:
+            raise ValueError("its containers hold one another")
+        for value in level:
+            if isinstance(value, torch.Tensor) and value.numel() * value.element_size() > num_bytes:
+                raise ValueError("a tensor promises more bytes than the file has")
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
