@@ -1,5 +1,6 @@
 """How quick the live view is, with everything shown in a real browser on this machine."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,9 +9,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from benchmarks.settings import BenchConfig
+from benchmarks.speed.cpu_time import tree_cpu_s
 
 _MEASURED_S = 20
 _FLAGS = (
@@ -29,10 +32,11 @@ _COUNT = "const before = shown; window.drawn = 0; shown = next => { window.drawn
 def view_rate(config: BenchConfig) -> dict[str, Any]:
     """Control steps a second of a view that goes as fast as it can, and seconds from the command to the first picture.
 
-    The browser, headless Chromium with WebGL in software, shares the machine's cores.
+    The browser, headless Chromium with WebGL in software, shares the machine's cores. A picture of the page goes beside
+    `out`, where it is given.
     """
     begun = time.monotonic()
-    with _served(config.run or "pretrained/reacher") as url, _browser() as browser:
+    with _served(config.run or "pretrained/reacher") as (url, server), _browser() as (browser, driver):
         opened = time.monotonic()
         browser.get(url)
         while not browser.execute_script("return moment && document.querySelector('#seen img').naturalWidth"):
@@ -41,37 +45,44 @@ def view_rate(config: BenchConfig) -> dict[str, Any]:
         browser.execute_script(_COUNT)
         time.sleep(2)
         look = "return [moment.step, window.drawn]"
-        step, drawn = browser.execute_script(look)
-        start = time.monotonic()
+        before, start = browser.execute_script(look), time.monotonic()
+        server_s, browser_s = tree_cpu_s(server), tree_cpu_s(driver)
         time.sleep(_MEASURED_S)
-        steps, pictures = browser.execute_script(look)
-        seconds = time.monotonic() - start
+        server_s, browser_s = tree_cpu_s(server) - server_s, tree_cpu_s(driver) - browser_s
+        after, seconds = browser.execute_script(look), time.monotonic() - start
+        if config.out:
+            browser.save_screenshot(str(Path(config.out).with_suffix(".png")))
+    steps, drawn = (b - a for a, b in zip(before, after, strict=True))
     return {
         "run": config.run or "pretrained/reacher",
-        "control_steps_per_s": (steps - step) / seconds,
-        "moments_drawn_per_s": (pictures - drawn) / seconds,
+        "control_steps_per_s": steps / seconds,
+        "moments_drawn_per_s": drawn / seconds,
+        "server_cpu_ms_per_step": 1e3 * server_s / steps,
+        "browser_cpu_ms_per_moment": 1e3 * browser_s / drawn,
+        "load_average": os.getloadavg()[0],
         "command_to_first_picture_s": first - begun,
         "page_to_first_picture_s": first - opened,
     }
 
 
 @contextmanager
-def _served(run: str) -> Iterator[str]:
-    """The address of a view of a run, which goes as fast as it can."""
+def _served(run: str) -> Iterator[tuple[str, int]]:
+    """The address of a view of a run, which goes as fast as it can, and its process."""
     command = [sys.executable, "-m", "worldmodel", "view", f"run={run}", "port=0", "open=false", "steps_per_s=1000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         found = re.search(r"http://\S+", process.stdout.readline())
         assert found, "the view did not start"
-        yield found[0]
+        yield found[0], process.pid
     finally:
         process.terminate()
         process.wait()
 
 
 @contextmanager
-def _browser() -> Iterator[Any]:
+def _browser() -> Iterator[tuple[Any, int]]:
+    """A browser, and the process that it belongs to."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -81,8 +92,9 @@ def _browser() -> Iterator[Any]:
     with tempfile.TemporaryDirectory() as profile:
         for flag in (*_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
-        driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        service = Service(shutil.which("chromedriver"))
+        driver = webdriver.Chrome(options=options, service=service)
         try:
-            yield driver
+            yield driver, service.process.pid
         finally:
             driver.quit()

@@ -331,7 +331,7 @@ function connect() {
 }
 
 async function replay(text) {
-  live = false;
+  live = false; scene.onPull = null;
   const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
   const plain = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   const [first, ...moments] = plain.trim().split("\n").map(line => JSON.parse(line));

@@ -88,11 +88,21 @@ const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 const unit = a => { const n = Math.hypot(...a) || 1; return a.map(x => x / n); };
 
+/* Whether WebGL runs on the CPU, where every pixel counts. */
+function drawsInSoftware() {
+  const probe = document.createElement("canvas").getContext("webgl2");
+  if (!probe) return true;
+  const names = probe.getExtension("WEBGL_debug_renderer_info");
+  return /swiftshader|llvmpipe|software/i.test(probe.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : probe.RENDERER));
+}
+
 class SceneView {
   /* onPull(geom, grip, point): the goal is dragged. */
   constructor(canvas, onPull) {
     this.canvas = canvas; this.onPull = onPull;
-    const gl = this.gl = canvas.getContext("webgl2", { antialias: true, alpha: true, premultipliedAlpha: false });
+    const slow = drawsInSoftware();
+    this.sharpness = slow ? .75 : Math.min(window.devicePixelRatio || 1, 2);
+    const gl = this.gl = canvas.getContext("webgl2", { antialias: !slow, alpha: true, premultipliedAlpha: false });
     if (!gl) return;
     this.program = gl.createProgram();
     for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
@@ -105,7 +115,6 @@ class SceneView {
     this.at = name => gl.getUniformLocation(this.program, name);
     this.uniforms = Object.fromEntries(["view", "project", "turn", "place", "scale", "flat_to", "colour", "lit", "tiles", "eye"].map(n => [n, this.at(n)]));
     this.buffers = new Map(); this.meshes = [];
-    this.lines = gl.createBuffer();
     this.listen();
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
@@ -137,7 +146,7 @@ class SceneView {
   draw() {
     const { gl, canvas, moment } = this;
     if (!gl || !moment || !this.centre) return;
-    const ratio = Math.min(window.devicePixelRatio || 1, 2), w = Math.round(canvas.clientWidth * ratio), h = Math.round(canvas.clientHeight * ratio);
+    const w = Math.round(canvas.clientWidth * this.sharpness), h = Math.round(canvas.clientHeight * this.sharpness);
     if (!w || !h) return;
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
     this.begin();
@@ -203,36 +212,45 @@ class SceneView {
     return buffer;
   }
 
-  /* Paths as ribbons that face the eye: lines of WebGL are one pixel wide. */
+  /* Paths as ribbons that face the eye: lines of WebGL are one pixel wide. All of them in one buffer, filled once. */
   paths(paths) {
-    const { gl, uniforms: u } = this;
-    if (!this.ribbon) {
-      this.ribbon = gl.createVertexArray();
-      gl.bindVertexArray(this.ribbon); gl.bindBuffer(gl.ARRAY_BUFFER, this.lines);
+    const { gl, uniforms: u } = this, vertices = [], starts = [];
+    for (const path of paths) {
+      starts.push(vertices.length / 3);
+      this.ribbon(path, vertices);
+    }
+    if (!vertices.length) return;
+    if (!this.ribbons) {
+      this.ribbons = { array: gl.createVertexArray(), buffer: gl.createBuffer(), normal: gl.getAttribLocation(this.program, "normal") };
+      gl.bindVertexArray(this.ribbons.array); gl.bindBuffer(gl.ARRAY_BUFFER, this.ribbons.buffer);
       const place = gl.getAttribLocation(this.program, "position");
       gl.enableVertexAttribArray(place); gl.vertexAttribPointer(place, 3, gl.FLOAT, false, 0, 0);
     }
-    gl.bindVertexArray(this.ribbon); gl.bindBuffer(gl.ARRAY_BUFFER, this.lines);
-    gl.vertexAttrib3f(gl.getAttribLocation(this.program, "normal"), 0, 0, 1);
+    gl.bindVertexArray(this.ribbons.array); gl.bindBuffer(gl.ARRAY_BUFFER, this.ribbons.buffer);
+    gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(vertices), gl.DYNAMIC_DRAW);
+    gl.vertexAttrib3f(this.ribbons.normal, 0, 0, 1);
     gl.uniform3fv(u.place, [0, 0, 0]); gl.uniform3fv(u.scale, [1, 1, 1]);
     gl.uniformMatrix3fv(u.turn, false, [1, 0, 0, 0, 1, 0, 0, 0, 1]);
     gl.uniform1f(u.lit, 0); gl.uniform1f(u.tiles, 0); gl.uniform1f(u.flat_to, -1e9);
     gl.disable(gl.DEPTH_TEST);
-    for (const path of paths) {
-      const style = PATHS[path.kind], width = style.width * this.distance, vertices = [];
-      const points = [...Array(path.points.length / 3).keys()].map(k => path.points.slice(3 * k, 3 * k + 3));
-      for (let k = 0; k < points.length; k++) {
-        const along = minus(points[Math.min(k + 1, points.length - 1)], points[Math.max(k - 1, 0)]);
-        let side = cross(along, minus(this.eye, points[k]));
-        if (Math.hypot(...side) < 1e-9) side = [1, 0, 0];
-        side = unit(side);
-        vertices.push(...plus(points[k], side, width), ...plus(points[k], side, -width));
-      }
-      gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(vertices), gl.DYNAMIC_DRAW);
-      gl.uniform4fv(u.colour, [...style.colour, path.kind === "candidate" ? .1 + .3 * path.goodness : .95]);
-      gl.drawArrays(gl.TRIANGLE_STRIP, 0, vertices.length / 3);
-    }
+    paths.forEach((path, k) => {
+      gl.uniform4fv(u.colour, [...PATHS[path.kind].colour, path.kind === "candidate" ? .1 + .3 * path.goodness : .95]);
+      gl.drawArrays(gl.TRIANGLE_STRIP, starts[k], (k + 1 < starts.length ? starts[k + 1] : vertices.length / 3) - starts[k]);
+    });
     gl.enable(gl.DEPTH_TEST);
+  }
+
+  /* Add the vertices of one path, two a point. */
+  ribbon(path, vertices) {
+    const width = PATHS[path.kind].width * this.distance, eye = this.eye;
+    const points = [...Array(path.points.length / 3).keys()].map(k => path.points.slice(3 * k, 3 * k + 3));
+    for (let k = 0; k < points.length; k++) {
+      const along = minus(points[Math.min(k + 1, points.length - 1)], points[Math.max(k - 1, 0)]);
+      let side = cross(along, minus(eye, points[k]));
+      if (Math.hypot(...side) < 1e-9) side = [1, 0, 0];
+      side = unit(side);
+      vertices.push(...plus(points[k], side, width), ...plus(points[k], side, -width));
+    }
   }
 
   ray(x, y) {
