@@ -25,6 +25,7 @@ from worldmodel.data import converting, writing
 from worldmodel.data.arrays import write_arrays
 from worldmodel.data.curation import LeftOut, VerifyResult, convert, describe, merge, verify
 from worldmodel.data.interchange import fit_frames, open_foreign, write_stable_worldmodel
+from worldmodel.data.interchange.foreign import choose_camera
 from worldmodel.data.leases import lease
 from worldmodel.data.shards import ShardCheck, shard_path, verify_shard
 from worldmodel.data.store import DataSet
@@ -328,6 +329,22 @@ def test_rewards_of_lerobot_come_along(tmp_path: Path):
     feature = {"next.reward": {"dtype": "float32", "shape": [1]}}
     write_lerobot(tmp_path, as_video=False, features=feature, columns={"next.reward": rewards.tolist()})
     np.testing.assert_array_equal(open_foreign(tmp_path).columns(1).rewards, rewards[7:10])
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["goal", "image"], "image"),
+        (["observations/achieved_goal", "observations/desired_goal", "observations/rgb"], "observations/rgb"),
+        (["goal/pixels", "observations/pixels"], "observations/pixels"),
+        (["depth_color", "instance_mask", "top"], "top"),
+        (["b", "a"], "b"),
+        (["goal"], "goal"),
+    ],
+)
+def test_goals_masks_and_depths_are_no_views_where_there_are_others(names: list[str], taken: str):
+    assert choose_camera(names, "", Path("x")) == taken
+    assert choose_camera(names, names[0], Path("x")) == names[0]
 
 
 def test_pixels_are_taken_before_columns_that_come_first_by_name(tmp_path: Path):

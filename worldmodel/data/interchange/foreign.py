@@ -78,12 +78,20 @@ class ForeignData(Protocol):
         ...
 
 
+_NO_VIEWS = ("goal", "mask", "segment", "depth")
+"""What is in the names of image columns that show something else than what the robot sees."""
+
+
 def choose_camera(names: Sequence[str], wanted: str, path: Path) -> str:
-    """The image column to take: the one that was asked for, or the one called "pixels", or the first."""
+    """The image column to take: the one that was asked for, or the one called "pixels", or the first.
+
+    Pictures of goals, masks and depths come last: they are what a camera saw only where there is nothing else.
+    """
     if not names:
         raise StoreError(f"{path} holds no images (uint8, three channels, or encoded); this toolkit learns from pixels")
     if not wanted:
-        return next((name for name in names if name.rpartition("/")[2] == "pixels"), names[0])
+        likely = sorted(names, key=lambda name: any(word in name.lower() for word in _NO_VIEWS))
+        return next((name for name in likely if name.rpartition("/")[2] == "pixels"), likely[0])
     for name in names:
         if wanted in (name, name.rpartition("/")[2]):
             return name
