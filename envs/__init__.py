@@ -15,9 +15,11 @@ from typing import Any
 
 import gymnasium
 
-from worldmodel.envs import mixing
+from worldmodel.envs import gym_ids, mixing
 from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.factors import Factor
+from worldmodel.envs.gym_pixels import PixelScene
+from worldmodel.envs.gym_scene import GymScene, has_simulation
 from worldmodel.envs.named_factors import named_factors
 from worldmodel.envs.ou import OUScene
 from worldmodel.envs.rendering import GLUnavailable
@@ -42,6 +44,7 @@ __all__ = [
     "OUScene",
     "Scene",
     "UnknownWorld",
+    "gym_ids",
     "make",
     "make_policy",
     "mixing",
@@ -85,7 +88,8 @@ def make(
     """A world by name.
 
     Args:
-        name: one of `names()`, or "path/to/file.py:factory" with `factory() -> Scene`.
+        name: one of `names()`, "path/to/file.py:factory" with `factory() -> Scene`, or "gym:ID" for any environment of
+            Gymnasium's, also of another package: "gym:ogbench/cube-single-v0".
         factors: factors by MJCF name, besides those that the world declares, or in place of one of the same name:
             {"heavy": {"of": "body.puck.mass"}} with the arguments of `named_factors`.
         kinematic: {"latents": {state name: scale}, "rho": rho} replaces the forces by an OU process; see `OUScene`.
@@ -109,17 +113,32 @@ def _scene(name: str) -> Scene:
     """The scene of this name, or of the Python file."""
     if name in _FACTORIES:
         scene: object = _FACTORIES[name]()
+    elif gym_ids.is_gym(name):
+        scene = _gym_scene(name)
     elif ".py:" in name:
         scene = scene_from_file(name)
     else:
         close = difflib.get_close_matches(name, _FACTORIES, n=4) or list(_FACTORIES)
-        raise UnknownWorld(f"unknown world {name!r}; did you mean {', '.join(close)}? or give path/to/file.py:factory")
+        raise UnknownWorld(
+            f"unknown world {name!r}; did you mean {', '.join(close)}? or give path/to/file.py:factory or gym:ID"
+        )
     if not isinstance(scene, Scene):
         raise ValueError(
             f"the factory of world {name!r} must return a Scene, e.g. envs.MjcfScene(...), got {type(scene).__name__}; "
             "return the scene alone: envs.make builds the world around it"
         )
     return scene
+
+
+def _gym_scene(name: str) -> Scene:
+    """The scene of "gym:ID": around its MuJoCo model where it has one, otherwise around its own pictures."""
+    env = gym_ids.make_environment(name)
+    with gym_ids.quietly():
+        env.reset(seed=0)
+    if has_simulation(env):
+        return GymScene(name, env)
+    env.close()
+    return PixelScene(name, partial(gym_ids.make_environment, name, render_mode="rgb_array"))
 
 
 def _with_named(scene: Scene, factors: Mapping[str, Mapping[str, Any]]) -> tuple[Factor, ...]:

@@ -15,6 +15,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -72,6 +73,27 @@ _SLOW_EFFECTS = (
 Aim = Callable[["mujoco.MjModel", "mujoco.MjData", int], None]
 """Moves a camera, known by its number, for one frame."""
 
+
+@dataclass(frozen=True)
+class FreeCamera:
+    """A camera that stands in no MJCF file: it looks at a point from a distance."""
+
+    lookat: tuple[float, ...]
+    """(x, y, z) of the point, in metres."""
+
+    distance: float
+    """From the point, in metres."""
+
+    azimuth: float
+    """Of the direction in which it looks, in degrees about the vertical."""
+
+    elevation: float
+    """Of that direction above the horizontal, in degrees; negative looks down."""
+
+
+Camera = str | int | FreeCamera
+"""Name or number of a camera of the model, or a free one."""
+
 _OPEN: weakref.WeakSet[FrameRenderer] = weakref.WeakSet()
 
 
@@ -118,8 +140,8 @@ class FrameRenderer:
     def model(self) -> mujoco.MjModel:
         return self._model
 
-    def render(self, data: mujoco.MjData, camera: str | int, aim: Aim | None = None, moving: bool = True) -> np.ndarray:
-        """The frame of `data.qpos` as it is now, uint8 (S, S, 3), seen by a named or numbered camera.
+    def render(self, data: mujoco.MjData, camera: Camera, aim: Aim | None = None, moving: bool = True) -> np.ndarray:
+        """The frame of `data.qpos` as it is now, uint8 (S, S, 3), seen by a named, numbered or free camera.
 
         Any thread may ask for it, one at a time.
 
@@ -127,7 +149,7 @@ class FrameRenderer:
             data: the simulation.
             camera: which camera sees it.
             aim: moves the camera for this frame, (model, data, number of the camera): it may write `data.cam_xpos` and
-                `data.cam_xmat`.
+                `data.cam_xmat`. A free camera stays where it is.
             moving: False leaves out everything that can move: geoms of bodies that are not fixed to the world, sites
                 and tendons.
 
@@ -142,9 +164,8 @@ class FrameRenderer:
         # mj_step leaves poses one substep behind qpos; these two bring all that is drawn up to date.
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_camlight(self._model, data)
-        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._camera.fixedcamid = self._model.camera(camera).id
-        if aim is not None:
+        self._look_through(camera)
+        if aim is not None and not isinstance(camera, FreeCamera):
             aim(self._model, data, self._camera.fixedcamid)
         with nullcontext() if moving else _hidden_moving_geoms(self._model):
             options = self._options if moving else self._without_moving
@@ -168,6 +189,16 @@ class FrameRenderer:
     def close(self) -> None:
         """Free the OpenGL context; calling it twice is fine."""
         self._finalizer()
+
+    def _look_through(self, camera: Camera) -> None:
+        if isinstance(camera, FreeCamera):
+            self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+            self._camera.lookat[:] = camera.lookat
+            self._camera.distance, self._camera.azimuth = camera.distance, camera.azimuth
+            self._camera.elevation = camera.elevation
+        else:
+            self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+            self._camera.fixedcamid = self._model.camera(camera).id
 
     def _let_go(self) -> None:
         """Leave the OpenGL context to whatever thread draws next."""

@@ -55,7 +55,8 @@ def rollout(
     Args:
         world, policy: what runs.
         seed: of the start, the factors and the policy.
-        num_steps: T; the world's time limit does not apply. The episode is shorter only if the world terminates.
+        num_steps: T; the world's time limit does not apply. The episode is shorter only if the world terminates
+            (and its scene does not go on after that).
         drift_rho: if given, the randomised physical factors are redrawn with this correlation before frame
             num_steps // 2, so that the two halves share them only in part.
         restart_midway: at that frame the world also starts afresh, and the policy with it: the halves are two motions
@@ -87,7 +88,7 @@ def rollout(
                 terminated = False
         rewards.append(reward)
         seen.append(_Moment.of(world, look))
-        if terminated:
+        if terminated and not world.scene.goes_on_after_end:
             break
     return Episode(
         frames=np.stack([moment.frame for moment in seen]),
@@ -164,6 +165,16 @@ class BatchWorld:
                 reward_hidden=reward_hidden,
             )
             self._snapshots.append(self.world.snapshot())
+
+    def go_on(self, moments: Sequence[Snapshot]) -> None:
+        """Have episode i go on from a moment of another, for worlds in which a state does not tell all of it.
+
+        Raises:
+            ValueError: another number of moments than episodes.
+        """
+        if len(moments) != self.num:
+            raise ValueError(f"moments must be one for each of {self.num} episodes, got {len(moments)}")
+        self._snapshots = [*moments]
 
     def drift(self, names: Sequence[str], rho: float) -> None:
         """Redraw factors of every episode with correlation rho to what they are; see `MujocoWorld.drift_factors`."""

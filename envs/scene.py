@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-import worldmodel.envs.rendering  # noqa: F401  # first: it sets MUJOCO_GL  # isort: skip
+from worldmodel.envs.rendering import Camera, FreeCamera  # first: it sets MUJOCO_GL  # isort: skip
 
 import mujoco
 import numpy as np
 
 from worldmodel.envs.factors import Factor
+
+FREE = "free"
+"""Name of the camera that is `Scene.free_camera`."""
 
 _FREE_POS = ("x", "y", "z", "qw", "qx", "qy", "qz")
 _FREE_VEL = ("x_vel", "y_vel", "z_vel", "wx_vel", "wy_vel", "wz_vel")
@@ -52,6 +55,9 @@ class Scene(ABC):
 
     camera: str | int
     """Name or number of the camera that sees the frames."""
+
+    free_camera: FreeCamera | None = None
+    """What the camera named `FREE` is, where a world has one."""
 
     control_dt_s: float
     """Seconds per control step."""
@@ -96,6 +102,13 @@ class Scene(ABC):
     hides_task: bool = False
     """Whether frames do not show what the reward asks for, such as a target that is not drawn. Reward and termination
     then count only where `MujocoWorld.restart` is told so: nobody who sees frames alone could earn such a reward."""
+
+    goes_on_after_end: bool = False
+    """Whether recordings go on where `terminated` says that the episode has ended: other libraries end episodes for the
+    sake of a task, a robot that has fallen, where there is still much to be seen."""
+
+    state_is_whole: bool = True
+    """Whether the state tells all of an episode, which can begin in any; where not, tasks begin from snapshots."""
 
     @cached_property
     def state_names(self) -> tuple[str, ...]:
@@ -142,6 +155,40 @@ class Scene(ABC):
             ValueError: the scene has no such source.
         """
         raise ValueError(f"{self.name} is not made from an MJCF; give its scene a method spec")
+
+    def success(self) -> bool | None:
+        """Whether the state just reached is a success by the world's own flag; None where it has none."""
+        return None
+
+    def state(self) -> np.ndarray:
+        """The current state, a new float64 (X,)."""
+        return np.concatenate((self.data.qpos, self.data.qvel, self.data.act))
+
+    def put_state(self, state: np.ndarray) -> None:
+        """Put the simulation into a state, float64 (X,)."""
+        model, data = self.model, self.data
+        data.qpos[:], data.qvel[:], data.act[:] = np.split(state, (model.nq, model.nq + model.nv))
+        data.qacc_warmstart[:] = 0  # what follows depends on this state alone
+        mujoco.mj_forward(model, data)
+
+    def picture(self, size: int) -> np.ndarray | None:
+        """The current picture, uint8 (size, size, 3), of a scene that draws itself; None: it is rendered."""
+        return None
+
+    def view_of(self, camera: str | int) -> Camera:
+        """A camera as the renderer takes it."""
+        return self.free_camera if camera == FREE and self.free_camera is not None else camera
+
+    def drawn(self) -> mujoco.MjData:
+        """What pictures are rendered from; the renderer brings its poses up to date."""
+        return self.data
+
+    def moment(self) -> object:
+        """What an episode holds besides MuJoCo's integration state, the model and the factors; None: nothing."""
+        return None
+
+    def go_back(self, moment: object) -> None:  # noqa: B027  # most scenes hold nothing
+        """Return to what `moment` gave, after simulation, model and factors have returned."""
 
     def task_goal(self) -> np.ndarray | None:
         """A state, float (X,), that this episode's reward asks for; None where it asks for no one state."""

@@ -58,6 +58,9 @@ class Snapshot:
     rng_state: dict[str, Any]
     """Of the world's random generator."""
 
+    scene: object = None
+    """What the scene holds besides; see `Scene.moment`."""
+
 
 class SimulationDiverged(RuntimeError):
     """The state of a simulation is no longer finite."""

@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs import writers
-from worldmodel.envs.factors import Factor, PhysicsFactor, VisualFactor, Writer, prior_bounds
+from worldmodel.envs.factors import Factor, PhysicsFactor, VisualFactor, Writer
 from worldmodel.envs.scene import Scene, hide_geoms, unlimited_hinges
 from worldmodel.envs.scenes import palette
 
@@ -259,17 +259,7 @@ def _factors(domain: str, model: mujoco.MjModel) -> tuple[Factor, ...]:
     ]
     if model.dof_damping.any():
         factors.append(_ratio("damping_scale", writers.damping_scale(), "the damping of all joints"))
-    light = VisualFactor(
-        name="light",
-        unit="1",
-        nominal=1.0,
-        bounds=prior_bounds(1.0, 0.15),
-        prior_scale=0.15,
-        transform="log",
-        write=writers.light_scale(),
-        description="ratio for the intensity of all lights",
-    )
-    return (*factors, light)
+    return (*factors, palette.all_lights())
 
 
 def _domain_factors(domain: str, model: mujoco.MjModel) -> list[PhysicsFactor]:

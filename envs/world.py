@@ -224,28 +224,26 @@ class MujocoWorld(gymnasium.Env):
 
     def frame(self) -> np.ndarray:
         """The current state as uint8 (S, S, 3)."""
+        if (own := self.scene.picture(self.image_size)) is not None:
+            return own
         if self._renderer is None:
             self._renderer = FrameRenderer(self.scene.model, self.image_size, self.supersample, self.quality)
+        shown = self.scene.drawn(), self.scene.view_of(self.camera)
         if self.appearance is not None:
-            return self.appearance.photograph(self._renderer, self.scene.data, self.camera, self._num_steps)
-        return self._renderer.render(self.scene.data, self.camera)
+            return self.appearance.photograph(self._renderer, *shown, self._num_steps)
+        return self._renderer.render(*shown)
 
     def state(self) -> np.ndarray:
         """The current state, a new float64 (X,)."""
-        data = self.scene.data
-        return np.concatenate((data.qpos, data.qvel, data.act))
+        return self.scene.state()
 
     def set_state(self, state: np.ndarray) -> None:
         """Put the simulation into a state (X,); the episode's clock, factors and randomness go on.
 
         Raises:
-            ValueError: another shape, or a value that is not finite.
+            ValueError: another shape, a value that is not finite, or a world whose state cannot be set.
         """
-        model, data = self.scene.model, self.scene.data
-        ends = (model.nq, model.nq + model.nv)
-        data.qpos[:], data.qvel[:], data.act[:] = np.split(_checked_state(self, state), ends)
-        data.qacc_warmstart[:] = 0  # what follows depends on this state alone
-        mujoco.mj_forward(model, data)
+        self.scene.put_state(_checked_state(self, state))
 
     def reached(self, state: np.ndarray, goal_state: np.ndarray, wrap: bool = True) -> bool:
         """Whether a state (X,) is within the goal tolerance of another; see `Scene.reached`."""
@@ -306,6 +304,7 @@ class MujocoWorld(gymnasium.Env):
             self._num_steps,
             self._is_judged,
             dict(self.np_random.bit_generator.state),
+            self.scene.moment(),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -316,6 +315,7 @@ class MujocoWorld(gymnasium.Env):
         mujoco.mj_setState(self.scene.model, self.scene.data, snapshot.physics, PHYSICS)
         self._draws.restore(snapshot.coordinates, snapshot.values)
         self._write_factors()
+        self.scene.go_back(snapshot.scene)
 
     def _write_factors(self) -> None:
         """Bring the model to the current values, and what the data derives from model and state up to date."""
@@ -378,7 +378,7 @@ def _check_scene(scene: Scene, render_mode: str | None) -> None:
 
 def _checked_camera(scene: Scene, camera: str | int) -> str | int:
     names = [scene.model.camera(index).name for index in range(scene.model.ncam)]
-    if camera not in names and camera not in range(len(names)):
+    if camera not in names and camera not in range(len(names)) and camera != scene.camera:
         raise ValueError(f"{scene.name} has no camera {camera!r}; it has {', '.join(names) or 'none, and needs one'}")
     return camera
 

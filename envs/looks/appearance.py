@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs.looks.look import CameraLook, FrameLook, Look, ModelLook, Painter
-from worldmodel.envs.rendering import FrameRenderer
+from worldmodel.envs.rendering import Camera, FrameRenderer
 
 _FAINT, _CLEAR = 4.0, 20.0  # difference in grey levels from the empty scene at which the robot begins and is all there
 _NOWHERE = np.zeros((1, 1, 1), np.float32)
@@ -34,7 +34,7 @@ class Appearance:
         self._needs_robot = any(isinstance(look, FrameLook) and look.needs_robot for look in looks)
         self._empty: tuple[bytes, np.ndarray] | None = None
 
-    def photograph(self, renderer: FrameRenderer, data: mujoco.MjData, camera: str | int, step: int) -> np.ndarray:
+    def photograph(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int) -> np.ndarray:
         """The frame at a control step, uint8 (S, S, 3); the model is left as it was."""
         with self._changed_model(renderer.model):
             seen = renderer.render(data, camera, self._aim).astype(np.float32)
@@ -44,7 +44,7 @@ class Appearance:
         return self._painted(seen, robot, step)
 
     def photograph_empty(
-        self, renderer: FrameRenderer, data: mujoco.MjData, camera: str | int, step: int
+        self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int
     ) -> np.ndarray:
         """The same without anything that can move."""
         with self._changed_model(renderer.model):
@@ -82,7 +82,7 @@ class Appearance:
                 position, rotation = look.aim(position, rotation, distance, self._rng(i))
         data.cam_xpos[camera], data.cam_xmat[camera] = position, rotation.reshape(9)
 
-    def _empty_scene(self, renderer: FrameRenderer, data: mujoco.MjData, camera: str | int) -> np.ndarray:
+    def _empty_scene(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera) -> np.ndarray:
         model = renderer.model
         shown = [np.ascontiguousarray(attrgetter(field)(model)).tobytes() for field in _SHOWN_BY]
         key = b"".join([*shown, *(getattr(data, field).tobytes() for field in _PLACED_BY)])

@@ -15,7 +15,7 @@ from worldmodel.envs.looks.colours import Light, RobotColour
 from worldmodel.envs.looks.image_faults import Blur, Compression, Noise, Speckle
 from worldmodel.envs.looks.look import Look
 from worldmodel.envs.looks.occluders import Bar, Distractor, Patch
-from worldmodel.envs.rendering import FrameRenderer
+from worldmodel.envs.rendering import Camera, FrameRenderer
 
 LOOKS = "looks"
 """What `randomize` calls them, among factors."""
@@ -42,7 +42,7 @@ class RedrawnLooks:
     def __init__(self) -> None:
         self._appearances: dict[int, Appearance] = {}
 
-    def photograph(self, renderer: FrameRenderer, data: mujoco.MjData, camera: str | int, step: int) -> np.ndarray:
+    def photograph(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int) -> np.ndarray:
         """The frame at a control step, uint8 (S, S, 3)."""
         number = zlib.crc32(data.qpos.tobytes(), step) % _NUM
         if number not in self._appearances:

@@ -39,6 +39,20 @@ def lamp_intensity(light: str = "lamp") -> VisualFactor:
     )
 
 
+def all_lights() -> VisualFactor:
+    """One ratio for all the light of a world."""
+    return VisualFactor(
+        name="light",
+        unit="1",
+        nominal=1.0,
+        bounds=prior_bounds(1.0, 0.15),
+        prior_scale=0.15,
+        transform="log",
+        write=writers.light_scale(),
+        description="ratio for the intensity of all lights",
+    )
+
+
 def lamp_azimuth(light: str = "lamp") -> VisualFactor:
     """The direction from which a light shines, around the vertical."""
     return VisualFactor(

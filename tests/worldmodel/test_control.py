@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
+from worldmodel.envs import make_policy
 from worldmodel.evaluation.control.achieved import achieved
 from worldmodel.evaluation.control.driving import Outcome, run_tasks
 from worldmodel.evaluation.control.goal_rules import WorldTolerance
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, make_protocol
+from worldmodel.evaluation.control.tolerance import from_motion, set_tolerance
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.runs import TaskProtocol
-from worldmodel.settings import CollectConfig, ControlConfig, PlanConfig, TrainConfig
+from worldmodel.settings import CollectConfig, ControlConfig, PlanConfig, TrainConfig, recipe
 from worldmodel.system.errors import UserError
 
 
@@ -208,3 +210,36 @@ def test_the_reward_protocol_sums_the_worlds_own_reward_from_its_own_starts():
     assert outcome.returns[0] == pytest.approx(4, abs=0.01) and outcome.returns[1] == 0
     assert not outcome.solved.any(), "the reward is what counts here, not the goal"
     world.close()
+
+
+def test_where_a_world_names_no_tolerance_its_own_motion_does():
+    world, policy = envs.make("pendulum-swingup", image_size=16), make_policy("uniform")
+    found = set_tolerance(world, None, policy, 100)
+    assert found.keys() == {"hinge"} and 0.1 < found["hinge"] <= 0.25 * np.pi / np.sqrt(3) + 0.01
+    assert world.scene.goal_tolerance == found  # and tasks are judged by it
+    assert set_tolerance(envs.make("reacher"), None, policy, 100) == {"shoulder": 0.05, "wrist": 0.05}
+    with pytest.raises(UserError, match="goal_tolerance names elbow; pendulum-swingup has hinge, hinge_vel"):
+        set_tolerance(world, {"elbow": 1.0}, policy, 100)
+
+
+def test_the_place_of_a_robot_that_the_camera_follows_is_not_judged():
+    world = envs.make("gym:Hopper-v5", image_size=16)
+    found = from_motion(world, make_policy("uniform", hold_steps=5), 50)
+    assert "rootx" not in found and {"rooty", "thigh_joint"} <= found.keys()
+
+
+def test_tasks_of_a_world_with_more_than_a_state_begin_and_end_in_one_episode():
+    world, policy = envs.make("gym:InvertedPendulum-v5", image_size=16), make_policy("uniform", hold_steps=3)
+    set_tolerance(world, None, policy, 40)
+    trained = recipe("gym:InvertedPendulum-v5")
+    config = ControlConfig(run="-", tasks=3, goal_steps=10)
+    protocol = make_protocol(config, world.name)
+    tasks = draw_tasks(world, trained, protocol, config, trained.plan)
+    assert tasks.moments is not None and tasks.pictures is not None and len(tasks.moments) == 3
+    world.restore(tasks.moments[0])
+    assert np.array_equal(world.state(), tasks.start[0])
+    batch = envs.BatchWorld(world, 3)
+    batch.go_on(tasks.moments)
+    assert np.array_equal(batch.states, tasks.start)
+    world.set_state(tasks.goal[1])
+    assert np.array_equal(world.frame(), tasks.pictures[1])

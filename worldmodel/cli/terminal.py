@@ -57,6 +57,9 @@ def control_lines(found: ControlResult, of_runs: Mapping[str, ControlResult]) ->
     if len(of_runs) > 1:
         rows.append(("all runs together", achievement(latent)))
     rows += [(CONTROLLER_LABELS[name], achievement(of)) for name, of in found.controllers.items() if name != "latent"]
+    if protocol.goal_tolerance:
+        near = ", ".join(f"{name} {value:g}" for name, value in protocol.goal_tolerance.items())
+        rows.append(("counts as reached within", near))
     rows.append(("CPU time of one decision", f"{found.cpu_ms_per_decision:.2f} ms"))
     return f"{head}\n{aligned(rows)}"
 

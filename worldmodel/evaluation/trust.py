@@ -4,14 +4,20 @@ from worldmodel import envs
 from worldmodel.data.index import INDEX_NAME, read_index
 from worldmodel.data.provenance import check_same_world, provenance
 from worldmodel.data.recording import recording_of
-from worldmodel.envs import MujocoWorld
+from worldmodel.envs import MujocoWorld, gym_ids
 from worldmodel.settings import RECORDED, CollectConfig, EnvConfig
 from worldmodel.system.errors import StoreError, UserError
 
 
 def check_trusted(env: EnvConfig, trust_world: bool) -> None:
     """UserError where making the world would run a file of whoever wrote the run, and the user has not agreed."""
-    if ".py:" in env.world and not trust_world:
+    if gym_ids.is_gym(env.world):
+        module = gym_ids.package_of(env.world)
+        if module is not None and module not in gym_ids.PACKAGES and not trust_world:
+            raise UserError(
+                f"the run's world imports the module {module} ({env.world}); if you trust it, add trust_world=true"
+            )
+    elif ".py:" in env.world and not trust_world:
         raise UserError(
             f"the run's world is code in a file ({env.world}); if you trust that file, add trust_world=true"
         )

@@ -193,6 +193,8 @@ class TaskProtocol:
     """Count the world's own reward instead, from the world's own starts."""
     rule: str | None = None
     """When a goal counts as reached, in words, in metres and radians; None: within the world's own goal tolerance."""
+    goal_tolerance: dict[str, float] = field(default_factory=dict)
+    """State variable -> how near counted as reached, in its unit; empty where version 0.1 did not record it."""
 
 
 @dataclass(frozen=True)

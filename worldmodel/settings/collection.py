@@ -55,7 +55,7 @@ class EnvConfig(Settings):
     """A world, and how it is rendered and randomised."""
 
     world: str = "reacher"
-    """Name of the world, or path/to/file.py:factory for your own."""
+    """Name of the world, path/to/file.py:factory for your own, or gym:ID for any environment of Gymnasium."""
     name: str | None = None
     """What its data set and run are called; null takes the world's name."""
     kinematic: KinematicConfig | None = None
@@ -87,7 +87,7 @@ class EnvConfig(Settings):
     @property
     def label(self) -> str:
         """What the data set and the run are called."""
-        return self.name or re.sub(r"\W+", "-", self.world.rsplit("/", 1)[-1])
+        return self.name or re.sub(r"\W+", "-", self.world.removeprefix("gym:").rsplit("/", 1)[-1])
 
     def make_arguments(self) -> dict[str, Any]:
         """Keyword arguments of `worldmodel.envs.make`."""

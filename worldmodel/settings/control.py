@@ -80,6 +80,9 @@ class ControlConfig(Settings):
     """The same in seconds; null takes what the run keeps."""
     budget_steps: Count | None = None
     """Control steps to get there; null takes the protocol's own."""
+    goal_tolerance: dict[str, Positive] | None = None
+    """State variable -> how near counts as reached, in its unit, e.g. {hinge: 0.1}; null takes the world's own, or else
+    a quarter of the standard deviation of each position under the policy that recorded the run's data."""
     context: Literal["online", "known", "mean"] = "online"
     """Where unknown constants are known from: what was seen so far, the true constants, or not at all."""
     drift_rho: Fraction | None = None

@@ -32,7 +32,8 @@ def recipe(env: str = "reacher", size: str | None = None) -> TrainConfig:
     """The settings that `worldmodel train env=ENV size=SIZE` trains with.
 
     Args:
-        env: name of a recipe or of a world (`recipe_names`), or path/to/file.py:factory for a world of your own.
+        env: name of a recipe or of a world (`recipe_names`), path/to/file.py:factory for a world of your own, or gym:ID
+            for an environment of Gymnasium.
         size: one of the recipe's sizes; None takes its own settings.
 
     Raises:
@@ -153,7 +154,7 @@ def _with_atlas(values: dict[str, Any], depth: int) -> dict[str, Any]:
 
 def _known_world(name: str) -> str:
     """`name`, where a world is called so."""
-    if ".py:" in name:
+    if ".py:" in name or name.startswith("gym:"):
         return name
     from worldmodel import envs  # MuJoCo, which recipes with a file do without
 

@@ -76,8 +76,11 @@ def run_tasks(
     num = len(tasks)
     batch = BatchWorld(world, num, render=controller.sees)
     first, watched = (tasks.start, None) if tasks.lead is None else tasks.lead
-    # a target that frames do not show earns its reward all the same: the goal's picture tells where it is
-    batch.reset(states=first, factors=tasks.factors, seed=tasks.seed, reward_hidden=protocol.rewarded)
+    if tasks.moments is not None:
+        batch.go_on(tasks.moments)
+    else:
+        # a target that frames do not show earns its reward all the same: the goal's picture tells where it is
+        batch.reset(states=first, factors=tasks.factors, seed=tasks.seed, reward_hidden=protocol.rewarded)
     frames, states = batch.frames(), batch.states
     for actions in () if watched is None else watched.swapaxes(0, 1):
         controller.watch(frames, actions)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from worldmodel.evaluation.control.controllers import LatentController, OracleCo
 from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
 from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
 from worldmodel.evaluation.control.manifests import manifest_tasks
-from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
+from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, task_policy
+from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.figures.videos import control_video
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
@@ -75,6 +76,9 @@ def _prepare(config: ControlConfig, run: Run) -> _Evaluation:
     warn_if_edited(trained.collection, world)
     goal_s = config.goal_s or trained.goal_s
     protocol = make_protocol(config, world.name, max(1, round(goal_s / world.control_dt_s)) if goal_s else None)
+    if not protocol.rewarded and protocol.name not in AUDITED:
+        policy, steps = task_policy(trained, config), trained.collection.episode_steps
+        protocol = replace(protocol, goal_tolerance=set_tolerance(world, config.goal_tolerance, policy, steps))
     tasks = _tasks(world, trained, protocol, config, plan)
     return _Evaluation(config, plan, world, trained.env.label, protocol, tasks, planner)
 
@@ -103,14 +107,14 @@ def _judge(evaluation: _Evaluation, runs: list[Run], supervised: list[Run]) -> C
         latent.append(outcome)
         found = _result(evaluation, [run], {"latent": [outcome], **beside})
         videos = _film(run, controller.goal_frames, 1 / evaluation.world.control_dt_s, outcome)
-        found = dataclasses.replace(found, videos=videos)
+        found = replace(found, videos=videos)
         _draw(run, found, controller)
         run.directory.record(found)
         _track(run, found)
         of_runs.append(found)
     together = of_runs[0] if len(runs) == 1 else _result(evaluation, runs, {"latent": latent, **beside})
     if config.out:
-        write_record(Path(config.out), dataclasses.replace(together, videos=[]))
+        write_record(Path(config.out), replace(together, videos=[]))
     return together
 
 
@@ -122,7 +126,7 @@ def _controllers_beside(evaluation: _Evaluation, supervised: list[Run]) -> Outco
     if config.oracle:
         few = evaluation.tasks.part(0, config.oracle_tasks)
         oracle = OracleController(world, few, evaluation.planner, evaluation.plan, config.seed)
-        beside["oracle"] = [_run(dataclasses.replace(evaluation, tasks=few), oracle, "simulator oracle")]
+        beside["oracle"] = [_run(replace(evaluation, tasks=few), oracle, "simulator oracle")]
     if supervised:
         beside["supervised"] = [_latent(evaluation, run)[0] for run in supervised]
     return beside
@@ -190,7 +194,7 @@ def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes) -> Con
         world=evaluation.label,
         runs=[str(run.path) for run in runs],
         protocol=protocol,
-        plan=dataclasses.replace(evaluation.plan, planner=_in_full(evaluation)),
+        plan=replace(evaluation.plan, planner=_in_full(evaluation)),
         context=config.context,
         drift_rho=config.drift_rho,
         dtype=config.dtype,

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from worldmodel.envs import MujocoWorld, rollout
-from worldmodel.envs.excitation import make_policy
+from worldmodel.envs.excitation import Policy, make_policy
+from worldmodel.envs.world import Snapshot
 from worldmodel.evaluation.control.goal_rules import AUDITED, GoalRule, audited_rule, goal_rule
 from worldmodel.runs import TaskProtocol
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
@@ -52,6 +54,10 @@ class Tasks:
     lead: tuple[np.ndarray, np.ndarray] | None = None
     """How the starts came about, for controllers that may watch before the clock runs: states (n, X), from which the
     actions (n, L, A) led to the starts."""
+    moments: list[Snapshot] | None = None
+    """Where each begins, in worlds whose state does not tell all of an episode; with a lead, where that begins."""
+    pictures: np.ndarray | None = None
+    """Of the goals in these worlds, uint8 (n, S, S, 3), as they were seen."""
 
     def __len__(self) -> int:
         return len(self.start)
@@ -60,7 +66,10 @@ class Tasks:
         """The tasks from number `first` to before `end`."""
         rows = slice(first, end)
         lead = None if self.lead is None else (self.lead[0][rows], self.lead[1][rows])
-        return Tasks(self.start[rows], self.goal[rows], self.factors[rows], self.seed + first, lead)
+        moments = None if self.moments is None else self.moments[rows]
+        pictures = None if self.pictures is None else self.pictures[rows]
+        seed = self.seed + first
+        return Tasks(self.start[rows], self.goal[rows], self.factors[rows], seed, lead, moments, pictures)
 
     def solved_at_start(self, rule: GoalRule) -> float:
         """Share of tasks that are solved by their start already."""
@@ -69,12 +78,19 @@ class Tasks:
 
 def goal_frames(world: MujocoWorld, tasks: Tasks) -> np.ndarray:
     """Pictures of the goals, uint8 (n, S, S, 3)."""
+    if tasks.pictures is not None:
+        return tasks.pictures
     return photographs(world, tasks.goal, tasks.factors)
 
 
 def photographs(world: MujocoWorld, states: np.ndarray, factors: Sequence[Mapping[str, float]]) -> np.ndarray:
     """Pictures of states (n, X), each under its factors, uint8 (n, S, S, 3)."""
     return np.stack([world.goal_frame(state, of) for state, of in zip(states, factors, strict=True)])
+
+
+def task_policy(recorded: TrainConfig, config: ControlConfig) -> Policy:
+    """The policy that draws tasks: that of the run's data, unless the settings name another."""
+    return make_policy(**({"name": config.task_policy} if config.task_policy else recorded.collection.policy))
 
 
 def draw_tasks(
@@ -88,44 +104,108 @@ def draw_tasks(
     seeds = np.random.SeedSequence([_STREAMS[config.split], config.seed])
     if protocol.rewarded:
         return _rewarded_tasks(world, config.tasks, seeds)
-    if not world.scene.goal_tolerance:
-        raise UserError(
-            f"world {world.name} does not say how near a goal counts as reached, so control cannot score it; give its "
-            "scene a goal_tolerance (in a world of your own). probe, surprise and report need none"
-        )
-    policy = make_policy(**({"name": config.task_policy} if config.task_policy else recorded.collection.policy))
+    policy = task_policy(recorded, config)
     lead_steps = plan.lead_steps
     num_steps = max(recorded.collection.episode_steps, lead_steps + protocol.goal_steps)
     # what is watched before the clock runs must happen under the constants that hold afterwards
     drift_rho = None if lead_steps else recorded.collection.drift_rho
     rule = goal_rule(world, protocol)
-    starts, goals, factors, leads = [], [], [], []
+    drawn: list[_Drawn] = []
     for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):
-        episode = rollout(world, policy, seed=int(seed), num_steps=num_steps, drift_rho=drift_rho, render=False)
-        room = len(episode.states) - protocol.goal_steps - lead_steps
-        if room < 1:
+        span = _Span(num_steps, lead_steps, protocol.goal_steps, drift_rho)
+        if world.scene.state_is_whole:
+            task = _from_states(world, policy, int(seed), span, rule if protocol.name in AUDITED else None)
+        else:
+            task = _from_moments(world, policy, int(seed), span)
+        if task is None or not rule.admits(task.start, task.goal):
             continue
-        rows = lead_steps + np.arange(room)
-        if protocol.name in AUDITED:  # its pairs are rare: any row that makes one, where elsewhere one row is tried
-            ahead = rows + protocol.goal_steps
-            rows = rows[[rule.admits(episode.states[r], episode.states[g]) for r, g in zip(rows, ahead, strict=True)]]
-        if not len(rows):
-            continue
-        row = int(np.random.default_rng((int(seed), 2)).choice(rows))
-        start, goal = (episode.states[r].astype(np.float64) for r in (row, row + protocol.goal_steps))
-        if not rule.admits(start, goal):
-            continue
-        starts.append(start)
-        goals.append(goal)
-        leads.append((episode.states[row - lead_steps].astype(np.float64), episode.actions[row - lead_steps : row]))
-        factors.append(bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))))
-        if len(starts) == config.tasks:
-            states, actions = (np.stack(part) for part in zip(*leads, strict=True))
-            lead = (states, actions) if lead_steps else None
-            return Tasks(np.stack(starts), np.stack(goals), factors, lead=lead)
+        drawn.append(task)
+        if len(drawn) == config.tasks:
+            return _together(drawn, lead_steps > 0)
     raise UserError(
-        f"{_EPISODES_PER_TASK * config.tasks} episodes of {num_steps} steps gave only {len(starts)} of {config.tasks} "
+        f"{_EPISODES_PER_TASK * config.tasks} episodes of {num_steps} steps gave only {len(drawn)} of {config.tasks} "
         "tasks: the others were solved at the start or ended early; set goal_steps, or a task_policy that moves more"
+    )
+
+
+class _Span(NamedTuple):
+    """The part of an episode that a task is made of."""
+
+    num_steps: int
+    lead_steps: int
+    goal_steps: int
+    drift_rho: float | None
+
+    def rows(self, num_frames: int) -> np.ndarray:
+        """The frames at which the task may start."""
+        return self.lead_steps + np.arange(max(0, num_frames - self.goal_steps - self.lead_steps))
+
+
+class _Drawn(NamedTuple):
+    """One task; what is None is not needed in its world."""
+
+    start: np.ndarray
+    goal: np.ndarray
+    factors: dict[str, float]
+    lead: tuple[np.ndarray, np.ndarray]
+    moment: Snapshot | None = None
+    picture: np.ndarray | None = None
+
+
+def _from_states(
+    world: MujocoWorld, policy: Policy, seed: int, span: _Span, rule: GoalRule | None
+) -> _Drawn | None:
+    """A task between two states of an episode.
+
+    rule: where pairs are rare, any row that makes one; None tries one row.
+    """
+    episode = rollout(world, policy, seed=seed, num_steps=span.num_steps, drift_rho=span.drift_rho, render=False)
+    rows, states = span.rows(len(episode.states)), episode.states
+    if rule is not None:
+        rows = rows[[rule.admits(states[r], states[r + span.goal_steps]) for r in rows]]
+    if not len(rows):
+        return None
+    row = int(np.random.default_rng((seed, 2)).choice(rows))
+    start, goal = (states[r].astype(np.float64) for r in (row, row + span.goal_steps))
+    first = row - span.lead_steps
+    lead = states[first].astype(np.float64), episode.actions[first:row]
+    return _Drawn(start, goal, bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))), lead)
+
+
+def _from_moments(world: MujocoWorld, policy: Policy, seed: int, span: _Span) -> _Drawn | None:
+    """A task between two moments of an episode, whose factors stay: where it starts is kept as a snapshot, and of the
+    goal the picture."""
+    rows = span.rows(span.num_steps + 1)
+    if not len(rows):
+        return None
+    row = int(np.random.default_rng((seed, 2)).choice(rows))
+    first, last = row - span.lead_steps, row + span.goal_steps
+    world.restart(seed=seed)
+    act = policy.begin(world, np.random.default_rng((seed, 1)))
+    moment, states, actions = None, [world.state()], []
+    for step in range(last):
+        if step == first:
+            moment = world.snapshot()
+        actions.append(np.clip(act(states[-1]), -1, 1))
+        _, terminated = world.advance(actions[-1])
+        states.append(world.state())
+        if terminated and not world.scene.goes_on_after_end and step + 1 < last:
+            return None
+    lead = states[first], np.array(actions[first:row], np.float32).reshape(span.lead_steps, world.scene.action_dim)
+    return _Drawn(states[row], states[last], world.factor_values, lead, moment, world.frame())
+
+
+def _together(drawn: Sequence[_Drawn], has_lead: bool) -> Tasks:
+    states, actions = (np.stack(part) for part in zip(*(task.lead for task in drawn), strict=True))
+    moments = [task.moment for task in drawn if task.moment is not None]
+    pictures = [task.picture for task in drawn if task.picture is not None]
+    return Tasks(
+        np.stack([task.start for task in drawn]),
+        np.stack([task.goal for task in drawn]),
+        [task.factors for task in drawn],
+        lead=(states, actions) if has_lead else None,
+        moments=moments or None,
+        pictures=np.stack(pictures) if pictures else None,
     )
 
 

@@ -1,0 +1,194 @@
+"""An environment of Gymnasium without a MuJoCo model, as a scene: its pictures, actions, rewards and info.
+
+Its state cannot be set. A moment of an episode is the reset and the actions that led to it; going back repeats them, or
+goes on in the copy of the environment that stands there already. So resets must be reproducible by their seed.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import worldmodel.envs.rendering  # noqa: F401  # first: it sets MUJOCO_GL  # isort: skip
+
+import gymnasium
+import mujoco
+import numpy as np
+
+from worldmodel.envs.gym_ids import global_seed, max_steps, quietly
+from worldmodel.envs.gym_scene import action_range, objects_of, plain_attributes, put_back, success_flag
+from worldmodel.envs.scene import Scene
+
+_MOST_COPIES = 128  # of an environment, each at a moment of its own
+_DEFAULT_FPS = 10.0
+_DEFAULT_STEPS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class _Moment:
+    """The seed of an episode's reset, or an action after another moment."""
+
+    seed: int
+    before: "_Moment | None" = None
+    action: np.ndarray | None = None
+    outcome: tuple[float, bool, bool | None] = (0.0, False, None)
+    numbers: np.ndarray | None = None
+
+
+class PixelScene(Scene):
+    """An environment that shows pictures.
+
+    Args:
+        name: "gym:ID".
+        make: makes a copy of the environment that renders "rgb_array".
+
+    Raises:
+        ValueError: it has no continuous actions, or shows no pictures.
+    """
+
+    camera = "own"
+    state_is_whole = False
+    num_substeps = 1
+
+    def __init__(self, name: str, make: Callable[[], gymnasium.Env]) -> None:
+        self.name, self._make = name, make
+        self.model = mujoco.MjModel.from_xml_string("<mujoco/>")  # nothing: what is simulated is not MuJoCo's
+        self.data = mujoco.MjData(self.model)
+        self._copies: list[tuple[gymnasium.Env, _Moment | None]] = []
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame would look for a screen
+        env = make()
+        self._new = [plain_attributes(holder) for holder in objects_of(env)]
+        self.action_dim, self._low_high = action_range(name, env)
+        self.ctrl_centre = self.ctrl_half_range = np.zeros(0)
+        self._env, self._now = env, _Moment(0)
+        observation, info = self._seeded_reset(0)
+        self._told = _told(observation, info)
+        self._now = _Moment(0, numbers=self._numbers(observation, info))
+        if not isinstance(picture := env.render(), np.ndarray) or picture.ndim != 3:
+            given = type(picture).__name__
+            raise ValueError(f"{name} shows no pictures (render gives {given}), and worldmodel learns from pictures")
+        self.control_dt_s = 1 / float(env.metadata.get("render_fps") or _DEFAULT_FPS)
+        self.time_limit_s = (max_steps(env) or _DEFAULT_STEPS) * self.control_dt_s
+
+    @cached_property
+    def state_names(self) -> tuple[str, ...]:
+        """What the environment tells, in the order of its observation or info."""
+        names: list[str] = []
+        for key, size in self._told.items():
+            names += [key] if size == 1 else [f"{key}_{index}" for index in range(size)]
+        return tuple(names)
+
+    @property
+    def actuated(self) -> list[tuple[int, int] | None]:
+        return [None] * self.action_dim
+
+    def reset(self, rng: np.random.Generator) -> None:
+        seed = int(rng.integers(2**31))
+        observation, info = self._seeded_reset(seed)
+        self._now = _Moment(seed, numbers=self._numbers(observation, info))
+
+    def advance(self, action: np.ndarray) -> None:
+        observation, reward, ended, _, info = self._step(action)
+        outcome = float(reward), bool(ended), success_flag(info)
+        self._now = _Moment(self._now.seed, self._now, action.copy(), outcome, self._numbers(observation, info))
+        self.data.time += self.control_dt_s
+
+    def reward(self) -> float:
+        return self._now.outcome[0]
+
+    def terminated(self) -> bool:
+        return self._now.outcome[1]
+
+    def success(self) -> bool | None:
+        return self._now.outcome[2]
+
+    def state(self) -> np.ndarray:
+        assert self._now.numbers is not None
+        return self._now.numbers.copy()
+
+    def put_state(self, state: np.ndarray) -> None:
+        raise ValueError(f"{self.name} holds no MuJoCo model: it cannot be put into a state, only reset and stepped")
+
+    def picture(self, size: int) -> np.ndarray:
+        with quietly():
+            return reduced(np.asarray(self._env.render()), size)
+
+    def moment(self) -> object:
+        return self._now
+
+    def go_back(self, moment: object) -> None:
+        assert isinstance(moment, _Moment)
+        if moment is self._now:
+            return
+        self._copies.append((self._env, self._now))
+        at = next((k for k, (_, stands) in enumerate(self._copies) if stands is moment), None)
+        if at is not None:
+            self._env, self._now = self._copies.pop(at)[0], moment
+            return
+        self._env = self._make() if len(self._copies) < _MOST_COPIES else self._copies.pop(0)[0]
+        actions, start = [], moment
+        while start.before is not None:
+            actions.append(start.action)
+            start = start.before
+        self._seeded_reset(start.seed)
+        for action in reversed(actions):
+            self._step(action)
+        self._now = moment
+
+    def _seeded_reset(self, seed: int) -> tuple[Any, dict[str, Any]]:
+        # as a new environment: some draw what was left from the episode before (gym-pusht its last action)
+        for holder, attributes in zip(objects_of(self._env), self._new, strict=False):
+            put_back(holder, attributes)
+        with quietly(), global_seed(seed):
+            return self._env.reset(seed=seed)
+
+    def _step(self, action: np.ndarray) -> Any:
+        low, high = self._low_high
+        space = self._env.action_space
+        native = (low + high) / 2 + (high - low) / 2 * action
+        return self._env.step(native.astype(space.dtype).reshape(space.shape))
+
+    def _numbers(self, observation: Any, info: dict[str, Any]) -> np.ndarray:
+        told = _parts(observation, info)
+        return np.concatenate([np.zeros(0), *(np.ravel(told[key]).astype(float) for key in self._told)])
+
+
+def _parts(observation: Any, info: dict[str, Any]) -> dict[str, Any]:
+    observed = observation if isinstance(observation, dict) else {"obs": observation}
+    return {**observed, **info}
+
+
+def _told(observation: Any, info: dict[str, Any]) -> dict[str, int]:
+    """Name -> how many numbers, of what the environment tells of its state: info, or else the observation."""
+
+    def counts(parts: dict[str, Any]) -> dict[str, int]:
+        arrays = {key: np.asarray(value) for key, value in parts.items()}
+        return {
+            key: array.size
+            for key, array in arrays.items()
+            if array.dtype.kind in "fiu" and 0 < array.size and array.ndim < 2
+        }
+
+    return counts(info) or counts(_parts(observation, {}))
+
+
+def reduced(picture: np.ndarray, size: int) -> np.ndarray:
+    """The middle square of a picture uint8 (height, width, 3 or more), averaged over areas: uint8 (size, size, 3)."""
+    side = min(picture.shape[:2])
+    top, left = ((length - side) // 2 for length in picture.shape[:2])
+    square = picture[top : top + side, left : left + side, :3].astype(float)
+    for axis in (0, 1):
+        square = _averaged(square, size, axis)
+    return np.rint(square).astype(np.uint8)
+
+
+def _averaged(values: np.ndarray, size: int, axis: int) -> np.ndarray:
+    """Means over `size` equal stretches of an axis, whose ends may lie within a pixel."""
+    sums = np.cumsum(values, axis)
+    sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
+    ends = np.linspace(0, values.shape[axis], size + 1)
+    whole = np.minimum(ends.astype(int), values.shape[axis] - 1)
+    share = (ends - whole).reshape([-1 if k == axis else 1 for k in range(values.ndim)])
+    at_ends = sums.take(whole, axis) + share * values.take(whole, axis)
+    return np.diff(at_ends, axis=axis) * (size / values.shape[axis])

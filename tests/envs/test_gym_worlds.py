@@ -1,0 +1,183 @@
+"""What holds for every environment of Gymnasium that is installed here: one contract over them all."""
+
+import importlib.util
+
+import gymnasium
+import numpy as np
+import pytest
+
+from worldmodel import envs
+from worldmodel.envs.gym_ids import make_environment, package_of
+from worldmodel.envs.gym_pixels import reduced
+from worldmodel.envs.world_files import UnknownWorld
+
+MUJOCO = (
+    "gym:Reacher-v5", "gym:InvertedPendulum-v5", "gym:Hopper-v5", "gym:gymnasium_robotics/PointMaze_UMaze-v3",
+    "gym:gymnasium_robotics/AntMaze_UMaze-v5", "gym:gymnasium_robotics/AdroitHandDoor-v1", "gym:ogbench/cube-single-v0",
+    "gym:ogbench/scene-v0", "gym:ogbench/visual-cube-single-v0", "gym:ogbench/pointmaze-medium-v0",
+    "gym:ogbench/antmaze-medium-v0", "gym:lerobot_env_so101/SO101PickCube-v0?random_block_position=true",
+)  # fmt: skip
+PIXELS = ("gym:gym_pusht/PushT-v0", "gym:Pendulum-v1")
+
+
+def installed(name: str) -> bool:
+    module = package_of(name) or ("pygame" if name in PIXELS else "gymnasium")
+    return importlib.util.find_spec(module) is not None
+
+
+def worlds(names):
+    skip = pytest.mark.skipif
+    return [pytest.param(name, marks=skip(not installed(name), reason="not installed")) for name in names]
+
+
+ALL = pytest.mark.parametrize("name", worlds(MUJOCO + PIXELS), scope="module")
+
+
+@pytest.fixture(scope="module")
+def world(name):
+    made = envs.make(name, image_size=48)
+    yield made
+    made.close()
+
+
+def actions_for(world, num=12):
+    return np.random.default_rng(0).uniform(-1, 1, (num, world.scene.action_dim)).astype(np.float32)
+
+
+def run(world, actions):
+    """Rewards, then states and frames after the actions, as one list to be compared."""
+    seen = []
+    for action in actions:
+        reward, ended = world.advance(action)
+        seen += [np.array([reward, ended]), world.state()]
+    return [*seen, world.frame()]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@ALL
+def test_one_seed_gives_one_episode_and_another_a_different_one(world, name):
+    actions = actions_for(world)
+    episodes = []
+    for seed in (5, 5, 6):
+        world.restart(seed=seed)
+        episodes.append([world.state(), world.frame(), *run(world, actions)])
+    assert same(episodes[0], episodes[1]) and not same(episodes[0][:2], episodes[2][:2])
+    assert episodes[0][1].std() > 3 and not np.array_equal(episodes[0][1], episodes[0][-1])
+    assert len(world.state_names) == len(world.state()) == len(set(world.state_names))
+
+
+@ALL
+def test_a_snapshot_goes_on_to_the_bit_after_another_episode(world, name):
+    actions = actions_for(world)
+    world.restart(seed=1)
+    run(world, actions[:3])
+    moment = world.snapshot()
+    once = run(world, actions[3:])
+    world.restart(seed=2)
+    run(world, actions[:1])
+    world.restore(moment)
+    assert same(once, run(world, actions[3:]))
+
+
+@ALL
+def test_batch_episodes_are_those_of_the_world_alone(world, name):
+    actions = actions_for(world, 3)
+    alone, moments = [], []
+    for seed in (3, 4):
+        world.restart(seed=seed)
+        moments.append(world.snapshot())
+        alone.append(run(world, actions)[-2:])
+    batch = envs.BatchWorld(world, 2)
+    batch.go_on(moments)
+    for action in actions:
+        frames, states = batch.step(np.stack([action, action]))
+    for k in (0, 1):
+        assert np.array_equal(states[k], alone[k][0]) and np.array_equal(frames[k], alone[k][1])
+
+
+@pytest.mark.parametrize("name", worlds(MUJOCO), scope="module")
+def test_a_state_can_be_set_and_pictured(world, name):
+    world.restart(seed=1)
+    run(world, actions_for(world))
+    state, frame = world.state(), world.frame()
+    world.restart(seed=2)
+    assert world.goal_frame(state).shape == frame.shape
+    world.set_state(state)
+    assert np.array_equal(world.state(), state)
+    assert {"mass_scale", "light"} <= {*world.factors}
+    world.restart(seed=1, factors={"light": 0.7})
+    assert world.frame().mean() < frame.mean()
+
+
+@pytest.mark.parametrize("name", ["Reacher-v5", "Hopper-v5", "Humanoid-v5"])
+def test_it_steps_exactly_as_gymnasium_does(name):
+    world = envs.make(f"gym:{name}", image_size=8)
+    world.restart(seed=0)
+    reference = gymnasium.make(name, disable_env_checker=True)
+    reference.reset(seed=int(np.random.default_rng(0).integers(2**31)))
+    low, high = reference.action_space.low, reference.action_space.high
+    for action in actions_for(world, 8):
+        native = ((low + high) / 2.0 + (high - low) / 2.0 * action.astype(float)).astype(np.float32)
+        _, reward, ended, _, _ = reference.step(native)
+        found = world.advance(action)
+        world.frame()  # which must not disturb what the environment reads in its next step
+        data = reference.unwrapped.data
+        assert np.array_equal(world.state(), np.concatenate([data.qpos, data.qvel])) and found == (reward, ended)
+    assert world.scene.holds_control
+
+
+def test_recordings_go_on_after_the_end_and_single_steps_say_it():
+    world, policy = envs.make("gym:InvertedPendulum-v5", image_size=8), envs.make_policy("uniform", hold_steps=5)
+    episode = envs.rollout(world, policy, seed=0, num_steps=60, render=False)
+    assert len(episode.actions) == 60 and episode.rewards[-1] == 0 and episode.rewards[0] == 1
+    world.restart(seed=0)
+    assert any(world.advance(np.ones(1))[1] for _ in range(30))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gym:CartPole-v1", r"has actions Discrete\(2\); worldmodel plans continuous ones"),
+        ("gym:Hoper-v5", "did you mean gym:Hopper-v5"),
+        ("gym:no_such_module/Thing-v0", "needs the package no-such-module, .*: pip install no-such-module"),
+        ("gym:Hopper-v5?foo=3", "cannot be made with mujoco .* gymnasium .*unexpected keyword argument 'foo'"),
+        ("gym:Hopper-v5?foo", r"options are written gym:ID\?option=value"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_in_one_line(name, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        envs.make(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not installed("gym:gymnasium_robotics/"), reason="not installed")
+def test_an_environment_that_fails_on_this_mujoco_says_so():
+    with pytest.raises(UnknownWorld, match=r"FetchPush-v4 cannot be made with mujoco .*: AssertionError: assert"):
+        envs.make("gym:FetchPush-v4")
+
+
+@pytest.mark.parametrize("module", ["gymnasium_robotics", "ogbench"])
+def test_a_known_family_of_ids_names_its_package(module, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    known = {"gymnasium_robotics": ("AntMaze_Large-v9", "gymnasium-robotics"), "ogbench": ("cube-double-v9", "ogbench")}
+    env_id, package = known[module]
+    with pytest.raises(UnknownWorld, match=f"pip install {package}"):
+        make_environment(f"gym:{env_id}")
+
+
+@pytest.mark.skipif(not installed(PIXELS[0]), reason="not installed")
+def test_a_world_without_mujoco_refuses_a_state_in_one_line():
+    world = envs.make(PIXELS[0], image_size=16)
+    world.restart(seed=0)
+    with pytest.raises(ValueError, match="cannot be put into a state, only reset and stepped"):
+        world.set_state(world.state())
+
+
+def test_pictures_are_reduced_by_area():
+    picture = np.zeros((6, 8, 4), np.uint8)
+    picture[:3, 1:4] = 200  # the middle square is columns 1 to 6
+    assert np.array_equal(reduced(picture, 2)[:, :, 0], [[200, 0], [0, 0]])
+    assert reduced(picture, 3)[0, 1, 0] == 100

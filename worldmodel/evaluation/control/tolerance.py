@@ -1,0 +1,91 @@
+"""How near to a goal counts as reached: what the user says, what the world says, or a share of its own motion."""
+
+from collections.abc import Mapping
+
+import mujoco
+import numpy as np
+
+from worldmodel.envs import MujocoWorld, rollout
+from worldmodel.envs.excitation import Policy
+from worldmodel.system.errors import UserError
+
+SHARE = 0.25
+"""Of the standard deviation of a position under the recording's policy: the tolerance where nobody says another."""
+_EPISODES, _MOST_STEPS = 8, 200
+_SEED = 7_003
+_SMALLEST = 1e-4
+"""A position whose standard deviation is smaller stands still, and is not judged."""
+
+
+def set_tolerance(
+    world: MujocoWorld, given: Mapping[str, float] | None, policy: Policy, episode_steps: int
+) -> dict[str, float]:
+    """Decide the goal tolerance of a world, and return it: state variable -> how near counts as reached.
+
+    Raises:
+        UserError: `given` names what is no state variable, or nothing of the world moves.
+    """
+    if given is not None:
+        if unknown := [name for name in given if name not in world.state_names]:
+            raise UserError(
+                f"goal_tolerance names {', '.join(unknown)}; {world.name} has {', '.join(world.state_names)}"
+            )
+        world.scene.goal_tolerance = dict(given)
+    elif not world.scene.goal_tolerance:
+        world.scene.goal_tolerance = from_motion(world, policy, episode_steps)
+    return dict(world.scene.goal_tolerance)
+
+
+def from_motion(world: MujocoWorld, policy: Policy, episode_steps: int) -> dict[str, float]:
+    """A quarter of the standard deviation of every position that moves and that pictures can show.
+
+    Left out are velocities, positions that stand still, and those with which the camera moves along: the place of a
+    robot that a tracking camera keeps in the middle. The spread of an angle is at most that of a uniform one.
+
+    Raises:
+        UserError: nothing moves.
+    """
+    steps = min(episode_steps, _MOST_STEPS)
+    states = np.concatenate(
+        [
+            rollout(world, policy, seed=_SEED + k, num_steps=steps, render=False).states.astype(float)
+            for k in range(_EPISODES)
+        ]
+    )
+    spread = dict(zip(world.state_names, states.std(0), strict=True))
+    for name in world.scene.angle_names:
+        spread[name] = min(spread[name], np.pi / np.sqrt(3))
+    tolerance = {
+        name: float(f"{SHARE * spread[name]:.2g}")
+        for name in position_names(world)
+        if spread[name] > _SMALLEST and not _camera_follows(world, name)
+    }
+    if not tolerance:
+        raise UserError(
+            f"nothing that pictures of {world.name} can show moves under policy {type(policy).__name__}, so there "
+            "are no goals to reach; say what counts with goal_tolerance={NAME: VALUE}, or use protocol=reward"
+        )
+    return tolerance
+
+
+def position_names(world: MujocoWorld) -> tuple[str, ...]:
+    """State variables that a single picture can show: positions, and not velocities."""
+    if world.scene.model.nq:
+        return world.state_names[: world.scene.model.nq]
+    return tuple(name for name in world.state_names if "vel" not in name and "contact" not in name)
+
+
+def _camera_follows(world: MujocoWorld, name: str) -> bool:
+    """Whether the camera moves as far as this position does."""
+    model, camera = world.scene.model, world.camera
+    if camera == "free" or not model.ncam or not model.nq:
+        return False
+    index = world.state_names.index(name)
+    data, row = mujoco.MjData(model), model.camera(camera).id
+    places = []
+    for shift in (0.0, 0.1):
+        data.qpos[:] = world.scene.data.qpos
+        data.qpos[index] += shift
+        mujoco.mj_fwdPosition(model, data)
+        places.append(data.cam_xpos[row].copy())
+    return bool(np.linalg.norm(places[1] - places[0]) > 0.08)
