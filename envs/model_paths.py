@@ -192,7 +192,7 @@ class Place:
 def nameable(model: mujoco.MjModel) -> Iterator[str]:
     """The path of every factor that the named elements of a model offer, one for each property."""
     for kind, properties in PROPERTIES.items():
-        names = [""] if kind in _WITHOUT_NAME else [name for name in _names(model, kind) if name]
+        names = [""] if kind in _WITHOUT_NAME else [name for name in _names(model, kind) if name not in ("", "world")]
         for name in names:
             for prop in properties:
                 yield ".".join(part for part in (kind, name, prop) if part)

@@ -9,11 +9,11 @@ import pytest
 import worldmodel as wm
 
 PUBLIC = """
-CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig
-DesignResult IdentifyConfig IdentifyResult PositionsConfig PositionsResult ProbeConfig ProbeResult ReportConfig
-RobustConfig RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError ViewConfig ViewResult
-WorldModel collect compare control design envs identify planners positions probe recipe report robust surprise train
-view
+CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig DesignResult
+IdentifyConfig IdentifyResult PositionsConfig PositionsResult ProbeConfig ProbeResult ReportConfig RobustConfig
+RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError ViewConfig ViewResult WorldModel
+WorldsConfig WorldsResult collect compare control design envs identify planners positions probe recipe report robust
+surprise train view worlds
 """
 
 

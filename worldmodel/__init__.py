@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from worldmodel import envs, planners
     from worldmodel.comparing import CompareResult, compare
     from worldmodel.data import CollectResult, DataSet, collect
-    from worldmodel.designing import DesignResult, design
+    from worldmodel.designing import DesignResult, WorldsResult, design, worlds
     from worldmodel.evaluation import PositionsResult, control, positions, probe, robust, surprise
     from worldmodel.identifying import identify
     from worldmodel.learning import train
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         SurpriseConfig,
         TrainConfig,
         ViewConfig,
+        WorldsConfig,
         recipe,
     )
     from worldmodel.system.errors import UserError
@@ -89,6 +90,8 @@ __all__ = [
     "ViewConfig",
     "ViewResult",
     "WorldModel",
+    "WorldsConfig",
+    "WorldsResult",
     "collect",
     "compare",
     "control",
@@ -104,12 +107,13 @@ __all__ = [
     "surprise",
     "train",
     "view",
+    "worlds",
 ]
 
 _NAMES = {
     "comparing": ("CompareResult", "compare"),
     "data": ("CollectResult", "DataSet", "collect"),
-    "designing": ("DesignResult", "design"),
+    "designing": ("DesignResult", "WorldsResult", "design", "worlds"),
     "evaluation": ("PositionsResult", "control", "positions", "probe", "robust", "surprise"),
     "identifying": ("identify",),
     "learning": ("train",),
@@ -129,6 +133,7 @@ _NAMES = {
         "SurpriseConfig",
         "TrainConfig",
         "ViewConfig",
+        "WorldsConfig",
         "recipe",
     ),
     "system.errors": ("UserError",),

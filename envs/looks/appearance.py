@@ -43,9 +43,7 @@ class Appearance:
                 robot = robot_mask(seen, self._empty_scene(renderer, data, camera))
         return self._painted(seen, robot, step)
 
-    def photograph_empty(
-        self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int
-    ) -> np.ndarray:
+    def photograph_empty(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int) -> np.ndarray:
         """The same without anything that can move."""
         with self._changed_model(renderer.model):
             empty = renderer.render(data, camera, self._aim, moving=False).astype(np.float32)

@@ -34,7 +34,7 @@ def _paths(config: RunsConfig) -> list[Path]:
 def _listed(paths: Sequence[Path]) -> str:
     """One line a run."""
     rows = [("run", "world", "method", "seed", "state R2", "error / still", "control")]
-    return _table([*rows, *map(_row, paths)])
+    return table([*rows, *map(_row, paths)])
 
 
 def _row(path: Path) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def _compared(paths: Sequence[Path]) -> str:
     differing = [name for name in names if len({repr(of.get(name)) for of in settings}) > 1 and name != "name"]
     rows = [("setting", *(path.name for path in paths))]
     rows += [(name, *(str(of.get(name, "–")) for of in settings)) for name in differing]
-    return f"{_listed(paths)}\n\n" + (_table(rows) if differing else "their settings are the same")
+    return f"{_listed(paths)}\n\n" + (table(rows) if differing else "their settings are the same")
 
 
 def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:
@@ -69,7 +69,7 @@ def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:
     return f"removed: {', '.join(map(str, paths))}"
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
+def table(rows: Sequence[tuple[str, ...]]) -> str:
     """Rows in aligned columns."""
     widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(max(map(len, rows)))]
     lines = ("  ".join(f"{cell:<{widths[k]}}" for k, cell in enumerate(row)).rstrip() for row in rows)

@@ -20,6 +20,7 @@ from worldmodel.settings import (
     SurpriseConfig,
     TrainConfig,
     ViewConfig,
+    WorldsConfig,
 )
 
 
@@ -164,6 +165,13 @@ def _runs(config: RunsConfig) -> str:
     return runs(config)
 
 
+def _worlds(config: WorldsConfig) -> str:
+    from worldmodel.cli.worlds_table import worlds_lines
+    from worldmodel.designing import worlds
+
+    return worlds_lines(worlds(config))
+
+
 def _demo(config: DemoConfig) -> str:
     from worldmodel.cli.demo import demo
 
@@ -234,6 +242,12 @@ VERBS = {
         ("run", "data", "port", "steps", "save", "planner"),
     ),
     "report": Verb("write one self-contained HTML page about a run, or about several", ReportConfig, _report, ("run",)),
+    "worlds": Verb(
+        "list the worlds, or show what one of them shows, takes, asks for and can vary",
+        WorldsConfig,
+        _worlds,
+        ("env", "out"),
+    ),
     "runs": Verb("look after runs: list, compare, remove", RunsConfig, _runs, ("what", "run")),
     "data": Verb("look after data sets: info, verify, merge, convert", DataConfig, _data, ("what", "path", "out")),
     "demo": Verb("all of it, small, on a CPU, in minutes", DemoConfig, _demo, ("runs", "data", "seed", "tasks")),

@@ -7,6 +7,7 @@ judgement         bounds, directions and combinations that follow
 policy_search     the search for a better excitation
 study             `design`, and `judge` for one excitation
 design_result     what is found
+survey            which worlds there are, and what one of them shows and can vary
 """
 
 from worldmodel.designing.design_result import (
@@ -21,6 +22,7 @@ from worldmodel.designing.design_result import (
 )
 from worldmodel.designing.problem import chosen_policy
 from worldmodel.designing.study import design, judge, result_file, settings_for
+from worldmodel.designing.survey import FactorView, WorldsResult, WorldSummary, WorldView, worlds
 
 __all__ = [
     "ChosenPolicy",
@@ -28,12 +30,17 @@ __all__ = [
     "ConstantPrior",
     "DesignResult",
     "ExcitationBounds",
+    "FactorView",
     "FiniteDifferences",
     "Gain",
     "WindowBound",
+    "WorldSummary",
+    "WorldView",
+    "WorldsResult",
     "chosen_policy",
     "design",
     "judge",
     "result_file",
     "settings_for",
+    "worlds",
 ]

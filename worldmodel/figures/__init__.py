@@ -6,6 +6,7 @@
     probe_figures      probes, window lengths, canonical correlations
     control_figures    goals reached, convergence of plans, surprise
     look_figures       looks, and goals reached under them
+    contact_sheet      pictures side by side, each with a name
     design_figure, comparison   what those studies found
     videos             films of control
     style, geometry    the one look; the maps that figures draw
@@ -14,6 +15,7 @@
 """
 
 from worldmodel.figures import style
+from worldmodel.figures.contact_sheet import contact_sheet
 from worldmodel.figures.control_figures import Rate, planner_cost, success_bars, surprise_curves
 from worldmodel.figures.latent_figures import hero, latents_against_truth
 from worldmodel.figures.look_figures import looks_sheet, looks_success
@@ -25,6 +27,7 @@ from worldmodel.figures.training_figures import has_curves, predictor_error, tra
 __all__ = [
     "Rate",
     "canonical_correlations",
+    "contact_sheet",
     "drawing",
     "filmstrip",
     "has_curves",

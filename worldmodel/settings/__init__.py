@@ -38,7 +38,7 @@ from worldmodel.settings.evaluation import (
     ProbeConfig,
     SurpriseConfig,
 )
-from worldmodel.settings.housekeeping import DataConfig, DemoConfig, ReportConfig, RunsConfig
+from worldmodel.settings.housekeeping import DataConfig, DemoConfig, ReportConfig, RunsConfig, WorldsConfig
 from worldmodel.settings.method import (
     CONTEXT_METHODS,
     METHODS,
@@ -112,6 +112,7 @@ __all__ = [
     "ViTConfig",
     "ViewConfig",
     "WhiteningConfig",
+    "WorldsConfig",
     "changed",
     "configure",
     "field_docs",

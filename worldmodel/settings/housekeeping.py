@@ -1,9 +1,9 @@
-"""`report`, `data`, `demo`: looking at what is there."""
+"""`report`, `data`, `demo`, `runs`, `worlds`: looking at what is there."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worldmodel.settings.base import Count, NonNegativeInt, Settings
+from worldmodel.settings.base import Count, NonNegative, NonNegativeInt, Settings
 
 
 @dataclass(frozen=True)
@@ -65,3 +65,15 @@ class RunsConfig(Settings):
     """Which runs: a folder or a pattern such as "runs/push_t-s?"; null: all of `runs`."""
     runs: str = "runs"
     """Folder of runs."""
+
+
+@dataclass(frozen=True)
+class WorldsConfig(Settings):
+    """List the worlds, or look closely at one: worldmodel worlds env=NAME."""
+
+    env: str | None = None
+    """Name of a world, path/to/file.py:factory or gym:ID; "walker-*" lists those that match; null lists all."""
+    out: str | None = None
+    """Where a picture goes (PNG): of the world through each of its cameras, or of all that are listed."""
+    seconds: NonNegative = 6.0
+    """Seconds to measure which factors act, once for those that the world declares and once for all others."""

@@ -152,9 +152,7 @@ class _Drawn(NamedTuple):
     picture: np.ndarray | None = None
 
 
-def _from_states(
-    world: MujocoWorld, policy: Policy, seed: int, span: _Span, rule: GoalRule | None
-) -> _Drawn | None:
+def _from_states(world: MujocoWorld, policy: Policy, seed: int, span: _Span, rule: GoalRule | None) -> _Drawn | None:
     """A task between two states of an episode.
 
     rule: where pairs are rare, any row that makes one; None tries one row.
@@ -162,14 +160,16 @@ def _from_states(
     episode = rollout(world, policy, seed=seed, num_steps=span.num_steps, drift_rho=span.drift_rho, render=False)
     rows, states = span.rows(len(episode.states)), episode.states
     if rule is not None:
-        rows = rows[[rule.admits(states[r], states[r + span.goal_steps]) for r in rows]]
+        rows = np.array([row for row in rows if rule.admits(states[row], states[row + span.goal_steps])], int)
     if not len(rows):
         return None
     row = int(np.random.default_rng((seed, 2)).choice(rows))
     start, goal = (states[r].astype(np.float64) for r in (row, row + span.goal_steps))
     first = row - span.lead_steps
     lead = states[first].astype(np.float64), episode.actions[first:row]
-    return _Drawn(start, goal, bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))), lead)
+    return _Drawn(
+        start, goal, bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))), lead
+    )
 
 
 def _from_moments(world: MujocoWorld, policy: Policy, seed: int, span: _Span) -> _Drawn | None:

@@ -1,0 +1,72 @@
+"""What `worldmodel worlds` prints: a table of worlds, or a closer look at one."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from worldmodel.cli.runs_table import table
+from worldmodel.cli.terminal import aligned
+from worldmodel.designing import FactorView, WorldsResult, WorldSummary, WorldView
+
+
+def worlds_lines(found: WorldsResult) -> str:
+    """A table of worlds, or what one world is."""
+    told = [_view_lines(found.view) if found.view else table([_HEADS, *map(_row, found.worlds)])]
+    if found.others:
+        domains = groupby(found.others, key=lambda name: name.partition("-")[0])
+        told += ["", 'dm_control\'s tasks (worldmodel worlds env="walker-*" lists some of them like those above)']
+        told += [
+            f"  {domain}: {', '.join(name.removeprefix(f'{domain}-') for name in names)}" for domain, names in domains
+        ]
+        told += ["", "any environment of Gymnasium: env=gym:ID, of another package env=gym:MODULE/ID"]
+    if found.picture:
+        told.append(f"picture: {found.picture}")
+    name = found.worlds[0].name
+    told.append(f"next: worldmodel train env={name}" if found.view else f"next: worldmodel worlds env={name}")
+    return "\n".join(told)
+
+
+_HEADS = ("env", "about", "sizes", "actions", "state", "factors")
+
+
+def _row(world: WorldSummary) -> tuple[str, ...]:
+    known = ", ".join(world.sizes) if world.sizes else "default settings"
+    return (world.name, world.kind, known, str(world.num_actions), str(world.num_states), ", ".join(world.factors))
+
+
+def _view_lines(view: WorldView) -> str:
+    summary = view.summary
+    goals = ", ".join(f"{name} within {value:g}" for name, value in view.goal_tolerance.items())
+    kind = {"goals": "goals", "reward": "a reward of its own", "poses": "poses, without physics"}[summary.kind]
+    rows = [
+        ("about", kind + (", and tells success" if view.tells_success else "")),
+        ("recipe", f"sizes {', '.join(summary.sizes)}" if summary.sizes else "none: default settings are taken"),
+        (
+            "actions",
+            f"{summary.num_actions} numbers in [-1, 1], every {view.control_dt_s:g} s, for {view.time_limit_s:g} s",
+        ),
+        ("state", f"{summary.num_states} numbers: {', '.join(view.state_names)}"),
+        ("goal reached", goals or "within a quarter of each position's spread (control goal_tolerance={NAME: VALUE})"),
+        ("camera", f"{view.camera} (env.camera={' | '.join(view.cameras)})"),
+    ]
+    told = [summary.name, aligned(rows)]
+    if view.factors:
+        told += ["", "factors, randomised with env.randomize=[NAME]", _factor_table(view.factors)]
+    if view.paths:
+        told += ["", "paths that become factors with env.factors={NAME: PATH}", _factor_table(view.paths)]
+    return "\n".join(told)
+
+
+def _factor_table(factors: Sequence[FactorView]) -> str:
+    return table([("name", "nominal", "unit", "what it changes", "effect"), *map(_factor_row, factors)])
+
+
+def _factor_row(factor: FactorView) -> tuple[str, ...]:
+    unit = "of a state" if factor.kind == "physical" else "levels of a picture"
+    if factor.effect is None:
+        acts = "not measured: give it more seconds="
+    else:
+        acts = f"{factor.effect:.2g} {unit}" if factor.effect else "none seen"
+    what = "motion" if factor.kind == "physical" else "picture"
+    if factor.description not in (factor.name, ""):
+        what += f": {factor.description}"
+    return (factor.name, f"{factor.nominal:.4g}", factor.unit, what, acts)
