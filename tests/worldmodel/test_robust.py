@@ -1,6 +1,7 @@
 """Control and reading of the state under looks: known answers, and the real verb on a run of the package."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -64,6 +65,18 @@ def test_the_page_has_a_section_about_looks(found: RobustResult, run: str):
 
     page = report(ReportConfig(run=run)).read_text(encoding="utf-8")
     assert "What it holds under" in page and "suite cameras, easy" in page
+
+
+def test_the_verdict_says_what_fails_and_what_to_try(found: RobustResult):
+    clean, *others = found.encoders["encoder"]
+
+    def verdict(*kept: float | None) -> str:
+        looks = [replace(of, kept=share) for of, share in zip(others, kept, strict=False)]
+        return robust_verdict(replace(found, encoders={"encoder": [clean, *looks]}))
+
+    assert verdict(1.0, 0.95) == "holds: nine tenths of the clean success or more under all of 2 looks"
+    assert verdict(1.0, 0.5).startswith("holds under 1 of 2 looks; loses more than a tenth under patch 40; give")
+    assert verdict(None, None).startswith("nothing to keep") and verdict().startswith("only the world as it is")
 
 
 def test_the_share_kept_is_a_ratio_of_paired_rates():

@@ -120,14 +120,15 @@ def identify_next(found: IdentifyResult, run: Path) -> str:
 
 def robust_verdict(found: RobustResult) -> str:
     """Under which looks the run still reaches nine tenths of the goals that it reaches in the world as it is."""
-    looks = next(iter(found.encoders.values()))
-    shifted = [of for of in looks if of.look != CLEAN]
-    fails = [of.label for of in shifted if of.kept is not None and of.kept < HOLDS]
-    told = [of.label for of in shifted if of.kept is not None]
+    shifted = [of for of in next(iter(found.encoders.values())) if of.look != CLEAN]
+    told = [of for of in shifted if of.kept is not None]
+    if not shifted:
+        return "only the world as it is was tried; name looks= or levels="
     if not told:
         return "nothing to keep: the run reaches no goals in the world as it is; see what train said of the predictor"
+    fails = [of.label for of in told if of.kept is not None and of.kept < HOLDS]
     if not fails:
         return f"holds: nine tenths of the clean success or more under all of {len(told)} looks"
-    return (
-        f"holds under {len(told) - len(fails)} of {len(told)} looks; loses more than a tenth under {', '.join(fails)}"
-    )
+    verdict = f"holds under {len(told) - len(fails)} of {len(told)} looks; loses more than a tenth under "
+    remedy = "" if "robust" in found.encoders else "; give the run's train command again with robust=true"
+    return verdict + ", ".join(fails) + remedy
