@@ -248,11 +248,15 @@ def test_windows_that_do_not_fit_are_refused_before_anything_is_trained(
     assert not Path("runs/b/metrics.jsonl").exists()
 
 
-def test_control_is_not_recommended_where_no_goal_can_be_judged(home: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_world_that_names_no_tolerance_is_judged_by_its_own_motion(home: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["train", "env=walker-walk", *SMALL]) == 0
-    assert "next: worldmodel probe run=runs/walker-walk" in capsys.readouterr().out
-    assert "goal_tolerance" in error_of(capsys, ["control", "run=runs/walker-walk", "tasks=2"])
-    assert "task_goal" in error_of(capsys, ["control", "run=runs/walker-walk", "tasks=2", "protocol=reward"])
+    assert "next: worldmodel control run=runs/walker-walk" in capsys.readouterr().out
+    few = ["run=runs/walker-walk", "tasks=2", "budget_steps=3", "oracle=false", "videos=1"]
+    assert main(["control", *few]) == 0
+    said = capsys.readouterr().out
+    assert "counts as reached within" in said and "left_hip" in said and "rootx" not in said
+    assert "goal_tolerance names knee" in error_of(capsys, ["control", *few, "goal_tolerance={knee: 1}"])
+    assert "task_goal" in error_of(capsys, ["control", *few, "protocol=reward"])
 
 
 ENDS_EARLY = """from worldmodel import envs

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from worldmodel.data.index import read_index
 from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult, ViewResult
@@ -45,9 +44,9 @@ _MORE_MOTION = "try more episodes, an excitation that moves more (policy=), or f
 
 
 def next_commands(found: TrainResult, config: TrainConfig) -> list[str]:
-    """Commands that work on this run, the most useful first; `control` only where a goal can be judged."""
-    verbs, world = ["probe", "report"], read_index(config.collection.directory).world
-    if found.prediction is not None and config.env.world != RECORDED and world.goal_tolerance:
+    """Commands that work on this run, the most useful first."""
+    verbs = ["probe", "report"]
+    if found.prediction is not None and config.env.world != RECORDED:
         verbs.insert(0, "control")
     return [f"worldmodel {verb} run={found.run}" for verb in verbs]
 

@@ -168,7 +168,7 @@ class OracleController:
     sees = False
 
     def __init__(self, world: MujocoWorld, tasks: Tasks, planner: Planner, plan: PlanConfig, seed: int) -> None:
-        self._dynamics = SimulatorDynamics(world, tasks.factors)
+        self._dynamics = SimulatorDynamics(world, tasks.factors, tasks.moments)
         self._planner, self._reduction = planner, OverHorizon(plan.reduction)
         self._generator = torch.Generator().manual_seed(seed)
         self._goal = torch.from_numpy(goal_features(world, tasks.goal)).float()

@@ -16,6 +16,7 @@ from worldmodel.evaluation.control.controllers import LatentController, OracleCo
 from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
 from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
 from worldmodel.evaluation.control.manifests import manifest_tasks
+from worldmodel.evaluation.control.oracle import can_simulate
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, task_policy
 from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
@@ -123,7 +124,9 @@ def _controllers_beside(evaluation: _Evaluation, supervised: list[Run]) -> Outco
     config, world = evaluation.config, evaluation.world
     random = RandomController(world.scene.action_dim, config.seed)
     beside: Outcomes = {"random": [_run(evaluation, random, "random")]}
-    if config.oracle:
+    if config.oracle and not can_simulate(world):
+        print(f"note: no oracle: the steps of {world.name} are not those of a MuJoCo model under held controls")
+    elif config.oracle:
         few = evaluation.tasks.part(0, config.oracle_tasks)
         oracle = OracleController(world, few, evaluation.planner, evaluation.plan, config.seed)
         beside["oracle"] = [_run(replace(evaluation, tasks=few), oracle, "simulator oracle")]

@@ -10,7 +10,13 @@ import torch
 from mujoco.rollout import Rollout
 from torch import Tensor
 
-from worldmodel.envs.world import MujocoWorld
+from worldmodel.envs.world import MujocoWorld, Snapshot
+
+
+def can_simulate(world: MujocoWorld) -> bool:
+    """Whether the oracle knows how actions become controls: not where another library's own controller does that, or
+    there is no MuJoCo model."""
+    return world.scene.state_is_whole or world.scene.holds_control
 
 
 def goal_features(world: MujocoWorld, states: np.ndarray) -> np.ndarray:
@@ -35,13 +41,25 @@ class SimulatorDynamics:
 
     num_context_frames = 1
 
-    def __init__(self, world: MujocoWorld, factors: Sequence[Mapping[str, float]]) -> None:
-        """factors: name -> value for each of the B environments that will be planned for."""
+    def __init__(
+        self,
+        world: MujocoWorld,
+        factors: Sequence[Mapping[str, float]],
+        moments: Sequence[Snapshot] | None = None,
+    ) -> None:
+        """
+        Args:
+            factors: name -> value for each of the B environments that will be planned for.
+            moments: of each, where its episode begins, in worlds whose state does not tell all of it.
+        """
         self._world = world
         self.action_dim = world.scene.action_dim
         self.models = []
-        for values in factors:
-            world.restart(factors=values)
+        for index, values in enumerate(factors):
+            if moments is None:
+                world.restart(factors=values)
+            else:
+                world.restore(moments[index])
             self.models.append(copy.copy(world.scene.model))
         num_threads = os.cpu_count() or 1
         self._pool = Rollout(nthread=num_threads)
