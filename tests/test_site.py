@@ -109,6 +109,11 @@ def test_every_link_of_a_page_leads_to_a_page_of_the_site(tmp_path: Path):
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def test_every_page_is_in_the_nav():
+    nav = (ROOT / "docs/site/mkdocs.yml").read_text("utf-8")
+    assert [str(place) for page in pages.markdown_files() if f": {(place := pages.place_of(page))}\n" not in nav] == []
+
+
 def test_the_readme_s_links_lead_to_pages():
     assert pages.place_of(PurePosixPath("README.md")) == PurePosixPath("index.md")
     assert pages.place_of(PurePosixPath("docs/IDEA.md")) == PurePosixPath("IDEA.md")
