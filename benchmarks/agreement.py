@@ -50,7 +50,7 @@ class Pair:
     figure: str
     """Which figure."""
     committed: float | None
-    """Its value there; None where it could not be told."""
+    """Its value there; None where it could not be determined."""
     again: float | None
     """Its value today."""
 

@@ -147,7 +147,7 @@ class BatchWorld:
         Args:
             states: float (B, X); None draws the world's own starts.
             factors: a mapping name -> value per episode; None draws what the world randomises.
-            seed: episode i is seeded with seed + i; None goes on with the world's own randomness.
+            seed: episode i is seeded with seed + i; None continues with the world's own randomness.
             reward_hidden: see `MujocoWorld.restart`.
 
         Raises:

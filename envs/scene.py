@@ -336,7 +336,7 @@ def unlimited_hinges(model: mujoco.MjModel) -> tuple[str, ...]:
 
 
 def hide_geoms(model: mujoco.MjModel, geoms: Sequence[str]) -> None:
-    """Make geoms invisible; they go on colliding."""
+    """Make geoms invisible; they still collide."""
     for name in geoms:
         model.geom_matid[model.geom(name).id] = -1
         model.geom_rgba[model.geom(name).id, 3] = 0

@@ -128,7 +128,7 @@ def sensitivities(
 def _replay(
     world: MujocoWorld, motion: Motion, state: np.ndarray, actions: np.ndarray, values: dict[str, float]
 ) -> np.ndarray:
-    """States (T+1, X) from a state under recorded actions, at the motion's constants but for `values`."""
+    """States (T+1, X) from a state under recorded actions, with the motion's constants, except those in `values`."""
     world.restore(motion.start)
     world.set_factors(values)
     world.set_state(state)

@@ -64,7 +64,7 @@ def warp_rollouts(
         world, policy, num_steps, drift_rho: see `envs.rollout.rollout`.
         seeds: one for each episode.
         device: "auto" takes CUDA where there is a GPU; or "cpu", "cuda:0", …
-        progress: told of the number of frames as they are drawn.
+        progress: called with the number of frames as they are drawn.
 
     Raises:
         WarpUnsupported: the world does what this engine cannot do.

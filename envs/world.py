@@ -238,7 +238,7 @@ class MujocoWorld(gymnasium.Env):
         return self.scene.state()
 
     def set_state(self, state: np.ndarray) -> None:
-        """Put the simulation into a state (X,); the episode's clock, factors and randomness go on.
+        """Put the simulation into a state (X,); the episode keeps its clock, factors and randomness.
 
         Raises:
             ValueError: another shape, a value that is not finite, or a world whose state cannot be set.

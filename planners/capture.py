@@ -48,7 +48,7 @@ class CapturedPlanner:
         return self._plan_by_graph(problem, form, generator)
 
     def _plan_by_graph(self, problem: Problem, form: object, generator: torch.Generator) -> Plan:
-        """By a recording that answers such a problem; the first of its kind eagerly."""
+        """Replay the CUDA graph of an earlier problem of this form; the first of a form is planned without one."""
 
         def plan_of(inputs: Mapping[str, Tensor]) -> Plan:
             return self.planner.plan(_with_inputs(problem, inputs), generator)

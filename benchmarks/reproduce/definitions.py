@@ -23,7 +23,7 @@ class Condition:
     key: str
     """Its name, also among the published values."""
     settings: Mapping[str, Any]
-    """What `Table.measure` is told of it."""
+    """What `Table.measure` gets."""
     candidates: Sequence[Mapping[str, Any]] = ({},)
     """Settings to choose from. Each is run with the first seed; the one with the highest "validation" figure goes on to
     the other seeds."""
@@ -48,7 +48,7 @@ class Cell:
 
 
 Figures = Mapping[str, float]
-"""Name of a figure -> value; NaN where it cannot be told."""
+"""Name of a figure -> value; NaN where it cannot be determined."""
 
 
 @dataclass(frozen=True)
@@ -120,5 +120,5 @@ def read_published(name: str) -> Published:
 
 
 def or_nan(value: float | None) -> float:
-    """A figure as tables take it: NaN for None, what cannot be told."""
+    """A figure as tables take it: NaN for None, what cannot be determined."""
     return math.nan if value is None else value

@@ -13,7 +13,7 @@ from worldmodel.system import UserError, read_json
 
 @dataclass(frozen=True)
 class MeasuredFigure:
-    """A figure over several seeds, beside the published one; None stands for what cannot be told."""
+    """A figure over several seeds, beside the published one; None stands for what cannot be determined."""
 
     mean: float | None
     """Mean of the values that are known."""

@@ -32,7 +32,7 @@ class FinishedCell:
     """What is kept of a cell."""
 
     figures: dict[str, float | None]
-    """Name -> value; None where it cannot be told."""
+    """Name -> value; None where it cannot be determined."""
     cpu_s: float
     """CPU seconds of this process, or the cell's share of several that were measured together."""
     wall_s: float
@@ -48,7 +48,7 @@ class MeasuredRow:
     chosen: Mapping[str, Any]
     """The candidate that the figures are of."""
     figures: dict[str, list[float | None]]
-    """Name -> a value for each seed; None where it cannot be told."""
+    """Name -> a value for each seed; None where it cannot be determined."""
     cpu_s: list[float]
     """CPU seconds of each seed."""
     wall_s: list[float]

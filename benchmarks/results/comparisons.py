@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.results.markdown import grid, mean_interval, told
+from benchmarks.results.markdown import digits, grid, mean_interval
 from benchmarks.results.sources import records
 from worldmodel.comparing import CompareResult, Grade, Measured, MethodRow, Verdict
 from worldmodel.runs import Record
@@ -44,8 +44,8 @@ def _introduction(record: Record[CompareResult]) -> str:
     return (
         f"`{command}`: {setup.scale} scale, {setup.encoder}, {setup.steps} steps of {setup.batch_size} pairs, "
         f"{setup.num_seeds} seeds; {found.tuning}. Mean [95 % interval by Student's t over seeds], test episodes. R2 "
-        f"ceiling {found.r2_ceiling:.4f}; untrained encoder {told(beside.random_encoder.r2_h_to_z)}, raw pixels by "
-        f"ridge {told(beside.raw_pixels.r2_h_to_z)}."
+        f"ceiling {found.r2_ceiling:.4f}; untrained encoder {digits(beside.random_encoder.r2_h_to_z)}, raw pixels by "
+        f"ridge {digits(beside.raw_pixels.r2_h_to_z)}."
     )
 
 
@@ -85,7 +85,7 @@ def _behind(claim: Verdict) -> str:
 def _leaf(name: str, value: Measured) -> str:
     if isinstance(value, dict):
         return f"{name}: {', '.join(_leaf(of, number) for of, number in value.items())}"
-    return f"{name} {told(value, '.3g')}"
+    return f"{name} {digits(value, '.3g')}"
 
 
 def _method_columns(methods: Mapping[str, MethodRow]) -> list[str]:
@@ -107,9 +107,9 @@ def _method_columns(methods: Mapping[str, MethodRow]) -> list[str]:
 def _method_row(row: MethodRow, columns: Sequence[str]) -> list[str]:
     reached = row.convergence.steps_to_threshold
     values = [mean_interval(row.r2_h_to_z), mean_interval(row.r2_z_to_h)]
-    values += [told(row.rank_correlation.mean), told(row.effective_rank.mean, ".2f")]
-    values += [told(row.latent_std.mean, ".2g"), f"{row.collapsed_share:.0%}"]
-    values += [f"{reached:.0f}" if reached else "never", told(row.cpu_s.mean, ".1f")]
+    values += [digits(row.rank_correlation.mean), digits(row.effective_rank.mean, ".2f")]
+    values += [digits(row.latent_std.mean, ".2g"), f"{row.collapsed_share:.0%}"]
+    values += [f"{reached:.0f}" if reached else "never", digits(row.cpu_s.mean, ".1f")]
     if _MEMORY in columns:
         values.append(f"{row.memory.kept[1024].total / 2**20:.1f}" if row.memory else "–")
     if _PLANNING in columns:
@@ -125,6 +125,6 @@ def _data_grid(grown: Mapping[str, MethodRow]) -> str:
     for name, row in grown.items():
         for size in sizes:
             found = row.data[size]
-            errors = [told(found.shifts[shift].rmse_sd.mean, ".2f") for shift in shifts]
+            errors = [digits(found.shifts[shift].rmse_sd.mean, ".2f") for shift in shifts]
             rows[f"{name} | {size}"] = [mean_interval(found.test), *errors]
     return grid(columns, rows)

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Sequence
 
-from benchmarks.results.markdown import Row, spread, told
+from benchmarks.results.markdown import Row, digits, spread
 from benchmarks.results.sources import read_demos, read_runs
 from worldmodel.runs import ControllerName, DemoResult
 
@@ -102,4 +102,4 @@ def _error_lines(demos: Sequence[DemoResult]) -> list[str]:
 def _median(values: Sequence[float | None]) -> str:
     """Over the seeds that tell; a dash where none does."""
     known = [value for value in values if value is not None]
-    return told(statistics.median(known) if known else None)
+    return digits(statistics.median(known) if known else None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.results.markdown import Row, told
+from benchmarks.results.markdown import Row, digits
 from benchmarks.results.sources import read_all
 from worldmodel.measures import wilson_interval
 
@@ -72,7 +72,7 @@ def rows() -> list[Row]:
             of, (r2, error) = _pooled(files, name), _TARGETS.get((world, name), ("", ""))
             label = f"{world}: {name} of a recording of {steps} steps by replay, from pixels"
             found.append((f"{label}, R2", f"{of.r2:.4f}", r2, command))
-            found.append((f"… median relative error, {number} recordings", told(of.error, ".2%"), error, "the same"))
+            found.append((f"… median relative error, {number} recordings", digits(of.error, ".2%"), error, "the same"))
             found.append(("… coverage of 95 % intervals", of.coverage, ".93 to .97", "the same"))
         seconds = np.mean([file["fits"]["cpu_seconds"] for file in files])
         found.append(
@@ -116,8 +116,8 @@ def details() -> str:
 
 
 def _cells(of: _Pooled) -> list[str]:
-    thirds = ", ".join(told(None if np.isnan(share) else share, ".2f") for share in of.thirds)
-    return [f"{of.r2:.4f}", f"{of.bias:+.3f}", told(of.error, ".2%"), of.coverage, thirds]
+    thirds = ", ".join(digits(None if np.isnan(share) else share, ".2f") for share in of.thirds)
+    return [f"{of.r2:.4f}", f"{of.bias:+.3f}", digits(of.error, ".2%"), of.coverage, thirds]
 
 
 def _foreseen(settings: dict[tuple[str, int, str, str], list[dict[str, Any]]]) -> list[str]:

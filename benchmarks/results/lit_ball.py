@@ -1,6 +1,6 @@
 """The lit ball: `worldmodel compare study=lit_ball`, its figure and its tables."""
 
-from benchmarks.results.markdown import Row, grid, lowest_first, mean_interval, told
+from benchmarks.results.markdown import Row, digits, grid, lowest_first, mean_interval
 from benchmarks.results.sources import records
 from worldmodel.comparing import BallReading, LitBallResult, PairCondition
 from worldmodel.measures import OverSeeds
@@ -12,7 +12,7 @@ def rows() -> list[Row]:
     if not found or "OU pairs" not in found[0]:
         return []
     worst = {name: _worse_read(row) for name, row in found[0]["OU pairs"].methods.items()}
-    others = ", ".join(f"{name} {told(of.mean, '.2f')}" for name, of in worst.items() if name != "lejepa")
+    others = ", ".join(f"{name} {digits(of.mean, '.2f')}" for name, of in worst.items() if name != "lejepa")
     label = "ball and light told apart, R2 of the one read worse"
     value = f"{mean_interval(worst['lejepa'])} ({others})"
     return [(label, value, "", "`worldmodel compare study=lit_ball`")]
@@ -44,7 +44,7 @@ def _condition_grid(condition: PairCondition) -> str:
         method: [
             mean_interval(row.x),
             mean_interval(row.light),
-            *(told(row.x_under_shift[shift].r2.mean) for shift in shifts),
+            *(digits(row.x_under_shift[shift].r2.mean) for shift in shifts),
         ]
         for method, row in condition.methods.items()
     }

@@ -4,10 +4,10 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from worldmodel.measures import OverSeeds, told, with_interval
+from worldmodel.measures import OverSeeds, digits, with_interval
 from worldmodel.runs import ControllerName, ControlResult
 
-__all__ = ["Row", "grid", "lowest_first", "mean_interval", "rated", "row_table", "spread", "told", "with_interval"]
+__all__ = ["Row", "digits", "grid", "lowest_first", "mean_interval", "rated", "row_table", "spread", "with_interval"]
 
 # what was measured, its figure, the target, and the command that measures it
 Row = tuple[str, str, str, str]
@@ -22,12 +22,12 @@ def spread(values: Sequence[float | None], form: str) -> str:
     """Median [lowest, highest] of several seeds; the value of one, a dash of none. Seeds that cannot tell are left
     out."""
     known = [value for value in values if value is not None]
-    middle = told(statistics.median(known) if known else None, form)
+    middle = digits(statistics.median(known) if known else None, form)
     return middle if len(known) < 2 else f"{middle} [{min(known):{form}}, {max(known):{form}}]"
 
 
 def lowest_first(figure: float | None) -> float:
-    """Key to sort figures by; one that cannot be told comes last."""
+    """Key to sort figures by; one that cannot be determined comes last."""
     return math.inf if figure is None else figure
 
 

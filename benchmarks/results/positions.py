@@ -1,7 +1,7 @@
 """Constants from true positions, without labels, beside the bound on any reader: `worldmodel positions`."""
 
 from benchmarks.results.commands import training
-from benchmarks.results.markdown import Row, lowest_first, mean_interval, told
+from benchmarks.results.markdown import Row, digits, lowest_first, mean_interval
 from benchmarks.results.sources import paths, records
 from worldmodel.evaluation import PositionsResult
 from worldmodel.evaluation.positions import ConstantReading, MethodReading
@@ -46,9 +46,9 @@ def _methods_rows() -> list[Row]:
     if study is None:
         return []
     worst = {method: reading.constants[_worst(reading)].r2_linear.mean for method, reading in study.methods.items()}
-    others = ", ".join(f"{method} {told(value)}" for method, value in worst.items() if method != "lejepa")
+    others = ", ".join(f"{method} {digits(value)}" for method, value in worst.items() if method != "lejepa")
     label = f"puck from true positions, {len(worst)} methods equally tuned: linear R2 of the constant read worse"
-    return [(label, f"lejepa {told(worst['lejepa'])} ({others})", "", f"`{_command(study)}`")]
+    return [(label, f"lejepa {digits(worst['lejepa'])} ({others})", "", f"`{_command(study)}`")]
 
 
 def _command(study: PositionsResult) -> str:
@@ -60,7 +60,7 @@ def _command(study: PositionsResult) -> str:
 
 def _share(value: float | None, bound: float | None) -> str:
     """What a reader reaches of its bound; a dash where there is none."""
-    return told(value / bound if value is not None and bound else None, ".2f")
+    return digits(value / bound if value is not None and bound else None, ".2f")
 
 
 def details() -> str:
@@ -90,8 +90,8 @@ def _values(found: ConstantReading, bound: float | None) -> list[str]:
     far = found.r2_out_of_range
     return [
         mean_interval(found.r2_linear),
-        told(found.r2_mlp.mean),
+        digits(found.r2_mlp.mean),
         mean_interval(far) if far else "–",
-        told(bound),
+        digits(bound),
         _share(found.r2_linear.mean, bound),
     ]

@@ -1,6 +1,6 @@
 """Goals reached where the world looks different: `worldmodel robust`."""
 
-from benchmarks.results.markdown import told, with_interval
+from benchmarks.results.markdown import digits, with_interval
 from benchmarks.results.sources import read_robusts
 from worldmodel.runs import LookResult, RobustResult
 
@@ -38,5 +38,5 @@ def _table(name: str, found: RobustResult) -> str:
 
 
 def _cells(of: LookResult) -> list[str]:
-    reached = with_interval(of.success.rate, of.success.interval, ".2f") if of.success else told(None)
-    return [reached, told(of.kept, ".2f"), told(of.r2, ".2f")]
+    reached = with_interval(of.success.rate, of.success.interval, ".2f") if of.success else digits(None)
+    return [reached, digits(of.kept, ".2f"), digits(of.r2, ".2f")]

@@ -1,6 +1,6 @@
 """Surprise at what cannot happen: `worldmodel surprise`."""
 
-from benchmarks.results.markdown import told, with_interval
+from benchmarks.results.markdown import digits, with_interval
 from benchmarks.results.sources import read_surprises
 
 
@@ -13,12 +13,12 @@ def details() -> str:
                 found.world or "–",
                 event,
                 str(found.num_trajectories),
-                told(of.median_without, ".2f"),
-                told(of.median_with, ".2f"),
+                digits(of.median_without, ".2f"),
+                digits(of.median_with, ".2f"),
                 with_interval(of.mean_gain, of.mean_gain_interval, ".2f"),
-                told(of.more_surprised, ".0%"),
-                told(of.p_wilcoxon, ".1e"),
-                told(of.auroc),
+                digits(of.more_surprised, ".0%"),
+                digits(of.p_wilcoxon, ".1e"),
+                digits(of.auroc),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     if not lines:

@@ -63,7 +63,7 @@ class ColoredNoise:
     """Standard deviation over a period, before clipping."""
 
     period_s: float = 10.0
-    """Seconds of one draw; a longer episode goes on with a new one."""
+    """Seconds of one draw; a longer episode continues with a new one."""
 
     def __post_init__(self) -> None:
         require("exponent", self.exponent, self.exponent >= 0, ">= 0")

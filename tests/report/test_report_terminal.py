@@ -75,7 +75,7 @@ def test_what_cannot_be_told_is_said():
     assert probe_lines(found).splitlines()[1:] == [
         "  block                           –, MLP –",
         "  hand                            0.500, MLP 0.625",
-        "  constants found without labels  cannot be told: 5 episodes are too few",
+        "  constants found without labels  cannot be determined: 5 episodes are too few",
     ]
     events = {"teleport": EventResult(None, None, None, None, None, None, None)}
     said = surprise_lines(replace(SURPRISE, events=events)).splitlines()

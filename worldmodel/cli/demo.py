@@ -17,7 +17,7 @@ from worldmodel.evaluation.control import control
 from worldmodel.evaluation.probing import probe
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.learning.train import train
-from worldmodel.measures.wording import told, with_interval
+from worldmodel.measures.wording import digits, with_interval
 from worldmodel.reporting import write_page
 from worldmodel.runs import DemoResult, ProbeResult, Run, TrainResult, write_record
 from worldmodel.settings import ControlConfig, DemoConfig, ProbeConfig, TrainConfig, recipe
@@ -111,7 +111,7 @@ def _training(config: DemoConfig, name: str, root: Path) -> TrainConfig:
 
 
 def _draw_hero(run: Run, rates: dict[str, figures.Rate]) -> None:
-    """The picture that tells the story: what it sees, what it learned, what it does."""
+    """The first picture of the page: what the model sees, what it learned, what it achieves."""
     data = DataSet(run.config.collection.directory)
     rows = torch.from_numpy(data.split("test").rows()[:4000])
     model = run.model()
@@ -131,10 +131,10 @@ def _table(found: DemoResult) -> str:
     measured, controllers = found.identifiability, found.control.controllers
     steps, ratio = found.prediction.farthest
     rows = [
-        ("joint angles from latents, linear R2, held out", told(measured.r2_h_to_z, ".4f")),
-        ("latents from joint angles, linear R2, held out", told(measured.r2_z_to_h, ".4f")),
-        ("distance of the map from a rotation", told(measured.orthogonality_error)),
-        (f"prediction error after {steps} steps / standing still", told(ratio)),
+        ("joint angles from latents, linear R2, held out", digits(measured.r2_h_to_z, ".4f")),
+        ("latents from joint angles, linear R2, held out", digits(measured.r2_z_to_h, ".4f")),
+        ("distance of the map from a rotation", digits(measured.orthogonality_error)),
+        (f"prediction error after {steps} steps / standing still", digits(ratio)),
         (f"goals reached from pixels, {found.control.latent.num_tasks} tasks", achievement(found.control.latent)),
         ("  by random actions", achievement(controllers["random"])),
         ("  by the same planner on the true simulator", achievement(controllers["oracle"])),

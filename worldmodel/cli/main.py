@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _dispatch(arguments)
     except (KeyboardInterrupt, interrupts.Terminated) as error:
         asked, status = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
-        print(f"\n{asked}; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        print(f"\n{asked}; what was finished is kept, and the same command continues from there", file=sys.stderr)
         return status
     except BrokenPipeError:  # what reads the output has seen enough: worldmodel train --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

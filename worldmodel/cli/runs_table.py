@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldmodel.cli.terminal import achievement
-from worldmodel.measures.wording import told
+from worldmodel.measures.wording import digits
 from worldmodel.runs import Run
 from worldmodel.settings import RunsConfig
 from worldmodel.settings.base import flatten
@@ -46,7 +46,7 @@ def _row(path: Path) -> tuple[str, ...]:
     state = trained.identifiability.r2_h_to_z if trained.identifiability else None
     ratio = trained.prediction.farthest[1] if trained.prediction else None
     driven = f"{achievement(control.latent)} {control.protocol.name}" if control else "–"
-    return (str(path), trained.env, trained.method, str(trained.seed), told(state), told(ratio), driven)
+    return (str(path), trained.env, trained.method, str(trained.seed), digits(state), digits(ratio), driven)
 
 
 def _compared(paths: Sequence[Path]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from worldmodel.measures.wording import DASH, told, with_interval
+from worldmodel.measures.wording import DASH, digits, with_interval
 from worldmodel.runs.identify_result import ConstantEstimate, IdentifyResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import (
@@ -26,17 +26,17 @@ def train_lines(found: TrainResult) -> str:
     """How well the latents show the world, and how far the predictor sees."""
     rows = [("latents", f"{found.model.latent_dim}, by {found.model.encoder} with method={found.method}")]
     if found.identifiability:
-        rows.append(("true state from latents, linear R2, held out", told(found.identifiability.r2_h_to_z)))
+        rows.append(("true state from latents, linear R2, held out", digits(found.identifiability.r2_h_to_z)))
     if found.robust:
         used = "the run sees by it" if found.robust.used else "not used: it is worse on frames as they are"
-        rows.append(("robust encoder, error on frames as they are", f"{told(found.robust.error)}; {used}"))
+        rows.append(("robust encoder, error on frames as they are", f"{digits(found.robust.error)}; {used}"))
     if found.prediction:
         steps, ratio = found.prediction.farthest
-        rows.append((f"prediction error after {steps} steps / standing still", told(ratio)))
+        rows.append((f"prediction error after {steps} steps / standing still", digits(ratio)))
     if found.decoding:
         decoded, nearest = found.decoding.decoded, found.decoding.nearest
-        beside = f"nearest training frame {told(nearest.psnr_db, '.1f')} dB"
-        rows.append(("frames decoded from latents, PSNR", f"{told(decoded.psnr_db, '.1f')} dB, {beside}"))
+        beside = f"nearest training frame {digits(nearest.psnr_db, '.1f')} dB"
+        rows.append(("frames decoded from latents, PSNR", f"{digits(decoded.psnr_db, '.1f')} dB, {beside}"))
     return aligned(rows)
 
 
@@ -78,24 +78,26 @@ def view_lines(found: ViewResult) -> str:
 def probe_lines(found: ProbeResult) -> str:
     """R2 of every probed variable by a linear and an MLP probe, on held-out episodes."""
     rows = [
-        (name, f"{with_interval(of.r2_linear, of.r2_linear_interval)}, MLP {told(of.r2_mlp)}")
+        (name, f"{with_interval(of.r2_linear, of.r2_linear_interval)}, MLP {digits(of.r2_mlp)}")
         for name, of in found.variables.items()
     ]
     if found.correlations:
         count = found.correlations.count
-        number = f"cannot be told: {count.reason}" if count.num_constants is None else str(count.num_constants)
+        number = f"cannot be determined: {count.reason}" if count.num_constants is None else str(count.num_constants)
         rows.append(("constants found without labels", number))
     return f"linear R2 on held-out episodes\n{aligned(rows)}"
 
 
 def surprise_lines(found: SurpriseResult) -> str:
     """How well surprise tells each event from its absence, over pairs of trajectories."""
-    rows = [(name, f"AUROC {told(of.auroc)}, p = {told(of.p_wilcoxon, '.1e')}") for name, of in found.events.items()]
+    rows = [
+        (name, f"AUROC {digits(of.auroc)}, p = {digits(of.p_wilcoxon, '.1e')}") for name, of in found.events.items()
+    ]
     return f"{found.num_trajectories} pairs of trajectories with and without an event\n{aligned(rows)}"
 
 
 def identify_lines(found: IdentifyResult) -> str:
-    """Every constant with its interval, what is told of products, what else was free, what the simulators foresee."""
+    """Every constant with its interval, what is known of products, what else was free, what the simulators foresee."""
     steps = ", ".join(str(used.steps) for used in found.recordings)
     lines = [f"{found.world}: {len(found.recordings)} recording(s) of {steps} control steps; 95 % intervals"]
     lines.append(aligned([(_constant_label(constant), _constant_value(constant)) for constant in found.constants]))
@@ -126,7 +128,7 @@ def _constant_label(found: ConstantEstimate) -> str:
 
 def _constant_value(found: ConstantEstimate) -> str:
     beside = [f"nominal {found.nominal:.4g}"] + ([] if found.true is None else [f"true {found.true:.4g}"])
-    words = {"well": "", "in part": ", known in part", "not": ", not told by this recording"}
+    words = {"well": "", "in part": ", known in part", "not": ", not determined by this recording"}
     return f"{with_interval(found.value, found.interval, '.4g')}, {', '.join(beside)}{words[found.known]}"
 
 
@@ -143,4 +145,4 @@ def robust_lines(found: RobustResult) -> str:
 def _under_look(found: LookResult) -> str:
     reached = with_interval(found.success.rate, found.success.interval, ".0%") if found.success else DASH
     hidden = f", {found.num_hidden} tasks left out: the look hides what differs" if found.num_hidden else ""
-    return f"{reached}, {told(found.kept, '.2f')}, {told(found.r2, '.2f')}{hidden}"
+    return f"{reached}, {digits(found.kept, '.2f')}, {digits(found.r2, '.2f')}{hidden}"

@@ -4,7 +4,7 @@ from worldmodel.comparing import CompareResult, LitBallResult, MethodRow
 from worldmodel.designing import DesignResult, ExcitationBounds
 from worldmodel.designing.design_result import LARGEST_NONLINEARITY, SHARE_OUTSIDE
 from worldmodel.evaluation.positions import ConstantReading, PositionsResult
-from worldmodel.measures import told, with_interval
+from worldmodel.measures import digits, with_interval
 
 
 def design_lines(found: DesignResult) -> str:
@@ -60,16 +60,16 @@ def positions_lines(found: PositionsResult) -> str:
         lines.append(f"  {'bound':<{width}}  {bounds}")
     for method, reading in found.methods.items():
         cells = [f"{name} {_constant(of)}" for name, of in reading.constants.items()]
-        counted = ", ".join(told(num, "d") for num in reading.num_constants)
+        counted = ", ".join(digits(num, "d") for num in reading.num_constants)
         lines.append(f"  {method:<{width}}  {'   '.join(cells)}   constants found: {counted}")
     return "\n".join(lines)
 
 
 def _constant(found: ConstantReading) -> str:
-    beside = [told(found.r2_mlp.mean)]
+    beside = [digits(found.r2_mlp.mean)]
     if found.r2_out_of_range:
-        beside.append(told(found.r2_out_of_range.mean))
-    return f"{told(found.r2_linear.mean)} ({'; '.join(beside)})"
+        beside.append(digits(found.r2_out_of_range.mean))
+    return f"{digits(found.r2_linear.mean)} ({'; '.join(beside)})"
 
 
 _AGREES = {True: "agrees", False: "disagrees", None: "undecided"}
@@ -92,13 +92,13 @@ def _methods_lines(found: CompareResult) -> str:
 def _method_values(row: MethodRow) -> list[str]:
     steps = row.convergence.steps_to_threshold
     return [
-        told(row.r2_h_to_z.mean, ".4f"),
-        told(row.r2_z_to_h.mean, ".4f"),
-        told(row.rank_correlation.mean),
-        told(row.effective_rank.mean, ".2f"),
+        digits(row.r2_h_to_z.mean, ".4f"),
+        digits(row.r2_z_to_h.mean, ".4f"),
+        digits(row.rank_correlation.mean),
+        digits(row.effective_rank.mean, ".2f"),
         f"{steps:.0f}" if steps else "never",
         f"{row.memory.kept[256].total / 2**20:.1f}" if row.memory else "",
-        told(row.planning.success_rate.mean, ".1%") if row.planning else "",
+        digits(row.planning.success_rate.mean, ".1%") if row.planning else "",
     ]
 
 
@@ -109,6 +109,6 @@ def _lit_ball_lines(found: LitBallResult) -> str:
         lines.append(f"{name}: {condition.explanation}")
         lines.append(f"  {'linear R2':<14}{'ball':>8}{'light':>8}" + "".join(f"{shift:>24}" for shift in shifts))
         for method, row in condition.methods.items():
-            moved = "".join(f"{told(row.x_under_shift[shift].r2.mean):>24}" for shift in shifts)
-            lines.append(f"  {method:<14}{told(row.x.mean):>8}{told(row.light.mean):>8}{moved}")
+            moved = "".join(f"{digits(row.x_under_shift[shift].r2.mean):>24}" for shift in shifts)
+            lines.append(f"  {method:<14}{digits(row.x.mean):>8}{digits(row.light.mean):>8}{moved}")
     return "\n".join(lines)

@@ -39,8 +39,8 @@ def _collect(config: CollectConfig) -> str:
     from worldmodel.data.collecting import collect
 
     found = collect(config)
-    told = f"data set: {found.directory} ({found.episodes} episodes, {found.frames:,} frames)"
-    return f"{told}\nnext: worldmodel train with the same options, or worldmodel data info path={found.directory}"
+    text = f"data set: {found.directory} ({found.episodes} episodes, {found.frames:,} frames)"
+    return f"{text}\nnext: worldmodel train with the same options, or worldmodel data info path={found.directory}"
 
 
 def _train(config: TrainConfig) -> str:
@@ -49,8 +49,8 @@ def _train(config: TrainConfig) -> str:
     from worldmodel.learning.train import train
 
     found = train(config)
-    told = [train_lines(found), *train_verdict(found), f"trained: {found.run}"]
-    return "\n".join([*told, f"next: {', '.join(next_commands(found, config))}"])
+    lines = [train_lines(found), *train_verdict(found), f"trained: {found.run}"]
+    return "\n".join([*lines, f"next: {', '.join(next_commands(found, config))}"])
 
 
 def _compare(config: CompareConfig) -> str:
@@ -73,8 +73,8 @@ def _control(config: ControlConfig) -> str:
     results = "\n".join(f"results: {run}/summary.json{videos[run]}" for run in of_runs)
     pooled = f"all runs together: {config.out}\n" if config.out else ""
     verdict = control_verdict(found)
-    told = control_lines(found, of_runs) + (f"\n{verdict}" if verdict else "")
-    return f"{told}\n{results}\n{pooled}next: worldmodel report run={found.runs[0]}"
+    text = control_lines(found, of_runs) + (f"\n{verdict}" if verdict else "")
+    return f"{text}\n{results}\n{pooled}next: worldmodel report run={found.runs[0]}"
 
 
 def _design(config: DesignConfig) -> str:
@@ -134,8 +134,8 @@ def _robust(config: RobustConfig) -> str:
     found = robust(config)
     results = [f"results: {run}/summary.json, figures: {run}/figures" for run in found.runs]
     pooled = [f"all runs together: {config.out}"] if config.out else []
-    told = [robust_lines(found), robust_verdict(found), *results, *pooled]
-    return "\n".join([*told, f"next: worldmodel report run={found.runs[0]}"])
+    lines = [robust_lines(found), robust_verdict(found), *results, *pooled]
+    return "\n".join([*lines, f"next: worldmodel report run={found.runs[0]}"])
 
 
 def _view(config: ViewConfig) -> str:

@@ -57,21 +57,21 @@ def control_verdict(found: ControlResult) -> str | None:
     if latent is None or latent.success is None or random is None or random.success is None:
         return None
     if latent.success.interval[0] <= random.success.interval[1]:
-        return "not told from random actions: see what train said of the predictor, or give it more tasks="
+        return "not distinguishable from random actions: see what train said about the predictor, or try more tasks="
     text = "better than random actions"
     if oracle is not None and oracle.success is not None and found.regret is not None and found.regret.interval:
         low, high = found.regret.interval
-        better = "not told from" if low <= 0 <= high else "worse than" if low > 0 else "better than"
+        better = "not distinguishable from" if low <= 0 <= high else "worse than" if low > 0 else "better than"
         text += f", {better} the same planner on the true simulator"
     return text
 
 
 def probe_verdict(found: ProbeResult) -> str:
     """Which variables are read well, in part, and hardly."""
-    groups: dict[str, list[str]] = {"well": [], "in part": [], "hardly": [], "not told (it stands still)": []}
+    groups: dict[str, list[str]] = {"well": [], "in part": [], "hardly": [], "not determined (it stands still)": []}
     for name, variable in found.variables.items():
         r2 = variable.r2_linear
-        group = "not told (it stands still)" if r2 is None else "well" if r2 >= READS_WELL else "in part"
+        group = "not determined (it stands still)" if r2 is None else "well" if r2 >= READS_WELL else "in part"
         groups["hardly" if r2 is not None and r2 < READS_PARTLY else group].append(name)
     return "; ".join(f"read {group}: {', '.join(names)}" for group, names in groups.items() if names)
 
@@ -99,7 +99,7 @@ def identify_verdict(found: IdentifyResult) -> list[str]:
         return [f"NOT TRUSTED, so no intervals: {alarm}" for alarm in found.alarms]
     lines = []
     if unknown := [constant.name for constant in found.constants if constant.known == "not"]:
-        lines.append(f"not told by this recording, and as wide as the prior: {', '.join(unknown)}")
+        lines.append(f"not determined by this recording, and as wide as the prior: {', '.join(unknown)}")
     if found.check:
         better = [joint for joint, of in found.check.rms.items() if of["calibrated"][-1] < of["nominal"][-1]]
         worse = [joint for joint in found.check.rms if joint not in better]
@@ -120,14 +120,14 @@ def identify_next(found: IdentifyResult, run: Path) -> str:
 def robust_verdict(found: RobustResult) -> str:
     """Under which looks the run still reaches nine tenths of the goals that it reaches in the world as it is."""
     shifted = [of for of in next(iter(found.encoders.values())) if of.look != CLEAN]
-    told = [of for of in shifted if of.kept is not None]
+    judged = [of for of in shifted if of.kept is not None]
     if not shifted:
         return "only the world as it is was tried; name looks= or levels="
-    if not told:
+    if not judged:
         return "nothing to keep: the run reaches no goals in the world as it is; see what train said of the predictor"
-    fails = [of.label for of in told if of.kept is not None and of.kept < HOLDS]
+    fails = [of.label for of in judged if of.kept is not None and of.kept < HOLDS]
     if not fails:
-        return f"holds: nine tenths of the clean success or more under all of {len(told)} looks"
-    verdict = f"holds under {len(told) - len(fails)} of {len(told)} looks; loses more than a tenth under "
+        return f"holds: nine tenths of the clean success or more under all of {len(judged)} looks"
+    verdict = f"holds under {len(judged) - len(fails)} of {len(judged)} looks; loses more than a tenth under "
     remedy = "" if "robust" in found.encoders else "; give the run's train command again with robust=true"
     return verdict + ", ".join(fails) + remedy

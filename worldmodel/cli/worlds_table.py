@@ -10,19 +10,19 @@ from worldmodel.designing import FactorView, WorldsResult, WorldSummary, WorldVi
 
 def worlds_lines(found: WorldsResult) -> str:
     """A table of worlds, or what one world is."""
-    told = [_view_lines(found.view) if found.view else table([_HEADS, *map(_row, found.worlds)])]
+    lines = [_view_lines(found.view) if found.view else table([_HEADS, *map(_row, found.worlds)])]
     if found.others:
         domains = groupby(found.others, key=lambda name: name.partition("-")[0])
-        told += ["", 'dm_control\'s tasks (worldmodel worlds env="walker-*" lists some of them like those above)']
-        told += [
+        lines += ["", 'dm_control\'s tasks (worldmodel worlds env="walker-*" lists some of them like those above)']
+        lines += [
             f"  {domain}: {', '.join(name.removeprefix(f'{domain}-') for name in names)}" for domain, names in domains
         ]
-        told += ["", "any environment of Gymnasium: env=gym:ID, of another package env=gym:MODULE/ID"]
+        lines += ["", "any environment of Gymnasium: env=gym:ID, of another package env=gym:MODULE/ID"]
     if found.picture:
-        told.append(f"picture: {found.picture}")
+        lines.append(f"picture: {found.picture}")
     name = found.worlds[0].name
-    told.append(f"next: worldmodel train env={name}" if found.view else f"next: worldmodel worlds env={name}")
-    return "\n".join(told)
+    lines.append(f"next: worldmodel train env={name}" if found.view else f"next: worldmodel worlds env={name}")
+    return "\n".join(lines)
 
 
 _HEADS = ("env", "about", "sizes", "actions", "state", "factors")
@@ -48,12 +48,12 @@ def _view_lines(view: WorldView) -> str:
         ("goal reached", goals or "within a quarter of each position's spread (control goal_tolerance={NAME: VALUE})"),
         ("camera", f"{view.camera} (env.camera={' | '.join(view.cameras)})"),
     ]
-    told = [summary.name, aligned(rows)]
+    lines = [summary.name, aligned(rows)]
     if view.factors:
-        told += ["", "factors, randomised with env.randomize=[NAME]", _factor_table(view.factors)]
+        lines += ["", "factors, randomised with env.randomize=[NAME]", _factor_table(view.factors)]
     if view.paths:
-        told += ["", "paths that become factors with env.factors={NAME: PATH}", _factor_table(view.paths)]
-    return "\n".join(told)
+        lines += ["", "paths that become factors with env.factors={NAME: PATH}", _factor_table(view.paths)]
+    return "\n".join(lines)
 
 
 def _factor_table(factors: Sequence[FactorView]) -> str:

@@ -36,7 +36,7 @@ CONVERGED = 0.95
 def compare(config: CompareConfig) -> CompareResult | LitBallResult:
     """Run the study that `config` names; writes compare.json after each part, and a figure.
 
-    Finished trainings are kept, so that the same command goes on after a cut.
+    Finished trainings are kept, so that the same command continues after an interruption.
 
     Raises:
         UserError: a method that does not exist or that the world does not allow; a world that tells nothing.

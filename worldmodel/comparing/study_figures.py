@@ -50,5 +50,5 @@ def _separation(row: BallReading) -> comparison.SeparationFigures:
 
 
 def _drawn(found: OverSeeds) -> float:
-    """The mean; 0 where it cannot be told."""
+    """The mean; 0 where it cannot be determined."""
     return found.mean or 0.0

@@ -66,7 +66,7 @@ def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> C
 
     Actions are scaled to [-1, 1] by the lowest and highest of the source, unless they lie there. Episodes that are too
     short, or hold numbers that are not finite, are left out and named in the result. A command that was cut off can be
-    given again: it goes on where it stopped, and leaves the same bytes.
+    given again: it continues where it stopped, and leaves the same bytes.
 
     Raises StoreError where the source cannot be read, or `out` holds something else; UserError where no episode can
     be used, or `camera` is not there.

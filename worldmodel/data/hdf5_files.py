@@ -8,7 +8,7 @@ from worldmodel.system.files import check_regular
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """An HDF5 file that anybody may have written; UserError where it is no regular file, OSError where it is no HDF5.
+    """An HDF5 file from an untrusted source; UserError where it is no regular file, OSError where it is no HDF5.
 
     Without locks, since not every file system has them, and a file that is there is whole and stays as it is.
     """

@@ -38,7 +38,7 @@ def merge(paths: Sequence[Path], out: Path) -> MergeResult:
 
     Every shard is compared with its checksums before anything is copied from it. Where recordings from elsewhere were
     scaled by different limits, their actions are scaled anew, by limits that hold for all. A command that was cut off
-    can be given again: it goes on where it stopped, and leaves the same bytes.
+    can be given again: it continues where it stopped, and leaves the same bytes.
 
     Raises StoreError where a source is damaged or of another world, or where `out` holds something else.
     """

@@ -221,7 +221,7 @@ def _check_factors_act(world: envs.MujocoWorld, policy: Policy, recording: Recor
 
 
 def _check_world(directory: Path, recording: Recording) -> None:
-    """StoreError where the world of a finished data set was edited since; not where it cannot be told."""
+    """StoreError where the world of a finished data set was edited since; not where it cannot be determined."""
     index = read_index(directory)
     if index.digest is None:
         return

@@ -52,7 +52,7 @@ class WorkerPool:
         self._work, self._num_workers, self._stall_s = work, num_workers, stall_s
 
     def run(self, jobs: list[range], bar: Any) -> None:
-        """Return when all jobs are done, here or by another command; `bar` is told of progress.
+        """Return when all jobs are done, here or by another command; `bar` shows progress.
 
         Raises UserError when workers die or hang again and again, and whatever `work.do` raises.
         """

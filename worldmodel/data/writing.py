@@ -23,7 +23,7 @@ EpisodesOf = Callable[[range], Iterator[Episode]]
 
 
 def write_data_set(directory: Path, index: Index, episodes: EpisodesOf, what: str) -> None:
-    """Write a data set, or go on where an earlier call was cut off: whole shards are kept.
+    """Write a data set, or continue where an earlier call was interrupted: whole shards are kept.
 
     what: for the progress bar.
 

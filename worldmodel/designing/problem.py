@@ -21,7 +21,7 @@ SMALLEST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class DesignProblem:
-    """What is asked, of which world."""
+    """A design study: the world, its constants, what is observed of it, and with how much noise."""
 
     world: MujocoWorld
     """The world, with its constants drawn from their priors."""

@@ -62,8 +62,8 @@ def surprise_curves(
             axes.fill_between(time_s, low, high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(time_s, middle, color=colour, label="no event" if name == "none" else style.readable_name(name))
         axes.axvline(event_step * control_dt_s, color=style.MUTED, linewidth=0.8, linestyle=":")
-        told = any((values > 0).any() for values in scores.values())  # a logarithmic axis wants a number
-        axes.set(xlabel="time (s)", ylabel="surprise (1: usual)", yscale="log" if told else "linear")
+        has_positive = any((values > 0).any() for values in scores.values())  # a logarithmic axis wants a number
+        axes.set(xlabel="time (s)", ylabel="surprise (1: usual)", yscale="log" if has_positive else "linear")
         axes.legend()
         return style.save_png(figure, path)
 

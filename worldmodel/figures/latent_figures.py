@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from worldmodel.figures import style
 from worldmodel.figures.control_figures import Rate, success_panel
 from worldmodel.figures.geometry import rotate_onto, truth_grid
-from worldmodel.measures.wording import told
+from worldmodel.measures.wording import digits
 
 
 def latents_against_truth(
@@ -32,7 +32,7 @@ def latents_against_truth(
     Args:
         truth, readout: (N, Z) in `units`, of held-out frames.
         latents: (N, D) of the same frames.
-        r2: of every variable's readout; None where it cannot be told.
+        r2: of every variable's readout; None where it cannot be determined.
     """
     fits = truth.ndim == latents.ndim == 2 and len(truth) == len(latents) and truth.shape == readout.shape
     style.require(fits, "truth and readout (N, Z) and latents (N, D)", truth, readout, latents)
@@ -45,7 +45,7 @@ def latents_against_truth(
             _readout_panel(axes[index], truth[:, index], readout[:, index], style.SERIES[index % 5])
             axes[index].set_xlabel(style.with_unit(f"true {name}", units[index]))
             axes[index].set_ylabel(style.with_unit("linear readout", units[index]))
-            axes[index].set_title(f"{style.readable_name(name)}  R² {told(r2[index])}")
+            axes[index].set_title(f"{style.readable_name(name)}  R² {digits(r2[index])}")
         if has_plane:
             _plane_panels(axes[2:], truth, latents, names)
         return style.save_png(figure, path)

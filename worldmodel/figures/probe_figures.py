@@ -16,7 +16,7 @@ _CONTROL_MARKS = {"true_state": "D", "raw_pixels": "s", "random_encoder": "o", "
 
 
 class Probed(Protocol):
-    """How well a variable is read: R2 by a linear probe and by an MLP, with 95 % intervals; None: cannot be told."""
+    """How well a variable is read: R2 by a linear probe and by an MLP, with 95 % intervals; None where unknown."""
 
     @property
     def unit(self) -> str: ...
@@ -161,7 +161,7 @@ def _probe_row(axes: Axes, row: int, probe: Probed, floor: float) -> None:
         (probe.r2_mlp, probe.r2_mlp_interval, 0.15, 0.18, style.PALE_BLUE, "MLP probe"),
     )
     if probe.r2_linear is None and probe.r2_mlp is None:
-        axes.text(0.015, row, "cannot be told: it stands still", va="center", color=style.MUTED, fontsize=8)
+        axes.text(0.015, row, "cannot be determined: it stands still", va="center", color=style.MUTED, fontsize=8)
         return
     for value, interval, offset, height, colour, label in bars:
         if value is None:

@@ -67,7 +67,7 @@ def correlations(explained: Explained) -> list[list[float]]:
 
 
 def combinations(explained: Explained, trusted: bool) -> list[CombinationEstimate]:
-    """Products of powers that are told, of constants of the first recording that are not all known well."""
+    """Products of powers that are determined, of constants of the first recording that are not all known well."""
     place = explained.layout.places[0][: len(explained.simulator.constants)]
     deviations = explained.deviations[place]
     factors = [explained.simulator.world.factors[name] for name in explained.simulator.constants]

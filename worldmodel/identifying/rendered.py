@@ -82,7 +82,7 @@ class Worlds:
     """The world of a run, twice: drawn at random, and nominal."""
 
     drawing: MujocoWorld
-    """Draws the constants that are sought, and what of light and colours training drew."""
+    """Draws the constants that are sought, and those of light and colours that varied in training."""
     nominal: MujocoWorld
     """Draws nothing; at the start of an episode."""
     constants: tuple[str, ...]

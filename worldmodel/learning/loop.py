@@ -63,7 +63,7 @@ class Stage:
     optim: OptimConfig
     """The optimiser."""
     on_collapse: str = "stop"
-    """"stop" raises TrainingError when the latents have collapsed, "report" goes on and logs it."""
+    """"stop" raises TrainingError when the latents have collapsed, "report" logs it and continues."""
     clip: Callable[[nn.Module, float], object] = clip_whole
     """Bounds the module's gradient by a norm."""
     grad_clip: float = GRAD_CLIP
@@ -80,7 +80,7 @@ class _Training:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     first_step: int
-    """The step at which this process goes on; 0 unless an earlier one was interrupted."""
+    """The step at which this process continues; 0 unless an earlier one was interrupted."""
 
 
 class Trainer:
@@ -231,7 +231,7 @@ class Trainer:
             bar.close()
 
     def _save(self, training: _Training, step: int) -> None:
-        """Write the checkpoint from which another process can go on at `step`."""
+        """Write the checkpoint from which another process can continue at `step`."""
         content = {
             "settings": self._settings,
             "stages_done": self.stages_done,

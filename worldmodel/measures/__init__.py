@@ -11,7 +11,7 @@ from worldmodel.measures.identifiability import (
     unwrapped_mean,
 )
 from worldmodel.measures.statistics import OverSeeds, best_known, mean_known, over_seeds, wilson_interval
-from worldmodel.measures.wording import told, with_interval
+from worldmodel.measures.wording import digits, with_interval
 
 __all__ = [
     "CanonicalReadout",
@@ -21,6 +21,7 @@ __all__ = [
     "affine_fit",
     "aligned_angle_r2",
     "best_known",
+    "digits",
     "fit_canonical",
     "fit_canonical_pairs",
     "fit_sequential",
@@ -28,7 +29,6 @@ __all__ = [
     "measure",
     "over_seeds",
     "r2",
-    "told",
     "unwrapped_mean",
     "wilson_interval",
     "with_interval",

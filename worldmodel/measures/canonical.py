@@ -144,7 +144,7 @@ def _solve(
 ) -> CanonicalReadout:
     """The readout from second moments (F, F) of (features - mean) * unit within a view and between two."""
     if not (np.isfinite(within).all() and np.isfinite(between).all()):
-        within = between = np.zeros_like(within)  # no direction of such features can be told
+        within = between = np.zeros_like(within)  # no direction of such features can be found
     variance, directions = np.linalg.eigh(within)
     floor = ridge * variance.mean()
     kept = variance > max(floor, _ROUNDING)

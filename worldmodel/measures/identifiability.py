@@ -65,11 +65,11 @@ def scores(truth: np.ndarray, prediction: np.ndarray) -> list[float | None]:
 
     None where the truth does not vary, so that there is nothing to explain, or the prediction is not finite.
     """
-    told = varies(truth) & np.isfinite(prediction).all(0)
+    known = varies(truth) & np.isfinite(prediction).all(0)
     residual = ((truth - prediction) ** 2).sum(0)
     total = ((truth - (truth.mean(0) if len(truth) else 0.0)) ** 2).sum(0)
-    values = 1.0 - residual / np.where(told, total, 1.0)
-    return [float(value) if known else None for value, known in zip(values, told, strict=True)]
+    values = 1.0 - residual / np.where(known, total, 1.0)
+    return [float(value) if is_known else None for value, is_known in zip(values, known, strict=True)]
 
 
 def measure(

@@ -122,7 +122,7 @@ def bootstrap_r2(
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """A figure over several training seeds; None stands for what cannot be told."""
+    """A figure over several training seeds; None stands for what cannot be determined."""
 
     mean: float | None
     """Mean of the values that are known."""

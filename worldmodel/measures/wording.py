@@ -5,7 +5,7 @@ from collections.abc import Sequence
 DASH = "–"
 
 
-def told(value: float | None, form: str = ".3f") -> str:
+def digits(value: float | None, form: str = ".3f") -> str:
     """A number in the given format; a dash for None, what the data cannot tell."""
     return DASH if value is None else format(value, form)
 
@@ -13,4 +13,4 @@ def told(value: float | None, form: str = ".3f") -> str:
 def with_interval(value: float | None, interval: Sequence[float] | None, form: str = ".3f") -> str:
     """`0.900 [0.880, 0.920]`; the number alone where it has no interval."""
     ends = f" [{interval[0]:{form}}, {interval[1]:{form}}]" if interval else ""
-    return told(value, form) + ends
+    return digits(value, form) + ends

@@ -35,7 +35,7 @@ from worldmodel.system.files import read_json, write_json
 SCHEMA_VERSION = 2
 _DECODED_AT_ONCE = 256
 DESCRIPTION = "model.json"
-LARGEST_NUMBER = 100_000  # of units, latents, steps in a description that anybody may have written
+LARGEST_NUMBER = 100_000  # of units, latents, steps in a description from an untrusted source
 
 
 @dataclass(frozen=True)

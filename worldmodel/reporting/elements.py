@@ -124,7 +124,7 @@ def duration(seconds: float | None) -> str:
 
 
 def setting(value: object) -> Cell:
-    """A setting as one reads it: yes or no, integers with thousands apart, lists joined."""
+    """A setting as text for people: yes or no, integers with thousands apart, lists joined."""
     if value is None:
         return Cell(DASH, True)
     if isinstance(value, bool):

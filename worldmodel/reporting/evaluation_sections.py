@@ -196,7 +196,7 @@ def _correlations_table(found: ContextCorrelations) -> Table:
         row += [interval(count.interval[index] if sequential else None, 3)]
         rows.append([*row, number(count.shuffled[index] if sequential else None, 3)])
     reason = f": {count.reason}" if count.reason else ""
-    number_text = "cannot be told" if count.num_constants is None else str(count.num_constants)
+    number_text = "cannot be determined" if count.num_constants is None else str(count.num_constants)
     drift = "" if found.drift_rho is None else f", which drift by ρ = {found.drift_rho:g} between the halves"
     caption = f"Constants found without labels: {number_text}{reason}. Correlations of contexts of both halves{drift}"
     headers = ("Direction", "Canonical", "One after another", "95 % interval", "Shuffled pairs, 99 %")
@@ -254,7 +254,7 @@ def surprise_section(run: ReportedRun, figures: list[Path]) -> Section:
         "The same actions from the same start, with an event and without it. Surprise is the squared prediction error, "
         "whitened as errors are without events: 1 is usual.",
         "An event is noticed where surprise is higher with it at p < .05. AUROC is the chance that a trajectory with "
-        "the event surprises more than one without: at .5 nothing is told apart.",
+        "the event surprises more than one without: at .5 the two cannot be distinguished.",
         command(run, "surprise"),
         [*figures, *tables],
     )

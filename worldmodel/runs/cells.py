@@ -1,4 +1,4 @@
-"""Cells of a study: one condition with one seed, measured once and kept, so that a study that was cut off goes on."""
+"""Cells of a study: one condition with one seed, measured once and kept, so that an interrupted study continues."""
 
 import dataclasses
 import hashlib

@@ -142,7 +142,7 @@ class IdentifyResult:
     correlations: list[list[float]]
     """Correlations of the errors of these estimates."""
     combinations: list[CombinationEstimate]
-    """Products that are told where not all constants are."""
+    """Products of constants that the recording determines where it does not determine each constant."""
     nuisances: list[NuisanceEstimate]
     """What else was free."""
     fit: FitQuality

@@ -39,7 +39,7 @@ class SequentialCount:
     """
 
     num_constants: int | None
-    """Directions that count as constants; None where that cannot be told."""
+    """Directions that count as constants; None where that cannot be determined."""
     values: list[float | None]
     """Correlation between the windows along the direction."""
     interval: list[Interval | None]
@@ -47,7 +47,7 @@ class SequentialCount:
     shuffled: list[float | None]
     """99 % quantile of the same for shuffled pairs."""
     reason: str | None = None
-    """Why the number cannot be told."""
+    """Why the number cannot be determined."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What the stages found: frozen dataclasses, returned by the verbs, kept in `summary.json` and shown on the page.
 
-Figures are of held-out episodes. None stands for what cannot be told: the R2 of a variable that stands still, the
+Figures are of held-out episodes. None stands for what cannot be determined: the R2 of a variable that stands still, the
 interval of a single value, what the version that wrote a file did not record.
 """
 
@@ -344,7 +344,7 @@ class SurpriseResult:
     seed: int | None
     """Seed of starts, actions and events."""
     events: dict[str, EventResult]
-    """Event -> how well it is told from its absence."""
+    """Event -> how well it is distinguished from its absence."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------

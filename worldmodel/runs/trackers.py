@@ -61,7 +61,7 @@ def check_tracker(name: TrackerName) -> None:
 
 
 def open_tracker(name: TrackerName, run: Path) -> Tracker:
-    """The tracker of the run in the folder `run`; where the run was tracked before, the same entry goes on.
+    """The tracker of the run in the folder `run`; where the run was tracked before, its entry is continued.
 
     Raises:
         UserError: its package is not installed.

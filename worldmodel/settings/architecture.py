@@ -49,7 +49,7 @@ class EncoderConfig(Settings):
     glimpse_size: Count = 12
     """Side in pixels of what a glimpse looks at."""
     vit: ViTConfig | None = None
-    """Which ViT, with kind=vit; null takes the defaults."""
+    """Size of the ViT, with kind=vit; null takes the defaults."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

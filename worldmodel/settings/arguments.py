@@ -124,7 +124,7 @@ def _other_method(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def locate(cls: type[Any], name: str) -> tuple[str, list[str]]:
-    """The full path of the option that `name` means, and what of the name lies inside it, where it is a mapping."""
+    """The full path of the option that `name` means, and, where that option is a mapping, the keys inside it."""
     options = {path: hint for path, hint, _ in option_paths(cls)}
     section = recipe_section(cls)
     parts = name.split(".")

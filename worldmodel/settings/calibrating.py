@@ -46,7 +46,7 @@ class IdentifyConfig(Settings):
     search: NonNegativeInt = 0
     """Excitations tried to find what to record next; 0: none."""
     trust_world: bool = False
-    """Make a world that the run names as a Python file, which runs that file."""
+    """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0
     """Seed of poses and simulated recordings."""
     device: Device = "auto"

@@ -131,7 +131,8 @@ class CollectConfig(Settings):
     drift_rho: Fraction | None = None
     """Correlation of the physical constants before and after the middle of an episode; null: they stay."""
     restart_midway: bool = False
-    """From its middle an episode is another motion in another light, so that its halves share constants alone."""
+    """In the middle of an episode, motion, light and colours begin anew, so that its halves share only the physical
+    constants."""
     data: str = no_effect_on_weights("data")
     """Folder of data sets."""
     workers: Count | None = no_effect_on_weights(None)

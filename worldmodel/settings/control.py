@@ -84,7 +84,8 @@ class ControlConfig(Settings):
     """State variable -> how near counts as reached, in its unit, e.g. {hinge: 0.1}; null takes the world's own, or else
     a quarter of the standard deviation of each position under the policy that recorded the run's data."""
     context: Literal["online", "known", "mean"] = "online"
-    """Where unknown constants are known from: what was seen so far, the true constants, or not at all."""
+    """What the controller knows of the constants. online: an estimate from what it has seen. known: the true ones.
+    mean: their average, as if they were unknown."""
     drift_rho: Fraction | None = None
     """The constants are redrawn with this correlation after a quarter of the budget; null: they stay."""
     encoder: EncoderName | None = None
@@ -98,7 +99,7 @@ class ControlConfig(Settings):
     oracle_tasks: Count = 50
     """Tasks of the oracle: the first so many."""
     trust_world: bool = False
-    """Make a world that the run names as a Python file, which runs that file."""
+    """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0
     """Seed of the tasks and of planning."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -43,7 +43,7 @@ class ProbeConfig(Settings):
     shift_episodes: Count = 150
     """Fresh episodes of each shift."""
     trust_world: bool = False
-    """Make a world that the run names as a Python file, which runs that file; the bound and the shifts need it."""
+    """Allow the Python file that the run names as its world to be executed; the bound and the shifts need it."""
     seed: NonNegativeInt = 0
     """Seed of resamples, MLP probes and fresh episodes."""
     device: Device = "auto"
@@ -61,15 +61,16 @@ class SurpriseConfig(Settings):
     run: str = ""
     """A run directory."""
     trajectories: int = 100
-    """Each is run as it is, and once with every event the world has: teleport, colour, mass."""
+    """Number of trajectories. Each is run without an event, and once with each event: a teleport, a change of colour, a
+    change of mass."""
     episode_steps: Count = 40
     """Control steps of a trajectory."""
     event_step: Count = 20
     """Control step of the event."""
     horizon: Count = 5
-    """Predicted steps behind a score."""
+    """Control steps that each prediction looks ahead; the score is its error."""
     trust_world: bool = False
-    """Make a world that the run names as a Python file, which runs that file."""
+    """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0
     """Seed of starts, actions and events."""
     device: Device = "auto"
@@ -166,13 +167,13 @@ class PositionsConfig(Settings):
     tune: bool = True
     """Tune every method; else take the settings as they are."""
     num_seeds: Count = 3
-    """Trainings behind each figure."""
+    """Trainings per figure, each with a seed of its own."""
     windows: Count = 1
     """Context windows averaged per half episode."""
     shift_episodes: NonNegativeInt = 200
     """Episodes with constants 2 to 3 prior standard deviations out; 0: none."""
     bound_trajectories: NonNegativeInt = 24
-    """Trajectories behind the bound; 0: no bound."""
+    """Trajectories from which the bound is computed; 0: no bound."""
     out: str | None = None
     """Also write the result there, as JSON."""
     overwrite: bool = False
@@ -204,14 +205,14 @@ class CompareConfig(Settings):
     """Compare methods on one world: recovery, memory, planning, convergence, batch size, data size, shifted tests.
 
     Every method is tuned over four settings on validation episodes, with a seed of its own; test episodes are reported.
-    Finished trainings are kept in runs/compare-NAME, so that the same command goes on after a cut.
+    Finished trainings are kept in runs/compare-NAME, so that the same command continues after an interruption.
     """
 
     training: TrainConfig = field(default_factory=TrainConfig)
     """The world, and what the methods share."""
     study: Literal["methods", "lit_ball"] = "methods"
-    """methods: the article's table, with a verdict on each of its claims. lit_ball: can ball and light be told apart,
-    from which pairs, and under lights never seen; it chooses its own worlds."""
+    """methods: the article's table, with a verdict on each of its claims. lit_ball: can the ball's
+    position be separated from the light, by which pairs, and under lights never seen? It chooses its own worlds."""
     scale: Literal["quick", "full"] = "quick"
     """quick: about an hour of two CPU cores. Sets encoder.hidden and every number of steps."""
     methods: list[str] = field(default_factory=list)
@@ -219,7 +220,7 @@ class CompareConfig(Settings):
     parts: list[ComparePart] = field(default_factory=lambda: ["memory", "planning", "batch", "data"])
     """Parts of the table."""
     num_seeds: Count = 3
-    """Trainings behind each figure."""
+    """Trainings per figure, each with a seed of its own."""
     out: str | None = None
     """Also write the result there, as JSON."""
     overwrite: bool = False

@@ -126,8 +126,8 @@ class MethodConfig(Settings):
 
     name: MethodName = "lejepa"
     """lejepa: alignment of positive pairs and SIGReg. lewm: next-latent prediction and SIGReg. jepa: prediction between
-    the views of a pair, no more. supervised: regression on the true variables, the upper bound. And infonce, vicreg,
-    whitening, autoencoder, vae."""
+    the views of a pair, without a regulariser. supervised: regression on the true variables, the upper bound. And
+    infonce, vicreg, whitening, autoencoder, vae."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the method's own, such as infonce's temperature."""
     pairs: Literal["auto", "ou", "lag"] = "auto"
@@ -152,7 +152,7 @@ class MethodConfig(Settings):
     num_slices: Count = 16
     """Directions on which SIGReg projects, drawn afresh at each step."""
     on_collapse: Literal["stop", "report"] = "stop"
-    """What happens when the latents collapse: stop with a diagnosis, or go on and log it."""
+    """What happens when the latents collapse: stop with a diagnosis, or log it and continue."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     """Optimiser of the encoder."""
 

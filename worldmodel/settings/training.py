@@ -51,27 +51,27 @@ class TrainConfig(Settings):
     distillation: DistillationConfig | None = None
     """How the robust encoder learns; null takes its defaults."""
     plan: PlanConfig = no_effect_on_weights(None)
-    """How `control` plans with this model where it is not told otherwise."""
+    """How `control` plans with this model where it is not set otherwise."""
     goal_s: Positive | None = no_effect_on_weights(None)
-    """Seconds from start to goal in the tasks of `control`, where it is not told otherwise; null takes its protocol's
+    """Seconds from start to goal in the tasks of `control`, where it is not set otherwise; null takes its protocol's
     own number of control steps."""
     runs: str = no_effect_on_weights("runs")
-    """Folder of runs."""
+    """Folder in which run directories are made."""
     name: str | None = no_effect_on_weights(None)
     """The run directory is runs/NAME; null takes the world's name."""
     seed: NonNegativeInt = 0
     """Seed of every random draw of training."""
     device: Device = "auto"
-    """auto takes CUDA where there is a GPU."""
+    """Where it computes; auto takes CUDA where there is a GPU."""
     threads: Count | None = no_effect_on_weights(None)
     """Threads of torch on a CPU; null takes one for an MLP (a second one gains a quarter on an idle machine and costs
     tenfold on a busy one), and every core for larger encoders."""
     devices: Count = no_effect_on_weights(1)
     """Processes on each machine that share every batch; the weights are those of one process."""
     nodes: Count = no_effect_on_weights(1)
-    """Machines; torchrun and SLURM say both themselves."""
+    """Machines that train together. Under torchrun and SLURM, devices and nodes are taken from these."""
     strategy: Literal["ddp", "fsdp"] = no_effect_on_weights("ddp")
-    """fsdp shards optimiser states and gradients too."""
+    """How processes share the work. ddp: each holds the whole model. fsdp: optimiser states and gradients are split."""
     track: TrackerName = no_effect_on_weights("tensorboard")
     """Where curves, figures and videos of the run are shown, also those of `control`. tensorboard: files in the run's
     folder. trackio, wandb: these packages, which show them beside other runs."""

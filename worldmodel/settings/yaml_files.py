@@ -1,4 +1,4 @@
-"""YAML that anybody may have written: plain values, of bounded size and depth."""
+"""YAML from untrusted sources: plain values, of bounded size and depth."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; ValueError, in one line, where it is none or can only be meant to exhaust us."""
+    """The mapping in a YAML file; ValueError, in one line, where there is none or it is made to exhaust memory."""
     text = read_text(path, MAX_BYTES)
     depth = 0
     try:

@@ -90,7 +90,7 @@ def _gather(share: Tensor, sizes: list[int]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Gathers shares; backward, the gradient of a share is the sum of what all processes have for it."""
+    """Gathers the shares of all processes; in the backward pass, their gradients for a share are added up."""
 
     @staticmethod
     def forward(ctx: Any, share: Tensor, sizes: list[int]) -> Tensor:  # type: ignore[override]

@@ -18,4 +18,4 @@ class ResultError(UserError):
 
 
 class TrainingError(UserError):
-    """Training that cannot go on: a non-finite loss or collapsed latents, with a diagnosis."""
+    """Training that cannot continue: a non-finite loss or collapsed latents, with a diagnosis."""

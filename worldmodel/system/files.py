@@ -103,9 +103,9 @@ def read_text(path: Path, most: int) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file that anybody may have written.
+    """The object in a JSON file from an untrusted source.
 
-    Raises ValueError, in one line, where it is none: not a regular file, not JSON, not an object, larger than
+    Raises ValueError, in one line, where there is none: not a regular file, not JSON, not an object, larger than
     `MAX_JSON_BYTES`, or what `parse_json` refuses.
     """
     content = parse_json(read_text(path, MAX_JSON_BYTES))

@@ -17,7 +17,7 @@ MAX_SCRIPT_BYTES = 2**24
 
 @contextmanager
 def workers_leave_script_alone() -> Iterator[None]:
-    """Processes that are started meanwhile do not import the main script where it has no main guard."""
+    """While this context is open, new processes do not import the main script if it has no main guard."""
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
     if file is None or has_main_guard(Path(file)):

@@ -1,6 +1,6 @@
 """What a reader of another toolkit's data set offers, and what all readers check.
 
-Readers take files that anybody may have written: no path and no format string out of them is followed, and what one
+Readers take files from untrusted sources: no path and no format string out of them is followed, and what one
 episode may hold is bounded.
 """
 

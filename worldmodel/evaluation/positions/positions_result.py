@@ -45,7 +45,7 @@ class MethodReading:
     constants: dict[str, ConstantReading]
     """Constant -> how well it is read."""
     num_constants: list[int | None]
-    """How many constants the contexts hold, found without labels; one number a seed, None where it cannot be told."""
+    """How many constants the contexts hold, found without labels, one number a seed; None where unknown."""
     correlations: list[list[float | None]]
     """Correlations between the windows of an episode along the directions that were found, a list a seed."""
 

@@ -12,7 +12,7 @@ from worldmodel.runs.results import as_interval
 DEGREE = 3
 NUM_SHUFFLES = 100
 NUM_RESAMPLES = 100
-# a constant must be told this well, against the one told best; what is left of a function of others is not
+# a constant must be determined this well, against the one determined best; what is left of a function of others is not
 LEAST_SHARE = 0.6
 
 
