@@ -110,6 +110,20 @@ def test_the_loop_obeys_in_order_and_ends_after_its_steps():
     assert not any(isinstance(command, say.Pace) for command in session.obeyed)
 
 
+def test_a_command_that_breaks_the_session_pauses_it(monkeypatch):
+    session, commands, told = Counter(), Commands(), []
+    monkeypatch.setattr(session, "obey", lambda command: 1 / 0)
+    commands.put(say.Reset())
+    stop = threading.Event()
+
+    def tell(message):
+        told.append(message)
+        stop.set()
+
+    run_session(session, commands, tell, stop, 1e9)
+    assert not session.playing and "ZeroDivisionError" in told[0].text
+
+
 def test_a_session_that_breaks_pauses_and_goes_on_when_told():
     session, commands, told, stop = Counter(), Commands(), [], threading.Event()
 

@@ -98,9 +98,8 @@ def run_session(
             else:
                 continue
         except Exception as error:  # whatever it is, people at the page are told, and may go on
-            traceback.print_exc()
-            session.playing = first = False
-            tell(Notice(f"the session stumbled and pauses ({type(error).__name__}: {error}); try Reset", True))
+            first = False
+            _stumble(session, error, tell)
             continue
         if first:
             first, progress.first_at = False, time.monotonic()
@@ -114,6 +113,15 @@ def _obey(session: Session, command: AnyCommand, tell: Tell) -> None:
         session.obey(command)
     except ValueError as error:  # of which UserError is one
         tell(Notice(" ".join(str(error).split()), True))
+    except Exception as error:
+        _stumble(session, error, tell)
+
+
+def _stumble(session: Session, error: Exception, tell: Tell) -> None:
+    """Pause, and say why."""
+    traceback.print_exception(error)
+    session.playing = False
+    tell(Notice(f"the session stumbled and pauses ({type(error).__name__}: {error}); try Reset", True))
 
 
 def _drained(commands: Commands, patience_s: float) -> list[AnyCommand]:
