@@ -115,6 +115,11 @@ class Scene(ABC):
         """A name for each number of the state; see `state_names`."""
         return state_names(self.model)
 
+    @cached_property
+    def position_units(self) -> dict[str, str]:
+        """Name of each position of the state -> its unit, "rad" or "m"; "" where it has none."""
+        return dict(zip(self.state_names, position_units(self.model), strict=False))
+
     @property
     def actuated(self) -> list[tuple[int, int] | None]:
         """For each action the state indices of the position and velocity that it drives.
@@ -298,6 +303,13 @@ class MjcfScene(Scene):
 
     def terminated(self) -> bool:
         return self._terminated is not None and bool(self._terminated(self.model, self.data))
+
+
+def position_units(model: mujoco.MjModel) -> tuple[str, ...]:
+    """The unit of each position of the state: "rad" of hinges, "m" of what slides or moves freely, "" of rotations."""
+    of_type = {mujoco.mjtJoint.mjJNT_HINGE: ("rad",), mujoco.mjtJoint.mjJNT_SLIDE: ("m",)}
+    of_type |= {mujoco.mjtJoint.mjJNT_FREE: ("m",) * 3 + ("",) * 4, mujoco.mjtJoint.mjJNT_BALL: ("",) * 4}
+    return tuple(unit for kind in model.jnt_type for unit in of_type[mujoco.mjtJoint(kind)])
 
 
 def state_names(model: mujoco.MjModel) -> tuple[str, ...]:

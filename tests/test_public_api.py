@@ -10,10 +10,10 @@ import worldmodel as wm
 
 PUBLIC = """
 CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig DesignResult
-IdentifyConfig IdentifyResult PositionsConfig PositionsResult ProbeConfig ProbeResult ReportConfig RobustConfig
-RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError ViewConfig ViewResult WorldModel
-WorldsConfig WorldsResult collect compare control design envs identify planners positions probe recipe report robust
-surprise train view worlds
+IdentifyConfig IdentifyResult ImagineConfig ImagineResult PositionsConfig PositionsResult ProbeConfig ProbeResult
+ReportConfig RobustConfig RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError ViewConfig
+ViewResult WorldModel WorldsConfig WorldsResult collect compare control design envs identify imagine planners
+positions probe recipe report robust surprise train view worlds
 """
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from worldmodel.comparing import CompareResult, compare
     from worldmodel.data import CollectResult, DataSet, collect
     from worldmodel.designing import DesignResult, WorldsResult, design, worlds
-    from worldmodel.evaluation import PositionsResult, control, positions, probe, robust, surprise
+    from worldmodel.evaluation import PositionsResult, control, imagine, positions, probe, robust, surprise
     from worldmodel.identifying import identify
     from worldmodel.learning import train
     from worldmodel.models import WorldModel
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from worldmodel.runs import (
         ControlResult,
         IdentifyResult,
+        ImagineResult,
         ProbeResult,
         RobustResult,
         Run,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         ControlConfig,
         DesignConfig,
         IdentifyConfig,
+        ImagineConfig,
         PositionsConfig,
         ProbeConfig,
         ReportConfig,
@@ -74,6 +76,8 @@ __all__ = [
     "DesignResult",
     "IdentifyConfig",
     "IdentifyResult",
+    "ImagineConfig",
+    "ImagineResult",
     "PositionsConfig",
     "PositionsResult",
     "ProbeConfig",
@@ -98,6 +102,7 @@ __all__ = [
     "design",
     "envs",
     "identify",
+    "imagine",
     "planners",
     "positions",
     "probe",
@@ -114,18 +119,28 @@ _NAMES = {
     "comparing": ("CompareResult", "compare"),
     "data": ("CollectResult", "DataSet", "collect"),
     "designing": ("DesignResult", "WorldsResult", "design", "worlds"),
-    "evaluation": ("PositionsResult", "control", "positions", "probe", "robust", "surprise"),
+    "evaluation": ("PositionsResult", "control", "imagine", "positions", "probe", "robust", "surprise"),
     "identifying": ("identify",),
     "learning": ("train",),
     "models": ("WorldModel",),
     "reporting": ("report",),
-    "runs": ("ControlResult", "IdentifyResult", "ProbeResult", "RobustResult", "Run", "SurpriseResult", "TrainResult"),
+    "runs": (
+        "ControlResult",
+        "IdentifyResult",
+        "ImagineResult",
+        "ProbeResult",
+        "RobustResult",
+        "Run",
+        "SurpriseResult",
+        "TrainResult",
+    ),
     "settings": (
         "CollectConfig",
         "CompareConfig",
         "ControlConfig",
         "DesignConfig",
         "IdentifyConfig",
+        "ImagineConfig",
         "PositionsConfig",
         "ProbeConfig",
         "ReportConfig",

@@ -14,14 +14,18 @@ from worldmodel.runs import (
     ControllerResult,
     ControlResult,
     DataUsed,
+    DecodingResult,
     EventResult,
     Hardware,
+    ImagineResult,
     ModelSize,
+    PictureQuality,
     PredictionErrors,
     ProbedVariable,
     ProbeResult,
     Regret,
     Returns,
+    StateErrors,
     Success,
     Summary,
     SurpriseResult,
@@ -33,6 +37,7 @@ from worldmodel.settings import PlanConfig
 
 SIDE = 32
 NUM_STEPS = 24
+NUM_IMAGINED = 10
 
 TRAIN = TrainResult(
     run="runs/puck",
@@ -55,6 +60,14 @@ TRAIN = TrainResult(
         num_frames=5000,
     ),
     prediction=PredictionErrors(15, {1: 0.31, 5: 0.12, 10: 0.08, 15: 0.06}),
+    decoding=DecodingResult(
+        64,
+        1000,
+        PictureQuality(31.5, 0.97, {"x": 0.96, "y": None}),
+        PictureQuality(None, 1.0, {"x": 0.98, "y": None}),
+        {"x": 0.985, "y": None},
+        ["videos/imagination.mp4"],
+    ),
     seconds={"collect": 12.3, "encoder": 130.1, "predictor": 109.1},
     peak_memory_mb=901.5,
 )
@@ -115,23 +128,48 @@ SURPRISE = SurpriseResult(
         "mass": EventResult(1.5, 1.4, -0.1, (-0.5, 0.3), 0.25, 0.69, 0.497),
     },
 )
+IMAGINE = ImagineResult(
+    world="puck",
+    num_seen=5,
+    num_windows=500,
+    num_episodes=40,
+    steps=[1, 2, 3],
+    errors={
+        "x": StateErrors(
+            "mm",
+            [4.0, 4.5, 5.25],
+            [(3.5, 4.5), (4.0, 5.0), (4.75, 5.75)],
+            [7.0, 14.0, 21.0],
+            [3.75, 3.8125, 3.875],
+            1.375,
+            (1.25, 1.5),
+        ),
+        "turn": StateErrors("deg", [9.0, 9.5, 9.75], [None] * 3, [2.0, 4.0, 8.0], [0.0] * 3, None, None),
+    },
+    seed=0,
+    videos=["videos/imagination.mp4"],
+)
 SUMMARY = Summary(
     "puck",
     TRAIN,
     CONTROL,
     PROBE,
     SURPRISE,
+    imagine=IMAGINE,
     commands={
         "train": "worldmodel train env=puck",
         "control": "worldmodel control run=runs/puck planner=icem",
         "probe": "worldmodel probe run=runs/puck",
         "surprise": "worldmodel surprise run=runs/puck",
+        "imagine": "worldmodel imagine run=runs/puck",
+        "robust": "worldmodel robust run=runs/puck",
     },
     versions={"python": "3.11.9", "torch": "2.13.0", "mujoco": "3.3.2", "worldmodel": "0.1.0"},
     hardware=Hardware("x86_64", "Linux", 2, None),
 )
 BARE = Summary(
-    "x", replace(TRAIN, run="runs/x", identifiability=None, prediction=None, seconds={}, peak_memory_mb=None)
+    "x",
+    replace(TRAIN, run="runs/x", identifiability=None, prediction=None, decoding=None, seconds={}, peak_memory_mb=None),
 )
 
 
@@ -179,6 +217,12 @@ def write_run(path: Path, summary: Summary = SUMMARY) -> Path:
     _write_pictures(path / "figures", summary)
     if summary.control:
         _write_videos(path / "videos")
+    if summary.imagine:
+        frames = np.stack([frames_of_a_ball(NUM_IMAGINED)] * 2)
+        film = videos.rows_of_films(
+            {"camera": frames, "imagined": frames}, [f"+{step}" for step in range(NUM_IMAGINED)]
+        )
+        videos.write_film(path / "videos" / "imagination.mp4", film, fps=8)
     return path
 
 

@@ -9,9 +9,11 @@ import pytest
 import report_fakes as fakes
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from worldmodel.figures import videos
 from worldmodel.reporting import write_page
 
 pytestmark = pytest.mark.browser
@@ -27,7 +29,13 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-TITLES = ("What the latents are", "How far it foresees", "Driving towards goal images", "How training went")
+TITLES = (
+    "What it imagines",
+    "What the latents are",
+    "How far it foresees",
+    "Driving towards goal images",
+    "How training went",
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,8 @@ def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
 def page(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     whole = fakes.write_run(folder / "runs" / "puck")
-    summary = replace(fakes.SUMMARY, name="identify", control=None, probe=None)
+    train = replace(fakes.TRAIN, decoding=None)
+    summary = replace(fakes.SUMMARY, name="identify", train=train, control=None, probe=None, imagine=None)
     part = fakes.write_run(folder / "runs" / "identify", summary)
     return write_page([part, whole], folder / "report.html")
 
@@ -76,14 +85,15 @@ def luminance(browser: webdriver.Chrome, script: str) -> float:
 
 def test_every_picture_and_video_loads_without_a_complaint(opened):
     pictures = opened.execute_script("return [...document.querySelectorAll('main img')].map(i => i.naturalWidth)")
-    assert len(pictures) == 12 and min(pictures) > 300
+    assert len(pictures) == 8 and min(pictures) > 300
     WebDriverWait(opened, 20).until(
         lambda driver: driver.execute_script(
             "return [...document.querySelectorAll('video')].every(v => v.readyState >= 1 && v.videoWidth > 0)"
         )
     )
     durations = opened.execute_script("return [...document.querySelectorAll('video')].map(v => v.duration)")
-    assert durations == pytest.approx([fakes.NUM_STEPS / 12] * 3, abs=0.1)
+    imagined = (fakes.NUM_IMAGINED + videos.PAUSE_FRAMES) / 8
+    assert durations == pytest.approx([imagined, *[fakes.NUM_STEPS / 12] * 3], abs=0.15)
     assert opened.get_log("browser") == []
 
 
@@ -100,6 +110,25 @@ def test_sections_and_runs_stand_where_the_links_point(opened):
 def test_nothing_overflows(opened, width):
     resize(opened, width)
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_a_chart_shows_its_values_at_the_pointer_and_enlarges_what_is_dragged(opened):
+    resize(opened, 1280)
+    first, second = opened.find_elements(By.CSS_SELECTOR, "[id$=imagination] .chart")
+    assert len(first.find_elements(By.CSS_SELECTOR, "polyline")) == 3
+    svg = first.find_element(By.TAG_NAME, "svg")
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", svg)
+    ActionChains(opened).move_to_element(svg).perform()
+    shown = first.find_element(By.TAG_NAME, "output").text
+    assert shown == "steps ahead 2 · nothing moves 14 · read from the frame itself 3.81 · imagined 4.5"
+    labels = [text.text for text in svg.find_elements(By.TAG_NAME, "text")]
+    width = svg.size["width"]
+    ActionChains(opened).move_to_element(svg).click_and_hold().move_by_offset(width // 4, 0).release().perform()
+    assert [text.text for text in svg.find_elements(By.TAG_NAME, "text")] != labels
+    ActionChains(opened).double_click(svg).perform()
+    assert [text.text for text in svg.find_elements(By.TAG_NAME, "text")] == labels
+    assert second.find_element(By.TAG_NAME, "figcaption").text == "turn (deg): mean error"
+    assert opened.get_log("browser") == []
 
 
 def test_colours_follow_the_reader(opened, request):

@@ -28,16 +28,19 @@ def test_whole_run_has_every_section_picture_and_video(whole_run, tmp_path):
     html = page_of([whole_run], tmp_path)
     titles = re.findall(r"<h3>(.*?)</h3>", html)
     assert titles == [
+        "What it imagines",
         "What the latents are",
         "How far it foresees",
+        "What a latent looks like",
         "Driving towards goal images",
         "Constants and state, read out linearly",
         "What it is surprised by",
         "How training went",
         "How it was made",
+        "Not run yet",
     ]
-    # latents, planner cost and three scatters lie in figures/; four more are drawn from the numbers
-    assert html.count('src="data:image/png') == 9 and html.count('src="data:video/mp4') == 3
+    # latents, planner cost and three scatters lie in figures/; two more are drawn from the numbers
+    assert html.count('src="data:image/png') == 7 and html.count('src="data:video/mp4') == 4
     for tag in re.findall(r"<video[^>]*?src", html):
         assert all(word in tag for word in ("controls", "loop", "muted", "playsinline"))
     for command in fakes.SUMMARY.commands.values():

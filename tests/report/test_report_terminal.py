@@ -5,7 +5,7 @@ from dataclasses import replace
 from report_fakes import BARE, CONTROL, PROBE, REWARDED, SURPRISE, TRAIN
 
 from worldmodel.cli.terminal import control_lines, probe_lines, surprise_lines, train_lines
-from worldmodel.cli.verdicts import surprise_verdict, train_verdict
+from worldmodel.reporting.verdicts import surprise_verdict, train_verdict
 from worldmodel.runs import (
     ContextCorrelations,
     ControllerResult,
@@ -23,11 +23,13 @@ def test_train_says_how_good_the_model_is_and_when_it_is_no_better_than_nothing(
         "  latents                                           16, by mlp 16x16 with method=lejepa",
         "  true state from latents, linear R2, held out      0.991",
         "  prediction error after 15 steps / standing still  0.060",
+        "  frames decoded from latents, PSNR                 31.5 dB, nearest training frame – dB",
     ]
     poor = replace(TRAIN, prediction=PredictionErrors(5, {1: 0.9, 5: 1.004}))
-    (well, warning) = train_verdict(poor)
-    assert "hold the true state well" in well and "5 steps ahead the predictor is no better" in warning
-    assert len(train_verdict(TRAIN)) == 1
+    (well, kept, warning) = train_verdict(poor)
+    assert "hold the true state well" in well and "decoded frames show 97% of the state" in kept
+    assert "5 steps ahead the predictor is no better" in warning
+    assert "errs 0.06 times as much" in train_verdict(TRAIN)[-1]
     assert len(train_lines(BARE.train).splitlines()) == 1
 
 

@@ -12,18 +12,20 @@ import pytest
 
 from worldmodel import figures
 from worldmodel.cli.terminal import control_lines, identify_lines, probe_lines, surprise_lines, train_lines
-from worldmodel.cli.verdicts import identify_next, identify_verdict
 from worldmodel.evaluation.control import control
+from worldmodel.evaluation.imagination import imagine
 from worldmodel.evaluation.probing import probe
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.surprise import surprise
 from worldmodel.identifying import alarms, calibration, identify
 from worldmodel.learning.train import train
 from worldmodel.reporting import report
+from worldmodel.reporting.verdicts import identify_next, identify_verdict
 from worldmodel.runs import ControlResult, Run, read_record
 from worldmodel.settings import (
     ControlConfig,
     IdentifyConfig,
+    ImagineConfig,
     PlanConfig,
     ProbeConfig,
     ReportConfig,
@@ -112,6 +114,7 @@ def reacher(home: Path) -> Run:
     run = train(configure(TrainConfig, {"env": "reacher", **SMALL, "name": "reacher-s0"})).run
     probe(ProbeConfig(run=run, bootstrap=20, max_frames=200))
     robust(RobustConfig(run=run, looks={"patch": [9.5]}, tasks=2, instances=2, frames=20, budget_steps=3))
+    imagine(ImagineConfig(run=run, windows=20, bootstrap=20, tasks=0))
     return Run(run)
 
 

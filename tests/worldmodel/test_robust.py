@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from worldmodel.cli.terminal import robust_lines
-from worldmodel.cli.verdicts import robust_verdict
 from worldmodel.envs.looks import KINDS
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.robustness.grid import read_pictures, shifts_of
 from worldmodel.measures.statistics import share_kept
+from worldmodel.reporting.verdicts import robust_verdict
 from worldmodel.runs import RobustResult, Run, read_record
 from worldmodel.runs.pretrained import find_run
 from worldmodel.settings import ControlConfig, RobustConfig

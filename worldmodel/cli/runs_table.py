@@ -8,8 +8,7 @@ from pathlib import Path
 from worldmodel.cli.terminal import achievement
 from worldmodel.measures.wording import digits
 from worldmodel.runs import Run
-from worldmodel.settings import RunsConfig
-from worldmodel.settings.base import flatten
+from worldmodel.settings import RunsConfig, differing
 from worldmodel.system.errors import UserError
 
 
@@ -51,12 +50,9 @@ def _row(path: Path) -> tuple[str, ...]:
 
 def _compared(paths: Sequence[Path]) -> str:
     """The runs side by side, and every setting in which they differ."""
-    settings = [dict(flatten(Run(path).config)) for path in paths]
-    names = sorted(set().union(*settings))
-    differing = [name for name in names if len({repr(of.get(name)) for of in settings}) > 1 and name != "name"]
-    rows = [("setting", *(path.name for path in paths))]
-    rows += [(name, *(str(of.get(name, "–")) for of in settings)) for name in differing]
-    return f"{_listed(paths)}\n\n" + (table(rows) if differing else "their settings are the same")
+    found = differing([Run(path).config for path in paths])
+    rows = [("setting", *(path.name for path in paths)), *((name, *values) for name, values in found.items())]
+    return f"{_listed(paths)}\n\n" + (table(rows) if found else "their settings are the same")
 
 
 def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:

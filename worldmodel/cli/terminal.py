@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from worldmodel.measures.wording import DASH, digits, with_interval
 from worldmodel.runs.identify_result import ConstantEstimate, IdentifyResult
+from worldmodel.runs.imagine_result import ImagineResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import (
     CONTROLLER_LABELS,
@@ -73,6 +74,18 @@ def view_lines(found: ViewResult) -> str:
     if found.replay:
         rows.append(("recording", f"{found.replay} (open it in a browser; it needs no server)"))
     return aligned(rows)
+
+
+def imagine_lines(found: ImagineResult) -> str:
+    """Error of every imagined state variable at the last step, beside no motion and what one frame shows."""
+    rows = []
+    for name, of in found.errors.items():
+        unit = f" {of.unit}" if of.unit else ""
+        error = with_interval(of.imagined[-1], of.imagined_interval[-1], ".3g")
+        rows.append((name, f"{error}{unit}; nothing moves {of.persistence[-1]:.3g}, seen {of.read[-1]:.3g}"))
+    windows = f"{found.num_windows} windows of {found.num_episodes} held-out episodes"
+    head = f"mean error of the imagined state {found.steps[-1]} steps ahead, {windows}"
+    return f"{head}\n{aligned(rows)}" if rows else "the data hold no state, so there are films and no errors"
 
 
 def probe_lines(found: ProbeResult) -> str:

@@ -12,6 +12,7 @@ from worldmodel.settings import (
     DemoConfig,
     DesignConfig,
     IdentifyConfig,
+    ImagineConfig,
     PositionsConfig,
     ProbeConfig,
     ReportConfig,
@@ -45,8 +46,8 @@ def _collect(config: CollectConfig) -> str:
 
 def _train(config: TrainConfig) -> str:
     from worldmodel.cli.terminal import train_lines
-    from worldmodel.cli.verdicts import next_commands, train_verdict
     from worldmodel.learning.train import train
+    from worldmodel.reporting.verdicts import next_commands, train_verdict
 
     found = train(config)
     lines = [train_lines(found), *train_verdict(found), f"trained: {found.run}"]
@@ -63,8 +64,8 @@ def _compare(config: CompareConfig) -> str:
 
 def _control(config: ControlConfig) -> str:
     from worldmodel.cli.terminal import control_lines
-    from worldmodel.cli.verdicts import control_verdict
     from worldmodel.evaluation.control import control
+    from worldmodel.reporting.verdicts import control_verdict
     from worldmodel.runs import Run
 
     found = control(config)
@@ -85,6 +86,18 @@ def _design(config: DesignConfig) -> str:
     return f"{found}\nresults: {result_file(config)}, figure: {folder}/figures/design.png"
 
 
+def _imagine(config: ImagineConfig) -> str:
+    from worldmodel.cli.terminal import imagine_lines
+    from worldmodel.evaluation.imagination import imagine
+    from worldmodel.reporting.verdicts import imagine_verdict
+    from worldmodel.runs import Run
+
+    found, run = imagine(config), Run(config.run).path
+    films = ", ".join([*(f"{run}/{film}" for film in found.videos), *([config.out] if config.out else [])])
+    told = [imagine_lines(found), imagine_verdict(found), f"films: {films}", f"next: worldmodel report run={run}"]
+    return "\n".join(line for line in told if line)
+
+
 def _positions(config: PositionsConfig) -> str:
     from worldmodel.cli.terminal_studies import positions_lines
     from worldmodel.evaluation.positions import positions, result_file
@@ -94,8 +107,8 @@ def _positions(config: PositionsConfig) -> str:
 
 def _probe(config: ProbeConfig) -> str:
     from worldmodel.cli.terminal import probe_lines
-    from worldmodel.cli.verdicts import probe_verdict
     from worldmodel.evaluation.probing import probe
+    from worldmodel.reporting.verdicts import probe_verdict
     from worldmodel.runs import Run
 
     found, run = probe(config), Run(config.run).path
@@ -105,8 +118,8 @@ def _probe(config: ProbeConfig) -> str:
 
 def _identify(config: IdentifyConfig) -> str:
     from worldmodel.cli.terminal import identify_lines
-    from worldmodel.cli.verdicts import identify_next, identify_verdict
     from worldmodel.identifying import identify
+    from worldmodel.reporting.verdicts import identify_next, identify_verdict
     from worldmodel.runs import Run
 
     found, run = identify(config), Run(config.run).path
@@ -117,8 +130,8 @@ def _identify(config: IdentifyConfig) -> str:
 
 def _surprise(config: SurpriseConfig) -> str:
     from worldmodel.cli.terminal import surprise_lines
-    from worldmodel.cli.verdicts import surprise_verdict
     from worldmodel.evaluation.surprise import surprise
+    from worldmodel.reporting.verdicts import surprise_verdict
     from worldmodel.runs import Run
 
     found, run = surprise(config), Run(config.run).path
@@ -128,8 +141,8 @@ def _surprise(config: SurpriseConfig) -> str:
 
 def _robust(config: RobustConfig) -> str:
     from worldmodel.cli.terminal import robust_lines
-    from worldmodel.cli.verdicts import robust_verdict
     from worldmodel.evaluation.robustness import robust
+    from worldmodel.reporting.verdicts import robust_verdict
 
     found = robust(config)
     results = [f"results: {run}/summary.json, figures: {run}/figures" for run in found.runs]
@@ -140,7 +153,7 @@ def _robust(config: RobustConfig) -> str:
 
 def _view(config: ViewConfig) -> str:
     from worldmodel.cli.terminal import view_lines
-    from worldmodel.cli.verdicts import view_verdict
+    from worldmodel.reporting.verdicts import view_verdict
     from worldmodel.viewing import view
 
     found = view(config)
@@ -201,6 +214,12 @@ VERBS = {
         ControlConfig,
         _control,
         ("run", "protocol", "tasks", "planner", "goal_steps", "videos", "oracle", "out"),
+    ),
+    "imagine": Verb(
+        "film what a run imagines beside what happened, and say how far off its state is",
+        ImagineConfig,
+        _imagine,
+        ("run", "steps", "windows", "shown", "tasks", "out"),
     ),
     "probe": Verb(
         "read state variables and physical constants from a run's latents", ProbeConfig, _probe, ("run", "shifts")

@@ -1,10 +1,11 @@
-"""What a trained run can do: control, probing, surprise; and constants from true positions."""
+"""What a trained run can do: control, imagination, probing, surprise; and constants from true positions."""
 
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.control.manifests import write_manifests
+from worldmodel.evaluation.imagination import imagine
 from worldmodel.evaluation.positions import PositionsResult, positions
 from worldmodel.evaluation.probing import probe
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.surprise import surprise
 
-__all__ = ["PositionsResult", "control", "positions", "probe", "robust", "surprise", "write_manifests"]
+__all__ = ["PositionsResult", "control", "imagine", "positions", "probe", "robust", "surprise", "write_manifests"]

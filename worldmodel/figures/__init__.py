@@ -2,7 +2,7 @@
 
     latent_figures     latents against the truth; the demo's one picture
     training_figures   what training logged; error by horizon
-    picture_figures    rows of frames, real and decoded
+    picture_figures    rows of frames, real, decoded and imagined; errors of the imagined state
     probe_figures      probes, window lengths, canonical correlations
     control_figures    goals reached, convergence of plans, surprise
     look_figures       looks, and goals reached under them
@@ -19,10 +19,16 @@ from worldmodel.figures.contact_sheet import contact_sheet
 from worldmodel.figures.control_figures import Rate, planner_cost, success_bars, surprise_curves
 from worldmodel.figures.latent_figures import hero, latents_against_truth
 from worldmodel.figures.look_figures import looks_sheet, looks_success
-from worldmodel.figures.picture_figures import filmstrip
+from worldmodel.figures.picture_figures import filmstrip, state_errors
 from worldmodel.figures.probe_figures import canonical_correlations, probe_bars, probe_scatter, sharpening
 from worldmodel.figures.style import drawing
-from worldmodel.figures.training_figures import has_curves, predictor_error, training_curves
+from worldmodel.figures.training_figures import (
+    logged_curves,
+    predictor_error,
+    running_median,
+    spans_decades,
+    training_curves,
+)
 
 __all__ = [
     "Rate",
@@ -30,16 +36,19 @@ __all__ = [
     "contact_sheet",
     "drawing",
     "filmstrip",
-    "has_curves",
     "hero",
     "latents_against_truth",
+    "logged_curves",
     "looks_sheet",
     "looks_success",
     "planner_cost",
     "predictor_error",
     "probe_bars",
     "probe_scatter",
+    "running_median",
     "sharpening",
+    "spans_decades",
+    "state_errors",
     "style",
     "success_bars",
     "surprise_curves",

@@ -1,7 +1,8 @@
-"""Pictures of pictures: rows of frames, one below the other."""
+"""What a model decodes and imagines: rows of frames, and errors of the imagined state."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +12,21 @@ _TILE_IN = 0.92
 _LABEL_IN = 0.2
 
 
+class StateErrorCurves(Protocol):
+    """Errors of a state variable, one number a step."""
+
+    @property
+    def unit(self) -> str: ...
+    @property
+    def imagined(self) -> Sequence[float]: ...
+    @property
+    def imagined_interval(self) -> Sequence[tuple[float, float] | None]: ...
+    @property
+    def persistence(self) -> Sequence[float]: ...
+    @property
+    def read(self) -> Sequence[float]: ...
+
+
 def filmstrip(path: Path, rows: Mapping[str, np.ndarray], captions: Sequence[str] | None = None) -> Path:
     """Draw rows of frames, label -> uint8 (n, S, S, 3), with a caption over every column."""
     counts = {len(frames) for frames in rows.values()}
@@ -18,6 +34,7 @@ def filmstrip(path: Path, rows: Mapping[str, np.ndarray], captions: Sequence[str
     (count,) = counts
     with style.styled():
         figure = style.new_figure(_TILE_IN * count, (_TILE_IN + _LABEL_IN) * len(rows) + (_LABEL_IN if captions else 0))
+        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, hspace=0.0, wspace=0.0)
         for row, (label, frames) in enumerate(rows.items()):
             for column, frame in enumerate(frames):
                 axes = figure.add_subplot(len(rows), count, row * count + column + 1)
@@ -25,9 +42,27 @@ def filmstrip(path: Path, rows: Mapping[str, np.ndarray], captions: Sequence[str
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
                 if column == 0:
-                    axes.annotate(
-                        label, (0, 1), (0, 3), "axes fraction", "offset points", fontsize=8, annotation_clip=False
-                    )
+                    text = axes.annotate(label, (0, 1), (0, 3), "axes fraction", "offset points", fontsize=8)
+                    text.set_in_layout(False)  # else the first column is as wide as its label
                 if row == 0 and captions:
                     axes.set_title(captions[column], fontsize=7.5, fontweight="normal", loc="right")
+        return style.save_png(figure, path)
+
+
+def state_errors(path: Path, steps: Sequence[int], errors: Mapping[str, StateErrorCurves]) -> Path:
+    """Draw errors of imagined state variables by control steps ahead, a panel each, beside no motion and one frame."""
+    with style.styled():
+        figure, axes = style.panels(len(errors), 3, (3.1, 2.4))
+        for panel, (name, of) in zip(axes, errors.items(), strict=True):
+            panel.plot(steps, of.persistence, color=style.GREY, label="nothing moves")
+            panel.plot(steps, of.read, color=style.TEAL, linestyle="--", label="read from the frame itself")
+            panel.plot(steps, of.imagined, color=style.BLUE, label="imagined")
+            ends = [known or (at, at) for at, known in zip(of.imagined, of.imagined_interval, strict=True)]
+            low, high = np.array(ends).T
+            panel.fill_between(steps, low, high, color=style.BLUE, alpha=0.15, linewidth=0)
+            panel.set(xlabel="control steps ahead", ylabel=f"mean error ({of.unit})" if of.unit else "mean error")
+            panel.set_title(style.readable_name(name))
+            panel.set_ylim(bottom=0)
+            style.light_grid(panel)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
         return style.save_png(figure, path)

@@ -16,7 +16,7 @@ _NOT_CURVES = {"stage", "step", "seconds", "epoch"}
 
 def training_curves(path: Path, metrics: Sequence[Mapping[str, object]]) -> Path:
     """Draw every logged quantity of every stage against its step, a panel each; metrics are rows of `metrics.jsonl`."""
-    curves = _curves(metrics)
+    curves = logged_curves(metrics)
     if not curves:
         raise ValueError(
             "training curves need at least one row with a stage, a step and a finite value; the metrics hold none"
@@ -26,11 +26,6 @@ def training_curves(path: Path, metrics: Sequence[Mapping[str, object]]) -> Path
         for panel, ((stage, key), (steps, values)) in zip(axes, curves.items(), strict=True):
             _curve_panel(panel, stage, key, steps, values)
         return style.save_png(figure, path)
-
-
-def has_curves(metrics: Sequence[Mapping[str, object]]) -> bool:
-    """Whether `training_curves` would find anything to draw in these rows."""
-    return bool(_curves(metrics))
 
 
 def predictor_error(
@@ -58,7 +53,7 @@ def predictor_error(
         return style.save_png(figure, path)
 
 
-def _curves(metrics: Sequence[Mapping[str, object]]) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+def logged_curves(metrics: Sequence[Mapping[str, object]]) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
     """(stage, quantity) to steps (M,) and values (M,), stages as they came, well-known quantities first."""
     points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in metrics:
@@ -72,6 +67,20 @@ def _curves(metrics: Sequence[Mapping[str, object]]) -> dict[tuple[str, str], tu
     return {key: (np.array(points[key])[:, 0], np.array(points[key])[:, 1]) for key in ordered}
 
 
+def running_median(values: np.ndarray) -> np.ndarray | None:
+    """The median around every value (M,); None of so few values that they need no smoothing."""
+    if len(values) < 60:
+        return None
+    width = max(len(values) // 15, 5)
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Whether values are positive and range over more than a factor of ten, so that a logarithmic axis suits them."""
+    return bool(np.all(values > 0) and np.max(values) > 10 * np.min(values))
+
+
 def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -82,14 +91,17 @@ def _number(value: object) -> float:
 
 def _curve_panel(axes: Axes, stage: str, key: str, steps: np.ndarray, values: np.ndarray) -> None:
     """One quantity against the step: values faint, a running median on top; logarithmic where it spans a decade."""
-    noisy = len(values) >= 60
-    axes.plot(steps, values, color=style.BLUE, linewidth=0.8 if noisy else 1.6, alpha=0.3 if noisy else 1.0)
-    if noisy:
-        width = max(len(values) // 15, 5)
-        padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
-        median = np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+    median = running_median(values)
+    axes.plot(
+        steps,
+        values,
+        color=style.BLUE,
+        linewidth=0.8 if median is not None else 1.6,
+        alpha=0.3 if median is not None else 1.0,
+    )
+    if median is not None:
         axes.plot(steps, median, color=style.BLUE, linewidth=1.6)
-    if np.all(values > 0) and np.max(values) > 10 * np.min(values):
+    if spans_decades(values):
         axes.set_yscale("log")
     if np.ptp(values) == 0:
         axes.set_yticks([values[0]], [f"{values[0]:.3g}"])

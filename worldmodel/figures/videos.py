@@ -3,9 +3,11 @@
 Letters: T frames, S image side. Frames are uint8 RGB.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import imageio.v3 as imageio
 import imageio_ffmpeg
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,6 +23,9 @@ _BAR_PX = 26
 _DPI = 100
 _EDGE_PX = 3
 _GAP_PX = 12
+_TILE_PX = 128
+PAUSE_FRAMES = 6
+"""How long a film of imagined frames rests on its last one."""
 
 
 def write_video(path: Path, frames: np.ndarray, fps: float) -> Path:
@@ -56,6 +61,43 @@ def control_video(
     padded[:] = _BACKGROUND
     padded[:, _GAP_PX:-_GAP_PX, _GAP_PX:-_GAP_PX] = stacked
     return write_video(path, padded, fps)
+
+
+def rows_of_films(rows: Mapping[str, np.ndarray], notes: Sequence[str]) -> np.ndarray:
+    """Several films in one, uint8 (T', h, w, 3): rows, label -> uint8 (n, T, S, S, 3), one below the other, n of them
+    side by side. The last frame stays for a while.
+
+    notes: what stands beside the labels at each of the T frames.
+    """
+    side = next(iter(rows.values())).shape[-2]
+    scale = max(1, round(_TILE_PX / side))
+    shown = []
+    for step, note in enumerate(notes):
+        lines = []
+        for label, frames in rows.items():
+            last = frames.shape[0] - 1
+            tiles = [
+                _tile(frame, scale, _FRAME, "" if index else label, note if index == last else "")
+                for index, frame in enumerate(frames[:, step])
+            ]
+            gap = np.full((len(tiles[0]), _GAP_PX, 3), _BACKGROUND, np.uint8)
+            lines.append(np.hstack([part for tile in tiles for part in (gap, tile)] + [gap]))
+        foot = np.full((_GAP_PX, lines[0].shape[1], 3), _BACKGROUND, np.uint8)
+        shown.append(np.vstack([*lines, foot]))
+    return np.stack(shown + [shown[-1]] * PAUSE_FRAMES)
+
+
+def write_film(path: Path, frames: np.ndarray, fps: float) -> Path:
+    """Write frames (T, h, w, 3) uint8 as an MP4 or, where the path ends so, a GIF."""
+    if path.suffix != ".gif":
+        return write_video(path, frames, fps)
+    _check_frames(frames)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    duration_ms = 1000 / fps
+    write_atomically(
+        path, lambda temporary: imageio.imwrite(temporary, frames, extension=".gif", duration=duration_ms, loop=0)
+    )
+    return path
 
 
 def _encode(path: Path, frames: np.ndarray, fps: float) -> None:

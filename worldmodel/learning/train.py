@@ -4,7 +4,6 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from worldmodel.data.truth import half_constants, latent_variables, physical_con
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale, half_windows
 from worldmodel.learning.decoding import Pictures, decoder_stage, fit_normalization, judge_decoder, training_pictures
 from worldmodel.learning.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
+from worldmodel.learning.imagining import film_held_out, held_out_contexts
 from worldmodel.learning.looks_stage import robust_encoder_config, train_robust_encoder
 from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
@@ -139,6 +139,8 @@ def _tracked(config: TrainConfig, run: RunDirectory, trainer: Trainer) -> Iterat
         yield
         for path in sorted(run.figures.glob("*.png")):
             tracker.image(f"figures/{path.stem}", path)
+        for path in sorted(run.videos.glob("imagination.mp4")):
+            tracker.video(f"videos/{path.stem}", path)
 
 
 def _train_stages(
@@ -164,6 +166,7 @@ def _train_stages(
         if poses.data.state_names:  # a recording from elsewhere may hold frames and actions only
             identifiability = _identifiability(model, poses, run)
         seconds["identifiability"] = time.monotonic() - start
+    table = None
     if model.predictor is not None:
         table = latent_table(model, episodes.data, episodes.frames, shown=processes.is_first)
         seconds |= _train_dynamics(config, model, trainer, episodes, table)
@@ -174,6 +177,8 @@ def _train_stages(
         seconds["decoder"] = _train_decoder(config, model.decoder, trainer, pictures)
         if processes.is_first:
             decoding = judge_decoder(model, episodes, pictures, run)
+            if table is not None:
+                decoding = dataclasses.replace(decoding, videos=[film_held_out(model, episodes, table, run)])
     if model.robust_encoder is not None:
         settings = config.distillation_or_default
         seconds["looks"], robust = train_robust_encoder(model, trainer, episodes.data, settings, config.seed)
@@ -374,11 +379,7 @@ def _train_decoder(config: TrainConfig, decoder: Decoder, trainer: Trainer, pict
 def _prediction_errors(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> PredictionErrors:
     """Prediction error on test episodes, relative to persistence, by horizon; drawn, too."""
     assert model.predictor is not None
-    context_of = None
-    if model.context_encoder is not None:
-        windows = Windows(model.context_encoder, table)
-        contexts = Contexts(model.context_encoder, windows, source.test, source.data.num_rows)
-        context_of = partial(contexts.of_rows, generator=torch.Generator().manual_seed(0))
+    context_of = held_out_contexts(model, source, table)
     errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)
     stride, horizon = model.predictor.config.stride, model.predictor.config.horizon
     steps = range(stride, horizon + 1, stride)

@@ -120,6 +120,22 @@ def bootstrap_r2(
     return central_95(np.where(moves, 1 - residual / np.where(moves, spread, 1.0), -np.inf))
 
 
+def resampled_means(values: np.ndarray, group: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Means of values (n, m) over resampled groups, such as episodes: float64 (resamples, m).
+
+    Args:
+        group: the group of each value, int (n,); groups are drawn with replacement, as many as there are.
+        resamples: how many.
+        rng: draws them.
+    """
+    _, group = np.unique(group, return_inverse=True)
+    num = int(group.max()) + 1
+    sums = np.zeros((num, values.shape[1]))
+    np.add.at(sums, group, values)
+    weight = rng.multinomial(num, np.full(num, 1 / num), size=resamples)
+    return (weight @ sums) / (weight @ np.bincount(group))[:, None]
+
+
 @dataclass(frozen=True)
 class OverSeeds:
     """A figure over several training seeds; None stands for what cannot be determined."""

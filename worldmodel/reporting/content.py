@@ -4,25 +4,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldmodel.figures import logged_curves
 from worldmodel.reporting.elements import Cell, Missing, Section, Table, Tile, duration, number, percent, plain
 from worldmodel.reporting.evaluation_sections import control_section, probe_section, surprise_section
 from worldmodel.reporting.identify_section import identify_section
+from worldmodel.reporting.imagination_sections import decoder_section, imagination_section
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.robust_section import robust_section
 from worldmodel.reporting.sections import (
     command,
-    decoder_section,
     identifiability_section,
     more_section,
     prediction_section,
     provenance_section,
     training_section,
 )
+from worldmodel.runs.imagine_result import ImagineResult
 from worldmodel.runs.probe_result import ProbedVariable, ProbeResult
 from worldmodel.runs.results import ControlResult
+from worldmodel.settings import differing
 
 FIGURE_SECTIONS: dict[str, tuple[str, ...]] = {
     "hero": ("hero",),
+    "imagination": ("imagination",),
     "identifiability": ("latents", "identifiability"),
     "predictor": ("predictor", "prediction"),
     "decoder": ("decoded",),
@@ -54,6 +58,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
     """Arrange a run and its figures (its own and the drawn ones) into sections; `index` makes its anchors unique."""
     by_section = _figures_by_section(figures)
     builders: dict[str, Callable[[ReportedRun, list[Path]], Section]] = {
+        "imagination": imagination_section,
         "identifiability": identifiability_section,
         "predictor": prediction_section,
         "decoder": decoder_section,
@@ -66,6 +71,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
     }
     summary = run.summary
     found = {
+        "imagination": summary.imagine or run.videos["imagination"],
         "identifiability": summary.train.identifiability,
         "predictor": summary.train.prediction,
         "decoder": summary.train.decoding,
@@ -74,6 +80,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
         "surprise": summary.surprise,
         "identify": summary.identify,
         "robust": summary.robust or summary.train.robust,
+        "training": logged_curves(run.metrics),
     }
     shown = [key for key in builders if found.get(key) or by_section[key]]
     sections = [builders[key](run, by_section[key]) for key in shown]
@@ -92,6 +99,7 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
         "Method",
         "Latents",
         "True state from latents, R²",
+        "Decoded, dB",
         "Goals reached",
         "Return",
         "Best constant, R²",
@@ -109,6 +117,7 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
                 Cell(train.method),
                 number(train.model.latent_dim, 0),
                 number(identifiability.r2_h_to_z if identifiability else None, 3, bar=True),
+                number(train.decoding.decoded.psnr_db if train.decoding else None, 1),
                 percent(success.rate if success else None),
                 number(returns.mean if returns else None, 0),
                 _named(best),
@@ -116,6 +125,15 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
             ]
         )
     return Table("All runs", headers, rows)
+
+
+def settings_table(runs: Sequence[ReportedRun]) -> Table | None:
+    """In which settings runs differ, side by side; None where they do not, or some cannot be read."""
+    settings = [run.settings for run in runs if run.settings]
+    found = differing(settings) if len(settings) == len(runs) else {}
+    rows = [[Cell(name), *(Cell(value) for value in values)] for name, values in found.items()]
+    names = (run.summary.name for run in runs)
+    return Table("Settings that differ", ("Setting", *names), rows) if rows else None
 
 
 def headline(runs: Sequence[ReportedRun]) -> str:
@@ -131,6 +149,7 @@ def _missing(run: ReportedRun) -> list[Missing]:
     """What has not been run, in the order in which one would run it; a world without actions is not driven."""
     summary, driven = run.summary, run.summary.train.prediction is not None
     wanted = (
+        ("imagine", "What it imagines, in degrees and millimetres", summary.imagine is None and driven),
         ("control", "Driving towards goal images", summary.control is None and driven),
         ("probe", "Constants and state, read out linearly", summary.probe is None),
         ("surprise", "What it is surprised by", summary.surprise is None and driven),
@@ -147,6 +166,8 @@ def _tiles(run: ReportedRun) -> list[Tile]:
         ceiling = measured.r2_ceiling
         detail = f"ceiling {ceiling:.4f}" if ceiling is not None else "held-out frames, linear readout"
         tiles.append(Tile("True state from latents, R²", number(measured.r2_h_to_z, 3).text, detail))
+    if run.summary.imagine:
+        tiles += _imagined_tile(run.summary.imagine)
     if run.summary.control:
         tiles += _control_tiles(run.summary.control)
     if best := _best_constant(run.summary.probe):
@@ -157,6 +178,17 @@ def _tiles(run: ReportedRun) -> list[Tile]:
     if _total_seconds(run):
         tiles.append(Tile("Time of training", duration(_total_seconds(run)), _machine(run)))
     return tiles
+
+
+def _imagined_tile(found: ImagineResult) -> list[Tile]:
+    """The imagined error that exceeds most what one frame allows."""
+    known = {name: of for name, of in found.errors.items() if of.times_read is not None}
+    if not known:
+        return []
+    name, worst = max(known.items(), key=lambda item: item[1].times_read or 0.0)
+    detail = f"{worst.times_read:.1f} times what the frame itself shows"
+    label = f"{plain(name).capitalize()}, imagined {found.steps[-1]} steps ahead"
+    return [Tile(label, f"{worst.imagined[-1]:.2g} {worst.unit}", detail)]
 
 
 def _control_tiles(found: ControlResult) -> list[Tile]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from worldmodel.measures.wording import DASH
 
@@ -31,6 +32,37 @@ class Table:
     caption: str
     headers: tuple[str, ...]
     rows: list[list[Cell]]
+    folded: bool = False
+    """Whether it is shown only when a reader asks for it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart."""
+
+    label: str
+    """What it is."""
+    x: Sequence[float]
+    """Where its points are."""
+    y: Sequence[float | None]
+    """How high they are; None leaves a point out."""
+    colour: Literal["accent", "second", "quiet"] = "accent"
+    """Which of the page's colours it has."""
+    low: Sequence[float | None] | None = None
+    """Lower end of an interval around each point."""
+    high: Sequence[float | None] | None = None
+    """Upper end."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines that show their values at the pointer, and can be enlarged."""
+
+    title: str
+    x_label: str
+    series: list[Line]
+    log: bool = False
+    """Whether heights are logarithmic."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +90,10 @@ class Section:
     """How to read it."""
     command: str
     """The command that makes it again."""
-    evidence: list[Path | Table] = field(default_factory=list)
-    """Pictures and tables."""
+    evidence: Sequence[Path | Table | Chart] = ()
+    """Pictures, tables and charts."""
+    verdict: str = ""
+    """What was found, in a sentence."""
     videos: list[Path] = field(default_factory=list)
     """Films."""
 

@@ -19,6 +19,7 @@ from worldmodel.reporting.elements import (
 )
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command
+from worldmodel.reporting.verdicts import control_verdict, probe_verdict, surprise_verdict
 from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
 from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, Regret
 
@@ -35,16 +36,18 @@ def control_section(run: ReportedRun, figures: list[Path]) -> Section:
     if found:
         outcome.append(_returns_table(found) if rewarded else _success_table(found))
         planning += [_task_facts(found), _planner_facts(found)]
-    films = " Each film shows the robot's view at the left and the goal image at the right." if run.videos else ""
-    turns_green = "The frame turns green when the goal is reached. " if run.videos and not rewarded else ""
+    films = run.videos["control"]
+    told = " Each film shows the robot's view at the left and the goal image at the right." if films else ""
+    turns_green = "The frame turns green when the goal is reached. " if films and not rewarded else ""
     return Section(
         "control",
         "The world's own reward, planned for from pixels" if rewarded else "Driving towards goal images",
-        f"Model predictive control in the latent space, on tasks from episodes that no training saw.{films}",
+        f"Model predictive control in the latent space, on tasks from episodes that no training saw.{told}",
         f"{turns_green}Random actions show how easy the tasks are, the true simulator what a perfect model would add.",
         command(run, "control"),
         outcome + planning,
-        run.videos,
+        (control_verdict(found) or "") if found else "",
+        films,
     )
 
 
@@ -132,6 +135,7 @@ def probe_section(run: ReportedRun, figures: list[Path]) -> Section:
         "the bound.",
         command(run, "probe"),
         [*figures, *(_probe_tables(found) if found else [])],
+        probe_verdict(found) if found else "",
     )
 
 
@@ -257,4 +261,5 @@ def surprise_section(run: ReportedRun, figures: list[Path]) -> Section:
         "the event surprises more than one without: at .5 the two cannot be distinguished.",
         command(run, "surprise"),
         [*figures, *tables],
+        surprise_verdict(found) if found else "",
     )

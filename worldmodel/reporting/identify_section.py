@@ -5,6 +5,7 @@ from pathlib import Path
 from worldmodel.reporting.elements import Cell, Section, Table, facts, interval, number, plain, scientific, short
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command
+from worldmodel.reporting.verdicts import identify_verdict
 from worldmodel.runs.identify_result import HeldOutCheck, IdentifyResult
 
 
@@ -22,6 +23,7 @@ def identify_section(run: ReportedRun, figures: list[Path]) -> Section:
         "same moments.",
         command(run, "identify"),
         [*figures, *tables],
+        "; ".join(identify_verdict(found)) if found else "",
     )
 
 

@@ -1,9 +1,11 @@
 """Write one self-contained HTML page over one or several runs."""
 
 import base64
+import json
 import struct
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import jinja2
 
 from worldmodel import figures
-from worldmodel.reporting.content import FIGURE_SECTIONS, RunContent, headline, overview, run_content
+from worldmodel.reporting.content import RunContent, headline, overview, run_content, settings_table
+from worldmodel.reporting.elements import Chart
 from worldmodel.reporting.reported_run import (
     MAX_PAGE_BYTES,
     MAX_PICTURE_BYTES,
@@ -88,21 +91,13 @@ def _content(run: ReportedRun, index: int, scratch: Path) -> RunContent:
 
 
 def _drawn_figures(run: ReportedRun, scratch: Path) -> list[Path]:
-    """Draw training curves, predictor error, success and probe bars under `scratch`, where a run has only numbers."""
-    present = {key for key, words in FIGURE_SECTIONS.items() for file in run.figures if file.stem.startswith(words)}
+    """Draw success and probe bars under `scratch`, where a run has only numbers."""
     summary, drawn = run.summary, []
 
     def draw(name: str, function: Callable[..., Path], *of: Any) -> None:
         with figures.drawing(name):
             drawn.append(function(scratch / name, *of))
 
-    if "training" not in present and figures.has_curves(run.metrics):
-        draw("training.png", figures.training_curves, run.metrics)
-    prediction = summary.train.prediction
-    known = {step: of for step, of in prediction.ratio_to_persistence.items() if of is not None} if prediction else {}
-    if "predictor" not in present and len(known) > 1:
-        steps, shares, words = list(known), list(known.values()), "error, as a share of persistence"
-        draw("predictor_error.png", figures.predictor_error, steps, shares, [1.0] * len(known), words)
     rates = summary.control.labelled_rates() if summary.control else {}
     if rates and not any(file.stem.startswith("success") for file in run.figures):
         draw("success.png", figures.success_bars, rates)
@@ -116,20 +111,28 @@ def _render(runs: Sequence[ReportedRun], contents: Sequence[RunContent], title: 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown
     )
-    environment.globals.update(picture=_picture, video_uri=_video_uri, caption=_caption)
-    source = resources.files("worldmodel.reporting").joinpath("template.html").read_text(encoding="utf-8")
+    environment.globals.update(picture=_picture, video_uri=_video_uri, caption=_caption, chart_data=_chart_data)
+    folder = resources.files("worldmodel.reporting")
+    source = folder.joinpath("template.html").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         title=title or (f"World model: {runs[0].summary.name}" if len(runs) == 1 else "World models"),
         headline=headline(runs),
         overview=overview(runs) if len(runs) > 1 else None,
+        settings=settings_table(runs) if len(runs) > 1 else None,
         runs=contents,
         max_videos=MAX_VIDEOS_PER_RUN,
+        chart_script=folder.joinpath("charts.js").read_text(encoding="utf-8"),
     )
 
 
 def _shown(value: Any) -> Any:
     """What the page prints: text without control characters and marks of writing direction, markup as it is."""
     return printable(value) if type(value) is str else value
+
+
+def _chart_data(chart: Chart) -> str:
+    """What `charts.js` draws, as JSON in which no text can end the script element."""
+    return json.dumps(asdict(chart), allow_nan=False).replace("<", "\\u003c")
 
 
 def _picture(path: Path) -> dict[str, Any]:

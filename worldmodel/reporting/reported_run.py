@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldmodel.runs import LogLine, Run, Summary
-from worldmodel.system.errors import UserError
+from worldmodel.settings import TrainConfig
+from worldmodel.system.errors import CheckpointError, UserError
 from worldmodel.system.files import check_inside, read_start
 from worldmodel.system.printable import printable
 
@@ -27,10 +28,12 @@ class ReportedRun:
     """What training logged."""
     figures: list[Path]
     """Pictures, PNG."""
-    videos: list[Path]
-    """Films, MP4."""
+    videos: dict[str, list[Path]]
+    """Section -> its films, MP4."""
     notes: list[str]
     """Files that are left out, and why."""
+    settings: TrainConfig | None = None
+    """What it was trained with; None where that cannot be read."""
 
 
 def open_reported(run: Run) -> ReportedRun:
@@ -43,9 +46,20 @@ def open_reported(run: Run) -> ReportedRun:
     summary = run.summary
     names = [f"figures/{path.name}" for path in sorted((run.path / "figures").glob("*.png"))]
     figures = _usable(run.path, names, notes, "PNG", MAX_PICTURE_BYTES, _is_png)
-    films = summary.control.videos if summary.control else []
-    videos = _usable(run.path, films, notes, "MP4", MAX_VIDEO_BYTES, _is_mp4)
-    return ReportedRun(run.path, summary, run.metrics, figures, videos, notes)
+    decoding = summary.train.decoding
+    films = {
+        "imagination": summary.imagine.videos if summary.imagine else decoding.videos if decoding else [],
+        "control": summary.control.videos if summary.control else [],
+    }
+    videos = {key: _usable(run.path, of, notes, "MP4", MAX_VIDEO_BYTES, _is_mp4) for key, of in films.items()}
+    return ReportedRun(run.path, summary, run.metrics, figures, videos, notes, _settings(run))
+
+
+def _settings(run: Run) -> TrainConfig | None:
+    try:
+        return run.config
+    except CheckpointError:
+        return None
 
 
 def _usable(

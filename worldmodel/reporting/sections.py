@@ -5,8 +5,12 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from worldmodel.reporting.elements import Cell, Section, Table, duration, facts, number, plain
+import numpy as np
+
+from worldmodel.figures import logged_curves, running_median, spans_decades, style
+from worldmodel.reporting.elements import Cell, Chart, Line, Section, Table, duration, facts, number, plain
 from worldmodel.reporting.reported_run import ReportedRun
+from worldmodel.reporting.verdicts import prediction_verdict, state_verdict
 from worldmodel.runs.results import TrainResult
 
 _MEASURES = (
@@ -57,17 +61,21 @@ def identifiability_section(run: ReportedRun, figures: list[Path]) -> Section:
         "after a rotation alone: square cells mean that the latents are the world's own variables.",
         command(run, "train"),
         [*figures, *tables],
+        state_verdict(run.summary.train),
     )
 
 
 def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
     """How far the latent dynamics foresee."""
     found = run.summary.train.prediction
-    tables = []
+    evidence: list[Path | Table | Chart] = []
     if found:
-        rows = [[number(step, 0), number(ratio, 3)] for step, ratio in sorted(found.ratio_to_persistence.items())]
+        steps, ratios = zip(*sorted(found.ratio_to_persistence.items()), strict=True)
+        lines = [Line("nothing moves", steps, [1.0] * len(steps), "quiet"), Line("latent predictor", steps, ratios)]
+        evidence.append(Chart("Error over that of the forecast that nothing moves", "steps ahead", lines))
+        rows = [[number(step, 0), number(ratio, 3)] for step, ratio in zip(steps, ratios, strict=True)]
         caption = f"Error over persistence, up to {found.horizon} steps ahead"
-        tables.append(Table(caption, ("Steps ahead", "Ratio"), rows))
+        evidence.append(Table(caption, ("Steps ahead", "Ratio"), rows))
     return Section(
         "predictor",
         "How far it foresees",
@@ -75,40 +83,8 @@ def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
         "nothing moves.",
         "A ratio of 1 is no better than assuming a still world, 0 is a perfect forecast.",
         command(run, "train"),
-        [*figures, *tables],
-    )
-
-
-def decoder_section(run: ReportedRun, figures: list[Path]) -> Section:
-    """What comes back of a frame from its latent."""
-    found = run.summary.train.decoding
-    tables = []
-    if found:
-        rows = [
-            [Cell(label), number(of.psnr_db, 1), number(of.ssim, 3), number(of.mean_r2, 3, bar=True)]
-            for label, of in (
-                ("decoded from the latent", found.decoded),
-                ("training frame nearest to it", found.nearest),
-            )
-        ]
-        caption = f"Pictures of {found.num_frames} held-out frames, {found.image_size} pixels a side"
-        tables.append(Table(caption, ("Picture", "PSNR (dB)", "SSIM", "State read from it, R²"), rows))
-    if found and found.camera_r2:
-        readings = (found.camera_r2, found.decoded.state_r2 or {}, found.nearest.state_r2 or {})
-        rows = [
-            [Cell(plain(name)), *(number(of.get(name), 3, bar=of is found.camera_r2) for of in readings)]
-            for name in found.camera_r2
-        ]
-        headers = ("Variable", "Camera", "Decoded", "Nearest")
-        tables.append(Table("State that the encoder reads from each picture, R²", headers, rows))
-    return Section(
-        "decoder",
-        "What a latent looks like",
-        "Held-out frames, and what the decoder makes of their latents alone.",
-        "What the latent does not hold is blurred: the decoder answers with the mean of all frames that it could be. "
-        "State is read from a picture by the encoder and the same linear map; the camera's own is the most to expect.",
-        command(run, "train"),
-        [*figures, *tables],
+        evidence or figures,
+        prediction_verdict(found),
     )
 
 
@@ -121,8 +97,21 @@ def training_section(run: ReportedRun, figures: list[Path]) -> Section:
         "The effective rank is the number of latent dimensions in use: a fall towards one is a collapse. Faint lines "
         "are single values, strong ones a running median.",
         command(run, "train"),
-        [*figures],
+        [_training_chart(stage, name, *of) for (stage, name), of in logged_curves(run.metrics).items()] or figures,
     )
+
+
+def _training_chart(stage: str, name: str, steps: np.ndarray, values: np.ndarray) -> Chart:
+    """A logged quantity, rounded to what a chart can show."""
+    median = running_median(values)
+    lines = [Line("logged", steps.tolist(), _rounded(values), "accent" if median is None else "quiet")]
+    if median is not None:
+        lines.append(Line("running median", steps.tolist(), _rounded(median)))
+    return Chart(f"{stage} · {style.readable_name(name)}", "step", lines, spans_decades(values))
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [float(f"{value:.4g}") for value in values]
 
 
 def more_section(run: ReportedRun, figures: list[Path]) -> Section:

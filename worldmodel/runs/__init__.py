@@ -1,7 +1,7 @@
 """Runs and what was found about them: the run directory, typed results, and the one reader and writer of both.
 
     run             Run, an opened run: settings, model, results
-    results         what train, control and surprise find; probe_result, identify_result, demo_result: what those find
+    results         what train, control and surprise find; *_result: what the verb of that name finds
     summary         summary.json, and files with one result: read, checked, written
     version1        what version 0.1 wrote, as this version keeps it
     run_directory   the files of a run, its lock, its log
@@ -24,6 +24,7 @@ from worldmodel.runs.identify_result import (
     NuisanceEstimate,
     RecordingUsed,
 )
+from worldmodel.runs.imagine_result import ImagineResult, StateErrors
 from worldmodel.runs.probe_result import (
     ContextCorrelations,
     ContextErrors,
@@ -79,6 +80,7 @@ __all__ = [
     "Hardware",
     "HeldOutCheck",
     "IdentifyResult",
+    "ImagineResult",
     "LogLine",
     "LookResult",
     "MetricsLog",
@@ -100,6 +102,7 @@ __all__ = [
     "RunDirectory",
     "SequentialCount",
     "ShiftedReading",
+    "StateErrors",
     "Success",
     "Summary",
     "SurpriseResult",

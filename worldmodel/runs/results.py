@@ -99,6 +99,8 @@ class DecodingResult:
     """Of the training frames with the nearest latents: a memory of all frames in place of a decoder."""
     camera_r2: dict[str, float | None] | None
     """`state_r2` of the held-out frames themselves: what encoder and linear map read, and the most to be expected."""
+    videos: list[str] = field(default_factory=list)
+    """Films of what the model imagines, relative to the run directory; none of a world without actions."""
 
     @property
     def share_kept(self) -> float | None:

@@ -7,6 +7,7 @@ import torch
 
 from worldmodel.models import WorldModel
 from worldmodel.runs.identify_result import IdentifyResult
+from worldmodel.runs.imagine_result import ImagineResult
 from worldmodel.runs.pretrained import find_run
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
@@ -78,6 +79,11 @@ class Run:
     def control(self) -> ControlResult | None:
         """What `control` found; None where it was not run."""
         return self.summary.control
+
+    @property
+    def imagine(self) -> ImagineResult | None:
+        """What `imagine` found; None where it was not run."""
+        return self.summary.imagine
 
     @property
     def probe(self) -> ProbeResult | None:

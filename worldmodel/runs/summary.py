@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 
 from worldmodel.runs.identify_result import IdentifyResult
+from worldmodel.runs.imagine_result import ImagineResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.process_info import Hardware, command_line, this_machine, versions
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
@@ -20,7 +21,7 @@ from worldmodel.system.errors import ResultError, UserError
 from worldmodel.system.files import check_regular, read_json, write_json
 
 SCHEMA = 2
-RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult | IdentifyResult | RobustResult
+RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult | IdentifyResult | RobustResult | ImagineResult
 
 
 class Result(Protocol):
@@ -52,6 +53,8 @@ class Summary:
     """What `identify` found last."""
     robust: RobustResult | None = None
     """What `robust` found."""
+    imagine: ImagineResult | None = None
+    """What `imagine` found."""
     commands: dict[str, str] = field(default_factory=dict)
     """Verb -> the command that was run last."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -62,7 +65,7 @@ class Summary:
     @property
     def results(self) -> dict[str, RunResult]:
         """Verb -> what it found, of the verbs that were run."""
-        found = (self.train, self.control, self.probe, self.surprise, self.identify, self.robust)
+        found = (self.train, self.control, self.probe, self.surprise, self.identify, self.robust, self.imagine)
         return {result.kind: result for result in found if result is not None}
 
 

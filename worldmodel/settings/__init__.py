@@ -34,6 +34,7 @@ from worldmodel.settings.evaluation import (
     SHELL_SD,
     CompareConfig,
     DesignConfig,
+    ImagineConfig,
     PositionsConfig,
     ProbeConfig,
     SurpriseConfig,
@@ -56,7 +57,7 @@ from worldmodel.settings.method import (
 )
 from worldmodel.settings.recipes import recipe
 from worldmodel.settings.robust import RobustConfig
-from worldmodel.settings.stored import read_run_config, write_run_config
+from worldmodel.settings.stored import differing, read_run_config, write_run_config
 from worldmodel.settings.training import HEADS, HEADS_TRAINING, TrackerName, TrainConfig
 from worldmodel.settings.viewing import ViewConfig
 
@@ -84,6 +85,7 @@ __all__ = [
     "EnvConfig",
     "HeadsConfig",
     "IdentifyConfig",
+    "ImagineConfig",
     "InfoNCEConfig",
     "JEPAConfig",
     "KinematicConfig",
@@ -115,6 +117,7 @@ __all__ = [
     "WorldsConfig",
     "changed",
     "configure",
+    "differing",
     "field_docs",
     "no_effect_on_weights",
     "read_run_config",

@@ -87,6 +87,42 @@ class SurpriseConfig(Settings):
 
 
 @dataclass(frozen=True)
+class ImagineConfig(Settings):
+    """What a model imagines of held-out episodes: from a few frames and the actions taken, without a further look.
+
+    Films of the camera's frames beside the imagined ones, and errors of the imagined state in degrees and millimetres.
+    """
+
+    run: str = ""
+    """A run directory."""
+    data: str | None = None
+    """Folder of data sets; null takes the run's own."""
+    steps: Count | None = None
+    """Control steps imagined; null takes the predictor's horizon."""
+    windows: Count = 500
+    """Windows of held-out episodes behind every error."""
+    shown: Count = 4
+    """Futures in the film."""
+    tasks: NonNegativeInt = 3
+    """Tasks of which the chosen plan is imagined, and then carried out; 0: none."""
+    bootstrap: Count = 1000
+    """Resamples of episodes behind each 95 % interval."""
+    trust_world: bool = False
+    """Make a world that the run names as a Python file, which runs that file; plans and units of length need it."""
+    seed: NonNegativeInt = 0
+    """Seed of resamples, tasks and plans."""
+    device: Device = "auto"
+    """auto takes CUDA where there is a GPU."""
+    out: str | None = None
+    """Also write the film there, .mp4 or .gif."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.out is not None and not self.out.endswith((".mp4", ".gif")):
+            raise UserError(f"out is a film, .mp4 or .gif, got {self.out}")
+
+
+@dataclass(frozen=True)
 class DesignConfig(Settings):
     """Which constants an excitation makes identifiable, and an excitation that does better; from the simulator alone.
 

@@ -1,12 +1,13 @@
 """The settings that a run keeps: `config.yaml` in its folder, written by this version or by the one before."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from worldmodel.settings.base import flatten
 from worldmodel.settings.convert import plain, structure
 from worldmodel.settings.recipes import over_defaults, recipe_values
 from worldmodel.settings.training import TrainConfig
@@ -67,6 +68,14 @@ def _checked(path: Path) -> tuple[dict[str, Any], bool]:
         raise CheckpointError(
             f"{path} is damaged: {error}; train again, or, if it was changed on purpose, delete its line {CHECKSUM}"
         ) from error
+
+
+def differing(runs: Sequence[TrainConfig]) -> dict[str, list[str]]:
+    """Dotted path of every option in which runs differ -> what each of them has; a dash where it has none."""
+    settings = [dict(flatten(config)) for config in runs]
+    names = sorted({name for of in settings for name in of} - {"name"})
+    values = {name: [str(of.get(name, "–")) for of in settings] for name in names}
+    return {name: of for name, of in values.items() if len(set(of)) > 1}
 
 
 def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class LatentController:
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         state = self._see(frames)
-        context = self._contexts(self._latents, self._actions) if self._contexts else None
+        context = self._context(self._actions)
         actions, self._state, plan = self._mpc.act(state, self._objective(), self._generator, context, self._proposal())
         if plan is not None:
             self.num_invalid += int((~plan.valid).sum())
@@ -93,6 +93,15 @@ class LatentController:
             self._contexts.keep(which)
         self._latents = [latents[which] for latents in self._latents]
         self._actions = [actions[which] for actions in self._actions]
+
+    def foreseen(self) -> tuple[np.ndarray, Tensor]:
+        """The plan that is being carried out, (n, H, A), and the latents that are seen now and expected after each of
+        its actions, (n, H+1, D)."""
+        assert self._state is not None and self._state.plan is not None, "act first"
+        actions, context = self._state.plan.actions, self._context(self._actions[:-1])
+        z0 = self._model.encode(self._state.latents, self._state.actions)
+        expected = self._model.rollout(z0, actions[:, None], context)[:, 0]
+        return actions.cpu().numpy(), torch.cat([self._latents[-1][:, None], expected], 1)
 
     def traces(self) -> tuple[np.ndarray, np.ndarray]:
         """Best cost by iteration of the first plan (I, n), and latent distance to the goal by step (T, n), NaN once a
@@ -113,6 +122,9 @@ class LatentController:
         distance[self._open.numpy()] = (latents - self._goal).norm(dim=-1).double().cpu().numpy()
         self._distances.append(distance)
         return self._state
+
+    def _context(self, actions: list[Tensor]) -> Tensor | None:
+        return self._contexts(self._latents, actions) if self._contexts else None
 
     def _objective(self) -> Objective:
         now = self._latents[-1]

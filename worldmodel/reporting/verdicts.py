@@ -2,9 +2,18 @@
 
 from pathlib import Path
 
+from worldmodel.reporting.elements import plain
 from worldmodel.runs.identify_result import IdentifyResult
+from worldmodel.runs.imagine_result import ImagineResult, StateErrors
 from worldmodel.runs.probe_result import ProbeResult
-from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult, ViewResult
+from worldmodel.runs.results import (
+    ControlResult,
+    DecodingResult,
+    PredictionErrors,
+    SurpriseResult,
+    TrainResult,
+    ViewResult,
+)
 from worldmodel.runs.robust_result import CLEAN, RobustResult
 from worldmodel.settings import RECORDED, TrainConfig, ViewConfig
 
@@ -17,26 +26,41 @@ NO_BETTER = 0.95
 
 
 def train_verdict(found: TrainResult) -> list[str]:
-    """How good the encoder and the predictor are, as far as the run itself can tell."""
-    lines = []
-    if found.identifiability is not None and found.identifiability.r2_h_to_z is not None:
-        r2 = found.identifiability.r2_h_to_z
-        if r2 >= READS_WELL:
-            lines.append(f"the latents hold the true state well (linear R2 {r2:.2f})")
-        elif r2 >= READS_PARTLY:
-            lines.append(f"the latents hold part of the true state (linear R2 {r2:.2f}); {_MORE_STATE}")
-        else:
-            lines.append(f"the latents hold little of the true state (linear R2 {r2:.2f}); {_MORE_STATE}")
-    if found.decoding is not None and (kept := found.decoding.share_kept) is not None:
-        lines.append(f"decoded frames show {kept:.0%} of the state that the encoder reads from the camera's")
-    if found.prediction is not None:
-        steps, ratio = found.prediction.farthest
-        if ratio is not None and ratio >= NO_BETTER:
-            lines.append(
-                f"WARNING: {steps} steps ahead the predictor is no better than the forecast that nothing moves "
-                f"(error ratio {ratio:.2f}): planning with it will be no better than chance; {_MORE_MOTION}"
-            )
-    return lines
+    """How good encoder, decoder and predictor are, as far as the run itself can tell."""
+    told = (state_verdict(found), decoding_verdict(found.decoding), prediction_verdict(found.prediction))
+    return [line for line in told if line]
+
+
+def state_verdict(found: TrainResult) -> str:
+    """How much of the true state the latents hold."""
+    r2 = found.identifiability.r2_h_to_z if found.identifiability else None
+    if r2 is None:
+        return ""
+    if r2 >= READS_WELL:
+        return f"the latents hold the true state well (linear R2 {r2:.2f})"
+    much = "part" if r2 >= READS_PARTLY else "little"
+    return f"the latents hold {much} of the true state (linear R2 {r2:.2f}); {_MORE_STATE}"
+
+
+def decoding_verdict(found: DecodingResult | None) -> str:
+    """How much of the state decoded frames show."""
+    kept = found.share_kept if found else None
+    if kept is None:
+        return ""
+    return f"decoded frames show {kept:.0%} of the state that the encoder reads from the camera's"
+
+
+def prediction_verdict(found: PredictionErrors | None) -> str:
+    """Whether the predictor is worth planning with."""
+    steps, ratio = found.farthest if found else (0, None)
+    if ratio is None:
+        return ""
+    if ratio < NO_BETTER:
+        return f"{steps} steps ahead the predictor errs {ratio:.2f} times as much as the forecast that nothing moves"
+    return (
+        f"WARNING: {steps} steps ahead the predictor is no better than the forecast that nothing moves "
+        f"(error ratio {ratio:.2f}): planning with it will be no better than chance; {_MORE_MOTION}"
+    )
 
 
 _MORE_STATE = "try more episodes, finer frames (env.image_size, encoder.input_size) or another method.lag"
@@ -46,6 +70,8 @@ _MORE_MOTION = "try more episodes, an excitation that moves more (policy=), or f
 def next_commands(found: TrainResult, config: TrainConfig) -> list[str]:
     """Commands that work on this run, the most useful first."""
     verbs = ["probe", "report"]
+    if found.prediction is not None and found.decoding is not None:
+        verbs.insert(0, "imagine")
     if found.prediction is not None and config.env.world != RECORDED:
         verbs.insert(0, "control")
     return [f"worldmodel {verb} run={found.run}" for verb in verbs]
@@ -64,6 +90,20 @@ def control_verdict(found: ControlResult) -> str | None:
         better = "not distinguishable from" if low <= 0 <= high else "worse than" if low > 0 else "better than"
         text += f", {better} the same planner on the true simulator"
     return text
+
+
+def imagine_verdict(found: ImagineResult) -> str:
+    """How far off the imagined state is, beside what one frame shows and standing still."""
+    if not found.errors:
+        return ""
+    told = [f"{of.imagined[-1]:.2g} {of.unit} ({plain(name)}{_beside(of)})" for name, of in found.errors.items()]
+    text = f"{found.steps[-1]} steps ahead it is off by {', '.join(told)}"
+    lost = [plain(name) for name, of in found.errors.items() if of.imagined[-1] >= of.persistence[-1]]
+    return f"{text}; no better than nothing moves: {', '.join(lost)}" if lost else text
+
+
+def _beside(of: StateErrors) -> str:
+    return "" if of.times_read is None else f", {of.times_read:.1f} times what the frame itself shows"
 
 
 def probe_verdict(found: ProbeResult) -> str:

@@ -1,0 +1,179 @@
+"""Imagination: futures line up in time, errors are told in people's units, and the verb leaves films and figures."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import torch
+from test_decoder import SMALL
+from torch import Tensor
+from worldmodel_fakes import seeded
+
+from worldmodel import envs
+from worldmodel.cli.main import main
+from worldmodel.data.table import LatentTable
+from worldmodel.evaluation.imagination.imagined_errors import state_errors
+from worldmodel.evaluation.imagination.state_units import UnitReader
+from worldmodel.figures.videos import rows_of_films, write_film
+from worldmodel.learning.imagining import imagine_futures
+from worldmodel.measures.statistics import resampled_means
+from worldmodel.runs import Run
+
+K, H, A = 3, 4, 2
+
+
+class Integrator:
+    """A model of z' = z + a that sees K latents."""
+
+    num_context_frames = K
+
+    def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
+        torch.testing.assert_close(latents[:, 1:], latents[:, :-1] + actions)
+        return latents[:, -1]
+
+    def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
+        return z0[:, None, None] + actions.cumsum(2)
+
+
+def test_imagined_latents_follow_the_actions_that_were_taken_after_the_last_seen_frame():
+    actions = torch.randn(30, A, generator=seeded())
+    latents = torch.cat([torch.zeros(1, A), actions[:-1].cumsum(0)])
+    start = torch.tensor([0, 5, 30 - K - H])
+    model: Any = Integrator()
+    futures = imagine_futures(model, LatentTable(latents, actions), start, H)
+    assert futures.shape == (3, K + H, A)
+    torch.testing.assert_close(futures, latents[start[:, None] + torch.arange(K + H)])
+
+
+READER = UnitReader(
+    units={"joint": "deg", "block": "mm"},
+    _weights=np.eye(4)[:, :3],  # latents are the cosine and sine of the joint, and the block; the constant is nothing
+    _columns={"joint": [0, 1], "block": [2]},
+    _factors={"joint": 180 / np.pi, "block": 1000.0},
+)
+
+
+def latents_of(joint: np.ndarray, block: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.stack([np.cos(joint), np.sin(joint), block], -1))
+
+
+def test_errors_of_angles_are_the_shorter_way_around_in_degrees_and_those_of_places_in_millimetres():
+    """Two windows of two steps: imagined 2 degrees and 3 mm off, read 1 degree and 2 mm off, from a frame at rest."""
+    truth = {"joint": np.radians([[179.5, -179.5], [90, 91]]), "block": np.array([[0.1, 0.2], [0.3, 0.4]])}
+    imagined = latents_of(truth["joint"] + np.radians(2), truth["block"] - 0.003)
+    before = latents_of(np.radians([[178.5], [90]]), np.array([[0.1], [0.3]]))
+    seen = latents_of(truth["joint"] - np.radians(1), truth["block"] + 0.002)
+    rng = np.random.default_rng(0)
+    found = state_errors(READER, imagined, torch.cat([before, seen], 1), truth, np.array([0, 1]), 50, rng)
+    joint, block = found["joint"], found["block"]
+    assert (joint.unit, block.unit) == ("deg", "mm")
+    assert joint.imagined == pytest.approx([2, 2]) and block.imagined == pytest.approx([3, 3])
+    assert joint.persistence == pytest.approx([0.5, 1.5]) and block.persistence == pytest.approx([0, 100])
+    assert joint.read == pytest.approx([1, 1]) and block.times_read == pytest.approx(1.5)
+    assert block.times_read_interval == pytest.approx((1.5, 1.5))
+    assert joint.imagined_interval[0] == pytest.approx((2, 2))
+
+
+def test_a_single_episode_has_no_interval():
+    truth = {"joint": np.zeros((3, 1)), "block": np.zeros((3, 1))}
+    latents = latents_of(truth["joint"] + 0.1, truth["block"])
+    rng = np.random.default_rng(0)
+    found = state_errors(READER, latents, torch.cat([latents] * 2, 1), truth, np.zeros(3, int), 20, rng)
+    assert found["joint"].imagined_interval == [None] and found["joint"].times_read_interval is None
+    assert found["block"].times_read is None  # nothing was read wrong, so that nothing can be compared with it
+
+
+def test_means_over_resampled_groups_weigh_every_value_alike():
+    values, group = np.array([[1.0, 0.0], [2.0, 0.0], [9.0, 0.0]]), np.array([7, 7, 3])
+    means = resampled_means(values, group, 400, np.random.default_rng(0))
+    assert set(np.round(means[:, 0], 9)) == {1.5, 4.0, 9.0} and not means[:, 1].any()
+    np.testing.assert_allclose(resampled_means(values, np.zeros(3, int), 5, np.random.default_rng(0))[:, 0], 4.0)
+
+
+@pytest.mark.parametrize(
+    ("world", "units"),
+    [("reacher", {"shoulder": "rad", "wrist": "rad"}), ("cartpole-swingup", {"slider": "m", "hinge_1": "rad"})],
+)
+def test_a_world_tells_the_units_of_its_positions(world: str, units: dict[str, str]):
+    made = envs.make(world)
+    try:
+        assert made.scene.position_units.items() >= units.items()
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_films_stand_side_by_side_and_one_below_the_other(tmp_path: Path, ending: str):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 5, 8, 8, 3), np.uint8)
+    film = rows_of_films({"camera": frames, "imagined": frames}, ["seen", "+1", "+2", "+3", "+4"])
+    assert film.dtype == np.uint8 and len(film) > 5 and (film[-1] == film[4]).all() and (film[0] != film[1]).any()
+    found = imageio.imread(write_film(tmp_path / f"film.{ending}", film, 8.0))
+    # a GIF keeps a frame that stays as one that is shown for longer
+    assert len(found) == (len(film) if ending == "mp4" else 5) and found.shape[1:3] == film.shape[1:3]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the verb
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder, before = tmp_path_factory.mktemp("home"), Path.cwd()
+    os.chdir(folder)
+    assert main(["train", *(f"{name}={value}" for name, value in SMALL.items())]) == 0
+    yield folder
+    os.chdir(before)
+
+
+def test_a_training_leaves_a_film_of_what_the_model_imagines(home: Path):
+    decoding = Run("runs/reacher").train.decoding
+    assert decoding and decoding.videos == ["videos/imagination.mp4"]
+    assert (
+        Path("runs/reacher/videos/imagination.mp4").exists() and Path("runs/reacher/figures/imagination.png").exists()
+    )
+
+
+def test_the_verb_films_futures_and_plans_and_says_how_far_off_they_are(home: Path, capsys: pytest.CaptureFixture[str]):
+    small = ["steps=3", "windows=9", "tasks=1", "bootstrap=20"]
+    assert main(["imagine", "run=runs/reacher", *small, "out=film.gif"]) == 0
+    printed = capsys.readouterr().out
+    found = Run("runs/reacher").imagine
+    assert found and found.steps == [1, 2, 3] and found.num_seen == 2 and found.num_windows == 9
+    assert found.errors.keys() == {"shoulder", "wrist"} and found.errors["wrist"].unit == "deg"
+    assert all(Path("runs/reacher", name).exists() for name in found.videos) and len(found.videos) == 2
+    assert Path("film.gif").exists() and Path("runs/reacher/figures/imagination_errors.png").exists()
+    assert f"{found.errors['wrist'].imagined[-1]:.3g}" in printed and "films: " in printed
+    assert main(["report", "run=runs/reacher"]) == 0
+    page = Path("runs/reacher/report.html").read_text(encoding="utf-8")
+    assert page.count("data:video/mp4") == 2 and page.index("What it imagines</h3>") < page.index(
+        "What the latents are</h3>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run=runs/nothing"], "runs/nothing is not a finished run"),
+        (["run=runs/reacher", "out=film.txt"], "out is a film, .mp4 or .gif"),
+        (["run=runs/reacher", "steps=99"], "steps=99"),
+        (["run=runs/reacher", "steps=0"], "steps must be"),
+        (["run=runs/blind"], "no decoder"),
+        (["run=runs/still"], "no dynamics predictor"),
+    ],
+)
+def test_what_cannot_be_imagined_is_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+):
+    small = [f"{name}={value}" for name, value in SMALL.items()]
+    if arguments == ["run=runs/blind"]:
+        assert main(["train", *small, "name=blind", "decoder=false"]) == 0
+    if arguments == ["run=runs/still"]:
+        assert main(["train", *small, "env=reacher_ou", "name=still", "episode_steps=1", "episodes=40"]) == 0
+    capsys.readouterr()
+    assert main(["imagine", *arguments]) == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line)
+    assert line.startswith("error: ") and named in line

@@ -1,0 +1,62 @@
+"""Plans that the controller chose: what the model expected of them, and what happened when they were carried out."""
+
+import numpy as np
+import torch
+
+from worldmodel.envs import BatchWorld, MujocoWorld
+from worldmodel.evaluation.control.context_sources import context_source
+from worldmodel.evaluation.control.controllers import LatentController, check_heads
+from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
+from worldmodel.figures.videos import rows_of_films, write_film
+from worldmodel.learning.imagining import film_fps
+from worldmodel.models import PlanningModel, WorldModel
+from worldmodel.planners import make_planner
+from worldmodel.runs import Run
+from worldmodel.settings import ControlConfig, ImagineConfig
+
+_GOAL_STEPS = 15
+"""Control steps from start to goal in the episode they come from: near enough for one plan."""
+
+
+def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: MujocoWorld) -> str:
+    """Film the first plan to a few goal images: what the camera then saw above what the model imagined.
+
+    Each plan is carried out to its end, without a further look and without planning again. Returns the film's path,
+    relative to the run.
+    """
+    trained, plan = run.config, run.config.plan
+    settings = ControlConfig(run=config.run, tasks=config.tasks, goal_steps=_GOAL_STEPS, seed=config.seed)
+    check_heads(model, plan)
+    protocol = make_protocol(settings, world.name)
+    tasks = draw_tasks(world, trained, protocol, settings, plan)
+    goals, planner = goal_frames(world, tasks), make_planner(**plan.planner)
+    contexts = context_source("online", model, trained, world, tasks)
+    controller = LatentController(
+        PlanningModel(model), planner, plan, goals, protocol.budget_steps, contexts, config.seed
+    )
+    camera, latents = _carry_out(world, tasks, controller)
+    imagined = model.decode(latents).cpu().numpy()
+    goal = np.repeat(goals[:, None], camera.shape[1], 1)
+    notes = ["seen", *(f"+{step}" for step in range(1, camera.shape[1]))]
+    film = rows_of_films({"goal": goal, "camera": camera, "imagined": imagined}, notes)
+    path = run.videos / "imagined_plans.mp4"
+    write_film(path, film, film_fps(world.control_dt_s))
+    return str(path.relative_to(run.path))
+
+
+def _carry_out(world: MujocoWorld, tasks: Tasks, controller: LatentController) -> tuple[np.ndarray, torch.Tensor]:
+    """Plan once for each of n tasks and execute it: frames uint8 (n, H+1, S, S, 3), latents seen and imagined
+    (n, H+1, D)."""
+    batch = BatchWorld(world, len(tasks))
+    first, watched = (tasks.start, None) if tasks.lead is None else tasks.lead
+    batch.reset(states=first, factors=tasks.factors, seed=tasks.seed)
+    frames, states = batch.frames(), batch.states
+    for actions in () if watched is None else watched.swapaxes(0, 1):
+        controller.watch(frames, actions)
+        frames, states = batch.step(actions)
+    controller.act(frames, states)
+    actions, latents = controller.foreseen()
+    seen = [frames]
+    for step in range(actions.shape[1]):
+        seen.append(batch.step(actions[:, step])[0])
+    return np.stack(seen, 1), latents

@@ -1,0 +1,49 @@
+"""What `imagine` found: how far the imagined state is from the true one, by how far it looks ahead."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from worldmodel.runs.results import Interval
+
+
+@dataclass(frozen=True)
+class StateErrors:
+    """Mean absolute errors of one state variable over held-out windows, at each of `ImagineResult.steps`."""
+
+    unit: str
+    """deg, mm, or nothing where the variable's own unit is not known."""
+    imagined: list[float]
+    """Of the state read from imagined latents."""
+    imagined_interval: list[Interval | None]
+    """Its interval; None from a single episode."""
+    persistence: list[float]
+    """Of the forecast that nothing moves: the state read from the last frame that was seen."""
+    read: list[float]
+    """Of the state read from the camera's own frame at that step: what one latent allows, without any forecast."""
+    times_read: float | None
+    """At the last step, the imagined error over what one latent allows; None where that makes no error."""
+    times_read_interval: Interval | None
+    """Its interval."""
+
+
+@dataclass(frozen=True)
+class ImagineResult:
+    """What a run imagines of held-out episodes, from a few frames and the actions taken."""
+
+    kind: ClassVar[str] = "imagine"
+    world: str | None
+    """Name of the world with its settings."""
+    num_seen: int
+    """Frames seen before the first imagined one."""
+    num_windows: int
+    """Windows behind every error."""
+    num_episodes: int
+    """Held-out episodes that they are from."""
+    steps: list[int]
+    """Control steps ahead."""
+    errors: dict[str, StateErrors]
+    """State variable -> its errors; empty where the data hold no state."""
+    seed: int
+    """Seed of resamples, tasks and plans."""
+    videos: list[str] = field(default_factory=list)
+    """Films, relative to the run directory."""
