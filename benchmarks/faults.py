@@ -1,8 +1,9 @@
-"""Kill collection and training at random instants, and see what is lost (`python -m benchmarks.speed what=faults`).
+"""Kill every verb at random instants, and see what is lost (`python -m benchmarks.speed what=faults`).
 
 Each run is started, killed (SIGKILL; its workers end with it) after a random time, started again, and so on until it
-ends by itself; what it leaves is then compared with what a run left that nothing disturbed: data sets to the byte; of a
-training the weights to the byte, and optimiser, generator and logged losses number by number.
+ends by itself; what it leaves is then compared with what a run left that nothing disturbed: data sets and pages to the
+byte; of a training the weights to the byte, and optimiser, generator and logged losses number by number; of an
+evaluation every figure but its times.
 """
 
 import json
@@ -12,7 +13,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from worldmodel.data import Recording, record, recording_of
+from benchmarks.trust.flips import same
+from benchmarks.trust.subjects import Subjects, collecting, make_subjects, training
+from worldmodel.data import Recording, convert, merge, record, recording_of
+from worldmodel.evaluation import control, probe
 from worldmodel.learning import train
+from worldmodel.reporting import report
 from worldmodel.runs import Run
-from worldmodel.settings import (
-    CollectConfig,
-    EncoderConfig,
-    EnvConfig,
-    MethodConfig,
-    OptimConfig,
-    PredictorConfig,
-    TrainConfig,
-)
+from worldmodel.settings import ControlConfig, PlanConfig, ProbeConfig, ReportConfig
 from worldmodel.system import UserError
 
 # times a run may be killed in a row before it is left alone, lest it never ends
@@ -53,14 +51,15 @@ class _Tally:
 
 
 def faults(num_kills: int, seed: int) -> dict[str, Any]:
-    """Half of the kills fall on collections, half on trainings; figures of what was lost."""
+    """As many kills fall on each kind of run; figures of what was lost."""
     rng = np.random.default_rng(seed)
     figures: dict[str, Any] = {"kills": 0, "lost": 0}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         bar = tqdm(total=num_kills, desc="kills", unit="kill")
-        for name, (run, compare) in _KINDS.items():
-            tally = _torment(root / name, run, compare, num_kills // 2, rng, bar)
+        subjects = make_subjects(root / "subjects")  # a run and a data set, to evaluate and to copy
+        for name, (run, compare) in _kinds(subjects).items():
+            tally = _torment(root / name, run, compare, num_kills // _NUM_KINDS, rng, bar)
             figures[f"{name}_kills"], figures[f"{name}_runs"] = tally.kills, tally.runs
             figures[f"{name}_undisturbed_s"] = tally.undisturbed_s
             figures[f"{name}_differing"] = tally.differing
@@ -78,6 +77,7 @@ def _torment(
     rng: np.random.Generator,
     bar: Any,
 ) -> _Tally:
+    """Kill runs of one kind so many times."""
     reference, again, tally = root / "undisturbed", root / "again", _Tally()
     for directory in (reference, again):  # the second time, what both need has been made
         start = time.monotonic()
@@ -108,7 +108,7 @@ def _run_for(run: Callable[[Path], None], directory: Path, seconds: float | None
     """
     context = multiprocessing.get_context("forkserver")
     # imports once, not at every start; workers of a collection start from there, too
-    context.set_forkserver_preload(["benchmarks.faults", "torch.utils.tensorboard.writer"])
+    context.set_forkserver_preload(["benchmarks.faults", "tensorboard.summary.writer.record_writer"])
     process = context.Process(target=_quietly, args=(run, directory))
     process.start()
     process.join(seconds)
@@ -129,13 +129,21 @@ def _quietly(run: Callable[[Path], None], directory: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # what is run and compared
 
-_EPISODES, _STEPS = 24, 11
+_Kind = tuple[Callable[[Path], None], Callable[[Path, Path], list[str]]]
+_NUM_KINDS = 7
 
 
-def _collecting(directory: Path) -> CollectConfig:
-    env = EnvConfig(world="reacher", image_size=32)
-    policy = {"name": "uniform", "hold_steps": 2}
-    return CollectConfig(env, policy, episodes=_EPISODES, episode_steps=_STEPS, data=str(directory), workers=1)
+def _kinds(subjects: Subjects) -> dict[str, _Kind]:
+    """Name of a verb -> what runs it in a folder of its own, and what compares two such folders."""
+    return {
+        "collect": (_collect, _same_files),
+        "train": (_train, _same_training),
+        "merge": (partial(_merge, subjects.data), _same_files),
+        "convert": (partial(_convert, subjects.data), _same_files),
+        "control": (partial(_evaluate, subjects, _control), _same_results),
+        "probe": (partial(_evaluate, subjects, _probe), _same_results),
+        "report": (partial(_report, subjects.run), _same_files),
+    }
 
 
 class _ShortShards(Recording):
@@ -147,41 +155,81 @@ class _ShortShards(Recording):
 
 
 def _collect(directory: Path) -> None:
-    config = _collecting(directory)
-    record(directory, _ShortShards(**vars(recording_of(config))), config.episodes, config.workers)
-
-
-def _same_data(reference: Path, victim: Path) -> list[str]:
-    """Names of files that differ, are missing or are left over."""
-    names = {path.name for path in [*reference.iterdir(), *victim.iterdir()]}
-    return sorted(name for name in names if _bytes(reference / name) != _bytes(victim / name))
-
-
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+    config = collecting(directory / "data")
+    record(config.directory, _ShortShards(**vars(recording_of(config))), config.episodes, config.workers)
 
 
 def _train(directory: Path) -> None:
-    """A whole training, encoder and predictor, on a data set that is collected first."""
-    config = TrainConfig(
-        _collecting(directory.parent / "data"),
-        encoder=EncoderConfig(hidden=32),
-        method=MethodConfig(lag=3, sigreg_start=0.02, sigreg_end=0.02, optim=OptimConfig(steps=30, batch_size=64)),
-        predictor=PredictorConfig(hidden=32, horizon=4, history=[0, 1]),
-        predictor_training=OptimConfig(steps=30, batch_size=64, lr=2e-3),
-        decoder_training=OptimConfig(steps=10, batch_size=16, lr=2e-3),
-        runs=str(directory.parent),
-        name=directory.name,
-        device="cpu",
-    )
-    train(config, checkpoint_every_s=0.02)
+    """A training of all stages, on a data set that is collected first."""
+    train(training(directory.parent, directory.name), checkpoint_every_s=0.02)
+
+
+def _merge(data: Path, directory: Path) -> None:
+    merge([data] * 6, directory / "whole")
+
+
+def _convert(data: Path, directory: Path) -> None:
+    """To another toolkit's file, and back."""
+    convert(data, directory / "foreign.h5")
+    convert(directory / "foreign.h5", directory / "back")
+
+
+def _evaluate(subjects: Subjects, verb: Callable[[Subjects, str], object], directory: Path) -> None:
+    """A verb in a copy of the run."""
+    if not (directory / "run").exists():
+        shutil.copytree(subjects.run, directory / "copying")
+        (directory / "copying").rename(directory / "run")
+    verb(subjects, str(directory / "run"))
+
+
+def _control(subjects: Subjects, run: str) -> None:
+    plan = PlanConfig(planner={"name": "cem", "num_samples": 16, "num_elites": 4, "horizon": 4})
+    control(ControlConfig(run, plan=plan, tasks=2, goal_steps=4, budget_steps=4, oracle=False, videos=2))
+
+
+def _probe(subjects: Subjects, run: str) -> None:
+    data = str(subjects.data.parent)
+    probe(ProbeConfig(run, data=data, bootstrap=5, max_frames=100, controls=False, bound_trajectories=0))
+
+
+def _report(run: Path, directory: Path) -> None:
+    report(ReportConfig(str(run), out=str(directory / "page.html")))
+
+
+def _same_files(reference: Path, victim: Path) -> list[str]:
+    """Names of files that differ, are missing or are left over."""
+    names = {path.relative_to(of) for of in (reference, victim) for path in of.rglob("*")}
+    return sorted(str(name) for name in names if _bytes(reference / name) != _bytes(victim / name))
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _same_results(reference: Path, victim: Path) -> list[str]:
+    """What differs between two runs that were evaluated: figures but for times; files that are missing or left over."""
+    one, other = (_figures(path / "run") for path in (reference, victim))
+    differing = [verb for verb in {**one, **other} if one.get(verb) != other.get(verb)]
+    names = [{str(path.relative_to(of)) for path in of.rglob("*")} for of in (reference, victim)]
+    return differing + sorted(names[0] ^ names[1])
+
+
+def _figures(run: Path) -> dict[str, Any]:
+    """Verb -> what it found, without its times and its place."""
+    found = {}
+    for verb, result in Run(run).summary.results.items():
+        values = asdict(result)
+        for name in ("cpu_ms_per_decision", "runs", "seconds", "peak_memory_mb"):
+            values.pop(name, None)
+        found[verb] = values
+    return found
 
 
 def _same_training(reference: Path, victim: Path) -> list[str]:
     """What differs between two runs: weights, optimiser and generator states, logged losses, evaluation."""
     differing = [] if _bytes(reference / "model.safetensors") == _bytes(victim / "model.safetensors") else ["weights"]
     saved = [torch.load(path / "trainer.pt", weights_only=True) for path in (reference, victim)]
-    differing += [f"trainer.pt {key}" for key in saved[0] if not _same(saved[0][key], saved[1][key])]
+    differing += [f"trainer.pt {key}" for key in saved[0] if not same(saved[0][key], saved[1][key])]
     logs = [
         [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in text.splitlines()]
         for text in ((path / "metrics.jsonl").read_text() for path in (reference, victim))
@@ -190,18 +238,4 @@ def _same_training(reference: Path, victim: Path) -> list[str]:
     one, other = (Run(path).train for path in (reference, victim))
     differing += ["identifiability"] if one.identifiability != other.identifiability else []
     differing += ["prediction"] if one.prediction != other.prediction else []
-    return differing + [f"left over: {path.name}" for path in victim.glob(".*.tmp")]
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two nests of containers, tensors and numbers are equal to the bit."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return one == other
-
-
-_KINDS = {"collect": (_collect, _same_data), "train": (_train, _same_training)}
+    return differing + [f"left over: {path.name}" for path in victim.rglob(".*.tmp")]

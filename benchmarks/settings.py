@@ -109,3 +109,18 @@ class AgreementConfig(Settings):
 
     kinds: tuple[str, ...] = ()
     """Kinds of results: design, positions, reproduce, demo, engines; empty takes all."""
+
+
+@dataclass(frozen=True)
+class TrustConfig(Settings):
+    """What damage and malice can do: flipped bits in every kind of file, and files that promise more than they hold."""
+
+    what: Literal["flips", "hostile"] = "flips"
+    """flips: single bits, one at a time, in each kind of file of a run and of a data set. hostile: seconds and memory
+    that hostile files cost before they are refused."""
+    repeats: Count = 300
+    """For flips: of each kind of file."""
+    seed: NonNegativeInt = 0
+    """For flips: of the bits."""
+    out: str | None = None
+    """Also write the figures there, as JSON."""

@@ -47,7 +47,7 @@ ALLOWED = {
     "worldmodel/viewing/start.py": {"open", "write_text"},  # a browser
     "worldmodel/settings/viewing.py": {"open"},  # an option
     "worldmodel/data/mapped.py": {"mmap"},  # of an open file
-    "worldmodel/figures/videos.py": {"write_frames"},  # into a temporary file
+    "worldmodel/figures/videos.py": {"imwrite", "write_frames"},  # into a temporary file
     "worldmodel/figures/style.py": {"savefig"},
     "worldmodel/settings/stored.py": {"write_text"},
     "worldmodel/reporting/page.py": {"read_text", "write_text"},  # the package's own template
@@ -60,6 +60,7 @@ ALLOWED = {
     "worldmodel/system/distributed.py": {"open"},  # /dev/null
     "worldmodel/cli/main.py": {"open"},  # /dev/null
     "worldmodel/data/recording.py": {"loads"},  # of what it has just made
+    "envs/gym_ids.py": {"loads"},  # of what the world itself is called
     "envs/scene.py": {"from_xml_path"},  # of a world of the user's own
     "envs/world_files.py": {"spec_from_file_location"},  # with trust_world=true, or as the user's own world
 }

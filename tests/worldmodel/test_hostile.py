@@ -23,12 +23,24 @@ from worldmodel.data.index import INDEX_NAME
 from worldmodel.data.interchange import open_foreign
 from worldmodel.data.shards import shard_path, verify_shard
 from worldmodel.data.store import DataSet
+from worldmodel.learning.checkpoints import read_checkpoint
 from worldmodel.learning.loop import Stage, Trainer
+from worldmodel.learning.verifying import verify_run
 from worldmodel.models import ModelConfig, WorldModel
+from worldmodel.runs import SurpriseResult, check_out
 from worldmodel.runs.pretrained import find_run
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import EncoderConfig, OptimConfig, PredictorConfig, TrainConfig, read_run_config
+from worldmodel.settings import (
+    EncoderConfig,
+    OptimConfig,
+    PredictorConfig,
+    TrainConfig,
+    read_run_config,
+    write_run_config,
+)
+from worldmodel.system.digest import digest
 from worldmodel.system.errors import UserError
+from worldmodel.system.printable import file_name
 
 FUZZED = settings(
     max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -344,3 +356,121 @@ def test_foreign_files_with_changed_bytes_open_or_are_named(
 
     told = one_line(read_all)
     assert not told or "foreign.h5" in told
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# damage and malice in small
+
+
+def everything(folder: Path) -> list[Any]:
+    data = DataSet(folder)
+    return [torch.from_numpy(values) for values in (data.length, data.states, data.actions, data.map_frames(np.copy))]
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "shard-00000.h5": everything,
+    "dataset.json": lambda folder: DataSet(folder).index,
+    "config.yaml": read_run_config,
+    "model.json": lambda folder: WorldModel.load(folder).config,
+    "model.safetensors": lambda folder: list(WorldModel.load(folder).state_dict().values()),
+    "trainer.pt": lambda folder: read_checkpoint(folder / "trainer.pt"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_flipped_bit_is_refused_or_means_nothing(tmp_path: Path, data: Path, run: Path, name: str):
+    source = data if (data / name).exists() else run
+    if name == "config.yaml":
+        source = tmp_path / "settings"
+        source.mkdir()
+        write_run_config(source, TrainConfig())
+    content, rng = (source / name).read_bytes(), np.random.default_rng(0)
+    folder = tmp_path / "flipped"
+    folder.mkdir()
+    before = digest(READERS[name](in_folder(folder, source, name, content)))
+    for bit in rng.choice(8 * len(content), 40, replace=False).tolist():
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (folder / name).write_bytes(damaged)
+        try:
+            assert digest(READERS[name](folder)) == before, f"bit {bit} changes what is read"
+        except UserError as error:
+            assert "\n" not in str(error)
+
+
+def deflated(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\0" * 10**7)
+
+
+def stretched(path: Path) -> None:
+    torch.save({"schema": 2, "model": torch.zeros(1).expand(10**11)}, path)
+
+
+def laughing(path: Path) -> None:
+    nested: list[Any] = [0]
+    for _ in range(50):
+        nested = [nested, nested]
+    torch.save({"schema": 2, "model": nested}, path)
+
+
+def of_holes(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 10**12)
+
+
+@pytest.mark.parametrize("trick", [deflated, stretched, laughing, of_holes, os.mkfifo])
+def test_a_checkpoint_takes_no_more_than_its_file(tmp_path: Path, trick: Callable[[Path], None]):
+    trick(tmp_path / "trainer.pt")
+    assert "trainer.pt" in one_line(read_checkpoint, tmp_path / "trainer.pt")
+
+
+@pytest.mark.parametrize("part", ["meta", "data"])
+def test_a_recording_s_folders_are_folders(tmp_path: Path, part: str):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "main_data.hdf5").touch()
+    (tmp_path / "elsewhere" / "info.json").write_text("{}")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / part).symlink_to(tmp_path / "elsewhere")
+    assert "leads out of" in one_line(open_foreign, tmp_path / "foreign")
+
+
+def test_an_episode_of_another_file_is_no_episode(tmp_path: Path):
+    main = tmp_path / "minari" / "data" / "main_data.hdf5"
+    main.parent.mkdir(parents=True)
+    with h5py.File(main, "w") as file:
+        file["episode_0"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/")
+    assert "holds no episodes" in one_line(open_foreign, tmp_path / "minari")
+
+
+@pytest.mark.parametrize("name", ["figures", "videos", ".lock"])
+def test_a_run_s_links_are_not_written_through(tmp_path: Path, name: str):
+    mine = tmp_path / "mine"
+    mine.touch() if name == ".lock" else mine.mkdir()
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / name).symlink_to(mine)
+    told = one_line(lambda: run.locked().__enter__() if name == ".lock" else getattr(run, name))
+    assert name in told and "link" in told
+
+
+def test_a_name_of_a_stranger_is_part_of_no_path():
+    assert file_name("../../etc/x y\u202e") == ".._.._etc_x_y_"
+
+
+def test_out_replaces_only_what_is_of_its_kind(tmp_path: Path):
+    thesis = tmp_path / "thesis.json"
+    thesis.write_text('{"thesis": 1}')
+    assert "overwrite=true" in one_line(check_out, str(thesis), SurpriseResult, False)
+    assert not one_line(check_out, str(thesis), SurpriseResult, True)
+    assert not one_line(check_out, str(tmp_path / "new.json"), SurpriseResult, False)
+
+
+def test_a_run_is_verified_to_the_last_file(tmp_path: Path, run: Path):
+    folder = in_folder(
+        tmp_path, run, "model.json", (run / "model.json").read_bytes().replace(b'"depth": 1', b'"depth": 2')
+    )
+    found = verify_run(folder)
+    assert not found.is_whole and any("model.json is damaged" in line for line in found.damaged)
+    assert any("summary.json" in line for line in found.damaged)  # this run was not finished
+    assert f"{folder}/config.yaml carries no checksum" in " ".join(found.warnings)

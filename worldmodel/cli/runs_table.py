@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldmodel.cli.terminal import achievement
+from worldmodel.learning.verifying import verify_run
 from worldmodel.measures.wording import digits
 from worldmodel.runs import Run
 from worldmodel.settings import RunsConfig, differing
@@ -17,6 +18,8 @@ def runs(config: RunsConfig) -> str:
     paths = _paths(config)
     if config.what == "remove":
         return _remove(config, paths)
+    if config.what == "verify":
+        return _verified(paths)
     return _compared(paths) if config.what == "compare" else _listed(paths)
 
 
@@ -53,6 +56,18 @@ def _compared(paths: Sequence[Path]) -> str:
     found = differing([Run(path).config for path in paths])
     rows = [("setting", *(path.name for path in paths)), *((name, *values) for name, values in found.items())]
     return f"{_listed(paths)}\n\n" + (table(rows) if found else "their settings are the same")
+
+
+def _verified(paths: Sequence[Path]) -> str:
+    """A line a run; UserError where one is damaged."""
+    lines, damaged = [], []
+    for found in map(verify_run, paths):
+        lines += [f"warning: {warning}" for warning in found.warnings]
+        lines.append(f"{found.directory} is whole: {', '.join(found.files)}")
+        damaged += found.damaged
+    if damaged:
+        raise UserError(f"{'; '.join(damaged)}. Restore these files, or train the run again")
+    return "\n".join(lines)
 
 
 def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:

@@ -267,7 +267,7 @@ VERBS = {
         _worlds,
         ("env", "out"),
     ),
-    "runs": Verb("look after runs: list, compare, remove", RunsConfig, _runs, ("what", "run")),
+    "runs": Verb("look after runs: list, compare, verify, remove", RunsConfig, _runs, ("what", "run")),
     "data": Verb("look after data sets: info, verify, merge, convert", DataConfig, _data, ("what", "path", "out")),
     "demo": Verb("all of it, small, on a CPU, in minutes", DemoConfig, _demo, ("runs", "data", "seed", "tasks")),
 }

@@ -7,7 +7,9 @@ from worldmodel.system.lazy import lazy_names
 if TYPE_CHECKING:
     from worldmodel.data.arrays import write_arrays
     from worldmodel.data.collecting import CollectResult, collect
+    from worldmodel.data.converting import convert
     from worldmodel.data.frames import DiskFrames, Frames, load_frames
+    from worldmodel.data.merging import merge
     from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler, nearest_poses, window_starts
     from worldmodel.data.recording import Recording, record, recording_of, warp_engine
     from worldmodel.data.store import DataSet, EpisodeIndex
@@ -25,7 +27,9 @@ __all__ = [
     "PairSampler",
     "Recording",
     "collect",
+    "convert",
     "load_frames",
+    "merge",
     "nearest_poses",
     "record",
     "recording_of",
@@ -39,7 +43,9 @@ __getattr__ = lazy_names(
     {
         "arrays": ["write_arrays"],
         "collecting": ["CollectResult", "collect"],
+        "converting": ["convert"],
         "frames": ["DiskFrames", "Frames", "load_frames"],
+        "merging": ["merge"],
         "pairs": ["LagPairs", "OUPairs", "PairSampler", "nearest_poses", "window_starts"],
         "recording": ["Recording", "record", "recording_of", "warp_engine"],
         "store": ["DataSet", "EpisodeIndex"],

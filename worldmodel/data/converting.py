@@ -1,6 +1,7 @@
 """Data sets from other toolkits, and for them."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 
 from worldmodel.data.arrays import as_episode, episodes_per_shard, recorded_world
 from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord
-from worldmodel.data.interchange import ForeignData, open_foreign, write_stable_worldmodel
+from worldmodel.data.interchange import ForeignData, is_written_from, open_foreign, write_stable_worldmodel
 from worldmodel.data.store import DataSet
 from worldmodel.data.writing import write_data_set
 from worldmodel.envs.rollout import Episode
@@ -95,10 +96,11 @@ def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> C
 def _to_stable_worldmodel(source: Path, out: Path) -> ConvertResult:
     if out.suffix not in (".h5", ".hdf5"):
         raise UserError(f"a data set of ours is converted to stable-worldmodel's one file: out=NAME.h5, got {out}")
-    if out.exists():
-        raise UserError(f"{out} exists; choose another place, or delete it")
     data = DataSet(source)
-    write_stable_worldmodel(data, out)
+    if not os.path.lexists(out):
+        write_stable_worldmodel(data, out)
+    elif not is_written_from(data, out):
+        raise UserError(f"{out} exists and is no copy of {source}; choose another place, or delete it")
     return ConvertResult(out, "stable-worldmodel", data.num_episodes, data.num_rows)
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldmodel.data.converting import ConvertResult, LeftOut, convert
-from worldmodel.data.index import INDEX_NAME, RecordingRecord, has_checksum, plain, read_index
+from worldmodel.data.index import INDEX_NAME, RecordingRecord, plain, read_index
 from worldmodel.data.merging import MergeResult, merge
 from worldmodel.data.shards import shard_path, verify_shard
 from worldmodel.data.store import DataSet
 from worldmodel.settings import DataConfig
+from worldmodel.system.digest import carries_checksum
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.progress import progress
 
@@ -134,7 +135,7 @@ def verify(path: Path) -> VerifyResult:
     if index.num_shards > len(list(path.glob("shard-*.h5"))) + 1_000:
         raise StoreError(f"{path / INDEX_NAME} promises {index.num_shards} shards, most of them are missing")
     frames, damaged, warnings = 0, [], []
-    if not has_checksum(path):
+    if not carries_checksum(path / INDEX_NAME):
         warnings.append(f"{path / INDEX_NAME} carries no checksum, as those of older versions")
     for shard in progress(range(index.num_shards), desc="verify", unit="shard"):
         try:

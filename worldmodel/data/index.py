@@ -285,11 +285,6 @@ def read_index(directory: Path) -> Index:
         ) from error
 
 
-def has_checksum(directory: Path) -> bool:
-    """Whether the index carries a checksum: those that older versions wrote do not."""
-    return without_checksum(read_json(directory / INDEX_NAME))[1]
-
-
 def write_index(directory: Path, index: Index, writer: Callable[..., None] = write_atomically) -> None:
     """Write `dataset.json`, by `write_atomically` or `write_new`."""
     content = {"schema": SCHEMA_VERSION, **plain(index)}

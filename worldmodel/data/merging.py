@@ -1,6 +1,5 @@
 """Several data sets of one world as one."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain, islice
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.data.index import Index, RecordingRecord, WorldDigest, differences
-from worldmodel.data.shards import checksums
+from worldmodel.data.shards import digest_of_shards
 from worldmodel.data.store import DataSet
 from worldmodel.data.writing import write_data_set
 from worldmodel.envs.rollout import Episode
@@ -123,11 +122,9 @@ def _settings(sources: list[DataSet]) -> RecordingRecord:
     for name in (item.name for item in fields(RecordingRecord)):
         if all(getattr(other, name) == getattr(first, name) for other in others):
             shared[name] = getattr(first, name)
-    found = hashlib.sha256()
-    for path in chain.from_iterable(source.shards for source in sources):
-        found.update(repr(sorted(checksums(path).items())).encode())
+    digest = digest_of_shards(chain.from_iterable(source.shards for source in sources))
     merged = tuple(str(source.directory) for source in sources)
-    return RecordingRecord(**{**shared, "merged": merged, "source_digest": found.hexdigest()})
+    return RecordingRecord(**{**shared, "merged": merged, "source_digest": digest})
 
 
 def _digest(sources: list[DataSet]) -> WorldDigest | None:

@@ -217,7 +217,11 @@ def verify_shard(path: Path) -> ShardCheck:
         return ShardCheck(len(plain_column(file, "ep_len", path)), len(pixels), unchecked)
 
 
-def checksums(path: Path) -> dict[str, str]:
-    """The checksums that a shard carries, by column: what it holds, without reading it."""
-    with open_shard(path) as file:
-        return {name: str(plain_column(file, name, path).attrs.get(CHECKSUM, "")) for name in COLUMNS}
+def digest_of_shards(paths: Iterable[Path]) -> str:
+    """SHA-256 of the checksums that shards carry: of what they hold, without reading it."""
+    found = hashlib.sha256()
+    for path in paths:
+        with open_shard(path) as file:
+            checksums = {name: str(plain_column(file, name, path).attrs.get(CHECKSUM, "")) for name in COLUMNS}
+        found.update(repr(sorted(checksums.items())).encode())
+    return found.hexdigest()

@@ -1,5 +1,7 @@
 """The world of a run: there may be none, it may have been edited, and a Python file is run only if it is trusted."""
 
+from pathlib import Path
+
 from worldmodel import envs
 from worldmodel.data.index import INDEX_NAME, read_index
 from worldmodel.data.provenance import check_same_world, provenance
@@ -20,6 +22,17 @@ def check_trusted(env: EnvConfig, trust_world: bool) -> None:
     elif ".py:" in env.world and not trust_world:
         raise UserError(
             f"the run's world is code in a file ({env.world}); if you trust that file, add trust_world=true"
+        )
+
+
+def check_inside_project(data: str, config_data: str | None) -> None:
+    """UserError where a run names a folder outside the current one, in which a verb would write.
+
+    config_data: the folder that the user named, which may be anywhere.
+    """
+    if config_data is None and (Path(data).is_absolute() or ".." in Path(data).parts):
+        raise UserError(
+            f"the run's settings name {data}, where episodes would be recorded; add data={data} if you agree"
         )
 
 

@@ -1,5 +1,6 @@
 """How a world model learns: encoder methods and losses, latent dynamics, constants, the training loop."""
 
+from worldmodel.learning.checkpoints import read_checkpoint
 from worldmodel.learning.constants import Windows, context_stage
 from worldmodel.learning.dynamics import encode_rows, predictor_stage
 from worldmodel.learning.loop import LossModule, Stage, Trainer
@@ -10,6 +11,7 @@ from worldmodel.learning.methods import EncoderObjective, Views, encoder_objecti
 from worldmodel.learning.methods.infonce import InfoNCE
 from worldmodel.learning.methods.lejepa import LeJEPA, SIGRegWeight
 from worldmodel.learning.train import train
+from worldmodel.learning.verifying import RunCheck, verify_run
 
 __all__ = [
     "NUM_KNOTS",
@@ -18,6 +20,7 @@ __all__ = [
     "InfoNCE",
     "LeJEPA",
     "LossModule",
+    "RunCheck",
     "SIGRegWeight",
     "Stage",
     "Trainer",
@@ -31,9 +34,11 @@ __all__ = [
     "epps_pulley",
     "infonce",
     "predictor_stage",
+    "read_checkpoint",
     "sigreg",
     "spread_directions",
     "torus_sigreg",
     "train",
+    "verify_run",
     "whitening_penalty",
 ]

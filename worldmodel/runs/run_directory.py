@@ -14,7 +14,15 @@ from worldmodel.runs.process_info import command_line
 from worldmodel.runs.summary import RunResult, Summary, add_to_summary, read_summary
 from worldmodel.runs.trackers import Tracker
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
-from worldmodel.system.files import append_line, inner_folder, open_lock, parse_json, read_regular, write_atomically
+from worldmodel.system.files import (
+    append_line,
+    inner_folder,
+    open_lock,
+    parse_json,
+    read_regular,
+    remove_all_leftovers,
+    write_atomically,
+)
 from worldmodel.system.printable import printable
 
 MAX_LOG_BYTES = 64 * 2**20
@@ -78,8 +86,11 @@ class RunDirectory:
             file.truncate(0)
             file.write(f"`{command_line()}` (process {os.getpid()} on {platform.node()})\n".encode())
             file.flush()
-            for temporary in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
-                temporary.unlink(missing_ok=True)
+            for leftover in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
+                if not leftover.name.startswith(".report.html."):  # which takes no lock
+                    leftover.unlink(missing_ok=True)
+            for folder in (self.path / "figures", self.path / "videos"):
+                remove_all_leftovers(folder)
             if os.path.lexists(self.summary_file):
                 self.read_summary()
             self._is_locked = True

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worldmodel.system.files import open_regular
+from worldmodel.system.files import open_regular, read_json
 
 CHECKSUM = "sha256"
 """Under which name a file holds the checksum of its content."""
@@ -49,6 +49,11 @@ def without_checksum(content: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     if content[CHECKSUM] != _of_json(bare):
         raise ValueError("its content is not what was written: the checksum differs")
     return bare, True
+
+
+def carries_checksum(path: Path) -> bool:
+    """Whether a JSON file holds a checksum: those of older versions do not; ValueError where it is of other content."""
+    return without_checksum(read_json(path))[1]
 
 
 def _of_json(content: dict[str, Any]) -> str:

@@ -248,12 +248,19 @@ def remove_leftovers(path: Path) -> None:
     be asked, when nothing was written for `ABANDONED_S`.
     """
     for leftover in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-        if _is_abandoned(leftover, path):
+        if _is_abandoned(leftover):
             leftover.unlink(missing_ok=True)
 
 
-def _is_abandoned(leftover: Path, path: Path) -> bool:
-    machine, _, rest = leftover.name[len(path.name) + 2 :].partition("-")
+def remove_all_leftovers(folder: Path) -> None:
+    """The same for every file of a folder; nothing where the folder is a link."""
+    for leftover in [] if folder.is_symlink() else folder.glob(".*.tmp"):
+        if _is_abandoned(leftover):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_abandoned(leftover: Path) -> bool:
+    machine, _, rest = leftover.name.removesuffix(".tmp").rpartition(".")[2].partition("-")
     process = rest.partition("-")[0]
     if machine == _machine() and process.isdecimal():
         return not _is_alive(int(process))

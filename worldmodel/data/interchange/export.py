@@ -4,9 +4,22 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.data.hdf5_files import make_hdf5
+from worldmodel.data.hdf5_files import make_hdf5, open_hdf5
+from worldmodel.data.shards import digest_of_shards
 from worldmodel.data.store import DataSet
+from worldmodel.system.errors import UserError
 from worldmodel.system.files import remove_leftovers, require_space, write_atomically
+
+_SOURCE = "source_digest"
+
+
+def is_written_from(data: DataSet, path: Path) -> bool:
+    """Whether the file at `path` is what `write_stable_worldmodel` writes of `data`."""
+    try:
+        with open_hdf5(path) as file:
+            return file.attrs.get(_SOURCE) == digest_of_shards(data.shards)
+    except (OSError, UserError):
+        return False
 
 
 def write_stable_worldmodel(data: DataSet, path: Path) -> None:
@@ -19,6 +32,7 @@ def write_stable_worldmodel(data: DataSet, path: Path) -> None:
     def fill(temporary: Path) -> None:
         require_space(path.parent, data.num_rows * int(np.prod(shape)))
         with make_hdf5(temporary, latest=True) as file:
+            file.attrs[_SOURCE] = digest_of_shards(data.shards)
             pixels = file.create_dataset("pixels", (data.num_rows, *shape), np.uint8, chunks=(1, *shape))
             start = 0
             for frames in data.chunks(4096):

@@ -9,7 +9,7 @@ from worldmodel.evaluation.probing.constant_probes import probe_constants
 from worldmodel.evaluation.probing.readings import Reading
 from worldmodel.evaluation.probing.state_probes import probe_states
 from worldmodel.evaluation.probing.subject import open_subject
-from worldmodel.evaluation.trust import check_trusted
+from worldmodel.evaluation.trust import check_inside_project, check_trusted
 from worldmodel.runs import ProbeResult, Run
 from worldmodel.settings import ProbeConfig
 from worldmodel.system.printable import file_name
@@ -32,6 +32,8 @@ def probe(config: ProbeConfig) -> ProbeResult:
         if subject.model.context_encoder is not None:
             if config.bound_trajectories or config.shifts:
                 check_trusted(subject.trained.env, config.trust_world)
+            if config.shifts:
+                check_inside_project(subject.trained.collection.data, config.data)
             result, of_constants = probe_constants(subject, config, rng)
             result = replace(result, variables=result.variables | states)
             readings += of_constants

@@ -1,0 +1,37 @@
+"""`python -m benchmarks.trust`: what damage and malice can do to a run and a data set."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.settings import TrustConfig
+from benchmarks.trust.flips import flips
+from benchmarks.trust.hostile import hostile
+from benchmarks.trust.subjects import Subjects, make_subjects
+from worldmodel.runs import this_machine, versions
+from worldmodel.system import write_json
+
+_MEASURES: dict[str, Callable[[TrustConfig, Subjects, Path], dict[str, Any]]] = {
+    "flips": lambda config, subjects, scratch: {
+        name: asdict(found) for name, found in flips(subjects, scratch, config.repeats, config.seed).items()
+    },
+    "hostile": lambda config, subjects, scratch: hostile(subjects, scratch),
+}
+
+
+def measure(config: TrustConfig) -> dict[str, Any]:
+    """Measure one thing; its figures by name, which are also written as JSON where `out` says."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        figures = _MEASURES[config.what](config, make_subjects(root / "subjects"), root / "scratch")
+    if config.out:
+        described = {"what": config.what, **figures, "versions": versions(), "hardware": asdict(this_machine())}
+        write_json(Path(config.out), described)
+    return figures
+
+
+def figure_lines(figures: dict[str, Any]) -> str:
+    """A line for each figure."""
+    return "\n".join(f"  {name}: {value}" for name, value in figures.items())

@@ -1,0 +1,59 @@
+"""What is damaged: a small data set, and a small run of every kind of file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldmodel.learning import train
+from worldmodel.settings import (
+    CollectConfig,
+    ContextConfig,
+    ContextTraining,
+    EncoderConfig,
+    EnvConfig,
+    MethodConfig,
+    OptimConfig,
+    PredictorConfig,
+    TrainConfig,
+)
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Valid files to begin with."""
+
+    data: Path
+    """A data set."""
+    run: Path
+    """A run that was trained on it."""
+
+
+def collecting(data: Path, episodes: int = 12, steps: int = 23) -> CollectConfig:
+    """A data set of a puck of unknown mass and friction, 16 x 16 pixels."""
+    env = EnvConfig(world="puck", image_size=16, randomize=["mass", "friction"])
+    return CollectConfig(
+        env, {"name": "uniform", "hold_steps": 2}, episodes, steps, drift_rho=0.8, data=str(data), workers=1
+    )
+
+
+def training(root: Path, name: str = "run", num_steps: int = 10) -> TrainConfig:
+    """A training of every stage, each of so many steps."""
+    optim = OptimConfig(steps=num_steps, batch_size=32)
+    return TrainConfig(
+        collecting(root / "data"),
+        encoder=EncoderConfig(input_size=16, hidden=16, latent_dim=4),
+        method=MethodConfig(lag=3, sigreg_start=0.02, sigreg_end=0.02, on_collapse="report", optim=optim),
+        context=ContextConfig(window=9),
+        context_training=ContextTraining(optim=optim),
+        predictor=PredictorConfig(hidden=16, horizon=4, history=[0, 1]),
+        predictor_training=optim,
+        runs=str(root),
+        name=name,
+        device="cpu",
+    )
+
+
+def make_subjects(root: Path) -> Subjects:
+    """Collect and train, in seconds."""
+    config = training(root)
+    train(config)
+    return Subjects(config.collection.directory, root / "run")

@@ -1,0 +1,73 @@
+"""Whether the files of a run are what was written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldmodel.learning.checkpoints import checked_checkpoint
+from worldmodel.learning.loop import CHECKPOINT
+from worldmodel.models import WorldModel
+from worldmodel.models.weights import checked_weights
+from worldmodel.models.world_model import DESCRIPTION
+from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.settings.stored import FILE_NAME, has_checksum, read_run_config
+from worldmodel.system.digest import carries_checksum
+from worldmodel.system.errors import CheckpointError, UserError
+
+
+@dataclass(frozen=True)
+class RunCheck:
+    """What became of a run's files."""
+
+    directory: Path
+    """The run directory."""
+    files: tuple[str, ...]
+    """Files that were read."""
+    damaged: tuple[str, ...]
+    """One line for everything that is missing or not what was written; none where the run is whole."""
+    warnings: tuple[str, ...]
+    """One line for everything that carries no checksum, so that it could have changed unseen."""
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.damaged
+
+
+def verify_run(path: Path) -> RunCheck:
+    """Read every file of a run that a verb may read again, and compare it with the checksum that was written with it.
+
+    The log, `metrics.jsonl`, has none: it is only parsed. Pictures and films are not read.
+
+    Raises:
+        CheckpointError: there is no run.
+    """
+    run, files, damaged, warnings = RunDirectory(path), [], [], []
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is no run directory; worldmodel runs list shows those there are")
+    for name, check in _checks(run).items():
+        try:
+            has_one = check()
+        except FileNotFoundError:
+            damaged.append(f"{path / name} is missing")
+        except (UserError, ValueError, OSError) as error:
+            damaged.append(str(error).split(";")[0])
+        else:
+            files.append(name)
+            if not has_one:
+                warnings.append(f"{path / name} carries no checksum, as those of older versions")
+    return RunCheck(path, tuple(files), tuple(damaged), tuple(warnings))
+
+
+def _checks(run: RunDirectory) -> dict[str, Callable[[], bool]]:
+    """Name of a file -> what reads it, raises where it is damaged, and says whether it carries a checksum."""
+    path = run.path
+    checks: dict[str, Callable[[], bool]] = {
+        FILE_NAME: lambda: bool(read_run_config(path)) and has_checksum(path),
+        DESCRIPTION: lambda: bool(WorldModel.load(path)) and carries_checksum(path / DESCRIPTION),
+        "model.safetensors": lambda: checked_weights(path / "model.safetensors")[1],
+        "summary.json": lambda: bool(run.read_summary()) and carries_checksum(run.summary_file),
+        "metrics.jsonl": lambda: isinstance(run.read_metrics(), list),
+    }
+    if (path / CHECKPOINT).exists():  # runs that come with the package have none
+        checks[CHECKPOINT] = lambda: checked_checkpoint(path / CHECKPOINT)[1]
+    return checks
