@@ -89,7 +89,7 @@ def test_control_probe_and_report(home: Path, capsys: pytest.CaptureFixture[str]
         "random_encoder", "raw_pixels", "shuffled_labels", "true_state",
     }  # fmt: skip
     page = Path("runs/demo/control/report.html").read_text()
-    assert page.count("data:video/mp4") == 2 and page.count("data:image/png") >= 6
+    assert page.count("data:video/mp4") == 3 and page.count("data:image/png") >= 6
     again = Path("runs/demo/control/model.safetensors").read_bytes()
     assert main(["train", "env=reacher", "runs=runs/demo", "name=control", *SMALL]) == 0
     assert Path("runs/demo/control/model.safetensors").read_bytes() == again

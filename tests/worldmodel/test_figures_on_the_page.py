@@ -158,7 +158,7 @@ def test_the_page_holds_every_figure_of_constants_goals_and_events(puck: Run):
     assert found == puck.control and set(found.controllers) == {"latent", "random", "oracle"}
     assert missing_on_page(puck) == []
     page = (puck.path / "report.html").read_text(encoding="utf-8")
-    assert f"{found.cpu_ms_per_decision:.2f} ms" in page and page.count("data:video/mp4") == 1
+    assert f"{found.cpu_ms_per_decision:.2f} ms" in page and page.count("data:video/mp4") == 2
     summary = puck.summary
     assert summary.probe and summary.probe.position_errors and len(summary.probe.shifts) == 4
     assert (
