@@ -132,7 +132,7 @@ def contexts() -> Figure:
 
 def planning_costs() -> Figure:
     """Two planning costs of the packaged reacher model over all joint angles, for one goal image."""
-    run = Run("pretrained/reacher")
+    run = Run("zoo/reacher")
     world = envs.make(**run.config.env.make_arguments())
     model = PlanningModel(run.model())
     assert model.heads is not None

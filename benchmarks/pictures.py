@@ -28,7 +28,7 @@ from worldmodel.planners import MPC, GoalDistance, LearnedDistance, Objective, S
 from worldmodel.runs import Run
 from worldmodel.system import write_json
 
-RUN = "pretrained/reacher"
+RUN = "zoo/reacher"
 PICTURE = Path(__file__).parents[1] / "docs/images/reach.gif"
 SEED = 2
 NUM_GOALS = 4

@@ -16,7 +16,7 @@ from torch import Tensor
 from worldmodel import envs
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.planners import CEM, MPC, ActionRate, Constraint, GoalDistance, WeightedSum
-from worldmodel.runs.pretrained import FOLDER
+from worldmodel.runs.zoo import FOLDER
 
 NUM_STEPS = 40
 

@@ -53,8 +53,8 @@ ALLOWED = {
     "worldmodel/reporting/page.py": {"read_text", "write_text"},  # the package's own template
     "worldmodel/runs/run_directory.py": {"write_text"},
     "worldmodel/runs/trackers.py": {"SummaryWriter", "imread", "imwrite", "write_text"},  # own media
-    "worldmodel/runs/pretrained/__init__.py": {"copytree"},  # of the package's own files
-    "worldmodel/runs/pretrained/__main__.py": {"copy"},
+    "worldmodel/runs/zoo/__init__.py": {"copytree"},  # of the package's own files
+    "worldmodel/runs/zoo/__main__.py": {"copy", "write_text"},
     "worldmodel/comparing/memory.py": {"read_text", "write_text"},  # /proc
     "worldmodel/data/frames.py": {"read_text"},  # /proc
     "worldmodel/system/distributed.py": {"open"},  # /dev/null

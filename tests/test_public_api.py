@@ -13,7 +13,7 @@ CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlRes
 IdentifyConfig IdentifyResult ImagineConfig ImagineResult PositionsConfig PositionsResult ProbeConfig ProbeResult
 ReportConfig RobustConfig RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError ViewConfig
 ViewResult WorldModel WorldsConfig WorldsResult collect compare control design envs identify imagine planners
-positions probe recipe report robust surprise train view worlds
+positions probe recipe report robust surprise train view worlds zoo
 """
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         SurpriseResult,
         TrainResult,
     )
+    from worldmodel.runs.zoo import zoo
     from worldmodel.settings import (
         CollectConfig,
         CompareConfig,
@@ -113,6 +114,7 @@ __all__ = [
     "train",
     "view",
     "worlds",
+    "zoo",
 ]
 
 _NAMES = {
@@ -134,6 +136,7 @@ _NAMES = {
         "SurpriseResult",
         "TrainResult",
     ),
+    "runs.zoo": ("zoo",),
     "settings": (
         "CollectConfig",
         "CompareConfig",

@@ -68,7 +68,7 @@ def _lewm_size_rows() -> list[Row]:
     rows: list[Row] = []
     if of := read_control("reacher-lewm_planner"):
         label = "the same tasks, the small model with LeWM's open-loop planner"
-        rows.append((label, rated(of), "", f"`{_lewm_command('run=pretrained/reacher', of)}`"))
+        rows.append((label, rated(of), "", f"`{_lewm_command('run=zoo/reacher', of)}`"))
     if of := read_control("reacher-lewm_size"):
         trained = Training("reacher", "lewm")
         what = f"`{_lewm_command(trained.runs(), of)}`"

@@ -83,7 +83,7 @@ def rows() -> list[Row]:
 
 def _run(name: str) -> str:
     """What `run=` takes."""
-    return name.replace("pretrained-", "pretrained/") if name.startswith("pretrained-") else f"runs/{name}"
+    return name.replace("pretrained-", "zoo/") if name.startswith("pretrained-") else f"runs/{name}"
 
 
 def details() -> str:

@@ -27,7 +27,7 @@ def details() -> str:
         "",
         "## Surprise at what cannot happen",
         "",
-        "`worldmodel surprise run=pretrained/reacher trajectories=200 out=docs/results/surprise-reacher.json`: highest",
+        "`worldmodel surprise run=zoo/reacher trajectories=200 out=docs/results/surprise-reacher.json`: highest",
         "whitened prediction error (1 is usual) in the windows that see the event, with it and without it, from one",
         "start under the same actions. Mean gain with its 95 % interval, share of trajectories with a gain, Wilcoxon's",
         "signed-rank p, one-sided, and the area under the ROC curve over all trajectories.",

@@ -36,7 +36,7 @@ def view_rate(config: BenchConfig) -> dict[str, Any]:
     `out`, where it is given.
     """
     begun = time.monotonic()
-    with _served(config.run or "pretrained/reacher") as (url, server), _browser() as (browser, driver):
+    with _served(config.run or "zoo/reacher") as (url, server), _browser() as (browser, driver):
         opened = time.monotonic()
         browser.get(url)
         while not browser.execute_script("return moment && document.querySelector('#seen img').naturalWidth"):
@@ -54,7 +54,7 @@ def view_rate(config: BenchConfig) -> dict[str, Any]:
             browser.save_screenshot(str(Path(config.out).with_suffix(".png")))
     steps, drawn = (b - a for a, b in zip(before, after, strict=True))
     return {
-        "run": config.run or "pretrained/reacher",
+        "run": config.run or "zoo/reacher",
         "control_steps_per_s": steps / seconds,
         "moments_drawn_per_s": drawn / seconds,
         "server_cpu_ms_per_step": 1e3 * server_s / steps,

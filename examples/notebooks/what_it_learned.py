@@ -11,7 +11,7 @@ import torch
 
 import worldmodel as wm
 
-run = wm.Run("pretrained/reacher")
+run = wm.Run("zoo/reacher")
 model = run.model()
 print(f"{model.latent_dim} latents, {model.action_dim} actions, horizon {model.config.predictor.horizon} control steps")
 
@@ -93,4 +93,4 @@ ax.set(xlabel="control steps", ylabel="shoulder (degrees)")
 ax.legend()
 
 # %% [markdown]
-# `worldmodel probe run=pretrained/reacher` does this for every variable, with intervals and controls.
+# `worldmodel probe run=zoo/reacher` does this for every variable, with intervals and controls.

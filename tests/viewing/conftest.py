@@ -49,7 +49,7 @@ def puck(home: Path) -> Path:
 @pytest.fixture(scope="session")
 def reacher(home: Path) -> Iterator[LiveSession]:
     """A live session of the pretrained reacher; tests leave it running."""
-    session = open_session(ViewConfig(run="pretrained/reacher"))
+    session = open_session(ViewConfig(run="zoo/reacher"))
     assert isinstance(session, LiveSession)
     yield session
     session.close()

@@ -254,13 +254,11 @@ def test_a_recording_holds_what_was_shown_and_asks_no_network():
 
 
 def test_a_view_without_a_page_is_recorded(home, capsys):
-    assert (
-        main(["view", "run=pretrained/reacher", "serve=false", "steps=3", "save=view.html", "planner.horizon=9"]) == 0
-    )
+    assert main(["view", "run=zoo/reacher", "serve=false", "steps=3", "save=view.html", "planner.horizon=9"]) == 0
     said = capsys.readouterr().out
     assert "control steps" in said and "view.html" in said
     opening, *moments = recording(Path("view.html").read_text())
-    assert opening["title"].endswith("pretrained/reacher")
+    assert opening["title"].endswith("zoo/reacher")
     assert [moment["step"] for moment in moments] == [0, 1, 2, 3]
     assert moments[-1]["planner"]["horizon"] == 9
 
@@ -271,9 +269,9 @@ def test_a_view_without_a_page_is_recorded(home, capsys):
         ([], r"what to view\? add run=runs/NAME"),
         (["run=runs/nothing"], "no run at runs/nothing|runs/nothing"),
         (["data=data/nothing"], "data/nothing"),
-        (["run=pretrained/reacher", "serve=false"], "serve=false only records: add steps=200"),
-        (["run=pretrained/reacher", "port=99999"], "port must be a whole number >= 0 and <= 65535, got 99999"),
-        (["run=pretrained/reacher", "planner.horizon=0", "steps=1"], "horizon"),
+        (["run=zoo/reacher", "serve=false"], "serve=false only records: add steps=200"),
+        (["run=zoo/reacher", "port=99999"], "port must be a whole number >= 0 and <= 65535, got 99999"),
+        (["run=zoo/reacher", "planner.horizon=0", "steps=1"], "horizon"),
     ],
 )
 def test_what_cannot_be_viewed_is_told_in_one_line(home, capsys, options, words):
@@ -286,7 +284,7 @@ def test_a_view_in_use_is_refused_before_a_model_is_loaded(home):
     async def work(server: Server, client: aiohttp.ClientSession) -> None:
         begun = time.monotonic()
         with pytest.raises(UserError, match="is in use"):
-            await asyncio.to_thread(view, ViewConfig(run="pretrained/reacher", port=server.port, open=False))
+            await asyncio.to_thread(view, ViewConfig(run="zoo/reacher", port=server.port, open=False))
         assert time.monotonic() - begun < 2
 
     _serve(work)

@@ -51,7 +51,7 @@ def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a view of the pretrained reacher, and its process."""
-    command = [sys.executable, "-m", "worldmodel", "view", "run=pretrained/reacher", "port=0", "steps_per_s=10"]
+    command = [sys.executable, "-m", "worldmodel", "view", "run=zoo/reacher", "port=0", "steps_per_s=10"]
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
     folder = tmp_path_factory.mktemp("view")

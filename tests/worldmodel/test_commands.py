@@ -389,19 +389,19 @@ def test_a_changed_later_stage_keeps_the_earlier_ones(home: Path, capsys: pytest
 def test_a_pretrained_run_works_at_once_and_its_files_are_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["tasks=8", "oracle=false", "videos=1", "out=pooled.json"]
-    assert main(["control", "run=pretrained/reacher", *arguments]) == 0
+    assert main(["control", "run=zoo/reacher", *arguments]) == 0
     success = read_record(Path("pooled.json"), ControlResult).result.latent.success
     assert success and success.rate >= 7 / 8
-    assert list(Path("runs/pretrained/reacher/videos").glob("*.mp4"))
-    packaged = ROOT / "worldmodel" / "runs" / "pretrained" / "reacher"
+    assert list(Path("runs/zoo/reacher/videos").glob("*.mp4"))
+    packaged = ROOT / "worldmodel" / "runs" / "zoo" / "reacher"
     assert not (packaged / "videos").exists(), "nothing is written into the package"
     for path in (packaged / "config.yaml", packaged / "summary.json", packaged / "model.json"):
         assert not re.search(r"[\s\"']/\w", path.read_text()), "no path of the machine it was trained on"
 
 
 def test_an_unknown_pretrained_run_names_those_there_are(capsys: pytest.CaptureFixture[str]):
-    assert "there is reacher" in error_of(capsys, ["control", "run=pretrained/walker"])
-    assert main(["surprise", "run=pretrained/reacher", "event_step=3"]) == 1
+    assert "there is reacher" in error_of(capsys, ["control", "run=zoo/walker"])
+    assert main(["surprise", "run=zoo/reacher", "event_step=3"]) == 1
     assert "event_step must lie in" in capsys.readouterr().err
 
 

@@ -28,8 +28,8 @@ from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.verifying import verify_run
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.runs import SurpriseResult, check_out
-from worldmodel.runs.pretrained import find_run
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.runs.zoo import find_run
 from worldmodel.settings import (
     EncoderConfig,
     OptimConfig,
@@ -234,7 +234,7 @@ def test_a_foreign_folder_s_files_are_files(tmp_path: Path, kind: str):
 def test_a_name_is_one_folder_s(name: str):
     if name:  # an empty one is replaced by the environment's
         assert "name" in one_line(lambda: TrainConfig(name=name))
-    assert "pretrained run" in one_line(find_run, f"pretrained/{name}")
+    assert "in the zoo" in one_line(find_run, f"zoo/{name}")
 
 
 def test_a_lerobot_description_names_no_other_folder(tmp_path: Path):

@@ -16,7 +16,7 @@ from worldmodel.evaluation.robustness.grid import read_pictures, shifts_of
 from worldmodel.measures.statistics import share_kept
 from worldmodel.reporting.verdicts import robust_verdict
 from worldmodel.runs import RobustResult, Run, read_record
-from worldmodel.runs.pretrained import find_run
+from worldmodel.runs.zoo import find_run
 from worldmodel.settings import ControlConfig, RobustConfig
 from worldmodel.settings.robust import usual_looks
 from worldmodel.system.errors import UserError
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("runs") / "reacher"
-    shutil.copytree(find_run("pretrained/reacher"), path)
+    shutil.copytree(find_run("zoo/reacher"), path)
     return str(path)
 
 

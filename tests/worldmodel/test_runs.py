@@ -189,8 +189,8 @@ def test_a_run_is_opened_by_its_path_by_a_pattern_or_from_the_package(old: Path,
     assert run.config.env.world == "puck" and run.model().latent_dim == run.train.model.latent_dim
     assert run.metrics[0]["stage"] == "encoder"
     assert [found.path.name for found in find_runs("runs/run-*")] == ["run-v0.1", "run-v0.1-reward"]
-    assert Run("pretrained/reacher").path == Path("runs/pretrained/reacher")
-    assert Run("pretrained/reacher").train.prediction
+    assert Run("zoo/reacher").path == Path("runs/zoo/reacher")
+    assert Run("zoo/reacher").train.prediction
     with pytest.raises(UserError, match="which run"):
         Run("")
     with pytest.raises(CheckpointError, match="not a finished run"):

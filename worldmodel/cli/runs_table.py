@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldmodel.cli.terminal import achievement
+from worldmodel.cli.terminal import achievement, table
 from worldmodel.learning.verifying import verify_run
 from worldmodel.measures.wording import digits
 from worldmodel.runs import Run
@@ -78,10 +78,3 @@ def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:
             pass
         shutil.rmtree(path)
     return f"removed: {', '.join(map(str, paths))}"
-
-
-def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Rows in aligned columns."""
-    widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(max(map(len, rows)))]
-    lines = ("  ".join(f"{cell:<{widths[k]}}" for k, cell in enumerate(row)).rstrip() for row in rows)
-    return "\n".join(lines)

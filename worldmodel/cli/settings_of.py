@@ -29,7 +29,7 @@ def _base(cls: type[Any], chosen: Mapping[str, Any]) -> dict[str, Any] | None:
     """What is set before the options: for `control` and `view`, how the run itself plans; options change it."""
     if cls not in (ControlConfig, ViewConfig):
         return None
-    from worldmodel.runs.pretrained import find_run
+    from worldmodel.runs.zoo import find_run
 
     run = find_run(str(chosen.get("run", "")))
     first = next((path for path in sorted(glob.glob(run)) if (Path(path) / "config.yaml").exists()), None)

@@ -23,6 +23,13 @@ def aligned(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"  {label:<{width}}  {value}" for label, value in rows)
 
 
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows in aligned columns; a row may be shorter than the others."""
+    widths = [max(len(row[k]) for row in rows if k < len(row)) for k in range(max(map(len, rows)))]
+    lines = ("  ".join(f"{cell:<{widths[k]}}" for k, cell in enumerate(row)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
 def train_lines(found: TrainResult) -> str:
     """How well the latents show the world, and how far the predictor sees."""
     rows = [("latents", f"{found.model.latent_dim}, by {found.model.encoder} with method={found.method}")]

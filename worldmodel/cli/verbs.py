@@ -22,6 +22,7 @@ from worldmodel.settings import (
     TrainConfig,
     ViewConfig,
     WorldsConfig,
+    ZooConfig,
 )
 
 
@@ -185,6 +186,12 @@ def _worlds(config: WorldsConfig) -> str:
     return worlds_lines(worlds(config))
 
 
+def _zoo(config: ZooConfig) -> str:
+    from worldmodel.cli.zoo_table import zoo_text
+
+    return zoo_text(config)
+
+
 def _demo(config: DemoConfig) -> str:
     from worldmodel.cli.demo import demo
 
@@ -268,6 +275,7 @@ VERBS = {
         ("env", "out"),
     ),
     "runs": Verb("look after runs: list, compare, verify, remove", RunsConfig, _runs, ("what", "run")),
+    "zoo": Verb("list the trained models that come with the package", ZooConfig, _zoo, ("name",)),
     "data": Verb("look after data sets: info, verify, merge, convert", DataConfig, _data, ("what", "path", "out")),
     "demo": Verb("all of it, small, on a CPU, in minutes", DemoConfig, _demo, ("runs", "data", "seed", "tasks")),
 }

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from worldmodel.cli.runs_table import table
-from worldmodel.cli.terminal import aligned
+from worldmodel.cli.terminal import aligned, table
 from worldmodel.designing import FactorView, WorldsResult, WorldSummary, WorldView
 
 

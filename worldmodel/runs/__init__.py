@@ -7,7 +7,7 @@
     run_directory   the files of a run, its lock, its log
     trackers        TensorBoard, Trackio, Weights & Biases
     process_info    command, versions, machine
-    pretrained/     runs that come with the package
+    zoo/            runs that come with the package
 
 Other rooms import from here.
 """

@@ -8,12 +8,12 @@ import torch
 from worldmodel.models import WorldModel
 from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult
-from worldmodel.runs.pretrained import find_run
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
 from worldmodel.runs.robust_result import RobustResult
 from worldmodel.runs.run_directory import LogLine, RunDirectory
 from worldmodel.runs.summary import Summary
+from worldmodel.runs.zoo import find_run
 from worldmodel.settings import TrainConfig, read_run_config
 from worldmodel.system.errors import UserError
 
@@ -22,7 +22,7 @@ class Run:
     """A trained run. Files are read when they are asked for, so that a run shows what was added to it meanwhile."""
 
     def __init__(self, path: Path | str) -> None:
-        """Open a run directory, or one that comes with the package: "pretrained/reacher".
+        """Open a run directory, or one that comes with the package: "zoo/reacher".
 
         Raises:
             UserError: no run was named.
@@ -30,7 +30,7 @@ class Run:
             ResultError: its summary cannot be read.
         """
         if not str(path):
-            raise UserError("which run? add run=runs/NAME (worldmodel train makes one), or run=pretrained/reacher")
+            raise UserError("which run? add run=runs/NAME (worldmodel train makes one), or run=zoo/reacher")
         self.directory = RunDirectory.open(Path(find_run(str(path))))
 
     def __repr__(self) -> str:
@@ -107,7 +107,7 @@ class Run:
 
 
 def find_runs(pattern: str) -> list[Run]:
-    """The runs that a path, a name such as "pretrained/reacher" or a pattern such as "runs/reacher-s?" means, in order.
+    """The runs that a path, a name such as "zoo/reacher" or a pattern such as "runs/reacher-s?" means, in order.
 
     Raises:
         UserError: no run was named.

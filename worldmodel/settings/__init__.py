@@ -39,7 +39,7 @@ from worldmodel.settings.evaluation import (
     ProbeConfig,
     SurpriseConfig,
 )
-from worldmodel.settings.housekeeping import DataConfig, DemoConfig, ReportConfig, RunsConfig, WorldsConfig
+from worldmodel.settings.housekeeping import DataConfig, DemoConfig, ReportConfig, RunsConfig, WorldsConfig, ZooConfig
 from worldmodel.settings.method import (
     CONTEXT_METHODS,
     METHODS,
@@ -115,6 +115,7 @@ __all__ = [
     "ViewConfig",
     "WhiteningConfig",
     "WorldsConfig",
+    "ZooConfig",
     "changed",
     "configure",
     "differing",

@@ -55,6 +55,14 @@ class DemoConfig(Settings):
 
 
 @dataclass(frozen=True)
+class ZooConfig(Settings):
+    """The trained models that come with the package, for run=zoo/NAME."""
+
+    name: str | None = None
+    """Print the card of this one; null: list all."""
+
+
+@dataclass(frozen=True)
 class RunsConfig(Settings):
     """Look after runs: worldmodel runs list|compare|verify|remove."""
 

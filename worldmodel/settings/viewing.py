@@ -22,7 +22,7 @@ class ViewConfig(Settings):
     """
 
     run: str = ""
-    """A run directory, or pretrained/reacher; empty: only a data set."""
+    """A run directory, or zoo/reacher; empty: only a data set."""
     data: str | None = None
     """A data set to play; null: live, where the run has a simulator, and else the data set that it was trained on."""
     plan: PlanConfig | None = None

@@ -111,7 +111,7 @@ def open_session(config: ViewConfig) -> Session:
     """
     if not config.run:
         if config.data is None:
-            raise UserError("what to view? add run=runs/NAME, run=pretrained/reacher or data=data/NAME")
+            raise UserError("what to view? add run=runs/NAME, run=zoo/reacher or data=data/NAME")
         return open_playback(Path(config.data), None, config.trust_world)
     run = Run(config.run)
     trained = run.config

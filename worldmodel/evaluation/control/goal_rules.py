@@ -65,11 +65,11 @@ class Near:
     is_geom: bool = False
     """`names` holds the name of a geom."""
 
-    def distance(self, world: MujocoWorld, state: np.ndarray, goal: np.ndarray) -> float:
-        """Distance of two states (X,), in metres or radians."""
+    def distance(self, world: MujocoWorld, scratch: mujoco.MjData, state: np.ndarray, goal: np.ndarray) -> float:
+        """Distance of two states (X,), in metres or radians; `scratch` is of the world's model, and is overwritten."""
         if self.is_geom:
             (geom,) = self.names
-            error = _geom_position(world, geom, state) - _geom_position(world, geom, goal)
+            error = _geom_position(world, scratch, geom, state) - _geom_position(world, scratch, geom, goal)
         else:
             columns = [world.state_names.index(name) for name in self.names]
             error = (state - goal)[columns]
@@ -78,12 +78,11 @@ class Near:
         return float(np.linalg.norm(error))
 
 
-def _geom_position(world: MujocoWorld, geom: str, state: np.ndarray) -> np.ndarray:
+def _geom_position(world: MujocoWorld, scratch: mujoco.MjData, geom: str, state: np.ndarray) -> np.ndarray:
     model = world.scene.model
-    data = mujoco.MjData(model)
-    data.qpos[:] = state[: model.nq]
-    mujoco.mj_kinematics(model, data)
-    return data.geom(geom).xpos.copy()
+    scratch.qpos[:] = state[: model.nq]
+    mujoco.mj_kinematics(model, scratch)
+    return scratch.geom(geom).xpos.copy()
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class AuditedRule:
 
     def of(self, world: MujocoWorld) -> "_AuditedGoals":
         """The rule for states of a world."""
-        return _AuditedGoals(self, world)
+        return _AuditedGoals(self, world, mujoco.MjData(world.scene.model))
 
     def __str__(self) -> str:
         words = [f"{', '.join(near.names)} within {near.less_than:.3g}" for near in self.near]
@@ -116,10 +115,11 @@ class AuditedRule:
 class _AuditedGoals:
     rule: AuditedRule
     world: MujocoWorld
+    scratch: mujoco.MjData
 
     def admits(self, start: np.ndarray, goal: np.ndarray) -> bool:
         far, crosses = self.rule.at_least, self.rule.crosses
-        if far is not None and far.distance(self.world, start, goal) < far.less_than:
+        if far is not None and far.distance(self.world, self.scratch, start, goal) < far.less_than:
             return False
         if crosses is not None:
             column = self.world.state_names.index(crosses)
@@ -128,7 +128,7 @@ class _AuditedGoals:
         return not self.reached(start, goal)
 
     def reached(self, state: np.ndarray, goal: np.ndarray) -> bool:
-        return all(near.distance(self.world, state, goal) < near.less_than for near in self.rule.near)
+        return all(near.distance(self.world, self.scratch, state, goal) < near.less_than for near in self.rule.near)
 
 
 _BLOCK = ("block_x", "block_y")
