@@ -44,6 +44,11 @@ def package_of(name: str) -> str | None:
     return module if slash else None
 
 
+def has_text_options(name: str) -> bool:
+    """Whether an option of "gym:ID?option=value" is text, which may name a file."""
+    return any(isinstance(value, str) for value in _options(name).values())
+
+
 def make_environment(name: str, **options: Any) -> gymnasium.Env:
     """The environment of "gym:ID", without a time limit and without checks of every step.
 

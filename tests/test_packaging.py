@@ -20,6 +20,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import worldmodel
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("worldmodel", "envs", "planners")  # folders whose Python is installed, as one package
 LINKED = ("envs", "planners", "configs")  # folders that worldmodel/ links to
@@ -167,8 +169,9 @@ def test_installed_verb_finds_its_configuration(run_installed, installed):
     assert any(re.search(rf"\b{re.escape(name)}\b", text) for name in environments), text
 
 
-def test_version_stands_once(wheel):
-    assert wheel.name.startswith(f"worldmodel-{PYPROJECT['project']['version']}-")
+def test_the_package_and_its_wheel_have_one_version(wheel):
+    assert wheel.name.startswith(f"worldmodel-{worldmodel.__version__}-")
+    assert PYPROJECT["project"]["version"] == worldmodel.__version__
 
 
 def test_mujoco_stays_below_4():

@@ -21,6 +21,16 @@ def rows() -> list[Row]:
         value = f"{kills['lost']} of {kills['kills']}"
         label = "random kills of collection and training after which anything differed"
         rows.append((label, value, "0", "`python -m benchmarks.speed what=faults repeats=200`"))
+    if flips := read("bench-flips.json"):
+        kinds = [of for of in flips.values() if isinstance(of, dict) and "refused" in of]
+        num = sum(of["refused"] + of["the_same"] + len(of["different"]) + len(of["crashed"]) for of in kinds)
+        value = f"{sum(len(of['different']) for of in kinds)} of {num}"
+        label = "single flipped bits, in seven kinds of file, that changed anything without a word"
+        rows.append((label, value, "0", "`python -m benchmarks.trust what=flips repeats=300`"))
+    if hostile := read("bench-hostile.json"):
+        value = f"{hostile['largest_s']:.1f} s, {hostile['largest_mb']:.0f} MB"
+        label = f"most that one of {hostile['cases']} hostile files cost before it was refused"
+        rows.append((label, value, "5 s, 500 MB", "`python -m benchmarks.trust what=hostile`"))
     if processes := read("bench-processes.json"):
         noise, rendered = (processes[f"gradient_difference{kind}_largest"] for kind in ("", "_rendered"))
         value = f"{noise:.1e} on noise, {rendered:.1e} on rendered frames"

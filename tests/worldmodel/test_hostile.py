@@ -23,6 +23,7 @@ from worldmodel.data.index import INDEX_NAME
 from worldmodel.data.interchange import open_foreign
 from worldmodel.data.shards import shard_path, verify_shard
 from worldmodel.data.store import DataSet
+from worldmodel.evaluation.trust import check_trusted
 from worldmodel.learning.checkpoints import read_checkpoint
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.verifying import verify_run
@@ -32,6 +33,7 @@ from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.runs.zoo import find_run
 from worldmodel.settings import (
     EncoderConfig,
+    EnvConfig,
     OptimConfig,
     PredictorConfig,
     TrainConfig,
@@ -474,3 +476,18 @@ def test_a_run_is_verified_to_the_last_file(tmp_path: Path, run: Path):
     assert not found.is_whole and any("model.json is damaged" in line for line in found.damaged)
     assert any("summary.json" in line for line in found.damaged)  # this run was not finished
     assert f"{folder}/config.yaml carries no checksum" in " ".join(found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("world", "needs"),
+    [
+        ("gym:Hopper-v5", False),
+        ("gym:Hopper-v5?frame_skip=4", False),
+        ("gym:Hopper-v5?xml_file=/etc/passwd", True),
+        ("gym:antigravity/Fly-v0", True),
+    ],
+)
+def test_a_run_s_environment_opens_files_and_imports_modules_only_if_trusted(world: str, needs: bool):
+    env = EnvConfig(world=world)
+    assert ("trust_world=true" in one_line(check_trusted, env, False)) == needs
+    assert not one_line(check_trusted, env, True)

@@ -19,6 +19,10 @@ def check_trusted(env: EnvConfig, trust_world: bool) -> None:
             raise UserError(
                 f"the run's world imports the module {module} ({env.world}); if you trust it, add trust_world=true"
             )
+        if gym_ids.has_text_options(env.world) and not trust_world:
+            raise UserError(
+                f"the run's world has options that may name a file ({env.world}); if you trust it, add trust_world=true"
+            )
     elif ".py:" in env.world and not trust_world:
         raise UserError(
             f"the run's world is code in a file ({env.world}); if you trust that file, add trust_world=true"
