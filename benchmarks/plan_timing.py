@@ -1,5 +1,6 @@
 """Where the time of a plan goes: milliseconds by part, and the floor that this machine's measured rates allow."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
 from worldmodel import envs
 from worldmodel.models import ModelConfig, PlanningModel, TransformerPredictor, WorldModel
@@ -128,6 +129,12 @@ def machine_rates(
         "matmul_gflops": 2 * side**3 / product_ms / 1e6,
         "copy_gb_per_s": 2 * source.numel() * source.element_size() / copy_ms / 1e6,
     }
+
+
+@register_flop_formula(torch.ops.mkldnn._linear_pointwise)
+def _linear_flops(x: Sequence[int], weight: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any) -> int:
+    """Of a layer by oneDNN (`worldmodel.models.layers`), from shapes (…, in) and (…, out)."""
+    return 2 * math.prod(out_shape) * x[-1]
 
 
 def gflops(work: Callable[[], Any]) -> float:

@@ -60,9 +60,9 @@ def _draw(number: int) -> Appearance:
     return Appearance(looks, number)
 
 
-def factors_in(randomize: Sequence[str]) -> list[str]:
-    """The factors among what is randomised."""
-    return [name for name in randomize if name != LOOKS]
+def factors_in(randomize: Sequence[str]) -> Sequence[str]:
+    """The factors among what is randomised; a string, which is no list of names, stays one and is refused later."""
+    return randomize if isinstance(randomize, str) else [name for name in randomize if name != LOOKS]
 
 
 def redrawn_looks(randomize: Sequence[str]) -> RedrawnLooks | None:

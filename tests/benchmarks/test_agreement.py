@@ -10,6 +10,12 @@ from benchmarks.results.sources import FOLDER
 from benchmarks.settings import AgreementConfig
 
 
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch):
+    """Where benchmarks are run: committed files are named from there."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+
+
 def test_a_committed_design_is_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(agreement, "paths", lambda pattern: [FOLDER / "design-varied_pendulum.json"])
     pairs = list(agreement._designs(tmp_path))

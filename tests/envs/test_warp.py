@@ -124,7 +124,7 @@ def test_what_cannot_differ_between_episodes_is_named():
 
 def test_a_reset_that_writes_what_all_episodes_share_is_refused():
     def reset(model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-        model.cam_pos[0, 2] *= rng.uniform(0.8, 1.2)
+        model.geom_solmix[0] *= rng.uniform(0.8, 1.2)
 
     scene = envs.MjcfScene(
         Path(warp.__file__).parent / "scenes" / "puck" / "scene.xml",
@@ -134,5 +134,7 @@ def test_a_reset_that_writes_what_all_episodes_share_is_refused():
         reset=reset,
     )
     world = envs.MujocoWorld(scene, image_size=8)
-    with pytest.raises(WarpUnsupported, match="its reset writes cam_pos, and Warp has one of each for all episodes"):
+    with pytest.raises(
+        WarpUnsupported, match="its reset writes geom_solmix, and Warp has one of each for all episodes"
+    ):
         next(warp_rollouts(world, Uniform(), seeds=SEEDS, num_steps=1, device="cpu"))

@@ -26,7 +26,7 @@ PUCK = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder to work in, with few reference episodes for a reacher without a data set."""
     folder, before = tmp_path_factory.mktemp("home"), Path.cwd()
@@ -39,14 +39,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.undo()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def puck(home: Path) -> Path:
     """A run of the puck, which varies in mass and friction."""
     assert main(["train", *PUCK]) == 0
     return home / "runs/puck"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def reacher(home: Path) -> Iterator[LiveSession]:
     """A live session of the pretrained reacher; tests leave it running."""
     session = open_session(ViewConfig(run="zoo/reacher"))

@@ -386,7 +386,7 @@ def test_a_changed_later_stage_keeps_the_earlier_ones(home: Path, capsys: pytest
     assert "encoder.hidden was 16, is 8" in error_of(capsys, [*again, "encoder.hidden=8"])
 
 
-def test_a_pretrained_run_works_at_once_and_its_files_are_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_of_the_zoo_works_at_once_and_its_files_are_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["tasks=8", "oracle=false", "videos=1", "out=pooled.json"]
     assert main(["control", "run=zoo/reacher", *arguments]) == 0
@@ -399,8 +399,8 @@ def test_a_pretrained_run_works_at_once_and_its_files_are_clean(tmp_path: Path, 
         assert not re.search(r"[\s\"']/\w", path.read_text()), "no path of the machine it was trained on"
 
 
-def test_an_unknown_pretrained_run_names_those_there_are(capsys: pytest.CaptureFixture[str]):
-    assert "there is reacher" in error_of(capsys, ["control", "run=zoo/walker"])
+def test_an_unknown_run_of_the_zoo_names_those_there_are(capsys: pytest.CaptureFixture[str]):
+    assert "there is ball_in_cup, cartpole" in error_of(capsys, ["control", "run=zoo/walker"])
     assert main(["surprise", "run=zoo/reacher", "event_step=3"]) == 1
     assert "event_step must lie in" in capsys.readouterr().err
 

@@ -269,7 +269,7 @@ def test_a_video_is_opened_as_a_video_and_not_as_a_list_of_other_files(tmp_path:
     video = tmp_path / "videos" / CAMERA / "chunk-000" / "file-000.mp4"
     video.rename(tmp_path / "secret.mp4")
     video.write_text(f"ffconcat version 1.0\nfile '{tmp_path / 'secret.mp4'}'\n")
-    with pytest.raises(StoreError, match="is not a video that ffmpeg reads"):
+    with pytest.raises(StoreError, match="is no MP4 file"):
         open_foreign(tmp_path).frames(0)
 
 
@@ -745,7 +745,10 @@ def test_a_recording_from_elsewhere_trains_a_model(
     assert trained.data.episodes == num_episodes and trained.prediction is not None and trained.identifiability is None
     assert main(["train", "env=recorded", "env.name=nothing"]) == 1
     said = capsys.readouterr().out
-    assert "next: worldmodel probe run=runs/mine" in said and "worldmodel control" not in said
+    assert (
+        "next: worldmodel imagine run=runs/mine, worldmodel probe run=runs/mine" in said
+        and "worldmodel control" not in said
+    )
     for verb in ("control", "surprise"):
         assert main([verb, "run=runs/mine"]) == 1
         assert "there is no world to drive it in" in capsys.readouterr().err

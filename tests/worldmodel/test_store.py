@@ -11,9 +11,10 @@ import pytest
 from worldmodel_fakes import EPISODES_PER_SHARD, fake_episode, write_fake_data
 
 from worldmodel.data.arrays import write_arrays
-from worldmodel.data.index import INDEX_NAME, FactorRecord, KinematicRecord, has_checksum, read_index, write_index
+from worldmodel.data.index import INDEX_NAME, FactorRecord, KinematicRecord, read_index, write_index
 from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.data.store import DataSet
+from worldmodel.system.digest import carries_checksum
 from worldmodel.system.errors import StoreError
 from worldmodel.system.files import write_atomically
 
@@ -155,7 +156,7 @@ def test_empty_directory(tmp_path):
         DataSet(tmp_path)
 
 
-def test_an_index_of_the_version_before_is_read_and_gains_nothing_but_a_checksum(tmp_path):
+def test_an_index_of_version_0_1_is_read_and_gains_defaults_and_a_checksum(tmp_path):
     text = (Path(__file__).parent / "fixtures" / "dataset-0.1.0.json").read_text()
     (tmp_path / INDEX_NAME).write_text(text)
     index = read_index(tmp_path)
@@ -165,8 +166,11 @@ def test_an_index_of_the_version_before_is_read_and_gains_nothing_but_a_checksum
     assert index.world.factor("light").value(np.array(0.0)) == 0.5
     write_index(tmp_path / "again", index)
     content = json.loads((tmp_path / "again" / INDEX_NAME).read_text())
-    assert not has_checksum(tmp_path) and has_checksum(tmp_path / "again")
+    found = [carries_checksum(folder / INDEX_NAME) for folder in (tmp_path, tmp_path / "again")]
+    assert found == [False, True]
     del content["sha256"]
+    world = content["settings"]["world"]
+    assert (world.pop("factors"), world.pop("camera")) == ({}, None), "what later versions can be told besides"
     assert json.dumps(content, indent=2) + "\n" == text
 
 
