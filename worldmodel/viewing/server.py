@@ -18,6 +18,8 @@ from worldmodel.viewing.replay_page import Recorder, new_nonce, page
 from worldmodel.viewing.session import Commands
 
 HOST = "127.0.0.1"
+_FAREWELL_S = 2.0
+"""Longest wait for a page to hear that the view ends."""
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 _MOST_CLIENTS = 20
 
@@ -145,7 +147,10 @@ class Server:
         finally:
             self._loop = None
             for client in tuple(self._clients):
-                await client.page.close(code=1001, message=b"the view ends")
+                # a page that is too busy to read must not keep the view from ending
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_FAREWELL_S):
+                        await client.page.close(code=1001, message=b"the view ends")
             await runner.cleanup()
 
     def _is_own(self, request: web.Request) -> bool:
