@@ -133,7 +133,7 @@ def test_another_planner_and_budget(reacher):
         (say.PoseGoal({"shoulder": float("nan")}), "shoulder must be in"),
         (say.PoseGoal({"elbow": 0.0}), "'elbow' is no position of this goal; it has shoulder, wrist"),
         (say.DragGoal(99, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), "there is no geom 99"),
-        (say.Seek(1), "this session is live"),
+        (say.Seek(1), "this view is live"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line_and_changes_nothing(reacher, command, words):

@@ -96,7 +96,7 @@ class LiveSession:
                 self._pilot.choose_planner(command)
                 self._aim()
             case _:
-                raise UserError("this session is live: there are no recorded episodes to go to")
+                raise UserError("this view is live: there are no recorded episodes to go to")
 
     # What happens
 
@@ -287,7 +287,7 @@ def factor_controls(world: MujocoWorld) -> list[say.FactorControl]:
 
 
 def _notes(subject: LiveSubject, shown: say.PlannerShown | None, reads_constants: bool) -> list[str]:
-    """What this session cannot show, and where its readouts come from."""
+    """What the view cannot show, and where its readouts come from."""
     notes = [f"Readouts are linear maps fitted on {subject.reference.origin}."]
     if subject.model.decoder is None:
         notes.append("No pictures of the imagination: this run has no decoder; the command that trained it adds one.")

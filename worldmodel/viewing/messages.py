@@ -213,7 +213,7 @@ class Opening(Struct, frozen=True, tag_field="kind", tag="opening"):
     mode: Literal["live", "recording"]
     world: str
     notes: list[str]
-    """What this session cannot show, and why; where its figures come from."""
+    """What the view cannot show, and why; where its figures come from."""
     control_dt_s: float
     frame_size: int
     viewpoint: Viewpoint | None
