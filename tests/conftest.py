@@ -16,6 +16,14 @@ def _single_threaded():
     threadpool_limits(1, user_api="blas")  # numpy's and scipy's, which torch knows nothing of
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _leaves_the_folder():
+    """The tests of a file leave the working directory as they found it: which file comes next is chance."""
+    before = os.getcwd()
+    yield
+    assert os.getcwd() == before, "the tests of this file leave another working directory to those that come next"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not importlib.util.find_spec("stable_worldmodel"):  # left out, not skipped: no machine lacks what it should have
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("peer")])

@@ -58,7 +58,9 @@ def pinned_version(distribution: str) -> str:
 
 def run(command: list[str], **options) -> str:
     """Standard output of a command; a failure shows all that it said."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, **options)
+    done = subprocess.run(
+        command, **{"cwd": ROOT, **options}, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, f"{command} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

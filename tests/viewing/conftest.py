@@ -1,6 +1,5 @@
 """Sessions that tests look at: the reacher that comes with the package, and a puck learned from a few episodes."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,27 +25,25 @@ PUCK = [
 ]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder to work in, with few reference episodes for a reacher without a data set."""
-    folder, before = tmp_path_factory.mktemp("home"), Path.cwd()
-    patch = pytest.MonkeyPatch()
-    patch.setattr(reference, "STATE_EPISODES", 8)
-    patch.setattr(reference, "STATE_STEPS", 40)
-    os.chdir(folder)
-    yield folder
-    os.chdir(before)
-    patch.undo()
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "STATE_EPISODES", 8)
+        patch.setattr(reference, "STATE_STEPS", 40)
+        patch.chdir(folder)
+        yield folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def puck(home: Path) -> Path:
     """A run of the puck, which varies in mass and friction."""
     assert main(["train", *PUCK]) == 0
     return home / "runs/puck"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def reacher(home: Path) -> Iterator[LiveSession]:
     """A live session of the pretrained reacher; tests leave it running."""
     session = open_session(ViewConfig(run="zoo/reacher"))
