@@ -185,7 +185,9 @@ def memory_of(num_bytes: int) -> MemoryUse:
     return MemoryUse({size: KeptBytes(num_bytes, 0, 0) for size in (256, 1024)}, PeakBytes(None, None), 1024)
 
 
-def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
+def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     names = ["lejepa", "infonce", "supervised"]
     config = configure(CompareConfig, {**values(tiny, CompareConfig), "methods": names, "out": "copy.json"})
     found = compare(config)
@@ -210,6 +212,11 @@ def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(tiny: list[
     # neither what is planned with nor how many processes record makes another cell
     again = {"predictor.hidden": 8, "workers": 2, "threads": 1}
     assert compare(configure(CompareConfig, {**values(tiny, CompareConfig), "methods": names, **again})) == found
+    assert main(["compare", *tiny, f"methods=[{','.join(names)}]"]) == 0
+    best = max(names, key=lambda name: found.methods[name].r2_h_to_z.mean or 0)
+    *_, verdict, quick, _, further = capsys.readouterr().out.splitlines()
+    assert f"read best from {best} (R2" in verdict and "fraction of its recipe" in quick
+    assert further == "next: worldmodel compare env=lit_ball_ou scale=full, or worldmodel train env=lit_ball_ou"
     with pytest.raises(AssertionError, match="trained again"):
         compare(configure(CompareConfig, {**values(tiny, CompareConfig), "methods": names, "encoder.depth": 1}))
 

@@ -98,6 +98,12 @@ def test_the_command_writes_figures_and_says_what_to_use(tmp_path: Path, monkeyp
         interval = found.given.r2_bound_interval[name]
         assert interval and interval[0] <= found.given.r2_bound[name] <= interval[1] and f"  {name}" in printed
     assert found.designed and found.gain and f"use: {found.designed.policy.options}" in printed
+    told = {
+        name: "identifiable" if name in found.designed.identifiable else "not identifiable"
+        for name in found.designed.r2_bound
+    }
+    assert all(f"{said}: " in printed for said in told.values())
+    assert printed.endswith(f"next: worldmodel train env=varied_pendulum {found.designed.policy.options}\n")
     options = values(found.designed.policy.options.split(), DesignConfig)
     chosen = configure(DesignConfig, {"env": "varied_pendulum", **options})
     assert found.designed.policy == chosen_policy(chosen.training.collection)

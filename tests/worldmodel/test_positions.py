@@ -40,6 +40,7 @@ def test_constants_from_positions(home: Path, capsys: pytest.CaptureFixture[str]
         assert len(gravity.r2_linear.values) == 2 and gravity.r2_out_of_range and gravity.r2_out_of_range_averaged
         assert f"  {method}" in printed and f"gravity {gravity.r2_linear.mean:.3f}" in printed
     assert read_record(Path("runs/varied_pendulum-positions/positions.json"), PositionsResult).result == found
+    assert "gravity is read best by " in printed and "next: worldmodel train env=varied_pendulum" in printed
 
 
 def test_finished_trials_are_not_trained_again(home: Path, monkeypatch: pytest.MonkeyPatch):

@@ -56,11 +56,14 @@ def _train(config: TrainConfig) -> str:
 
 
 def _compare(config: CompareConfig) -> str:
+    from worldmodel.cli.study_verdicts import compare_next, compare_verdict
     from worldmodel.cli.terminal_studies import study_lines
-    from worldmodel.comparing import compare, study_folder
+    from worldmodel.comparing import CompareResult, compare, study_folder
 
-    found, folder = study_lines(compare(config)), study_folder(config)
-    return f"{found}\n\nnumbers: {folder}/compare.json\nfigure:  {folder}/figures"
+    found, folder = compare(config), study_folder(config)
+    verdict = compare_verdict(found) if isinstance(found, CompareResult) else []
+    lines = [study_lines(found), "", *verdict, f"results: {folder}/compare.json, figures: {folder}/figures"]
+    return "\n".join([*lines, f"next: {compare_next(found, config)}"])
 
 
 def _control(config: ControlConfig) -> str:
@@ -80,11 +83,13 @@ def _control(config: ControlConfig) -> str:
 
 
 def _design(config: DesignConfig) -> str:
+    from worldmodel.cli.study_verdicts import design_next, design_verdict
     from worldmodel.cli.terminal_studies import design_lines
     from worldmodel.designing import design, result_file
 
-    found, folder = design_lines(design(config)), config.run_directory
-    return f"{found}\nresults: {result_file(config)}, figure: {folder}/figures/design.png"
+    found, folder = design(config), config.run_directory
+    results = f"results: {result_file(config)}, figure: {folder}/figures/design.png"
+    return "\n".join([design_lines(found), design_verdict(found), results, f"next: {design_next(found, config)}"])
 
 
 def _imagine(config: ImagineConfig) -> str:
@@ -100,10 +105,13 @@ def _imagine(config: ImagineConfig) -> str:
 
 
 def _positions(config: PositionsConfig) -> str:
+    from worldmodel.cli.study_verdicts import positions_verdict
     from worldmodel.cli.terminal_studies import positions_lines
     from worldmodel.evaluation.positions import positions, result_file
 
-    return f"{positions_lines(positions(config))}\nresults: {result_file(config)}"
+    found, world = positions(config), config.training.env.label
+    results = f"results: {result_file(config)}\nnext: worldmodel train env={world}, which reads them from pixels"
+    return "\n".join([positions_lines(found), positions_verdict(found), results])
 
 
 def _probe(config: ProbeConfig) -> str:
