@@ -16,11 +16,11 @@ from worldmodel_fakes import seeded
 from worldmodel import envs
 from worldmodel.cli.main import main
 from worldmodel.data.table import LatentTable
-from worldmodel.evaluation.imagination.imagined_errors import state_errors
+from worldmodel.evaluation.imagination.imagined_errors import error_bounds, state_errors
 from worldmodel.evaluation.imagination.state_units import UnitReader
 from worldmodel.figures.videos import rows_of_films, write_film
 from worldmodel.learning.imagining import imagine_futures
-from worldmodel.measures.statistics import resampled_means
+from worldmodel.measures.statistics import conformal_bound, resampled_means
 from worldmodel.runs import Run
 
 K, H, A = 3, 4, 2
@@ -68,7 +68,8 @@ def test_errors_of_angles_are_the_shorter_way_around_in_degrees_and_those_of_pla
     before = latents_of(np.radians([[178.5], [90]]), np.array([[0.1], [0.3]]))
     seen = latents_of(truth["joint"] - np.radians(1), truth["block"] + 0.002)
     rng = np.random.default_rng(0)
-    found = state_errors(READER, imagined, torch.cat([before, seen], 1), truth, np.array([0, 1]), 50, rng)
+    bounds = {"joint": np.array([2.5, 1.5]), "block": np.array([3.0, 3.5])}
+    found = state_errors(READER, imagined, torch.cat([before, seen], 1), truth, np.array([0, 1]), 50, rng, bounds)
     joint, block = found["joint"], found["block"]
     assert (joint.unit, block.unit) == ("deg", "mm")
     assert joint.imagined == pytest.approx([2, 2]) and block.imagined == pytest.approx([3, 3])
@@ -76,13 +77,27 @@ def test_errors_of_angles_are_the_shorter_way_around_in_degrees_and_those_of_pla
     assert joint.read == pytest.approx([1, 1]) and block.times_read == pytest.approx(1.5)
     assert block.times_read_interval == pytest.approx((1.5, 1.5))
     assert joint.imagined_interval[0] == pytest.approx((2, 2))
+    assert joint.within == [2.5, 1.5] and joint.coverage == [1, 0]
+
+
+def test_bounds_hold_for_as_many_further_errors_as_they_say():
+    """Of 39 errors the 38th is exceeded by a further one with probability 2 in 40, whatever their distribution."""
+    rng = np.random.default_rng(0)
+    draws = rng.exponential(size=(4000, 40))
+    covered = draws[:, -1] <= conformal_bound(draws[:, :-1].T)
+    assert abs(covered.mean() - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 4000)
+    assert conformal_bound(np.arange(5.0)[:, None]) == [4]
+    joint = np.radians(np.arange(39.0))[:, None]
+    found = error_bounds(READER, latents_of(2 * joint, joint), {"joint": joint, "block": joint})
+    assert found["joint"] == pytest.approx([37])
 
 
 def test_a_single_episode_has_no_interval():
     truth = {"joint": np.zeros((3, 1)), "block": np.zeros((3, 1))}
     latents = latents_of(truth["joint"] + 0.1, truth["block"])
     rng = np.random.default_rng(0)
-    found = state_errors(READER, latents, torch.cat([latents] * 2, 1), truth, np.zeros(3, int), 20, rng)
+    bounds = {name: np.ones(1) for name in truth}
+    found = state_errors(READER, latents, torch.cat([latents] * 2, 1), truth, np.zeros(3, int), 20, rng, bounds)
     assert found["joint"].imagined_interval == [None] and found["joint"].times_read_interval is None
     assert found["block"].times_read is None  # nothing was read wrong, so that nothing can be compared with it
 

@@ -89,7 +89,8 @@ def imagine_lines(found: ImagineResult) -> str:
     for name, of in found.errors.items():
         unit = f" {of.unit}" if of.unit else ""
         error = with_interval(of.imagined[-1], of.imagined_interval[-1], ".3g")
-        rows.append((name, f"{error}{unit}; nothing moves {of.persistence[-1]:.3g}, seen {of.read[-1]:.3g}"))
+        bound = f"; 95 % below {of.within[-1]:.3g}, {of.coverage[-1]:.0%} in test" if of.within else ""
+        rows.append((name, f"{error}{unit}; nothing moves {of.persistence[-1]:.3g}, seen {of.read[-1]:.3g}{bound}"))
     windows = f"{found.num_windows} windows of {found.num_episodes} held-out episodes"
     head = f"mean error of the imagined state {found.steps[-1]} steps ahead, {windows}"
     return f"{head}\n{aligned(rows)}" if rows else "the data hold no state, so there are films and no errors"

@@ -18,7 +18,7 @@ from worldmodel.identifying.observation import start_of
 from worldmodel.identifying.readout import Readout, encode, fit_readout
 from worldmodel.identifying.rendered import Simulator, rendered_poses, rendered_windows
 from worldmodel.identifying.tracks import Nuisances, Track
-from worldmodel.measures.statistics import Z_95
+from worldmodel.measures.statistics import Z_95, conformal_bound
 from worldmodel.models import WorldModel
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.errors import UserError
@@ -160,7 +160,7 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
         rmse,
         looks,
         floor,
-        np.sqrt(_quantile_95(deviations) * _quantile_95(deviations.reshape(-1, 1))) / Z_95,
+        np.sqrt(conformal_bound(deviations) * conformal_bound(deviations.reshape(-1, 1))) / Z_95,
         _LIMIT_ROOM * float(np.quantile([fit.misfit for fit in good], _LIMIT_QUANTILE)),
         _context_reader(model, seen, windows, np.stack([fit.true for fit in fits])),
     )
@@ -183,13 +183,6 @@ def _context_reader(
     contexts = [context_of(model, latents, window.actions) for latents, window in zip(seen, windows, strict=True)]
     known = [context for context in contexts if context is not None]
     return fit_context_reader(np.stack(known), true) if len(known) == len(contexts) else None
-
-
-def _quantile_95(deviations: np.ndarray) -> np.ndarray:
-    """Conformal 95 % quantile (P,) of deviations (W, P): the k-th smallest with k = ceil(.95 (W + 1))."""
-    num = len(deviations)
-    place = min(int(np.ceil(0.95 * (num + 1))), num) - 1
-    return np.sort(deviations, 0)[place]
 
 
 def true_numbers(simulator: Simulator, episode: Episode) -> np.ndarray:

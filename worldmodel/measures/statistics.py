@@ -85,6 +85,16 @@ def share_kept(after: np.ndarray, before: np.ndarray, resamples: int = 2000) -> 
     return float(after.mean() / before.mean()), central_95(np.where(np.isfinite(ratios), ratios, -np.inf))
 
 
+def conformal_bound(errors: np.ndarray, coverage: float = 0.95) -> np.ndarray:
+    """What a further error stays below with probability `coverage`, in each column of errors (n, q): (q,).
+
+    Split conformal prediction (arXiv:1604.04173): the ceil((n + 1) coverage)-th smallest, which holds for an error that
+    is exchangeable with these. The largest where there are too few of them.
+    """
+    rank = min(math.ceil((len(errors) + 1) * coverage), len(errors))
+    return np.sort(errors, axis=0)[rank - 1]
+
+
 def mean_interval(values: np.ndarray) -> list[float] | None:
     """95 % interval [low, high] of the mean of values (n,), normal approximation; None for fewer than two values."""
     if len(values) < 2:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from worldmodel.reporting.elements import Cell, Chart, Line, Section, Table, interval, number, plain, short
+from worldmodel.reporting.elements import Cell, Chart, Line, Section, Table, interval, number, percent, plain, short
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command
 from worldmodel.reporting.verdicts import decoding_verdict, imagine_verdict
@@ -56,12 +56,14 @@ def _ends(of: StateErrors) -> tuple[list[float | None], list[float | None]]:
 def _error_tables(found: ImagineResult) -> list[Table]:
     """Every error, a table a variable; and at the last step, all variables side by side."""
     headers = ("Variable", "Imagined", "Nothing moves", "Frame itself", "Imagined over frame itself", "95 % interval")
+    headers = (*headers, "95 % of errors below", "Covered in test")
     rows = [
         [
             Cell(plain(name) + (f" ({of.unit})" if of.unit else "")),
             *(short(values[-1]) for values in (of.imagined, of.persistence, of.read)),
             number(of.times_read, 2),
             interval(of.times_read_interval, 2),
+            *_bounds(of)[-1],
         ]
         for name, of in found.errors.items()
     ]
@@ -69,15 +71,23 @@ def _error_tables(found: ImagineResult) -> list[Table]:
     seen = f"after {found.num_seen} frames that were seen; seed {found.seed}"
     tables = [Table(f"Mean error {found.steps[-1]} steps ahead, {windows}, {seen}", headers, rows)] if rows else []
     for name, of in found.errors.items():
-        columns = zip(found.steps, of.imagined, of.imagined_interval, of.persistence, of.read, strict=True)
+        columns = zip(found.steps, of.imagined, of.imagined_interval, of.persistence, of.read, _bounds(of), strict=True)
         rows = [
-            [number(step, 0), short(imagined), interval(ends, 2), short(still), short(read)]
-            for step, imagined, ends, still, read in columns
+            [number(step, 0), short(imagined), interval(ends, 2), short(still), short(read), *bound]
+            for step, imagined, ends, still, read, bound in columns
         ]
         caption = f"{plain(name)}{f', {of.unit}' if of.unit else ''}"
         headers = ("Steps ahead", "Imagined", "95 % interval", "Nothing moves", "Frame itself")
+        headers = (*headers, "95 % of errors below", "Covered in test")
         tables.append(Table(caption, headers, rows, folded=True))
     return tables
+
+
+def _bounds(of: StateErrors) -> list[tuple[Cell, Cell]]:
+    """At every step, what 95 % of errors should stay below, and how many did."""
+    unknown = [None] * len(of.imagined)
+    columns = zip(of.within or unknown, of.coverage or unknown, strict=True)
+    return [(short(within), percent(coverage)) for within, coverage in columns]
 
 
 def decoder_section(run: ReportedRun, figures: list[Path]) -> Section:

@@ -24,6 +24,11 @@ class StateErrors:
     """At the last step, the imagined error over what one latent allows; None where that makes no error."""
     times_read_interval: Interval | None
     """Its interval."""
+    within: list[float] = field(default_factory=list)
+    """Bound on the imagined state's error: half the width of the 95 % predictive interval at each step, calibrated on
+    validation episodes (split conformal prediction); empty in results of earlier versions."""
+    coverage: list[float] = field(default_factory=list)
+    """Share of test windows whose error stays within that bound."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ _MOST_ROWS = 20_000
 
 @dataclass(frozen=True)
 class HeldOutWindows:
-    """n windows of test episodes."""
+    """n windows of held-out episodes."""
 
     table: LatentTable
     """Latents and actions of the episodes' frames, episode after episode."""
@@ -37,17 +37,19 @@ class HeldOutWindows:
     none."""
 
 
-def held_out_windows(model: WorldModel, data: DataSet, frames: Frames, num_rows: int, most: int) -> HeldOutWindows:
-    """At most `most` windows of `num_rows` frames, evenly spread over test episodes.
+def held_out_windows(
+    model: WorldModel, data: DataSet, frames: Frames, num_rows: int, most: int, split: str = "test"
+) -> HeldOutWindows:
+    """At most `most` windows of `num_rows` frames, evenly spread over the episodes of a split.
 
     Raises:
         UserError: no episode is that long.
     """
-    chosen = _some(data.split("test"), num_rows)
+    chosen = _some(data.split(split), num_rows)
     if num_rows > chosen.length.max():
         raise UserError(
             f"steps={num_rows - model.num_context_frames} after {model.num_context_frames} seen frames do not fit into "
-            f"test episodes of {chosen.length.max()} frames; lower steps"
+            f"{split} episodes of {chosen.length.max()} frames; lower steps"
         )
     rows = chosen.rows()
     latents = encode_rows(model.encoder, frames, torch.from_numpy(rows))

@@ -4,7 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from worldmodel.evaluation.imagination.state_units import UnitReader
-from worldmodel.measures.statistics import central_95, resampled_means
+from worldmodel.measures.statistics import central_95, conformal_bound, resampled_means
 from worldmodel.runs import StateErrors
 from worldmodel.runs.results import as_interval
 
@@ -17,6 +17,7 @@ def state_errors(
     episode: np.ndarray,
     resamples: int,
     rng: np.random.Generator,
+    bounds: dict[str, np.ndarray],
 ) -> dict[str, StateErrors]:
     """Mean absolute error of every state variable at each of h steps, over n windows.
 
@@ -28,6 +29,7 @@ def state_errors(
         episode: the episode of each window, int (n,).
         resamples: of episodes, behind each interval.
         rng: draws them.
+        bounds: state variable -> what its error at these steps should stay below, (h,).
     """
     of_imagined, of_seen = reader.read(imagined), reader.read(seen)
     found = {}
@@ -43,8 +45,33 @@ def state_errors(
         ends = [as_interval(central_95(values)) if several else None for values in means[:, :-1].T]
         ratio = _ratio(ahead[-1], read[-1])
         ratio_ends = as_interval(central_95(means[:, -2] / means[:, -1])) if several and ratio is not None else None
-        found[name] = StateErrors(unit, ahead.tolist(), ends, still.tolist(), read.tolist(), ratio, ratio_ends)
+        coverage = (columns[0] <= bounds[name]).mean(0)
+        found[name] = StateErrors(
+            unit,
+            ahead.tolist(),
+            ends,
+            still.tolist(),
+            read.tolist(),
+            ratio,
+            ratio_ends,
+            bounds[name].tolist(),
+            coverage.tolist(),
+        )
     return found
+
+
+def error_bounds(reader: UnitReader, imagined: Tensor, truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """State variable -> what its error at each of h steps stays below in 95 % of windows, (h,).
+
+    By split conformal prediction, step by step.
+
+    Args:
+        reader: reads the state from latents.
+        imagined: latents that the model imagines at these steps of calibration windows, (n, h, D).
+        truth: state variable -> its true values at these steps, (n, h).
+    """
+    read = reader.read(imagined)
+    return {name: conformal_bound(reader.errors(name, read[name], truth[name])) for name in reader.units}
 
 
 def _ratio(error: float, least: float) -> float | None:

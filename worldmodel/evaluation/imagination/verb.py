@@ -11,10 +11,10 @@ from worldmodel import figures
 from worldmodel.data.frames import DiskFrames
 from worldmodel.data.store import DataSet
 from worldmodel.envs import MujocoWorld
-from worldmodel.evaluation.imagination.held_out_windows import held_out_windows
-from worldmodel.evaluation.imagination.imagined_errors import state_errors
+from worldmodel.evaluation.imagination.held_out_windows import HeldOutWindows, held_out_windows
+from worldmodel.evaluation.imagination.imagined_errors import error_bounds, state_errors
 from worldmodel.evaluation.imagination.plans import film_plans
-from worldmodel.evaluation.imagination.state_units import fit_reader
+from worldmodel.evaluation.imagination.state_units import UnitReader, fit_reader
 from worldmodel.evaluation.trust import trusted_world
 from worldmodel.learning.imagining import Futures, film_futures, imagine_futures
 from worldmodel.models import WorldModel
@@ -82,22 +82,21 @@ def _open_loop(
     horizon = config.steps or model.predictor.config.horizon
     frames = DiskFrames(data, model.config.encoder.input_size, model.device)
     held_out = held_out_windows(model, data, frames, num_seen + horizon, config.windows)
-    table_rows = held_out.start[:, None] + torch.arange(num_seen + horizon)
-    latents = imagine_futures(model, held_out.table, held_out.start, horizon, held_out.context)
+    table_rows, latents, rows = _imagined(model, held_out, horizon)
     few = np.unique(np.linspace(0, len(latents) - 1, min(config.shown, len(latents))).astype(int))
-    rows = held_out.rows[table_rows.numpy()]
     film = film_futures(model, data, Futures(rows[few], latents[few], num_seen), run.directory, config.out)
     ahead = np.arange(stride, horizon + 1, stride)
     at = num_seen - 1 + ahead
     errors: dict[str, StateErrors] = {}
     if data.state_names:
         reader = fit_reader(model, data, frames, units)
-        truth = {
-            name: data.states[rows[:, at], data.state_names.index(name)].astype(np.float64) for name in reader.units
-        }
+        calibration = held_out_windows(model, data, frames, num_seen + horizon, config.windows, "validation")
+        _, of_calibration, its_rows = _imagined(model, calibration, horizon)
+        bounds = error_bounds(reader, of_calibration[:, at], _truth(data, its_rows[:, at], reader))
         seen = held_out.table.latents[table_rows[:, [num_seen - 1, *at]]]
         rng = np.random.default_rng(config.seed)
-        errors = state_errors(reader, latents[:, at], seen, truth, held_out.episode, config.bootstrap, rng)
+        truth = _truth(data, rows[:, at], reader)
+        errors = state_errors(reader, latents[:, at], seen, truth, held_out.episode, config.bootstrap, rng, bounds)
         figures.state_errors(run.figures / "imagination_errors.png", ahead.tolist(), errors)
     return ImagineResult(
         world=run.config.env.label,
@@ -109,3 +108,18 @@ def _open_loop(
         seed=config.seed,
         videos=[film],
     )
+
+
+def _imagined(
+    model: WorldModel, windows: HeldOutWindows, horizon: int
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Of n windows: rows of the table (n, T), the latents that the model saw and imagined (n, T, D), and rows of the
+    data set (n, T)."""
+    rows = windows.start[:, None] + torch.arange(model.num_context_frames + horizon)
+    latents = imagine_futures(model, windows.table, windows.start, horizon, windows.context)
+    return rows, latents, windows.rows[rows.numpy()]
+
+
+def _truth(data: DataSet, rows: np.ndarray, reader: UnitReader) -> dict[str, np.ndarray]:
+    """State variable -> its true values (n, h) at rows of the data set."""
+    return {name: data.states[rows, data.state_names.index(name)].astype(np.float64) for name in reader.units}
