@@ -8,7 +8,8 @@ def details() -> str:
     """Every evaluation of `worldmodel surprise out=docs/results/surprise-*.json`."""
     lines = []
     for found in read_surprises():
-        for event, of in found.events.items():
+        by_contexts = {f"{event}, by contexts": of for event, of in found.contexts.items()}
+        for event, of in (found.events | by_contexts).items():
             cells = [
                 found.world or "–",
                 event,
@@ -30,7 +31,8 @@ def details() -> str:
         "`worldmodel surprise run=zoo/reacher trajectories=200 out=docs/results/surprise-reacher.json`: highest",
         "whitened prediction error (1 is usual) in the windows that see the event, with it and without it, from one",
         "start under the same actions. Mean gain with its 95 % interval, share of trajectories with a gain, Wilcoxon's",
-        "signed-rank p, one-sided, and the area under the ROC curve over all trajectories.",
+        "signed-rank p, one-sided, and the area under the ROC curve over all trajectories. By contexts: the change of",
+        "the constants that the model reads from the steps before and after the event.",
         "",
         "| world | event | pairs | median without | median with | mean gain | more surprised | p | AUROC |",
         "|---|---|---|---|---|---|---|---|---|",

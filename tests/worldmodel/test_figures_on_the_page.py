@@ -104,7 +104,7 @@ def puck(home: Path, drawn: dict[str, tuple[Any, ...]]) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "probe_scatter", draw_and_keep)
         probe(config)
-    surprise(SurpriseConfig(run=run, trajectories=6, episode_steps=16, event_step=8))
+    surprise(SurpriseConfig(run=run, trajectories=6, episode_steps=22, event_step=11))
     return Run(run)
 
 
@@ -260,3 +260,4 @@ def test_figure_and_table_of_a_probed_variable_show_one_r2(puck: Run, drawn: dic
 def test_surprise_lines_name_every_event(puck: Run):
     found = puck.surprise
     assert found and all(event in surprise_lines(found) for event in found.events)
+    assert found.contexts.keys() == found.events.keys() and found.context_steps == 10, "the context encoder's window"

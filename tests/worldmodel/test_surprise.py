@@ -1,12 +1,22 @@
 """Violation of expectation: pairs differ by the event alone, and the tests know known answers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from worldmodel import envs
 from worldmodel.envs.excitation import OU
-from worldmodel.evaluation.surprise import available_events, paired_test, record, score
-from worldmodel.settings import SurpriseConfig
+from worldmodel.evaluation.surprise import (
+    _change_of_context,
+    _context_steps,
+    available_events,
+    paired_test,
+    record,
+    score,
+)
+from worldmodel.settings import ContextConfig, SurpriseConfig
 
 pytestmark = pytest.mark.numerics
 
@@ -59,3 +69,24 @@ def test_the_paired_test_tells_something_from_nothing():
     assert something.p_wilcoxon < 1e-6 and something.more_surprised == 1
     assert something.mean_gain == pytest.approx(0.1)
     assert something.noticed and not nothing.noticed
+
+
+def test_a_change_of_mass_shows_in_the_constants_that_are_read_before_and_after():
+    """A model that reads the size of the mean action as its context, and so knows the steps that it was given."""
+
+    class Reader:
+        config = ContextConfig(window=12)
+        min_steps = 3
+
+        def __call__(self, latents, actions):
+            assert latents.shape == (2, 4 + 1, 2) and actions.shape == (2, 4, 1)
+            return actions.mean(1)
+
+    model = SimpleNamespace(context_encoder=Reader())
+    config = SurpriseConfig(episode_steps=9, event_step=5)
+    steps = _context_steps(config, model)  # type: ignore[arg-type]
+    assert steps is not None and steps == 4
+    actions = torch.tensor([9.0, 1, 1, 1, 1, 3, 3, 3, 3])[:, None]
+    change = _change_of_context(model, torch.zeros(10, 2), actions, 5, steps)  # type: ignore[arg-type]
+    assert change.tolist() == [[[2.0]]]
+    assert _context_steps(SurpriseConfig(episode_steps=9, event_step=7), model) is None  # type: ignore[arg-type]

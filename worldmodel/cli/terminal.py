@@ -112,7 +112,9 @@ def probe_lines(found: ProbeResult) -> str:
 def surprise_lines(found: SurpriseResult) -> str:
     """How well surprise tells each event from its absence, over pairs of trajectories."""
     rows = [
-        (name, f"AUROC {digits(of.auroc)}, p = {digits(of.p_wilcoxon, '.1e')}") for name, of in found.events.items()
+        (name + label, f"AUROC {digits(of.auroc)}, p = {digits(of.p_wilcoxon, '.1e')}")
+        for label, events in (("", found.events), (", by the constants that are read", found.contexts))
+        for name, of in events.items()
     ]
     return f"{found.num_trajectories} pairs of trajectories with and without an event\n{aligned(rows)}"
 

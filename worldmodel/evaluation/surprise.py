@@ -1,11 +1,12 @@
 """`worldmodel surprise`: does a model notice what cannot happen? Violation of expectation, with paired tests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import stats
+from torch import Tensor
 
 from worldmodel import figures
 from worldmodel.envs import MujocoWorld
@@ -51,11 +52,14 @@ def surprise(config: SurpriseConfig) -> SurpriseResult:
         world = trusted_world(trained.env, config.trust_world)
         warn_if_edited(trained.collection, world)
         try:
-            scores = _scores(config, world, make_policy(**trained.collection.policy), model)
+            scores, changes = _scores(config, world, make_policy(**trained.collection.policy), model)
         finally:
             world.close()
         num_frames = model.num_context_frames + config.horizon
         result = _result(config, trained.env.label, scores, num_frames)
+        if changes:
+            steps = _context_steps(config, model)
+            result = replace(result, contexts=_tests(changes, slice(None)), context_steps=steps)
         with figures.drawing("surprise.png"):
             path = run.figures / "surprise.png"
             figures.surprise_curves(path, scores, num_frames - 1, config.event_step, world.control_dt_s)
@@ -65,27 +69,47 @@ def surprise(config: SurpriseConfig) -> SurpriseResult:
     return result
 
 
-def _scores(config: SurpriseConfig, world: MujocoWorld, policy: Policy, model: PlanningModel) -> dict[str, np.ndarray]:
-    """Event, or "none" -> surprise (n, W) of every trajectory and window."""
+_Scores = dict[str, np.ndarray]
+"""Event, or "none" -> a score of each of n trajectories, in each of W windows: (n, W)."""
+
+
+def _scores(
+    config: SurpriseConfig, world: MujocoWorld, policy: Policy, model: PlanningModel
+) -> tuple[_Scores, _Scores | None]:
+    """Surprise by errors of prediction, and by the change of contexts; None where the model reads no contexts."""
     events = available_events(world)
     errors: dict[str, list[np.ndarray]] = {name: [] for name in ("none", *events)}
+    changes: dict[str, list[np.ndarray]] = {name: [] for name in errors}
+    steps = _context_steps(config, model)
+
+    def look(name: str, trajectory: _Trajectory) -> None:
+        latents, actions = _seen(model, trajectory)
+        errors[name].append(_errors(model, latents, actions, config.horizon))
+        if steps is not None:
+            changes[name].append(_change_of_context(model, latents, actions, config.event_step, steps))
+
     seeds = np.random.SeedSequence([_SEED_STREAM, config.seed]).generate_state(config.trajectories)
     for seed in progress(seeds, desc="surprise", unit="trajectory"):
         plain = record(world, policy, int(seed), config)
-        errors["none"].append(_errors(model, plain, config.horizon))
+        look("none", plain)
         for name in events:
-            changed = record(world, policy, int(seed), config, name, plain.actions)
-            errors[name].append(_errors(model, changed, config.horizon))
-    return score({name: np.stack(of) for name, of in errors.items()})
+            look(name, record(world, policy, int(seed), config, name, plain.actions))
+    by_errors = score({name: np.stack(of) for name, of in errors.items()})
+    return by_errors, None if steps is None else score({name: np.stack(of) for name, of in changes.items()})
 
 
 def _result(config: SurpriseConfig, label: str, scores: dict[str, np.ndarray], num_frames: int) -> SurpriseResult:
     """The tests; `num_frames`: context and horizon of a window."""
     # windows that begin at these frames see the event: at first as a target only, at last as their oldest frame
     window = slice(config.event_step - num_frames + 1, config.event_step + 1)
-    plain = scores["none"][:, window]
-    events = {name: paired_test(plain, of[:, window]) for name, of in scores.items() if name != "none"}
+    events = _tests(scores, window)
     return SurpriseResult(label, config.event_step, config.trajectories, config.horizon, config.seed, events)
+
+
+def _tests(scores: _Scores, windows: slice) -> dict[str, EventResult]:
+    """Event -> how well the windows that see it tell it from its absence."""
+    plain = scores["none"][:, windows]
+    return {name: paired_test(plain, of[:, windows]) for name, of in scores.items() if name != "none"}
 
 
 def _check_fits(config: SurpriseConfig, model: PlanningModel) -> None:
@@ -149,11 +173,34 @@ def _happen(world: MujocoWorld, event: str, rng: np.random.Generator) -> None:
     world.set_factors({name: low if now - coordinate(low) > coordinate(high) - now else high})
 
 
-@torch.no_grad()
-def _errors(model: PlanningModel, trajectory: _Trajectory, horizon: int) -> np.ndarray:
-    """Prediction errors (W, horizon, D) of every window of context and horizon; constants are taken to be nominal."""
+def _seen(model: PlanningModel, trajectory: _Trajectory) -> tuple[Tensor, Tensor]:
+    """Latents (T+1, D) and actions (T, A)."""
     frames = torch.from_numpy(trajectory.frames).movedim(-1, -3).to(model.device)
-    latents, actions = model.embed(frames), torch.from_numpy(trajectory.actions).to(model.device)
+    return model.embed(frames), torch.from_numpy(trajectory.actions).to(model.device)
+
+
+def _context_steps(config: SurpriseConfig, model: PlanningModel) -> int | None:
+    """Control steps of the windows before the event and after it from which constants are read; None where a model
+    reads none, or there are too few steps."""
+    encoder = model.context_encoder
+    if encoder is None:
+        return None
+    steps = min(encoder.config.window, config.event_step, config.episode_steps - config.event_step)
+    return steps if steps >= encoder.min_steps else None
+
+
+@torch.no_grad()
+def _change_of_context(model: PlanningModel, latents: Tensor, actions: Tensor, event: int, steps: int) -> np.ndarray:
+    """Context of the steps after the event less that of the steps before it: (1, 1, C), one window and one step."""
+    assert model.context_encoder is not None
+    rows = torch.tensor([[event - steps], [event]]) + torch.arange(steps + 1)
+    before, after = model.context_encoder(latents[rows], actions[rows[:, :-1]])
+    return (after - before)[None, None].cpu().numpy()
+
+
+@torch.no_grad()
+def _errors(model: PlanningModel, latents: Tensor, actions: Tensor, horizon: int) -> np.ndarray:
+    """Prediction errors (W, horizon, D) of every window of context and horizon; constants are taken to be nominal."""
     num_context = model.num_context_frames
     windows = len(latents) - num_context - horizon + 1
     rows = torch.arange(windows)[:, None]

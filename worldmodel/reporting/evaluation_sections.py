@@ -21,7 +21,7 @@ from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command
 from worldmodel.reporting.verdicts import control_verdict, probe_verdict, surprise_verdict
 from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
-from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, Regret
+from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, EventResult, Regret
 
 # ---------------------------------------------------------------------------------------------------------------------
 # control
@@ -232,34 +232,42 @@ def surprise_section(run: ReportedRun, figures: list[Path]) -> Section:
     found = run.summary.surprise
     tables = []
     if found:
-        rows = [
-            [
-                Cell(plain(event)),
-                number(of.median_without, 2),
-                number(of.median_with, 2),
-                number(of.mean_gain, 2),
-                interval(of.mean_gain_interval, 2),
-                percent(of.more_surprised),
-                scientific(of.p_wilcoxon),
-                number(of.auroc, 3),
-                Cell("yes" if of.noticed else "no"),
-            ]
-            for event, of in found.events.items()
-        ]
-        headers = ("Event", "Median without", "Median with", "Mean gain", "95 % interval", "More surprised")
-        headers = (*headers, "p (Wilcoxon)", "AUROC", "Noticed")
-        caption = f"Highest surprise around step {found.event_step}, {found.num_trajectories} pairs of trajectories"
-        tables = [Table(caption, headers, rows)]
+        pairs = f"{found.num_trajectories} pairs of trajectories"
+        tables = [_events_table(f"Highest surprise around step {found.event_step}, {pairs}", found.events)]
+        if found.contexts:
+            sides = f"{found.context_steps} steps before and after step {found.event_step}"
+            tables.append(_events_table(f"Change of the constants that are read from {sides}", found.contexts))
         values: dict[str, object] = {"world": found.world, "steps predicted": found.horizon, "seed": found.seed}
         tables.append(facts("Trajectories", values))
     return Section(
         "surprise",
         "What it is surprised by",
         "The same actions from the same start, with an event and without it. Surprise is the squared prediction error, "
-        "whitened as errors are without events: 1 is usual.",
+        "whitened as errors are without events: 1 is usual. Where constants vary, the change of those that are read "
+        "from the steps before and after the event counts as well.",
         "An event is noticed where surprise is higher with it at p < .05. AUROC is the chance that a trajectory with "
         "the event surprises more than one without: at .5 the two cannot be distinguished.",
         command(run, "surprise"),
         [*figures, *tables],
         surprise_verdict(found) if found else "",
     )
+
+
+def _events_table(caption: str, events: dict[str, EventResult]) -> Table:
+    headers = ("Event", "Median without", "Median with", "Mean gain", "95 % interval", "More surprised")
+    headers = (*headers, "p (Wilcoxon)", "AUROC", "Noticed")
+    rows = [
+        [
+            Cell(plain(event)),
+            number(of.median_without, 2),
+            number(of.median_with, 2),
+            number(of.mean_gain, 2),
+            interval(of.mean_gain_interval, 2),
+            percent(of.more_surprised),
+            scientific(of.p_wilcoxon),
+            number(of.auroc, 3),
+            Cell("yes" if of.noticed else "no"),
+        ]
+        for event, of in events.items()
+    ]
+    return Table(caption, headers, rows)

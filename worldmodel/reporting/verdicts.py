@@ -127,7 +127,7 @@ def view_verdict(found: ViewResult, config: ViewConfig) -> str:
 
 def surprise_verdict(found: SurpriseResult) -> str:
     """Which events the model notices."""
-    noticed = [name for name, event in found.events.items() if event.noticed]
+    noticed = [name for name in found.events if found.noticed(name)]
     missed = [name for name in found.events if name not in noticed]
     parts = [f"noticed: {', '.join(noticed)}"] if noticed else []
     return "; ".join([*parts, *([f"not noticed: {', '.join(missed)}"] if missed else [])])

@@ -346,7 +346,16 @@ class SurpriseResult:
     seed: int | None
     """Seed of starts, actions and events."""
     events: dict[str, EventResult]
-    """Event -> how well it is distinguished from its absence."""
+    """Event -> how well it is distinguished from its absence by errors of prediction."""
+    contexts: dict[str, EventResult] = field(default_factory=dict)
+    """Event -> the same by how much the constants that the model reads after the event differ from those that it reads
+    before it; empty for a model that reads no constants."""
+    context_steps: int | None = None
+    """Control steps from which constants are read, before the event and after it."""
+
+    def noticed(self, event: str) -> bool:
+        """Whether an event is noticed, by errors of prediction or by the constants that are read."""
+        return any(found[event].noticed for found in (self.events, self.contexts) if event in found)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
