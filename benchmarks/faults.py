@@ -12,16 +12,18 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.settings import BenchConfig
 from benchmarks.trust.flips import same
 from benchmarks.trust.subjects import Subjects, collecting, make_subjects, training
 from worldmodel.data import Recording, convert, merge, record, recording_of
@@ -30,10 +32,13 @@ from worldmodel.learning import train
 from worldmodel.reporting import report
 from worldmodel.runs import Run
 from worldmodel.settings import ControlConfig, PlanConfig, ProbeConfig, ReportConfig
-from worldmodel.system import UserError
+from worldmodel.system import UserError, read_json, write_json
 
 # times a run may be killed in a row before it is left alone, lest it never ends
 MOST_KILLS = 12
+
+# what runs a verb in a folder of its own, and what compares two such folders
+_Kind = tuple[Callable[[Path], None], Callable[[Path, Path], list[str]]]
 
 
 @dataclass
@@ -50,55 +55,69 @@ class _Tally:
     """What came out differently than from the undisturbed run."""
 
 
-def faults(num_kills: int, seed: int) -> dict[str, Any]:
-    """As many kills fall on each kind of run; figures of what was lost."""
-    rng = np.random.default_rng(seed)
-    figures: dict[str, Any] = {"kills": 0, "lost": 0}
+def faults(config: BenchConfig) -> dict[str, Any]:
+    """As many kills fall on each kind of run; figures of what was lost.
+
+    With `out`, they are written there after every run that was killed, and a command that was cut off goes on there.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        bar = tqdm(total=num_kills, desc="kills", unit="kill")
         subjects = make_subjects(root / "subjects")  # a run and a data set, to evaluate and to copy
-        for name, (run, compare) in _kinds(subjects).items():
-            tally = _torment(root / name, run, compare, num_kills // _NUM_KINDS, rng, bar)
-            figures[f"{name}_kills"], figures[f"{name}_runs"] = tally.kills, tally.runs
-            figures[f"{name}_undisturbed_s"] = tally.undisturbed_s
-            figures[f"{name}_differing"] = tally.differing
-            figures["kills"] += tally.kills
-            figures["lost"] += len(tally.differing)
-        bar.close()
-    return figures
+        kinds = _kinds(subjects)
+        tallies = _tallies_so_far(kinds, config.out)
+        share = config.repeats // len(kinds)
+        with tqdm(total=share * len(kinds), initial=_totals(tallies)["kills"], unit="kill") as bar:
+            while (name := min(kinds, key=lambda kind: tallies[kind].kills)) and tallies[name].kills < share:
+                bar.set_description(name)
+                bar.update(_torment(root / name, kinds[name], tallies[name], share, config.seed))
+                if config.out:
+                    write_json(Path(config.out), _totals(tallies))
+    return _totals(tallies)
 
 
-def _torment(
-    root: Path,
-    run: Callable[[Path], None],
-    compare: Callable[[Path, Path], list[str]],
-    num_kills: int,
-    rng: np.random.Generator,
-    bar: Any,
-) -> _Tally:
-    """Kill runs of one kind so many times."""
-    reference, again, tally = root / "undisturbed", root / "again", _Tally()
+def _tallies_so_far(names: Iterable[str], out: str | None) -> dict[str, _Tally]:
+    """What an earlier command left at `out`."""
+    found = read_json(Path(out)) if out and Path(out).exists() else {}
+    return {name: msgspec.convert(found.get(name, {}), _Tally) for name in names}
+
+
+def _totals(tallies: dict[str, _Tally]) -> dict[str, Any]:
+    total = {"kills": sum(tally.kills for tally in tallies.values())}
+    total["lost"] = sum(len(tally.differing) for tally in tallies.values())
+    return total | {name: asdict(tally) for name, tally in tallies.items()}
+
+
+def _torment(root: Path, kind: _Kind, tally: _Tally, most: int, seed: int) -> int:
+    """Kill one run, again and again, unless its kind has had `most` kills, and compare what it leaves; the kills."""
+    run, compare = kind
+    reference = root / "undisturbed"
+    if not reference.exists():
+        _undisturbed(root, kind, tally)
+    rng = np.random.default_rng([seed, tally.kills, tally.runs])
+    victim, kills = root / f"killed-{tally.runs}", 0
+    while True:
+        spared = kills == min(MOST_KILLS, most - tally.kills)
+        patience = None if spared else rng.uniform(0.02, 1.0) * tally.undisturbed_s
+        if _run_for(run, victim, patience):
+            break
+        kills += 1
+    tally.kills += kills
+    tally.runs += 1
+    tally.differing += [f"{victim.name}: {what}" for what in compare(reference, victim)]
+    shutil.rmtree(victim)
+    return kills
+
+
+def _undisturbed(root: Path, kind: _Kind, tally: _Tally) -> None:
+    """Make what a run leaves that nothing disturbs, and see that another one leaves the same."""
+    run, compare = kind
+    reference, again = root / "undisturbed", root / "again"
     for directory in (reference, again):  # the second time, what both need has been made
         start = time.monotonic()
         if not _run_for(run, directory, None):
             raise UserError(f"a {root.name} run that nothing disturbed failed; try it alone")
-        tally.undisturbed_s = time.monotonic() - start
+        tally.undisturbed_s = round(time.monotonic() - start, 2)
     tally.differing += [f"undisturbed: {what}" for what in compare(reference, again)]
-    while tally.kills < num_kills:
-        victim, kills = root / f"killed-{tally.runs}", 0
-        while True:
-            most = min(MOST_KILLS, num_kills - tally.kills)
-            patience = rng.uniform(0.02, 1.0) * tally.undisturbed_s if kills < most else None
-            if _run_for(run, victim, patience):
-                break
-            kills += 1
-        tally.kills += kills
-        tally.runs += 1
-        bar.update(kills)
-        tally.differing += [f"{victim.name}: {what}" for what in compare(reference, victim)]
-        shutil.rmtree(victim)
-    return tally
 
 
 def _run_for(run: Callable[[Path], None], directory: Path, seconds: float | None) -> bool:
@@ -128,9 +147,6 @@ def _quietly(run: Callable[[Path], None], directory: Path) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # what is run and compared
-
-_Kind = tuple[Callable[[Path], None], Callable[[Path, Path], list[str]]]
-_NUM_KINDS = 7
 
 
 def _kinds(subjects: Subjects) -> dict[str, _Kind]:

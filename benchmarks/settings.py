@@ -21,8 +21,8 @@ class BenchConfig(Settings):
     what: Bench = "render"
     """render: frames of a world. collect: a whole data set. plan: a plan by its parts, and the closed loop. train: peak
     memory of the default training. sigreg: SIGReg's cost by batch and slices. load: clips from memory and from disk.
-    processes: training in two processes against one, gradients and costs. faults: random kills of collection and
-    training, and what they cost. memory: growth over many episodes, training steps and control steps. engines: MuJoCo
+    processes: training in two processes against one, gradients and costs. faults: random kills of every verb that
+    writes, and what they lose. memory: growth over many episodes, training steps and control steps. engines: MuJoCo
     Warp's episodes against MuJoCo's. view: control steps a second of the live view, with everything shown."""
     world: str = "reacher"
     """Name of a recipe or a world, for render, collect, train and memory."""
@@ -45,7 +45,7 @@ class BenchConfig(Settings):
     seed: NonNegativeInt = 0
     """For faults: seed of the times of the kills."""
     out: str | None = None
-    """Also write the figures there, as JSON."""
+    """Also write the figures there, as JSON; faults goes on from what is there."""
 
 
 @dataclass(frozen=True)

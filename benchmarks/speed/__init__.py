@@ -28,7 +28,7 @@ _MEASURES: dict[str, Callable[[BenchConfig], dict[str, Any]]] = {
     "processes": processes,
     "view": view_rate,
     "engines": lambda config: engines(),
-    "faults": lambda config: faults(config.repeats, config.seed),
+    "faults": faults,
     "memory": lambda config: endurance(config.repeats, config.world),
 }
 

@@ -6,6 +6,8 @@ Parsers are fuzzed from valid files. Whatever comes in, either the content comes
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -491,3 +493,21 @@ def test_a_run_s_environment_opens_files_and_imports_modules_only_if_trusted(wor
     env = EnvConfig(world=world)
     assert ("trust_world=true" in one_line(check_trusted, env, False)) == needs
     assert not one_line(check_trusted, env, True)
+
+
+ONLY_SHAPES = """
+import sys
+from worldmodel.models import ModelConfig, WorldModel
+from worldmodel.models.without_memory import without_memory
+from worldmodel.settings import ContextConfig, DecoderConfig, EncoderConfig, HeadsConfig, PredictorConfig
+for kind in ("mlp", "recurrent", "transformer"):
+    encoder, predictor = EncoderConfig(latent_dim=4), PredictorConfig(kind=kind, history=[0, 5, 10])
+    config = ModelConfig(encoder, 2, predictor, ContextConfig(dim=2), HeadsConfig(), DecoderConfig(), encoder)
+    with without_memory():
+        assert all(tensor.is_meta for tensor in WorldModel(config).state_dict().values())
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_the_shapes_of_a_model_cost_neither_memory_nor_torch_s_compiler():
+    subprocess.run([sys.executable, "-c", ONLY_SHAPES], check=True)

@@ -17,6 +17,7 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor, make_predictor
 from worldmodel.models.weights import read_weights, tensor_shapes, write_weights
+from worldmodel.models.without_memory import without_memory
 from worldmodel.settings import (
     ContextConfig,
     DecoderConfig,
@@ -216,7 +217,7 @@ def _check_shapes(config: ModelConfig, path: Path) -> None:
     ]
     expected: dict[str, list[int]] = {}
     if max(layers) <= len(shapes):
-        with torch.device("meta"):  # shapes without memory
+        with without_memory():
             expected = {name: list(tensor.shape) for name, tensor in WorldModel(config).state_dict().items()}
     if expected != shapes:
         raise CheckpointError(
