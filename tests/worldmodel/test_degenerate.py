@@ -17,7 +17,7 @@ from worldmodel.evaluation.probing.count import count_constants
 from worldmodel.evaluation.probing.readings import scored
 from worldmodel.evaluation.surprise import paired_test, score
 from worldmodel.learning.dynamics import whitening
-from worldmodel.learning.train import shares
+from worldmodel.learning.dynamics_stages import shares
 from worldmodel.measures.canonical import (
     agreement,
     canonical_correlations,

@@ -1,6 +1,7 @@
 """Imagination: futures line up in time, errors are told in people's units, and the verb leaves films and figures."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_decoder import SMALL
 from torch import Tensor
 from worldmodel_fakes import seeded
@@ -16,12 +18,15 @@ from worldmodel_fakes import seeded
 from worldmodel import envs
 from worldmodel.cli.main import main
 from worldmodel.data.table import LatentTable
+from worldmodel.evaluation.imagination.disagreement import check_alike, disagreement
 from worldmodel.evaluation.imagination.imagined_errors import error_bounds, state_errors
-from worldmodel.evaluation.imagination.state_units import UnitReader
 from worldmodel.figures.videos import rows_of_films, write_film
+from worldmodel.learning import dynamics_stages
 from worldmodel.learning.imagining import imagine_futures
+from worldmodel.learning.state_units import UnitReader
 from worldmodel.measures.statistics import conformal_bound, resampled_means
 from worldmodel.runs import Run
+from worldmodel.system.errors import UserError
 
 K, H, A = 3, 4, 2
 
@@ -92,12 +97,27 @@ def test_bounds_hold_for_as_many_further_errors_as_they_say():
     assert found["joint"] == pytest.approx([37])
 
 
+def test_an_angle_does_not_jump_along_its_path():
+    path = READER.path("joint", np.radians([170.0, -170.0, -150.0]))
+    assert path == pytest.approx([170, 190, 210]) and READER.path("block", np.array([0.1])) == pytest.approx([100])
+
+
+def test_disagreement_tells_how_wrong_the_mean_forecast_is_where_it_does():
+    """Two runs that err by e and 3 e: a mean error of 2 e, a spread of sqrt(2) e."""
+    e = np.arange(1.0, 13.0)[:, None]
+    found = disagreement([{"block": e}, {"block": 3 * e}])["block"]
+    assert found.mean_forecast == pytest.approx([13]) and found.spread == pytest.approx([6.5 * np.sqrt(2)])
+    assert found.foretells == pytest.approx(1)
+    opposite = disagreement([{"block": e}, {"block": -e}])["block"]
+    assert opposite.mean_forecast == [0] and opposite.foretells is None
+
+
 def test_a_single_episode_has_no_interval():
     truth = {"joint": np.zeros((3, 1)), "block": np.zeros((3, 1))}
     latents = latents_of(truth["joint"] + 0.1, truth["block"])
     rng = np.random.default_rng(0)
-    bounds = {name: np.ones(1) for name in truth}
-    found = state_errors(READER, latents, torch.cat([latents] * 2, 1), truth, np.zeros(3, int), 20, rng, bounds)
+    found = state_errors(READER, latents, torch.cat([latents] * 2, 1), truth, np.zeros(3, int), 20, rng)
+    assert not found["joint"].within  # no validation episode is long enough
     assert found["joint"].imagined_interval == [None] and found["joint"].times_read_interval is None
     assert found["block"].times_read is None  # nothing was read wrong, so that nothing can be compared with it
 
@@ -150,6 +170,39 @@ def test_a_training_leaves_a_film_of_what_the_model_imagines(home: Path):
     assert (
         Path("runs/reacher/videos/imagination.mp4").exists() and Path("runs/reacher/figures/imagination.png").exists()
     )
+
+
+def test_what_a_predictor_imagines_is_shown_while_it_is_trained(home: Path):
+    lines = [line for line in Run("runs/reacher").metrics if line["stage"] == "predictor"]
+    (shown,) = (of for of in EventAccumulator("runs/reacher/tensorboard/predictor").Reload().images.Keys())
+    assert {"wrist_error_2_steps_ahead_deg", "shoulder_error_2_steps_ahead_deg"} <= lines[-1].keys()
+    assert shown == "predictor/imagination_in_training"
+    assert Path("runs/reacher/figures/imagination_in_training.png").exists()
+
+
+def test_looking_at_a_training_changes_no_bit_of_it(home: Path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamics_stages, "ImaginationWatch", lambda *_: None)
+        small = [f"{name}={value}" for name, value in SMALL.items()]
+        assert main(["train", *small, "name=unwatched"]) == 0
+    watched, unwatched = (Path("runs", name, "model.safetensors").read_bytes() for name in ("reacher", "unwatched"))
+    assert watched == unwatched and not Path("runs/unwatched/figures/imagination_in_training.png").exists()
+
+
+def test_several_runs_imagine_the_same_windows(home: Path, capsys: pytest.CaptureFixture[str]):
+    shutil.copytree("runs/reacher", "runs/seed-0")
+    assert main(["train", *(f"{name}={value}" for name, value in SMALL.items()), "seed=1", "name=seed-1"]) == 0
+    assert main(["imagine", "run=runs/seed-?", "steps=2", "windows=12", "shown=1", "bootstrap=20"]) == 0
+    found = [Run(f"runs/seed-{seed}").imagine for seed in (0, 1)]
+    assert found[0] and found[1] and found[0].runs == found[1].runs == ["runs/seed-0", "runs/seed-1"]
+    assert found[0].disagreement == found[1].disagreement and found[0].disagreement.keys() == {"shoulder", "wrist"}
+    assert found[0].videos == ["videos/imagination.mp4", "videos/imagination_of_all.mp4"]
+    assert "2 runs lie" in capsys.readouterr().out
+
+
+def test_runs_that_see_other_windows_are_not_compared():
+    with pytest.raises(UserError, match="a and b cannot be compared window by window"):
+        check_alike({"a": ("data", 3, [1, 2]), "b": ("data", 2, [1, 2])})
 
 
 def test_the_verb_films_futures_and_plans_and_says_how_far_off_they_are(home: Path, capsys: pytest.CaptureFixture[str]):

@@ -94,7 +94,7 @@ def test_a_service_is_told_the_same_and_a_run_keeps_its_entry(tmp_path: Path, se
         {"control/step": 0, "control/success/latent": 1},
     ]
     assert service.logged[2:] == [
-        {"control/curves": ("image", "curves.png")},
+        {"control/step": 0, "control/curves": ("image", "curves.png")},
         {"control/drive": ("video mp4", "drive.mp4")},
     ]
     assert service.entries[0] == service.entries[1]

@@ -89,8 +89,10 @@ def imagine_lines(found: ImagineResult) -> str:
     for name, of in found.errors.items():
         unit = f" {of.unit}" if of.unit else ""
         error = with_interval(of.imagined[-1], of.imagined_interval[-1], ".3g")
-        bound = f"; 95 % below {of.within[-1]:.3g}, {of.coverage[-1]:.0%} in test" if of.within else ""
-        rows.append((name, f"{error}{unit}; nothing moves {of.persistence[-1]:.3g}, seen {of.read[-1]:.3g}{bound}"))
+        beside = f"nothing moves {of.persistence[-1]:.3g}, seen {of.read[-1]:.3g}"
+        if of.within:
+            beside += f"; 95 % below {of.within[-1]:.3g}, {of.coverage[-1]:.0%} in test"
+        rows.append((name, f"{error}{unit}; {beside}"))
     windows = f"{found.num_windows} windows of {found.num_episodes} held-out episodes"
     head = f"mean error of the imagined state {found.steps[-1]} steps ahead, {windows}"
     return f"{head}\n{aligned(rows)}" if rows else "the data hold no state, so there are films and no errors"
@@ -112,9 +114,7 @@ def probe_lines(found: ProbeResult) -> str:
 def surprise_lines(found: SurpriseResult) -> str:
     """How well surprise tells each event from its absence, over pairs of trajectories."""
     rows = [
-        (name + label, f"AUROC {digits(of.auroc)}, p = {digits(of.p_wilcoxon, '.1e')}")
-        for label, events in (("", found.events), (", by the constants that are read", found.contexts))
-        for name, of in events.items()
+        (name, f"AUROC {digits(of.auroc)}, p = {digits(of.p_wilcoxon, '.1e')}") for name, of in found.events.items()
     ]
     return f"{found.num_trajectories} pairs of trajectories with and without an event\n{aligned(rows)}"
 

@@ -96,9 +96,9 @@ def _imagine(config: ImagineConfig) -> str:
     from worldmodel.cli.terminal import imagine_lines
     from worldmodel.evaluation.imagination import imagine
     from worldmodel.reporting.verdicts import imagine_verdict
-    from worldmodel.runs import Run
+    from worldmodel.runs import find_runs
 
-    found, run = imagine(config), Run(config.run).path
+    found, run = imagine(config), find_runs(config.run)[0].path
     films = ", ".join([*(f"{run}/{film}" for film in found.videos), *([config.out] if config.out else [])])
     told = [imagine_lines(found), imagine_verdict(found), f"films: {films}", f"next: worldmodel report run={run}"]
     return "\n".join(line for line in told if line)

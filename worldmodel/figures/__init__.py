@@ -19,7 +19,7 @@ from worldmodel.figures.contact_sheet import contact_sheet
 from worldmodel.figures.control_figures import Rate, planner_cost, success_bars, surprise_curves
 from worldmodel.figures.latent_figures import hero, latents_against_truth
 from worldmodel.figures.look_figures import looks_sheet, looks_success
-from worldmodel.figures.picture_figures import filmstrip, state_errors
+from worldmodel.figures.picture_figures import filmstrip, state_errors, state_paths
 from worldmodel.figures.probe_figures import canonical_correlations, probe_bars, probe_scatter, sharpening
 from worldmodel.figures.style import drawing
 from worldmodel.figures.training_figures import (
@@ -49,6 +49,7 @@ __all__ = [
     "sharpening",
     "spans_decades",
     "state_errors",
+    "state_paths",
     "style",
     "success_bars",
     "surprise_curves",

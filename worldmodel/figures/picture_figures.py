@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from worldmodel.figures import style
 
@@ -25,6 +26,17 @@ class StateErrorCurves(Protocol):
     def persistence(self) -> Sequence[float]: ...
     @property
     def read(self) -> Sequence[float]: ...
+    @property
+    def within(self) -> Sequence[float]: ...
+
+
+class StatePathCurves(Protocol):
+    """A state variable along a future, one number a step."""
+
+    @property
+    def true(self) -> Sequence[float]: ...
+    @property
+    def imagined(self) -> Sequence[float]: ...
 
 
 def filmstrip(path: Path, rows: Mapping[str, np.ndarray], captions: Sequence[str] | None = None) -> Path:
@@ -62,7 +74,36 @@ def state_errors(path: Path, steps: Sequence[int], errors: Mapping[str, StateErr
             panel.fill_between(steps, low, high, color=style.BLUE, alpha=0.15, linewidth=0)
             panel.set(xlabel="control steps ahead", ylabel=f"mean error ({of.unit})" if of.unit else "mean error")
             panel.set_title(style.readable_name(name))
+            panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             panel.set_ylim(bottom=0)
+            style.light_grid(panel)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+        return style.save_png(figure, path)
+
+
+def state_paths(
+    path: Path,
+    steps: Sequence[int],
+    paths: Sequence[Mapping[str, StatePathCurves]],
+    errors: Mapping[str, StateErrorCurves],
+) -> Path:
+    """Draw imagined state variables along futures, a row each, in the band that holds the truth of 95 % of forecasts,
+    beside the truth."""
+    with style.styled():
+        figure, axes = style.panels(len(paths) * len(errors), len(errors), (3.1, 2.2))
+        shown = [(number, name, of) for number, future in enumerate(paths, 1) for name, of in future.items()]
+        for panel, (number, name, of) in zip(axes, shown, strict=True):
+            if band := errors[name].within:
+                low, high = np.array(of.imagined) - band, np.array(of.imagined) + band
+                panel.fill_between(
+                    steps, low, high, color=style.BLUE, alpha=0.15, linewidth=0, label="95 % of forecasts"
+                )
+            panel.plot(steps, of.imagined, color=style.BLUE, label="imagined")
+            panel.plot(steps, of.true, color=style.INK, linestyle="--", label="true")
+            unit = errors[name].unit
+            panel.set(xlabel="control steps ahead", ylabel=f"{style.readable_name(name)}{f' ({unit})' if unit else ''}")
+            panel.set_title(f"future {number}: {style.readable_name(name)}")
+            panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             style.light_grid(panel)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
         return style.save_png(figure, path)

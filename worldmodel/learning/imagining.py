@@ -1,6 +1,6 @@
 """Imagined futures: what a model expects of an episode from its first frames and the actions taken, and films of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,20 +22,28 @@ from worldmodel.runs import RunDirectory
 
 _NUM_FILMED = 4
 """Futures in the film of a training."""
-_STRIPS, _TILES = 2, 8
-"""Futures that are drawn, and the frames that are drawn of each."""
+NUM_STRIPS = 2
+"""Futures that are drawn."""
+_NUM_TILES = 8
+"""Frames that are drawn of each."""
 
 
 @dataclass(frozen=True)
 class Futures:
-    """n windows of an episode each: K frames that the model saw and H that it imagined, open loop."""
+    """n windows of an episode each: K frames that models saw and H that they imagined, open loop."""
 
     rows: np.ndarray
     """Row of the data set of every frame, int64 (n, K+H)."""
-    latents: Tensor
-    """Latents of the K frames that were seen, then the H that were imagined, float32 (n, K+H, D)."""
+    pictures: Mapping[str, np.ndarray]
+    """What it is -> pictures of the K latents seen and the H imagined, uint8 (n, K+H, S, S, 3)."""
     num_seen: int
     """K."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What each of the K+H frames is called."""
+        steps = range(1 - self.num_seen, self.rows.shape[1] - self.num_seen + 1)
+        return [f"+{step}" if step > 0 else "seen" for step in steps]
 
 
 @torch.no_grad()
@@ -59,35 +67,28 @@ def imagine_futures(
     return torch.cat([seen, imagined], 1)
 
 
-def film_futures(model: WorldModel, data: DataSet, futures: Futures, run: RunDirectory, also: str | None = None) -> str:
-    """The camera's frames above the imagined ones: `figures/imagination.png` and `videos/imagination.mp4`.
-
-    Args:
-        model: has a decoder.
-        data: the data set.
-        futures: what is shown, side by side.
-        run: where both go.
-        also: another file for the film, .mp4 or .gif.
-
-    Returns:
-        The film's path, relative to the run.
-    """
-    mapped = MappedFrames(data)
-    camera = mapped.gather(futures.rows.ravel()).reshape(*futures.rows.shape, *mapped.shape)
-    imagined = model.decode(futures.latents).cpu().numpy()
-    steps = range(1 - futures.num_seen, futures.rows.shape[1] - futures.num_seen + 1)
-    notes = [f"+{step}" if step > 0 else "seen" for step in steps]
-    tiles = np.unique(np.linspace(futures.num_seen - 1, len(notes) - 1, _TILES).round().astype(int))
+def draw_futures(path: Path, data: DataSet, futures: Futures) -> None:
+    """A figure of the first futures: the camera's frames above the imagined ones."""
+    camera, notes = _camera(data, futures.rows[:NUM_STRIPS]), futures.notes
+    tiles = np.unique(np.linspace(futures.num_seen - 1, len(notes) - 1, _NUM_TILES).round().astype(int))
     strips = {}
-    for index in range(min(_STRIPS, len(camera))):
-        strips |= {f"{index + 1}: camera": camera[index, tiles], f"{index + 1}: imagined": imagined[index, tiles]}
-    figures.filmstrip(run.figures / "imagination.png", strips, [notes[step] for step in tiles])
-    film = rows_of_films({"camera": camera, "imagined": imagined}, notes)
-    fps = film_fps(data.index.world.control_dt_s)
-    path = run.videos / "imagination.mp4"
-    for file in (path, *([Path(also)] if also else [])):
-        write_film(file, film, fps)
-    return str(path.relative_to(run.path))
+    for index, frames in enumerate(camera):
+        number = f"{index + 1}: " if len(camera) > 1 else ""
+        strips[f"{number}camera"] = frames[tiles]
+        strips |= {f"{number}{label}": of[index, tiles] for label, of in futures.pictures.items()}
+    figures.filmstrip(path, strips, [notes[step] for step in tiles])
+
+
+def film_futures(path: Path, data: DataSet, futures: Futures) -> None:
+    """A film, .mp4 or .gif, of all futures side by side: the camera's frames above the imagined ones."""
+    film = rows_of_films({"camera": _camera(data, futures.rows), **futures.pictures}, futures.notes)
+    write_film(path, film, film_fps(data.index.world.control_dt_s))
+
+
+def _camera(data: DataSet, rows: np.ndarray) -> np.ndarray:
+    """The camera's frames uint8 (n, h, S, S, 3) of rows (n, h)."""
+    mapped = MappedFrames(data)
+    return mapped.gather(rows.ravel()).reshape(*rows.shape, *mapped.shape)
 
 
 def film_fps(control_dt_s: float) -> float:
@@ -105,12 +106,23 @@ def held_out_contexts(model: WorldModel, source: Source, table: LatentTable) -> 
 
 
 def film_held_out(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> str:
-    """Film a few held-out episodes beside what the model imagines of them; returns the film's path."""
+    """Film a few held-out episodes beside what the model imagines of them; returns the film's path, relative to the
+    run. Needs a decoder."""
+    rows, latents = held_out_futures(model, source, table, _NUM_FILMED)
+    futures = Futures(rows, {"imagined": model.decode(latents).cpu().numpy()}, model.num_context_frames)
+    draw_futures(run.figures / "imagination.png", source.data, futures)
+    path = run.videos / "imagination.mp4"
+    film_futures(path, source.data, futures)
+    return str(path.relative_to(run.path))
+
+
+def held_out_futures(model: WorldModel, source: Source, table: LatentTable, most: int) -> tuple[np.ndarray, Tensor]:
+    """A few windows of test episodes over the predictor's horizon: rows int64 (n, K+H), latents seen and imagined
+    (n, K+H, D)."""
     assert model.predictor is not None
     num_seen, horizon = model.num_context_frames, model.predictor.config.horizon
     starts = window_starts(segments(source.data, source.test), num_seen + horizon)
-    start = starts[torch.linspace(0, len(starts) - 1, min(_NUM_FILMED, len(starts))).long()]
+    start = starts[torch.linspace(0, len(starts) - 1, min(most, len(starts))).long()]
     context_of = held_out_contexts(model, source, table)
     latents = imagine_futures(model, table, start, horizon, context_of(start) if context_of else None)
-    rows = (start[:, None] + torch.arange(num_seen + horizon)).numpy()
-    return film_futures(model, source.data, Futures(rows, latents, num_seen), run)
+    return (start[:, None] + torch.arange(num_seen + horizon)).numpy(), latents

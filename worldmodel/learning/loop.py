@@ -31,6 +31,8 @@ GRAD_CLIP = 1.0
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a kill may cost."""
 
+Observe = Callable[[int], Mapping[str, float] | None]
+"""From the number of a step to further numbers for its line in the log."""
 StageSettings = Mapping[str, Mapping[str, Any]]
 """Stage -> option -> value, for options that are not at their defaults."""
 
@@ -155,15 +157,14 @@ class Trainer:
         self._model.load_state_dict(weights, strict=False)
         self.stages_done, self._saved = kept, None
 
-    def fit(self, stage: Stage, observe: Callable[[int], None] | None = None) -> float:
+    def fit(self, stage: Stage, observe: Observe | None = None) -> float:
         """Train one stage to its end and return its seconds, those of earlier processes included.
 
         A stage that an earlier process finished is skipped.
 
         Args:
             stage: what to train; it is in evaluation mode afterwards.
-            observe: called with the number of every step that is logged, after the step; it must leave the module in
-                training mode.
+            observe: called after every step that is logged, and must leave the module in training mode.
 
         Raises:
             TrainingError: the loss is not finite, or the latents have collapsed.
@@ -197,7 +198,7 @@ class Trainer:
                 load_optimizer(optimizer, saved["optimizer"])
         return _Training(stage, objective, optimizer, generator, first_step)
 
-    def _run_steps(self, training: _Training, request: StopRequest, observe: Callable[[int], None] | None) -> None:
+    def _run_steps(self, training: _Training, request: StopRequest, observe: Observe | None) -> None:
         stage, first = training.stage, training.first_step
         log = None
         if self._processes.is_first:
@@ -214,11 +215,10 @@ class Trainer:
                 )
                 if step % max(1, steps // self._num_log_points) == 0 or step == steps - 1:
                     line = _watch(stage, step, values)
+                    observed = (observe(step) if observe else None) or {}
                     if log:
-                        log.write(step, {**line, "lr": training.optimizer.param_groups[0]["lr"]})
+                        log.write(step, {**line, "lr": training.optimizer.param_groups[0]["lr"], **observed})
                     bar.set_postfix(loss=f"{line['loss']:.4g}", refresh=False)
-                    if observe:
-                        observe(step)
                 due = time.monotonic() - saved_at > self._checkpoint_every_s
                 # one process notices first; all of them save, and stop, after the same step
                 signal, save = self._processes.agree([request.signal, due])

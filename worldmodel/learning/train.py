@@ -14,12 +14,12 @@ from worldmodel.data.collecting import collect
 from worldmodel.data.frames import check_frame_size
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet
-from worldmodel.data.table import LatentTable
-from worldmodel.data.truth import half_constants, latent_variables, physical_constants
-from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale, half_windows
+from worldmodel.data.truth import latent_variables, physical_constants
+from worldmodel.learning.constants import half_windows
 from worldmodel.learning.decoding import Pictures, decoder_stage, fit_normalization, judge_decoder, training_pictures
-from worldmodel.learning.dynamics import encode_rows, fit_metrics, heads_stage, prediction_errors, predictor_stage
-from worldmodel.learning.imagining import film_held_out, held_out_contexts
+from worldmodel.learning.dynamics import encode_rows
+from worldmodel.learning.dynamics_stages import measured_prediction, train_dynamics
+from worldmodel.learning.imagining import film_held_out
 from worldmodel.learning.looks_stage import robust_encoder_config, train_robust_encoder
 from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
@@ -37,7 +37,6 @@ from worldmodel.models.encoders import check_installed, set_cpu_threads
 from worldmodel.runs import (
     DataUsed,
     ModelSize,
-    PredictionErrors,
     RunDirectory,
     TrainResult,
     check_tracker,
@@ -46,7 +45,6 @@ from worldmodel.runs import (
 )
 from worldmodel.settings import (
     HEADS,
-    HEADS_TRAINING,
     RECORDED,
     DecoderConfig,
     TrainConfig,
@@ -156,9 +154,8 @@ def _train_stages(
     """What is left of the training; the first process records the result."""
     seconds = {"collect": collected_s}
     identifiability = prediction = decoding = robust = None
-    sample = poses.frames.gather(spread_rows(poses.train, 4096))
     if "encoder" not in trainer.stages_done:
-        model.encoder.fit_normalization(sample)
+        model.encoder.fit_normalization(poses.frames.gather(spread_rows(poses.train, 4096)))
     seconds["encoder"] = trainer.fit(_encoder_stage(config, model, poses))
     if processes.is_first:
         model.save(run.path)
@@ -169,9 +166,10 @@ def _train_stages(
     table = None
     if model.predictor is not None:
         table = latent_table(model, episodes.data, episodes.frames, shown=processes.is_first)
-        seconds |= _train_dynamics(config, model, trainer, episodes, table)
+        # of several processes, each may hold a part of the weights only, with which it cannot imagine
+        seconds |= train_dynamics(config, model, trainer, episodes, table, run if processes.size == 1 else None)
         if processes.is_first:
-            prediction = _prediction_errors(model, episodes, table, run)
+            prediction = measured_prediction(model, episodes, table, run)
     if model.decoder is not None:
         pictures = training_pictures(model.encoder, model.decoder, episodes)
         seconds["decoder"] = _train_decoder(config, model.decoder, trainer, pictures)
@@ -337,61 +335,8 @@ def _latents(model: WorldModel, source: Source, rows: Tensor) -> np.ndarray:
     return encode_rows(model.encoder, source.frames, rows).cpu().numpy()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# the dynamics
-
-
-def _train_dynamics(
-    config: TrainConfig, model: WorldModel, trainer: Trainer, source: Source, table: LatentTable
-) -> dict[str, float]:
-    """The context encoder, where constants vary; then the predictor, given its contexts; then the goal heads.
-
-    Returns the seconds of each stage.
-    """
-    assert model.predictor is not None
-    seconds: dict[str, float] = {}
-    contexts = None
-    if model.context_encoder is not None:
-        encoder = model.context_encoder
-        if "context" not in trainer.stages_done:
-            fit_context_scale(encoder, table, source.train)
-        windows = Windows(encoder, table)
-        constants = torch.from_numpy(half_constants(source.data, source.train)).float().to(table.latents.device)
-        stage = context_stage(encoder, windows, source.train, config.context_training_or_default, constants)
-        seconds["context"] = trainer.fit(stage)
-        contexts = Contexts(encoder, windows, source.train, source.data.num_rows)
-    stretches = segments(source.data, source.train)
-    stage = predictor_stage(model.predictor, table, stretches, config.predictor_training, contexts)
-    seconds["predictor"] = trainer.fit(stage)
-    if model.heads is not None:
-        fit_metrics(model.heads, model.predictor, table, stretches, contexts)
-        seconds["heads"] = trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, HEADS_TRAINING))
-    return seconds
-
-
 def _train_decoder(config: TrainConfig, decoder: Decoder, trainer: Trainer, pictures: Pictures) -> float:
     """Frames from frozen latents; returns seconds."""
     if "decoder" not in trainer.stages_done:
         fit_normalization(decoder, pictures)
     return trainer.fit(decoder_stage(decoder, pictures, config.decoder_training))
-
-
-def _prediction_errors(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> PredictionErrors:
-    """Prediction error on test episodes, relative to persistence, by horizon; drawn, too."""
-    assert model.predictor is not None
-    context_of = held_out_contexts(model, source, table)
-    errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)
-    stride, horizon = model.predictor.config.stride, model.predictor.config.horizon
-    steps = range(stride, horizon + 1, stride)
-    with figures.drawing("predictor_error.png"):
-        figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
-    shown = {1, *range(5, horizon + 1, 5), horizon}
-    found = zip(steps, shares(errors, persistence), strict=True)
-    return PredictionErrors(horizon, {step: value for step, value in found if step in shown})
-
-
-def shares(errors: np.ndarray, persistence: np.ndarray) -> list[float | None]:
-    """Errors (h,) over those of persistence (h,), to four digits; None where latents stand still, or are not finite."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = errors / persistence
-    return [round(float(share), 4) if np.isfinite(share) else None for share in found]

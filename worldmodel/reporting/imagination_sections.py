@@ -12,19 +12,24 @@ from worldmodel.runs import DecodingResult, ImagineResult, StateErrors
 def imagination_section(run: ReportedRun, figures: list[Path]) -> Section:
     """What the model expects to happen."""
     found = run.summary.imagine
-    plans = " The last film shows plans that the controller chose, carried out without a further look." if found else ""
+    last = ""
+    if found and found.disagreement:
+        last = f" The last film shows what {len(found.runs)} runs imagine of the same episodes."
+    elif found and len(found.videos) > 1:
+        last = " The last film shows plans that the controller chose, carried out without a further look."
     return Section(
         "imagination",
         "What it imagines",
         "Held-out episodes: the camera's frames above what the model imagines, from the first frames and the actions "
-        f"taken alone.{plans if found and len(found.videos) > 1 else ''}",
+        f"taken alone.{last}",
         "From +1 on the model sees nothing more. A blur is what it cannot tell. An error is read from the imagined "
-        "latent; no forecast can be expected to be better than what is read from the frame itself."
+        "latent; no forecast can be expected to be better than what is read from the frame itself. A band is "
+        "calibrated on validation episodes: it should hold the truth of 95 % of forecasts."
         if found
         else "From +1 on the model sees nothing more. A blur is what it cannot tell.",
         command(run, "imagine"),
         [
-            *(figure for figure in figures if not found or not figure.stem.endswith("errors")),
+            *(figure for figure in figures if not found or not figure.stem.endswith(("errors", "paths"))),
             *(_charts(found) if found else []),
             *(_error_tables(found) if found else []),
         ],
@@ -34,9 +39,35 @@ def imagination_section(run: ReportedRun, figures: list[Path]) -> Section:
 
 
 def _charts(found: ImagineResult) -> list[Chart]:
+    """The state along the futures that are drawn; then mean errors by how far it looks ahead."""
+    paths = [
+        Chart(
+            f"Future {number}: {_with_unit(name, found.errors[name])}",
+            "steps ahead",
+            [Line("true", found.steps, of.true, "second"), Line("imagined", found.steps, of.imagined, "accent", *ends)],
+        )
+        for number, future in enumerate(found.paths, 1)
+        for name, of in future.items()
+        for ends in [_band(of.imagined, found.errors[name].within)]
+    ]
+    return [*paths, *_error_charts(found)]
+
+
+def _with_unit(name: str, of: StateErrors) -> str:
+    return f"{plain(name)} ({of.unit})" if of.unit else plain(name)
+
+
+def _band(values: list[float], half: list[float]) -> tuple[list[float], list[float]] | tuple[None, None]:
+    if not half:
+        return None, None
+    pairs = list(zip(values, half, strict=True))
+    return [value - width for value, width in pairs], [value + width for value, width in pairs]
+
+
+def _error_charts(found: ImagineResult) -> list[Chart]:
     return [
         Chart(
-            f"{plain(name)}{f' ({of.unit})' if of.unit else ''}: mean error",
+            f"{_with_unit(name, of)}: mean error",
             "steps ahead",
             [
                 Line("nothing moves", found.steps, of.persistence, "quiet"),
@@ -55,39 +86,77 @@ def _ends(of: StateErrors) -> tuple[list[float | None], list[float | None]]:
 
 def _error_tables(found: ImagineResult) -> list[Table]:
     """Every error, a table a variable; and at the last step, all variables side by side."""
-    headers = ("Variable", "Imagined", "Nothing moves", "Frame itself", "Imagined over frame itself", "95 % interval")
-    headers = (*headers, "95 % of errors below", "Covered in test")
+    headers = (
+        "Variable",
+        "Imagined",
+        "Nothing moves",
+        "Frame itself",
+        "Imagined over frame itself",
+        "95 % interval",
+        "95 % of errors below",
+        "Covered in test",
+    )
     rows = [
         [
-            Cell(plain(name) + (f" ({of.unit})" if of.unit else "")),
+            Cell(_with_unit(name, of)),
             *(short(values[-1]) for values in (of.imagined, of.persistence, of.read)),
             number(of.times_read, 2),
             interval(of.times_read_interval, 2),
-            *_bounds(of)[-1],
+            short(of.within[-1] if of.within else None),
+            percent(of.coverage[-1] if of.coverage else None),
         ]
         for name, of in found.errors.items()
     ]
     windows = f"{found.num_windows} windows of {found.num_episodes} held-out episodes"
     seen = f"after {found.num_seen} frames that were seen; seed {found.seed}"
     tables = [Table(f"Mean error {found.steps[-1]} steps ahead, {windows}, {seen}", headers, rows)] if rows else []
-    for name, of in found.errors.items():
-        columns = zip(found.steps, of.imagined, of.imagined_interval, of.persistence, of.read, _bounds(of), strict=True)
-        rows = [
-            [number(step, 0), short(imagined), interval(ends, 2), short(still), short(read), *bound]
-            for step, imagined, ends, still, read, bound in columns
+    if found.disagreement:
+        tables.append(_disagreement_table(found))
+    return [*tables, *(_by_step(name, of, found) for name, of in found.errors.items())]
+
+
+def _by_step(name: str, of: StateErrors, found: ImagineResult) -> Table:
+    """All that is known of a variable, a row a step; also along the futures that are drawn, and of several runs."""
+    unknown = [None] * len(found.steps)
+    columns: dict[str, list[Cell]] = {
+        "Steps ahead": [number(step, 0) for step in found.steps],
+        "Imagined": [short(value) for value in of.imagined],
+        "95 % interval": [interval(ends, 2) for ends in of.imagined_interval],
+        "Nothing moves": [short(value) for value in of.persistence],
+        "Frame itself": [short(value) for value in of.read],
+        "95 % of errors below": [short(value) for value in of.within or unknown],
+        "Covered in test": [percent(value) for value in of.coverage or unknown],
+    }
+    if runs := found.disagreement.get(name):
+        columns |= {"Mean forecast of all runs": [short(value) for value in runs.mean_forecast]}
+        columns |= {"Spread of the runs": [short(value) for value in runs.spread]}
+    for index, future in enumerate(found.paths, 1):
+        columns |= {f"Future {index}: true": [short(value) for value in future[name].true]}
+        columns |= {f"Future {index}: imagined": [short(value) for value in future[name].imagined]}
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    return Table(f"{_with_unit(name, of)}, mean error by step", tuple(columns), rows, folded=True)
+
+
+def _disagreement_table(found: ImagineResult) -> Table:
+    """At the last step, how runs that differ in their seed disagree."""
+    headers = (
+        "Variable",
+        "Error of this run",
+        "Error of the mean forecast",
+        "Spread of the runs",
+        "Rank correlation of spread and error",
+    )
+    rows = [
+        [
+            Cell(_with_unit(name, found.errors[name])),
+            short(found.errors[name].imagined[-1]),
+            short(of.mean_forecast[-1]),
+            short(of.spread[-1]),
+            number(of.foretells, 2),
         ]
-        caption = f"{plain(name)}{f', {of.unit}' if of.unit else ''}"
-        headers = ("Steps ahead", "Imagined", "95 % interval", "Nothing moves", "Frame itself")
-        headers = (*headers, "95 % of errors below", "Covered in test")
-        tables.append(Table(caption, headers, rows, folded=True))
-    return tables
-
-
-def _bounds(of: StateErrors) -> list[tuple[Cell, Cell]]:
-    """At every step, what 95 % of errors should stay below, and how many did."""
-    unknown = [None] * len(of.imagined)
-    columns = zip(of.within or unknown, of.coverage or unknown, strict=True)
-    return [(short(within), percent(coverage)) for within, coverage in columns]
+        for name, of in found.disagreement.items()
+    ]
+    return Table(f"{found.steps[-1]} steps ahead, {', '.join(found.runs)} together", headers, rows)
 
 
 def decoder_section(run: ReportedRun, figures: list[Path]) -> Section:

@@ -21,6 +21,8 @@ READS_WELL, READS_PARTLY = 0.9, 0.5
 """R2 from which a variable is called read well, and read in part."""
 HOLDS = 0.9
 """Share of clean success from which a run is said to hold under a look."""
+FORETELLS = 0.3
+"""Rank correlation from which the disagreement of runs is said to tell how wrong they are."""
 NO_BETTER = 0.95
 """Error over that of standing still from which planning with a predictor was no better than chance (docs/LOG.md)."""
 
@@ -99,7 +101,22 @@ def imagine_verdict(found: ImagineResult) -> str:
     told = [f"{of.imagined[-1]:.2g} {of.unit} ({plain(name)}{_beside(of)})" for name, of in found.errors.items()]
     text = f"{found.steps[-1]} steps ahead it is off by {', '.join(told)}"
     lost = [plain(name) for name, of in found.errors.items() if of.imagined[-1] >= of.persistence[-1]]
-    return f"{text}; no better than nothing moves: {', '.join(lost)}" if lost else text
+    if lost:
+        text += f"; no better than nothing moves: {', '.join(lost)}"
+    return f"{text}; {_disagreement_verdict(found)}" if found.disagreement else text
+
+
+def _disagreement_verdict(found: ImagineResult) -> str:
+    """Whether runs disagree most where they are most wrong."""
+    told = {name: of.foretells for name, of in found.disagreement.items() if of.foretells is not None}
+    useful = [plain(name) for name, rank in told.items() if rank >= FORETELLS]
+    apart = ", ".join(
+        f"{of.spread[-1]:.2g} {found.errors[name].unit} ({plain(name)})" for name, of in found.disagreement.items()
+    )
+    says = (
+        f"which tells how wrong they are of {', '.join(useful)}" if useful else "which hardly tells how wrong they are"
+    )
+    return f"{len(found.runs)} runs lie {apart} apart, {says}"
 
 
 def _beside(of: StateErrors) -> str:

@@ -24,7 +24,7 @@ from worldmodel.runs.identify_result import (
     NuisanceEstimate,
     RecordingUsed,
 )
-from worldmodel.runs.imagine_result import ImagineResult, StateErrors
+from worldmodel.runs.imagine_result import Disagreement, ImagineResult, StateErrors, StatePath
 from worldmodel.runs.probe_result import (
     ContextCorrelations,
     ContextErrors,
@@ -75,6 +75,7 @@ __all__ = [
     "DataUsed",
     "DecodingResult",
     "DemoResult",
+    "Disagreement",
     "EventResult",
     "FitQuality",
     "Hardware",
@@ -103,6 +104,7 @@ __all__ = [
     "SequentialCount",
     "ShiftedReading",
     "StateErrors",
+    "StatePath",
     "Success",
     "Summary",
     "SurpriseResult",

@@ -26,9 +26,31 @@ class StateErrors:
     """Its interval."""
     within: list[float] = field(default_factory=list)
     """Bound on the imagined state's error: half the width of the 95 % predictive interval at each step, calibrated on
-    validation episodes (split conformal prediction); empty in results of earlier versions."""
+    validation episodes (split conformal prediction); empty where none is long enough, and in results of earlier
+    versions."""
     coverage: list[float] = field(default_factory=list)
     """Share of test windows whose error stays within that bound."""
+
+
+@dataclass(frozen=True)
+class StatePath:
+    """A state variable along a future, at each of `ImagineResult.steps`, in the unit of its errors."""
+
+    true: list[float]
+    imagined: list[float]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """How runs that differ in their seed disagree about one state variable, at each of `ImagineResult.steps`."""
+
+    mean_forecast: list[float]
+    """Mean absolute error of the mean of their forecasts."""
+    spread: list[float]
+    """Standard deviation of their forecasts, averaged over windows."""
+    foretells: float | None
+    """At the last step, rank correlation over windows of the spread with the error of the mean forecast: above 0,
+    forecasts on which runs disagree are the worse ones. None of fewer than 10 windows."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +74,9 @@ class ImagineResult:
     """Seed of resamples, tasks and plans."""
     videos: list[str] = field(default_factory=list)
     """Films, relative to the run directory."""
+    paths: list[dict[str, StatePath]] = field(default_factory=list)
+    """Of the first futures that are filmed, state variable -> its path."""
+    runs: list[str] = field(default_factory=list)
+    """The runs that imagined the same windows, where there were several."""
+    disagreement: dict[str, Disagreement] = field(default_factory=dict)
+    """State variable -> how these disagree; empty of a single run."""

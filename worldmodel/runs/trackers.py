@@ -41,8 +41,8 @@ class Tracker(Protocol):
         """Numbers of a stage after a step."""
         ...
 
-    def image(self, name: str, path: Path) -> None:
-        """A PNG."""
+    def image(self, name: str, path: Path, step: int = 0) -> None:
+        """A PNG, as it is after a step of the stage that the name begins with."""
         ...
 
     def video(self, name: str, path: Path) -> None:
@@ -103,8 +103,9 @@ class TensorBoard:
         for name, value in values.items():
             self._writer(stage).add_scalar(f"{stage}/{name}", value, step)
 
-    def image(self, name: str, path: Path) -> None:
-        self._writer(name.partition("/")[0]).add_image(name, imageio.imread(path)[..., :3], dataformats="HWC")
+    def image(self, name: str, path: Path, step: int = 0) -> None:
+        picture = imageio.imread(path)[..., :3]
+        self._writer(name.partition("/")[0]).add_image(name, picture, step, dataformats="HWC")
 
     def video(self, name: str, path: Path) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -165,8 +166,8 @@ class Hosted:
     def scalars(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         self._entry.log({f"{stage}/step": step} | {f"{stage}/{name}": value for name, value in values.items()})
 
-    def image(self, name: str, path: Path) -> None:
-        self._entry.log({name: self._module.Image(str(path))})
+    def image(self, name: str, path: Path, step: int = 0) -> None:
+        self._entry.log({f"{name.partition('/')[0]}/step": step, name: self._module.Image(str(path))})
 
     def video(self, name: str, path: Path) -> None:
         self._entry.log({name: self._module.Video(str(path), format="mp4")})

@@ -94,7 +94,7 @@ class ImagineConfig(Settings):
     """
 
     run: str = ""
-    """A run directory."""
+    """A run directory, or a pattern like "runs/reacher-s?" for several training seeds, whose disagreement is shown."""
     data: str | None = None
     """Folder of data sets; null takes the run's own."""
     steps: Count | None = None
@@ -104,7 +104,7 @@ class ImagineConfig(Settings):
     shown: Count = 4
     """Futures in the film."""
     tasks: NonNegativeInt = 3
-    """Tasks of which the chosen plan is imagined, and then carried out; 0: none."""
+    """Tasks of which the chosen plan of a single run is imagined, and then carried out; 0: none."""
     bootstrap: Count = 1000
     """Resamples of episodes behind each 95 % interval."""
     trust_world: bool = False

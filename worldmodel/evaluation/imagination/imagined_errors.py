@@ -1,9 +1,9 @@
-"""Errors of the imagined state, by how far a model looks ahead."""
+"""Errors of the imagined state, by how far a model looks ahead, and the band in which the truth is to be expected."""
 
 import numpy as np
 from torch import Tensor
 
-from worldmodel.evaluation.imagination.state_units import UnitReader
+from worldmodel.learning.state_units import UnitReader
 from worldmodel.measures.statistics import central_95, conformal_bound, resampled_means
 from worldmodel.runs import StateErrors
 from worldmodel.runs.results import as_interval
@@ -17,7 +17,7 @@ def state_errors(
     episode: np.ndarray,
     resamples: int,
     rng: np.random.Generator,
-    bounds: dict[str, np.ndarray],
+    bounds: dict[str, np.ndarray] | None = None,
 ) -> dict[str, StateErrors]:
     """Mean absolute error of every state variable at each of h steps, over n windows.
 
@@ -29,15 +29,15 @@ def state_errors(
         episode: the episode of each window, int (n,).
         resamples: of episodes, behind each interval.
         rng: draws them.
-        bounds: state variable -> what its error at these steps should stay below, (h,).
+        bounds: state variable -> `error_bounds` (h,) of other episodes; None where there are none.
     """
     of_imagined, of_seen = reader.read(imagined), reader.read(seen)
     found = {}
     for name, unit in reader.units.items():
         columns = [
-            reader.errors(name, of_imagined[name], truth[name]),
-            reader.errors(name, of_seen[name][:, :1], truth[name]),
-            reader.errors(name, of_seen[name][:, 1:], truth[name]),
+            np.abs(reader.errors(name, of_imagined[name], truth[name])),
+            np.abs(reader.errors(name, of_seen[name][:, :1], truth[name])),
+            np.abs(reader.errors(name, of_seen[name][:, 1:], truth[name])),
         ]
         ahead, still, read = (values.mean(0) for values in columns)
         means = resampled_means(np.concatenate([columns[0], columns[2][:, -1:]], 1), episode, resamples, rng)
@@ -45,7 +45,6 @@ def state_errors(
         ends = [as_interval(central_95(values)) if several else None for values in means[:, :-1].T]
         ratio = _ratio(ahead[-1], read[-1])
         ratio_ends = as_interval(central_95(means[:, -2] / means[:, -1])) if several and ratio is not None else None
-        coverage = (columns[0] <= bounds[name]).mean(0)
         found[name] = StateErrors(
             unit,
             ahead.tolist(),
@@ -54,8 +53,8 @@ def state_errors(
             read.tolist(),
             ratio,
             ratio_ends,
-            bounds[name].tolist(),
-            coverage.tolist(),
+            bounds[name].tolist() if bounds else [],
+            (columns[0] <= bounds[name]).mean(0).tolist() if bounds else [],
         )
     return found
 
@@ -63,7 +62,8 @@ def state_errors(
 def error_bounds(reader: UnitReader, imagined: Tensor, truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """State variable -> what its error at each of h steps stays below in 95 % of windows, (h,).
 
-    By split conformal prediction, step by step.
+    By split conformal prediction, step by step. Windows of one episode are alike, so that how often it holds is to be
+    measured on other episodes.
 
     Args:
         reader: reads the state from latents.
@@ -71,7 +71,7 @@ def error_bounds(reader: UnitReader, imagined: Tensor, truth: dict[str, np.ndarr
         truth: state variable -> its true values at these steps, (n, h).
     """
     read = reader.read(imagined)
-    return {name: conformal_bound(reader.errors(name, read[name], truth[name])) for name in reader.units}
+    return {name: conformal_bound(np.abs(reader.errors(name, read[name], truth[name]))) for name in reader.units}
 
 
 def _ratio(error: float, least: float) -> float | None:

@@ -1,53 +1,71 @@
 """`worldmodel imagine`: what a model expects to happen, filmed beside what happened, and how far off its state is."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import torch
 
 from worldmodel import figures
-from worldmodel.data.frames import DiskFrames
 from worldmodel.data.store import DataSet
 from worldmodel.envs import MujocoWorld
-from worldmodel.evaluation.imagination.held_out_windows import HeldOutWindows, held_out_windows
+from worldmodel.evaluation.imagination.disagreement import check_alike, disagreement
+from worldmodel.evaluation.imagination.forecasts import Forecaster, Forecasts
 from worldmodel.evaluation.imagination.imagined_errors import error_bounds, state_errors
 from worldmodel.evaluation.imagination.plans import film_plans
-from worldmodel.evaluation.imagination.state_units import UnitReader, fit_reader
 from worldmodel.evaluation.trust import trusted_world
-from worldmodel.learning.imagining import Futures, film_futures, imagine_futures
+from worldmodel.learning.imagining import NUM_STRIPS, Futures, draw_futures, film_futures
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.runs import ImagineResult, Run, StateErrors
+from worldmodel.runs import ImagineResult, Run, RunDirectory, StateErrors, StatePath, find_runs
 from worldmodel.settings import RECORDED, EnvConfig, ImagineConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import CheckpointError, UserError
 
+_FILM = "imagination"
+_FILM_OF_ALL = "imagination_of_all"
+
 
 def imagine(config: ImagineConfig) -> ImagineResult:
-    """Imagine held-out episodes, open loop. Films and figures go into the run, the errors into its summary.
+    """Imagine held-out episodes, open loop. Films and figures go into each run, the errors into its summary.
+
+    Several runs imagine the same windows, and every result says how far they disagree.
+
+    Returns:
+        What was found of the first run; `Run(path).imagine` has that of each.
 
     Raises:
-        UserError: there is no such run, it has no dynamics or no decoder, or no test episode is long enough.
+        UserError: there is no such run, it has no dynamics or no decoder, no test episode is long enough, or several
+            runs do not see the same windows.
     """
-    run = Run(config.run)
-    with run.directory.locked():
-        trained, model = run.config, run.model(pick_device(config.device))
-        _check_fits(run, model, config)
-        set_cpu_threads(model.config.encoder)
-        collection = replace(trained.collection, data=config.data) if config.data else trained.collection
-        data = DataSet(collection.directory, collection.num_episodes)
-        with _world(trained.env, config.trust_world) as world:
+    runs = find_runs(config.run)
+    with ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(run.directory.locked())
+        models = [_model(run, config) for run in runs]
+        with _world(runs[0].config.env, config.trust_world) as world:
             units = {} if world is None else world.scene.position_units
-            result = _open_loop(config, run, model, data, units)
-            if world is not None and config.tasks:
-                result = replace(result, videos=[*result.videos, film_plans(config, run, model, world)])
-        run.directory.record(result)
-    return result
+            each = [
+                Forecaster(model, _data(run, config), config.steps, units)
+                for run, model in zip(runs, models, strict=True)
+            ]
+            names = [str(run.path) for run in runs]
+            check_alike({name: _sees(of) for name, of in zip(names, each, strict=True)})
+            found = [of.forecasts(config.windows) for of in each]
+            results = [_imagined(config, *of) for of in zip(runs, each, found, strict=True)]
+            if len(runs) > 1:
+                results = _together(config, runs, each, found, results)
+            elif world is not None and config.tasks:
+                film = film_plans(config, runs[0], models[0], world)
+                results = [replace(results[0], videos=[*results[0].videos, film])]
+        for run, result in zip(runs, results, strict=True):
+            run.directory.record(result)
+    return results[0]
 
 
-def _check_fits(run: Run, model: WorldModel, config: ImagineConfig) -> None:
+def _model(run: Run, config: ImagineConfig) -> WorldModel:
+    model = run.model(pick_device(config.device))
     if model.predictor is None:
         raise UserError(f"{run.path} has no dynamics predictor (its world has no actions), so it imagines nothing")
     if model.decoder is None:
@@ -58,6 +76,19 @@ def _check_fits(run: Run, model: WorldModel, config: ImagineConfig) -> None:
     stride = model.predictor.config.stride
     if config.steps is not None and config.steps % stride:
         raise UserError(f"steps must be a multiple of {stride}, the predictor's block of actions, got {config.steps}")
+    set_cpu_threads(model.config.encoder)
+    return model
+
+
+def _data(run: Run, config: ImagineConfig) -> DataSet:
+    collection = run.config.collection
+    collection = replace(collection, data=config.data) if config.data else collection
+    return DataSet(collection.directory, collection.num_episodes)
+
+
+def _sees(of: Forecaster) -> tuple[object, ...]:
+    """What decides which windows a run imagines."""
+    return str(of.data.directory), of.num_seen, of.ahead.tolist()
 
 
 @contextmanager
@@ -73,53 +104,74 @@ def _world(env: EnvConfig, trust_world: bool) -> Iterator[MujocoWorld | None]:
         world.close()
 
 
-def _open_loop(
-    config: ImagineConfig, run: Run, model: WorldModel, data: DataSet, units: dict[str, str]
-) -> ImagineResult:
-    """Films and errors of held-out episodes. units: state variable -> its unit, as far as the world tells them."""
-    assert model.predictor is not None
-    num_seen, stride = model.num_context_frames, model.predictor.config.stride
-    horizon = config.steps or model.predictor.config.horizon
-    frames = DiskFrames(data, model.config.encoder.input_size, model.device)
-    held_out = held_out_windows(model, data, frames, num_seen + horizon, config.windows)
-    table_rows, latents, rows = _imagined(model, held_out, horizon)
-    few = np.unique(np.linspace(0, len(latents) - 1, min(config.shown, len(latents))).astype(int))
-    film = film_futures(model, data, Futures(rows[few], latents[few], num_seen), run.directory, config.out)
-    ahead = np.arange(stride, horizon + 1, stride)
-    at = num_seen - 1 + ahead
+def _imagined(config: ImagineConfig, run: Run, of: Forecaster, found: Forecasts) -> ImagineResult:
+    """Films and errors of one run."""
+    few = _filmed(config, found)
+    decoded = of.model.decode(found.latents[few]).cpu().numpy()
+    futures = Futures(found.rows[few], {"imagined": decoded}, of.num_seen)
+    film = _pictures(config, run.directory, of.data, futures, _FILM)
     errors: dict[str, StateErrors] = {}
-    if data.state_names:
-        reader = fit_reader(model, data, frames, units)
-        calibration = held_out_windows(model, data, frames, num_seen + horizon, config.windows, "validation")
-        _, of_calibration, its_rows = _imagined(model, calibration, horizon)
-        bounds = error_bounds(reader, of_calibration[:, at], _truth(data, its_rows[:, at], reader))
-        seen = held_out.table.latents[table_rows[:, [num_seen - 1, *at]]]
-        rng = np.random.default_rng(config.seed)
-        truth = _truth(data, rows[:, at], reader)
-        errors = state_errors(reader, latents[:, at], seen, truth, held_out.episode, config.bootstrap, rng, bounds)
-        figures.state_errors(run.figures / "imagination_errors.png", ahead.tolist(), errors)
+    if of.reader:
+        validation = of.validation_forecasts(config.windows)
+        bounds = error_bounds(of.reader, of.imagined(validation), of.truth(validation)) if validation else None
+        rng, truth = np.random.default_rng(config.seed), of.truth(found)
+        errors = state_errors(
+            of.reader, of.imagined(found), of.seen(found), truth, found.episode, config.bootstrap, rng, bounds
+        )
+        figures.state_errors(run.figures / "imagination_errors.png", of.ahead.tolist(), errors)
+    paths = [_paths(of, found, window) for window in few[:NUM_STRIPS]] if of.reader else []
+    if paths:
+        figures.state_paths(run.figures / "imagination_paths.png", of.ahead.tolist(), paths, errors)
     return ImagineResult(
         world=run.config.env.label,
-        num_seen=num_seen,
-        num_windows=len(latents),
-        num_episodes=len(np.unique(held_out.episode)),
-        steps=ahead.tolist(),
+        num_seen=of.num_seen,
+        num_windows=len(found.latents),
+        num_episodes=len(np.unique(found.episode)),
+        steps=of.ahead.tolist(),
         errors=errors,
         seed=config.seed,
         videos=[film],
+        paths=paths,
     )
 
 
-def _imagined(
-    model: WorldModel, windows: HeldOutWindows, horizon: int
-) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Of n windows: rows of the table (n, T), the latents that the model saw and imagined (n, T, D), and rows of the
-    data set (n, T)."""
-    rows = windows.start[:, None] + torch.arange(model.num_context_frames + horizon)
-    latents = imagine_futures(model, windows.table, windows.start, horizon, windows.context)
-    return rows, latents, windows.rows[rows.numpy()]
+def _filmed(config: ImagineConfig, found: Forecasts) -> list[int]:
+    """Which windows are filmed."""
+    most = min(config.shown, len(found.latents))
+    return np.unique(np.linspace(0, len(found.latents) - 1, most).astype(int)).tolist()
 
 
-def _truth(data: DataSet, rows: np.ndarray, reader: UnitReader) -> dict[str, np.ndarray]:
-    """State variable -> its true values (n, h) at rows of the data set."""
-    return {name: data.states[rows, data.state_names.index(name)].astype(np.float64) for name in reader.units}
+def _pictures(config: ImagineConfig, run: RunDirectory, data: DataSet, futures: Futures, name: str) -> str:
+    """A figure and a film of futures, by name; the film's path, relative to the run."""
+    draw_futures(run.figures / f"{name}.png", data, futures)
+    path = run.videos / f"{name}.mp4"
+    for file in (path, *([Path(config.out)] if config.out else [])):
+        film_futures(file, data, futures)
+    return str(path.relative_to(run.path))
+
+
+def _paths(of: Forecaster, found: Forecasts, window: int) -> dict[str, StatePath]:
+    """The state along one future. An imagined angle is drawn on the turn of the true one."""
+    assert of.reader is not None
+    truth, off = of.truth(found), of.signed_errors(found)
+    true = {name: of.reader.path(name, values[window]) for name, values in truth.items()}
+    return {name: StatePath(path.tolist(), (path + off[name][window]).tolist()) for name, path in true.items()}
+
+
+def _together(
+    config: ImagineConfig, runs: list[Run], each: list[Forecaster], found: list[Forecasts], results: list[ImagineResult]
+) -> list[ImagineResult]:
+    """What all runs imagine of the same windows, in one film, and how far they disagree; both go into each run."""
+    few = _filmed(config, found[0])
+    decoded = {
+        run.path.name: of.model.decode(one.latents[few]).cpu().numpy()
+        for run, of, one in zip(runs, each, found, strict=True)
+    }
+    futures = Futures(found[0].rows[few], decoded, each[0].num_seen)
+    spread = disagreement([of.signed_errors(one) for of, one in zip(each, found, strict=True)])
+    names = [str(run.path) for run in runs]
+    together = []
+    for run, of, result in zip(runs, each, results, strict=True):
+        film = _pictures(config, run.directory, of.data, futures, _FILM_OF_ALL)
+        together.append(replace(result, videos=[*result.videos, film], runs=names, disagreement=spread))
+    return together

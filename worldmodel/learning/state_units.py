@@ -6,18 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from worldmodel.data.frames import Frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.truth import latent_variables
-from worldmodel.learning.dynamics import encode_rows
-from worldmodel.learning.sources import spread_rows
 from worldmodel.measures.identifiability import affine_apply, affine_fit
-from worldmodel.models import WorldModel
 
 _SHOWN = {"rad": ("deg", 180 / np.pi), "m": ("mm", 1000.0), "": ("", 1.0)}
 """Unit of a state variable -> the unit in which errors are told, and how many of it there are in one."""
-_FITTED_ROWS = 10_000
-"""Training frames behind the linear map."""
+FITTED_ROWS = 10_000
+"""Training frames behind a reader."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +36,24 @@ class UnitReader:
         }
 
     def errors(self, name: str, read: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """How far values of a variable are from the truth, in `units`; of angles, the shorter way around."""
+        """Values of a variable minus the truth, in `units`; of angles, the shorter way around."""
         error = read - truth
         if len(self._columns[name]) == 2:
             error = (error + np.pi) % (2 * np.pi) - np.pi
-        return self._factors[name] * np.abs(error)
+        return self._factors[name] * error
+
+    def path(self, name: str, truth: np.ndarray) -> np.ndarray:
+        """True values of a variable (h,) one after the other, in `units`; angles do not jump."""
+        return self._factors[name] * (np.unwrap(truth) if len(self._columns[name]) == 2 else truth)
 
 
-def fit_reader(model: WorldModel, data: DataSet, frames: Frames, units: Mapping[str, str]) -> UnitReader:
-    """The reader of a run's latents. units: state variable -> "rad", "m", or nothing where it is not known."""
+def fit_reader(latents: Tensor, rows: Tensor, data: DataSet, units: Mapping[str, str]) -> UnitReader:
+    """The reader of latents (n, D) that are of rows int64 (n,) of a data set.
+
+    units: state variable -> "rad", "m", or nothing where it is not known.
+    """
     variables = latent_variables(data)
-    rows = spread_rows(data.split("train"), _FITTED_ROWS)
-    latents = encode_rows(model.encoder, frames, rows).cpu().numpy()
-    weights = affine_fit(latents, variables.values[rows.numpy()])
+    weights = affine_fit(latents.cpu().numpy(), variables.values[rows.numpy()])
     columns: dict[str, list[int]] = {}
     for column, label in enumerate(variables.names):
         columns.setdefault(label.removeprefix("cos ").removeprefix("sin "), []).append(column)
