@@ -2,7 +2,7 @@
 
 from benchmarks.results.markdown import digits, with_interval
 from benchmarks.results.sources import read_robusts
-from worldmodel.runs import LookResult, RobustResult
+from worldmodel.runs import DoubtResult, LookResult, RobustResult
 
 
 def details() -> str:
@@ -16,6 +16,8 @@ def details() -> str:
         "",
         "`worldmodel robust run=… out=docs/results/robust-NAME.json`: share of goals reached with its 95 % interval,",
         "share of the clean success that is kept, and R² of the positions by the linear map fitted on clean frames.",
+        "Novel: share of tasks whose start or goal the decoder cannot draw from its latent. Doubted: its latent is",
+        "none of training. Both are known before the first step, and beyond 99 % of clean frames.",
         "The kinds of look and the units of their strengths are in [LOOKS.md](LOOKS.md).",
     ]
     return "\n".join([*head, *tables]) + "\n"
@@ -28,15 +30,26 @@ def _table(name: str, found: RobustResult) -> str:
         f"`{name}`: {found.world}, {len(found.runs)} run(s) x {num_tasks} tasks, protocol {found.protocol.name}, "
         f"{found.instances} instances of each look.",
         "",
-        "| look |" + "".join(f" {encoder}: goals reached | kept | R² |" for encoder in encoders),
-        "|---|" + "---|---|---|" * len(encoders),
+        "| look |" + "".join(f" {encoder}: goals reached | kept | R² | novel |" for encoder in encoders),
+        "|---|" + "---|---|---|---|" * len(encoders),
     ]
     for looks in zip(*found.encoders.values(), strict=True):
         cells = [cell for of in looks for cell in _cells(of)]
         lines.append(f"| {' | '.join([looks[0].label, *cells])} |")
+    for encoder, doubt in found.doubt.items():
+        lines += ["", f"{encoder}: {_doubted(doubt)}"]
     return "\n".join(lines)
 
 
 def _cells(of: LookResult) -> list[str]:
     reached = with_interval(of.success.rate, of.success.interval, ".2f") if of.success else digits(None)
-    return [reached, digits(of.kept, ".2f"), digits(of.r2, ".2f")]
+    return [reached, digits(of.kept, ".2f"), digits(of.r2, ".2f"), digits(of.novel, ".2f")]
+
+
+def _doubted(found: DoubtResult) -> str:
+    area = with_interval(found.auroc, found.auroc_interval)
+    return (
+        f"{found.doubted:.0%} of all tasks are doubted before they begin, of which "
+        f"{digits(found.success_doubted, '.0%')} succeed, and {digits(found.success_trusted, '.0%')} of the others; "
+        f"AUROC of doubt for failure {area}."
+    )

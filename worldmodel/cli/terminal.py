@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from worldmodel.measures.wording import DASH, digits, with_interval
+from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.identify_result import ConstantEstimate, IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult
 from worldmodel.runs.probe_result import ProbeResult
@@ -69,7 +70,15 @@ def control_lines(found: ControlResult, of_runs: Mapping[str, ControlResult]) ->
         near = ", ".join(f"{name} {value:g}" for name, value in protocol.goal_tolerance.items())
         rows.append(("counts as reached within", near))
     rows.append(("CPU time of one decision", f"{found.cpu_ms_per_decision:.2f} ms"))
+    if found.doubt:
+        rows.append(("doubted before the first step", _doubt(found.doubt)))
     return f"{head}\n{aligned(rows)}"
+
+
+def _doubt(found: DoubtResult) -> str:
+    """How many tasks were doubted, and whether those that failed were."""
+    area = "" if found.auroc is None else f"; AUROC for failure {with_interval(found.auroc, found.auroc_interval)}"
+    return f"{found.doubted:.0%} of the tasks{area}"
 
 
 def view_lines(found: ViewResult) -> str:
@@ -161,6 +170,8 @@ def robust_lines(found: RobustResult) -> str:
     head = f"protocol {protocol.name}, {protocol.budget_steps} steps, {found.instances} instances of each look"
     for encoder, looks in found.encoders.items():
         rows = [(of.label, _under_look(of)) for of in looks]
+        if encoder in found.doubt:
+            rows.append(("doubted before the first step", _doubt(found.doubt[encoder])))
         parts.append(f"{encoder}: goals reached, share of clean, R2 of positions\n{aligned(rows)}")
     return "\n".join([head, *parts])
 

@@ -13,7 +13,7 @@ from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import Policy, make_policy
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.learning.dynamics import whitening
-from worldmodel.measures.statistics import mean_interval
+from worldmodel.measures.statistics import auroc, mean_interval
 from worldmodel.models import PlanningModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import EventResult, Run, SurpriseResult, check_out, write_record
@@ -244,7 +244,6 @@ def paired_test(plain: np.ndarray, changed: np.ndarray) -> EventResult:
     if not np.isfinite(gain).all():
         return EventResult(None, None, None, None, None, None, None)
     moved = bool(np.any(gain != 0))
-    wins = (with_event[:, None] > without[None, :]).mean() + (with_event[:, None] == without[None, :]).mean() / 2
     return EventResult(
         median_without=float(np.median(without)),
         median_with=float(np.median(with_event)),
@@ -252,5 +251,5 @@ def paired_test(plain: np.ndarray, changed: np.ndarray) -> EventResult:
         mean_gain_interval=as_interval(mean_interval(gain)),
         more_surprised=float((gain > 0).mean()),
         p_wilcoxon=float(stats.wilcoxon(with_event, without, alternative="greater").pvalue) if moved else 1.0,
-        auroc=float(wins),
+        auroc=auroc(with_event, without),
     )

@@ -85,6 +85,23 @@ def share_kept(after: np.ndarray, before: np.ndarray, resamples: int = 2000) -> 
     return float(after.mean() / before.mean()), central_95(np.where(np.isfinite(ratios), ratios, -np.inf))
 
 
+def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
+    """Chance that a score of `positive` (n,) exceeds one of `negative` (m,), ties half; None where either is empty."""
+    if not len(positive) or not len(negative):
+        return None
+    ranks = stats.rankdata(np.concatenate([positive, negative]))[: len(positive)]
+    return float((ranks.sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative)))
+
+
+def auroc_interval(area: float, num_positive: int, num_negative: int) -> tuple[float, float]:
+    """95 % interval of an area under the ROC curve, after Hanley and McNeil (1982)."""
+    both_positive, both_negative = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (num_positive - 1) * (both_positive - area**2)
+    variance += (num_negative - 1) * (both_negative - area**2)
+    half = Z_95 * math.sqrt(max(variance, 0.0) / (num_positive * num_negative))
+    return max(0.0, area - half), min(1.0, area + half)
+
+
 def conformal_bound(errors: np.ndarray, coverage: float = 0.95) -> np.ndarray:
     """What a further error stays below with probability `coverage`, in each column of errors (n, q): (q,).
 

@@ -18,7 +18,7 @@ from worldmodel.reporting.elements import (
     short,
 )
 from worldmodel.reporting.reported_run import ReportedRun
-from worldmodel.reporting.sections import command
+from worldmodel.reporting.sections import command, doubt_facts
 from worldmodel.reporting.verdicts import control_verdict, probe_verdict, surprise_verdict
 from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
 from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, EventResult, Regret
@@ -35,7 +35,7 @@ def control_section(run: ReportedRun, figures: list[Path]) -> Section:
     rewarded = bool(found and found.protocol.rewarded)
     if found:
         outcome.append(_returns_table(found) if rewarded else _success_table(found))
-        planning += [_task_facts(found), _planner_facts(found)]
+        planning += [*([doubt_facts(found.doubt)] if found.doubt else []), _task_facts(found), _planner_facts(found)]
     films = run.videos["control"]
     told = " Each film shows the robot's view at the left and the goal image at the right." if films else ""
     turns_green = "The frame turns green when the goal is reached. " if films and not rewarded else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from worldmodel.reporting.elements import Cell, Section, Table, facts, interval, number, percent, percent_interval
 from worldmodel.reporting.reported_run import ReportedRun
-from worldmodel.reporting.sections import command
+from worldmodel.reporting.sections import command, doubt_facts
 from worldmodel.runs.robust_result import LookResult, RobustResult
 
 
@@ -13,6 +13,7 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
     """What a run still does under other looks."""
     found = run.summary.robust
     tables = [_looks_table(name, looks) for name, looks in found.encoders.items()] if found else []
+    doubts = [doubt_facts(of, f", {encoder}") for encoder, of in found.doubt.items()] if found else []
     learned = run.summary.train.robust
     about = [facts("The robust encoder, on validation frames", asdict(learned))] if learned else []
     return Section(
@@ -22,15 +23,17 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
         "picture shows each look as its instances drew it; goals are photographed in the same shifted world.",
         "Kept is the share of the success in the world as it is, on the same tasks. A task is left out where the look "
         "hides all that tells its goal from its start. The robust encoder learned to give the latents of the encoder "
-        "from frames under other looks; its error is on frames as they are, over the latents' variance.",
+        "from frames under other looks; its error is on frames as they are, over the latents' variance. Novel: a frame "
+        "that the decoder cannot draw from its latent. Doubted: a latent that the encoder does not read again from the "
+        "decoder's picture. Both by more than 99 % of usual frames, and before the task begins.",
         command(run, "robust"),
-        [*figures, *tables, *about, *([_facts(found)] if found else [])],
+        [*figures, *tables, *doubts, *about, *([_facts(found)] if found else [])],
     )
 
 
 def _looks_table(encoder: str, looks: list[LookResult]) -> Table:
     headers = ("Look", "Strength", "Goals reached", "95 % interval", "By run", "Median steps", "Kept", "95 % interval")
-    headers = (*headers, "R² of positions", "Tasks", "Left out")
+    headers = (*headers, "R² of positions", "Novel", "Doubted", "Tasks", "Left out")
     rows = []
     for of in looks:
         reached = of.success
@@ -46,6 +49,8 @@ def _looks_table(encoder: str, looks: list[LookResult]) -> Table:
                 number(of.kept, 2, bar=True),
                 interval(of.kept_interval, 2),
                 number(of.r2, 2),
+                percent(of.novel),
+                percent(of.doubted),
                 number(of.num_tasks, 0),
                 number(of.num_hidden, 0),
             ]

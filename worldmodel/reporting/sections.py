@@ -11,6 +11,7 @@ from worldmodel.figures import logged_curves, running_median, spans_decades, sty
 from worldmodel.reporting.elements import Cell, Chart, Line, Section, Table, duration, facts, number, plain
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.verdicts import prediction_verdict, state_verdict
+from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.results import TrainResult
 
 _MEASURES = (
@@ -166,3 +167,17 @@ def command(run: ReportedRun, verb: str) -> str:
     relative = os.path.relpath(run.path)
     shown = str(run.path) if relative.startswith("..") else relative
     return f"worldmodel {verb} {shlex.quote(f'run={shown}')}"
+
+
+def doubt_facts(found: DoubtResult, of: str = "") -> Table:
+    """Whether tasks are doubted before they fail."""
+    low, high = found.auroc_interval or (None, None)
+    values: dict[str, object] = {
+        "AUROC of doubt, for tasks that fail": found.auroc,
+        "from": low,
+        "to (95 % interval)": high,
+        "share of tasks doubted": found.doubted,
+        "solved of the doubted": found.success_doubted,
+        "solved of the others": found.success_trusted,
+    }
+    return facts(f"Doubt before the first step{of}", values)

@@ -14,6 +14,7 @@ Other rooms import from here.
 
 from worldmodel.runs.cells import CellKey, CellStore, cell_key
 from worldmodel.runs.demo_result import DemoResult
+from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.identify_result import (
     CombinationEstimate,
     ConstantEstimate,
@@ -76,6 +77,7 @@ __all__ = [
     "DecodingResult",
     "DemoResult",
     "Disagreement",
+    "DoubtResult",
     "EventResult",
     "FitQuality",
     "Hardware",

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from worldmodel.measures.identifiability import Identifiability
 from worldmodel.measures.statistics import mean_known
+from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.settings import PlanConfig
 
 Interval = tuple[float, float]
@@ -286,6 +287,8 @@ class ControlResult:
     """Share of tasks whose start is within tolerance of the goal."""
     videos: list[str] = field(default_factory=list)
     """Films of the latent planner, relative to the run directory."""
+    doubt: DoubtResult | None = None
+    """Whether tasks are doubted before they fail; None without a decoder, or where the world's own reward counts."""
 
     @property
     def latent(self) -> ControllerResult:

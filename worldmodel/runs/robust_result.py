@@ -1,8 +1,9 @@
 """What `robust` finds: goals reached and state read in worlds that look different."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.results import Interval, Success, TaskProtocol
 from worldmodel.settings import EncoderName, PlanConfig
 
@@ -32,6 +33,11 @@ class LookResult:
     """Tasks of each run that count."""
     num_hidden: int
     """Tasks that do not: under this look their start and their goal look exactly the same."""
+    novel: float | None = None
+    """Share of tasks whose start or goal differs more from what the decoder makes of its latent than 99 % of clean
+    frames do; None for a run without a decoder."""
+    doubted: float | None = None
+    """Share of tasks that are doubted before they begin; see `DoubtResult`."""
 
     @property
     def label(self) -> str:
@@ -60,3 +66,5 @@ class RobustResult:
     """Seed of tasks, instances and planning."""
     encoders: dict[EncoderName, list[LookResult]]
     """Encoder -> what it does under each look, the world as it is first."""
+    doubt: dict[EncoderName, DoubtResult] = field(default_factory=dict)
+    """Encoder -> whether tasks under all looks together are doubted before they fail; empty without a decoder."""

@@ -16,9 +16,18 @@ from worldmodel.evaluation.control.controllers import LatentController, OracleCo
 from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
 from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
 from worldmodel.evaluation.control.manifests import manifest_tasks
+from worldmodel.evaluation.control.moments import draw_moments
 from worldmodel.evaluation.control.oracle import can_simulate
-from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, task_policy
+from worldmodel.evaluation.control.tasks import (
+    Tasks,
+    draw_tasks,
+    goal_frames,
+    make_protocol,
+    photographs,
+    task_policy,
+)
 from worldmodel.evaluation.control.tolerance import set_tolerance
+from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.figures.videos import control_video
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
@@ -29,6 +38,9 @@ from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
 from worldmodel.settings.names import check_parameters
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
+
+_USUAL_FRAMES = 400
+"""Frames that say how much doubt is usual."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +115,19 @@ def _judge(evaluation: _Evaluation, runs: list[Run], supervised: list[Run]) -> C
     beside = _controllers_beside(evaluation, supervised)
     of_runs: list[ControlResult] = []
     latent: list[Outcome] = []
+    doubts: list[Doubts] = []
     for run in runs:
         outcome, controller = _latent(evaluation, run, config.videos)
         latent.append(outcome)
-        found = _result(evaluation, [run], {"latent": [outcome], **beside})
+        doubts += (doubts_of_run := _doubts(evaluation, run, controller.goal_frames))
+        found = _result(evaluation, [run], {"latent": [outcome], **beside}, doubts_of_run)
         videos = _film(run, controller.goal_frames, 1 / evaluation.world.control_dt_s, outcome)
         found = replace(found, videos=videos)
         _draw(run, found, controller)
         run.directory.record(found)
         _track(run, found)
         of_runs.append(found)
-    together = of_runs[0] if len(runs) == 1 else _result(evaluation, runs, {"latent": latent, **beside})
+    together = of_runs[0] if len(runs) == 1 else _result(evaluation, runs, {"latent": latent, **beside}, doubts)
     if config.out:
         write_record(Path(config.out), replace(together, videos=[]))
     return together
@@ -158,6 +172,19 @@ def _latent(evaluation: _Evaluation, run: Run, num_filmed: int = 0) -> tuple[Out
     return outcome, controller
 
 
+def _doubts(evaluation: _Evaluation, run: Run, goals: np.ndarray) -> list[Doubts]:
+    """How much the model of a run doubts its tasks before they begin; of goals uint8 (n, S, S, 3).
+
+    Nothing without a decoder, in worlds whose states cannot be photographed, and where the world's own reward counts.
+    """
+    world, tasks, model = evaluation.world, evaluation.tasks, _load(evaluation, run)
+    if model.decoder is None or tasks.moments is not None or evaluation.protocol.rewarded:
+        return []
+    usual, _ = draw_moments(world, run.config.collection, _USUAL_FRAMES // 4, evaluation.config.seed)
+    doubter = Doubter(model, photographs(world, usual.states, usual.factors))
+    return [doubter.of_tasks(photographs(world, tasks.start, tasks.factors), goals)]
+
+
 def check_same_world(run: Run, label: str) -> None:
     """UserError where the run was trained on another world than `label`."""
     other = run.config.env.label
@@ -188,8 +215,8 @@ def check_fits(model: WorldModel, world: MujocoWorld) -> None:
         )
 
 
-def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes) -> ControlResult:
-    """What was achieved, and the settings behind it."""
+def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes, doubts: list[Doubts]) -> ControlResult:
+    """What was achieved, and the settings behind it; doubts: of every run's tasks, or nothing."""
     config, protocol, tasks = evaluation.config, evaluation.protocol, evaluation.tasks
     controllers, regret = achieved(outcomes, protocol.rewarded)
     decisions = sum(of.num_decisions for of in outcomes["latent"])
@@ -208,6 +235,7 @@ def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes) -> Con
         cpu_ms_per_decision=1e3 * sum(of.decision_cpu_s for of in outcomes["latent"]) / decisions,
         regret=regret,
         solved_at_start=None if protocol.rewarded else tasks.solved_at_start(goal_rule(evaluation.world, protocol)),
+        doubt=doubt_result(doubts, [of.solved for of in outcomes["latent"]]) if doubts else None,
     )
 
 

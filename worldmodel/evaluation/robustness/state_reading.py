@@ -1,66 +1,17 @@
 """How well positions are read from frames that look different, by a linear map that was fitted on clean frames."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
-from worldmodel.data.truth import moving_columns
-from worldmodel.envs import MujocoWorld, rollout
-from worldmodel.envs.excitation import make_policy
-from worldmodel.evaluation.control.tasks import bounded_factors, photographs
+from worldmodel.envs import MujocoWorld
+from worldmodel.evaluation.control.moments import Moments
+from worldmodel.evaluation.control.tasks import photographs
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.regression import Examples, linear_predict
 from worldmodel.measures.statistics import mean_known
 from worldmodel.models import PlanningModel
-from worldmodel.settings import CollectConfig
 
-_SEED_STREAM = 7_004
-_FITTED = 4  # episodes that the map is fitted on, for each that it is judged on
-_FRAMES_AN_EPISODE = 20
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Moments of fresh episodes, n of them."""
-
-    states: np.ndarray
-    """(n, X)."""
-    factors: list[dict[str, float]]
-    """Every declared factor -> its value."""
-    positions: np.ndarray
-    """What a frame can show: positions that vary, angles as cosine and sine, (n, Z)."""
-    episode: np.ndarray
-    """Episode of each, int (n,)."""
-
-    def part(self, first: int, end: int) -> "Moments":
-        """The moments from number `first` to before `end`."""
-        rows = slice(first, end)
-        return Moments(self.states[rows], self.factors[rows], self.positions[rows], self.episode[rows])
-
-    def __len__(self) -> int:
-        return len(self.states)
-
-
-def draw_moments(world: MujocoWorld, collection: CollectConfig, num: int, seed: int) -> tuple[Moments, Moments]:
-    """Moments to fit a map on, and `num` to judge it on, from other episodes."""
-    policy = make_policy(**collection.policy)
-    judged = -(-num // _FRAMES_AN_EPISODE)  # episodes
-    seeds = np.random.SeedSequence([_SEED_STREAM, seed]).generate_state((_FITTED + 1) * judged)
-    states, factors, episodes = [], [], []
-    for number, episode_seed in enumerate(seeds):
-        episode = rollout(world, policy, seed=int(episode_seed), num_steps=collection.episode_steps, render=False)
-        rows = np.linspace(0, len(episode.states) - 1, _FRAMES_AN_EPISODE).astype(int)
-        states.append(episode.states[rows].astype(np.float64))
-        factors += [bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))) for row in rows]
-        episodes.append(np.full(len(rows), number))
-    stacked, names = np.concatenate(states), list(world.state_names)
-    shown = [name for name in names if not name.endswith("_vel")]
-    columns = stacked[:, [names.index(name) for name in shown]]
-    positions = moving_columns(shown, columns, set(world.scene.angle_names)).values
-    drawn = Moments(stacked, factors, positions, np.concatenate(episodes))
-    return drawn.part(judged * _FRAMES_AN_EPISODE, len(drawn)), drawn.part(0, num)
 
 
 class StateReader:

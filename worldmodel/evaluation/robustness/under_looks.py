@@ -15,15 +15,17 @@ from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import LatentController, check_heads
 from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.evaluate import check_fits, check_same_world
+from worldmodel.evaluation.control.moments import Moments, draw_moments
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, photographs
+from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.robustness.grid import GridCell, shifts_of
-from worldmodel.evaluation.robustness.state_reading import Moments, StateReader, draw_moments, mean_r2
+from worldmodel.evaluation.robustness.state_reading import StateReader, mean_r2
 from worldmodel.evaluation.trust import trusted_world
 from worldmodel.measures.statistics import mean_known, share_kept
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import Planner, make_planner
-from worldmodel.runs import LookResult, RobustResult, Run, TaskProtocol, find_runs, write_record
+from worldmodel.runs import DoubtResult, LookResult, RobustResult, Run, TaskProtocol, find_runs, write_record
 from worldmodel.runs.results import as_interval
 from worldmodel.settings import ControlConfig, EncoderName, PlanConfig, RobustConfig, TrainConfig
 from worldmodel.system.devices import pick_device
@@ -58,6 +60,8 @@ class _Found:
     """Mean R2 of positions."""
     goals: np.ndarray
     """A goal as each instance shows it, uint8 (I, S, S, 3)."""
+    doubts: list[Doubts]
+    """Of the tasks of each instance; none without a decoder."""
 
 
 _ByEncoder = dict[EncoderName, list[list[_Found]]]
@@ -134,18 +138,27 @@ def _measure(bench: _Bench, run: Run, model: WorldModel) -> list[_Found]:
     planning = PlanningModel(model)
     bench.world.appearance = None
     reader = StateReader(bench.world, planning, bench.fitted)
+    usual = photographs(bench.world, bench.fitted.states, bench.fitted.factors)
+    doubter = Doubter(model, usual) if model.decoder is not None else None
     found = []
     bar = progress(bench.shifts, desc=f"{run.path.name}, by {model.config.sees_by}", unit="look")
     for shift in bar:
         bar.set_postfix(look=shift.look)
-        found.append(_under(bench, model, planning, reader, shift))
+        found.append(_under(bench, model, planning, reader, doubter, shift))
     bench.world.appearance = None
     return found
 
 
-def _under(bench: _Bench, model: WorldModel, planning: PlanningModel, reader: StateReader, shift: GridCell) -> _Found:
+def _under(
+    bench: _Bench,
+    model: WorldModel,
+    planning: PlanningModel,
+    reader: StateReader,
+    doubter: Doubter | None,
+    shift: GridCell,
+) -> _Found:
     """What a model does under one look: every instance has its share of the tasks and of the moments."""
-    solved_at, unseen, read, shown = [], [], [], []
+    solved_at, unseen, read, shown, doubts = [], [], [], [], []
     cuts = [_cuts(len(of), bench.config.instances) for of in (bench.tasks, bench.judged)]
     for instance, (of_tasks, of_moments) in enumerate(zip(*cuts, strict=True)):
         bench.world.appearance = shift.appearance(bench.config.seed * 1000 + instance)
@@ -160,8 +173,10 @@ def _under(bench: _Bench, model: WorldModel, planning: PlanningModel, reader: St
         unseen.append((goals == starts).all((1, 2, 3)))
         read.append(reader.read(bench.judged.part(*of_moments)))
         shown.append(goals[0])
+        if doubter is not None:
+            doubts.append(doubter.of_tasks(starts, goals))
     r2 = mean_r2(bench.judged.positions, np.concatenate(read))
-    return _Found(np.concatenate(solved_at), np.concatenate(unseen), r2, np.stack(shown))
+    return _Found(np.concatenate(solved_at), np.concatenate(unseen), r2, np.stack(shown), doubts)
 
 
 def _cuts(num: int, parts: int) -> list[tuple[int, int]]:
@@ -185,7 +200,15 @@ def _result(bench: _Bench, runs: list[Run], found: _ByEncoder) -> RobustResult:
         frames=bench.config.frames,
         seed=bench.config.seed,
         encoders=encoders,
+        doubt={name: doubt for name, of_runs in found.items() if (doubt := _doubt(of_runs)) is not None},
     )
+
+
+def _doubt(of_runs: list[list[_Found]]) -> DoubtResult | None:
+    """Doubt of all tasks under all looks."""
+    each = [found for of_run in of_runs for found in of_run]
+    doubts = [doubts for found in each for doubts in found.doubts]
+    return doubt_result(doubts, [found.solved_at >= 0 for found in each]) if doubts else None
 
 
 def _look_result(shift: GridCell, of_runs: Sequence[_Found], clean: Sequence[_Found]) -> LookResult:
@@ -205,7 +228,13 @@ def _look_result(shift: GridCell, of_runs: Sequence[_Found], clean: Sequence[_Fo
         r2=mean_known(of.r2 for of in of_runs),
         num_tasks=int((~hidden).sum()),
         num_hidden=int(hidden.sum()),
+        novel=_share_above_one([doubts.novelty for of in of_runs for doubts in of.doubts]),
+        doubted=_share_above_one([doubts.doubt for of in of_runs for doubts in of.doubts]),
     )
+
+
+def _share_above_one(scores: list[np.ndarray]) -> float | None:
+    return float((np.concatenate(scores) > 1).mean()) if scores else None
 
 
 def _draw(run: Run, result: RobustResult, found: list[_Found]) -> None:
