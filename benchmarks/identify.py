@@ -5,7 +5,7 @@ has. Each is explained on its own; the run's learned context reads the same reco
 """
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import command
+from worldmodel.envs.rollout import Episode
 from worldmodel.identifying import (
     Calibration,
     Explained,
@@ -22,6 +23,7 @@ from worldmodel.identifying import (
     calibrate,
     check,
     explain,
+    known_at,
     open_simulator,
     open_worlds,
     rendered_windows,
@@ -29,11 +31,11 @@ from worldmodel.identifying import (
 from worldmodel.measures import wilson_interval
 from worldmodel.models import WorldModel, set_cpu_threads
 from worldmodel.runs import Run, this_machine, versions
-from worldmodel.settings import Count, IdentifyConfig, NonNegativeInt, Nuisance, Settings
+from worldmodel.settings import Count, IdentifyConfig, NonNegativeInt, Nuisance, Settings, TrainConfig
 from worldmodel.system import write_json
 
 Disturbance = Literal["none", "scaled", "shifted", "late", "dropped", "weak"]
-_TEST_STREAM = 1_000
+TEST_STREAM = 1_000
 """Seeds of the recordings, away from those of calibration."""
 _FAR_OFF = 3.0
 """A fit has gone wrong where a constant is so many half-widths of its interval off."""
@@ -47,6 +49,8 @@ class IdentifyBench(Settings):
     """A run whose world has constants."""
     constants: tuple[str, ...] = ()
     """Constants that are sought; empty: those that training drew."""
+    factors: dict[str, Any] = field(default_factory=dict)
+    """Further factors by MJCF name, as `worldmodel identify` takes them."""
     free: tuple[Nuisance, ...] = ()
     """What else is free."""
     recordings: Count = 500
@@ -57,9 +61,10 @@ class IdentifyBench(Settings):
     """Recordings whose next 15 steps are foreseen, too."""
     calibration_recordings: Count = 200
     """Simulated recordings behind error model and width of intervals."""
-    disturbance: Disturbance = "none"
-    """What is wrong with the recordings. scaled: positions read 3 % too long. shifted: 5 mm off. late: frames a step
-    late. dropped: a frame missing in the middle. weak: actuators that do 90 % of what they are told."""
+    disturbances: tuple[Disturbance, ...] = ("none",)
+    """What is wrong with the recordings, one after another. scaled: positions read 3 % too long. shifted: 5 mm off.
+    late: frames a step late. dropped: a frame missing in the middle. weak: actuators that do 90 % of what they are
+    told."""
     seed: NonNegativeInt = 0
     """Seed of recordings and calibration."""
     out: str | None = None
@@ -82,69 +87,112 @@ class Outcome:
     """s^2."""
     seconds: float
     """CPU time of the fit."""
+    least: np.ndarray | None
+    """Variances (P,) that no unbiased reader of the same readings goes below, with the prior; None where the recording
+    is disturbed."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all recordings of a measurement share."""
+
+    settings: IdentifyConfig
+    trained: TrainConfig
+    model: WorldModel
+    simulator: Simulator
+    calibration: Calibration
+
+
+def open_bench(settings: IdentifyConfig, num_steps: int) -> Bench:
+    """A run's model and simulator, calibrated for recordings of so many steps."""
+    run = Run(settings.run)
+    trained, model = run.config, run.model()
+    set_cpu_threads(model.config.encoder)
+    simulator = open_simulator(open_worlds(trained, settings), trained, num_steps)
+    return Bench(settings, trained, model, simulator, calibrate(simulator, model, settings, num_steps))
+
+
+def about(bench: Bench) -> dict[str, Any]:
+    """What a file says beside its figures."""
+    simulator, calibration = bench.simulator, bench.calibration
+    return {
+        "stretch": dict(zip(simulator.constants, calibration.stretch.tolist(), strict=True)),
+        "misfit_limit": calibration.misfit_limit,
+        "readout_rmse": dict(zip(simulator.observation.names, calibration.readout_rmse.tolist(), strict=True)),
+        "versions": versions(),
+        "hardware": dataclasses.asdict(this_machine()),
+    }
 
 
 def measure(config: IdentifyBench) -> dict[str, Any]:
     """The figures, ready for JSON."""
-    run = Run(config.run)
-    trained, model = run.config, run.model()
-    set_cpu_threads(model.config.encoder)
     settings = IdentifyConfig(
         run=config.run,
         constants=list(config.constants),
+        factors=config.factors,
         free=list(config.free),
         calibration_recordings=config.calibration_recordings,
         seed=config.seed,
     )
-    simulator = open_simulator(open_worlds(trained, settings), trained, config.steps)
-    calibration = calibrate(simulator, model, settings, config.steps)
-    disturbed = _misread(calibration, simulator, config.disturbance)
-    ahead = model.predictor.config.horizon if model.predictor else 15
-    recordings = _recordings(simulator, config, ahead)
+    bench = open_bench(settings, config.steps)
+    simulator, predictor = bench.simulator, bench.model.predictor
+    ahead = predictor.config.horizon if predictor else 15
+    episodes = rendered_windows(simulator, config.recordings, config.steps + ahead, TEST_STREAM + config.seed)
+    return {
+        "run": bench.trained.run_name,
+        "world": simulator.world.name,
+        "settings": dataclasses.asdict(config),
+        "disturbed": {kind: _disturbed(bench, config, episodes, kind, ahead) for kind in config.disturbances},
+        **about(bench),
+    }
+
+
+def _disturbed(
+    bench: Bench, config: IdentifyBench, episodes: list[Episode], disturbance: Disturbance, ahead: int
+) -> dict[str, Any]:
+    """The figures of recordings with one thing wrong."""
+    simulator, model = bench.simulator, bench.model
+    misread = _misread(bench.calibration, simulator, disturbance)
     outcomes, alone, explained = [], [], []
-    for recording in tqdm(recordings, desc="identify", unit="recording", mininterval=10):
+    recordings = recordings_of(simulator, episodes, config.steps, disturbance)
+    for recording in tqdm(recordings, desc=disturbance, unit="recording", mininterval=10):
         short = dataclasses.replace(
             recording, frames=recording.frames[: config.steps + 1], actions=recording.actions[: config.steps]
         )
-        one, seconds = explain(simulator, disturbed, model, settings, [short])
+        one, seconds = explain(simulator, misread, model, bench.settings, [short])
         outcomes.append(_outcome(one, model, seconds))
         alone.append(one)
-        if len(explained) < config.checked:
-            explained.append(explain(simulator, disturbed, model, settings, [recording])[0])
-    found: dict[str, Any] = {
-        "run": trained.run_name,
-        "world": simulator.world.name,
-        "settings": dataclasses.asdict(config),
+        if disturbance == "none" and len(explained) < config.checked:
+            explained.append(explain(simulator, misread, model, bench.settings, [recording])[0])
+    learned = None
+    if disturbance == "none":
+        learned = _learned(simulator, alone, np.stack([outcome.true for outcome in outcomes]))
+    return {
         **_scores(simulator, outcomes),
-        "stretch": dict(zip(simulator.constants, calibration.stretch.tolist(), strict=True)),
-        "misfit_limit": calibration.misfit_limit,
-        "readout_rmse": dict(zip(simulator.observation.names, calibration.readout_rmse.tolist(), strict=True)),
         "foreseen_rms": _foreseen(explained, model, ahead) if explained else None,
-        "learned": _learned(simulator, alone, np.stack([outcome.true for outcome in outcomes])),
-        "versions": versions(),
-        "hardware": dataclasses.asdict(this_machine()),
+        "learned": learned,
     }
-    return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # recordings, and what is wrong with them
 
 
-def _recordings(simulator: Simulator, config: IdentifyBench, ahead: int) -> list[RecordedMotion]:
-    """Recordings of `steps` and `ahead` more steps, with what is true of them."""
-    episodes = rendered_windows(simulator, config.recordings, config.steps + ahead, _TEST_STREAM + config.seed)
+def recordings_of(
+    simulator: Simulator, episodes: list[Episode], steps: int, disturbance: Disturbance = "none"
+) -> list[RecordedMotion]:
+    """Episodes as recordings, with what is true of them; the disturbance is in their first `steps` steps."""
     names, found = list(simulator.world.factors), []
     for number, episode in enumerate(episodes):
-        frames, actions, middle = episode.frames, episode.actions, config.steps // 2
-        if config.disturbance == "late":
+        frames, actions, middle = episode.frames, episode.actions, steps // 2
+        if disturbance == "late":
             frames, actions = frames[:-1], actions[1:]
-        elif config.disturbance == "dropped":
+        elif disturbance == "dropped":
             frames, actions = np.delete(frames, middle, 0), actions[:-1]
-        elif config.disturbance == "weak":
+        elif disturbance == "weak":
             actions = actions / np.float32(0.9)
         values = dict(zip(names, episode.factors[-1].astype(float).tolist(), strict=True))
-        states = episode.states.astype(np.float64) if config.disturbance == "none" else None
+        states = episode.states.astype(np.float64) if disturbance == "none" else None
         found.append(RecordedMotion(str(number), frames, actions, states, values))
     return found
 
@@ -167,11 +215,22 @@ def _misread(calibration: Calibration, simulator: Simulator, disturbance: Distur
 
 def _outcome(explained: Explained, model: WorldModel, seconds: float) -> Outcome:
     recording, num = explained.recordings[0], len(explained.simulator.constants)
-    unfamiliar = explained.calibration.looks.unfamiliar(model, recording.frames)
     true = explained.simulator.coordinates(recording.factors or {})
     width = 1.96 * explained.deviations[:num]
-    alarms = alarms_of(explained, unfamiliar)
-    return Outcome(true, explained.coordinates(0), width, alarms, explained.solution.misfit, seconds)
+    alarms, _ = alarms_of(explained, model)
+    found, misfit = explained.coordinates(0), explained.solution.misfit
+    return Outcome(true, found, width, alarms, misfit, seconds, _least(explained, true))
+
+
+def _least(explained: Explained, true: np.ndarray) -> np.ndarray | None:
+    """Cramér-Rao variances of the constants, (P,)."""
+    track, states = explained.tracks[0], explained.recordings[0].states
+    if states is None:
+        return None
+    start = dataclasses.replace(track.start, state=states[0])
+    qpos = states[: track.num_steps + 1, : explained.simulator.world.scene.model.nq]
+    known = dataclasses.replace(track, numbers=track.observation.numbers(qpos), start=start)
+    return np.diag(known_at(known, explained.calibration.errors, true))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -183,11 +242,13 @@ def _scores(simulator: Simulator, outcomes: list[Outcome]) -> dict[str, Any]:
     true, found, width = (np.stack([getattr(o, name) for o in outcomes]) for name in ("true", "found", "width"))
     told = np.array([bool(o.alarms) for o in outcomes])
     wrong = (np.abs(found - true) > _FAR_OFF * width).any(1)
+    least = np.array([o.least for o in outcomes if o.least is not None])
     constants = {}
     for index, name in enumerate(simulator.constants):
-        constants[name] = _of_constant(
-            simulator, name, true[:, index], found[:, index], width[:, index], np.flatnonzero(~told)
-        )
+        columns = true[:, index], found[:, index], width[:, index]
+        constants[name] = _of_constant(simulator, name, *columns, np.flatnonzero(~told))
+        if len(least):
+            constants[name]["bound_r2"] = float(1 - least[:, index].mean() / true[:, index].var())
     return {
         "constants": constants,
         "fits": {
@@ -209,21 +270,24 @@ def _of_constant(
     """Figures over all recordings; coverage over those without an alarm, which alone have intervals."""
     factor = simulator.world.factors[name]
     values = np.array([[factor.value(t) for t in pair] for pair in zip(true, found, strict=True)])
-    result: dict[str, Any] = {
-        "r2": float(1 - ((found - true) ** 2).sum() / ((true - true.mean()) ** 2).sum()),
+    covered = (np.abs(found - true) <= width)[trusted]
+    thirds = np.array_split(trusted[np.argsort(true[trusted])], 3)
+    return {
+        "r2": _r2(true, found),
+        "r2_trusted": _r2(true[trusted], found[trusted]) if len(trusted) > 2 else None,
         "median_relative_error": float(np.median(np.abs(values[:, 1] / values[:, 0] - 1)))
         if factor.transform == "log"
         else None,
         "bias_sd": float((found - true).mean()),
         "median_width_sd": float(np.median(width)),
+        "covered": int(covered.sum()),
+        "trusted": len(covered),
+        "coverage_by_third": [float((np.abs(found - true) <= width)[third].mean()) for third in thirds if len(third)],
     }
-    covered = (np.abs(found - true) <= width)[trusted]
-    result |= {"covered": int(covered.sum()), "trusted": len(covered)}
-    thirds = np.array_split(trusted[np.argsort(true[trusted])], 3)
-    result["coverage_by_third"] = [
-        float((np.abs(found - true) <= width)[third].mean()) for third in thirds if len(third)
-    ]
-    return result
+
+
+def _r2(true: np.ndarray, found: np.ndarray) -> float:
+    return float(1 - ((found - true) ** 2).sum() / ((true - true.mean()) ** 2).sum())
 
 
 def _foreseen(explained: list[Explained], model: WorldModel, ahead: int) -> dict[str, dict[str, list[float]]]:
@@ -266,17 +330,21 @@ def report(config: IdentifyBench) -> str:
     found = measure(config)
     if config.out:
         write_json(Path(config.out), found)
-    what = f"{config.recordings} recordings of {config.steps} steps, disturbance {config.disturbance}"
-    lines = [f"{found['world']}, {what}"]
-    readers = {"replay": found["constants"], "learned": (found["learned"] or {}).get("constants", {})}
-    for reader, constants in readers.items():
-        for name, of in constants.items():
-            error = "" if of["median_relative_error"] is None else f", median error {of['median_relative_error']:.1%}"
-            low, high = wilson_interval(of["covered"], of["trusted"]) if of["trusted"] else (0.0, 1.0)
-            covered = f"{of['covered']} of {of['trusted']} intervals [{low:.3f}, {high:.3f}]"
-            lines.append(f"  {reader} {name}: R2 {of['r2']:.4f}{error}, {covered}, by third {of['coverage_by_third']}")
-    lines.append(f"  fits: {found['fits']}")
+    lines = [f"{found['world']}, {config.recordings} recordings of {config.steps} steps, free {list(config.free)}"]
+    for disturbance, of in found["disturbed"].items():
+        lines.append(f"  {disturbance}: {of['fits']}")
+        readers = {"replay": of["constants"], "learned": (of["learned"] or {}).get("constants", {})}
+        for reader, constants in readers.items():
+            lines += [f"    {reader} {name}: {_line(scores)}" for name, scores in constants.items()]
     return "\n".join(lines)
+
+
+def _line(of: dict[str, Any]) -> str:
+    error = "" if of["median_relative_error"] is None else f", median error {of['median_relative_error']:.1%}"
+    low, high = wilson_interval(of["covered"], of["trusted"]) if of["trusted"] else (0.0, 1.0)
+    covered = f"{of['covered']} of {of['trusted']} intervals [{low:.3f}, {high:.3f}]"
+    bound = f" (bound {of['bound_r2']:.4f})" if "bound_r2" in of else ""
+    return f"R2 {of['r2']:.4f}{bound}{error}, {covered}, half width {of['median_width_sd']:.3f}"
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ ALLOWED = {
     "worldmodel/identifying/recordings.py": {"load", "loadtxt"},  # of a table beside the user's own film
     "worldmodel/identifying/other_model.py": {"from_xml_path"},  # of the user's own model
     "worldmodel/identifying/calibrated_mjcf.py": {"write_text"},
-    "worldmodel/identifying/identification.py": {"open", "savez", "write_text"},  # temporary files
+    "worldmodel/identifying/calibration_file.py": {"load", "open", "savez"},  # of a checked file, and temporary ones
+    "worldmodel/identifying/identification.py": {"write_text"},
     "worldmodel/identifying/next_excitation.py": {"write_text"},
     "worldmodel/evaluation/control/manifests.py": {"loadtxt", "savetxt"},  # of an open file of the package
     "worldmodel/viewing/picture_files.py": {"imwrite"},  # to memory

@@ -21,11 +21,15 @@ class _Pooled:
     """Figures of one constant over all files of a setting."""
 
     r2: float
+    bound: float | None
+    """R2 that no unbiased reader of the same readings exceeds."""
     error: float | None
     covered: int
     trusted: int
     thirds: list[float]
     bias: float
+    width: float
+    """Half of an interval, in prior standard deviations."""
 
     @property
     def coverage(self) -> str:
@@ -36,27 +40,53 @@ class _Pooled:
         return f"{self.covered / self.trusted:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _settings() -> dict[tuple[str, int, str, str], list[dict[str, Any]]]:
-    """(world, steps, what is wrong, what is free) -> files, in the order of their names."""
-    grouped: dict[tuple[str, int, str, str], list[dict[str, Any]]] = {}
-    for found in read_all("identify-*.json"):
-        given = found["settings"]
-        key = found["world"], given["steps"], given["disturbance"], ", ".join(given["free"])
-        grouped.setdefault(key, []).append(found)
+@dataclass(frozen=True)
+class _Measured:
+    """The recordings of one file that have one thing wrong with them."""
+
+    run: str
+    readers: dict[str, dict[str, Any]]
+    """replay, and learned where the run has a context -> constant -> figures."""
+    fits: dict[str, Any]
+    foreseen: dict[str, dict[str, list[float]]] | None
+
+
+_Setting = tuple[str, int, str, str]
+"""World, steps, what is wrong, what is free."""
+
+
+def _settings() -> dict[_Setting, list[_Measured]]:
+    """What was measured in each setting, in the order of the files' names."""
+    grouped: dict[_Setting, list[_Measured]] = {}
+    for file in read_all("identify-*.json"):
+        given = file["settings"]
+        for disturbance, of in file["disturbed"].items():
+            readers = {"replay": of["constants"]} | ({"learned": of["learned"]["constants"]} if of["learned"] else {})
+            key = file["world"], given["steps"], disturbance, ", ".join(given["free"])
+            grouped.setdefault(key, []).append(_Measured(file["run"], readers, of["fits"], of["foreseen_rms"]))
     return grouped
 
 
-def _pooled(files: Sequence[dict[str, Any]], name: str, learned: bool = False) -> _Pooled:
-    parts = [(file["learned"] if learned else file)["constants"][name] for file in files]
-    weights = [file["fits"]["recordings"] for file in files]
-    errors = [part["median_relative_error"] for part in parts]
+def _pooled(files: Sequence[_Measured], name: str, reader: str = "replay") -> _Pooled:
+    parts = [file.readers[reader][name] for file in files]
+    weights = [file.fits["recordings"] for file in files]
+
+    def mean(figure: str) -> float | None:
+        values = [part.get(figure) for part in parts]
+        return None if None in values else float(np.average(np.array(values, float), weights=weights))
+
+    r2, bias, width = mean("r2"), mean("bias_sd"), mean("median_width_sd")
+    assert r2 is not None and bias is not None and width is not None
+    thirds = [part["coverage_by_third"] for part in parts if part["trusted"]] or [[np.nan]]
     return _Pooled(
-        float(np.average([part["r2"] for part in parts], weights=weights)),
-        None if None in errors else float(np.average(errors, weights=weights)),
+        r2,
+        mean("bound_r2"),
+        mean("median_relative_error"),
         sum(part["covered"] for part in parts),
         sum(part["trusted"] for part in parts),
-        np.average([part["coverage_by_third"] for part in parts if part["trusted"]] or [[np.nan]], 0).tolist(),
-        float(np.average([part["bias_sd"] for part in parts], weights=weights)),
+        np.average(thirds, 0).tolist(),
+        bias,
+        width,
     )
 
 
@@ -66,24 +96,37 @@ def rows() -> list[Row]:
     for (world, steps, disturbance, free), files in _settings().items():
         if disturbance != "none" or free:
             continue
-        number = sum(file["fits"]["recordings"] for file in files)
-        command = f"`python -m benchmarks.identify run={_run(files[0]['run'])}`"
-        for name in files[0]["constants"]:
+        number = sum(file.fits["recordings"] for file in files)
+        command = f"`python -m benchmarks.identify run={_run(files[0].run)}`"
+        for name in files[0].readers["replay"]:
             of, (r2, error) = _pooled(files, name), _TARGETS.get((world, name), ("", ""))
             label = f"{world}: {name} of a recording of {steps} steps by replay, from pixels"
             found.append((f"{label}, R2", f"{of.r2:.4f}", r2, command))
             found.append((f"… median relative error, {number} recordings", digits(of.error, ".2%"), error, "the same"))
             found.append(("… coverage of 95 % intervals", of.coverage, ".93 to .97", "the same"))
-        seconds = np.mean([file["fits"]["cpu_seconds"] for file in files])
-        found.append(
-            (f"… CPU-seconds of a fit, {world}", f"{seconds:.2f}", ".5" if world == "puck" else "", "the same")
-        )
+        seconds = np.mean([file.fits["cpu_seconds"] for file in files])
+        target = ".5" if world == "puck" else ""
+        found.append((f"… CPU-seconds of a fit, {world}", f"{seconds:.2f}", target, "the same"))
+        found += _wrong_rows([file.fits for file in files], world)
     return found
+
+
+def _wrong_rows(fits: Sequence[dict[str, Any]], world: str) -> list[Row]:
+    """Fits that went wrong, and alarms without need."""
+    wrong, told, number = (sum(of[name] for of in fits) for name in ("wrong", "wrong_and_told", "recordings"))
+    false = sum(of["told"] for of in fits) - told
+    return [
+        (f"… fits more than 3 half widths off that were told, {world}", f"{told} of {wrong}", "all", "the same"),
+        ("… alarms of other fits", f"{false} of {number} ({false / number:.1%})", "2%", "the same"),
+    ]
 
 
 def _run(name: str) -> str:
     """What `run=` takes."""
-    return name.replace("pretrained-", "zoo/") if name.startswith("pretrained-") else f"runs/{name}"
+    for prefix in ("pretrained-", "zoo-"):
+        if name.startswith(prefix):
+            return name.replace(prefix, "zoo/")
+    return f"runs/{name}"
 
 
 def details() -> str:
@@ -96,31 +139,31 @@ def details() -> str:
         "## Constants of a recording, by replay in the simulator",
         "",
         "`python -m benchmarks.identify`: simulated recordings in light and colours drawn anew, each explained on its",
-        "own (`worldmodel identify`). Coverage over fits without an alarm, which alone have intervals; by third of the",
-        "constant, lowest first. learned: a linear readout of the run's context, intervals of one width.",
+        "own (`worldmodel identify`). Bound: of the R2 of any unbiased reader of the same readings (Cramér-Rao, with",
+        "the prior and the readout's errors). Coverage over fits without an alarm, which alone have intervals; by",
+        "third of the constant, lowest first. learned: a linear readout of the run's context, intervals of one width.",
         "",
-        "| world | steps | wrong with the recording | free | reader | constant | R2 | bias, prior sd | median error "
-        "| coverage | by third | told / recordings |",
-        "|---" * 12 + "|",
+        "| world | steps | wrong with the recording | free | reader | constant | R2 | bound | bias, prior sd "
+        "| median error | half width, prior sd | coverage | by third | told / recordings |",
+        "|---" * 14 + "|",
     ]
     for key, files in settings.items():
         head = [str(part) or "–" for part in key]
-        told_of = f"{sum(f['fits']['told'] for f in files)} / {sum(f['fits']['recordings'] for f in files)}"
-        for name in files[0]["constants"]:
-            lines.append(f"| {' | '.join([*head, 'replay', name, *_cells(_pooled(files, name)), told_of])} |")
-        if files[0]["learned"]:
-            for name in files[0]["learned"]["constants"]:
-                cells = _cells(_pooled(files, name, learned=True))
-                lines.append(f"| {' | '.join([*head, 'learned', name, *cells, '–'])} |")
+        told = f"{sum(f.fits['told'] for f in files)} / {sum(f.fits['recordings'] for f in files)}"
+        for reader in files[0].readers:
+            for name in files[0].readers[reader]:
+                cells = [reader, name, *_cells(_pooled(files, name, reader)), told if reader == "replay" else "–"]
+                lines.append(f"| {' | '.join([*head, *cells])} |")
     return "\n".join([*lines, *_foreseen(settings)]) + "\n"
 
 
 def _cells(of: _Pooled) -> list[str]:
     thirds = ", ".join(digits(None if np.isnan(share) else share, ".2f") for share in of.thirds)
-    return [f"{of.r2:.4f}", f"{of.bias:+.3f}", digits(of.error, ".2%"), of.coverage, thirds]
+    bound, error = digits(of.bound, ".4f"), digits(of.error, ".2%")
+    return [f"{of.r2:.4f}", bound, f"{of.bias:+.3f}", error, f"{of.width:.3f}", of.coverage, thirds]
 
 
-def _foreseen(settings: dict[tuple[str, int, str, str], list[dict[str, Any]]]) -> list[str]:
+def _foreseen(settings: dict[_Setting, list[_Measured]]) -> list[str]:
     """RMS errors of simulators on held-out motion, by joint."""
     lines = [
         "",
@@ -131,11 +174,12 @@ def _foreseen(settings: dict[tuple[str, int, str, str], list[dict[str, Any]]]) -
     ]
     start = len(lines)
     for (world, _, disturbance, free), files in settings.items():
-        if disturbance != "none" or free or not files[0]["foreseen_rms"]:
+        known = [file.foreseen for file in files if file.foreseen]
+        if disturbance != "none" or free or not known:
             continue
-        for joint, by_simulator in files[0]["foreseen_rms"].items():
+        for joint, by_simulator in known[0].items():
             for name in by_simulator:
-                errors = np.sqrt(np.mean([np.square(file["foreseen_rms"][joint][name]) for file in files], 0))
+                errors = np.sqrt(np.mean([np.square(of[joint][name]) for of in known], 0))
                 cells = [f"{errors[k - 1]:.4f}" if k <= len(errors) else "–" for k in (1, 5, 10, 15)]
                 lines.append(f"| {world} | {joint} | {name} | {' | '.join(cells)} |")
     return lines if len(lines) > start else []

@@ -17,7 +17,7 @@ from worldmodel.evaluation.imagination import imagine
 from worldmodel.evaluation.probing import probe
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.surprise import surprise
-from worldmodel.identifying import alarms, calibration, identify
+from worldmodel.identifying import alarms, calibration, identification, identify, rounds
 from worldmodel.learning.train import train
 from worldmodel.reporting import report
 from worldmodel.reporting.verdicts import identify_next, identify_verdict
@@ -195,6 +195,24 @@ def test_the_page_holds_every_figure_of_identified_constants(puck: Run, monkeypa
     with np.load(puck.path / found.readings[0]) as read:
         assert read["positions"].shape == (16, 2) and read["controls"].shape == (16, 2) and read["start"].shape == (6,)
         np.testing.assert_allclose(read["times"][-1], 1.5)
+
+
+def test_further_recordings_are_designed_simulated_and_on_the_page(puck: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calibration, "LEAST_READ", -1.0)  # six steps of training show no positions
+    monkeypatch.setattr(alarms, "LEAST_MOTION", 0.0)
+    for module in (identification, rounds):
+        monkeypatch.setattr(module, "alarms_of", lambda explained, model: ([], 1.0))
+    common = {"run": str(puck.path), "recording": "data/puck:0", "poses": 200, "calibration_recordings": 8}
+    first = identify(IdentifyConfig(**common, check_steps=0))
+    kept = (puck.path / "identify" / "calibration.npz").stat()
+    found = identify(IdentifyConfig(**common, check_steps=0, rounds=1, search=2))
+    assert (puck.path / "identify" / "calibration.npz").stat().st_mtime_ns == kept.st_mtime_ns  # not made again
+    assert [used.name for used in found.recordings] == ["data/puck:0", "round 1"] and not first.rounds
+    (told,) = found.rounds
+    for old, new in zip(first.constants, found.constants, strict=True):
+        assert old.true == new.true and new.interval == told.intervals[new.name]
+        assert told.shrunk_to[new.name] == told.since_first[new.name] <= 1 and 0 < told.expected[new.name] <= 1
+    assert missing_on_page(puck) == [] and f"round 1, {told.policy}" in identify_lines(found)
 
 
 @pytest.mark.parametrize(("context", "drift_rho"), [("known", None), ("mean", None), ("online", 0.5)])

@@ -1,5 +1,6 @@
 """Constants from recordings: exact replay, honest errors, known optima, model files that simulate to the bit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -13,15 +14,20 @@ from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.rollout import Episode, rollout
 from worldmodel.envs.sensitivity import Motion, sensitivities
 from worldmodel.figures.videos import write_video
+from worldmodel.identifying import estimation
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
+from worldmodel.identifying.calibration import Calibration, Looks
+from worldmodel.identifying.calibration_file import _flat, _read, write_arrays
 from worldmodel.identifying.context_reader import fit_context_reader
-from worldmodel.identifying.estimation import Errors, estimate
+from worldmodel.identifying.estimation import Errors, estimate, known_at
 from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
 from worldmodel.identifying.least_squares import Layout, LeastSquares
 from worldmodel.identifying.observation import Observation, Start, observation_of, start_of
+from worldmodel.identifying.readout import Readout
 from worldmodel.identifying.recordings import open_recording
 from worldmodel.identifying.rendered import open_worlds
 from worldmodel.identifying.replay import Replay
+from worldmodel.identifying.rounds import true_constants
 from worldmodel.identifying.tracks import Nuisances, Track
 from worldmodel.settings import IdentifyConfig, recipe
 from worldmodel.system.errors import UserError
@@ -217,6 +223,39 @@ def test_late_frames_are_told_by_the_misfit_and_found_where_delay_is_free(world,
     assert found.misfit < 2 and found.x[2] == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_swing_that_is_missed_by_windows_twice_as_long_is_found_by_slower_ones(monkeypatch: pytest.MonkeyPatch):
+    """A pendulum of little damping nearly stands on its head: which way it falls decides the next two seconds."""
+    world = envs.make("varied_pendulum", randomize=["mass", "damping", "gravity"])
+    policy, spread = make_policy(**recipe("varied_pendulum").collection.policy), np.array([2.0, 4.0])
+    episode = rollout(world, policy, seed=2683937593, num_steps=120, render=False)  # found by trying 80
+    seen = observation_of(world, episode.states.astype(float))
+    numbers = seen.numbers(episode.states[:, :1].astype(float))
+    numbers += 0.016 * np.random.default_rng(0).standard_normal(numbers.shape)
+    start = start_of(seen, numbers, np.zeros(2), 1, world.control_dt_s, spread)
+    nuisances = Nuisances.of([], seen, np.ones(1, bool))
+    replay = replay_of("varied_pendulum", "mass", "damping", "gravity")
+    track = Track("swing", numbers, episode.actions, start, seen, replay, nuisances)
+    errors = Errors(Autoregressive(np.full(2, 0.016), 0.0), field_of(0.016))
+    found = estimate([track], errors)
+    true = true_coordinates(world, episode, "mass", "damping", "gravity")
+    assert found.misfit < 1.3 and np.abs(found.x[:3] - true).max() < 0.1
+    monkeypatch.setattr(estimation, "_GROWTHS", (2.0,))
+    assert estimate([track], errors).misfit > 100
+
+
+def test_what_a_recording_can_tell_is_what_its_fit_tells(world, episodes, seen):
+    replay = replay_of("puck", "mass", "friction")
+    track = track_of(world, seen, episodes[0], replay)
+    true = replace(
+        track,
+        numbers=seen.numbers(episodes[0].states[:, :3].astype(float)),
+        start=replace(track.start, state=episodes[0].states[0].astype(float)),
+    )
+    errors = Errors(Autoregressive(np.full(2, NOISE_M), 0.0), field_of(NOISE_M))
+    least = known_at(true, errors, true_coordinates(world, episodes[0], "mass", "friction"))
+    np.testing.assert_allclose(np.sqrt(np.diag(least)), np.sqrt(np.diag(solved(track).covariance)[:2]), rtol=0.1)
+
+
 def field_of(std: float) -> ErrorField:
     """White errors."""
     local = LocalErrors(np.ones(2), np.zeros((1, 2)), np.ones((1, 2)))
@@ -253,6 +292,34 @@ def test_a_context_reader_is_as_wide_as_the_errors_that_leave_out_each_recording
 
 # ---------------------------------------------------------------------------------------------------------------------
 # files
+
+
+def test_a_calibration_comes_back_from_its_file_unless_that_is_damaged(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    local = LocalErrors(np.ones(2), rng.standard_normal((9, 2)), rng.random((9, 2)))
+    made = Calibration(
+        Readout(np.zeros(3), np.ones(3), 2, rng.standard_normal((2, 10)), np.zeros(2), np.ones(2)),
+        Errors(Autoregressive(np.ones(2), 0.5), ErrorField(local, rng.random((2, 7)), np.ones(2))),
+        np.ones(2),
+        Looks(rng.random(5), rng.random((4, 5)), 0.1),
+        np.full(2, 0.1),
+        np.ones(2),
+        3.0,
+        None,
+    )
+    path = tmp_path / "calibration.npz"
+    write_arrays(path, {**_flat(made), "made_for": np.array("abc")})
+    found = _read(path, "abc")
+    assert found and found.readout.degree == 2 and found.misfit_limit == 3.0 and found.context_reader is None
+    assert {name: value.tolist() for name, value in _flat(found).items()} == {
+        name: value.tolist() for name, value in _flat(made).items()
+    }
+    np.testing.assert_array_equal(
+        found.errors.field.whitening(np.ones((4, 2))), made.errors.field.whitening(np.ones((4, 2)))
+    )
+    assert _read(path, "abd") is None and _read(tmp_path / "none.npz", "abc") is None
+    path.write_bytes(path.read_bytes()[:-400])
+    assert _read(path, "abc") is None
 
 
 @pytest.mark.parametrize("name", ["puck", "varied_pendulum", "block"])
@@ -347,11 +414,19 @@ def test_recordings_that_do_not_fit_are_refused_in_a_line(film, world, tmp_path:
         open_recording("nowhere.mp4", world, 32)
 
 
+def test_further_recordings_need_the_true_constants(film, world):
+    path, _ = film
+    with pytest.raises(UserError, match=r"the true constants, which .*clip.mp4 does not tell; give an episode"):
+        true_constants(open_recording(str(path), world, 32), ("mass",))
+
+
 def test_settings_say_what_is_missing():
     with pytest.raises(UserError, match="which recording"):
         _ = IdentifyConfig(run="runs/puck").recordings
     with pytest.raises(UserError, match="names 'data/puck:1' twice"):
         _ = IdentifyConfig(recording=["data/puck:1", "data/puck:1"]).recordings
+    with pytest.raises(UserError, match="own= must be empty"):
+        IdentifyConfig(rounds=1, own=["mass"])
     with pytest.raises(UserError, match="poses must be >= 200"):
         IdentifyConfig(poses=3)
 

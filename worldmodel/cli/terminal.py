@@ -147,6 +147,9 @@ def identify_lines(found: IdentifyResult) -> str:
     for joint, by_simulator in found.check.rms.items() if found.check else ():
         errors = ", ".join(f"{name} {of[-1]:.4g} after {len(of)} steps" for name, of in by_simulator.items())
         lines.append(f"{joint} foreseen, RMS error: {errors}")
+    for number, of in enumerate(found.rounds, 1):
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in of.shrunk_to.items())
+        lines.append(f"round {number}, {of.policy}:\n  intervals shrank to {shares} of their width")
     if found.next:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in found.next.shrinks_to.items())
         lines.append(f"what to record next: {found.next.policy}\n  intervals would shrink to {shares} of their width")

@@ -9,19 +9,24 @@ replay            many simulations at once; `tracks`: one recording beside its s
 least_squares     the best parameters; `estimation`: the way to them
 context_reader    the learned context's answer, in one pass
 calibration       how wrong readings and intervals are, from simulated recordings
+calibration_file  a calibration kept for the next recording
 explained         recordings and their best explanation; `posterior`, `alarms`, `held_out`, `drawing` look at it
-next_excitation   what to record next
+explaining        recordings to explanations
+next_excitation   what to record next; `rounds`: estimate, design, record, estimate, in simulation
 calibrated_mjcf   the model file
 identification    `identify`
 """
 
 from worldmodel.identifying.alarms import alarms_of
 from worldmodel.identifying.calibration import Calibration, calibrate
+from worldmodel.identifying.estimation import known_at
 from worldmodel.identifying.explained import Explained
+from worldmodel.identifying.explaining import explain
 from worldmodel.identifying.held_out import check
-from worldmodel.identifying.identification import explain, identify
+from worldmodel.identifying.identification import identify
 from worldmodel.identifying.recordings import RecordedMotion
 from worldmodel.identifying.rendered import Simulator, open_simulator, open_worlds, rendered_windows
+from worldmodel.identifying.rounds import run_rounds, simulated_recording
 
 __all__ = [
     "Calibration",
@@ -33,7 +38,10 @@ __all__ = [
     "check",
     "explain",
     "identify",
+    "known_at",
     "open_simulator",
     "open_worlds",
     "rendered_windows",
+    "run_rounds",
+    "simulated_recording",
 ]

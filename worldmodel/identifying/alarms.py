@@ -8,6 +8,7 @@ from worldmodel.identifying.calibration import Calibration
 from worldmodel.identifying.estimation import estimate
 from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.tracks import Track
+from worldmodel.models import WorldModel
 from worldmodel.system.errors import UserError
 
 LEAST_MOTION = 2.0
@@ -31,9 +32,10 @@ def check_moves(track: Track, calibration: Calibration) -> None:
         )
 
 
-def alarms_of(explained: Explained, unfamiliar: float) -> list[str]:
-    """What speaks against the estimate; empty where nothing does."""
+def alarms_of(explained: Explained, model: WorldModel) -> tuple[list[str], float]:
+    """What speaks against the estimate, empty where nothing does; and how unfamiliar the least familiar frames are."""
     solution, limit = explained.solution, explained.calibration.misfit_limit
+    unfamiliar = max(explained.calibration.looks.unfamiliar(model, one.frames) for one in explained.recordings)
     found = []
     if unfamiliar > _FAMILIAR:
         found.append(
@@ -52,7 +54,7 @@ def alarms_of(explained: Explained, unfamiliar: float) -> list[str]:
         if min(solution.x[place] - low, high - solution.x[place]) < _AT_BOUND:
             value = explained.simulator.world.factors[name].value(solution.x[place])
             found.append(f"{name} sits on its bound of {value:.4g}; widen its prior, or free what else may differ")
-    return found
+    return found, unfamiliar
 
 
 def _reason(explained: Explained) -> str:

@@ -98,9 +98,9 @@ class Calibration:
     context_reader: ContextReader | None
     """Reads constants from the run's learned context; None where it has none."""
 
-    def deviations(self, found: np.ndarray) -> np.ndarray:
-        """Posterior standard deviations of the constants (…, P), made honest."""
-        return self.stretch * np.hypot(found, self.floor)
+    def deviations(self, found: np.ndarray, num_recordings: np.ndarray) -> np.ndarray:
+        """Posterior standard deviations (P,) of constants that so many recordings tell (P,), made honest."""
+        return self.stretch * np.hypot(found, self.floor / np.sqrt(num_recordings))
 
 
 @dataclass(frozen=True)

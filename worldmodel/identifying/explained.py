@@ -54,6 +54,7 @@ class Explained:
         """Posterior standard deviations (K,): as the error model has them, wider by the misfit and, for constants, by
         what simulated recordings ask for; of constants and nuisances never more than the prior's."""
         found = self.solution.deviations.copy()
+        behind = np.array([1 if name in self.own else len(self.tracks) for name in self.simulator.constants])
         for place in (place[: len(self.simulator.constants)] for place in self.layout.places):
-            found[place] = self.calibration.deviations(self.solution.deviations[place])
+            found[place] = self.calibration.deviations(self.solution.deviations[place], behind)
         return np.where(self.layout.is_start, found, np.minimum(found, 1.0))

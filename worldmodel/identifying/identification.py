@@ -1,7 +1,7 @@
 """`worldmodel identify`: from recordings to constants with intervals, and a simulator that has them."""
 
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -9,22 +9,22 @@ import numpy as np
 import yaml
 
 from worldmodel.designing import chosen_policy
-from worldmodel.identifying.alarms import alarms_of, check_moves
+from worldmodel.identifying.alarms import alarms_of
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
-from worldmodel.identifying.calibration import Calibration, calibrate, track_of
-from worldmodel.identifying.context_reader import context_of
+from worldmodel.identifying.calibration_file import kept_calibration, write_arrays
 from worldmodel.identifying.drawing import draw
-from worldmodel.identifying.estimation import estimate
 from worldmodel.identifying.explained import Explained
+from worldmodel.identifying.explaining import explain
 from worldmodel.identifying.held_out import check, held_out_steps
 from worldmodel.identifying.next_excitation import next_excitation
 from worldmodel.identifying.posterior import combinations, constants_found, correlations, nuisances_found
-from worldmodel.identifying.readout import encode
-from worldmodel.identifying.recordings import RecordedMotion, open_recording
-from worldmodel.identifying.rendered import Simulator, open_simulator, open_worlds
+from worldmodel.identifying.recordings import open_recording
+from worldmodel.identifying.rendered import open_simulator, open_worlds
+from worldmodel.identifying.rounds import run_rounds, true_constants
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import ConstantEstimate, FitQuality, IdentifyResult, RecordingUsed, Run, check_out, write_record
+from worldmodel.runs.identify_result import RoundResult
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.files import inner_folder, write_atomically
@@ -48,40 +48,19 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
         recordings = [open_recording(name, worlds.nominal, size) for name in config.recordings]
         num_steps = int(np.median([len(recording.actions) for recording in recordings]))
         simulator = open_simulator(worlds, trained, num_steps)
-        calibration = calibrate(simulator, model, config, num_steps)
+        if config.rounds:  # before minutes are spent
+            true_constants(recordings[0], simulator.constants)
+        file = run.path / FOLDER / "calibration.npz"
+        calibration = kept_calibration(file, run, simulator, model, config, num_steps)
         explained, seconds = explain(simulator, calibration, model, config, recordings)
-        result = _judged(run, explained, seconds, model, config)
+        rounds: list[RoundResult] = []
+        if config.rounds:
+            explained, seconds, rounds = run_rounds(explained, model, config, chosen_policy(trained.collection))
+        result = replace(_judged(run, explained, seconds, model, config), rounds=rounds)
         run.directory.record(result)
     if config.out:
         write_record(Path(config.out), result)
     return result
-
-
-def explain(
-    simulator: Simulator,
-    calibration: Calibration,
-    model: WorldModel,
-    config: IdentifyConfig,
-    recordings: list[RecordedMotion],
-) -> tuple[Explained, float]:
-    """Read recordings and fit them; and the CPU seconds of the fit.
-
-    Raises:
-        UserError: nothing moves in one of them.
-    """
-    tracks, learned = [], []
-    for recording in recordings:
-        latents = encode(model, recording.frames)
-        numbers = calibration.readout(latents)
-        tracks.append(track_of(recording.name, numbers, recording.actions, simulator, config))
-        check_moves(tracks[-1], calibration)
-        context = context_of(model, latents, recording.actions)
-        reader = calibration.context_reader
-        learned.append(None if reader is None or context is None else reader(context))
-    begin = time.process_time()
-    solution = estimate(tracks, calibration.errors, config.own)
-    seconds = time.process_time() - begin
-    return Explained(simulator, calibration, recordings, tracks, config.own, solution, learned), seconds
 
 
 def _judged(
@@ -90,8 +69,7 @@ def _judged(
     """What the fit says, whether it is to be trusted, and what it foresees; writes files and figures."""
     folder, given = run.path, chosen_policy(run.config.collection)
     solution, calibration, simulator = explained.solution, explained.calibration, explained.simulator
-    unfamiliar = max(calibration.looks.unfamiliar(model, recording.frames) for recording in explained.recordings)
-    alarms = alarms_of(explained, unfamiliar)
+    alarms, unfamiliar = alarms_of(explained, model)
     constants = constants_found(explained, not alarms)
     steps = held_out_steps(config.check_steps, explained.tracks)
     checked, foreseen = check(explained, model, steps) if steps else (None, [])
@@ -167,13 +145,8 @@ def _write_readings(folder: Path, explained: Explained, number: int) -> str:
         "start": starts[0],
     }
     path = Path(FOLDER) / f"readings-{number}.npz"
-    write_atomically(folder / path, lambda temporary: _save(temporary, arrays))
+    write_arrays(folder / path, arrays)
     return str(path)
-
-
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as file:  # a name of its own: savez would add .npz to it
-        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 FOLDER = "identify"

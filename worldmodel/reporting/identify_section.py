@@ -6,7 +6,7 @@ from worldmodel.reporting.elements import Cell, Section, Table, facts, interval,
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command
 from worldmodel.reporting.verdicts import identify_verdict
-from worldmodel.runs.identify_result import HeldOutCheck, IdentifyResult
+from worldmodel.runs.identify_result import HeldOutCheck, IdentifyResult, RoundResult
 
 
 def identify_section(run: ReportedRun, figures: list[Path]) -> Section:
@@ -49,6 +49,7 @@ def _tables(found: IdentifyResult) -> list[Table]:
         tables.append(Table("Camera and actuators", ("What", "Unit", "Value", "95 % interval"), rows))
     if found.check:
         tables += _check_tables(found.check)
+    tables += [_round_table(which, of) for which, of in enumerate(found.rounds, 1)]
     if found.next:
         rows = [
             [Cell(plain(name)), number(share, 2), number(found.next.repeated[name], 2)]
@@ -87,6 +88,23 @@ def _constants_table(found: IdentifyResult) -> Table:
         for item in found.constants
     ]
     return Table("Constants", headers, rows)
+
+
+def _round_table(which: int, found: RoundResult) -> Table:
+    """What a further, simulated recording told."""
+    rows = [
+        [
+            Cell(plain(name)),
+            number(share, 2),
+            number(found.shrunk_to[name], 2),
+            number(found.since_first[name], 2),
+            _ends(found.intervals[name]),
+        ]
+        for name, share in found.expected.items()
+    ]
+    caption = f"Round {which}: a recording under {found.policy}. Width of the interval, over that before"
+    caption += "".join(f"; not trusted: {alarm}" for alarm in found.alarms)
+    return Table(caption, ("Constant", "Foreseen", "Came", "Over that of the first", "95 % interval"), rows)
 
 
 def _check_tables(check: HeldOutCheck) -> list[Table]:

@@ -119,6 +119,24 @@ class NextExcitation:
 
 
 @dataclass(frozen=True)
+class RoundResult:
+    """A further recording, simulated under the excitation that the estimate before it asked for."""
+
+    policy: str
+    """Options of `worldmodel collect` that choose the excitation."""
+    expected: dict[str, float]
+    """Constant -> width of its interval as a share of the width before this round, as the design foresaw."""
+    shrunk_to: dict[str, float]
+    """The same, as it came."""
+    since_first: dict[str, float]
+    """Width of its interval as a share of the width after the first recording alone."""
+    intervals: dict[str, Interval | None]
+    """Where the constant is with a chance of 95 % by all recordings so far; None where the fit is not to be trusted."""
+    alarms: list[str]
+    """Why the estimate is not to be trusted; empty where nothing speaks against it."""
+
+
+@dataclass(frozen=True)
 class RecordingUsed:
     """A recording behind an estimate."""
 
@@ -167,6 +185,9 @@ class IdentifyResult:
     """Seed of everything that was drawn."""
     cpu_seconds: float
     """CPU time of one fit of all recordings together, without reading frames and calibrating."""
+    rounds: list[RoundResult] = field(default_factory=list)
+    """Further recordings that were simulated, each designed at the estimate before it; empty where none was asked
+    for."""
 
     def constant(self, name: str, recording: str | None = None) -> ConstantEstimate:
         """The estimate of a constant, that of one recording where it differs between them.

@@ -45,6 +45,9 @@ class IdentifyConfig(Settings):
     run's world."""
     search: NonNegativeInt = 0
     """Excitations tried to find what to record next; 0: none."""
+    rounds: NonNegativeInt = 0
+    """Further recordings that are simulated with the constants that the recording's file has, each under the excitation
+    that the estimate before it asks for (48 are tried, or `search` of them): what another recording would bring."""
     trust_world: bool = False
     """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0
@@ -62,6 +65,9 @@ class IdentifyConfig(Settings):
             raise UserError(f"poses must be >= {MIN_POSES}, got {self.poses}")
         if self.calibration_recordings < MIN_CALIBRATION:
             raise UserError(f"calibration_recordings must be >= {MIN_CALIBRATION}, got {self.calibration_recordings}")
+
+        if self.rounds and self.own:
+            raise UserError("rounds= adds recordings of the same constants, so own= must be empty")
 
     @property
     def recordings(self) -> list[str]:
