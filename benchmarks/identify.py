@@ -13,16 +13,16 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import command
-from worldmodel.envs.rollout import Episode
+from worldmodel.envs import Episode
 from worldmodel.identifying import (
     Calibration,
     Explained,
     RecordedMotion,
     Simulator,
     alarms_of,
-    calibrate,
     check,
     explain,
+    kept_calibration,
     known_at,
     open_simulator,
     open_worlds,
@@ -35,6 +35,12 @@ from worldmodel.settings import Count, IdentifyConfig, NonNegativeInt, Nuisance,
 from worldmodel.system import write_json
 
 Disturbance = Literal["none", "scaled", "shifted", "late", "dropped", "weak"]
+EXPLAINED_BY: dict[Disturbance, Nuisance] = {
+    "scaled": "camera",
+    "shifted": "camera",
+    "late": "delay",
+    "weak": "actuators",
+}
 TEST_STREAM = 1_000
 """Seeds of the recordings, away from those of calibration."""
 _FAR_OFF = 3.0
@@ -65,6 +71,8 @@ class IdentifyBench(Settings):
     """What is wrong with the recordings, one after another. scaled: positions read 3 % too long. shifted: 5 mm off.
     late: frames a step late. dropped: a frame missing in the middle. weak: actuators that do 90 % of what they are
     told."""
+    freed: bool = False
+    """Also leave free what would explain each of them: camera, delay or actuators."""
     seed: NonNegativeInt = 0
     """Seed of recordings and calibration."""
     out: str | None = None
@@ -109,7 +117,8 @@ def open_bench(settings: IdentifyConfig, num_steps: int) -> Bench:
     trained, model = run.config, run.model()
     set_cpu_threads(model.config.encoder)
     simulator = open_simulator(open_worlds(trained, settings), trained, num_steps)
-    return Bench(settings, trained, model, simulator, calibrate(simulator, model, settings, num_steps))
+    calibration = kept_calibration(run, simulator, model, settings, num_steps)
+    return Bench(settings, trained, model, simulator, calibration)
 
 
 def about(bench: Bench) -> dict[str, Any]:
@@ -142,16 +151,31 @@ def measure(config: IdentifyBench) -> dict[str, Any]:
         "run": bench.trained.run_name,
         "world": simulator.world.name,
         "settings": dataclasses.asdict(config),
-        "disturbed": {kind: _disturbed(bench, config, episodes, kind, ahead) for kind in config.disturbances},
+        "cells": [
+            _cell(bench, config, episodes, kind, free, ahead)
+            for kind in config.disturbances
+            for free in _free(config, kind)
+        ],
         **about(bench),
     }
 
 
-def _disturbed(
-    bench: Bench, config: IdentifyBench, episodes: list[Episode], disturbance: Disturbance, ahead: int
+def _free(config: IdentifyBench, disturbance: Disturbance) -> list[list[Nuisance]]:
+    """What is free in fits of recordings with one thing wrong: what the settings name, then also what explains it."""
+    given, cause = list(config.free), EXPLAINED_BY.get(disturbance)
+    return [given, [*given, cause]] if config.freed and cause and cause not in given else [given]
+
+
+def _cell(
+    bench: Bench,
+    config: IdentifyBench,
+    episodes: list[Episode],
+    disturbance: Disturbance,
+    free: list[Nuisance],
+    ahead: int,
 ) -> dict[str, Any]:
-    """The figures of recordings with one thing wrong."""
-    simulator, model = bench.simulator, bench.model
+    """The figures of recordings with one thing wrong, and some things free."""
+    simulator, model, settings = bench.simulator, bench.model, dataclasses.replace(bench.settings, free=free)
     misread = _misread(bench.calibration, simulator, disturbance)
     outcomes, alone, explained = [], [], []
     recordings = recordings_of(simulator, episodes, config.steps, disturbance)
@@ -159,15 +183,17 @@ def _disturbed(
         short = dataclasses.replace(
             recording, frames=recording.frames[: config.steps + 1], actions=recording.actions[: config.steps]
         )
-        one, seconds = explain(simulator, misread, model, bench.settings, [short])
+        one, seconds = explain(simulator, misread, model, settings, [short])
         outcomes.append(_outcome(one, model, seconds))
         alone.append(one)
         if disturbance == "none" and len(explained) < config.checked:
-            explained.append(explain(simulator, misread, model, bench.settings, [recording])[0])
+            explained.append(explain(simulator, misread, model, settings, [recording])[0])
     learned = None
     if disturbance == "none":
         learned = _learned(simulator, alone, np.stack([outcome.true for outcome in outcomes]))
     return {
+        "disturbance": disturbance,
+        "free": free,
         **_scores(simulator, outcomes),
         "foreseen_rms": _foreseen(explained, model, ahead) if explained else None,
         "learned": learned,
@@ -330,9 +356,9 @@ def report(config: IdentifyBench) -> str:
     found = measure(config)
     if config.out:
         write_json(Path(config.out), found)
-    lines = [f"{found['world']}, {config.recordings} recordings of {config.steps} steps, free {list(config.free)}"]
-    for disturbance, of in found["disturbed"].items():
-        lines.append(f"  {disturbance}: {of['fits']}")
+    lines = [f"{found['world']}, {config.recordings} recordings of {config.steps} steps"]
+    for of in found["cells"]:
+        lines.append(f"  {of['disturbance']}, free {of['free']}: {of['fits']}")
         readers = {"replay": of["constants"], "learned": (of["learned"] or {}).get("constants", {})}
         for reader, constants in readers.items():
             lines += [f"    {reader} {name}: {_line(scores)}" for name, scores in constants.items()]

@@ -60,9 +60,9 @@ def _settings() -> dict[_Setting, list[_Measured]]:
     grouped: dict[_Setting, list[_Measured]] = {}
     for file in read_all("identify-*.json"):
         given = file["settings"]
-        for disturbance, of in file["disturbed"].items():
+        for of in file["cells"]:
             readers = {"replay": of["constants"]} | ({"learned": of["learned"]["constants"]} if of["learned"] else {})
-            key = file["world"], given["steps"], disturbance, ", ".join(given["free"])
+            key = file["world"], given["steps"], of["disturbance"], ", ".join(of["free"])
             grouped.setdefault(key, []).append(_Measured(file["run"], readers, of["fits"], of["foreseen_rms"]))
     return grouped
 

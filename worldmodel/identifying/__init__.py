@@ -18,7 +18,8 @@ identification    `identify`
 """
 
 from worldmodel.identifying.alarms import alarms_of
-from worldmodel.identifying.calibration import Calibration, calibrate
+from worldmodel.identifying.calibration import Calibration
+from worldmodel.identifying.calibration_file import kept_calibration
 from worldmodel.identifying.estimation import known_at
 from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.explaining import explain
@@ -34,10 +35,10 @@ __all__ = [
     "RecordedMotion",
     "Simulator",
     "alarms_of",
-    "calibrate",
     "check",
     "explain",
     "identify",
+    "kept_calibration",
     "known_at",
     "open_simulator",
     "open_worlds",

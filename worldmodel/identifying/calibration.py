@@ -4,7 +4,7 @@ Letters: n frames, W recordings, T+1 frames of each, N numbers, P constants, K c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -133,7 +133,12 @@ def track_of(
 
 
 def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, num_steps: int) -> Calibration:
-    """Fit readout and error model, and set the width of intervals by recordings of `num_steps` steps."""
+    """Fit readout and error model, and set the width of intervals by recordings of `num_steps` steps.
+
+    Nothing but constants is free in their fits: cameras and actuators of the simulator are as they should be, and would
+    make what is allowed for others look too careful.
+    """
+    config = replace(config, free=[])
     frames, numbers = rendered_poses(simulator, config.poses, config.seed)
     latents = encode(model, frames)
     readout, looks = fit_readout(latents, numbers), fit_looks(model, frames)

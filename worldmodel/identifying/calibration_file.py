@@ -21,19 +21,22 @@ from worldmodel.models import WorldModel
 from worldmodel.runs import Run, versions
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.digest import digest, digest_of_file
-from worldmodel.system.files import check_regular, write_atomically
+from worldmodel.system.files import check_regular, inner_folder, write_atomically
 
+FOLDER = "identify"
+"""Folder of the files, inside the run's."""
 _MOST_BYTES = 256 * 2**20
 _DIGEST = "made_for"
-_MATTERS = ("factors", "free", "poses", "calibration_recordings", "seed")
+_MATTERS = ("factors", "poses", "calibration_recordings", "seed")
 """Settings that a calibration depends on; the others are in the simulator."""
 
 
 def kept_calibration(
-    path: Path, run: Run, simulator: Simulator, model: WorldModel, config: IdentifyConfig, num_steps: int
+    run: Run, simulator: Simulator, model: WorldModel, config: IdentifyConfig, num_steps: int
 ) -> Calibration:
-    """The calibration in a file where it was made for this run, simulator, settings and length; else a new one, kept
-    there."""
+    """The calibration that the run keeps, where it was made for this simulator, settings and length; else a new one,
+    kept there."""
+    path = inner_folder(run.path / FOLDER) / "calibration.npz"
     wanted = _made_for(run, simulator, config, num_steps)
     if (found := _read(path, wanted)) is not None:
         return found

@@ -11,7 +11,7 @@ import yaml
 from worldmodel.designing import chosen_policy
 from worldmodel.identifying.alarms import alarms_of
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
-from worldmodel.identifying.calibration_file import kept_calibration, write_arrays
+from worldmodel.identifying.calibration_file import FOLDER, kept_calibration, write_arrays
 from worldmodel.identifying.drawing import draw
 from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.explaining import explain
@@ -50,8 +50,7 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
         simulator = open_simulator(worlds, trained, num_steps)
         if config.rounds:  # before minutes are spent
             true_constants(recordings[0], simulator.constants)
-        file = run.path / FOLDER / "calibration.npz"
-        calibration = kept_calibration(file, run, simulator, model, config, num_steps)
+        calibration = kept_calibration(run, simulator, model, config, num_steps)
         explained, seconds = explain(simulator, calibration, model, config, recordings)
         rounds: list[RoundResult] = []
         if config.rounds:
@@ -147,7 +146,3 @@ def _write_readings(folder: Path, explained: Explained, number: int) -> str:
     path = Path(FOLDER) / f"readings-{number}.npz"
     write_arrays(folder / path, arrays)
     return str(path)
-
-
-FOLDER = "identify"
-"""Folder of the files, inside the run's."""
