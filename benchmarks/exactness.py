@@ -92,11 +92,11 @@ def stages(folder: Path) -> dict[str, Stage]:
     table = LatentTable(torch.randn(data.num_rows, LATENT_DIM), torch.rand(data.num_rows, action_dim))
     predictor = Predictor(PredictorConfig(history=[0, 1], horizon=4, hidden=16), LATENT_DIM, action_dim)
 
-    def of_context(method: ContextMethod, prediction_weight: float = 0.0) -> Stage:
+    def of_context(method: ContextMethod) -> Stage:
         torch.manual_seed(0)
         config = ContextConfig(dim=CONSTANTS_DIM, window=6, strides=[1, 2], hidden=12)
         encoder = ContextEncoder(config, LATENT_DIM, action_dim)
-        training = ContextTraining(method, prediction_weight=prediction_weight, optim=OPTIM)
+        training = ContextTraining(method, optim=OPTIM)
         constants = torch.randn(len(episodes), 2, CONSTANTS_DIM)
         return context_stage(encoder, Windows(encoder, table), episodes, training, constants)
 
@@ -112,7 +112,6 @@ def stages(folder: Path) -> dict[str, Stage]:
         **{name: of_method(name) for name in METHODS},
         "lejepa of images": of_method("lejepa", "cnn"),
         **{f"context {name}": of_context(name) for name in CONTEXT_METHODS},
-        "context lejepa with prediction": of_context("lejepa", 0.5),
         "predictor": predictor_stage(predictor, table, episodes, OPTIM, None),
     }
 
@@ -150,7 +149,7 @@ def _join(rank: int, num: int, port: int, strategy: str, work: Callable[..., Any
         "TORCHELASTIC_RUN_ID": "exactness",
     }  # fmt: skip
     torch.set_num_threads(1)
-    processes = launch(1, 1, strategy, CPU)
+    processes = launch(1, strategy, CPU)
     found = work(processes, *arguments)
     if processes.is_first:
         torch.save(found, out)

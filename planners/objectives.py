@@ -28,26 +28,20 @@ class OverHorizon:
     running_weight: float = 0.3
     """Weight of the mean in "mixed"."""
 
-    until: int | None = None
-    """Only this many first steps count, for a horizon that shrinks as time runs out; None counts all."""
-
     def __post_init__(self) -> None:
         check_choice("reduction", self.reduction, REDUCTIONS, option="reduction")
-        if self.until is not None and self.until < 1:
-            raise ValueError(f"until must be >= 1 step, got {self.until}; pass None to count the whole horizon")
 
     def __call__(self, per_step: Tensor) -> Tensor:
         """Cost (B, N) of a plan from the costs (B, N, H) of its steps."""
-        counted = per_step[..., : self.until]
         match self.reduction:
             case "sum":
-                return counted.mean(-1)
+                return per_step.mean(-1)
             case "terminal":
-                return counted[..., -1]
+                return per_step[..., -1]
             case "min":
-                return counted.amin(-1)
+                return per_step.amin(-1)
             case "mixed":
-                return counted[..., -1] + self.running_weight * counted.mean(-1)
+                return per_step[..., -1] + self.running_weight * per_step.mean(-1)
 
 
 @final

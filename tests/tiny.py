@@ -2,18 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import worldmodel as wm
 from worldmodel.measures import regression
-from worldmodel.settings import CollectConfig, ControlConfig, OptimConfig, ProbeConfig, TrainConfig, recipe
+from worldmodel.settings import CollectConfig, ControlConfig, OptimConfig, ProbeConfig, StepsConfig, TrainConfig, recipe
 
+OptimT = TypeVar("OptimT", bound=OptimConfig)
 CONTROL = {"tasks": 2, "goal_steps": 6, "budget_steps": 4, "videos": 0, "oracle_tasks": 1}
 PROBE = {"bootstrap": 20, "max_frames": 200, "bound_trajectories": 0}
 _TRAIN = [
     *(f"{stage}.{name}" for stage in ("method.optim", "predictor_training") for name in ("steps=6", "batch_size=16")),
     "decoder_training.steps=2",
-    "decoder_training.batch_size=4",
     "method.num_slices=4", "encoder.hidden=16", "predictor.hidden=16", "predictor.horizon=5",
     "predictor.history=[0,1,2]",
 ]  # fmt: skip
@@ -42,7 +42,7 @@ def tiny_training(config: TrainConfig) -> TrainConfig:
         small = dataclasses.replace(of.env, image_size=16, supersample=1)
         return dataclasses.replace(of, env=small, workers=1, episodes=episodes)
 
-    def tiny_optim(of: OptimConfig) -> OptimConfig:
+    def tiny_optim(of: OptimT) -> OptimT:
         return dataclasses.replace(of, steps=6, batch_size=16)
 
     context_training = config.context_training_or_default
@@ -56,5 +56,5 @@ def tiny_training(config: TrainConfig) -> TrainConfig:
         context_training=dataclasses.replace(context_training, optim=tiny_optim(context_training.optim)),
         predictor=dataclasses.replace(config.predictor, hidden=16, horizon=5, history=[0, 1, 2]),
         predictor_training=tiny_optim(config.predictor_training),
-        decoder_training=dataclasses.replace(config.decoder_training, steps=2, batch_size=4),
+        decoder_training=StepsConfig(2),
     )

@@ -13,6 +13,7 @@ from worldmodel.settings import (
     MethodConfig,
     OptimConfig,
     PredictorConfig,
+    PredictorOptim,
     TrainConfig,
 )
 
@@ -45,7 +46,7 @@ def training(root: Path, name: str = "run", num_steps: int = 10) -> TrainConfig:
         context=ContextConfig(window=9),
         context_training=ContextTraining(optim=optim),
         predictor=PredictorConfig(hidden=16, horizon=4, history=[0, 1]),
-        predictor_training=optim,
+        predictor_training=PredictorOptim(optim.steps, optim.batch_size),
         runs=str(root),
         name=name,
         device="cpu",

@@ -25,6 +25,7 @@ from worldmodel.planners import (
     make_planner,
 )
 from worldmodel.planners.capture import _inputs_of, _Recording, _with_inputs
+from worldmodel.planners.objectives import Reduction
 
 
 def test_on_a_cpu_the_search_itself_comes_back():
@@ -90,9 +91,9 @@ def first_of(latents: torch.Tensor) -> torch.Tensor:
     return latents[..., 0]
 
 
-def staged(goal: torch.Tensor, until: int | None = None) -> WeightedSum:
+def staged(goal: torch.Tensor, reduction: Reduction = "sum") -> WeightedSum:
     """A cost of every kind of part: nested dataclasses, a list, a function, tensors with and without a batch."""
-    near = GoalDistance(goal, OverHorizon("sum", until=until), torch.ones(D, device=goal.device))
+    near = GoalDistance(goal, OverHorizon(reduction), torch.ones(D, device=goal.device))
     far = LearnedDistance(goal, squared)
     return WeightedSum([(1.0, Staged(near, far, goal[:, 0] > 0.5)), (0.1, ActionCost())])
 
@@ -116,7 +117,7 @@ def test_a_problem_with_the_tensors_of_another_is_that_other_problem():
 def test_the_form_of_an_objective_is_all_but_its_tensors():
     first, second = torch.rand(2, B, D)
     assert form_of(staged(first)) == form_of(staged(second))
-    assert form_of(staged(first)) != form_of(staged(first, until=2))
+    assert form_of(staged(first)) != form_of(staged(first, "terminal"))
     metric = torch.ones(D)
     for one, other in (
         (GoalDistance(first), GoalDistance(first, metric=metric)),
@@ -209,5 +210,5 @@ def test_a_captured_planner_plans_as_its_planner_for_new_goals_and_fewer_environ
         assert plan.cost_curve.shape == expected.cost_curve.shape and plan.valid.shape == (rows,)
         assert plan.num_rollouts == expected.num_rollouts
     assert len(captured._recordings) == 1
-    captured.plan(Problem(dynamics, staged(goal, until=2), z0.cuda()), graphed)
+    captured.plan(Problem(dynamics, staged(goal, "terminal"), z0.cuda()), graphed)
     assert len(captured._recordings) == 2

@@ -7,7 +7,6 @@ from planner_fakes import A, B, D, H, linear_problem, seeded
 from rounding import assert_same_up_to_rounding
 
 from worldmodel.planners import (
-    REDUCTIONS,
     ActionCost,
     ActionRate,
     Constraint,
@@ -15,7 +14,6 @@ from worldmodel.planners import (
     GoalDistance,
     LearnedDistance,
     MeanOverMembers,
-    OverHorizon,
     RewardCost,
     Staged,
     WeightedSum,
@@ -60,12 +58,6 @@ def test_a_metric_by_its_factor_weighs_directions():
     diagonal = torch.rand(D, generator=seeded(5))
     one, other = (GoalDistance(GOAL, metric=metric) for metric in (diagonal.sqrt().diag(), diagonal))
     assert_same_up_to_rounding(one(LATENTS, ACTIONS), other(LATENTS, ACTIONS), terms=H * D, depth=3)
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_a_shrinking_horizon_counts_the_first_steps_only(reduction):
-    shrunk = GoalDistance(GOAL, OverHorizon(reduction, until=2))(LATENTS, ACTIONS)
-    torch.testing.assert_close(shrunk, GoalDistance(GOAL, reduction)(LATENTS[:, :, :2], ACTIONS[:, :, :2]))
 
 
 def test_a_learned_distance_is_reduced_like_any_other():

@@ -23,7 +23,7 @@ SMALL = [
     "episodes=20", "episode_steps=16", "workers=1", "env.image_size=16", "encoder.input_size=16", "encoder.hidden=16",
     "method.num_slices=4", "method.optim.steps=4", "method.optim.batch_size=16", "predictor.horizon=3",
     "predictor.history=[0,1]", "predictor.hidden=16", "predictor_training.steps=4",
-    "predictor_training.batch_size=16", "decoder_training.steps=2", "decoder_training.batch_size=4",
+    "predictor_training.batch_size=16", "decoder_training.steps=2",
 ]  # fmt: skip
 TASKS = ["tasks=2", "goal_steps=4", "budget_steps=2", "planner.horizon=3", "videos=0", "oracle=false"]
 RUN = "run=runs/reacher"
@@ -93,9 +93,16 @@ def test_help_leaves_nothing_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(tmp_path.iterdir())
 
 
+def test_the_help_of_control_shows_how_the_run_plans(capsys: pytest.CaptureFixture[str]):
+    assert main(["control", "--help"]) == 0 and "plan.reduction=sum" in capsys.readouterr().out
+    assert main(["control", "run=zoo/ball_in_cup", "--help"]) == 0 and "plan.reduction=min" in capsys.readouterr().out
+    assert main(["train", "--help"]) == 0 and "  plan: planner, reduction" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (["train", "nodes=2"], "torchrun or srun"),
         (["train", "env=reachr"], "did you mean reacher?"),
         (["train", "experiment=moon"], "size=base"),
         (["train", "size=moon"], "size=moon"),

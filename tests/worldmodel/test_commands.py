@@ -41,7 +41,6 @@ SMALL = [
     "predictor_training.steps=6",
     "predictor_training.batch_size=16",
     "decoder_training.steps=2",
-    "decoder_training.batch_size=4",
 ]
 
 
@@ -158,7 +157,7 @@ def test_control_with_learned_heads(home: Path, capsys: pytest.CaptureFixture[st
     small = ["tasks=2", "goal_steps=6", "budget_steps=4", "videos=0", "oracle=false", "planner.horizon=5"]
     assert "goal_heads=true" in error_of(capsys, ["control", "run=runs/demo/control", "proposal=true", *small])
     follow = ["proposal=true", "planner=follow", "metric=staged", "protocol=strict"]
-    search = ["proposal=true", "metric=learned", "shrinking=true", "out=pooled.json"]
+    search = ["proposal=true", "metric=learned", "out=pooled.json"]
     assert main(["control", "run=runs/heads", *follow, *small]) == 0
     assert main(["control", "run=runs/heads", *search, *small]) == 0
     pooled = read_record(Path("pooled.json"), ControlResult).result

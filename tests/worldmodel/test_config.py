@@ -1,8 +1,11 @@
 """Settings: recipes compose, options are found and checked, runs come back, and stages see what their weights need."""
 
 import dataclasses
+import re
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 import yaml
 
 from worldmodel import settings as public
+from worldmodel.cli.help import help_text
 from worldmodel.cli.overrides import parse, quoted, values
 from worldmodel.envs.excitation import make_policy
 from worldmodel.planners import PLANNERS, make_planner
@@ -31,9 +35,12 @@ from worldmodel.settings import (
     write_run_config,
 )
 from worldmodel.settings.arguments import configure
-from worldmodel.settings.base import field_docs
+from worldmodel.settings.base import field_docs, settings_class
+from worldmodel.settings.convert import option_paths
 from worldmodel.settings.method import LEWM_SIGREG
 from worldmodel.settings.recipes import folder, preset, preset_names, sizes
+from worldmodel.settings.stored import GONE
+from worldmodel.system.digest import CHECKSUM
 from worldmodel.system.errors import CheckpointError, UserError
 
 RECIPES = [(env, size) for env in preset_names("env") for size in [None, *sizes(env)]]
@@ -338,6 +345,43 @@ def test_settings_of_version_0_1_mean_what_they_did(tmp_path: Path):
         read_run_config(tmp_path)
 
 
+def with_gone(values: dict[str, Any], worth: Callable[[object], object]) -> dict[str, Any]:
+    """Settings of a run as an earlier version wrote them, with the options that are constants now."""
+    values.pop(CHECKSUM)
+    for option, constant in GONE.items():
+        *sections, name = option.split(".")
+        place = values
+        for section in sections:
+            place[section] = place = place.get(section) or {}
+        place[name] = worth(constant)
+    return values
+
+
+def test_a_run_opens_that_has_options_which_are_constants_now(tmp_path: Path):
+    write_run_config(tmp_path, recipe("puck"))
+    file = tmp_path / "config.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(yaml.safe_dump(with_gone(yaml.safe_load(text), lambda constant: constant)))
+    with warnings.catch_warnings(action="error"):
+        assert read_run_config(tmp_path).stage_settings() == recipe("puck").stage_settings()
+    file.write_text(yaml.safe_dump(with_gone(yaml.safe_load(text), lambda _: "another")))
+    with pytest.warns(UserWarning, match="in every run now") as said:
+        assert read_run_config(tmp_path).stage_settings() == recipe("puck").stage_settings()
+    assert len(said) == len(GONE)
+
+
+MOST_SHOWN, MOST_OPTIONS = 70, 100
+
+
+def test_train_has_few_options():
+    """An option that nobody sets is a constant: let one go, before one is added."""
+    shown = re.findall(r"^  [a-z_.]+=", help_text("train", "", TrainConfig, (), {"env": "reacher"}), re.M)
+    assert len(shown) < MOST_SHOWN
+    every = [path for path, hint, _ in option_paths(TrainConfig) if settings_class(hint) is None]
+    own = [path for path in every if not path.startswith("atlas.")]  # an atlas is a second collection
+    assert len(own) < MOST_OPTIONS
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what the weights of each stage depend on
 
@@ -358,7 +402,7 @@ def test_settings_of_version_0_1_mean_what_they_did(tmp_path: Path):
         ("encoder", {"method.controlled": True}),
         ("encoder", {"method.optim.lr": 1e-4}),
         ("context", {"context.window": 17}),
-        ("context", {"context_training.optim.optimizer": "muon"}),
+        ("context", {"context_training.optim.lr": 1e-4}),
         ("predictor", {"predictor.horizon": 7}),
         ("predictor", {"predictor_training.steps": 7}),
         ("heads", {"goal_heads": True}),

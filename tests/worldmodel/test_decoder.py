@@ -17,7 +17,7 @@ from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.decoder import Decoder, decoded_side
 from worldmodel.models.world_model import read_weights
 from worldmodel.runs import Run
-from worldmodel.settings import DecoderConfig, EncoderConfig, OptimConfig, TrainConfig
+from worldmodel.settings import DecoderConfig, EncoderConfig, TrainConfig
 from worldmodel.settings.arguments import configure
 from worldmodel.system.digest import CHECKSUM
 from worldmodel.system.errors import CheckpointError, UserError
@@ -42,7 +42,6 @@ SMALL = {
     "predictor_training.steps": 3,
     "predictor_training.batch_size": 8,
     "decoder_training.steps": 3,
-    "decoder_training.batch_size": 4,
 }
 
 
@@ -125,7 +124,7 @@ def test_it_learns_what_the_latent_tells_and_the_mean_of_what_it_does_not():
     decoder = Decoder(CONFIG, D)
     pictures = Pictures(latents, torch.arange(400), lights)
     fit_normalization(decoder, pictures)
-    fit_quietly(decoder_stage(decoder, pictures, OptimConfig(steps=300, batch_size=32, lr=1e-2)), 0)
+    fit_quietly(decoder_stage(decoder, pictures, 300, 32), 0)
     with torch.no_grad():
         decoded, frames = decoder(latents), torch.from_numpy(lights.frames).float()
     told, untold = slice(0, SIDE // 2 - 2), slice(SIDE // 2 + 2, None)
@@ -135,7 +134,7 @@ def test_it_learns_what_the_latent_tells_and_the_mean_of_what_it_does_not():
 
 def test_few_frames_are_passed_over_forty_times():
     pictures = Pictures(torch.zeros(8, D), torch.arange(8), Lights())
-    stage = decoder_stage(Decoder(CONFIG, D), pictures, OptimConfig(steps=500, batch_size=4, lr=1e-3))
+    stage = decoder_stage(Decoder(CONFIG, D), pictures, 500, 4)
     assert stage.optim.steps == 80
 
 

@@ -8,7 +8,7 @@ import pytest
 from worldmodel.cli import demo as demo_module
 from worldmodel.cli.demo import INTRODUCTION, demo
 from worldmodel.runs import DemoResult, Run, read_record
-from worldmodel.settings import DemoConfig, TrainConfig
+from worldmodel.settings import DemoConfig, StepsConfig, TrainConfig
 
 
 def tiny(config: DemoConfig, name: str, root: Path) -> TrainConfig:
@@ -29,7 +29,7 @@ def tiny(config: DemoConfig, name: str, root: Path) -> TrainConfig:
         method=replace(found.method, optim=optim, num_slices=4),
         predictor=replace(found.predictor, hidden=16),
         predictor_training=replace(found.predictor_training, steps=6, batch_size=16),
-        decoder_training=replace(found.decoder_training, steps=2, batch_size=4),
+        decoder_training=StepsConfig(2),
     )
 
 

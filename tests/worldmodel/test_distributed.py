@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks.exactness import CPU, gradient_differences, in_processes
-from worldmodel.settings import METHODS, OptimConfig, TrainConfig
-from worldmodel.system.distributed import Processes, in_parallel
+from worldmodel.settings import METHODS, PredictorOptim, TrainConfig
+from worldmodel.system.distributed import Processes, in_parallel, places
 from worldmodel.system.errors import UserError
 
 ALONE = Processes(CPU)
@@ -48,14 +48,29 @@ def test_alone_nothing_is_shared():
     assert ALONE.is_first and ALONE.agree([3, 0]) == [3, 0]
 
 
-SHARDED_MUON = {"strategy": "fsdp", "predictor_training": OptimConfig(optimizer="muon")}
+SHARDED_MUON = {"strategy": "fsdp", "predictor_training": PredictorOptim(optimizer="muon")}
 
 
-@pytest.mark.parametrize("wrong", [{"devices": 0}, {"nodes": 0}, {"strategy": "magic"}, SHARDED_MUON])
+@pytest.mark.parametrize("wrong", [{"devices": 0}, {"strategy": "magic"}, SHARDED_MUON])
 def test_wrong_settings(wrong: dict[str, object]):
     with pytest.raises(UserError, match=next(iter(wrong))):
         TrainConfig(**wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("devices", "environ", "found"),
+    [
+        (1, {}, (1, 1)),
+        (8, {}, (8, 1)),
+        (1, {"TORCHELASTIC_RUN_ID": "a", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "12"}, (4, 3)),
+        (8, {"SLURM_STEP_NUM_NODES": "4", "SLURM_STEP_NUM_TASKS": "32"}, (8, 4)),
+        (1, {"SLURM_STEP_NUM_NODES": "4", "SLURM_STEP_NUM_TASKS": "4"}, (1, 4)),
+        (1, {"SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_NUM_TASKS": "8"}, (1, 1)),  # a shell in an allocation of tasks
+    ],
+)
+def test_torchrun_and_srun_say_how_many_machines_there_are(devices: int, environ: dict[str, str], found: tuple):
+    assert places(devices, environ) == found
+
+
 def test_weights_do_not_depend_on_the_processes_so_neither_do_the_settings_of_a_stage():
-    assert TrainConfig(devices=2, nodes=3, strategy="fsdp").stage_settings() == TrainConfig().stage_settings()
+    assert TrainConfig(devices=2, strategy="fsdp").stage_settings() == TrainConfig().stage_settings()

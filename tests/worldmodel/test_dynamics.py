@@ -14,6 +14,7 @@ from worldmodel_fakes import RowEncoder, seeded
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import (
+    SIGREG_WEIGHT,
     Contexts,
     MotionHead,
     Windows,
@@ -111,7 +112,7 @@ def test_context_training_pairs_the_two_halves_of_one_episode():
 
     stand_in = cast(Any, encoder)
     stand_in.from_features = remember
-    training = ContextTraining(num_slices=2, optim=OptimConfig(steps=5, batch_size=300))
+    training = ContextTraining(optim=OptimConfig(steps=5, batch_size=300))
     values = context_stage(stand_in, Windows(stand_in, rows_table()), EPISODES, training).loss(0.0, seeded())
     first, second = encoder.starts(seen[0]).reshape(2, 300)
     episode = np.searchsorted(OFFSET, first, side="right") - 1
@@ -119,7 +120,7 @@ def test_context_training_pairs_the_two_halves_of_one_episode():
         for e in range(len(EPISODES)):
             assert_inside(starts[episode == e], half, e)
     assert set(episode) == set(range(len(EPISODES)))
-    weight = training.sigreg_weight
+    weight = SIGREG_WEIGHT
     assert float(values["loss"]) == pytest.approx(
         float((1 - weight) * values["alignment"] + weight * values["sigreg"]), rel=1e-6
     )
@@ -161,7 +162,7 @@ def test_every_context_method_finds_the_constant(method: str):
     fit_context_scale(encoder, table, episodes)
     windows = Windows(encoder, table)
     optim = OptimConfig(steps=150, batch_size=64, lr=5e-3)
-    training = ContextTraining(method=method, sigreg_weight=0.02, optim=optim)
+    training = ContextTraining(method=method, optim=optim)
     truth = torch.from_numpy(constants)
     fit_quietly(context_stage(encoder, windows, episodes, training, truth), seed=0)
     halves = Contexts(encoder, windows, episodes, len(table.latents)).of_halves(1, seeded())[:, :, 0, 0]

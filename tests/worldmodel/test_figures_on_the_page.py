@@ -52,7 +52,6 @@ SMALL = {
     "predictor_training.steps": 6,
     "predictor_training.batch_size": 16,
     "decoder_training.steps": 2,
-    "decoder_training.batch_size": 4,
 }
 CONSTANTS = {
     "env": "puck",

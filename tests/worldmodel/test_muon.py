@@ -11,7 +11,7 @@ from worldmodel_fakes import seeded
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.muon import Muon, orthogonalised
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import OptimConfig
+from worldmodel.settings import PredictorOptim
 
 pytestmark = pytest.mark.numerics
 
@@ -82,7 +82,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(tmp_path: Path):
             rows = torch.randint(90, (16,), generator=generator)
             return {"loss": (model(x[rows]) - y[rows]).square().mean()}
 
-        stage = Stage("only", model, loss, OptimConfig(steps=20, batch_size=16, lr=LR, optimizer="muon"))
+        stage = Stage("only", model, loss, PredictorOptim(steps=20, batch_size=16, lr=LR, optimizer="muon"))
         Trainer(RunDirectory(path), model, {stage.name: {}}, 3, checkpoint_every_s=0.0).fit(stage)
         return model
 

@@ -16,7 +16,7 @@ from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.world_model import read_weights
 from worldmodel.runs import Run
-from worldmodel.settings import ControlConfig, DistillationConfig, EncoderConfig, OptimConfig, RobustConfig, TrainConfig
+from worldmodel.settings import ControlConfig, DistillationConfig, EncoderConfig, RobustConfig, StepsConfig, TrainConfig
 from worldmodel.settings.arguments import configure
 from worldmodel.system.errors import UserError
 
@@ -27,7 +27,7 @@ SMALL = {
     "predictor.horizon": 2, "predictor.history": [0, 1], "predictor.hidden": 8, "predictor_training.steps": 3,
     "predictor_training.batch_size": 8, "decoder": False,
 }  # fmt: skip
-ROBUST = {"robust": True, "distillation.optim.steps": 2, "distillation.optim.batch_size": 8, "distillation.frames": 50}
+ROBUST = {"robust": True, "distillation.optim.steps": 2, "distillation.frames": 50}
 
 
 def dots(num: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,7 +72,7 @@ def test_random_pictures_differ():
 
 def test_the_stage_learns_the_place_of_a_dot_whatever_is_behind_it():
     frames, places = dots(600)
-    config = DistillationConfig(kinds=["background", "tint"], optim=OptimConfig(steps=120, batch_size=16, lr=4e-3))
+    config = DistillationConfig(kinds=["background", "tint"], optim=StepsConfig(120))
     torch.manual_seed(0)
     student = Encoder(EncoderConfig("strided", SIZE, 2, 32, channels=[8, 16]))
     student.fit_normalization(frames)

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worldmodel.cli.settings_of import kept_plan
+from worldmodel.settings import ControlConfig, PlanConfig
 from worldmodel.settings.arguments import configured_tree, recipe_section
 from worldmodel.settings.base import expected, field_docs, settings_class, type_hints
+from worldmodel.settings.convert import plain
 from worldmodel.settings.recipes import preset_names, sizes
 
 WIDTH = 110
@@ -41,12 +44,15 @@ class OptionGroup:
 
 def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], chosen: Mapping[str, Any]) -> str:
     """Every option of a verb with its value and meaning, the common ones first, then group by group."""
-    tree = configured_tree(cls, chosen)
+    explained = cls is ControlConfig
+    plan = kept_plan(cls, chosen) or (PlanConfig() if explained else None)
+    listed = {} if explained else {"plan": "(See `worldmodel control --help`.)"}
+    tree = configured_tree(cls, chosen, plan and {"plan": plain(plan)})
     lines = [f"worldmodel {verb}: {summary}", "", _filled(inspect.cleandoc(cls.__doc__ or ""), ""), ""]
     section = recipe_section(cls)
     if section is not None:
         lines += [*_choices(str(chosen.get("env", "reacher"))), ""]
-    groups = list(option_groups(cls, tree))
+    groups = [group for group in option_groups(cls, tree) if group.path not in listed]
     first = [option for group in groups for option in group.options if _short(option.path) in common]
     if first:
         lines += ["Common options", *_lines(first), ""]
@@ -54,6 +60,8 @@ def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], 
         rest = [option for option in group.options if option not in first]
         if rest:
             lines += [group.path or "Options", *_lines(rest), ""]
+    if unused := list(unused_sections(cls, tree, listed)):
+        lines += ["Further groups, each with defaults of its own; they are set as GROUP.NAME=VALUE", *unused, ""]
     lines += [
         "Options are written key=value. Any unambiguous end of an option's path will do: episodes=50 for",
         "collection.episodes=50. A list is written [a,b], a mapping {a: 1}; a comma without brackets is a sweep (-m).",
@@ -83,11 +91,28 @@ def option_groups(cls: type[Any], tree: Mapping[str, Any], path: str = "") -> It
         nested = settings_class(hints[item.name])
         if nested is not None and isinstance(value, Mapping):
             below += option_groups(nested, value, f"{full}.")
-        else:
+        elif nested is None:
             own.append(Option(full, _shown(value), expected(hints[item.name]), docs.get(item.name, "")))
     if own:
         yield OptionGroup(path.rstrip("."), inspect.cleandoc(cls.__doc__ or ""), tuple(own))
     yield from below
+
+
+def unused_sections(
+    cls: type[Any], tree: Mapping[str, Any], listed: Mapping[str, str], path: str = ""
+) -> Iterator[str]:
+    """Lines about groups that `tree` leaves out, and about those in `listed`: group -> where they are explained."""
+    hints, docs = type_hints(cls), field_docs(cls)
+    for item in dataclasses.fields(cls):
+        value, full = tree.get(item.name), f"{path}{item.name}"
+        nested = settings_class(hints[item.name])
+        if nested is None:
+            continue
+        if value is None or full in listed:
+            yield f"  {full}: {', '.join(field.name for field in dataclasses.fields(nested))}"
+            yield _filled(f"{docs[item.name]} {listed.get(full, '')}", "      ")
+        else:
+            yield from unused_sections(nested, value, listed, f"{full}.")
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel.cli.overrides import values
-from worldmodel.settings import ControlConfig, TrainConfig, ViewConfig, read_run_config
+from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig, ViewConfig, read_run_config
 from worldmodel.settings.arguments import configure
 from worldmodel.settings.convert import plain
 
@@ -19,18 +19,19 @@ def settings_of(cls: type[Any], options: Sequence[str], suffix: str = "") -> Any
         UserError: an unknown option, a wrong type or a value out of range.
     """
     chosen = values(options, cls)
-    config = configure(cls, chosen, _base(cls, chosen))
+    plan = kept_plan(cls, chosen)
+    config = configure(cls, chosen, plan and {"plan": plain(plan)})
     if suffix and isinstance(config, TrainConfig):
         config = dataclasses.replace(config, name=f"{config.run_name}-{suffix}")
     return config
 
 
-def _base(cls: type[Any], chosen: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What is set before the options: for `control` and `view`, how the run itself plans; options change it."""
-    if cls not in (ControlConfig, ViewConfig):
+def kept_plan(cls: type[Any], chosen: Mapping[str, object]) -> PlanConfig | None:
+    """How the run plans that `control` or `view` is asked to drive; None for other verbs, or without a run."""
+    if cls not in (ControlConfig, ViewConfig) or not chosen.get("run"):
         return None
     from worldmodel.runs.zoo import find_run
 
-    run = find_run(str(chosen.get("run", "")))
+    run = find_run(str(chosen["run"]))
     first = next((path for path in sorted(glob.glob(run)) if (Path(path) / "config.yaml").exists()), None)
-    return None if first is None else {"plan": plain(read_run_config(Path(first)).plan)}
+    return None if first is None else read_run_config(Path(first)).plan

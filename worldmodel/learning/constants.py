@@ -17,6 +17,8 @@ from worldmodel.settings import ContextTraining
 from worldmodel.system.distributed import in_parallel
 from worldmodel.system.errors import UserError
 
+NUM_SLICES, SIGREG_WEIGHT = 16, 0.005
+"""Directions on which SIGReg projects contexts, and its weight lambda."""
 LARGEST_TABLE = 200_000_000
 """Numbers in a table of features at most; 0.8 GB."""
 
@@ -107,9 +109,8 @@ class _Objective(nn.Module):
 
     def __init__(self, encoder: ContextEncoder, training: ContextTraining) -> None:
         super().__init__()
-        self.encoder, self.training_settings = encoder, training
-        predicts = training.method == "prediction" or training.prediction_weight > 0
-        self.motion = MotionHead(encoder) if predicts else None
+        self.encoder, self.method = encoder, training.method
+        self.motion = MotionHead(encoder) if training.method == "prediction" else None
 
     def forward(
         self, views: Tensor, moments: Tensor | None, truth: Tensor | None, generator: torch.Generator
@@ -122,22 +123,20 @@ class _Objective(nn.Module):
             truth: constants (2, B, P) for method "supervised".
             generator: of SIGReg's slices.
         """
-        settings = self.training_settings
         values = self._compare(views, truth, generator)
         if self.motion is not None and moments is not None:
             swapped = moments.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
             values["prediction"] = self.motion(views.flatten(0, 1), swapped)
-            values["loss"] = values["loss"] + (settings.prediction_weight or 1.0) * values["prediction"]
+            values["loss"] = values["loss"] + values["prediction"]
         return {**values, "latents": views.flatten(0, 1)}
 
     def _compare(self, views: Tensor, truth: Tensor | None, generator: torch.Generator) -> dict[str, Tensor]:
-        settings = self.training_settings
-        match settings.method:
+        match self.method:
             case "lejepa":
                 align = alignment(views)
-                gaussian = sigreg(views.flatten(0, 1), settings.num_slices, generator)
-                total = (1 - settings.sigreg_weight) * align + settings.sigreg_weight * gaussian
-                return {"loss": total, "alignment": align, "sigreg": gaussian}
+                gaussian = sigreg(views.flatten(0, 1), NUM_SLICES, generator)
+                loss = (1 - SIGREG_WEIGHT) * align + SIGREG_WEIGHT * gaussian
+                return {"loss": loss, "alignment": align, "sigreg": gaussian}
             case "infonce":
                 return {"loss": infonce(views[0], views[1])}
             case "vicreg":

@@ -1,7 +1,7 @@
 """How the decoder learns on frozen latents, and how well its frames show the world."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ _LARGEST_SAMPLE = 20_000
 """Frames, of all training frames, that a decoder learns from."""
 _MOST_PASSES = 40
 """Passes over few frames after which training ends."""
+_LEARNING_RATE = 4e-3
 _NUM_FITTED = 2048
 """Frames behind the mean frame."""
 _NUM_JUDGED = 1000
@@ -58,27 +59,28 @@ def fit_normalization(decoder: Decoder, pictures: Pictures) -> None:
     decoder.fit_normalization(pictures.latents, pictures.frames.gather(pictures.rows[chosen]))
 
 
-def decoder_stage(decoder: Decoder, pictures: Pictures, optim: OptimConfig) -> Stage:
+def decoder_stage(decoder: Decoder, pictures: Pictures, num_steps: int, batch_size: int = 64) -> Stage:
     """The stage that trains a decoder: squared error of every pixel, whose least value is at the mean frame.
 
     Args:
         decoder: what is trained; its normalisation has been fitted.
         pictures: training frames and their latents.
-        optim: the optimiser.
+        num_steps: training steps, less where frames are few.
+        batch_size: frames of a step.
     """
     num = len(pictures.rows)
-    steps = min(optim.steps, max(1, _MOST_PASSES * num // optim.batch_size))
+    steps = min(num_steps, max(1, _MOST_PASSES * num // batch_size))
 
     def errors(latents: Tensor, frames: Tensor) -> Tensor:
         return ((decoder(latents) - frames) / decoder.scale).square().mean((1, 2, 3))
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        chosen = torch.randint(num, (optim.batch_size,), generator=generator)
+        chosen = torch.randint(num, (batch_size,), generator=generator)
         latents = pictures.latents[chosen.to(pictures.latents.device)]
         frames = pictures.frames.gather(pictures.rows[chosen])
         return {"loss": in_parallel(decoder, errors, latents, frames).mean()}
 
-    return Stage("decoder", decoder, loss, replace(optim, steps=steps))
+    return Stage("decoder", decoder, loss, OptimConfig(steps, batch_size, _LEARNING_RATE))
 
 
 def judge_decoder(model: WorldModel, source: Source, known: Pictures, run: RunDirectory) -> DecodingResult:

@@ -21,12 +21,13 @@ from worldmodel.measures.statistics import mean_known
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.world_model import WorldModel
 from worldmodel.runs import RobustEncoderResult
-from worldmodel.settings import DistillationConfig, EncoderConfig
+from worldmodel.settings import DistillationConfig, EncoderConfig, OptimConfig
 from worldmodel.system.errors import UserError
 
 SIZE = 64
 """Side of the frames that the robust encoder sees, where the encoder's own size divides it and frames have it."""
 _CHANNELS = [16, 32, 64]
+_BATCH_SIZE, _LEARNING_RATE = 64, 2e-3
 _CHUNK = 500
 _VALIDATION_FRAMES = 1500
 
@@ -90,12 +91,12 @@ def looks_stage(student: Encoder, data: LooksData, config: DistillationConfig, s
     deviation = data.latents.std(0).clamp_min(1e-6)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(data.frames), (config.optim.batch_size,), generator=generator)
+        rows = torch.randint(len(data.frames), (_BATCH_SIZE,), generator=generator)
         views = composites(data.frames[rows], generator)
         latents = student.body(student.normalize(views)).float()
         return {"loss": ((latents - data.latents[rows]) / deviation).square().mean()}
 
-    return Stage("looks", student, loss, config.optim)
+    return Stage("looks", student, loss, OptimConfig(config.optim.steps, _BATCH_SIZE, _LEARNING_RATE))
 
 
 def judge_robust_encoder(

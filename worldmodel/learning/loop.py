@@ -15,7 +15,7 @@ from worldmodel.learning.checkpoints import read_checkpoint, write_checkpoint
 from worldmodel.learning.muon import Muon
 from worldmodel.runs.run_directory import MetricsLog, RunDirectory
 from worldmodel.runs.trackers import Tracker
-from worldmodel.settings import OptimConfig
+from worldmodel.settings import OptimConfig, PredictorOptim
 from worldmodel.system.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.system.errors import CheckpointError, TrainingError
 from worldmodel.system.interrupts import StopRequest, deferred
@@ -40,7 +40,7 @@ StageSettings = Mapping[str, Mapping[str, Any]]
 def make_optimizer(optim: OptimConfig, module: nn.Module) -> torch.optim.Optimizer:
     """An optimiser of all of a module's weights."""
     weights = list(module.parameters())
-    if optim.optimizer == "muon":
+    if isinstance(optim, PredictorOptim) and optim.optimizer == "muon":
         return Muon(weights, optim.lr, optim.weight_decay)
     fused = all(weight.dtype == torch.float32 for weight in weights)
     return torch.optim.AdamW(weights, optim.lr, weight_decay=optim.weight_decay, fused=fused)

@@ -74,7 +74,7 @@ FEWEST_EPISODES = 10
 def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -> TrainResult:
     """Train a world model as `config` says; its run directory is `TrainResult.run`.
 
-    With devices or nodes above 1 this command, or the script that calls this, runs once in each process.
+    With devices above 1 this command, or the script that calls this, runs once in each process.
 
     Args:
         config: what to train, on what, and where.
@@ -84,7 +84,7 @@ def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -
     check_installed(config.encoder)
     check_tracker(config.track)
     collected_s = collect_all(config)
-    processes = launch(config.devices, config.nodes, config.strategy, device)
+    processes = launch(config.devices, config.strategy, device)
     set_cpu_threads(config.encoder, config.threads)
     try:
         with _locked(RunDirectory(config.run_directory), processes) as run:
@@ -339,4 +339,4 @@ def _train_decoder(config: TrainConfig, decoder: Decoder, trainer: Trainer, pict
     """Frames from frozen latents; returns seconds."""
     if "decoder" not in trainer.stages_done:
         fit_normalization(decoder, pictures)
-    return trainer.fit(decoder_stage(decoder, pictures, config.decoder_training))
+    return trainer.fit(decoder_stage(decoder, pictures, config.decoder_training.steps))

@@ -16,6 +16,7 @@ from worldmodel.runs.process_info import Hardware, command_line, this_machine, v
 from worldmodel.runs.results import ControlResult, SurpriseResult, TrainResult
 from worldmodel.runs.robust_result import RobustResult
 from worldmodel.runs.version1 import upgraded
+from worldmodel.settings import without_gone
 from worldmodel.system.digest import with_checksum, without_checksum
 from worldmodel.system.errors import ResultError, UserError
 from worldmodel.system.files import check_regular, read_json, write_json
@@ -173,7 +174,7 @@ def _read(path: Path, kind: str, cls: type[FileT]) -> FileT:
     if found != kind:
         raise ResultError(f"{path} holds a result of kind {found!r}, expected {kind!r}; give another file")
     try:
-        values = content if schema == SCHEMA else upgraded(kind, content)
+        values = _without_gone(content if schema == SCHEMA else upgraded(kind, content))
         result = msgspec.convert(values, cls, str_keys=True)
         kept = msgspec.to_builtins(result, str_keys=True)
         for fault in _faults(values, kept):
@@ -181,6 +182,15 @@ def _read(path: Path, kind: str, cls: type[FileT]) -> FileT:
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # msgspec's is a ValueError
         raise ResultError(f"{path}: {_in_words(error)}; {remedy}") from error
     return result
+
+
+def _without_gone(values: dict[str, Any]) -> dict[str, Any]:
+    """A copy without options of plans that went."""
+    return {
+        key: without_gone(value, "plan.") if key == "plan" and isinstance(value, dict)
+        else _without_gone(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+    }  # fmt: skip
 
 
 def _faults(given: Any, kept: Any, place: str = "") -> Iterator[str]:

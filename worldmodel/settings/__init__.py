@@ -51,13 +51,15 @@ from worldmodel.settings.method import (
     MethodConfig,
     MethodName,
     OptimConfig,
+    PredictorOptim,
     ReconstructionConfig,
+    StepsConfig,
     VICRegConfig,
     WhiteningConfig,
 )
 from worldmodel.settings.recipes import recipe
 from worldmodel.settings.robust import RobustConfig
-from worldmodel.settings.stored import differing, read_run_config, write_run_config
+from worldmodel.settings.stored import differing, read_run_config, without_gone, write_run_config
 from worldmodel.settings.training import HEADS, HEADS_TRAINING, TrackerName, TrainConfig
 from worldmodel.settings.viewing import ViewConfig
 
@@ -99,6 +101,7 @@ __all__ = [
     "PlanConfig",
     "PositionsConfig",
     "PredictorConfig",
+    "PredictorOptim",
     "ProbeConfig",
     "ReconstructionConfig",
     "ReportConfig",
@@ -106,6 +109,7 @@ __all__ = [
     "RunsConfig",
     "SeenLook",
     "Settings",
+    "StepsConfig",
     "SurpriseConfig",
     "TrackerName",
     "TrainConfig",
@@ -123,5 +127,6 @@ __all__ = [
     "no_effect_on_weights",
     "read_run_config",
     "recipe",
+    "without_gone",
     "write_run_config",
 ]

@@ -16,7 +16,10 @@ from worldmodel.settings.recipes import merged, over_defaults, preset, recipe_va
 from worldmodel.settings.training import TrainConfig
 from worldmodel.system.errors import UserError
 
-REMOVED = {"experiment": "experiment= is gone; larger trainings of a world are sizes of its recipe: size=base"}
+REMOVED = {
+    "experiment": "experiment= is gone; larger trainings of a world are sizes of its recipe: size=base",
+    "nodes": "nodes= is gone; start the command with torchrun or srun, which say how many machines there are",
+}
 """Options of earlier versions, and what to write instead."""
 SHARED = ("data", "workers", "warp_worlds")
 """What an atlas shares with the episodes where it is not set apart."""

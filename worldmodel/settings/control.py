@@ -33,8 +33,6 @@ class PlanConfig(Settings):
     """The planner: its name and hyperparameters."""
     reduction: Literal["sum", "terminal", "min", "mixed"] = "sum"
     """How latent distance to the goal counts over the horizon: sum of all steps, last step, lowest, or a mixture."""
-    shrinking: bool = False
-    """Only as many steps of the horizon count as are left."""
     metric: Metric = "l2"
     """Distance to the goal in the latent space. whitened: by the inverse covariance of latents. learned: by that of
     prediction errors. temporal: squared time of the learned shortest way. staged: temporal, and l2 near the goal. All

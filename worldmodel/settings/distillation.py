@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from worldmodel.settings.base import Count, Settings
-from worldmodel.settings.method import OptimConfig
+from worldmodel.settings.method import StepsConfig
 from worldmodel.system.errors import UserError
 
 SeenLook = Literal[
@@ -20,8 +20,8 @@ class DistillationConfig(Settings):
     """Looks of its views: leave one out to see whether the encoder holds under what it has not seen."""
     frames: Count = 20_000
     """Training frames at most."""
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(steps=2000, batch_size=64, lr=2e-3))
-    """The optimiser."""
+    optim: StepsConfig = field(default_factory=lambda: StepsConfig(2000))
+    """How long it learns."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

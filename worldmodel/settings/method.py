@@ -27,13 +27,27 @@ class OptimConfig(Settings):
     """Highest learning rate."""
     weight_decay: NonNegative = 1e-4
     """Decoupled weight decay."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """muon moves weight matrices by Muon and all else by AdamW; it needs fewer steps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_size < 2:
             raise UserError(f"batch_size must be >= 2 (BatchNorm and SIGReg need a batch), got {self.batch_size}")
+
+
+@dataclass(frozen=True)
+class PredictorOptim(OptimConfig):
+    """Optimiser of the latent dynamics: warm-up and cosine as for the encoder."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon moves weight matrices by Muon and all else by AdamW; it needs fewer steps."""
+
+
+@dataclass(frozen=True)
+class StepsConfig(Settings):
+    """How long something learns whose optimiser is a constant."""
+
+    steps: Count = 1500
+    """Training steps."""
 
 
 LEWM_SIGREG = {"num_slices": 64, "sigreg_start": 0.005, "sigreg_end": 0.005}
@@ -196,12 +210,6 @@ class ContextTraining(Settings):
     method: ContextMethod = "lejepa"
     """lejepa: alignment and SIGReg. prediction: of the motion in the other window. supervised: regression on the true
     constants, the upper bound."""
-    sigreg_weight: OpenFraction = 0.005
-    """SIGReg's weight lambda."""
-    prediction_weight: NonNegative = 0.0
-    """Weight of a prediction term beside the others."""
-    num_slices: Count = 16
-    """Directions on which SIGReg projects."""
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(steps=1000, batch_size=512, lr=1e-3, weight_decay=1.0)
     )

@@ -1,6 +1,7 @@
 """The settings that a run keeps: `config.yaml` in its folder, written by this version or by the one before."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def read_run_config(directory: Path) -> TrainConfig:
             raise ValueError(f"schema {schema!r}; this version reads 1 and {SCHEMA}")
         if schema == 1:
             values = upgraded(values)
-        return structure(over_defaults(TrainConfig, values), TrainConfig)
+        return structure(over_defaults(TrainConfig, without_gone(values)), TrainConfig)
     except CheckpointError:
         raise
     except (ValueError, OSError) as error:
@@ -68,6 +69,42 @@ def _checked(path: Path) -> tuple[dict[str, Any], bool]:
         raise CheckpointError(
             f"{path} is damaged: {error}; train again, or, if it was changed on purpose, delete its line {CHECKSUM}"
         ) from error
+
+
+GONE: dict[str, object] = {
+    "nodes": 1,
+    "plan.shrinking": False,
+    "method.optim.optimizer": "adamw",
+    "context_training.sigreg_weight": 0.005,
+    "context_training.prediction_weight": 0.0,
+    "context_training.num_slices": 16,
+    "context_training.optim.optimizer": "adamw",
+    "decoder_training.batch_size": 64,
+    "decoder_training.lr": 4e-3,
+    "decoder_training.weight_decay": 1e-4,
+    "decoder_training.optimizer": "adamw",
+    "distillation.optim.batch_size": 64,
+    "distillation.optim.lr": 2e-3,
+    "distillation.optim.weight_decay": 1e-4,
+    "distillation.optim.optimizer": "adamw",
+}
+"""Option that went -> the constant that it has become."""
+
+
+def without_gone(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """A copy of nested settings without the options in `GONE`; a warning names those that were not at their constant.
+
+    The run can be used as it is; trained again, it is trained with the constants. path: where the settings belong.
+    """
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        full = path + key
+        if full in GONE:
+            if value != GONE[full]:
+                warnings.warn(f"{full}={value} is left out: it is {GONE[full]} in every run now", stacklevel=2)
+        else:
+            kept[key] = without_gone(value, f"{full}.") if isinstance(value, Mapping) else value
+    return kept
 
 
 def differing(runs: Sequence[TrainConfig]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from worldmodel.settings.base import Count, NonNegativeInt, Positive, Settings, 
 from worldmodel.settings.collection import CollectConfig, EnvConfig
 from worldmodel.settings.control import PlanConfig
 from worldmodel.settings.distillation import DistillationConfig
-from worldmodel.settings.method import ContextTraining, MethodConfig, OptimConfig
+from worldmodel.settings.method import ContextTraining, MethodConfig, OptimConfig, PredictorOptim, StepsConfig
 from worldmodel.settings.names import check_name
 from worldmodel.system.errors import UserError
 
@@ -31,7 +31,9 @@ class TrainConfig(Settings):
     """How the encoder learns."""
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
     """The latent dynamics."""
-    predictor_training: OptimConfig = field(default_factory=lambda: OptimConfig(steps=3000, batch_size=512, lr=2e-3))
+    predictor_training: PredictorOptim = field(
+        default_factory=lambda: PredictorOptim(steps=3000, batch_size=512, lr=2e-3)
+    )
     """Optimiser of the latent dynamics."""
     context: ContextConfig | None = None
     """The context encoder, which is trained where physical constants vary; null takes its defaults."""
@@ -43,8 +45,8 @@ class TrainConfig(Settings):
     decoder: bool = True
     """Also learn to turn latents back into frames: last of all, so that nothing else depends on it. It can be added to
     a finished run."""
-    decoder_training: OptimConfig = field(default_factory=lambda: OptimConfig(steps=1500, batch_size=64, lr=4e-3))
-    """Optimiser of the decoder. Of few frames, training ends after 40 passes over them."""
+    decoder_training: StepsConfig = field(default_factory=StepsConfig)
+    """How long the decoder learns. Of few frames, training ends after 40 passes over them."""
     robust: bool = False
     """Also learn a robust encoder, which gives the same latents where the world looks different; the run sees by it
     where it costs nothing on frames as they are. It can be added to a finished run."""
@@ -67,9 +69,8 @@ class TrainConfig(Settings):
     """Threads of torch on a CPU; null takes one for an MLP (a second one gains a quarter on an idle machine and costs
     tenfold on a busy one), and every core for larger encoders."""
     devices: Count = no_effect_on_weights(1)
-    """Processes on each machine that share every batch; the weights are those of one process."""
-    nodes: Count = no_effect_on_weights(1)
-    """Machines that train together. Under torchrun and SLURM, devices and nodes are taken from these."""
+    """Processes on each machine that share every batch; the weights are those of one process. torchrun says
+    itself how many there are and on how many machines, and SLURM's srun says the latter."""
     strategy: Literal["ddp", "fsdp"] = no_effect_on_weights("ddp")
     """How processes share the work. ddp: each holds the whole model. fsdp: optimiser states and gradients are split."""
     track: TrackerName = no_effect_on_weights("tensorboard")
@@ -82,7 +83,7 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.name is not None:
             check_name("name", self.name)
-        if self.strategy == "fsdp" and any(optim.optimizer == "muon" for optim in self.optims.values()):
+        if self.strategy == "fsdp" and self.predictor_training.optimizer == "muon":
             raise UserError("strategy=fsdp shards matrices and optimizer=muon moves whole ones; use strategy=ddp")
 
     @property
@@ -131,18 +132,6 @@ class TrainConfig(Settings):
     def distillation_or_default(self) -> DistillationConfig:
         """The robust encoder's training."""
         return self.distillation or DistillationConfig()
-
-    @property
-    def optims(self) -> dict[str, OptimConfig]:
-        """The optimiser of every stage."""
-        return {
-            "encoder": self.method.optim,
-            "context": self.context_training_or_default.optim,
-            "predictor": self.predictor_training,
-            "heads": HEADS_TRAINING,
-            "decoder": self.decoder_training,
-            "looks": self.distillation_or_default.optim,
-        }
 
     def stage_settings(self) -> dict[str, dict[str, Any]]:
         """Stage -> what its weights depend on, as far as it is not at its default; stages in their order.

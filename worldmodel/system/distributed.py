@@ -17,7 +17,7 @@ Lightning Fabric and torch.distributed start processes, let them find each other
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -207,25 +207,21 @@ class Processes:
             dist.destroy_process_group()
 
 
-def launch(devices: int, nodes: int, strategy: str, device: torch.device) -> Processes:
-    """Start the other processes of this machine, or join those that torchrun or SLURM started, and wait for all.
+def launch(devices: int, strategy: str, device: torch.device) -> Processes:
+    """Start the other processes of this machine, or join those that torchrun or srun started, and wait for all.
 
     The whole command runs in each of them.
 
     Args:
         devices: processes on each machine, each with a GPU of its own where `device` is a GPU.
-        nodes: machines.
         strategy: "ddp", or "fsdp" to shard optimiser states and gradients too.
         device: the kind of device.
 
     Raises:
         UserError: Lightning Fabric is not installed, or there are fewer GPUs.
     """
-    started_by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-    if started_by_torchrun:
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // devices
-    if devices * nodes == 1 and not started_by_torchrun:
+    devices, nodes = places(devices, os.environ)
+    if devices * nodes == 1 and _TORCHRUN not in os.environ:
         return Processes(device)
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise UserError(
@@ -236,6 +232,21 @@ def launch(devices: int, nodes: int, strategy: str, device: torch.device) -> Pro
     if fabric.global_rank:
         sys.stdout = open(os.devnull, "w")  # only the first process prints
     return Processes(fabric.device, fabric.global_rank, fabric.world_size, fabric)
+
+
+_TORCHRUN = "TORCHELASTIC_RUN_ID"
+
+
+def places(devices: int, environ: Mapping[str, str]) -> tuple[int, int]:
+    """Processes on each machine, and machines.
+
+    torchrun says both. srun counts as the launcher where it started as many tasks as `devices` on each of its machines.
+    """
+    if _TORCHRUN in environ:
+        here = int(environ["LOCAL_WORLD_SIZE"])
+        return here, int(environ["WORLD_SIZE"]) // here
+    nodes, tasks = (int(environ.get(f"SLURM_STEP_NUM_{what}", 1)) for what in ("NODES", "TASKS"))
+    return devices, nodes if tasks == devices * nodes else 1
 
 
 def _fabric(devices: int, nodes: int, strategy: str, device: torch.device) -> Any:

@@ -21,7 +21,6 @@ from worldmodel.viewing.watching import Search, WatchedPlanner
 
 PLANNER_NAMES = [name for name in PLANNERS if name != "follow"]
 """Planners to choose from; following proposals alone needs other goal heads than most runs have."""
-_NO_BUDGET = 1_000_000
 """Control steps to a goal: it may take as long as a person looks on."""
 _BOUNDS = {"horizon": 60, "num_samples": 4096, "num_iterations": 60}
 _ELITES_SHARE = 8
@@ -112,9 +111,7 @@ class Pilot:
         encoder = self._model.context_encoder
         contexts = None if encoder is None else OnlineContexts(encoder, 1, self._model.device)
         self._seed += 1
-        controller = LatentController(
-            self._planning, self._watched, self.plan, goal_frame[None], _NO_BUDGET, contexts, self._seed
-        )
+        controller = LatentController(self._planning, self._watched, self.plan, goal_frame[None], contexts, self._seed)
         for frame, action in past:
             controller.watch(frame[None], action[None])
         self._controller, self._watched.search = controller, None

@@ -41,21 +41,19 @@ class LatentController:
         planner: Planner,
         plan: PlanConfig,
         goal_frames: np.ndarray,
-        budget_steps: int,
         contexts: ContextSource | None = None,
         seed: int = 0,
     ) -> None:
         """
         Args:
             goal_frames: pictures of the goals of n tasks, uint8 (n, S, S, 3).
-            budget_steps: control steps to get there.
             contexts: where the planner's context comes from; None for a model that knows no constants.
             seed: of every plan's samples.
         """
         self._model, self._plan = model, plan
         self._mpc = MPC(model, CapturedPlanner(planner), plan.replan_every)
         self._generator = torch.Generator(model.device).manual_seed(seed)
-        self._budget_steps, self._horizon = budget_steps, planner.horizon
+        self._horizon = planner.horizon
         self._contexts = contexts
         self.goal_frames = goal_frames
         self._goal = model.embed(self._tensor(goal_frames))
@@ -65,14 +63,12 @@ class LatentController:
         self._actions: list[Tensor] = []
         self._distances: list[np.ndarray] = []
         self._cost_curve: np.ndarray | None = None
-        self._num_watched = 0
         self.num_invalid = 0
         """Plans in which no sample had a finite cost."""
 
     def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
         self._see(frames)
         self._actions.append(torch.from_numpy(actions).to(self._model.device))
-        self._num_watched += 1
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         state = self._see(frames)
@@ -128,15 +124,10 @@ class LatentController:
 
     def _objective(self) -> Objective:
         now = self._latents[-1]
-        distance = goal_objective(self._goal, now, self._model.heads, self._plan, self._reduction())
+        distance = goal_objective(self._goal, now, self._model.heads, self._plan, OverHorizon(self._plan.reduction))
         if not self._plan.action_cost:
             return distance
         return WeightedSum(((1.0, distance), (self._plan.action_cost, ActionCost(1.0))))
-
-    def _reduction(self) -> OverHorizon:
-        # the latents seen so far include the one before the first step, and those before the clock ran
-        left = max(1, min(self._horizon, self._budget_steps - len(self._latents) + self._num_watched + 1))
-        return OverHorizon(self._plan.reduction, until=left if self._plan.shrinking else None)
 
     def _proposal(self) -> Callable[[Tensor], Tensor] | None:
         heads = self._model.heads

@@ -162,7 +162,6 @@ def _latent(evaluation: _Evaluation, run: Run, num_filmed: int = 0) -> tuple[Out
         evaluation.planner,
         evaluation.plan,
         goal_frames(evaluation.world, evaluation.tasks),
-        evaluation.protocol.budget_steps,
         context_source(config.context, model, run.config, evaluation.world, evaluation.tasks),
         config.seed,
     )

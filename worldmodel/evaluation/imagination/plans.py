@@ -31,9 +31,7 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     tasks = draw_tasks(world, trained, protocol, settings, plan)
     goals, planner = goal_frames(world, tasks), make_planner(**plan.planner)
     contexts = context_source("online", model, trained, world, tasks)
-    controller = LatentController(
-        PlanningModel(model), planner, plan, goals, protocol.budget_steps, contexts, config.seed
-    )
+    controller = LatentController(PlanningModel(model), planner, plan, goals, contexts, config.seed)
     camera, latents = _carry_out(world, tasks, controller)
     imagined = model.decode(latents).cpu().numpy()
     goal = np.repeat(goals[:, None], camera.shape[1], 1)

@@ -166,9 +166,7 @@ def _under(
         goals = goal_frames(bench.world, tasks)
         starts = photographs(bench.world, tasks.start, tasks.factors)
         contexts = context_source("online", model, bench.trained, bench.world, tasks)
-        controller = LatentController(
-            planning, bench.planner, bench.plan, goals, bench.protocol.budget_steps, contexts, bench.config.seed
-        )
+        controller = LatentController(planning, bench.planner, bench.plan, goals, contexts, bench.config.seed)
         solved_at.append(run_tasks(bench.world, tasks, controller, bench.protocol, None).solved_at)
         unseen.append((goals == starts).all((1, 2, 3)))
         read.append(reader.read(bench.judged.part(*of_moments)))
