@@ -9,12 +9,13 @@ from __future__ import annotations  # without OpenGL there is no mujoco.GLContex
 import atexit
 import ctypes
 import importlib
+import importlib.util
 import os
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -47,7 +48,19 @@ def _choose_gl() -> None:
         os.environ["MUJOCO_GL"] = next(found, "disable")
 
 
+def _load_triton() -> None:
+    """Load triton, which CUDA builds of PyTorch bring and import when they train, before Mesa.
+
+    It and Mesa's software rendering each carry an LLVM; the process dies of a segmentation fault if Mesa's comes first,
+    which dm_control loads as it is imported.
+    """
+    if sys.platform.startswith("linux") and importlib.util.find_spec("triton"):
+        with suppress(ImportError):  # a broken one is PyTorch's to speak of
+            importlib.import_module("triton")
+
+
 _choose_gl()
+_load_triton()
 
 try:
     import mujoco

@@ -168,3 +168,23 @@ def test_leaving_python_with_open_worlds_is_silent():
     result = run_python(code)
     assert result.returncode == 0
     assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
+
+
+TRITON = """
+import sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("mujoco", "dm_control"): print(name, "triton" in sys.modules)
+sys.meta_path.insert(0, Watch())
+from worldmodel import envs
+print(envs.make("reacher").reset()[0]["pixels"].shape)
+"""
+
+
+@pytest.mark.parametrize("content", ["", "raise ImportError('no driver')"])
+def test_the_compiler_of_pytorch_is_loaded_before_opengl(tmp_path: Path, content: str):
+    """Each brings an LLVM, and the process dies of Mesa's coming first. A stand-in says whether it was imported."""
+    (tmp_path / "triton.py").write_text(f"print('triton')\n{content}\n")
+    result = run_python(TRITON, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    there = str(not content)
+    assert result.stdout.splitlines() == ["triton", f"mujoco {there}", f"dm_control {there}", "(64, 64, 3)"]
