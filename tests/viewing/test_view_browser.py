@@ -9,11 +9,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
 pytestmark = pytest.mark.browser
@@ -48,13 +50,12 @@ def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The address of a view of the pretrained reacher, and its process."""
-    command = [sys.executable, "-m", "worldmodel", "view", "run=zoo/reacher", "port=0", "steps_per_s=10"]
+@contextmanager
+def viewing(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a view, and its process."""
+    command = [sys.executable, "-m", "worldmodel", "view", "port=0", *options]
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-    folder = tmp_path_factory.mktemp("view")
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -64,13 +65,22 @@ def served(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which shells ignore in the background
     )
-    assert process.stdout
-    line = process.stdout.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+/", line)
-    assert found, (line, process.stderr and process.stderr.read())
-    yield found[0], process
-    process.kill()
-    process.wait()
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+        assert found, (line, process.stderr and process.stderr.read())
+        yield found[0], process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a view of the pretrained reacher, and its process."""
+    with viewing(tmp_path_factory.mktemp("view"), "run=zoo/reacher", "steps_per_s=10") as found:
+        yield found
 
 
 def until(condition: Callable[[], object]) -> object:
@@ -134,6 +144,48 @@ def test_the_page_moves_and_obeys(browser, served):
     until(lambda: js("moment.step") > step)  # type: ignore[operator]
 
     assert browser.get_log("browser") == []
+
+
+def test_the_goal_is_dragged_with_the_mouse(browser, served):
+    browser.get(served[0])
+    until(lambda: browser.execute_script("return moment && moment.step"))
+    browser.execute_script("if (moment.playing) document.getElementById('play').click()")
+    until(lambda: browser.execute_script("return !moment.playing"))
+    before = browser.execute_script("return moment.goal_positions")
+    # the outermost place of the green robot that the mouse can take hold of
+    canvas = browser.find_element(By.ID, "scene")
+    width, height, places = browser.execute_script(
+        "const c = scene.canvas, found = [];"
+        "for (let x = 4; x < c.clientWidth; x += 4) for (let y = 4; y < c.clientHeight; y += 4) {"
+        "  const held = scene.grab(x, y); if (held) found.push([held.geom, x, y]); }"
+        "return [c.clientWidth, c.clientHeight, found]"
+    )
+    _, x, y = max(places)
+    drag = ActionChains(browser).move_to_element_with_offset(canvas, round(x - width / 2), round(y - height / 2))
+    drag.click_and_hold().move_by_offset(30, 25).move_by_offset(30, 25).release().perform()
+    until(lambda: browser.execute_script("return moment.goal_positions") != before)
+    browser.find_element(By.ID, "play").click()
+    assert browser.get_log("browser") == []
+
+
+def test_the_estimate_of_a_constant_follows_a_slider(browser, tmp_path):
+    with viewing(tmp_path, "run=zoo/puck", "steps_per_s=25") as (url, _):
+        browser.get(url)
+        until(lambda: browser.execute_script("return moment && moment.step"))
+
+        def mass() -> dict[str, float]:
+            return browser.execute_script("return moment.constants.find(of => of.name === 'mass')")
+
+        light = until(lambda: (of := mass())["settled"] and of)
+        browser.execute_script(
+            "const s = document.querySelector('[data-factor=mass]'); s.value = 900; s.dispatchEvent(new Event('input'))"
+        )
+        until(lambda: mass()["truth"] > 1.5 * light["truth"])
+        heavy = until(lambda: (of := mass())["settled"] and of)
+        assert heavy["estimate"] > light["estimate"] and heavy["low"] > light["estimate"]
+        shown = browser.find_element(By.CSS_SELECTOR, "#constants [data-name=mass] .value").text
+        assert "not yet" not in shown
+        assert browser.get_log("browser") == []
 
 
 def test_its_recording_plays_without_the_server(browser, served, tmp_path):

@@ -54,7 +54,10 @@ def predictor_error(
 
 
 def logged_curves(metrics: Sequence[Mapping[str, object]]) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
-    """(stage, quantity) to steps (M,) and values (M,), stages as they came, well-known quantities first."""
+    """(stage, quantity) to steps (M,) and values (M,), stages as they came, well-known quantities first.
+
+    What is 0 throughout, such as the alarm `collapsed`, is left out.
+    """
     points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in metrics:
         stage, step = str(row.get("stage", "training")), row.get("step")
@@ -63,7 +66,10 @@ def logged_curves(metrics: Sequence[Mapping[str, object]]) -> dict[tuple[str, st
             points.setdefault((stage, key), []).append((_number(step), _number(value)))
     stages = list(dict.fromkeys(stage for stage, _ in points))
     rank = {key: position for position, key in enumerate(_TRAINING_ORDER)}
-    ordered = sorted(points, key=lambda item: (stages.index(item[0]), rank.get(item[1], len(rank)), item[1]))
+    ordered = sorted(
+        (key for key, of in points.items() if any(value for _, value in of)),
+        key=lambda item: (stages.index(item[0]), rank.get(item[1], len(rank)), item[1]),
+    )
     return {key: (np.array(points[key])[:, 0], np.array(points[key])[:, 1]) for key in ordered}
 
 

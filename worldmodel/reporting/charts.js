@@ -22,6 +22,13 @@ function ticks(low, high, most) {
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
 }
 
+// powers of ten between two exponents, and twice and five times these where there is room
+function decades(low, high, most) {
+  const powers = Array.from({ length: Math.floor(high) - Math.floor(low) + 1 }, (_, index) => Math.floor(low) + index);
+  const of = (factors) => powers.flatMap((power) => factors.map((factor) => power + Math.log10(factor))).filter((at) => at >= low && at <= high);
+  return [[1, 2, 5], [1, 3], [1]].map(of).find((found) => found.length <= most) ?? ticks(low, high, most);
+}
+
 class Chart {
   constructor(figure) {
     this.data = JSON.parse(figure.querySelector("script").textContent);
@@ -62,7 +69,7 @@ class Chart {
     const scaled = values.filter((value) => value !== null && (value > 0 || !this.data.log)).map((value) => this.scaled(value));
     const [low, high] = [Math.min(...scaled), Math.max(...scaled)];
     const air = 0.05 * (high - low) || Math.abs(high) * 0.1 || 1;
-    this.low = this.data.log || low < 0 || low > 0.5 * high ? low - air : 0;
+    this.low = this.data.log || !this.data.from_zero || low < 0 || low > 0.5 * high ? low - air : 0;
     this.high = high + air;
   }
 
@@ -83,7 +90,7 @@ class Chart {
 
   axes() {
     const { svg } = this, floor = HEIGHT - BOTTOM;
-    for (const value of ticks(this.low, this.high, 5)) {
+    for (const value of (this.data.log ? decades : ticks)(this.low, this.high, 5)) {
       const real = this.data.log ? 10 ** value : value, height = this.y(real);
       add(svg, "line", { x1: LEFT, x2: WIDTH - RIGHT, y1: height, y2: height, class: "grid" });
       add(svg, "text", { x: LEFT - 6, y: height + 3.5, "text-anchor": "end" }, told(real));

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldmodel.figures import logged_curves
+from worldmodel.measures.wording import DASH
 from worldmodel.reporting.elements import Cell, Missing, Section, Table, Tile, duration, number, percent, plain
 from worldmodel.reporting.evaluation_sections import control_section, probe_section, surprise_section
 from worldmodel.reporting.identify_section import identify_section
@@ -92,7 +93,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
 
 
 def overview(runs: Sequence[ReportedRun]) -> Table:
-    """One row a run: what was trained and the headline numbers."""
+    """One row a run: what was trained and the headline numbers, as far as any run has them."""
     headers = (
         "Run",
         "World",
@@ -124,7 +125,9 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
                 Cell(duration(_total_seconds(run)), True),
             ]
         )
-    return Table("All runs", headers, rows)
+    known = [index for index in range(len(headers)) if any(row[index].text != DASH for row in rows)]
+    shown = [[row[index] for index in known] for row in rows]
+    return Table("All runs", tuple(headers[index] for index in known), shown)
 
 
 def settings_table(runs: Sequence[ReportedRun]) -> Table | None:

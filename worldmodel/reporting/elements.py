@@ -63,6 +63,8 @@ class Chart:
     series: list[Line]
     log: bool = False
     """Whether heights are logarithmic."""
+    from_zero: bool = True
+    """Whether the axis begins at 0 where all heights are positive and not all far from it."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def _charts(found: ImagineResult) -> list[Chart]:
             f"Future {number}: {_with_unit(name, found.errors[name])}",
             "steps ahead",
             [Line("true", found.steps, of.true, "second"), Line("imagined", found.steps, of.imagined, "accent", *ends)],
+            from_zero=False,
         )
         for number, future in enumerate(found.paths, 1)
         for name, of in future.items()

@@ -49,6 +49,7 @@ def identifiability_section(run: ReportedRun, figures: list[Path]) -> Section:
         rows = [
             [Cell(label), number(values[key], digits), Cell(ideal, True), Cell(meaning)]
             for key, label, digits, ideal, meaning in _MEASURES
+            if values[key] is not None  # most are of kinematic worlds alone
         ]
         caption = f"Identifiability, on {number(measured.num_frames, 0).text} held-out frames"
         tables.append(Table(caption, ("Measure", "Value", "Ideal", "What it is"), rows))

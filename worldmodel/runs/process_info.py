@@ -3,6 +3,7 @@
 import os
 import platform
 import resource
+import shlex
 import sys
 from dataclasses import dataclass
 from importlib import metadata
@@ -42,7 +43,7 @@ def this_machine() -> Hardware:
 def command_line() -> str:
     """The command that is running, as a user would type it."""
     name = Path(sys.argv[0]).name
-    return " ".join(["worldmodel" if name in ("cli.py", "__main__.py") else name, *sys.argv[1:]])
+    return shlex.join(["worldmodel" if name in ("cli.py", "__main__.py") else name, *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:

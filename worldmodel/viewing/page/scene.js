@@ -258,6 +258,12 @@ class SceneView {
     return unit(plus(plus(back.map(v => -v), right, t * w / h * (2 * x / w - 1)), up, t * (1 - 2 * y / h)));
   }
 
+  /* Ask for the goal to be where the pointer is, in the plane in which it was taken hold of. */
+  pull(held, event) {
+    const direction = this.ray(event.offsetX, event.offsetY), t = dot(minus(held.hit, this.eye), held.plane) / dot(direction, held.plane);
+    if (isFinite(t) && t > 0) this.onPull(held.geom, held.grip, plus(this.eye, direction, t));
+  }
+
   listen() {
     const { canvas } = this;
     let held = null, sent = 0;
@@ -272,8 +278,7 @@ class SceneView {
       if (!pointers.has(event.pointerId)) return canvas.classList.toggle("over-goal", !!this.grab(event.offsetX, event.offsetY));
       const before = pointers.get(event.pointerId), dx = event.offsetX - before.offsetX, dy = event.offsetY - before.offsetY;
       if (held) {
-        const direction = this.ray(event.offsetX, event.offsetY), t = dot(minus(held.hit, this.eye), held.plane) / dot(direction, held.plane);
-        if (event.timeStamp - sent > 70 && isFinite(t) && t > 0) { sent = event.timeStamp; this.onPull(held.geom, held.grip, plus(this.eye, direction, t)); }
+        if (event.timeStamp - sent > 70) { sent = event.timeStamp; this.pull(held, event); }
       } else if (pointers.size === 2) {
         const other = [...pointers.values()].find(p => p.pointerId !== event.pointerId);
         const gap = p => Math.hypot(p.offsetX - other.offsetX, p.offsetY - other.offsetY);
@@ -287,7 +292,10 @@ class SceneView {
       pointers.set(event.pointerId, event);
       this.draw();
     });
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, event => { pointers.delete(event.pointerId); held = null; });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, event => {
+      if (held) this.pull(held, event); // where it was let go, however quick the hand was
+      pointers.delete(event.pointerId); held = null;
+    });
     canvas.addEventListener("wheel", event => {
       event.preventDefault();
       this.distance *= Math.exp(.001 * event.deltaY); this.draw();
