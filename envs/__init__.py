@@ -15,7 +15,7 @@ from typing import Any
 
 import gymnasium
 
-from worldmodel.envs import gym_ids, mixing
+from worldmodel.envs import gym_ids
 from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.factors import Factor
 from worldmodel.envs.gym_pixels import PixelScene
@@ -47,7 +47,6 @@ __all__ = [
     "gym_ids",
     "make",
     "make_policy",
-    "mixing",
     "named_factors",
     "names",
     "register",

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from worldmodel.envs.angles import shorter_way
+
 from worldmodel.envs.rendering import Camera, FreeCamera  # first: it sets MUJOCO_GL  # isort: skip
 
 import mujoco
@@ -217,7 +219,7 @@ class Scene(ABC):
             error = state[index] - goal_state[index]
             turn = self.symmetries.get(name, 2 * np.pi if wrap and name in self.angle_names else None)
             if turn:
-                error = (error + turn / 2) % turn - turn / 2
+                error = shorter_way(error, turn)
             if abs(error) > tolerance:
                 return False
         return True

@@ -8,10 +8,10 @@ for a variable and its square are not jointly Gaussian, if its weight is large e
 
 import numpy as np
 
+from benchmarks.reproduce import synthetic
 from benchmarks.reproduce.definitions import VALIDATION, Cell, Condition, Table
 from benchmarks.reproduce.vectors import NUM_HELD_OUT, VectorRun, learn
 from benchmarks.settings import ReproduceConfig
-from worldmodel.envs import mixing
 from worldmodel.measures import affine_apply, affine_fit, fit_canonical, fit_sequential, r2
 
 UNEQUAL = (0.95, 0.75)  # of a view to its parent; pairs at .90 and .56, below the cube of the first
@@ -34,7 +34,7 @@ def _measure(cell: Cell) -> dict[str, float]:
     run = VectorRun(**cell.settings)
     learned = learn(run, cell)
     rng = np.random.default_rng((cell.seed, 1))
-    fit, validation, test = (mixing.latents(rng, NUM_HELD_OUT, run.dim) for _ in range(3))
+    fit, validation, test = (synthetic.latents(rng, NUM_HELD_OUT, run.dim) for _ in range(3))
 
     def recovery(encode, held_out: np.ndarray) -> tuple[np.ndarray, float]:
         h_fit, h = encode(fit), encode(held_out)
@@ -49,7 +49,7 @@ def _measure(cell: Cell) -> dict[str, float]:
         "r2_z_to_h": z_to_h,
     }
     if cell.request.polish:
-        seen = mixing.views(rng, mixing.latents(rng, 5 * NUM_HELD_OUT, run.dim), run.rho)
+        seen = synthetic.views(rng, synthetic.latents(rng, 5 * NUM_HELD_OUT, run.dim), run.rho)
         readout = fit_canonical(np.stack([learned.features(view) for view in seen]), run.dim)
         in_turn = fit_sequential(np.stack([learned.features(view) for view in seen]), run.dim)
         sequential, sequential_z_to_h = recovery(lambda z: in_turn(learned.features(z)), test)

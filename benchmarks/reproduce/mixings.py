@@ -1,10 +1,10 @@
 """The four 2-D mixings (arXiv:2605.26379, Section 5): spiral, banana, sinusoid, coupling layers."""
 
+from benchmarks.reproduce import synthetic
 from benchmarks.reproduce.definitions import Condition, Table
 from benchmarks.reproduce.vectors import measure_run
 from benchmarks.reproduce.vectors_together import measure_runs, shape_of
 from benchmarks.settings import ReproduceConfig
-from worldmodel.envs import mixing
 
 # weights of SIGReg to choose from on validation latents, in units of 1 - rho^2
 LAMBDAS = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
@@ -14,7 +14,7 @@ def _conditions(request: ReproduceConfig) -> list[Condition]:
     steps = request.pick(2000, 20_000)
     return [
         Condition(name, {"mixing": name, "steps": steps}, LAMBDAS, x=float(index))
-        for index, name in enumerate(mixing.MIXINGS)
+        for index, name in enumerate(synthetic.MIXINGS)
     ]
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.reproduce import synthetic
 from benchmarks.reproduce.definitions import VALIDATION, Cell, or_nan
-from worldmodel.envs import mixing
 from worldmodel.learning import (
     InfoNCE,
     LeJEPA,
@@ -40,7 +40,7 @@ class VectorRun:
     """One training on mixed vectors."""
 
     mixing: str
-    """Name of the mixing; see `worldmodel.envs.mixing`."""
+    """Name of the mixing; see `benchmarks.reproduce.synthetic`."""
     dim: int = 2
     """Z, the number of true latents."""
     num_layers: int = 8
@@ -108,7 +108,7 @@ class FourierMLP(nn.Module):
 
 
 class MatchedEncoder(nn.Module):
-    """The inverse of `envs.mixing.coupling` with weights to be learned: volume-preserving, so it cannot collapse."""
+    """The inverse of `synthetic.coupling` with weights to be learned: volume-preserving, so it cannot collapse."""
 
     def __init__(self, dim: int, num_layers: int) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class Learned:
 
     run: VectorRun
     """How it was trained."""
-    world: mixing.Mixing
+    world: synthetic.Mixing
     """From latents to what the encoder sees."""
     encoder: FourierMLP | MatchedEncoder
     """From that to learned latents."""
@@ -180,8 +180,8 @@ def learn(run: VectorRun, cell: Cell) -> Learned:
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        parents = mixing.latents(rng, run.batch_size, run.dim, run.alpha)
-        seen = mixing.views(rng, parents, run.rho, run.num_views, run.alpha)
+        parents = synthetic.latents(rng, run.batch_size, run.dim, run.alpha)
+        seen = synthetic.views(rng, parents, run.rho, run.num_views, run.alpha)
         learned = encoder(torch.from_numpy(world.mix(seen.reshape(-1, run.dim)))).view(*seen.shape[:2], -1)
         nothing = torch.empty(0)
         values = objective(Views(nothing, nothing, learned, learned, progress, generator))
@@ -194,10 +194,10 @@ def learn(run: VectorRun, cell: Cell) -> Learned:
     return Learned(run, world, encoder, train_s)
 
 
-def world_and_encoder(run: VectorRun, seed: int) -> tuple[mixing.Mixing, FourierMLP | MatchedEncoder]:
+def world_and_encoder(run: VectorRun, seed: int) -> tuple[synthetic.Mixing, FourierMLP | MatchedEncoder]:
     """What a run looks at, and the encoder before its first step."""
     torch.manual_seed(seed)
-    world = mixing.make_mixing(run.mixing, run.dim, run.num_layers, seed)
+    world = synthetic.make_mixing(run.mixing, run.dim, run.num_layers, seed)
     if run.encoder == "matched":
         return world, MatchedEncoder(run.dim, run.num_layers)
     return world, FourierMLP(run.dim, run.latent_dim or run.dim)
@@ -222,8 +222,8 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
     """
     run = learned.run
     rng = np.random.default_rng((cell.seed, 1))
-    fit, validation, test = (mixing.latents(rng, num, run.dim, run.alpha) for _ in range(3))
-    pairs = mixing.views(rng, mixing.latents(rng, num, run.dim, run.alpha), run.rho, alpha=run.alpha)
+    fit, validation, test = (synthetic.latents(rng, num, run.dim, run.alpha) for _ in range(3))
+    pairs = synthetic.views(rng, synthetic.latents(rng, num, run.dim, run.alpha), run.rho, alpha=run.alpha)
     plain = _measured(learned.latents, learned, fit, test, pairs)
     figures = {
         "r2_h_to_z": or_nan(plain.r2_h_to_z),
@@ -237,7 +237,7 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
         return figures
     figures[VALIDATION] = float(r2(validation, _read(learned, fit, validation)).mean())
     if cell.request.polish:
-        more = mixing.views(rng, mixing.latents(rng, 5 * num, run.dim, run.alpha), run.rho, alpha=run.alpha)
+        more = synthetic.views(rng, synthetic.latents(rng, 5 * num, run.dim, run.alpha), run.rho, alpha=run.alpha)
         readout = fit_canonical(np.stack([learned.features(view) for view in more]), run.dim)
         polished = _measured(lambda z: readout(learned.features(z)), learned, fit, test, pairs)
         figures["r2_h_to_z_polished"] = or_nan(polished.r2_h_to_z)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.reproduce import synthetic
 from benchmarks.reproduce.definitions import Cell
 from benchmarks.reproduce.together import SIGRegWeights, align_each, lejepa_each, train_together
 from benchmarks.reproduce.vectors import (
@@ -19,7 +20,6 @@ from benchmarks.reproduce.vectors import (
     recovery,
     world_and_encoder,
 )
-from worldmodel.envs import mixing
 from worldmodel.learning import infonce, whitening_penalty
 from worldmodel.settings import OptimConfig
 from worldmodel.system import pick_device
@@ -64,7 +64,7 @@ class DrawEach:
         # indices by mixing; every coupling world has weights of its own
         self._indices = _indices_by([run.mixing for run in runs], device)
         coupled = [
-            torch.from_numpy(mixing.coupling_weights(run.dim, run.num_layers, seed))
+            torch.from_numpy(synthetic.coupling_weights(run.dim, run.num_layers, seed))
             for run, seed in zip(runs, seeds, strict=True)
             if run.mixing == "coupling"
         ]
@@ -81,7 +81,7 @@ class DrawEach:
 
 
 def generalised_normal(size: tuple[int, ...], alpha: Sequence[float], generator: torch.Generator) -> Tensor:
-    """`envs.mixing.latents` on the generator's device, (E, …), alpha one for each of E."""
+    """`synthetic.latents` on the generator's device, (E, …), alpha one for each of E."""
     z = torch.randn(size, generator=generator, device=generator.device)
     if all(shape == 2.0 for shape in alpha):
         return z
@@ -93,7 +93,7 @@ def generalised_normal(size: tuple[int, ...], alpha: Sequence[float], generator:
 
 
 def mix_each(name: str, z: Tensor, weights: Tensor | None) -> Tensor:
-    """The mixings of `envs.mixing` on a device: (E, n, Z) -> (E, n, Z), coupling weights (E, layers, Z / 2, Z / 2)."""
+    """The mixings of `synthetic` on a device: (E, n, Z) -> (E, n, Z), coupling weights (E, layers, Z / 2, Z / 2)."""
     if name == "coupling":
         assert weights is not None
         halves = list(z.chunk(2, -1))
@@ -105,8 +105,8 @@ def mix_each(name: str, z: Tensor, weights: Tensor | None) -> Tensor:
     if name == "banana":
         return torch.stack([x, y + x.square()], -1)
     if name == "sinusoid":
-        return torch.stack([x + torch.sin(mixing.SINUSOID_FREQUENCY * y), y], -1)
-    angle = mixing.SPIRAL_RAD_PER_UNIT * z.norm(dim=-1)
+        return torch.stack([x + torch.sin(synthetic.SINUSOID_FREQUENCY * y), y], -1)
+    angle = synthetic.SPIRAL_RAD_PER_UNIT * z.norm(dim=-1)
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
 

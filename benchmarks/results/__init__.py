@@ -14,8 +14,8 @@ below them. Both are empty where nothing was measured.
     board           the audited board of LeWM's tasks
     surprises       what cannot happen
     speed           rendering, collecting, loading, training
-    planning        a plan and a decision, on a CPU, on a GPU, and beside the peer's planner
-    endurance       kills, several processes, long runs, the batched engine
+    plan_times      a plan and a decision, on a CPU, on a GPU, and beside the peer's planner
+    long_runs       kills, several processes, long runs, the batched engine
 
     readme          the README's one table
     sources         reads the files

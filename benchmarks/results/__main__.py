@@ -9,10 +9,10 @@ from benchmarks.results import (
     control,
     demo,
     designs,
-    endurance,
     identified,
     lit_ball,
-    planning,
+    long_runs,
+    plan_times,
     positions,
     readme,
     reproductions,
@@ -36,7 +36,7 @@ DETAILS = (
     identified,
     positions,
     reproductions,
-    endurance,
+    long_runs,
 )
 
 
@@ -47,7 +47,7 @@ def page() -> str:
         "What the toolkit is for, and its two commands": first,
         "Identifiability": row_table([*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]),
         "Worlds": row_table(control.world_rows()),
-        "Speed and endurance": row_table([*speed.rows(), *endurance.rows(), *planning.rows()]),
+        "Speed and endurance": row_table([*speed.rows(), *long_runs.rows(), *plan_times.rows()]),
     }
     measured = "\n\n".join(f"## {title}\n\n{table}" for title, table in tables.items())
     sources = "\n".join(f"- `{path}`" for path in paths())

@@ -43,12 +43,6 @@ class Appearance:
                 robot = robot_mask(seen, self._empty_scene(renderer, data, camera))
         return self._painted(seen, robot, step)
 
-    def photograph_empty(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int) -> np.ndarray:
-        """The same without anything that can move."""
-        with self._changed_model(renderer.model):
-            empty = renderer.render(data, camera, self._aim, moving=False).astype(np.float32)
-        return self._painted(empty, _NOWHERE, step)
-
     def _painted(self, frame: np.ndarray, robot: np.ndarray, step: int) -> np.ndarray:
         if not self._painters:
             frame_looks = [(i, look) for i, look in enumerate(self.looks) if isinstance(look, FrameLook)]

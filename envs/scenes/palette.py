@@ -25,14 +25,14 @@ def constant(
     )
 
 
-def lamp_intensity(light: str = "lamp") -> VisualFactor:
+def lamp_intensity(light: str = "lamp", nominal: float = 0.5, prior_scale: float = 0.35) -> VisualFactor:
     """The diffuse intensity of a light, 1 at most."""
     return VisualFactor(
         name="light",
         unit="1",
-        nominal=0.5,
-        bounds=(prior_bounds(0.5, 0.35)[0], 1.0),
-        prior_scale=0.35,
+        nominal=nominal,
+        bounds=(prior_bounds(nominal, prior_scale)[0], 1.0),
+        prior_scale=prior_scale,
         transform="log",
         write=writers.light_diffuse(light),
         description=f"intensity of the {light}",

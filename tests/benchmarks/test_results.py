@@ -14,9 +14,9 @@ from benchmarks.results import (
     control,
     demo,
     designs,
-    endurance,
     lit_ball,
-    planning,
+    long_runs,
+    plan_times,
     positions,
     reproductions,
     speed,
@@ -68,7 +68,7 @@ def test_every_row_has_a_figure_and_the_command_that_makes_it():
         *demo.rows(),
         *reproductions.rows(),
     ]
-    rows += [*lit_ball.rows(), *speed.cost_rows(), *speed.rows(), *endurance.rows(), *planning.rows()]
+    rows += [*lit_ball.rows(), *speed.cost_rows(), *speed.rows(), *long_runs.rows(), *plan_times.rows()]
     assert len(rows) > 60
     for label, value, _, command in rows:
         assert label and re.search(r"\d", value) and re.match("`(worldmodel|python -m benchmarks|make) ?", command)

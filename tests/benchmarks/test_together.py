@@ -14,11 +14,11 @@ from rounding import assert_same_up_to_rounding
 from benchmarks.reproduce import pixels_together
 from benchmarks.reproduce.definitions import Cell
 from benchmarks.reproduce.pixels_together import OUViews, PoseGrid
+from benchmarks.reproduce.synthetic import MIXINGS, coupling_weights, latents, make_mixing
 from benchmarks.reproduce.together import SIGRegWeights, lejepa_each, train_together
 from benchmarks.reproduce.vectors import FourierMLP, VectorRun
 from benchmarks.reproduce.vectors_together import DrawEach, generalised_normal, measure_runs, mix_each
 from benchmarks.settings import ReproduceConfig
-from worldmodel.envs.mixing import MIXINGS, coupling_weights, latents, make_mixing
 from worldmodel.settings import OptimConfig
 from worldmodel.system.interrupts import Terminated
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from worldmodel.envs.mixing import latents, views
+from benchmarks.reproduce.synthetic import latents, views
 from worldmodel.measures.canonical import (
     agreement,
     canonical_correlations,

@@ -57,7 +57,7 @@ def test_imagined_latents_follow_the_actions_that_were_taken_after_the_last_seen
 READER = UnitReader(
     units={"joint": "deg", "block": "mm"},
     _weights=np.eye(4)[:, :3],  # latents are the cosine and sine of the joint, and the block; the constant is nothing
-    _columns={"joint": [0, 1], "block": [2]},
+    _columns=["cos joint", "sin joint", "block"],
     _factors={"joint": 180 / np.pi, "block": 1000.0},
 )
 

@@ -1,5 +1,6 @@
 """Ground truth of every frame: the variables that latents are compared with and probed for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,6 +88,19 @@ def moving_columns(chosen: list[str], values: np.ndarray, angles: set[str]) -> V
         units += [""] * len(parts)
         columns += parts.values()
     return Variables(names, units, np.stack(columns, 1) if columns else np.zeros((len(values), 0)))
+
+
+def joined(names: Sequence[str], values: np.ndarray) -> dict[str, np.ndarray]:
+    """State variable -> its values (…) in columns (…, Z) as `moving_columns` names them, angles in radians."""
+    columns = dict(zip(names, np.moveaxis(values, -1, 0), strict=True))
+    found = {}
+    for name, column in columns.items():
+        kind, _, angle = name.partition(" ")
+        if kind == "cos" and f"sin {angle}" in columns:
+            found[angle] = np.arctan2(columns[f"sin {angle}"], column)
+        elif not (kind == "sin" and f"cos {angle}" in columns):
+            found[name] = column
+    return found
 
 
 def physical_constants(data: DataSet) -> Variables:

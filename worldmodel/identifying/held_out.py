@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from worldmodel.envs.angles import shorter_way
 from worldmodel.identifying.calibration import Calibration
 from worldmodel.identifying.estimation import estimate
 from worldmodel.identifying.explained import Explained
@@ -73,7 +74,7 @@ def _rms(foreseen: Sequence[Foreseen], simulator: Simulator) -> dict[str, dict[s
             reach = min(len(item.joints[name]) for item in foreseen)
             errors = np.stack([(item.joints[name][:reach] - item.reference[:reach])[:, index] for item in foreseen])
             if simulator.angles[index]:
-                errors = (errors + np.pi) % (2 * np.pi) - np.pi
+                errors = shorter_way(errors)
             found[joint][name] = np.sqrt((errors**2).mean(0)).tolist()
     return found
 

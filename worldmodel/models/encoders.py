@@ -1,6 +1,7 @@
 """Frame encoders, uint8 frames to latents: one module with one of six bodies."""
 
 import importlib.util
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -95,24 +96,24 @@ def _keypoints_body(config: EncoderConfig) -> nn.Module:
     return nn.Sequential(*maps, SpatialSoftmax(), head)
 
 
+def _halvings(config: EncoderConfig) -> list[nn.Module]:
+    """Convolutions that each halve the image."""
+    layers: list[nn.Module] = []
+    for width, channels in pairwise([3, *config.channels]):
+        layers += [nn.Conv2d(width, channels, 4, stride=2, padding=1), nn.BatchNorm2d(channels), nn.GELU()]
+    return layers
+
+
 def _cnn_body(config: EncoderConfig) -> nn.Module:
     """Strided convolutions, average pool, one hidden layer: the encoder of arXiv:2605.26379 (1.1 M weights, D = 2)."""
-    layers: list[nn.Module] = []
-    width = 3
-    for channels in config.channels:
-        layers += [nn.Conv2d(width, channels, 4, stride=2, padding=1), nn.BatchNorm2d(channels), nn.GELU()]
-        width = channels
-    head = mlp(width, [config.hidden], config.num_latents, batch_norm=True)
+    layers = _halvings(config)
+    head = mlp(config.channels[-1], [config.hidden], config.num_latents, batch_norm=True)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
 def _strided_body(config: EncoderConfig) -> nn.Module:
     """Strided convolutions whose last maps are read pixel by pixel, by one hidden layer: what is where stays known."""
-    layers: list[nn.Module] = []
-    width = 3
-    for channels in config.channels:
-        layers += [nn.Conv2d(width, channels, 4, stride=2, padding=1), nn.BatchNorm2d(channels), nn.GELU()]
-        width = channels
+    layers, width = _halvings(config), config.channels[-1]
     layers += [nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.GELU()]
     side = config.input_size // 2 ** len(config.channels)
     head = mlp(width * side**2, [config.hidden], config.num_latents, batch_norm=True)

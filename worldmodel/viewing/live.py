@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from worldmodel.envs import MujocoWorld
+from worldmodel.envs.angles import shorter_way
 from worldmodel.envs.world import SimulationDiverged
 from worldmodel.models import WorldModel
 from worldmodel.settings import PlanConfig
@@ -236,7 +237,7 @@ class LiveSession:
     def _goal_value(self, name: str) -> float:
         value = float(self._goal[self.world.state_names.index(name)])
         if name in self.world.scene.angle_names:
-            value = (value + np.pi) % (2 * np.pi) - np.pi
+            value = shorter_way(value)
         return round(value, 4)
 
     def _opened(self, subject: LiveSubject) -> say.Opening:

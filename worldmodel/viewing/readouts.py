@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from worldmodel.data.truth import moving_columns
+from worldmodel.data.truth import joined, moving_columns
 from worldmodel.envs import Episode, MujocoWorld
+from worldmodel.envs.angles import shorter_way
 from worldmodel.measures.regression import LinearMap
 from worldmodel.models import WorldModel
 from worldmodel.models.context_encoder import ContextEncoder
@@ -81,13 +82,13 @@ class StateReadout:
 
     def positions(self, latents: np.ndarray) -> dict[str, np.ndarray]:
         """Position name -> what latents (n, D) show of it, (n,); angles in radians."""
-        return {} if self._position is None else self._joined(self._slow, self._position(latents))
+        return {} if self._position is None else joined(self._slow, self._position(latents))
 
     def read(self, now: np.ndarray, before: np.ndarray) -> dict[str, np.ndarray]:
         """State name -> its value (n,) from latents (n, D) of now and of `lag` control steps ago."""
         found = self.positions(now)
         if self._velocity is not None:
-            found |= self._joined(self._fast, self._velocity(np.concatenate([now, now - before], 1)))
+            found |= joined(self._fast, self._velocity(np.concatenate([now, now - before], 1)))
         return found
 
     def readings(self, now: np.ndarray, before: np.ndarray, state: np.ndarray) -> list[StateShown]:
@@ -101,20 +102,9 @@ class StateReadout:
             readings.append(StateShown(name, self._units[name], truth, value, self.errors[name]))
         return readings
 
-    def _joined(self, columns: Sequence[str], values: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns (n, Z) by state name, sines and cosines joined to angles."""
-        by_column = dict(zip(columns, values.T, strict=True))
-        found = {}
-        for column, value in by_column.items():
-            if column.startswith("cos ") and column[4:] in self._angles:
-                found[column[4:]] = np.arctan2(by_column[f"sin {column[4:]}"], value)
-            elif not (column.startswith("sin ") and column[4:] in self._angles):
-                found[column] = value
-        return found
-
     def _difference(self, name: str, read: np.ndarray, truth: np.ndarray) -> np.ndarray:
         error = read - truth
-        return (error + np.pi) % (2 * np.pi) - np.pi if name in self._angles else error
+        return shorter_way(error) if name in self._angles else error
 
 
 class ConstantReadout:

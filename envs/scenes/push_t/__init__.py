@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs import writers
-from worldmodel.envs.factors import PhysicsFactor, VisualFactor, prior_bounds
 from worldmodel.envs.scene import MjcfScene
+from worldmodel.envs.scenes import palette
 
 _TOUCHING_M = 0.4  # farther from the T's origin than any part of the T, plus the radius of the pusher
 
@@ -21,26 +21,8 @@ def push_t() -> MjcfScene:
         control_dt_s=0.1,
         time_limit_s=20.0,
         factors=(
-            PhysicsFactor(
-                name="block_mass",
-                unit="kg",
-                nominal=1.0,
-                bounds=prior_bounds(1.0, 0.3),
-                prior_scale=0.3,
-                transform="log",
-                write=writers.body_mass("block"),
-                description="mass of the block",
-            ),
-            VisualFactor(
-                name="light",
-                unit="1",
-                nominal=0.6,
-                bounds=(prior_bounds(0.6, 0.2)[0], 1.0),
-                prior_scale=0.2,
-                transform="log",
-                write=writers.light_diffuse("lamp"),
-                description="intensity of the lamp",
-            ),
+            palette.constant("block_mass", "kg", 1.0, 0.3, writers.body_mass("block"), "mass of the block"),
+            palette.lamp_intensity(nominal=0.6, prior_scale=0.2),
         ),
         reset=_reset,
         goal_tolerance={"block_x": 0.08, "block_y": 0.08, "block_angle": np.pi / 9},

@@ -6,12 +6,13 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs import writers
-from worldmodel.envs.factors import PhysicsFactor, VisualFactor, prior_bounds
 from worldmodel.envs.scene import MjcfScene
+from worldmodel.envs.scenes import palette
 
 
 def two_room() -> MjcfScene:
     """Two forces move the agent at 10 Hz, at most 1 m/s; it slides along walls without friction."""
+    damping = writers.joint_damping("x", "y")
     return MjcfScene(
         Path(__file__).with_name("scene.xml"),
         name="two_room",
@@ -19,36 +20,9 @@ def two_room() -> MjcfScene:
         control_dt_s=0.1,
         time_limit_s=10.0,
         factors=(
-            PhysicsFactor(
-                name="mass",
-                unit="kg",
-                nominal=1.0,
-                bounds=prior_bounds(1.0, 0.3),
-                prior_scale=0.3,
-                transform="log",
-                write=writers.body_mass("agent"),
-                description="mass of the agent",
-            ),
-            PhysicsFactor(
-                name="damping",
-                unit="N s/m",
-                nominal=10.0,
-                bounds=prior_bounds(10.0, 0.2),
-                prior_scale=0.2,
-                transform="log",
-                write=writers.joint_damping("x", "y"),
-                description="viscous damping of the agent",
-            ),
-            VisualFactor(
-                name="light",
-                unit="1",
-                nominal=0.6,
-                bounds=(prior_bounds(0.6, 0.2)[0], 1.0),
-                prior_scale=0.2,
-                transform="log",
-                write=writers.light_diffuse("lamp"),
-                description="intensity of the lamp",
-            ),
+            palette.constant("mass", "kg", 1.0, 0.3, writers.body_mass("agent"), "mass of the agent"),
+            palette.constant("damping", "N s/m", 10.0, 0.2, damping, "viscous damping of the agent"),
+            palette.lamp_intensity(nominal=0.6, prior_scale=0.2),
         ),
         reset=_reset,
         goal_tolerance={"x": 0.08, "y": 0.08},

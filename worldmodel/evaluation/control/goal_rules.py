@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs import MujocoWorld
+from worldmodel.envs.angles import shorter_way
 from worldmodel.runs import TaskProtocol
 from worldmodel.system.errors import UserError
 
@@ -74,7 +75,7 @@ class Near:
             columns = [world.state_names.index(name) for name in self.names]
             error = (state - goal)[columns]
         if self.wrap:
-            error = (error + np.pi) % (2 * np.pi) - np.pi
+            error = shorter_way(error)
         return float(np.linalg.norm(error))
 
 

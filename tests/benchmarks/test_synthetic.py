@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodel.envs.mixing import MIXINGS, latents, make_mixing, views
+from benchmarks.reproduce.synthetic import MIXINGS, latents, make_mixing, views
 
 
 @pytest.mark.parametrize("name", MIXINGS)
