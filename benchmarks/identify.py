@@ -21,6 +21,7 @@ from worldmodel.identifying import (
     Simulator,
     alarms_of,
     check,
+    encode,
     explain,
     kept_calibration,
     known_at,
@@ -109,6 +110,10 @@ class Bench:
     model: WorldModel
     simulator: Simulator
     calibration: Calibration
+
+    def read(self, frames: np.ndarray) -> np.ndarray:
+        """What the readout gives of frames (n, S, S, 3), (n, N)."""
+        return self.calibration.readout(encode(self.model, frames))
 
 
 def open_bench(settings: IdentifyConfig, num_steps: int) -> Bench:

@@ -25,6 +25,7 @@ from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.explaining import explain
 from worldmodel.identifying.held_out import check
 from worldmodel.identifying.identification import identify
+from worldmodel.identifying.readout import encode
 from worldmodel.identifying.recordings import RecordedMotion
 from worldmodel.identifying.rendered import Simulator, open_simulator, open_worlds, rendered_windows
 from worldmodel.identifying.rounds import run_rounds, simulated_recording
@@ -36,6 +37,7 @@ __all__ = [
     "Simulator",
     "alarms_of",
     "check",
+    "encode",
     "explain",
     "identify",
     "kept_calibration",

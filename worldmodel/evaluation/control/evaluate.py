@@ -44,7 +44,7 @@ _USUAL_FRAMES = 400
 
 
 @dataclass(frozen=True)
-class _Evaluation:
+class Evaluation:
     """What all controllers of one evaluation share."""
 
     config: ControlConfig
@@ -72,14 +72,14 @@ def control(config: ControlConfig) -> ControlResult:
     with ExitStack() as locks:
         for run in runs:
             locks.enter_context(run.directory.locked())
-        evaluation = _prepare(config, runs[0])
+        evaluation = prepare(config, runs[0])
         try:
             return _judge(evaluation, runs, supervised)
         finally:
             evaluation.world.close()
 
 
-def _prepare(config: ControlConfig, run: Run) -> _Evaluation:
+def prepare(config: ControlConfig, run: Run) -> Evaluation:
     """World and tasks of the runs, of which this is one."""
     trained = run.config
     plan = config.plan or trained.plan
@@ -93,7 +93,7 @@ def _prepare(config: ControlConfig, run: Run) -> _Evaluation:
         policy, steps = task_policy(trained, config), trained.collection.episode_steps
         protocol = replace(protocol, goal_tolerance=set_tolerance(world, config.goal_tolerance, policy, steps))
     tasks = _tasks(world, trained, protocol, config, plan)
-    return _Evaluation(config, plan, world, trained.env.label, protocol, tasks, planner)
+    return Evaluation(config, plan, world, trained.env.label, protocol, tasks, planner)
 
 
 def _tasks(
@@ -107,7 +107,7 @@ def _tasks(
     return manifest_tasks(protocol.name, world, config.tasks)
 
 
-def _judge(evaluation: _Evaluation, runs: list[Run], supervised: list[Run]) -> ControlResult:
+def _judge(evaluation: Evaluation, runs: list[Run], supervised: list[Run]) -> ControlResult:
     config = evaluation.config
     for run in (*runs, *supervised):  # before anything runs: a run that cannot be used is named at once
         check_same_world(run, evaluation.label)
@@ -133,7 +133,7 @@ def _judge(evaluation: _Evaluation, runs: list[Run], supervised: list[Run]) -> C
     return together
 
 
-def _controllers_beside(evaluation: _Evaluation, supervised: list[Run]) -> Outcomes:
+def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcomes:
     """What other controllers do: random actions, the oracle, and the runs trained on true states."""
     config, world = evaluation.config, evaluation.world
     random = RandomController(world.scene.action_dim, config.seed)
@@ -149,12 +149,12 @@ def _controllers_beside(evaluation: _Evaluation, supervised: list[Run]) -> Outco
     return beside
 
 
-def _run(evaluation: _Evaluation, controller: Controller, name: str, num_filmed: int = 0) -> Outcome:
+def _run(evaluation: Evaluation, controller: Controller, name: str, num_filmed: int = 0) -> Outcome:
     drift_rho = evaluation.config.drift_rho
     return run_tasks(evaluation.world, evaluation.tasks, controller, evaluation.protocol, name, num_filmed, drift_rho)
 
 
-def _latent(evaluation: _Evaluation, run: Run, num_filmed: int = 0) -> tuple[Outcome, LatentController]:
+def _latent(evaluation: Evaluation, run: Run, num_filmed: int = 0) -> tuple[Outcome, LatentController]:
     """Latent MPC by the model of a run."""
     model, config = _load(evaluation, run), evaluation.config
     controller = LatentController(
@@ -171,7 +171,7 @@ def _latent(evaluation: _Evaluation, run: Run, num_filmed: int = 0) -> tuple[Out
     return outcome, controller
 
 
-def _doubts(evaluation: _Evaluation, run: Run, goals: np.ndarray) -> list[Doubts]:
+def _doubts(evaluation: Evaluation, run: Run, goals: np.ndarray) -> list[Doubts]:
     """How much the model of a run doubts its tasks before they begin; of goals uint8 (n, S, S, 3).
 
     Nothing without a decoder, in worlds whose states cannot be photographed, and where the world's own reward counts.
@@ -191,7 +191,7 @@ def check_same_world(run: Run, label: str) -> None:
         raise UserError(f"{run.path} was trained on {other}, the other runs on {label}; runs of one world share tasks")
 
 
-def _load(evaluation: _Evaluation, run: Run) -> WorldModel:
+def _load(evaluation: Evaluation, run: Run) -> WorldModel:
     """The model of a run, fit for the world."""
     model = run.model(pick_device(evaluation.config.device))
     model = model.seeing_by(evaluation.config.encoder) if evaluation.config.encoder else model
@@ -214,7 +214,7 @@ def check_fits(model: WorldModel, world: MujocoWorld) -> None:
         )
 
 
-def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes, doubts: list[Doubts]) -> ControlResult:
+def _result(evaluation: Evaluation, runs: list[Run], outcomes: Outcomes, doubts: list[Doubts]) -> ControlResult:
     """What was achieved, and the settings behind it; doubts: of every run's tasks, or nothing."""
     config, protocol, tasks = evaluation.config, evaluation.protocol, evaluation.tasks
     controllers, regret = achieved(outcomes, protocol.rewarded)
@@ -238,7 +238,7 @@ def _result(evaluation: _Evaluation, runs: list[Run], outcomes: Outcomes, doubts
     )
 
 
-def _in_full(evaluation: _Evaluation) -> dict[str, Any]:
+def _in_full(evaluation: Evaluation) -> dict[str, Any]:
     """The planner with every hyperparameter, also those at their default."""
     planner = evaluation.planner
     values = {item.name: getattr(planner, item.name) for item in dataclasses.fields(planner)}  # type: ignore[arg-type]
