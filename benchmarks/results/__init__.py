@@ -9,6 +9,7 @@ below them. Both are empty where nothing was measured.
     comparisons     every method on one world, and the article's claims
     lit_ball        ball and light, told apart
     constants       mass and friction from pixels
+    identified      constants by replay, designed recordings, control in a calibrated simulator
     positions       constants from true positions, beside the bound
     control         goals and rewards, by protocol and by world
     board           the audited board of LeWM's tasks

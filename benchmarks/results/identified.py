@@ -1,4 +1,5 @@
-"""Constants of recordings by replay: `python -m benchmarks.identify`; several files of one setting are pooled."""
+"""Constants of recordings by replay: `python -m benchmarks.identify`, `identify_rounds` and `identify_control`; several
+files of one setting are pooled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def rows() -> list[Row]:
         target = ".5" if world == "puck" else ""
         found.append((f"… CPU-seconds of a fit, {world}", f"{seconds:.2f}", target, "the same"))
         found += _wrong_rows([file.fits for file in files], world)
-    return found
+    return [*found, *_rounds(list(read_all("rounds-*.json"))), *_control(list(read_all("calibrated-*.json")))]
 
 
 def _wrong_rows(fits: Sequence[dict[str, Any]], world: str) -> list[Row]:
@@ -119,6 +120,41 @@ def _wrong_rows(fits: Sequence[dict[str, Any]], world: str) -> list[Row]:
         (f"… fits more than 3 half widths off that were told, {world}", f"{told} of {wrong}", "all", "the same"),
         ("… alarms of other fits", f"{false} of {number} ({false / number:.1%})", "2%", "the same"),
     ]
+
+
+def _rounds(files: Sequence[dict[str, Any]]) -> list[Row]:
+    found: list[Row] = []
+    for world in dict.fromkeys(file["world"] for file in files):
+        of = [file for file in files if file["world"] == world]
+        number = sum(file["used"] for file in of)
+        command = f"`python -m benchmarks.identify_rounds run={_run(of[0]['run'])}`"
+        for name in of[0]["constants"]:
+            widths = [file["constants"][name]["width_over_that_before"] for file in of]
+            designed, repeated = (np.mean([width[kind][1] for width in widths]) for kind in ("designed", "repeated"))
+            covered = sum(file["constants"][name]["covered"] for file in of)
+            text = f"{designed:.2f} (repeated {repeated:.2f}); {covered} of {number} intervals cover"
+            what = f"{world}: width of the interval of {name} after a recording designed at the estimate, over before"
+            found.append((what, text, ".5", command))
+    return found
+
+
+def _control(files: Sequence[dict[str, Any]]) -> list[Row]:
+    found: list[Row] = []
+    for world in dict.fromkeys(file["world"] for file in files):
+        of = [file for file in files if file["world"] == world]
+        number = sum(file["settings"]["tasks"] for file in of)
+        command = f"`python -m benchmarks.identify_control run={_run(of[0]['run'])}`"
+        for name in of[0]["solved"]:
+            solved = sum(file["solved"][name] for file in of)
+            low, high = wilson_interval(solved, number)
+            what = f"goals held, {world} of unknown constants, planning in: {_label(name)}"
+            target = "at least as the conditioned model" if name.startswith("calibrated") else ""
+            found.append((what, f"{solved / number:.1%} [{low:.1%}, {high:.1%}] of {number}", target, command))
+    return found
+
+
+def _label(name: str) -> str:
+    return name if name.startswith("learned") else f"simulator, {name} constants"
 
 
 def _run(name: str) -> str:

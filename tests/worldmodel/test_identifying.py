@@ -160,6 +160,16 @@ def test_an_error_field_is_found_again():
     )
 
 
+def test_a_few_frames_read_very_badly_do_not_make_the_others_uncertain():
+    rng = np.random.default_rng(2)
+    errors, numbers = rng.standard_normal((50, 20, 2)), rng.uniform(-1, 1, (50, 20, 2))
+    errors[0, :10] = 300.0
+    local = LocalErrors(np.ones(2), rng.uniform(-1, 1, (500, 2)), np.ones((500, 2)))
+    np.testing.assert_allclose(Autoregressive.fit(errors).std, 1.0, rtol=0.15)
+    whitened = ErrorField.fit(errors, numbers, local).whitening(numbers[1])
+    np.testing.assert_allclose(np.einsum("nst,tn->sn", whitened, errors[1]).std(), 1.0, rtol=0.25)
+
+
 def test_errors_count_as_large_as_they_are_nearby():
     places = np.linspace(-1, 1, 1000)[:, None]
     local = LocalErrors(np.ones(1), places, np.where(places < 0, 0.01, 1.0) ** 2)

@@ -19,7 +19,8 @@ _LENGTHS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 6.0)
 """Lengths of the field, in standard deviations of the positions."""
 _BINS = np.concatenate([[0.0], np.geomspace(0.007, 4.0, 40)])
 """Distances, likewise, at which the covariance of errors is averaged."""
-_FEWEST_PAIRS = 50
+_FEWEST_PAIRS, _MOST_PAIRS, _WEIGHT_OF_WHOLE = 50, 20_000, 10.0
+_MOST_DEVIATIONS, _MEDIAN_OF_GAUSSIAN = 4.0, 0.6745
 _NEIGHBOURS = 60
 _WHITE_SHARE = 0.2
 """Least standard deviation of the white part, as a share of the whole: a field alone would be taken to be exact."""
@@ -31,6 +32,13 @@ class ErrorModel(Protocol):
     def whitening(self, numbers: np.ndarray) -> np.ndarray:
         """(N, T+1, T+1) that makes the errors of each number white, for a window with these numbers (T+1, N)."""
         ...
+
+
+def _without_outliers(errors: np.ndarray) -> np.ndarray:
+    """Errors (W, T+1, N) held within what a Gaussian of their median size has: a few frames that are read very badly
+    would make all others look uncertain, and the prior weigh too much; the misfit tells of such frames."""
+    most = _MOST_DEVIATIONS * np.median(np.abs(errors), (0, 1)) / _MEDIAN_OF_GAUSSIAN
+    return np.clip(errors, -most, most)
 
 
 def whitened(matrix: np.ndarray, residual: np.ndarray) -> np.ndarray:
@@ -50,6 +58,7 @@ class Autoregressive:
     @staticmethod
     def fit(errors: np.ndarray) -> "Autoregressive":
         """From errors (W, T+1, N) of windows whose positions are known."""
+        errors = _without_outliers(errors)
         scaled = errors / np.sqrt((errors**2).mean((0, 1)))
         correlation = float((scaled[:, :-1] * scaled[:, 1:]).mean())
         return Autoregressive(np.sqrt((errors**2).mean((0, 1))), float(np.clip(correlation, 0.0, 0.95)))
@@ -103,7 +112,7 @@ class ErrorField:
     def fit(errors: np.ndarray, numbers: np.ndarray, local: LocalErrors) -> "ErrorField":
         """From errors (W, T+1, N) of windows with known numbers (W, T+1, N): their covariance by distance within a
         window, as a sum of Gaussians (non-negative least squares)."""
-        errors = errors / local.std(numbers)
+        errors = _without_outliers(errors / local.std(numbers))
         first, second = np.triu_indices(errors.shape[1], 1)
         squared = (((numbers[:, first] - numbers[:, second]) / local.scale) ** 2).sum(-1).ravel()
         bins = np.digitize(np.sqrt(squared), _BINS)
@@ -111,14 +120,18 @@ class ErrorField:
         kept = count >= _FEWEST_PAIRS
         distance2 = np.bincount(bins, squared, len(_BINS) + 1)[kept] / count[kept]
         kernels = np.exp(-distance2[:, None] / 2 / np.square(_LENGTHS))
-        weight = np.sqrt(np.minimum(count[kept], 20_000))[:, None]
+        weight = np.sqrt(np.minimum(count[kept], _MOST_PAIRS))
+        matrix = np.append(kernels, np.zeros((len(kernels), 1)), 1) * weight[:, None]
+        # the field and the white part make up the whole: a field shorter than any distance that was seen would not care
+        whole = _WEIGHT_OF_WHOLE * np.sqrt(_MOST_PAIRS)
+        matrix = np.append(matrix, np.full((1, matrix.shape[1]), whole), 0)
         variances, white = [], []
         for part in np.moveaxis(errors, -1, 0):
             product = np.bincount(bins, (part[:, first] * part[:, second]).ravel(), len(_BINS) + 1)[kept] / count[kept]
-            found = nnls(kernels * weight, product * weight[:, 0])[0]
             total = float((part**2).mean())
-            variances.append(found)
-            white.append(max(total - found.sum(), _WHITE_SHARE**2 * total))
+            *field, rest = nnls(matrix, np.append(product * weight, total * whole))[0]
+            variances.append(field)
+            white.append(max(rest, _WHITE_SHARE**2 * total))
         return ErrorField(local, np.array(variances), np.array(white))
 
     def whitening(self, numbers: np.ndarray) -> np.ndarray:
