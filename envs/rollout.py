@@ -133,6 +133,10 @@ class BatchWorld:
         self._look = frame_source(world, render)
         self.rewards = np.zeros(num)
         """Of the last step, float64 (B,)."""
+        self.ended = np.zeros(num, bool)
+        """Whether the world says that the last step ended the episode, bool (B,)."""
+        self.succeeded: list[bool | None] = [None] * num
+        """The world's own flag of success after the last step; None where it has none."""
         self._snapshots: list[Snapshot] = []
 
     def reset(
@@ -197,10 +201,11 @@ class BatchWorld:
         if len(actions) != self.num:
             raise ValueError(f"actions must have one row for each of {self.num} episodes, got {len(actions)}")
         frames, states = [], []
-        self.rewards = np.zeros(self.num)
+        self.rewards, self.ended = np.zeros(self.num), np.zeros(self.num, bool)
         for i, action in enumerate(actions):
             self.world.restore(self._snapshots[i])
-            self.rewards[i], _ = self.world.advance(action)
+            self.rewards[i], self.ended[i] = self.world.advance(action)
+            self.succeeded[i] = self.world.scene.success()
             frames.append(self._look())
             states.append(self.world.state())
             self._snapshots[i] = self.world.snapshot()
@@ -212,7 +217,8 @@ class BatchWorld:
         if which.shape != (self.num,) or not which.any():
             raise ValueError(f"which must be {self.num} booleans, not all false, got {which}")
         self._snapshots = [snapshot for snapshot, stays in zip(self._snapshots, which, strict=True) if stays]
-        self.num, self.rewards = len(self._snapshots), self.rewards[which]
+        self.num, self.rewards, self.ended = len(self._snapshots), self.rewards[which], self.ended[which]
+        self.succeeded = [flag for flag, stays in zip(self.succeeded, which, strict=True) if stays]
 
     def frames(self) -> np.ndarray:
         """The current frames, uint8 (B, S, S, 3)."""
@@ -232,6 +238,12 @@ class BatchWorld:
             self.world.restore(snapshot)
             states.append(self.world.state())
         return np.stack(states)
+
+    @property
+    def factors(self) -> list[dict[str, float]]:
+        """Of each episode: every factor of the world -> its value now."""
+        self._check_started()
+        return [snapshot.values for snapshot in self._snapshots]
 
     def _check_started(self) -> None:
         if not self._snapshots:

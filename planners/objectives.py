@@ -208,8 +208,7 @@ class RewardCost(RecordableObjective):
     """In [0, 1], per control step."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"discount must be in [0, 1], got {self.discount}; pass discount=0.99, say")
+        _check_discount(self.discount)
 
     def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Cost (B, N) of latents (B, N, H, D). Actions are not read."""
@@ -223,6 +222,51 @@ class RewardCost(RecordableObjective):
 
     def form(self) -> object:
         return RewardCost, form_of(self.reward), self.discount
+
+
+@final
+@dataclass(frozen=True)
+class ReturnAhead(RecordableObjective):
+    """Minus what a plan earns: its discounted rewards, and the value of where it ends.
+
+    Rewards may depend on velocities, which a single latent does not show; so the functions see the latents before the
+    plan as well.
+    """
+
+    seen: Tensor
+    """The latents (B, K, D) of the last observations, oldest first."""
+
+    rewards: Callable[[Tensor, Tensor], Tensor]
+    """Maps latents (B, N, K+H, D), seen and predicted, and actions (B, N, H, A) to rewards (B, N, H)."""
+
+    value: Callable[[Tensor], Tensor] | None = None
+    """Maps the same latents to what is earned after them (B, N); None: nothing counts after the horizon."""
+
+    discount: float = 0.99
+    """In [0, 1], per control step."""
+
+    def __post_init__(self) -> None:
+        check_shape("seen", self.seen, (None, None, None), "(B, K, D)", "pass the last K latents of each environment")
+        _check_discount(self.discount)
+
+    def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """Cost (B, N) of latents (B, N, H, D) and actions (B, N, H, A)."""
+        batch, num, horizon, _ = latents.shape
+        sequences = torch.cat([self.seen[:, None].expand(-1, num, -1, -1), latents], 2)
+        rewards = self.rewards(sequences, actions)
+        check_shape("rewards", rewards, (batch, num, horizon), "(B, N, H)", "return one reward per action")
+        steps = torch.arange(horizon, device=rewards.device, dtype=rewards.dtype)
+        earned = (rewards * self.discount**steps).sum(-1)
+        if self.value is not None:
+            earned = earned + self.discount**horizon * self.value(sequences)
+        return -earned
+
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> "ReturnAhead":
+        return replace(self, seen=change(self.seen))
+
+    def form(self) -> object:
+        value = None if self.value is None else form_of(self.value)
+        return ReturnAhead, form_of(self.rewards), value, self.discount
 
 
 @final
@@ -272,3 +316,8 @@ class Staged(RecordableObjective):
 
     def form(self) -> object:
         return Staged, form_of(self.near), form_of(self.far)
+
+
+def _check_discount(discount: float) -> None:
+    if not 0 <= discount <= 1:
+        raise ValueError(f"discount must be in [0, 1], got {discount}; pass discount=0.99, say")

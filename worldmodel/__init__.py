@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from worldmodel.designing import DesignResult, WorldsResult, design, worlds
     from worldmodel.evaluation import PositionsResult, control, imagine, positions, probe, robust, surprise
     from worldmodel.identifying import identify
-    from worldmodel.learning import train
+    from worldmodel.improving import train
     from worldmodel.models import WorldModel
     from worldmodel.reporting import report
     from worldmodel.runs import (
@@ -123,7 +123,7 @@ _NAMES = {
     "designing": ("DesignResult", "WorldsResult", "design", "worlds"),
     "evaluation": ("PositionsResult", "control", "imagine", "positions", "probe", "robust", "surprise"),
     "identifying": ("identify",),
-    "learning": ("train",),
+    "improving": ("train",),
     "models": ("WorldModel",),
     "reporting": ("report",),
     "runs": (

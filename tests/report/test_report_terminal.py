@@ -51,7 +51,7 @@ def test_control_says_what_each_run_reached_and_who_stood_beside_it():
 
 def test_control_says_the_return_where_the_world_rewards():
     first, *rows = control_lines(REWARDED, {"runs/a": REWARDED}).splitlines()
-    assert first == "protocol reward, 2 tasks of 1000 steps: return"
+    assert first == "protocol reward, 2 tasks of 1000 steps: return, planned by a picture of the state that earns it"
     assert [row.split("  ")[-1].strip() for row in rows] == ["812 [700, 901]", "950", "1.12 ms"]
 
 

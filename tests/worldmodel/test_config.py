@@ -370,7 +370,7 @@ def test_a_run_opens_that_has_options_which_are_constants_now(tmp_path: Path):
     assert len(said) == len(GONE)
 
 
-MOST_SHOWN, MOST_OPTIONS = 70, 100
+MOST_SHOWN, MOST_OPTIONS = 71, 100
 
 
 def test_train_has_few_options():
@@ -422,7 +422,7 @@ def test_train_has_few_options():
 def test_a_stage_s_settings_hold_what_its_weights_depend_on(stage: str | None, changes: dict[str, Any]):
     before = recipe("two_room").stage_settings()
     after = configure(TrainConfig, {"env": "two_room", **changes}).stage_settings()
-    assert list(after) == ["encoder", "context", "predictor", "heads", "decoder", "looks"]
+    assert list(after) == ["encoder", "context", "predictor", "heads", "decoder", "looks", "reward"]
     assert [name for name in after if after[name] != before[name]] == ([] if stage is None else [stage])
 
 

@@ -181,7 +181,7 @@ def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
 
 
 def test_the_reward_protocol_asks_each_episode_for_its_own_target_and_keeps_it(puck):
-    with pytest.raises(UserError, match="task_goal"):
+    with pytest.raises(UserError, match="no reward of its own"):
         draw_tasks(
             puck, RECORDED, make_protocol(ControlConfig(protocol="reward"), "puck"), ControlConfig(tasks=1), PLAN
         )

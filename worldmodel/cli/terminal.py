@@ -42,6 +42,12 @@ def train_lines(found: TrainResult) -> str:
     if found.prediction:
         steps, ratio = found.prediction.farthest
         rows.append((f"prediction error after {steps} steps / standing still", digits(ratio)))
+    if found.reward:
+        ahead = f"{found.reward.horizon} steps ahead {digits(found.reward.r2_ahead)}"
+        rows.append(("reward from latents, R2, held out", f"{digits(found.reward.r2)}, {ahead}"))
+    if found.rounds:
+        earned = ", ".join(f"{of.mean_return:.0f}" for of in found.rounds)
+        rows.append(("return of an episode, by round", f"{earned} (first: {found.rounds[0].policy})"))
     if found.decoding:
         decoded, nearest = found.decoding.decoded, found.decoding.nearest
         beside = f"nearest training frame {digits(nearest.psnr_db, '.1f')} dB"
@@ -54,13 +60,15 @@ def achievement(found: ControllerResult) -> str:
     if found.success:
         return with_interval(found.success.rate, found.success.interval, ".1%")
     assert found.returns
-    return with_interval(found.returns.mean, found.returns.interval, ".0f")
+    flag = f", success by its own flag {found.own_success.rate:.0%}" if found.own_success else ""
+    return with_interval(found.returns.mean, found.returns.interval, ".0f") + flag
 
 
 def control_lines(found: ControlResult, of_runs: Mapping[str, ControlResult]) -> str:
     """What the latent planner achieved with each run, and other controllers beside it."""
     protocol, latent = found.protocol, found.latent
-    what = "return" if protocol.rewarded else f"goals reached, {protocol.goal_steps} steps ahead"
+    told = "the reward head" if protocol.by_head else "a picture of the state that earns it"
+    what = f"return, planned by {told}" if protocol.rewarded else f"goals reached, {protocol.goal_steps} steps ahead"
     head = f"protocol {protocol.name}, {latent.num_tasks} tasks of {protocol.budget_steps} steps: {what}"
     rows = [(f"{CONTROLLER_LABELS['latent']}, {run}", achievement(of.latent)) for run, of in of_runs.items()]
     if len(of_runs) > 1:

@@ -47,7 +47,7 @@ def _collect(config: CollectConfig) -> str:
 
 def _train(config: TrainConfig) -> str:
     from worldmodel.cli.terminal import train_lines
-    from worldmodel.learning.train import train
+    from worldmodel.improving import train
     from worldmodel.reporting.verdicts import next_commands, train_verdict
 
     found = train(config)

@@ -24,7 +24,7 @@ from worldmodel.comparing.measurements import (
 )
 from worldmodel.comparing.scale import SCALES, Scale
 from worldmodel.figures import drawing
-from worldmodel.learning.train import r2_ceiling
+from worldmodel.learning.judging import r2_ceiling
 from worldmodel.runs import check_out, write_record
 from worldmodel.settings import CompareConfig, EncoderConfig
 from worldmodel.system.errors import UserError

@@ -26,24 +26,26 @@ def success_bars(path: Path, rates: Mapping[str, Rate]) -> Path:
         return style.save_png(figure, path)
 
 
-def planner_cost(path: Path, cost_curve: np.ndarray, goal_distance: np.ndarray) -> Path:
-    """Draw how planning converges: best cost by planner iteration (I, B), latent distance to the goal by step (T+1, B).
+def planner_cost(
+    path: Path, cost_curve: np.ndarray, progress: np.ndarray, label: str = "distance to goal (latent units)"
+) -> Path:
+    """Draw how planning converges: best cost by planner iteration (I, B), and how far tasks come by step (T+1, B).
 
     Thin lines are single episodes, the thick line their median, the band the middle half. NaN after an episode's end
-    is left out.
+    is left out. label: what `progress` is.
     """
     style.require(
-        cost_curve.ndim == goal_distance.ndim == 2,
-        "cost_curve (I, B) and goal_distance (T+1, B)",
+        cost_curve.ndim == progress.ndim == 2,
+        "cost_curve (I, B) and progress (T+1, B)",
         cost_curve,
-        goal_distance,
+        progress,
     )
     with style.styled():
         figure, (left, right) = style.panels(2, 2, (3.9, 2.7))
         _bundle(left, 1 + np.arange(len(cost_curve)), cost_curve, style.BLUE)
-        left.set(xlabel="planner iteration", ylabel="best cost (latent units²)", title="Within one decision")
-        _bundle(right, np.arange(len(goal_distance)), goal_distance, style.TEAL)
-        right.set(xlabel="control step", ylabel="distance to goal (latent units)", title="Over the episode")
+        left.set(xlabel="planner iteration", ylabel="best cost", title="Within one decision")
+        _bundle(right, np.arange(len(progress)), progress, style.TEAL)
+        right.set(xlabel="control step", ylabel=label, title="Over the episode")
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return style.save_png(figure, path)

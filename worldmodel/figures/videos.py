@@ -39,23 +39,26 @@ def write_video(path: Path, frames: np.ndarray, fps: float) -> Path:
 
 
 def control_video(
-    path: Path, views: np.ndarray, goal: np.ndarray, reached: np.ndarray, fps: float, scale: int = 3
+    path: Path, views: np.ndarray, goal: np.ndarray | None, reached: np.ndarray, fps: float, scale: int = 3
 ) -> Path:
-    """Write an episode's views (T, S, S, 3) beside its goal image (S, S, 3), each pixel `scale` pixels wide.
+    """Write an episode's views (T, S, S, 3) beside its goal image (S, S, 3), if any, each pixel `scale` pixels wide.
 
     The frame around the view turns green at the steps where `reached` (T,) holds.
     """
     _check_frames(views)
-    if goal.shape != views.shape[1:] or len(reached) != len(views):
+    shape = views.shape[1:] if goal is None else goal.shape
+    if shape != views.shape[1:] or len(reached) != len(views):
         expected = f"views {views.shape} need a goal {views.shape[1:]} and reached ({len(views)},)"
-        raise ValueError(f"{expected}, got {goal.shape} and {np.shape(reached)}")
-    goal_tile = _tile(goal, scale, _FRAME, "goal", "")
-    gap = np.full((len(goal_tile), 2 * _GAP_PX, 3), _BACKGROUND, np.uint8)
+        raise ValueError(f"{expected}, got {shape} and {np.shape(reached)}")
+    beside = []
+    if goal is not None:
+        goal_tile = _tile(goal, scale, _FRAME, "goal", "")
+        beside = [np.full((len(goal_tile), 2 * _GAP_PX, 3), _BACKGROUND, np.uint8), goal_tile]
     composed = []
     for step, (view, done) in enumerate(zip(views, reached, strict=True)):
         note = "reached" if done else f"step {step}"
         view_tile = _tile(view, scale, _REACHED if done else _FRAME, "view", note)
-        composed.append(np.hstack([view_tile, gap, goal_tile]))
+        composed.append(np.hstack([view_tile, *beside]))
     stacked = np.stack(composed)
     padded = np.empty((len(stacked), stacked.shape[1] + 2 * _GAP_PX, stacked.shape[2] + 2 * _GAP_PX, 3), np.uint8)
     padded[:] = _BACKGROUND

@@ -25,7 +25,7 @@ def train_dynamics(
     table: LatentTable,
     watched: RunDirectory | None,
 ) -> dict[str, float]:
-    """The context encoder, where constants vary; then the predictor, given its contexts; then the goal heads.
+    """The context encoder, where constants vary; then the predictor, given its contexts.
 
     watched: where pictures of what the predictor imagines while it is trained go; None draws none.
 
@@ -49,10 +49,19 @@ def train_dynamics(
     if watched:
         watch = ImaginationWatch(model, source, table, watched, trainer.tracker, config.predictor_training.steps)
     seconds["predictor"] = trainer.fit(stage, watch)
-    if model.heads is not None:
-        fit_metrics(model.heads, model.predictor, table, stretches, contexts)
-        seconds["heads"] = trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, HEADS_TRAINING))
     return seconds
+
+
+def train_heads(model: WorldModel, trainer: Trainer, source: Source, table: LatentTable) -> dict[str, float]:
+    """The goal heads, where they are wanted; returns their seconds."""
+    if model.heads is None or model.predictor is None:
+        return {}
+    stretches, contexts = segments(source.data, source.train), None
+    if model.context_encoder is not None:
+        windows = Windows(model.context_encoder, table)
+        contexts = Contexts(model.context_encoder, windows, source.train, source.data.num_rows)
+    fit_metrics(model.heads, model.predictor, table, stretches, contexts)
+    return {"heads": trainer.fit(heads_stage(model.heads, model.predictor, table, stretches, HEADS_TRAINING))}
 
 
 def measured_prediction(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> PredictionErrors:

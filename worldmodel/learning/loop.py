@@ -144,13 +144,14 @@ class Trainer:
             self._model.load_state_dict({**fresh, **saved["model"]})
             return
         order = list(self._settings)
-        kept = [stage for stage in saved["stages_done"] if order.index(stage) < order.index(changed)]
+        before = order[: order.index(changed)]
+        kept = [stage for stage in saved["stages_done"] if stage in before]
         differences = _differences(saved["settings"].get(changed, {}), self._settings[changed])
         if not kept or not parts:
             raise CheckpointError(
                 f"{run} holds a run with other settings ({differences}); choose another name=…, or delete {run}"
             )
-        if self._processes.is_first:
+        if self._processes.is_first and changed in saved["settings"]:
             print(f"{run}: keeps {', '.join(kept)}; trains {changed} again ({differences})")
         prefixes = tuple(parts[stage] for stage in kept)
         weights = {name: value for name, value in saved["model"].items() if name.startswith(prefixes)}

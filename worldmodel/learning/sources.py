@@ -1,5 +1,6 @@
 """Data sets as training and evaluation see them: frames at the encoder's size, episodes by split, latents."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.data.frames import Frames, load_frames
+from worldmodel.data.joined import JoinedDataSet
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.dynamics import encode_rows
@@ -29,19 +31,32 @@ class Source:
 
 
 def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Source]:
-    """The episodes for the dynamics, and the frames for the encoder, which are often the same."""
+    """The episodes for the dynamics, and the frames for the encoder, which are often the same.
+
+    Rounds add their episodes to those for the dynamics.
+    """
     window = config.context_or_default.window
-    episodes = open_source(config.collection, config.encoder.input_size, device, window)
+    rounds = [DataSet(config.round_directory(number)) for number in range(1, config.rounds + 1)]
+    episodes = open_source(config.collection, config.encoder.input_size, device, window, rounds)
     return episodes, open_source(config.atlas, config.encoder.input_size, device) if config.atlas else episodes
 
 
-def open_source(config: CollectConfig, size: int, device: torch.device, window: int | None = None) -> Source:
+def open_source(
+    config: CollectConfig,
+    size: int,
+    device: torch.device,
+    window: int | None = None,
+    rounds: Sequence[DataSet] = (),
+) -> Source:
     """The finished data set of `config`, with frames of `size` pixels a side.
 
     window: control steps of a context window. Where constants vary, each half of an episode must hold one; episodes
     that ended before are left out.
+    rounds: more data sets of this world.
     """
     data = DataSet(config.directory, config.num_episodes)
+    if rounds:
+        data = JoinedDataSet([data, *rounds])
     world = data.index.world
     if window is not None and world.drawn("physical") and world.kinematic is None:
         data = data.with_room_for(window)

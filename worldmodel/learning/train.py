@@ -1,13 +1,12 @@
 """`worldmodel train`: data set in, run directory out."""
 
-import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from worldmodel import figures
 from worldmodel.data.collecting import collect
@@ -17,20 +16,15 @@ from worldmodel.data.store import DataSet
 from worldmodel.data.truth import latent_variables, physical_constants
 from worldmodel.learning.constants import half_windows
 from worldmodel.learning.decoding import Pictures, decoder_stage, fit_normalization, judge_decoder, training_pictures
-from worldmodel.learning.dynamics import encode_rows
-from worldmodel.learning.dynamics_stages import measured_prediction, train_dynamics
+from worldmodel.learning.dynamics_stages import measured_prediction, train_dynamics, train_heads
 from worldmodel.learning.imagining import film_held_out
+from worldmodel.learning.judging import judge_latents
 from worldmodel.learning.looks_stage import robust_encoder_config, train_robust_encoder
 from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
+from worldmodel.learning.reward_stage import reward_range, train_reward
+from worldmodel.learning.round_stages import recorded_rounds, stage_parts, train_rounds
 from worldmodel.learning.sources import Source, latent_table, open_sources, segments, spread_rows
-from worldmodel.measures.identifiability import (
-    Identifiability,
-    affine_apply,
-    affine_fit,
-    measure,
-    wrapped_angle_ceiling,
-)
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import check_installed, set_cpu_threads
@@ -46,6 +40,7 @@ from worldmodel.runs import (
 from worldmodel.settings import (
     HEADS,
     RECORDED,
+    REWARD,
     DecoderConfig,
     TrainConfig,
     write_run_config,
@@ -64,6 +59,7 @@ PARTS = {
     "heads": "heads.",
     "decoder": "decoder.",
     "looks": "robust_encoder.",
+    "reward": "reward_head.",
 }
 """Stage -> prefix of the weights that it trains."""
 FEWEST_EPISODES = 10
@@ -119,9 +115,8 @@ def _train(
     torch.manual_seed(config.seed)
     model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
     _check_windows(config, model, episodes, poses)
-    trainer = Trainer(
-        run, model, config.stage_settings(), config.seed, checkpoint_every_s, processes=processes, parts=PARTS
-    )
+    stages, parts = config.stage_settings(), stage_parts(PARTS, config.rounds)
+    trainer = Trainer(run, model, stages, config.seed, checkpoint_every_s, processes=processes, parts=parts)
     if processes.is_first:
         write_run_config(run.path, config)
     with _tracked(config, run, trainer) if processes.is_first else nullcontext():
@@ -153,49 +148,65 @@ def _train_stages(
 ) -> TrainResult | None:
     """What is left of the training; the first process records the result."""
     seconds = {"collect": collected_s}
-    identifiability = prediction = decoding = robust = None
+    found, table, first = _begun(config, run, model, episodes, poses), None, processes.is_first
     if "encoder" not in trainer.stages_done:
         model.encoder.fit_normalization(poses.frames.gather(spread_rows(poses.train, 4096)))
-    seconds["encoder"] = trainer.fit(_encoder_stage(config, model, poses))
-    if processes.is_first:
+    encoder_stage = partial(_encoder_stage, config, model, poses)
+    seconds["encoder"] = trainer.fit(encoder_stage())
+    if first:
         model.save(run.path)
-        start = time.monotonic()
-        if poses.data.state_names:  # a recording from elsewhere may hold frames and actions only
-            identifiability = _identifiability(model, poses, run)
-        seconds["identifiability"] = time.monotonic() - start
-    table = None
     if model.predictor is not None:
-        table = latent_table(model, episodes.data, episodes.frames, shown=processes.is_first)
+        table = latent_table(model, episodes.data, episodes.frames, shown=first)
         # of several processes, each may hold a part of the weights only, with which it cannot imagine
         seconds |= train_dynamics(config, model, trainer, episodes, table, run if processes.size == 1 else None)
-        if processes.is_first:
-            prediction = measured_prediction(model, episodes, table, run)
+        if config.rounds:
+            of_rounds, table = train_rounds(config, model, trainer, episodes, table, encoder_stage)
+            seconds |= of_rounds
+        seconds |= train_heads(model, trainer, episodes, table)
+    if first:
+        start = time.monotonic()
+        if poses.data.state_names:  # a recording from elsewhere may hold frames and actions only
+            found = replace(found, identifiability=judge_latents(model, poses, run))
+        seconds["identifiability"] = time.monotonic() - start
+        if table is not None:
+            found = replace(found, prediction=measured_prediction(model, episodes, table, run))
     if model.decoder is not None:
         pictures = training_pictures(model.encoder, model.decoder, episodes)
         seconds["decoder"] = _train_decoder(config, model.decoder, trainer, pictures)
-        if processes.is_first:
+        if first:
             decoding = judge_decoder(model, episodes, pictures, run)
-            if table is not None:
-                decoding = dataclasses.replace(decoding, videos=[film_held_out(model, episodes, table, run)])
+            videos = [film_held_out(model, episodes, table, run)] if table is not None else []
+            found = replace(found, decoding=replace(decoding, videos=videos))
     if model.robust_encoder is not None:
         settings = config.distillation_or_default
         seconds["looks"], robust = train_robust_encoder(model, trainer, episodes.data, settings, config.seed)
-    if not processes.is_first:
-        return None
-    model.save(run.path)
-    with figures.drawing("training_curves.png"):
-        figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
-    result = TrainResult(
+        found = replace(found, robust=robust)
+    if model.reward_head is not None and table is not None:
+        seconds["reward"], reward = train_reward(model, trainer, episodes, table)
+        found = replace(found, reward=reward)
+    return _finished(run, model, found, seconds) if first else None
+
+
+def _begun(config: TrainConfig, run: RunDirectory, model: WorldModel, episodes: Source, poses: Source) -> TrainResult:
+    """The result as far as it is known before training."""
+    return TrainResult(
         run=str(run.path),
         env=config.env.label,
         method=config.method.name,
         seed=config.seed,
         data=_data_used(config, episodes.data, poses.data),
         model=_model_size(config, model),
-        identifiability=identifiability,
-        prediction=prediction,
-        decoding=decoding,
-        robust=robust,
+        rounds=recorded_rounds(episodes.data),
+    )
+
+
+def _finished(run: RunDirectory, model: WorldModel, found: TrainResult, seconds: Mapping[str, float]) -> TrainResult:
+    """Save the model, draw the curves, and record the result."""
+    model.save(run.path)
+    with figures.drawing("training_curves.png"):
+        figures.training_curves(run.figures / "training_curves.png", run.read_metrics())
+    result = replace(
+        found,
         seconds={stage: round(value, 2) for stage, value in seconds.items()},
         peak_memory_mb=round(peak_memory_mb(), 1),
     )
@@ -204,7 +215,8 @@ def _train_stages(
 
 
 def _data_used(config: TrainConfig, episodes: DataSet, poses: DataSet) -> DataUsed:
-    return DataUsed(episodes.num_episodes, episodes.num_rows, config.env.image_size, encoder_frames=poses.num_rows)
+    low, high = reward_range(episodes)
+    return DataUsed(episodes.num_episodes, episodes.num_rows, config.env.image_size, poses.num_rows, low, high)
 
 
 def _model_size(config: TrainConfig, model: WorldModel) -> ModelSize:
@@ -248,15 +260,17 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
     with_context = has_dynamics and num_constants > 0
     if with_context:
         half_windows(episodes.split("train"), context.window)  # refused here, not after the encoder's training
-    encoder = dataclasses.replace(config.encoder, latent_dim=latent_dim)
+    encoder = replace(config.encoder, latent_dim=latent_dim)
+    lowest, highest = reward_range(episodes)
     return ModelConfig(
         encoder=encoder,
         action_dim=episodes.actions.shape[1],
         predictor=config.predictor if has_dynamics else None,
-        context=dataclasses.replace(context, dim=context.dim or num_constants) if with_context else None,
+        context=replace(context, dim=context.dim or num_constants) if with_context else None,
         heads=HEADS if has_dynamics and config.goal_heads else None,
         decoder=DecoderConfig(image_size=episodes.index.world.image_size) if config.decoder else None,
         robust=robust_encoder_config(encoder, episodes.index.world.image_size) if config.robust else None,
+        reward=REWARD if has_dynamics and lowest < highest else None,
     )
 
 
@@ -291,48 +305,6 @@ def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Sta
     motions = segments(poses.data, poses.train) if poses.train.restart_midway else poses.train
     objective = encoder_objective(method, model.encoder, poses.data, motions, config.seed, None, model.predictor)
     return encoder_stage(objective, model.encoder, poses.frames, method.optim, method.on_collapse)
-
-
-def _identifiability(model: WorldModel, poses: Source, run: RunDirectory) -> Identifiability:
-    """Measure on test episodes with maps fitted on training episodes; draw latents against truth."""
-    variables = latent_variables(poses.data)
-    kinematic = poses.data.index.world.kinematic
-    z = variables.values if kinematic else variables.standardized(poses.train.rows())
-    fit_rows, test_rows = (spread_rows(split, 20_000) for split in (poses.train, poses.test))
-    h_fit, h = (_latents(model, poses, rows) for rows in (fit_rows, test_rows))
-    fitted, tested = fit_rows.numpy(), test_rows.numpy()
-    pairs = rho = ceiling = None
-    if kinematic:
-        if 0 < kinematic.rho < 1:
-            first = torch.from_numpy(poses.test.offset)
-            pairs, rho = (_latents(model, poses, first), _latents(model, poses, first + 1)), kinematic.rho
-        ceiling = r2_ceiling(poses.data, variables.names)
-    found = measure((z[fitted], h_fit), (z[tested], h), variables.names, pairs, rho, ceiling)
-    readout = affine_apply(affine_fit(h_fit, variables.values[fitted]), h[:4000])
-    with figures.drawing("latents_against_truth.png"):
-        figures.latents_against_truth(
-            run.figures / "latents_against_truth.png",
-            variables.values[tested[:4000]],
-            readout,
-            h[:4000],
-            variables.names,
-            variables.units,
-            list(found.per_variable.values()),
-        )
-    return found
-
-
-def r2_ceiling(data: DataSet, names: list[str]) -> float:
-    """Highest mean R2 with which any encoder can read these latents: on kinematic worlds angles wrap."""
-    world = data.index.world
-    if not world.kinematic:
-        return 1.0
-    scales, angles = world.kinematic.latents, set(world.angle_names)
-    return float(np.mean([wrapped_angle_ceiling(scales[name]) if name in angles else 1.0 for name in names]))
-
-
-def _latents(model: WorldModel, source: Source, rows: Tensor) -> np.ndarray:
-    return encode_rows(model.encoder, source.frames, rows).cpu().numpy()
 
 
 def _train_decoder(config: TrainConfig, decoder: Decoder, trainer: Trainer, pictures: Pictures) -> float:

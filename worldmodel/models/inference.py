@@ -11,6 +11,7 @@ from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.layers import for_inference
+from worldmodel.models.reward_head import RewardHead
 from worldmodel.models.world_model import WorldModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -34,6 +35,9 @@ class PlanningModel:
         self.latent_dim, self.device = model.latent_dim, model.device
         self.context_encoder: ContextEncoder | None = model.context_encoder
         self.heads: GoalHeads | None = model.heads
+        self.reward_head: RewardHead | None = copy.deepcopy(model.reward_head)
+        if self.reward_head is not None:
+            for_inference(self.reward_head)
         self._encoder = fold_batch_norm(model.eye)
         assert model.predictor is not None  # num_context_frames has asked for it
         self._planning_state = model.predictor.planning_state

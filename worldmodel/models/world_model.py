@@ -1,4 +1,4 @@
-"""The world model: frame encoder, latent dynamics predictor, context encoder, goal heads, decoder; and its files."""
+"""The world model: frame encoder, latent dynamics, context encoder, goal heads, decoder, reward head; and its files."""
 
 import copy
 import dataclasses
@@ -16,6 +16,7 @@ from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor, make_predictor
+from worldmodel.models.reward_head import RewardHead
 from worldmodel.models.weights import read_weights, tensor_shapes, write_weights
 from worldmodel.models.without_memory import without_memory
 from worldmodel.settings import (
@@ -25,6 +26,7 @@ from worldmodel.settings import (
     EncoderName,
     HeadsConfig,
     PredictorConfig,
+    RewardConfig,
 )
 from worldmodel.settings.base import flatten
 from worldmodel.settings.convert import plain, structure
@@ -57,12 +59,14 @@ class ModelConfig:
     """The decoder; None where none was trained."""
     robust: EncoderConfig | None = None
     """The robust encoder; None where none was trained."""
+    reward: RewardConfig | None = None
+    """The reward head; None where none was trained."""
     sees_by: EncoderName = "encoder"
     """Which encoder embeds frames."""
 
 
 class WorldModel(nn.Module):
-    """Frame encoder, latent dynamics, context encoder, goal heads and decoder, as far as `config` has them.
+    """Frame encoder, latent dynamics, context encoder, goal heads, decoder, reward head, as far as `config` has them.
 
     Satisfies `worldmodel.planners.interfaces.LatentDynamics`; letters as there.
     """
@@ -88,6 +92,10 @@ class WorldModel(nn.Module):
         if config.robust is not None:
             with torch.random.fork_rng(devices=[]):
                 self.robust_encoder = Encoder(config.robust)
+        self.reward_head = None
+        if config.reward is not None and config.predictor is not None:
+            with torch.random.fork_rng(devices=[]):
+                self.reward_head = RewardHead(config.reward, latent_dim, action_dim, config.predictor.history)
 
     @property
     def latent_dim(self) -> int:

@@ -21,7 +21,7 @@ from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command, doubt_facts
 from worldmodel.reporting.verdicts import control_verdict, probe_verdict, surprise_verdict
 from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
-from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, EventResult, Regret
+from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, EventResult, Regret, Success
 
 # ---------------------------------------------------------------------------------------------------------------------
 # control
@@ -37,7 +37,8 @@ def control_section(run: ReportedRun, figures: list[Path]) -> Section:
         outcome.append(_returns_table(found) if rewarded else _success_table(found))
         planning += [*([doubt_facts(found.doubt)] if found.doubt else []), _task_facts(found), _planner_facts(found)]
     films = run.videos["control"]
-    told = " Each film shows the robot's view at the left and the goal image at the right." if films else ""
+    beside = " at the left and the goal image at the right" if not (found and found.protocol.by_head) else ""
+    told = f" Each film shows the robot's view{beside}." if films else ""
     turns_green = "The frame turns green when the goal is reached. " if films and not rewarded else ""
     return Section(
         "control",
@@ -73,16 +74,26 @@ def _success_table(found: ControlResult) -> Table:
 
 def _returns_table(found: ControlResult) -> Table:
     headers = ("Controller", "Episodes", "Runs", "Return", "95 % interval")
-    rows = [
-        [*_counts(CONTROLLER_LABELS[name], of), number(of.returns.mean, 1), interval(of.returns.interval, 1)]
-        for name, of in found.controllers.items()
-        if of.returns
-    ]
+    flagged = any(of.own_success for of in found.controllers.values())
+    if flagged:
+        headers += ("Success by its own flag", "95 % interval", "By run", "Median steps")
+    rows = []
+    for name, of in found.controllers.items():
+        if of.returns:
+            row = [*_counts(CONTROLLER_LABELS[name], of), number(of.returns.mean, 1), interval(of.returns.interval, 1)]
+            rows.append(row + (_flag_cells(of.own_success) if flagged else []))
     if found.regret:
         rows.append(
             _regret_row(found.regret, len(headers), lambda value: number(value, 1), lambda ends: interval(ends, 1))
         )
     return Table("Return: sum of rewards over an episode", headers, rows)
+
+
+def _flag_cells(of: Success | None) -> list[Cell]:
+    if of is None:
+        return [Cell("")] * 4
+    by_run = _joined([percent(rate) for rate in of.by_run])
+    return [percent(of.rate), percent_interval(of.interval), by_run, number(of.median_steps, 0)]
 
 
 def _counts(label: str, of: ControllerResult) -> list[Cell]:

@@ -10,7 +10,7 @@ import numpy as np
 from worldmodel.figures import logged_curves, running_median, spans_decades, style
 from worldmodel.reporting.elements import Cell, Chart, Line, Section, Table, duration, facts, number, plain
 from worldmodel.reporting.reported_run import ReportedRun
-from worldmodel.reporting.verdicts import prediction_verdict, state_verdict
+from worldmodel.reporting.verdicts import prediction_verdict, reward_verdict, state_verdict
 from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.results import TrainResult
 
@@ -87,6 +87,54 @@ def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
         command(run, "train"),
         evidence or figures,
         prediction_verdict(found),
+    )
+
+
+def reward_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """What the reward head knows."""
+    found = run.summary.train.reward
+    rows = []
+    if found:
+        rows = [
+            [Cell("R² of rewards, from the frames that are seen"), number(found.r2, 3, bar=True)],
+            [Cell(f"R² of rewards {found.horizon} steps ahead, imagined"), number(found.r2_ahead, 3, bar=True)],
+            [Cell("mean reward of a control step"), number(found.mean, 4)],
+            [Cell("lowest"), number(found.lowest, 4)],
+            [Cell("highest"), number(found.highest, 4)],
+            [Cell("rewards"), number(found.num_steps, 0)],
+        ]
+    return Section(
+        "reward",
+        "What it knows of the reward",
+        "The world's own reward, read from latents of episodes that were not trained on: from frames that are seen, "
+        "and from latents that the predictor imagines.",
+        "With protocol=reward the planner adds up such rewards over its horizon, and the value of where a plan ends.",
+        command(run, "train"),
+        [Table("Rewards of held-out episodes", ("", "Value"), rows), *figures],
+        reward_verdict(found),
+    )
+
+
+def rounds_section(run: ReportedRun, figures: list[Path]) -> Section:
+    """What each round added."""
+    rounds = run.summary.train.rounds
+    headers = ("Round", "Driven by", "Episodes", "Control steps", "Return of an episode")
+    rows = [
+        [number(of.number, 0), Cell(of.policy), number(of.episodes, 0), number(of.steps, 0), number(of.mean_return, 1)]
+        for of in rounds
+    ]
+    chart = []
+    if len(rounds) > 1:
+        line = Line("return", [of.number for of in rounds], [of.mean_return for of in rounds])
+        chart = [Chart("Return of an episode", "round", [line])]
+    return Section(
+        "rounds",
+        "What it earned, round by round",
+        "Round 0 is the recording before the first training. In each round the model then drove its world, with noise "
+        "on its actions, and learned from what it saw.",
+        "Returns are those of the episodes that were added, noise included; `worldmodel control` measures without it.",
+        command(run, "train"),
+        [*chart, Table("Rounds", headers, rows), *figures],
     )
 
 

@@ -7,14 +7,15 @@ from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult, StateErrors
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import (
+    ControllerResult,
     ControlResult,
-    DecodingResult,
     PredictionErrors,
     SurpriseResult,
     TrainResult,
     ViewResult,
 )
 from worldmodel.runs.robust_result import CLEAN, RobustResult
+from worldmodel.runs.stage_results import DecodingResult, RewardResult
 from worldmodel.settings import RECORDED, TrainConfig, ViewConfig
 
 READS_WELL, READS_PARTLY = 0.9, 0.5
@@ -29,7 +30,12 @@ NO_BETTER = 0.95
 
 def train_verdict(found: TrainResult) -> list[str]:
     """How good encoder, decoder and predictor are, as far as the run itself can tell."""
-    told = (state_verdict(found), decoding_verdict(found.decoding), prediction_verdict(found.prediction))
+    told = (
+        state_verdict(found),
+        decoding_verdict(found.decoding),
+        prediction_verdict(found.prediction),
+        reward_verdict(found.reward),
+    )
     return [line for line in told if line]
 
 
@@ -65,6 +71,17 @@ def prediction_verdict(found: PredictionErrors | None) -> str:
     )
 
 
+def reward_verdict(found: RewardResult | None) -> str:
+    """Whether the reward is known well enough to be planned for."""
+    if found is None:
+        return ""
+    if found.r2 is None or found.r2_ahead is None:
+        return "the held-out episodes hold too few rewards to judge the reward head by: try more episodes"
+    text = f"rewards are read with R2 {found.r2:.2f}, and {found.horizon} steps ahead with {found.r2_ahead:.2f}"
+    return text if found.r2_ahead >= READS_PARTLY else f"{text}: little to plan for; {_MORE_REWARD}"
+
+
+_MORE_REWARD = "try more episodes, or a policy= that earns more"
 _MORE_STATE = "try more episodes, finer frames (env.image_size, encoder.input_size) or another method.lag"
 _MORE_MOTION = "try more episodes, an excitation that moves more (policy=), or finer frames"
 
@@ -82,6 +99,8 @@ def next_commands(found: TrainResult, config: TrainConfig) -> list[str]:
 def control_verdict(found: ControlResult) -> str | None:
     """Whether the planner is better than random actions, and how far from the true simulator."""
     random, oracle, latent = (found.controllers.get(name) for name in ("random", "oracle", "latent"))
+    if found.protocol.rewarded:
+        return _returns_verdict(latent, random)
     if latent is None or latent.success is None or random is None or random.success is None:
         return None
     if latent.success.interval[0] <= random.success.interval[1]:
@@ -92,6 +111,15 @@ def control_verdict(found: ControlResult) -> str | None:
         better = "not distinguishable from" if low <= 0 <= high else "worse than" if low > 0 else "better than"
         text += f", {better} the same planner on the true simulator"
     return text
+
+
+def _returns_verdict(latent: ControllerResult | None, random: ControllerResult | None) -> str | None:
+    earned, by_chance = (of.returns if of else None for of in (latent, random))
+    if earned is None or by_chance is None or earned.interval is None or by_chance.interval is None:
+        return None
+    if earned.interval[0] <= by_chance.interval[1]:
+        return "earns no more than random actions, as far as these tasks tell: see what train said of the reward"
+    return "earns more than random actions"
 
 
 def imagine_verdict(found: ImagineResult) -> str:

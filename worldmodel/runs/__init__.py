@@ -42,14 +42,11 @@ from worldmodel.runs.results import (
     ControllerResult,
     ControlResult,
     DataUsed,
-    DecodingResult,
     EventResult,
     ModelSize,
-    PictureQuality,
     PredictionErrors,
     Regret,
     Returns,
-    RobustEncoderResult,
     Success,
     SurpriseResult,
     TaskProtocol,
@@ -59,6 +56,13 @@ from worldmodel.runs.results import (
 from worldmodel.runs.robust_result import CLEAN, LookResult, RobustResult
 from worldmodel.runs.run import Run, find_runs
 from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory
+from worldmodel.runs.stage_results import (
+    DecodingResult,
+    PictureQuality,
+    RewardResult,
+    RobustEncoderResult,
+    TrainingRound,
+)
 from worldmodel.runs.summary import Record, Summary, check_out, read_record, read_summary, write_record
 from worldmodel.runs.trackers import Tracker, check_tracker, open_tracker, track_result
 
@@ -99,6 +103,7 @@ __all__ = [
     "RecordingUsed",
     "Regret",
     "Returns",
+    "RewardResult",
     "RobustEncoderResult",
     "RobustResult",
     "Run",
@@ -113,6 +118,7 @@ __all__ = [
     "TaskProtocol",
     "Tracker",
     "TrainResult",
+    "TrainingRound",
     "ViewResult",
     "WindowLengths",
     "cell_key",

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from worldmodel.measures.identifiability import Identifiability
-from worldmodel.measures.statistics import mean_known
 from worldmodel.runs.doubt_result import DoubtResult
+from worldmodel.runs.stage_results import DecodingResult, RewardResult, RobustEncoderResult, TrainingRound
 from worldmodel.settings import PlanConfig
 
 Interval = tuple[float, float]
@@ -38,6 +38,10 @@ class DataUsed:
     """Pixels on a side of a frame."""
     encoder_frames: int
     """Frames for the encoder: those of the atlas, or else of the episodes."""
+    lowest_reward: float | None = None
+    """Lowest reward of the training episodes; None where the version that trained the run did not look."""
+    highest_reward: float | None = None
+    """Highest one."""
 
 
 @dataclass(frozen=True)
@@ -69,69 +73,6 @@ class PredictionErrors:
 
 
 @dataclass(frozen=True)
-class PictureQuality:
-    """How well pictures show what held-out frames show."""
-
-    psnr_db: float | None
-    """Peak signal-to-noise ratio, in decibels; None where the pictures are equal."""
-    ssim: float
-    """Structural similarity, 1 where they are equal."""
-    state_r2: dict[str, float | None] | None
-    """State variable -> R2 with which it is read from the pictures: the encoder again, and the linear map that is
-    fitted on training frames. None where the data hold no state."""
-
-    @property
-    def mean_r2(self) -> float | None:
-        """Mean R2 over the variables that vary."""
-        return mean_known(self.state_r2.values()) if self.state_r2 else None
-
-
-@dataclass(frozen=True)
-class DecodingResult:
-    """How much of held-out frames the decoder brings back from their latents."""
-
-    image_size: int
-    """Pixels on a side of a decoded frame."""
-    num_frames: int
-    """Held-out frames."""
-    decoded: PictureQuality
-    """Of decoded frames."""
-    nearest: PictureQuality
-    """Of the training frames with the nearest latents: a memory of all frames in place of a decoder."""
-    camera_r2: dict[str, float | None] | None
-    """`state_r2` of the held-out frames themselves: what encoder and linear map read, and the most to be expected."""
-    videos: list[str] = field(default_factory=list)
-    """Films of what the model imagines, relative to the run directory; none of a world without actions."""
-
-    @property
-    def share_kept(self) -> float | None:
-        """Mean R2 from decoded frames over that from the camera's, of the variables that vary."""
-        kept, most = self.decoded.mean_r2, mean_known(self.camera_r2.values()) if self.camera_r2 else None
-        return None if kept is None or most is None or most <= 0 else kept / most
-
-
-@dataclass(frozen=True)
-class RobustEncoderResult:
-    """The robust encoder beside the encoder that it learned from, on validation frames."""
-
-    encoder: str
-    """Its kind and input, such as `strided 64x64`."""
-    error: float
-    """Mean squared difference of their latents of frames as they are, over the latents' variance."""
-    error_under_looks: float
-    """The same where the robust encoder sees the frames under the looks that it was trained on."""
-    r2: float | None
-    """R2 of the true positions, mean over them, from its latents, by the map that was fitted on the encoder's; None
-    where the data hold no state."""
-    r2_encoder: float | None
-    """The same from the encoder's own latents."""
-    moving_share: float
-    """Share of pixels that differ from the background."""
-    used: bool
-    """Whether the run sees by it: it is as good on frames as they are."""
-
-
-@dataclass(frozen=True)
 class TrainResult:
     """A trained world model: what it is, how well its latents show the world, and what it took."""
 
@@ -156,6 +97,10 @@ class TrainResult:
     """Quality of decoded frames; None where no decoder was trained."""
     robust: RobustEncoderResult | None = None
     """The robust encoder; None where none was trained."""
+    reward: RewardResult | None = None
+    """The reward head; None where none was trained, as where all recorded rewards are the same."""
+    rounds: list[TrainingRound] = field(default_factory=list)
+    """The recording and what each round added; empty without rounds."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage -> wall seconds, over all processes that worked on it."""
     peak_memory_mb: float | None = None
@@ -194,6 +139,8 @@ class TaskProtocol:
     """Consecutive control steps for which the goal must be held."""
     rewarded: bool = False
     """Count the world's own reward instead, from the world's own starts."""
+    by_head: bool = False
+    """Where rewards count: planned for by the run's reward head; else by a picture of the state that earns them."""
     rule: str | None = None
     """When a goal counts as reached, in words, in metres and radians; None: within the world's own goal tolerance."""
     goal_tolerance: dict[str, float] = field(default_factory=dict)
@@ -236,6 +183,9 @@ class ControllerResult:
     """Share of tasks solved."""
     returns: Returns | None = None
     """Sum of rewards."""
+    own_success: Success | None = None
+    """Where rewards count: share of episodes in which the world's own flag said success, after any step; None where it
+    has no flag."""
 
     def __post_init__(self) -> None:
         if (self.success is None) == (self.returns is None):

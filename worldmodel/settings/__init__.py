@@ -13,6 +13,7 @@ from worldmodel.settings.architecture import (
     EncoderName,
     HeadsConfig,
     PredictorConfig,
+    RewardConfig,
     TransformerConfig,
     ViTConfig,
 )
@@ -60,7 +61,14 @@ from worldmodel.settings.method import (
 from worldmodel.settings.recipes import recipe
 from worldmodel.settings.robust import RobustConfig
 from worldmodel.settings.stored import differing, read_run_config, without_gone, write_run_config
-from worldmodel.settings.training import HEADS, HEADS_TRAINING, TrackerName, TrainConfig
+from worldmodel.settings.training import (
+    HEADS,
+    HEADS_TRAINING,
+    REWARD,
+    TrackerName,
+    TrainConfig,
+    in_round,
+)
 from worldmodel.settings.viewing import ViewConfig
 
 __all__ = [
@@ -69,6 +77,7 @@ __all__ = [
     "HEADS_TRAINING",
     "METHODS",
     "RECORDED",
+    "REWARD",
     "SHELL_SD",
     "CollectConfig",
     "CompareConfig",
@@ -105,6 +114,7 @@ __all__ = [
     "ProbeConfig",
     "ReconstructionConfig",
     "ReportConfig",
+    "RewardConfig",
     "RobustConfig",
     "RunsConfig",
     "SeenLook",
@@ -124,6 +134,7 @@ __all__ = [
     "configure",
     "differing",
     "field_docs",
+    "in_round",
     "no_effect_on_weights",
     "read_run_config",
     "recipe",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worldmodel.settings.base import Count, Positive, Settings
+from worldmodel.settings.base import Count, OpenFraction, Positive, Settings
 from worldmodel.system.errors import UserError
 
 
@@ -203,6 +203,18 @@ class HeadsConfig(Settings):
     """Coordinates in which distance is time."""
     temporal_hidden: Count = 64
     """Units of the layer that makes them; every latent of every candidate plan passes it."""
+
+
+@dataclass(frozen=True)
+class RewardConfig(Settings):
+    """The reward head on frozen latents: the reward of a control step, and the value of what follows."""
+
+    hidden: Count = 128
+    """Units of each of its two hidden layers."""
+    num_bins: Count = 41
+    """Levels from the lowest to the highest recorded reward, over which a reward is a distribution."""
+    discount: OpenFraction = 0.99
+    """By which a reward counts less for each control step that it is later, in values."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from worldmodel.settings.architecture import ContextConfig, EncoderConfig, HeadsConfig, PredictorConfig
+from worldmodel.settings.architecture import (
+    ContextConfig,
+    EncoderConfig,
+    HeadsConfig,
+    PredictorConfig,
+    RewardConfig,
+)
 from worldmodel.settings.base import Count, NonNegativeInt, Positive, Settings, changed, no_effect_on_weights
-from worldmodel.settings.collection import CollectConfig, EnvConfig
+from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig
 from worldmodel.settings.control import PlanConfig
 from worldmodel.settings.distillation import DistillationConfig
 from worldmodel.settings.method import ContextTraining, MethodConfig, OptimConfig, PredictorOptim, StepsConfig
@@ -52,6 +58,9 @@ class TrainConfig(Settings):
     where it costs nothing on frames as they are. It can be added to a finished run."""
     distillation: DistillationConfig | None = None
     """How the robust encoder learns; null takes its defaults."""
+    rounds: NonNegativeInt = 0
+    """How often the model drives its world after the first training, by its reward or to recorded pictures, and then
+    goes on training with what it saw: a fifth as many episodes as were recorded. More rounds can be added later."""
     plan: PlanConfig = no_effect_on_weights(None)
     """How `control` plans with this model where it is not set otherwise."""
     goal_s: Positive | None = no_effect_on_weights(None)
@@ -83,6 +92,14 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.name is not None:
             check_name("name", self.name)
+        if self.rounds and self.devices > 1:
+            raise UserError(f"rounds={self.rounds} are collected by one process; leave out devices")
+        if self.rounds and self.collection.env.world == RECORDED:
+            raise UserError(
+                f"rounds={self.rounds} need a simulator, and the data of {self.env.label} are from elsewhere"
+            )
+        if self.rounds and self.collection.env.kinematic:
+            raise UserError(f"rounds={self.rounds} need a world with actions, {self.env.label} has none")
         if self.strategy == "fsdp" and self.predictor_training.optimizer == "muon":
             raise UserError("strategy=fsdp shards matrices and optimizer=muon moves whole ones; use strategy=ddp")
 
@@ -95,6 +112,10 @@ class TrainConfig(Settings):
     def poses(self) -> CollectConfig:
         """What trains the encoder: the atlas, or else the episodes."""
         return self.atlas or self.collection
+
+    def round_directory(self, number: int) -> Path:
+        """Where the data set of a round is, from 1 on."""
+        return self.run_directory / "rounds" / str(number)
 
     @property
     def run_name(self) -> str:
@@ -138,27 +159,40 @@ class TrainConfig(Settings):
 
         A stage whose own settings and those of all stages before it are as they were keeps its weights.
         """
-        values = changed(self)
-        stages: dict[str, dict[str, Any]] = {
-            stage: {} for stage in ("encoder", "context", "predictor", "heads", "decoder", "looks")
-        }
+        stages: dict[str, dict[str, Any]] = {stage: {} for stage in _FIRST_STAGES}
+        for number in range(1, self.rounds + 1):
+            stages |= {in_round(stage, number): {"round": number} for stage in ("encoder", "predictor")}
+        stages |= {stage: {} for stage in _LAST_STAGES}
+        if self.rounds:  # these learn anew on the latents of the last round
+            stages |= {stage: {"rounds": self.rounds} for stage in _LAST_STAGES}
         lewm = self.method.name == "lewm"  # whose encoder stage trains the predictor as well
-        for path, value in values.items():
-            group = path.split(".")[0]
-            stage = {
-                "context": "context",
-                "context_training": "context",
-                "predictor": "encoder" if lewm else "predictor",
-                "predictor_training": "encoder" if lewm else "predictor",
-                "goal_heads": "heads",
-                "decoder": "decoder",
-                "decoder_training": "decoder",
-                "robust": "looks",
-                "distillation": "looks",
-            }.get(group, "encoder")
-            stages[stage][path] = value
+        for path, value in changed(self).items():
+            stage = _STAGE_OF_SETTING.get(path.split(".")[0], "encoder")
+            if path != "rounds":
+                stages["encoder" if lewm and stage == "predictor" else stage][path] = value
         return stages
 
 
+def in_round(stage: str, number: int) -> str:
+    """Name of a stage's continuation in a round."""
+    return f"{stage}-{number}"
+
+
+_FIRST_STAGES = ("encoder", "context", "predictor")
+_LAST_STAGES = ("heads", "decoder", "looks", "reward")
+_STAGE_OF_SETTING = {
+    "context": "context",
+    "context_training": "context",
+    "predictor": "predictor",
+    "predictor_training": "predictor",
+    "goal_heads": "heads",
+    "decoder": "decoder",
+    "decoder_training": "decoder",
+    "robust": "looks",
+    "distillation": "looks",
+}
+"""Part of the settings -> the stage whose weights depend on it; the others concern the encoder."""
+
 HEADS = HeadsConfig()
 HEADS_TRAINING = OptimConfig(steps=3000, batch_size=512, lr=2e-3)
+REWARD = RewardConfig()

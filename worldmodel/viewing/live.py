@@ -295,7 +295,7 @@ def _notes(subject: LiveSubject, shown: say.PlannerShown | None, reads_constants
     if shown is None:
         notes.append("Nothing is planned: this run has no dynamics predictor, since its world takes no actions.")
     if not subject.world.scene.goal_tolerance:
-        notes.append("No goal counts as reached: the world's scene has no goal_tolerance.")
+        notes.append("No goal counts as reached: nothing moves that pictures show.")
     if not reads_constants:
         notes.append("No constants are estimated: none varied in what this run was trained on.")
     return notes

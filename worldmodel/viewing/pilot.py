@@ -9,7 +9,7 @@ import numpy as np
 
 from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.context_sources import OnlineContexts
-from worldmodel.evaluation.control.controllers import LatentController, RandomController, check_heads
+from worldmodel.evaluation.control.controllers import GoalController, RandomController, check_heads
 from worldmodel.evaluation.control.evaluate import check_fits
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.planners import PLANNERS, Planner, make_planner
@@ -53,7 +53,7 @@ class Pilot:
         self.driver = self.drivers[0]
         self._planner = self._made(plan)
         self._watched = WatchedPlanner(self._planner)
-        self._controller: LatentController | None = None
+        self._controller: GoalController | None = None
         self._random = RandomController(world.scene.action_dim, seed)
         self._seed = seed
         self.decision_ms: float | None = None
@@ -111,7 +111,7 @@ class Pilot:
         encoder = self._model.context_encoder
         contexts = None if encoder is None else OnlineContexts(encoder, 1, self._model.device)
         self._seed += 1
-        controller = LatentController(self._planning, self._watched, self.plan, goal_frame[None], contexts, self._seed)
+        controller = GoalController(self._planning, self._watched, self.plan, goal_frame[None], contexts, self._seed)
         for frame, action in past:
             controller.watch(frame[None], action[None])
         self._controller, self._watched.search = controller, None

@@ -8,13 +8,17 @@ import sys
 import threading
 import time
 import webbrowser
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from worldmodel.envs import MujocoWorld
+from worldmodel.envs.excitation import make_policy
+from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.trust import trusted_world
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import Run, ViewResult
-from worldmodel.settings import RECORDED, EnvConfig, ViewConfig
+from worldmodel.settings import RECORDED, EnvConfig, TrainConfig, ViewConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_atomically
@@ -123,12 +127,20 @@ def open_session(config: ViewConfig) -> Session:
     world = trusted_world(_held(trained.env), config.trust_world)
     window = model.context_encoder.config.window if model.context_encoder else None
     try:
+        _set_tolerance(world, trained)
         episodes = reference(trained, world, config.seed, window)
         subject = LiveSubject(str(run.path), model, world, config.plan or trained.plan, episodes, config.seed)
         return LiveSession(subject)
     except BaseException:
         world.close()
         raise
+
+
+def _set_tolerance(world: MujocoWorld, trained: TrainConfig) -> None:
+    """Judge goals as `control` does; where nothing moves that pictures show, no goal counts as reached."""
+    if world.scene.action_dim:
+        with suppress(UserError):
+            set_tolerance(world, None, make_policy(**trained.collection.policy), trained.collection.episode_steps)
 
 
 def _held(env: EnvConfig) -> EnvConfig:

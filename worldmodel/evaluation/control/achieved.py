@@ -30,7 +30,9 @@ def _controller(outcomes: list[Outcome], rewarded: bool) -> ControllerResult:
     if rewarded:
         returns = np.concatenate([of.returns for of in outcomes])
         found = Returns(float(returns.mean()), as_interval(mean_interval(returns)))
-        return ControllerResult(num_tasks, num_runs, returns=found)
+        flags = [of.succeeded_at for of in outcomes if of.succeeded_at is not None]
+        own = success_of(flags) if flags else None
+        return ControllerResult(num_tasks, num_runs, returns=found, own_success=own)
     return ControllerResult(num_tasks, num_runs, success=success_of([of.solved_at for of in outcomes]))
 
 

@@ -1,5 +1,6 @@
 """Controllers: MPC in the latent space from pixels, the same planner on the true simulator, and random actions."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_feature
 from worldmodel.evaluation.control.tasks import Tasks
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.models.heads import GoalHeads
+from worldmodel.models.reward_head import RewardHead
 from worldmodel.planners import (
     MPC,
     ActionCost,
@@ -23,6 +25,7 @@ from worldmodel.planners import (
     OverHorizon,
     Planner,
     Problem,
+    ReturnAhead,
     Staged,
     WeightedSum,
 )
@@ -30,8 +33,8 @@ from worldmodel.settings import PlanConfig
 from worldmodel.system.errors import UserError
 
 
-class LatentController:
-    """MPC in the latent space from pixels alone; keeps costs and distances for the planner's picture."""
+class LatentController(ABC):
+    """MPC in the latent space from pixels alone; what plans are for, a subclass says. Keeps what its picture shows."""
 
     sees = True
 
@@ -40,31 +43,40 @@ class LatentController:
         model: PlanningModel,
         planner: Planner,
         plan: PlanConfig,
-        goal_frames: np.ndarray,
+        num_tasks: int,
         contexts: ContextSource | None = None,
         seed: int = 0,
     ) -> None:
         """
         Args:
-            goal_frames: pictures of the goals of n tasks, uint8 (n, S, S, 3).
+            num_tasks: n.
             contexts: where the planner's context comes from; None for a model that knows no constants.
             seed: of every plan's samples.
         """
         self._model, self._plan = model, plan
         self._mpc = MPC(model, CapturedPlanner(planner), plan.replan_every)
         self._generator = torch.Generator(model.device).manual_seed(seed)
-        self._horizon = planner.horizon
         self._contexts = contexts
-        self.goal_frames = goal_frames
-        self._goal = model.embed(self._tensor(goal_frames))
-        self._open = torch.arange(len(goal_frames))
+        self._num_tasks, self._open = num_tasks, torch.arange(num_tasks)
         self._state: MPCState | None = None
         self._latents: list[Tensor] = []
         self._actions: list[Tensor] = []
-        self._distances: list[np.ndarray] = []
+        self._progress: list[np.ndarray] = []
         self._cost_curve: np.ndarray | None = None
         self.num_invalid = 0
         """Plans in which no sample had a finite cost."""
+
+    @abstractmethod
+    def _objective(self, state: MPCState) -> Objective:
+        """The cost of plans from here."""
+
+    @abstractmethod
+    def _reached_so_far(self, state: MPCState) -> Tensor:
+        """How far each open task has come, (n',), for the picture."""
+
+    def _proposal(self) -> Callable[[Tensor], Tensor] | None:
+        """Action sequences to try besides; None: none."""
+        return None
 
     def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
         self._see(frames)
@@ -73,7 +85,8 @@ class LatentController:
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         state = self._see(frames)
         context = self._context(self._actions)
-        actions, self._state, plan = self._mpc.act(state, self._objective(), self._generator, context, self._proposal())
+        objective = self._objective(state)
+        actions, self._state, plan = self._mpc.act(state, objective, self._generator, context, self._proposal())
         if plan is not None:
             self.num_invalid += int((~plan.valid).sum())
             if self._cost_curve is None:
@@ -81,9 +94,13 @@ class LatentController:
         self._actions.append(actions)
         return actions.cpu().numpy()
 
+    def took(self, actions: np.ndarray) -> None:
+        """Another action (n, A) was taken than the one decided last: with noise, say."""
+        self._actions[-1] = torch.from_numpy(actions).to(self._model.device)
+
     def keep(self, open_: np.ndarray) -> None:
         which = torch.from_numpy(np.flatnonzero(open_))
-        self._open, self._goal = self._open[which], self._goal[which]
+        self._open = self._open[which]
         self._state = None if self._state is None else self._state.select(which)
         if self._contexts:
             self._contexts.keep(which)
@@ -100,11 +117,12 @@ class LatentController:
         return actions.cpu().numpy(), torch.cat([self._latents[-1][:, None], expected], 1)
 
     def traces(self) -> tuple[np.ndarray, np.ndarray]:
-        """Best cost by iteration of the first plan (I, n), and latent distance to the goal by step (T, n), NaN once a
-        task is solved."""
+        """Best cost by iteration of the first plan (I, n), and how far each task has come by step (T, n): the latent
+        distance to its goal, or the value of its state. NaN once it is over."""
         assert self._cost_curve is not None
-        return self._cost_curve, np.stack(self._distances)
+        return self._cost_curve, np.stack(self._progress)
 
+    @torch.no_grad()
     def _see(self, frames: np.ndarray) -> MPCState:
         """The state after a look at the frames uint8 (n, S, S, 3) of the open tasks."""
         seen = self._tensor(frames)
@@ -112,22 +130,57 @@ class LatentController:
             self._state = self._mpc.init(seen)
         else:
             self._state = self._mpc.observe(self._state, seen, self._actions[-1])
-        latents = self._state.latents[:, -1]
-        self._latents.append(latents)
-        distance = np.full(len(self.goal_frames), np.nan)
-        distance[self._open.numpy()] = (latents - self._goal).norm(dim=-1).double().cpu().numpy()
-        self._distances.append(distance)
+        self._latents.append(self._state.latents[:, -1])
+        progress = np.full(self._num_tasks, np.nan)
+        progress[self._open.numpy()] = self._reached_so_far(self._state).double().cpu().numpy()
+        self._progress.append(progress)
         return self._state
 
     def _context(self, actions: list[Tensor]) -> Tensor | None:
         return self._contexts(self._latents, actions) if self._contexts else None
 
-    def _objective(self) -> Objective:
+    def _with_effort(self, objective: Objective) -> Objective:
+        """The objective, and what the plan's settings charge for actions."""
+        if not self._plan.action_cost:
+            return objective
+        return WeightedSum(((1.0, objective), (self._plan.action_cost, ActionCost(1.0))))
+
+    def _tensor(self, frames: np.ndarray) -> Tensor:
+        return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
+
+
+class GoalController(LatentController):
+    """Plans to goal images."""
+
+    def __init__(
+        self,
+        model: PlanningModel,
+        planner: Planner,
+        plan: PlanConfig,
+        goal_frames: np.ndarray,
+        contexts: ContextSource | None = None,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            goal_frames: pictures of the goals of n tasks, uint8 (n, S, S, 3).
+            contexts, seed: see `LatentController`.
+        """
+        super().__init__(model, planner, plan, len(goal_frames), contexts, seed)
+        self._horizon = planner.horizon
+        self._goal = model.embed(self._tensor(goal_frames))
+
+    def keep(self, open_: np.ndarray) -> None:
+        super().keep(open_)
+        self._goal = self._goal[torch.from_numpy(np.flatnonzero(open_))]
+
+    def _objective(self, state: MPCState) -> Objective:
         now = self._latents[-1]
         distance = goal_objective(self._goal, now, self._model.heads, self._plan, OverHorizon(self._plan.reduction))
-        if not self._plan.action_cost:
-            return distance
-        return WeightedSum(((1.0, distance), (self._plan.action_cost, ActionCost(1.0))))
+        return self._with_effort(distance)
+
+    def _reached_so_far(self, state: MPCState) -> Tensor:
+        return (state.latents[:, -1] - self._goal).norm(dim=-1)
 
     def _proposal(self) -> Callable[[Tensor], Tensor] | None:
         heads = self._model.heads
@@ -135,8 +188,27 @@ class LatentController:
             return None
         return lambda state: heads.propose(state, self._goal, self._horizon)
 
-    def _tensor(self, frames: np.ndarray) -> Tensor:
-        return torch.from_numpy(frames).movedim(-1, -3).to(self._model.device)
+
+def plans_by_head(model: WorldModel, world: MujocoWorld) -> bool:
+    """Whether the model's reward head can tell of the world's reward: not where frames hide what that asks for."""
+    return model.reward_head is not None and not world.scene.hides_task
+
+
+class RewardController(LatentController):
+    """Plans for the reward that the model's reward head foresees, and the value of where a plan ends."""
+
+    def _objective(self, state: MPCState) -> Objective:
+        head = self._head
+        return self._with_effort(ReturnAhead(state.latents, head.rewards, head.values, head.config.discount))
+
+    def _reached_so_far(self, state: MPCState) -> Tensor:
+        return self._head.values(state.latents)
+
+    @property
+    def _head(self) -> RewardHead:
+        head = self._model.reward_head
+        assert head is not None, "the run has been checked"
+        return head
 
 
 def check_heads(model: WorldModel, plan: PlanConfig) -> None:

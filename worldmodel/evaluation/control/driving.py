@@ -48,6 +48,9 @@ class Outcome:
     """Decisions made: one a task and step."""
     frames: np.ndarray
     """Of the filmed tasks, uint8 (T+1, f, S, S, 3)."""
+    succeeded_at: np.ndarray | None = None
+    """Control step after which the world's own flag first said success, int (n,); -1 if never, None where it has no
+    such flag."""
 
     @property
     def solved(self) -> np.ndarray:
@@ -65,6 +68,8 @@ def run_tasks(
     drift_rho: float | None = None,
 ) -> Outcome:
     """Run all tasks side by side for the protocol's budget; a solved task is dropped, a filmed one a little later.
+
+    Where rewards count, a task ends where the world says that the episode has ended.
 
     Where tasks have a lead, the controller first watches how their starts come about.
 
@@ -86,6 +91,7 @@ def run_tasks(
         controller.watch(frames, actions)
         frames, states = batch.step(actions)
     open_tasks, returns, judge = np.arange(num), np.zeros(num), _Judge(world, tasks, protocol)
+    flags = _Flags(num)
     film = [frames[:num_filmed]]
     cpu_s, num_decisions = 0.0, 0
     for step in progress(range(1, protocol.budget_steps + 1), desc=name, unit="step", disable=name is None):
@@ -97,20 +103,39 @@ def run_tasks(
             batch.drift([name for name in world.randomize if world.factors[name].kind == "physical"], drift_rho)
         frames, states = batch.step(actions)
         returns[open_tasks] += batch.rewards
+        flags.look(step, open_tasks, batch.succeeded)
         film.append(film[-1].copy())
         filmed = open_tasks < num_filmed
         film[-1][open_tasks[filmed]] = frames[filmed]
         judge.look(step, open_tasks, states)
         solved_at = judge.solved_at[open_tasks]
         resting = filmed & (step < solved_at + protocol.hold_steps + VIDEO_TAIL_STEPS)
-        stays = (solved_at < 0) | resting
+        stays = ~batch.ended if protocol.rewarded else (solved_at < 0) | resting
         if not stays.all():
             open_tasks, frames, states = open_tasks[stays], frames[stays], states[stays]
             if not len(open_tasks):
                 break
             batch.keep(stays)
             controller.keep(stays)
-    return Outcome(judge.solved_at, returns, cpu_s, num_decisions, np.stack(film))
+    return Outcome(judge.solved_at, returns, cpu_s, num_decisions, np.stack(film), flags.succeeded_at)
+
+
+class _Flags:
+    """When the world's own flag first said success."""
+
+    def __init__(self, num_tasks: int) -> None:
+        self._at, self._known = np.full(num_tasks, -1), False
+
+    def look(self, step: int, open_tasks: np.ndarray, flags: list[bool | None]) -> None:
+        """The flags of the open tasks, int (n,), after this step."""
+        self._known |= flags[0] is not None
+        now = open_tasks[[bool(flag) for flag in flags]]
+        self._at[now[self._at[now] < 0]] = step
+
+    @property
+    def succeeded_at(self) -> np.ndarray | None:
+        """See `Outcome.succeeded_at`."""
+        return self._at if self._known else None
 
 
 class _Judge:

@@ -12,7 +12,15 @@ from worldmodel import figures
 from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.achieved import Outcomes, achieved
 from worldmodel.evaluation.control.context_sources import context_source
-from worldmodel.evaluation.control.controllers import LatentController, OracleController, RandomController, check_heads
+from worldmodel.evaluation.control.controllers import (
+    GoalController,
+    LatentController,
+    OracleController,
+    RandomController,
+    RewardController,
+    check_heads,
+    plans_by_head,
+)
 from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
 from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
 from worldmodel.evaluation.control.manifests import manifest_tasks
@@ -88,8 +96,11 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     world = trusted_world(trained.env, config.trust_world)
     warn_if_edited(trained.collection, world)
     goal_s = config.goal_s or trained.goal_s
-    protocol = make_protocol(config, world.name, max(1, round(goal_s / world.control_dt_s)) if goal_s else None)
-    if not protocol.rewarded and protocol.name not in AUDITED:
+    goal_steps = max(1, round(goal_s / world.control_dt_s)) if goal_s else None
+    protocol = make_protocol(config, world.name, goal_steps, world.max_steps)
+    if protocol.rewarded:
+        protocol = replace(protocol, by_head=plans_by_head(run.model(), world))
+    elif protocol.name not in AUDITED:
         policy, steps = task_policy(trained, config), trained.collection.episode_steps
         protocol = replace(protocol, goal_tolerance=set_tolerance(world, config.goal_tolerance, policy, steps))
     tasks = _tasks(world, trained, protocol, config, plan)
@@ -119,9 +130,9 @@ def _judge(evaluation: Evaluation, runs: list[Run], supervised: list[Run]) -> Co
     for run in runs:
         outcome, controller = _latent(evaluation, run, config.videos)
         latent.append(outcome)
-        doubts += (doubts_of_run := _doubts(evaluation, run, controller.goal_frames))
+        doubts += (doubts_of_run := _doubts(evaluation, run))
         found = _result(evaluation, [run], {"latent": [outcome], **beside}, doubts_of_run)
-        videos = _film(run, controller.goal_frames, 1 / evaluation.world.control_dt_s, outcome)
+        videos = _film(evaluation, run, outcome)
         found = replace(found, videos=videos)
         _draw(run, found, controller)
         run.directory.record(found)
@@ -140,6 +151,8 @@ def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcom
     beside: Outcomes = {"random": [_run(evaluation, random, "random")]}
     if config.oracle and not can_simulate(world):
         print(f"note: no oracle: the steps of {world.name} are not those of a MuJoCo model under held controls")
+    elif config.oracle and not evaluation.tasks.have_goals:
+        print(f"note: no oracle: it plans to states, and the reward of {world.name} asks for no one state")
     elif config.oracle:
         few = evaluation.tasks.part(0, config.oracle_tasks)
         oracle = OracleController(world, few, evaluation.planner, evaluation.plan, config.seed)
@@ -156,23 +169,22 @@ def _run(evaluation: Evaluation, controller: Controller, name: str, num_filmed: 
 
 def _latent(evaluation: Evaluation, run: Run, num_filmed: int = 0) -> tuple[Outcome, LatentController]:
     """Latent MPC by the model of a run."""
-    model, config = _load(evaluation, run), evaluation.config
-    controller = LatentController(
-        PlanningModel(model, DTYPES[config.dtype]),
-        evaluation.planner,
-        evaluation.plan,
-        goal_frames(evaluation.world, evaluation.tasks),
-        context_source(config.context, model, run.config, evaluation.world, evaluation.tasks),
-        config.seed,
-    )
+    model, config, tasks = _load(evaluation, run), evaluation.config, evaluation.tasks
+    contexts = context_source(config.context, model, run.config, evaluation.world, tasks)
+    planning = PlanningModel(model, DTYPES[config.dtype]), evaluation.planner, evaluation.plan
+    controller: LatentController
+    if evaluation.protocol.by_head:
+        controller = RewardController(*planning, len(tasks), contexts, config.seed)
+    else:
+        controller = GoalController(*planning, goal_frames(evaluation.world, tasks), contexts, config.seed)
     outcome = _run(evaluation, controller, f"latent MPC, {run.path.name}", num_filmed)
     if controller.num_invalid:
         print(f"{run.path}: {controller.num_invalid} plans found no finite cost; the plan before was followed")
     return outcome, controller
 
 
-def _doubts(evaluation: Evaluation, run: Run, goals: np.ndarray) -> list[Doubts]:
-    """How much the model of a run doubts its tasks before they begin; of goals uint8 (n, S, S, 3).
+def _doubts(evaluation: Evaluation, run: Run) -> list[Doubts]:
+    """How much the model of a run doubts its tasks before they begin.
 
     Nothing without a decoder, in worlds whose states cannot be photographed, and where the world's own reward counts.
     """
@@ -181,7 +193,7 @@ def _doubts(evaluation: Evaluation, run: Run, goals: np.ndarray) -> list[Doubts]
         return []
     usual, _ = draw_moments(world, run.config.collection, _USUAL_FRAMES // 4, evaluation.config.seed)
     doubter = Doubter(model, photographs(world, usual.states, usual.factors))
-    return [doubter.of_tasks(photographs(world, tasks.start, tasks.factors), goals)]
+    return [doubter.of_tasks(photographs(world, tasks.start, tasks.factors), goal_frames(world, tasks))]
 
 
 def check_same_world(run: Run, label: str) -> None:
@@ -198,7 +210,23 @@ def _load(evaluation: Evaluation, run: Run) -> WorldModel:
     set_cpu_threads(model.eye.config)
     check_fits(model, evaluation.world)
     check_heads(model, evaluation.plan)
+    if evaluation.protocol.rewarded:
+        _check_told(evaluation, run, model)
     return model
+
+
+def _check_told(evaluation: Evaluation, run: Run, model: WorldModel) -> None:
+    """UserError where nothing tells the planner of the reward: neither a reward head, nor a picture of a state."""
+    by_head = evaluation.protocol.by_head
+    if model.reward_head is not None if by_head else evaluation.tasks.have_goals:
+        return
+    low, high = run.train.data.lowest_reward, run.train.data.highest_reward
+    if by_head or low is None or low != high:
+        raise UserError(f"{run.path} has no reward head; give its train command again, which adds one")
+    raise UserError(
+        f"a reward never seen to differ cannot be learned: all rewards that {run.path} was trained on are {low:g}; "
+        "record with a policy= that earns some"
+    )
 
 
 def check_fits(model: WorldModel, world: MujocoWorld) -> None:
@@ -252,6 +280,7 @@ def _in_full(evaluation: Evaluation) -> dict[str, Any]:
 def _track(run: Run, found: ControlResult) -> None:
     """Show rates, videos and figures where the run is tracked."""
     rates = {f"success/{name}": one.success.rate for name, one in found.controllers.items() if one.success}
+    rates |= {f"return/{name}": one.returns.mean for name, one in found.controllers.items() if one.returns}
     media = [*(run.path / video for video in found.videos), *sorted(run.figures.glob("planner_cost.png"))]
     track_result(run.config.track, run.path, "control", rates, media)
 
@@ -261,12 +290,15 @@ def _draw(run: Run, found: ControlResult, controller: LatentController) -> None:
         with figures.drawing("success.png"):
             figures.success_bars(run.figures / "success.png", found.labelled_rates())
     with figures.drawing("planner_cost.png"):
-        figures.planner_cost(run.figures / "planner_cost.png", *controller.traces())
+        label = "value of the state" if found.protocol.by_head else "distance to goal (latent units)"
+        figures.planner_cost(run.figures / "planner_cost.png", *controller.traces(), label)
 
 
-def _film(run: Run, goals: np.ndarray, fps: float, outcome: Outcome) -> list[str]:
-    """Videos of the filmed tasks, the goal beside the view; paths relative to the run."""
-    paths = []
+def _film(evaluation: Evaluation, run: Run, outcome: Outcome) -> list[str]:
+    """Videos of the filmed tasks, the goal beside the view where there is one; paths relative to the run."""
+    paths, fps = [], min(20.0, 1 / evaluation.world.control_dt_s)
+    filmed = evaluation.tasks.part(0, outcome.frames.shape[1])
+    goals = goal_frames(evaluation.world, filmed) if len(filmed) and filmed.have_goals else None
     for i in range(outcome.frames.shape[1]):
         solved = int(outcome.solved_at[i])
         last = solved + VIDEO_TAIL_STEPS if solved >= 0 else len(outcome.frames) - 1
@@ -274,6 +306,6 @@ def _film(run: Run, goals: np.ndarray, fps: float, outcome: Outcome) -> list[str
         reached = (np.arange(len(views)) >= solved) & (solved >= 0)
         with figures.drawing(f"control_{i:03d}.mp4"):
             path = run.videos / f"control_{i:03d}.mp4"
-            control_video(path, views, goals[i], reached, min(20.0, fps))
+            control_video(path, views, None if goals is None else goals[i], reached, fps)
             paths.append(str(path.relative_to(run.path)))
     return paths

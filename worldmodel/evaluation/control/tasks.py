@@ -19,8 +19,16 @@ _STREAMS = {"validation": 7_001, "test": 7_002}
 _EPISODES_PER_TASK = 20
 
 
-def make_protocol(config: ControlConfig, world: str, goal_steps: int | None = None) -> TaskProtocol:
-    """The named protocol in a world, with the steps that `config` gives; `goal_steps`: where it gives none to the goal.
+def make_protocol(
+    config: ControlConfig, world: str, goal_steps: int | None = None, episode_steps: int = 1000
+) -> TaskProtocol:
+    """The named protocol in a world, with the steps that `config` gives.
+
+    Args:
+        config: names the protocol.
+        world: name of the world.
+        goal_steps: control steps to the goal, where `config` gives none.
+        episode_steps: control steps of the world's own episodes, over which its reward counts.
 
     Raises:
         UserError: the protocol has no rule for this world.
@@ -32,7 +40,7 @@ def make_protocol(config: ControlConfig, world: str, goal_steps: int | None = No
         # arXiv:2603.19312: raw joint values, a moment within tolerance is enough, pairs solved at the start stay in
         "lewm": TaskProtocol("lewm", drop_solved=False, wrap=False),
         "strict": TaskProtocol("strict", hold_steps=5),
-        "reward": TaskProtocol("reward", budget_steps=1000, rewarded=True),
+        "reward": TaskProtocol("reward", budget_steps=episode_steps, rewarded=True),
     }[config.protocol]
     goal_steps = config.goal_steps or goal_steps or protocol.goal_steps
     own_budget = protocol.budget_steps if protocol.rewarded else 2 * goal_steps
@@ -46,7 +54,7 @@ class Tasks:
     start: np.ndarray
     """States (n, X)."""
     goal: np.ndarray
-    """States (n, X)."""
+    """States (n, X); NaN where the world's reward asks for no one state."""
     factors: list[dict[str, float]]
     """Of each task: every declared factor -> its value."""
     seed: int = 0
@@ -61,6 +69,11 @@ class Tasks:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @property
+    def have_goals(self) -> bool:
+        """Whether each task has a state to reach."""
+        return not np.isnan(self.goal).any()
 
     def part(self, first: int, end: int) -> "Tasks":
         """The tasks from number `first` to before `end`."""
@@ -210,22 +223,20 @@ def _together(drawn: Sequence[_Drawn], has_lead: bool) -> Tasks:
 
 
 def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence) -> Tasks:
-    """The world's own starts, and the state that the reward of each episode asks for."""
+    """The world's own starts, and the state that the reward of each episode asks for, where it asks for one."""
+    if not world.scene.is_task:
+        raise UserError(f"world {world.name} has no reward of its own; use protocol=lewm or strict")
     first = int(seeds.generate_state(1)[0])
-    starts, goals, factors = [], [], []
+    starts, goals, factors, moments = [], [], [], []
     for seed in range(first, first + num):
-        world.restart(seed=seed)
-        goal = world.scene.task_goal()
-        if goal is None:
-            raise UserError(
-                f"world {world.name} names no state that its reward asks for, and protocol=reward plans to one; "
-                + ("use protocol=lewm or strict, or " if world.scene.goal_tolerance else "")
-                + "give its scene task_goal"
-            )
+        world.restart(seed=seed, reward_hidden=True)
         starts.append(world.state())
-        goals.append(goal)
+        goal = world.scene.task_goal()
+        goals.append(np.full(len(starts[-1]), np.nan) if goal is None else goal)
         factors.append(world.factor_values)
-    return Tasks(np.stack(starts), np.stack(goals), factors, first)
+        if not world.scene.state_is_whole:
+            moments.append(world.snapshot())
+    return Tasks(np.stack(starts), np.stack(goals), factors, first, moments=moments or None)
 
 
 def bounded_factors(world: MujocoWorld, values: Mapping[str, float]) -> dict[str, float]:

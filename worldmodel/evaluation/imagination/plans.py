@@ -5,7 +5,7 @@ import torch
 
 from worldmodel.envs import BatchWorld, MujocoWorld
 from worldmodel.evaluation.control.context_sources import context_source
-from worldmodel.evaluation.control.controllers import LatentController, check_heads
+from worldmodel.evaluation.control.controllers import GoalController, check_heads
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
 from worldmodel.figures.videos import rows_of_films, write_film
 from worldmodel.learning.imagining import film_fps
@@ -31,7 +31,7 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     tasks = draw_tasks(world, trained, protocol, settings, plan)
     goals, planner = goal_frames(world, tasks), make_planner(**plan.planner)
     contexts = context_source("online", model, trained, world, tasks)
-    controller = LatentController(PlanningModel(model), planner, plan, goals, contexts, config.seed)
+    controller = GoalController(PlanningModel(model), planner, plan, goals, contexts, config.seed)
     camera, latents = _carry_out(world, tasks, controller)
     imagined = model.decode(latents).cpu().numpy()
     goal = np.repeat(goals[:, None], camera.shape[1], 1)
@@ -42,7 +42,7 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     return str(path.relative_to(run.path))
 
 
-def _carry_out(world: MujocoWorld, tasks: Tasks, controller: LatentController) -> tuple[np.ndarray, torch.Tensor]:
+def _carry_out(world: MujocoWorld, tasks: Tasks, controller: GoalController) -> tuple[np.ndarray, torch.Tensor]:
     """Plan once for each of n tasks and execute it: frames uint8 (n, H+1, S, S, 3), latents seen and imagined
     (n, H+1, D)."""
     batch = BatchWorld(world, len(tasks))

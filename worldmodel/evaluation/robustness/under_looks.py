@@ -12,7 +12,7 @@ from worldmodel import figures
 from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.achieved import success_of
 from worldmodel.evaluation.control.context_sources import context_source
-from worldmodel.evaluation.control.controllers import LatentController, check_heads
+from worldmodel.evaluation.control.controllers import GoalController, check_heads
 from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.evaluate import check_fits, check_same_world
 from worldmodel.evaluation.control.moments import Moments, draw_moments
@@ -166,7 +166,7 @@ def _under(
         goals = goal_frames(bench.world, tasks)
         starts = photographs(bench.world, tasks.start, tasks.factors)
         contexts = context_source("online", model, bench.trained, bench.world, tasks)
-        controller = LatentController(planning, bench.planner, bench.plan, goals, contexts, bench.config.seed)
+        controller = GoalController(planning, bench.planner, bench.plan, goals, contexts, bench.config.seed)
         solved_at.append(run_tasks(bench.world, tasks, controller, bench.protocol, None).solved_at)
         unseen.append((goals == starts).all((1, 2, 3)))
         read.append(reader.read(bench.judged.part(*of_moments)))

@@ -1,0 +1,127 @@
+"""Training in rounds: who collected what, what is trained again, and that a command given again continues."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodel.cli.terminal import train_lines
+from worldmodel.data.index import read_index
+from worldmodel.data.joined import JoinedDataSet
+from worldmodel.data.store import DataSet
+from worldmodel.improving import driven_episodes, train
+from worldmodel.models.weights import read_weights
+from worldmodel.reporting import report
+from worldmodel.runs import Run
+from worldmodel.settings import ReportConfig, TrainConfig
+from worldmodel.settings.arguments import configure
+from worldmodel.system.errors import StoreError, UserError
+
+SMALL = {
+    "env": "cartpole-swingup",
+    "episodes": 10,
+    "episode_steps": 30,
+    "workers": 1,
+    "env.image_size": 16,
+    "encoder.input_size": 16,
+    "encoder.hidden": 16,
+    "method.optim.steps": 10,
+    "method.optim.batch_size": 16,
+    "method.on_collapse": "report",
+    "predictor.horizon": 3,
+    "predictor.history": [0, 2],
+    "predictor.hidden": 16,
+    "predictor_training.steps": 10,
+    "predictor_training.batch_size": 16,
+    "decoder": False,
+    "plan.planner.num_samples": 8,
+    "plan.planner.horizon": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rounds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def one_round(home) -> Run:
+    return Run(train(configure(TrainConfig, {**SMALL, "rounds": 1})).run)
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return read_weights(run.path / "model.safetensors")
+
+
+def test_a_round_is_a_data_set_that_says_who_drove(one_round):
+    index = read_index(one_round.path / "rounds" / "1")
+    policy = index.settings.policy
+    assert policy is not None and policy["name"] == "controller" and policy["by"] == "reward"
+    assert policy["run"] == str(one_round.path) and policy["round"] == 1 and len(policy["model"]) == 64
+    driven, recorded = DataSet(one_round.path / "rounds" / "1"), DataSet(one_round.config.collection.directory)
+    assert (driven.num_episodes, driven.num_rows) == (10, 310) and driven.index.world == recorded.index.world
+    assert np.nanmin(driven.rewards) >= 0 and np.nanmax(np.abs(driven.actions)) <= 1
+    assert not np.array_equal(driven.states[0], driven.states[31]), "starts of their own"
+    joined = JoinedDataSet([recorded, driven])
+    assert joined.num_episodes == 20 and len(joined.states) == joined.num_rows == 20 * 31
+    assert np.array_equal(joined.frames(slice(310, 341)), driven.frames(slice(0, 31)))
+    assert joined.split("train").offset[-1] == 310 + 7 * 31
+    assert [len(part) for part in (joined.split("validation"), joined.split("test"))] == [2, 2]
+
+
+def test_stages_go_on_and_the_result_tells_of_every_round(one_round):
+    stages = dict.fromkeys(line["stage"] for line in one_round.metrics)
+    assert [*stages] == ["encoder", "predictor", "encoder-1", "predictor-1", "reward"]
+    assert max(line["step"] for line in one_round.metrics if line["stage"] == "encoder-1") == 2  # .3 of 10 steps
+    first, second = one_round.train.rounds
+    assert (first.number, first.policy, first.episodes) == (0, "mixture", 10)
+    assert (second.number, second.policy, second.episodes, second.steps) == (1, "controller", 10, 300)
+    assert "return of an episode, by round" in train_lines(one_round.train)
+    page = report(ReportConfig(run=str(one_round.path))).read_text()
+    assert "What it earned, round by round" in page
+
+
+def test_a_round_that_was_killed_is_collected_again_to_the_same_bytes(one_round, monkeypatch):
+    shutil.copytree(one_round.path, killed := one_round.path.parent / "killed")
+    shutil.rmtree(killed / "rounds")
+    (killed / "trainer.pt").unlink()
+    config = configure(TrainConfig, {**SMALL, "rounds": 1, "name": "killed"})
+
+    def interrupted(directory, index, episodes, what):
+        next(episodes(range(10)))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driven_episodes, "write_data_set", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    found = Run(train(config).run)
+    assert all(torch.equal(value, weights(one_round)[name]) for name, value in weights(found).items())
+
+
+def test_what_rounds_cannot_do_is_refused_in_a_line(one_round):
+    with pytest.raises(UserError, match="rounds=1 need a world with actions, reacher_ou has none"):
+        configure(TrainConfig, {"env": "reacher_ou", "rounds": 1})
+    with pytest.raises(UserError, match="rounds=2 are collected by one process"):
+        configure(TrainConfig, {"env": "reacher", "rounds": 2, "devices": 2})
+    other = DataSet(one_round.config.collection.directory)
+    other.index = read_index(one_round.path / "rounds" / "1")
+    wrong = DataSet(one_round.path / "rounds" / "1")
+    object.__setattr__(wrong.index.world, "image_size", 99)
+    with pytest.raises(StoreError, match="are of different worlds \\(image_size differs\\)"):
+        JoinedDataSet([other, wrong])
+
+
+def test_more_rounds_continue_a_finished_run_and_fewer_are_refused(one_round):
+    kept = (one_round.path / "rounds" / "1" / "shard-00000.h5").read_bytes()
+    more = Run(train(configure(TrainConfig, {**SMALL, "rounds": 2})).run)
+    assert (more.path / "rounds" / "1" / "shard-00000.h5").read_bytes() == kept
+    assert [of.number for of in more.train.rounds] == [0, 1, 2]
+    stages = dict.fromkeys(line["stage"] for line in more.metrics)
+    assert {"encoder-1", "predictor-1", "encoder-2", "predictor-2"} <= stages.keys()
+    with pytest.raises(UserError, match="swingup has gone through 2 rounds; give rounds=2, or another name="):
+        train(configure(TrainConfig, {**SMALL, "rounds": 1}))

@@ -1,0 +1,39 @@
+"""Several data sets of one world, read as one: nothing is copied."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from worldmodel.data.index import differences
+from worldmodel.data.store import DataSet
+from worldmodel.system.errors import StoreError
+
+
+class JoinedDataSet(DataSet):
+    """The episodes of data sets one after another. Each keeps its own index, which says by which policy it came about.
+
+    Episodes are numbered through, so that each part is split into training, validation and test as a whole would be.
+    """
+
+    def __init__(self, parts: Sequence[DataSet]) -> None:
+        """Raises StoreError where the parts are of different worlds."""
+        first = parts[0]
+        for part in parts[1:]:
+            if found := differences(first.index.world, part.index.world):
+                raise StoreError(
+                    f"{part.directory} and {first.directory} are of different worlds ({found[0][0]} differs); "
+                    f"delete {part.directory}, and it is collected again"
+                )
+        self.parts = list(parts)
+        self.directory, self.index = first.directory, first.index
+        self._min_frames = max(part._min_frames for part in parts)
+        self.num_episodes = sum(part.num_episodes for part in parts)
+        self.shards = [path for part in parts for path in part.shards]
+        self.shard_rows = [rows for part in parts for rows in part.shard_rows]
+        self._shard_episodes = [num for part in parts for num in part._shard_episodes]
+        self.length = np.concatenate([part.length for part in parts])
+        self.offset = np.concatenate([[0], np.cumsum(self.length)[:-1]])
+        self.num_rows = sum(part.num_rows for part in parts)
+
+    def _read_all(self, column: str) -> np.ndarray:
+        return np.concatenate([part._read_all(column) for part in self.parts])

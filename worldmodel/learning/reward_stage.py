@@ -1,0 +1,173 @@
+"""How the reward head learns on frozen latents, and how well it knows held-out rewards."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldmodel.data.pairs import window_starts
+from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.learning.imagining import held_out_contexts, imagine_futures
+from worldmodel.learning.loop import Stage, Trainer
+from worldmodel.learning.sources import Source, segments
+from worldmodel.measures.identifiability import scores
+from worldmodel.models import WorldModel
+from worldmodel.models.reward_head import RewardHead, two_hot
+from worldmodel.runs import RewardResult
+from worldmodel.settings import OptimConfig
+from worldmodel.system.distributed import in_parallel
+
+_MOST_STEPS = 10
+"""Rewards that a value's target adds up before it looks a value up; a number up to this is drawn for each batch."""
+_EXPECTILE = 0.9
+"""Targets above the value weigh nine times as much as those below it: the value of the better of what was done from a
+state. Where dynamics are deterministic, as a simulator's are, the better outcome is skill and not luck."""
+_TARGET_RATE = 0.02
+"""By which the network that targets are looked up in follows the one that learns, each step."""
+_OPTIM = OptimConfig(steps=2000, batch_size=256, lr=1e-3)
+_MOST_PASSES = 40
+"""Passes over few control steps after which training ends."""
+_SAMPLE, _JUDGED = 4096, 8192
+
+
+class _Learner(nn.Module):
+    """A reward head, and a slow copy of its value network, which is dropped afterwards."""
+
+    def __init__(self, head: RewardHead) -> None:
+        super().__init__()
+        self.head, self.slow = head, copy.deepcopy(head.value)
+        for weight in self.slow.parameters():
+            weight.requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the slow copy towards the value network."""
+        for slow, weight in zip(self.slow.parameters(), self.head.value.parameters(), strict=True):
+            slow.lerp_(weight, _TARGET_RATE)
+
+
+def recorded_rewards(data: DataSet, episodes: EpisodeIndex) -> np.ndarray:
+    """Every reward of these episodes, float32 (n,)."""
+    rewards = data.rewards[episodes.rows()]
+    return rewards[np.isfinite(rewards)]
+
+
+def reward_range(data: DataSet) -> tuple[float, float]:
+    """Lowest and highest reward of the training episodes; 0, 0 of a data set without rewards."""
+    rewards = recorded_rewards(data, data.split("train"))
+    return (float(rewards.min()), float(rewards.max())) if len(rewards) else (0.0, 0.0)
+
+
+def train_reward(model: WorldModel, trainer: Trainer, source: Source, table: LatentTable) -> tuple[float, RewardResult]:
+    """Train the reward head; returns its seconds, and how well it knows held-out rewards."""
+    head, stretches = model.reward_head, segments(source.data, source.train)
+    assert head is not None
+    if "reward" not in trainer.stages_done:
+        _fit_units(head, table, source.data, stretches)
+    rewards = torch.from_numpy(np.nan_to_num(source.data.rewards))
+    seconds = trainer.fit(reward_stage(head, table, rewards, stretches, _OPTIM))
+    context_of = held_out_contexts(model, source, table)
+    return seconds, judge_reward(model, table, source.data, segments(source.data, source.test), context_of)
+
+
+def _fit_units(head: RewardHead, table: LatentTable, data: DataSet, episodes: EpisodeIndex) -> None:
+    """Set the units of a reward head's inputs and outputs from training episodes."""
+    starts = window_starts(episodes, head.history[-1] + 2)
+    chosen = starts[torch.linspace(0, len(starts) - 1, min(_SAMPLE, len(starts))).long()]
+    rows = chosen[:, None] + torch.arange(head.history[-1] + 1)
+    head.fit_normalization(table.latents[rows], torch.from_numpy(recorded_rewards(data, episodes)))
+
+
+def reward_stage(
+    head: RewardHead, table: LatentTable, rewards: Tensor, episodes: EpisodeIndex, optim: OptimConfig
+) -> Stage:
+    """The stage that trains a reward head: the reward by cross-entropy, the value by expectile regression.
+
+    A value's target is the discounted sum of the next rewards and the value of the state after them, as recorded:
+    implicit Q-learning (arXiv:2110.06169) with a value alone, which is enough where dynamics are deterministic. It
+    needs no actions but those that were taken, so that no error of the predictor enters it.
+
+    Args:
+        head: what is trained; its units have been fitted.
+        table: latents and actions of the data set.
+        rewards: float32 (rows,), of the action that is taken at each row.
+        episodes: training episodes, from which windows are drawn.
+        optim: the optimiser.
+    """
+    oldest, learner = head.history[-1], _Learner(head)
+    starts = window_starts(episodes, oldest + 2)
+    ends = _last_rows(episodes, oldest + 2)
+    device = table.latents.device
+    rewards, discounts = rewards.to(device), (head.config.discount ** torch.arange(_MOST_STEPS + 1)).to(device)
+
+    def losses(start: Tensor, end: Tensor, steps: Tensor) -> Tensor:
+        now = start + oldest
+        states = head.states(table.latents[start[:, None] + torch.arange(oldest + 2)])[:, 0]
+        targets = two_hot(rewards[now], head.levels)
+        reward = F.cross_entropy(head.logits(states, table.actions[now]), targets, reduction="none")
+        steps = torch.minimum(steps, end - now)  # an episode may end before
+        taken = torch.minimum(now[:, None] + torch.arange(_MOST_STEPS), end[:, None] - 1)
+        counts = (torch.arange(_MOST_STEPS) < steps[:, None]).to(device) * discounts[:-1]
+        with torch.no_grad():
+            after = head.last_state(table.latents[(start + steps)[:, None] + torch.arange(oldest + 1)])
+            later = discounts[steps] * learner.slow(after).squeeze(-1)
+            target = (rewards[taken] * counts).sum(1) / head.scale + later
+        before = head.last_state(table.latents[start[:, None] + torch.arange(oldest + 1)])
+        short = target - head.value(before).squeeze(-1)
+        weight = torch.where(short > 0, _EXPECTILE, 1 - _EXPECTILE)
+        return torch.stack([reward, weight * short.square()], 1)
+
+    def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        learner.follow()
+        chosen = torch.randint(len(starts), (optim.batch_size,), generator=generator)
+        steps = torch.randint(1, _MOST_STEPS + 1, (optim.batch_size,), generator=generator)
+        reward, value = in_parallel(learner, losses, starts[chosen], ends[chosen], steps).mean(0)
+        return {"loss": reward + value, "reward": reward, "value": value}
+
+    steps = min(optim.steps, max(1, _MOST_PASSES * len(starts) // optim.batch_size))
+    return Stage("reward", learner, loss, replace(optim, steps=steps))
+
+
+def _last_rows(episodes: EpisodeIndex, num_rows: int) -> Tensor:
+    """For each of `window_starts`, the last row of its episode, int64 (windows,)."""
+    ends = zip(episodes.offset, episodes.length, strict=True)
+    return torch.from_numpy(np.concatenate([np.full(max(0, n - num_rows + 1), o + n - 1) for o, n in ends]))
+
+
+@torch.no_grad()
+def judge_reward(
+    model: WorldModel,
+    table: LatentTable,
+    data: DataSet,
+    test: EpisodeIndex,
+    context_of: Callable[[Tensor], Tensor] | None,
+) -> RewardResult:
+    """R2 of held-out rewards: from frames that are seen, and at the end of the predictor's horizon.
+
+    test: stretches of one motion of test episodes. context_of: first rows of windows int64 (n,) -> contexts (n, C).
+    """
+    head, predictor = model.reward_head, model.predictor
+    assert head is not None and predictor is not None
+    num, horizon = predictor.config.num_context_frames, predictor.config.horizon
+    starts = window_starts(test, num + horizon)
+    start = starts[torch.randperm(len(starts), generator=torch.Generator().manual_seed(0))[:_JUDGED]]
+    rows = start[:, None] + torch.arange(num + horizon)
+    taken = rows[:, num - 1 : -1]
+    truth, actions = data.rewards[taken.numpy()], table.actions[taken]
+    imagined = imagine_futures(model, table, start, horizon, context_of(start) if context_of else None)
+    seen, ahead = (head.rewards(of, actions).cpu().numpy() for of in (table.latents[rows], imagined))
+    rewards = recorded_rewards(data, test)
+    return RewardResult(
+        lowest=float(rewards.min()),
+        highest=float(rewards.max()),
+        mean=float(rewards.mean()),
+        num_steps=len(rewards),
+        horizon=horizon,
+        r2=scores(truth.reshape(-1, 1), seen.reshape(-1, 1))[0],
+        r2_ahead=scores(truth[:, -1:], ahead[:, -1:])[0],
+    )

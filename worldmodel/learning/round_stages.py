@@ -1,0 +1,86 @@
+"""Training that goes on, round by round, on what the run's own controller has seen since."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from worldmodel.data.joined import JoinedDataSet
+from worldmodel.data.store import DataSet
+from worldmodel.data.table import LatentTable
+from worldmodel.learning.dynamics import predictor_stage
+from worldmodel.learning.loop import Stage, Trainer
+from worldmodel.learning.sources import Source, latent_table, segments
+from worldmodel.models import WorldModel
+from worldmodel.runs import TrainingRound
+from worldmodel.settings import TrainConfig, in_round
+from worldmodel.system.errors import UserError
+
+_STEPS_SHARE = 0.3
+"""Share of a stage's optimiser steps that a round adds."""
+_LR_SHARE = 0.5
+"""Share of a stage's highest learning rate with which rounds continue it."""
+
+
+def stage_parts(parts: Mapping[str, str], rounds: int) -> dict[str, str]:
+    """Stage -> prefix of the weights that it trains, of the stages of all rounds as well."""
+    continued = {
+        in_round(stage, number): parts[stage] for number in range(1, rounds + 1) for stage in ("encoder", "predictor")
+    }
+    return {**parts, **continued}
+
+
+def train_rounds(
+    config: TrainConfig,
+    model: WorldModel,
+    trainer: Trainer,
+    source: Source,
+    table: LatentTable,
+    encoder_stage: Callable[[], Stage],
+) -> tuple[dict[str, float], LatentTable]:
+    """Encoder and predictor go on learning, once for each round; frames of an atlas stay as they are.
+
+    Returns the seconds of each stage, and the table of the last encoder's latents.
+    """
+    predictor = model.predictor
+    assert predictor is not None
+    if model.context_encoder is not None:
+        raise UserError(f"rounds={config.rounds} need constants that stay; {config.env.label} randomises some")
+    seconds: dict[str, float] = {}
+    for number in range(1, config.rounds + 1):
+        if config.atlas is None:
+            stage = _continued(encoder_stage(), number)
+            was_done = stage.name in trainer.stages_done
+            seconds[stage.name] = trainer.fit(stage)
+            if not was_done:
+                table = latent_table(model, source.data, source.frames, shown=False)
+        stretches = segments(source.data, source.train)
+        stage = predictor_stage(predictor, table, stretches, config.predictor_training, None)
+        stage = _continued(stage, number)
+        seconds[stage.name] = trainer.fit(stage)
+    return seconds, table
+
+
+def _continued(stage: Stage, number: int) -> Stage:
+    """A stage that goes on where it ended: with its last weights of the loss, and a smaller learning rate."""
+    steps = max(1, round(_STEPS_SHARE * stage.optim.steps))
+    return replace(
+        stage,
+        name=in_round(stage.name, number),
+        loss=lambda progress, generator: stage.loss(1.0, generator),
+        optim=replace(stage.optim, steps=steps, lr=_LR_SHARE * stage.optim.lr),
+    )
+
+
+def recorded_rounds(data: DataSet) -> list[TrainingRound]:
+    """What the recording earned, and each round since; empty without rounds."""
+    parts = data.parts if isinstance(data, JoinedDataSet) else []
+    return [_round_result(number, part) for number, part in enumerate(parts)]
+
+
+def _round_result(number: int, part: DataSet) -> TrainingRound:
+    returns = np.add.reduceat(np.nan_to_num(part.rewards), part.offset)
+    policy = part.index.settings.policy or {}
+    return TrainingRound(
+        number, str(policy.get("name", "")), part.num_episodes, part.num_rows - part.num_episodes, float(returns.mean())
+    )

@@ -1,0 +1,104 @@
+"""What single stages of a training found; `results.TrainResult` holds them."""
+
+from dataclasses import dataclass, field
+
+from worldmodel.measures.statistics import mean_known
+
+
+@dataclass(frozen=True)
+class PictureQuality:
+    """How well pictures show what held-out frames show."""
+
+    psnr_db: float | None
+    """Peak signal-to-noise ratio, in decibels; None where the pictures are equal."""
+    ssim: float
+    """Structural similarity, 1 where they are equal."""
+    state_r2: dict[str, float | None] | None
+    """State variable -> R2 with which it is read from the pictures: the encoder again, and the linear map that is
+    fitted on training frames. None where the data hold no state."""
+
+    @property
+    def mean_r2(self) -> float | None:
+        """Mean R2 over the variables that vary."""
+        return mean_known(self.state_r2.values()) if self.state_r2 else None
+
+
+@dataclass(frozen=True)
+class DecodingResult:
+    """How much of held-out frames the decoder brings back from their latents."""
+
+    image_size: int
+    """Pixels on a side of a decoded frame."""
+    num_frames: int
+    """Held-out frames."""
+    decoded: PictureQuality
+    """Of decoded frames."""
+    nearest: PictureQuality
+    """Of the training frames with the nearest latents: a memory of all frames in place of a decoder."""
+    camera_r2: dict[str, float | None] | None
+    """`state_r2` of the held-out frames themselves: what encoder and linear map read, and the most to be expected."""
+    videos: list[str] = field(default_factory=list)
+    """Films of what the model imagines, relative to the run directory; none of a world without actions."""
+
+    @property
+    def share_kept(self) -> float | None:
+        """Mean R2 from decoded frames over that from the camera's, of the variables that vary."""
+        kept, most = self.decoded.mean_r2, mean_known(self.camera_r2.values()) if self.camera_r2 else None
+        return None if kept is None or most is None or most <= 0 else kept / most
+
+
+@dataclass(frozen=True)
+class RobustEncoderResult:
+    """The robust encoder beside the encoder that it learned from, on validation frames."""
+
+    encoder: str
+    """Its kind and input, such as `strided 64x64`."""
+    error: float
+    """Mean squared difference of their latents of frames as they are, over the latents' variance."""
+    error_under_looks: float
+    """The same where the robust encoder sees the frames under the looks that it was trained on."""
+    r2: float | None
+    """R2 of the true positions, mean over them, from its latents, by the map that was fitted on the encoder's; None
+    where the data hold no state."""
+    r2_encoder: float | None
+    """The same from the encoder's own latents."""
+    moving_share: float
+    """Share of pixels that differ from the background."""
+    used: bool
+    """Whether the run sees by it: it is as good on frames as they are."""
+
+
+@dataclass(frozen=True)
+class RewardResult:
+    """The rewards of the test episodes, and how well the reward head knows them."""
+
+    lowest: float
+    """Lowest reward of a control step."""
+    highest: float
+    """Highest one."""
+    mean: float
+    """Mean reward of a control step."""
+    num_steps: int
+    """How many there are."""
+    horizon: int
+    """Control steps that the predictor looks ahead."""
+    r2: float | None
+    """R2 of rewards, read from the frames that are seen; None where the test episodes hold one reward only."""
+    r2_ahead: float | None
+    """The same at the end of the horizon, from the latents that the predictor imagines there."""
+
+
+@dataclass(frozen=True)
+class TrainingRound:
+    """What a round added to the data; round 0 is the recording before the first."""
+
+    number: int
+    """Which round."""
+    policy: str
+    """Who moved the world: an excitation policy, or `controller`, the run's own."""
+    episodes: int
+    """Episodes that it added."""
+    steps: int
+    """Control steps of them."""
+    mean_return: float
+    """Sum of the rewards of an episode, mean over them."""
