@@ -35,7 +35,7 @@ def _paths(config: RunsConfig) -> list[Path]:
 
 def _listed(paths: Sequence[Path]) -> str:
     """One line a run."""
-    rows = [("run", "world", "method", "seed", "state R2", "error / still", "control")]
+    rows = [("run", "world", "method", "seed", "state R2", "error / still", "steps off", "control")]
     return table([*rows, *map(_row, paths)])
 
 
@@ -47,8 +47,10 @@ def _row(path: Path) -> tuple[str, ...]:
         return (str(path), f"cannot be read: {error}")
     state = trained.identifiability.r2_h_to_z if trained.identifiability else None
     ratio = trained.prediction.farthest[1] if trained.prediction else None
+    found = trained.prediction.steps_off if trained.prediction else None
+    off = digits(found.mean if found else None, ".1f")
     driven = f"{achievement(control.latent)} {control.protocol.name}" if control else "–"
-    return (str(path), trained.env, trained.method, str(trained.seed), digits(state), digits(ratio), driven)
+    return (str(path), trained.env, trained.method, str(trained.seed), digits(state), digits(ratio), off, driven)
 
 
 def _compared(paths: Sequence[Path]) -> str:

@@ -42,6 +42,9 @@ def train_lines(found: TrainResult) -> str:
     if found.prediction:
         steps, ratio = found.prediction.farthest
         rows.append((f"prediction error after {steps} steps / standing still", digits(ratio)))
+        if off := found.prediction.steps_off:
+            told = f"{off.mean:.1f} steps, by chance {off.chance:.1f}"
+            rows.append((f"predictions {off.steps_ahead} steps ahead, off in time", told))
     if found.reward:
         ahead = f"{found.reward.horizon} steps ahead {digits(found.reward.r2_ahead)}"
         rows.append(("reward from latents, R2, held out", f"{digits(found.reward.r2)}, {ahead}"))

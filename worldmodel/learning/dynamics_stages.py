@@ -11,6 +11,7 @@ from worldmodel.learning.dynamics import fit_metrics, heads_stage, prediction_er
 from worldmodel.learning.imagination_watch import ImaginationWatch
 from worldmodel.learning.imagining import held_out_contexts
 from worldmodel.learning.loop import Trainer
+from worldmodel.learning.retrieval import steps_off
 from worldmodel.learning.sources import Source, segments
 from worldmodel.models import WorldModel
 from worldmodel.runs import PredictionErrors, RunDirectory
@@ -75,7 +76,8 @@ def measured_prediction(model: WorldModel, source: Source, table: LatentTable, r
         figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
     shown = {1, *range(5, horizon + 1, 5), horizon}
     found = zip(steps, shares(errors, persistence), strict=True)
-    return PredictionErrors(horizon, {step: value for step, value in found if step in shown})
+    off = steps_off(model, table, segments(source.data, source.test), context_of)
+    return PredictionErrors(horizon, {step: value for step, value in found if step in shown}, off)
 
 
 def shares(errors: np.ndarray, persistence: np.ndarray) -> list[float | None]:

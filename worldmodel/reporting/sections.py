@@ -78,12 +78,18 @@ def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
         rows = [[number(step, 0), number(ratio, 3)] for step, ratio in zip(steps, ratios, strict=True)]
         caption = f"Error over persistence, up to {found.horizon} steps ahead"
         evidence.append(Table(caption, ("Steps ahead", "Ratio"), rows))
+        if off := found.steps_off:
+            caption = f"Steps off in time, {number(off.steps_ahead, 0).text} steps ahead"
+            evidence.append(
+                Table(caption, ("Predictions", "By chance"), [[number(off.mean, 2), number(off.chance, 2)]])
+            )
     return Section(
         "predictor",
         "How far it foresees",
         "The error of the latent predictor by how far it looks ahead, over that of persistence: the forecast that "
         "nothing moves.",
-        "A ratio of 1 is no better than assuming a still world, 0 is a perfect forecast.",
+        "A ratio of 1 is no better than assuming a still world, 0 is a perfect forecast. Steps off in time say which "
+        "moment a prediction is nearest to; they need no labels, and can be compared between trainings.",
         command(run, "train"),
         evidence or figures,
         prediction_verdict(found),

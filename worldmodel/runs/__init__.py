@@ -61,6 +61,7 @@ from worldmodel.runs.stage_results import (
     PictureQuality,
     RewardResult,
     RobustEncoderResult,
+    StepsOff,
     TrainingRound,
 )
 from worldmodel.runs.summary import Record, Summary, check_out, read_record, read_summary, write_record
@@ -112,6 +113,7 @@ __all__ = [
     "ShiftedReading",
     "StateErrors",
     "StatePath",
+    "StepsOff",
     "Success",
     "Summary",
     "SurpriseResult",

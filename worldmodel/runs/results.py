@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from worldmodel.measures.identifiability import Identifiability
 from worldmodel.runs.doubt_result import DoubtResult
-from worldmodel.runs.stage_results import DecodingResult, RewardResult, RobustEncoderResult, TrainingRound
+from worldmodel.runs.stage_results import DecodingResult, RewardResult, RobustEncoderResult, StepsOff, TrainingRound
 from worldmodel.settings import PlanConfig
 
 Interval = tuple[float, float]
@@ -64,6 +64,9 @@ class PredictionErrors:
     """Control steps of the longest prediction."""
     ratio_to_persistence: dict[int, float | None]
     """Control steps ahead -> mean squared error over that of the forecast that nothing moves."""
+    steps_off: StepsOff | None = None
+    """How far off in time, which needs no labels and can be compared between encoders; None where episodes are too
+    short, and in results of earlier versions."""
 
     @property
     def farthest(self) -> tuple[int, float | None]:

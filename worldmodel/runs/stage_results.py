@@ -69,6 +69,21 @@ class RobustEncoderResult:
 
 
 @dataclass(frozen=True)
+class StepsOff:
+    """How far off predictions are in time: the nearest true latent is looked for among those that follow."""
+
+    mean: float
+    """Control steps between the moment that was meant and the one that was found, mean over windows."""
+    steps_ahead: int
+    """Control steps ahead of the predictions; twice as many are searched."""
+
+    @property
+    def chance(self) -> float:
+        """Steps off of a prediction that says nothing: every moment is as likely to be found."""
+        return mean_known(abs(step - self.steps_ahead) for step in range(1, 2 * self.steps_ahead + 1)) or 0.0
+
+
+@dataclass(frozen=True)
 class RewardResult:
     """The rewards of the test episodes, and how well the reward head knows them."""
 

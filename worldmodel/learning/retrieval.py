@@ -1,0 +1,47 @@
+"""How far off predictions are in time: a measure of encoder and predictor that needs no labels.
+
+Predict H steps ahead, look for the true latent that is nearest to the prediction among those of the next 2 H frames,
+and count the steps between it and the one that was meant. No scale of the latents enters, so that trainings with
+different encoders can be compared; a blurred prediction finds the wrong moment.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from worldmodel.data.pairs import window_starts
+from worldmodel.data.store import EpisodeIndex
+from worldmodel.data.table import LatentTable
+from worldmodel.learning.imagining import imagine_futures
+from worldmodel.models import WorldModel
+from worldmodel.runs import StepsOff
+
+_MOST_AHEAD = 15
+"""Control steps ahead; fewer where the predictor's horizon is shorter."""
+_NUM_WINDOWS = 2048
+
+
+@torch.no_grad()
+def steps_off(
+    model: WorldModel, table: LatentTable, episodes: EpisodeIndex, context_of: Callable[[Tensor], Tensor] | None
+) -> StepsOff | None:
+    """Mean control steps between the moment that is predicted and the one whose latent is nearest to the prediction.
+
+    Args:
+        model: has dynamics.
+        table: latents and actions.
+        episodes: stretches of one motion, which the model did not learn from; None where all are too short.
+        context_of: first rows of windows int64 (n,) -> contexts (n, C).
+    """
+    assert model.predictor is not None
+    config, num_seen = model.predictor.config, model.num_context_frames
+    ahead = min(_MOST_AHEAD, config.horizon) // config.stride * config.stride
+    if int(episodes.length.max()) < num_seen + 2 * ahead:
+        return None
+    starts = window_starts(episodes, num_seen + 2 * ahead)
+    start = starts[torch.linspace(0, len(starts) - 1, min(_NUM_WINDOWS, len(starts))).long()]
+    predicted = imagine_futures(model, table, start, ahead, context_of(start) if context_of else None)[:, -1]
+    truth = table.latents[start[:, None] + torch.arange(num_seen, num_seen + 2 * ahead)]
+    nearest = (truth - predicted[:, None]).square().sum(-1).argmin(1) + 1
+    return StepsOff(float((nearest - ahead).abs().float().mean()), ahead)
