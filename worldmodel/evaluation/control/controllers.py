@@ -190,8 +190,9 @@ class GoalController(LatentController):
 
 
 def plans_by_head(model: WorldModel, world: MujocoWorld) -> bool:
-    """Whether the model's reward head can tell of the world's reward: not where frames hide what that asks for."""
-    return model.reward_head is not None and not world.scene.hides_task
+    """Whether plans are for what the model's reward head foresees: where the world names no state that its reward asks
+    for, of which a picture tells more, and the frames do not hide what is rewarded."""
+    return model.reward_head is not None and world.scene.task_goal() is None and not world.scene.hides_task
 
 
 class RewardController(LatentController):
