@@ -38,7 +38,7 @@ def test_getting_started_works_command_by_command(home: Path, capsys: pytest.Cap
     page = ROOT / "docs/getting-started.md"
     lines = [line for line in "".join(blocks("bash", page)).splitlines() if line.startswith("worldmodel")]
     verbs = [shlex.split(line)[1] for line in lines]
-    assert verbs == ["--help", "control", "collect", "data", "train", "control", "probe", "report"]
+    assert verbs == ["--help", "control", "collect", "data", "train", "control", "imagine", "probe", "report"]
     for line, verb in zip(lines, verbs, strict=True):
         assert main([*shlex.split(line)[1:], *tiny.OPTIONS.get(verb, [])]) == 0, line
     assert Run("runs/reacher").probe and (home / "runs/reacher/report.html").exists()

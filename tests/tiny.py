@@ -22,6 +22,7 @@ OPTIONS = {
     "collect": _COLLECT,
     "train": [*_COLLECT, *_TRAIN],
     "control": [*(f"{name}={value}" for name, value in CONTROL.items()), "planner.horizon=5"],
+    "imagine": ["windows=8", "shown=1", "tasks=0", "bootstrap=10"],
     "probe": [f"{name}={value}" for name, value in PROBE.items()],
 }
 """Command -> options that make it quick."""

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from worldmodel.cli.main import main
+from worldmodel.data.arrays import write_arrays
 from worldmodel.settings import ViewConfig
 from worldmodel.system.errors import UserError
 from worldmodel.viewing import messages as say
@@ -317,4 +318,24 @@ def test_a_model_predicts_beside_a_recording(puck):
     assert all(np.isfinite(of.read) for of in moment.states)
     session.obey(say.Seek(2, session.opening.episode_lengths[2] - 1))
     assert session.moment().imagined is None
+    session.close()
+
+
+def test_a_run_that_was_trained_on_recordings_plays_them_with_its_prediction_beside(home):
+    rng = np.random.default_rng(0)
+    episodes = [
+        {"frames": rng.integers(0, 256, (15, 16, 16, 3), np.uint8), "actions": rng.uniform(-1, 1, (14, 2))}
+        for _ in range(10)
+    ]
+    write_arrays("data/mine", "mine", episodes)
+    small = ["encoder.input_size=16", "method.optim.steps=2", "method.optim.batch_size=8", "method.lag=2"]
+    small += ["predictor.horizon=3", "predictor.history=[0,1]", "predictor_training.steps=2"]
+    small += ["predictor_training.batch_size=8", "encoder.latent_dim=4", "decoder=false"]
+    assert main(["train", "env=recorded", "env.name=mine", *small]) == 0
+    session = open_session(ViewConfig(run="runs/mine"))
+    assert session.opening.mode == "recording" and session.opening.episode_lengths == [15] * 10
+    session.obey(say.Seek(2, 5))
+    imagined = session.moment().imagined
+    assert imagined and imagined.error is not None and imagined.actual
+    assert imagined.decoded is None  # without a decoder, how far off it is, and no pictures
     session.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 
 pytestmark = pytest.mark.browser
@@ -152,17 +152,19 @@ def test_the_goal_is_dragged_with_the_mouse(browser, served):
     browser.execute_script("if (moment.playing) document.getElementById('play').click()")
     until(lambda: browser.execute_script("return !moment.playing"))
     before = browser.execute_script("return moment.goal_positions")
-    # the outermost place of the green robot that the mouse can take hold of
-    canvas = browser.find_element(By.ID, "scene")
-    width, height, places = browser.execute_script(
-        "const c = scene.canvas, found = [];"
+    # the outermost place of the green robot that the mouse can take hold of, as seen in the window
+    browser.execute_script("scene.canvas.scrollIntoView({behavior: 'instant'})")
+    left, top, places = browser.execute_script(
+        "const c = scene.canvas, box = c.getBoundingClientRect(), found = [];"
         "for (let x = 4; x < c.clientWidth; x += 4) for (let y = 4; y < c.clientHeight; y += 4) {"
         "  const held = scene.grab(x, y); if (held) found.push([held.geom, x, y]); }"
-        "return [c.clientWidth, c.clientHeight, found]"
+        "return [box.x, box.y, found]"
     )
     _, x, y = max(places)
-    drag = ActionChains(browser).move_to_element_with_offset(canvas, round(x - width / 2), round(y - height / 2))
-    drag.click_and_hold().move_by_offset(30, 25).move_by_offset(30, 25).release().perform()
+    hand = ActionBuilder(browser)
+    hand.pointer_action.move_to_location(round(left + x), round(top + y)).pointer_down()
+    hand.pointer_action.move_to_location(round(left + x) - 40, round(top + y) + 30).pointer_up()
+    hand.perform()
     until(lambda: browser.execute_script("return moment.goal_positions") != before)
     browser.find_element(By.ID, "play").click()
     assert browser.get_log("browser") == []
