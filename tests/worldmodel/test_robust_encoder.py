@@ -1,11 +1,13 @@
 """The robust encoder: views under looks, what it learns from them, and that nothing else depends on it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from worldmodel_fakes import seeded
 
+from worldmodel.data.frames import box_resize
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.robustness import robust
 from worldmodel.learning.composites import Composites, median_background, random_pictures
@@ -14,6 +16,7 @@ from worldmodel.learning.loop import fit_quietly
 from worldmodel.learning.train import train
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import Encoder
+from worldmodel.models.inference import fold_batch_norm
 from worldmodel.models.world_model import read_weights
 from worldmodel.runs import Run
 from worldmodel.settings import ControlConfig, DistillationConfig, EncoderConfig, RobustConfig, StepsConfig, TrainConfig
@@ -85,7 +88,7 @@ def test_the_stage_learns_the_place_of_a_dot_whatever_is_behind_it():
 
 @pytest.mark.parametrize(
     ("image_size", "input_size", "size", "halvings"),
-    [(64, 32, 64, 3), (16, 16, 16, 2), (84, 28, 28, 2), (64, 64, 64, 3)],
+    [(64, 32, 64, 3), (32, 16, 32, 3), (16, 16, 16, 2), (84, 28, 28, 2), (64, 64, 64, 3)],
 )
 def test_the_robust_encoder_fits_the_frames(image_size: int, input_size: int, size: int, halvings: int):
     found = robust_encoder_config(EncoderConfig(input_size=input_size, latent_dim=3), image_size)
@@ -107,8 +110,37 @@ def test_a_model_sees_by_the_encoder_that_is_named():
     assert model.robust_encoder is not None and torch.equal(model.embed(frames), model.encoder(frames))
     assert torch.equal(model.seeing_by("robust").embed(frames), model.robust_encoder(frames))
     assert model.config.sees_by == "encoder" and model.eye is model.encoder
-    with pytest.raises(UserError, match="robust=true"):
-        WorldModel(ModelConfig(config)).seeing_by("robust")
+    for name in ("robust", "both"):
+        with pytest.raises(UserError, match="robust=true"):
+            WorldModel(ModelConfig(config)).seeing_by(name)
+    with pytest.raises(UserError, match="use encoder=robust"):
+        model.seeing_by("both")
+
+
+def test_the_robust_encoder_counts_where_the_two_disagree():
+    torch.manual_seed(0)
+    small = EncoderConfig("mlp", 4, 3, 8)
+    robust, frames = (
+        EncoderConfig("strided", 8, 3, 8, channels=[4]),
+        torch.randint(0, 256, (9, 3, 8, 8), dtype=torch.uint8),
+    )
+    model = WorldModel(ModelConfig(small, robust=robust)).eval()
+    latents, others = model.encoder(frames), model.seeing_by("robust").embed(frames)
+    apart = (latents - others).square().mean(1)
+    model.config = replace(model.config, agreement=float(apart.detach().median()))
+    both = model.seeing_by("both")
+    agree = apart <= apart.median()
+    assert agree.sum() == 5
+    assert torch.equal(both.embed(frames), torch.where(agree[:, None], latents, others))
+    folded = fold_batch_norm(both.eye)
+    torch.testing.assert_close(folded(frames[agree]), latents[agree], rtol=1e-4, atol=1e-4)
+    both.eye.fit_normalization(frames)
+    assert torch.equal(model.encoder.mean, reduced_mean(frames)) and not torch.equal(latents, model.encoder(frames))
+
+
+def reduced_mean(frames: torch.Tensor) -> torch.Tensor:
+    """Mean of every channel of frames (n, 3, 8, 8) that are reduced to 4 pixels a side, (3, 1, 1)."""
+    return box_resize(frames.movedim(1, -1), 4).float().mean((0, 1, 2)).view(3, 1, 1)
 
 
 def test_a_finished_run_gets_a_robust_encoder_and_keeps_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -123,7 +155,8 @@ def test_a_finished_run_gets_a_robust_encoder_and_keeps_all_else(tmp_path: Path,
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
     assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"robust_encoder"}
     assert found.robust and found.robust.encoder == "strided 16x16"
-    assert found.robust.used == (Run(found.run).model().config.sees_by == "robust")
+    kept = Run(found.run).model().config
+    assert found.robust.used == (kept.sees_by == "both") and found.robust.agreement == kept.agreement
     assert not found.robust.used, "two steps of training teach nothing"
     judged = robust(RobustConfig(run=found.run, looks={}, tasks=1, instances=1, frames=20, budget_steps=2))
-    assert list(judged.encoders) == ["encoder", "robust"]
+    assert list(judged.encoders) == ["encoder", "both"]

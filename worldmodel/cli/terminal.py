@@ -37,7 +37,7 @@ def train_lines(found: TrainResult) -> str:
     if found.identifiability:
         rows.append(("true state from latents, linear R2, held out", digits(found.identifiability.r2_h_to_z)))
     if found.robust:
-        used = "the run sees by it" if found.robust.used else "not used: it is worse on frames as they are"
+        used = "used where the two disagree" if found.robust.used else "not used: it is worse on frames as they are"
         rows.append(("robust encoder, error on frames as they are", f"{digits(found.robust.error)}; {used}"))
     if found.prediction:
         steps, ratio = found.prediction.farthest

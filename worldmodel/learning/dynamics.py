@@ -14,6 +14,7 @@ from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import Contexts
 from worldmodel.learning.loop import Stage
 from worldmodel.learning.losses import unfolding
+from worldmodel.models.both_encoders import BothEncoders
 from worldmodel.models.cuda_graphs import Captured
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
@@ -24,7 +25,7 @@ from worldmodel.system.progress import progress
 
 
 @torch.no_grad()
-def encode_rows(encoder: Encoder, frames: Frames, rows: Tensor, shown: bool = True) -> Tensor:
+def encode_rows(encoder: Encoder | BothEncoders, frames: Frames, rows: Tensor, shown: bool = True) -> Tensor:
     """Latents float32 (n, D) of rows int64 (n,) of a data set, by the encoder in evaluation mode.
 
     shown: whether progress is shown, where it takes more than two seconds.

@@ -17,22 +17,27 @@ from worldmodel.learning.composites import Composites, median_background
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.sources import spread_rows
 from worldmodel.measures.identifiability import affine_apply, affine_fit, scores
-from worldmodel.measures.statistics import mean_known
+from worldmodel.measures.statistics import conformal_bound, mean_known
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.world_model import WorldModel
 from worldmodel.runs import RobustEncoderResult
-from worldmodel.settings import DistillationConfig, EncoderConfig, OptimConfig
+from worldmodel.settings import DistillationConfig, EncoderConfig, EncoderName, OptimConfig
 from worldmodel.system.errors import UserError
 
-SIZE = 64
-"""Side of the frames that the robust encoder sees, where the encoder's own size divides it and frames have it."""
+SIZES = (64, 32)
+"""Sides of the frames that the robust encoder sees: the first that frames can be reduced to, and the encoder's own size
+divides; else the encoder's own."""
 _CHANNELS = [16, 32, 64]
 _BATCH_SIZE, _LEARNING_RATE = 64, 2e-3
 _CHUNK = 500
 _VALIDATION_FRAMES = 1500
+_USUAL = 0.99
+"""Share of frames as they are on which the encoders agree."""
+_MOST_PASSES = 40
+"""Over all frames, in training."""
 
 MOST_ERROR = 0.05
-"""Share of the latents' variance that the robust encoder may get wrong on clean frames, to be used by default."""
+"""Share of the latents' variance that the robust encoder may get wrong on clean frames, to be used."""
 MOST_R2_LOST = 0.02
 """R2 of the true positions that it may lose."""
 
@@ -43,7 +48,8 @@ def robust_encoder_config(encoder: EncoderConfig, image_size: int) -> EncoderCon
     Raises:
         UserError: frames are of an odd size.
     """
-    size = SIZE if image_size % SIZE == 0 and SIZE % encoder.input_size == 0 else encoder.input_size
+    own = encoder.input_size
+    size = next((side for side in SIZES if image_size % side == 0 and side % own == 0), own)
     halvings = next((n for n in (3, 2, 1) if size % 2**n == 0 and size // 2**n >= 4), None)
     if halvings is None:
         raise UserError(f"robust=true needs frames of an even number of at least 8 pixels a side, got {size}")
@@ -63,7 +69,8 @@ def train_robust_encoder(
         model.robust_encoder.fit_normalization(seen.frames[:4096])
     seconds = trainer.fit(looks_stage(model.robust_encoder, seen, config, seed))
     found = judge_robust_encoder(model, data, seen, config, seed)
-    model.config = dataclasses.replace(model.config, sees_by="robust" if found.used else "encoder")
+    sees_by: EncoderName = "both" if found.used else "encoder"
+    model.config = dataclasses.replace(model.config, sees_by=sees_by, agreement=found.agreement)
     return seconds, found
 
 
@@ -89,14 +96,16 @@ def looks_stage(student: Encoder, data: LooksData, config: DistillationConfig, s
     """The stage that trains the robust encoder, by the squared error of its latents in units of their deviation."""
     composites = Composites(data.background, config.kinds, seed)
     deviation = data.latents.std(0).clamp_min(1e-6)
+    num = len(data.frames)
+    steps = min(config.optim.steps, max(1, _MOST_PASSES * num // _BATCH_SIZE))
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(data.frames), (_BATCH_SIZE,), generator=generator)
+        rows = torch.randint(num, (_BATCH_SIZE,), generator=generator)
         views = composites(data.frames[rows], generator)
         latents = student.body(student.normalize(views)).float()
         return {"loss": ((latents - data.latents[rows]) / deviation).square().mean()}
 
-    return Stage("looks", student, loss, OptimConfig(config.optim.steps, _BATCH_SIZE, _LEARNING_RATE))
+    return Stage("looks", student, loss, OptimConfig(steps, _BATCH_SIZE, _LEARNING_RATE))
 
 
 def judge_robust_encoder(
@@ -110,6 +119,7 @@ def judge_robust_encoder(
     generator = torch.Generator().manual_seed(seed)
     views = Composites(trained_on.background, config.kinds, seed + 1)(frames, generator).round().to(torch.uint8)
     shown = _latents(model.robust_encoder, views)
+    apart = (read - latents).square().mean(1, keepdim=True).double().cpu().numpy()
     deviation = trained_on.latents.std(0).clamp_min(1e-6)
     error, error_shown = (float(((of - latents) / deviation).square().mean()) for of in (read, shown))
     r2 = r2_encoder = None
@@ -128,6 +138,7 @@ def judge_robust_encoder(
         r2=r2,
         r2_encoder=r2_encoder,
         moving_share=moving,
+        agreement=float(conformal_bound(apart, _USUAL)[0]),
         used=error <= MOST_ERROR and keeps_state,
     )
 

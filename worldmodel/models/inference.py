@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from worldmodel.models.both_encoders import BothEncoders
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
@@ -58,7 +59,7 @@ class PlanningModel:
         return self._predictor.rollout(z0, actions, context)
 
 
-def fold_batch_norm(encoder: Encoder) -> Encoder:
+def fold_batch_norm(encoder: Encoder | BothEncoders) -> Encoder | BothEncoders:
     """A copy for inference with every BatchNorm that follows a linear or convolutional layer folded into it."""
     folded = copy.deepcopy(encoder).eval()
     for module in [*folded.modules()]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from worldmodel.models.both_encoders import BothEncoders
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import Encoder
@@ -63,6 +64,8 @@ class ModelConfig:
     """The reward head; None where none was trained."""
     sees_by: EncoderName = "encoder"
     """Which encoder embeds frames."""
+    agreement: float | None = None
+    """Mean squared difference of their latents up to which two encoders agree on a frame; None where there is one."""
 
 
 class WorldModel(nn.Module):
@@ -118,9 +121,13 @@ class WorldModel(nn.Module):
         return self.encoder.mean.device
 
     @property
-    def eye(self) -> Encoder:
-        """The encoder that embeds frames: the robust one where `config.sees_by` says so."""
-        return self.robust_encoder if self.config.sees_by == "robust" and self.robust_encoder else self.encoder
+    def eye(self) -> Encoder | BothEncoders:
+        """What embeds frames, as `config.sees_by` says."""
+        if self.robust_encoder is None or self.config.sees_by == "encoder":
+            return self.encoder
+        if self.config.sees_by == "robust" or self.config.agreement is None:
+            return self.robust_encoder
+        return BothEncoders(self.encoder, self.robust_encoder, self.config.agreement)
 
     def seeing_by(self, name: EncoderName) -> "WorldModel":
         """The same model, with the same weights, embedding frames by the encoder of this name.
@@ -128,10 +135,12 @@ class WorldModel(nn.Module):
         Raises:
             UserError: it has no robust encoder.
         """
-        if name == "robust" and self.robust_encoder is None:
+        if name != "encoder" and self.robust_encoder is None:
             raise UserError(
                 "this run has no robust encoder; train it with robust=true, which adds one to a finished run"
             )
+        if name == "both" and self.config.agreement is None:
+            raise UserError("a run of an earlier version does not know when its encoders agree; use encoder=robust")
         seeing = copy.copy(self)
         seeing.config = dataclasses.replace(self.config, sees_by=name)
         return seeing

@@ -65,7 +65,10 @@ class RobustEncoderResult:
     moving_share: float
     """Share of pixels that differ from the background."""
     used: bool
-    """Whether the run sees by it: it is as good on frames as they are."""
+    """Whether the run sees by it where the encoders disagree: it is nearly as good on frames as they are."""
+    agreement: float | None = None
+    """Mean squared difference of the two latents that 99 % of frames as they are stay below, and up to which the
+    encoder is believed; None in runs of earlier versions, which saw by the robust encoder alone."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ class ViTConfig(Settings):
     """What latents are read from: the class token, or all tokens side by side."""
 
 
-EncoderName = Literal["encoder", "robust"]
-"""encoder: the one that training made of frames as they are. robust: the one that learned its latents under looks."""
+EncoderName = Literal["encoder", "robust", "both"]
+"""encoder: the one that training made of frames as they are. robust: the one that learned its latents under looks.
+both: the encoder, and the robust one for frames on which they disagree."""
 
 
 @dataclass(frozen=True)

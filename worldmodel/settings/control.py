@@ -88,7 +88,8 @@ class ControlConfig(Settings):
     drift_rho: Fraction | None = None
     """The constants are redrawn with this correlation after a quarter of the budget; null: they stay."""
     encoder: EncoderName | None = None
-    """By which encoder the planner sees, in a run that was trained with robust=true; null takes what the run chose."""
+    """By which encoder the planner sees, in a run trained with robust=true. both: by the robust one on frames on which
+    the two disagree. null takes what the run chose."""
     split: Literal["validation", "test"] = "test"
     """Stream of task seeds: choose settings on validation, report on test."""
     videos: NonNegativeInt = 4

@@ -21,7 +21,7 @@ class DistillationConfig(Settings):
     frames: Count = 20_000
     """Training frames at most."""
     optim: StepsConfig = field(default_factory=lambda: StepsConfig(2000))
-    """How long it learns."""
+    """How long it learns. Of few frames, training ends after 40 passes over them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -54,8 +54,8 @@ class TrainConfig(Settings):
     decoder_training: StepsConfig = field(default_factory=StepsConfig)
     """How long the decoder learns. Of few frames, training ends after 40 passes over them."""
     robust: bool = False
-    """Also learn a robust encoder, which gives the same latents where the world looks different; the run sees by it
-    where it costs nothing on frames as they are. It can be added to a finished run."""
+    """Also learn a robust encoder, which gives the same latents where the world looks different: the run sees by it on
+    frames on which the two encoders disagree. It can be added to a finished run."""
     distillation: DistillationConfig | None = None
     """How the robust encoder learns; null takes its defaults."""
     rounds: NonNegativeInt = 0

@@ -119,8 +119,10 @@ def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shi
 
 def _encoders(models: list[WorldModel]) -> list[EncoderName]:
     """The encoders that all models have, that of the first one's choice first."""
-    has_robust = all(model.robust_encoder is not None for model in models)
-    names: list[EncoderName] = ["robust", "encoder"] if has_robust else ["encoder"]
+    if any(model.robust_encoder is None for model in models):
+        return ["encoder"]
+    agree = all(model.config.agreement is not None for model in models)
+    names: list[EncoderName] = ["both" if agree else "robust", "encoder"]
     return sorted(names, key=lambda name: name != models[0].config.sees_by)
 
 
