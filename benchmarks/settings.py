@@ -10,7 +10,8 @@ from worldmodel.system import UserError
 T = TypeVar("T")
 
 Bench = Literal[
-    "render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines", "view"
+    "render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines", "view",
+    "startup",
 ]  # fmt: skip
 
 
@@ -23,7 +24,8 @@ class BenchConfig(Settings):
     memory of the default training. sigreg: SIGReg's cost by batch and slices. load: clips from memory and from disk.
     processes: training in two processes against one, gradients and costs. faults: random kills of every verb that
     writes, and what they lose. memory: growth over many episodes, training steps and control steps. engines: MuJoCo
-    Warp's episodes against MuJoCo's. view: control steps a second of the live view, with everything shown."""
+    Warp's episodes against MuJoCo's. view: control steps a second of the live view, with everything shown. startup:
+    importing the package, and every help."""
     world: str = "reacher"
     """Name of a recipe or a world, for render, collect, train and memory."""
     warp_worlds: Count | None = None

@@ -229,6 +229,28 @@ def untyped_functions(node: ast.AST) -> Iterator[str]:
                 yield item.name
 
 
+PARAMETERS = {("design_result.py", "ChosenPolicy.parameters"), ("compare_result.py", "Setting")}
+"""What results hold as a name with parameters: another package says which a policy or a method has."""
+
+
+def test_results_hold_typed_values():
+    files = [path for path in python_files("worldmodel") if re.search(r"(_result|results|summary)\.py$", path.name)]
+    untyped = {
+        (path.name, f"{owner.name}.{ast.unparse(item.target)}")
+        for path in files
+        for owner in parse(path).body
+        if isinstance(owner, ast.ClassDef)
+        for item in owner.body
+        if isinstance(item, ast.AnnAssign) and "Any" in ast.unparse(item.annotation)
+    } | {
+        (path.name, ast.unparse(item.targets[0]))
+        for path in files
+        for item in parse(path).body
+        if isinstance(item, ast.Assign) and "Any" in ast.unparse(item.value)
+    }
+    assert untyped == PARAMETERS
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what no code here may do
 

@@ -34,6 +34,11 @@ def rows() -> list[Row]:
             value += f" (the peer's HDF5 reader on the same shard: {peer:,.0f})"
         label = "clips of 4 frames loaded per CPU-second, memory / mapped shards"
         rows.append((label, value, "50,000 / 20,000", "`python -m benchmarks.speed what=load`"))
+    if startup := read("bench-startup.json"):
+        measured = (startup[name] for name in ("help_cpu_s", "slowest_verb_help_cpu_s", "import_cpu_s"))
+        value = " / ".join(f"{seconds:.2f}" for seconds in measured)
+        label = "CPU-seconds of `worldmodel --help` / the slowest `worldmodel VERB --help` / `import worldmodel`"
+        rows.append((label, value, "0.5 / 1 / 0.2", "`python -m benchmarks.speed what=startup`"))
     if view := read("bench-view.json"):
         value = f"{view['server_cpu_ms_per_step']:.0f} / {view['browser_cpu_ms_per_moment']:.0f}"
         label = "live view, everything shown: CPU-ms of a control step, and of its picture in a browser without a GPU"

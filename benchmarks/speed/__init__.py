@@ -13,6 +13,7 @@ from benchmarks.speed.loading import load
 from benchmarks.speed.planning import plan
 from benchmarks.speed.recording import collect, render
 from benchmarks.speed.regularizer import sigreg_cost
+from benchmarks.speed.startup import startup
 from benchmarks.speed.training import processes, train_memory
 from benchmarks.speed.viewing import view_rate
 from worldmodel.runs import this_machine, versions
@@ -26,6 +27,7 @@ _MEASURES: dict[str, Callable[[BenchConfig], dict[str, Any]]] = {
     "sigreg": sigreg_cost,
     "load": load,
     "processes": processes,
+    "startup": startup,
     "view": view_rate,
     "engines": lambda config: engines(),
     "faults": faults,

@@ -270,7 +270,7 @@ VERBS = {
         ("run", "looks", "levels", "pictures", "tasks", "instances", "protocol", "out"),
     ),
     "view": Verb(
-        "watch a run drive its world, live in the browser, and meddle; or play a data set",
+        "watch a run drive its world, live in the browser, and change what it meets; or play a data set",
         ViewConfig,
         _view,
         ("run", "data", "port", "steps", "save", "planner"),

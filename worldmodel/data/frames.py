@@ -109,12 +109,17 @@ def _fits(num_bytes: int, device: torch.device) -> bool:
     return num_bytes < _available_bytes() // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
+_ASSUMED_BYTES = 4 * 2**30
+
+
 def _available_bytes() -> int:
-    """Free memory of the host; Linux counts what the page cache would give back."""
+    """Free memory of the host; Linux counts what the page cache would give back, and Windows is not asked."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists() and (found := re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())):
         return 1024 * int(found[1])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _ASSUMED_BYTES
 
 
 def _shown(num_bytes: float) -> str:

@@ -6,20 +6,18 @@ when its process ends, however that happens: nothing is left behind to expire or
 On a file system without locks everybody is granted every lease. Work is then done twice, and nothing is lost by it.
 """
 
-import errno
-import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from worldmodel.system.files import open_lock
+from worldmodel.system.locks import lock_bytes
 
 _NAME = ".leases"
 _INDEX_BYTE = 2**40  # beyond the shards
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PATIENCE_S = 10.0
 
 
@@ -56,7 +54,8 @@ def remove_leases(directory: Path) -> None:
     """Remove the file of leases, unless another command holds one: the last command removes it."""
     with whole_lease(directory) as granted:
         if granted:
-            (directory / _NAME).unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows removes no open file
+                (directory / _NAME).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -64,22 +63,11 @@ def _locked(directory: Path, start: int, length: int = 1) -> Iterator[bool]:
     path = directory / _NAME
     while True:
         with open_lock(path) as file:
-            granted = _lock(file, start, length)
+            granted = lock_bytes(file, start, length)
             if granted and not _is_at(path, file):
                 continue  # another command removed the file in between: what was locked is known to nobody else
             yield granted
             return
-
-
-def _lock(file: BinaryIO, start: int, length: int) -> bool:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
-    except (BlockingIOError, PermissionError):  # POSIX allows either
-        return False
-    except OSError as error:
-        if error.errno not in _WITHOUT_LOCKS:
-            raise
-    return True
 
 
 def _is_at(path: Path, file: BinaryIO) -> bool:

@@ -23,6 +23,7 @@ BUSY_POLL_S = 0.5
 # workers on a busy machine may take so long to start, the import of the simulator included
 START_S = 120.0
 # worker processes may die or hang that often in a row without a job being finished
+_START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # on Windows
 MAX_FAILURES = 2
 
 
@@ -81,9 +82,10 @@ class WorkerPool:
         """One set of processes, until all jobs are done or one of the processes ends."""
         # Inside a job of joblib the default is a method of its own, whose name new processes would look up in vain.
         if multiprocessing.get_start_method(allow_none=True) not in (None, *multiprocessing.get_all_start_methods()):
-            multiprocessing.set_start_method("forkserver", force=True)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([self._work.preload])
+            multiprocessing.set_start_method(_START, force=True)
+        context = multiprocessing.get_context(_START)
+        if _START == "forkserver":
+            context.set_forkserver_preload([self._work.preload])
         # of this set of processes: a worker of the last one may have died while it held the lock of its counter
         progress = context.Value("q", 0)
         num_workers = max(1, min(self._num_workers, len(jobs)))

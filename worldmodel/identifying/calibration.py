@@ -99,7 +99,7 @@ class Calibration:
     """Reads constants from the run's learned context; None where it has none."""
 
     def deviations(self, found: np.ndarray, num_recordings: np.ndarray) -> np.ndarray:
-        """Posterior standard deviations (P,) of constants that so many recordings tell (P,), made honest."""
+        """Posterior standard deviations (P,) of constants that so many recordings (P,) tell, calibrated."""
         return self.stretch * np.hypot(found, self.floor / np.sqrt(num_recordings))
 
 

@@ -1,4 +1,4 @@
-"""Recordings laid beside the simulation that explains them best: what posterior, alarms, check and figures look at."""
+"""Recordings with the simulation that explains them best, for the posterior, alarms, the check and figures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -311,4 +311,4 @@ def _train_decoder(config: TrainConfig, decoder: Decoder, trainer: Trainer, pict
     """Frames from frozen latents; returns seconds."""
     if "decoder" not in trainer.stages_done:
         fit_normalization(decoder, pictures)
-    return trainer.fit(decoder_stage(decoder, pictures, config.decoder_training.steps))
+    return trainer.fit(decoder_stage(decoder, pictures, config.decoder_steps))

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import shlex
 import sys
 from dataclasses import dataclass
@@ -10,6 +9,11 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 _PACKAGES = ("worldmodel", "torch", "mujoco", "dm_control", "gymnasium", "numpy")
 
@@ -58,6 +62,8 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory_mb() -> float:
-    """Most memory that this process has held at once, in megabytes (10^6 bytes)."""
+    """Most memory that this process has held at once, in megabytes (10^6 bytes); 0 on Windows, which does not say."""
+    if resource is None:
+        return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

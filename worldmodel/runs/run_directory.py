@@ -1,6 +1,5 @@
 """A run directory: everything one training run leaves on the disk, and what later verbs add to it."""
 
-import fcntl
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ from worldmodel.system.files import (
     remove_all_leftovers,
     write_atomically,
 )
+from worldmodel.system.locks import lock_file
 from worldmodel.system.printable import printable
 
 MAX_LOG_BYTES = 64 * 2**20
@@ -75,14 +75,10 @@ class RunDirectory:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open_lock(self.path / ".lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not lock_file(file):
                 file.seek(0)
                 user = printable(file.read(500).decode(errors="replace")).strip() or "another command"
-                raise UserError(
-                    f"{self.path} is in use by {user}; wait until it has ended, or choose another run"
-                ) from error
+                raise UserError(f"{self.path} is in use by {user}; wait until it has ended, or choose another run")
             file.truncate(0)
             file.write(f"`{command_line()}` (process {os.getpid()} on {platform.node()})\n".encode())
             file.flush()

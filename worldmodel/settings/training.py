@@ -51,8 +51,8 @@ class TrainConfig(Settings):
     decoder: bool = True
     """Also learn to turn latents back into frames: last of all, so that nothing else depends on it. It can be added to
     a finished run."""
-    decoder_training: StepsConfig = field(default_factory=StepsConfig)
-    """How long the decoder learns. Of few frames, training ends after 40 passes over them."""
+    decoder_training: StepsConfig | None = None
+    """How long the decoder learns; null takes 1,500 steps. Of few frames, training ends after 40 passes over them."""
     robust: bool = False
     """Also learn a robust encoder, which gives the same latents where the world looks different: the run sees by it on
     frames on which the two encoders disagree. It can be added to a finished run."""
@@ -148,6 +148,11 @@ class TrainConfig(Settings):
     def context_training_or_default(self) -> ContextTraining:
         """The context encoder's training."""
         return self.context_training or ContextTraining()
+
+    @property
+    def decoder_steps(self) -> int:
+        """Training steps of the decoder."""
+        return (self.decoder_training or StepsConfig()).steps
 
     @property
     def distillation_or_default(self) -> DistillationConfig:

@@ -15,7 +15,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 @dataclass(frozen=True)
 class ViewConfig(Settings):
-    """Watch a model drive its world, and meddle: a page at 127.0.0.1, which no other machine can reach.
+    """Watch a model drive its world, and change what it meets: a page at 127.0.0.1, which no other machine can reach.
 
     A run trained in a simulator is shown live. A run trained on recordings plays them, with the model's prediction
     beside what was recorded; so does any run with `data`. A data set alone is played as it is.

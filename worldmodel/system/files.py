@@ -14,9 +14,10 @@ import platform
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from io import BufferedReader
 from pathlib import Path
@@ -35,6 +36,8 @@ MAX_HOLES, NEVER_HOLES = 64, 64 * 2**20
 ABANDONED_S = 24 * 3600.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
+_SAFELY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+"""How a file is opened: without following a link, without waiting; Windows knows only the last of these."""
 _KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFDIR: "a folder",
@@ -59,7 +62,7 @@ def check_regular(path: Path, most: int | None = None) -> int:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
         raise UserError(f"{path} is {kind}; a regular file is expected: put the file itself there")
-    kept = 512 * status.st_blocks
+    kept = 512 * getattr(status, "st_blocks", 0)  # Windows does not say
     if status.st_size > NEVER_HOLES and 0 < kept * MAX_HOLES < status.st_size:
         raise UserError(f"{path} has {status.st_size} bytes, nearly all of them holes; put the file itself there")
     if most is not None and status.st_size > most:
@@ -82,7 +85,7 @@ def check_inside(path: Path, folder: Path) -> Path:
 def open_regular(path: Path, most: int | None = None) -> BufferedReader:
     """Open a file for reading, as `check_regular` allows it; never waits and follows no link."""
     check_regular(path, most)
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+    return os.fdopen(os.open(path, os.O_RDONLY | _SAFELY), "rb")
 
 
 def read_regular(path: Path, most: int) -> bytes:
@@ -170,13 +173,13 @@ def open_lock(path: Path) -> BinaryIO:
     """Open a file for locks, made where it is missing; UserError where something else is there, such as a link."""
     if os.path.lexists(path):
         check_regular(path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | _SAFELY
     return os.fdopen(os.open(path, flags, 0o666), "r+b")
 
 
 def append_line(path: Path, line: str) -> None:
     """Add a line to a text file of ours; UserError where the disk is full, or something else is at `path`."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFELY
     try:
         with os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -221,7 +224,8 @@ def _temporary(path: Path, write: Callable[[Path], object]) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         write(temporary)
-        with open_regular(temporary) as handle:
+        check_regular(temporary)
+        with os.fdopen(os.open(temporary, os.O_RDWR | _SAFELY), "r+b") as handle:  # Windows flushes what can be written
             os.fsync(handle.fileno())
         yield temporary
     except (OSError, RuntimeError) as error:
@@ -262,7 +266,7 @@ def remove_all_leftovers(folder: Path) -> None:
 def _is_abandoned(leftover: Path) -> bool:
     machine, _, rest = leftover.name.removesuffix(".tmp").rpartition(".")[2].partition("-")
     process = rest.partition("-")[0]
-    if machine == _machine() and process.isdecimal():
+    if machine == _machine() and process.isdecimal() and sys.platform != "win32":  # where os.kill ends what it asks
         return not _is_alive(int(process))
     try:
         return time.time() - leftover.stat().st_mtime > ABANDONED_S
@@ -288,10 +292,8 @@ def _machine() -> str:
     """Names this machine, or container: where two processes agree on it, they agree on what a process number means."""
     parts = [platform.node()]
     for source, read in (("/proc/sys/kernel/random/boot_id", Path.read_text), ("/proc/self/ns/pid", os.readlink)):
-        try:
+        with suppress(OSError):
             parts.append(str(read(Path(source))))
-        except OSError:
-            pass
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

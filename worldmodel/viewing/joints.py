@@ -27,7 +27,8 @@ def units(world: MujocoWorld) -> dict[str, str]:
 def position_controls(world: MujocoWorld, states: np.ndarray) -> list[PositionControl]:
     """A slider for every hinge and slide that moves, over its range in states (n, X) and its limits.
 
-    A hinge that turns freely has the whole circle. What moves a hundredth as much as another only trembles.
+    A hinge that turns freely has the whole circle. What moves less than a hundredth of the largest movement has no
+    slider.
     """
     model, controls = world.scene.model, []
     spans = np.ptp(states[:, : model.nq], axis=0)

@@ -1,7 +1,7 @@
 """The live session: a simulation, a model that drives it, and all that there is to see of both, step by step.
 
-It knows neither browser nor server. A step executes the action that was decided, looks, decides the next one, and
-tells: what a `Moment` shows is the present, and a plan that has not begun.
+It knows neither browser nor server. A step executes the chosen action, observes, chooses the next one, and returns a
+`Moment`: the present state, and the plan that is about to be executed.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class LiveSubject:
 
 
 class LiveSession:
-    """A simulation that a model drives and a person meddles with."""
+    """A simulation that a model drives and a person can change."""
 
     def __init__(self, subject: LiveSubject) -> None:
         self.world, self._model = subject.world, subject.model
@@ -214,7 +214,7 @@ class LiveSession:
         self._aim()
 
     def _aim(self) -> None:
-        """Decide anew what to do now."""
+        """Choose the next action anew."""
         self._goal_frame = self.world.goal_frame(self._goal)  # as it looks under the factors of now
         self._goal_latent, self._looks_changed = self._senses.embedded(self._goal_frame), False
         self._pilot.aim(self._goal_frame, self._senses.past)

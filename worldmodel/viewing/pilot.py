@@ -1,4 +1,4 @@
-"""Who decides actions in a live view: the model's planner, chance, or nobody; and how they are exchanged on the way."""
+"""Who chooses the actions in a live view: the model's planner, a random policy, or nobody; at any step."""
 
 import dataclasses
 import time

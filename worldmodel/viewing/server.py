@@ -1,6 +1,6 @@
 """The page's server: this machine only, one page, one socket, typed commands in, moments out.
 
-It answers nobody but a browser on this machine that shows this very page: other hosts cannot connect, and pages of
+It answers only a browser on this machine that shows this very page: other hosts cannot connect, and pages of
 other sites are refused by their origin. The only module that needs aiohttp.
 """
 

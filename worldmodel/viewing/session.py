@@ -17,7 +17,7 @@ _IDLE_S = 0.1  # between looks at the queue while the session pauses
 
 
 class Session(Protocol):
-    """A simulation or a recording that can be looked at, stepped and meddled with."""
+    """A simulation or a recording that can be looked at, stepped and changed."""
 
     opening: Opening
     """What stays the same."""

@@ -1,4 +1,4 @@
-"""`worldmodel probe`: what can be read from a run's latents and contexts, beside the controls that keep it honest."""
+"""`worldmodel probe`: what can be read from latents and contexts, beside controls that would show a broken probe."""
 
 from dataclasses import replace
 
