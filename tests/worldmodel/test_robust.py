@@ -76,6 +76,9 @@ def test_the_verdict_says_what_fails_and_what_to_try(found: RobustResult):
 
     assert verdict(1.0, 0.95) == "holds: nine tenths of the clean success or more under all of 2 looks"
     assert verdict(1.0, 0.5).startswith("holds under 1 of 2 looks; loses more than a tenth under patch 40; give")
+    weak = replace(others[0], kept=0.5)
+    both = replace(found, encoders={"both": [clean, weak], "encoder": [clean, weak]})
+    assert "robust=true" not in robust_verdict(both), "it has a robust encoder already"
     assert verdict(None, None).startswith("nothing to keep") and verdict().startswith("only the world as it is")
 
 

@@ -214,5 +214,5 @@ def robust_verdict(found: RobustResult) -> str:
     if not fails:
         return f"holds: nine tenths of the clean success or more under all of {len(judged)} looks"
     verdict = f"holds under {len(judged) - len(fails)} of {len(judged)} looks; loses more than a tenth under "
-    remedy = "" if "robust" in found.encoders else "; give the run's train command again with robust=true"
+    remedy = "" if len(found.encoders) > 1 else "; give the run's train command again with robust=true"
     return verdict + ", ".join(fails) + remedy
