@@ -188,11 +188,11 @@ def _cell(
         short = dataclasses.replace(
             recording, frames=recording.frames[: config.steps + 1], actions=recording.actions[: config.steps]
         )
-        one, seconds = explain(simulator, misread, model, settings, [short])
-        outcomes.append(_outcome(one, model, seconds))
+        one = explain(simulator, misread, model, settings, [short])
+        outcomes.append(_outcome(one, model))
         alone.append(one)
         if disturbance == "none" and len(explained) < config.checked:
-            explained.append(explain(simulator, misread, model, settings, [recording])[0])
+            explained.append(explain(simulator, misread, model, settings, [recording]))
     learned = None
     if disturbance == "none":
         learned = _learned(simulator, alone, np.stack([outcome.true for outcome in outcomes]))
@@ -244,13 +244,13 @@ def _misread(calibration: Calibration, simulator: Simulator, disturbance: Distur
     return dataclasses.replace(calibration, readout=readout)
 
 
-def _outcome(explained: Explained, model: WorldModel, seconds: float) -> Outcome:
+def _outcome(explained: Explained, model: WorldModel) -> Outcome:
     recording, num = explained.recordings[0], len(explained.simulator.constants)
     true = explained.simulator.coordinates(recording.factors or {})
     width = 1.96 * explained.deviations[:num]
     alarms, _ = alarms_of(explained, model)
     found, misfit = explained.coordinates(0), explained.solution.misfit
-    return Outcome(true, found, width, alarms, misfit, seconds, _least(explained, true))
+    return Outcome(true, found, width, alarms, misfit, explained.seconds, _least(explained, true))
 
 
 def _least(explained: Explained, true: np.ndarray) -> np.ndarray | None:

@@ -175,7 +175,7 @@ def _explained(bench: Bench, evaluation: Any) -> list[Explained]:
             world.advance(action)
             frames.append(world.frame())
         recording = RecordedMotion("lead", np.stack(frames), taken)
-        found.append(explain(bench.simulator, bench.calibration, bench.model, bench.settings, [recording])[0])
+        found.append(explain(bench.simulator, bench.calibration, bench.model, bench.settings, [recording]))
     return found
 
 

@@ -53,7 +53,7 @@ def measure(config: RoundsBench) -> dict[str, Any]:
     episodes = rendered_windows(bench.simulator, config.recordings, config.steps, TEST_STREAM + config.seed)
     seen = []
     for recording in tqdm(recordings_of(bench.simulator, episodes, config.steps), desc="rounds", mininterval=10):
-        first, _ = explain(bench.simulator, bench.calibration, bench.model, settings, [recording])
+        first = explain(bench.simulator, bench.calibration, bench.model, settings, [recording])
         if not alarms_of(first, bench.model)[0]:
             seen.append(_after(bench, first, len(seen)))
     return {
@@ -72,11 +72,11 @@ def _after(bench: Bench, first: Explained, number: int) -> list[Any]:
     and whether the interval covers; then whether there was an alarm."""
     given = chosen_policy(bench.trained.collection)
     settings = dataclasses.replace(bench.settings, seed=bench.settings.seed + 1_000 * number)
-    designed, _, (told,) = run_rounds(first, bench.model, settings, given)
+    designed, (told,) = run_rounds(first, bench.model, settings, given)
     factors, num_steps = first.recordings[0].factors or {}, first.tracks[0].num_steps
     constants = {name: factors[name] for name in bench.simulator.constants}
     again = simulated_recording(bench.simulator, given, constants, num_steps, [settings.seed, 2])
-    repeated, _ = explain(bench.simulator, bench.calibration, bench.model, settings, [first.recordings[0], again])
+    repeated = explain(bench.simulator, bench.calibration, bench.model, settings, [first.recordings[0], again])
     num, true = len(constants), bench.simulator.coordinates(constants)
     shares = repeated.deviations[:num] / first.deviations[:num]
     covers = np.abs(designed.coordinates(0) - true) <= 1.96 * designed.deviations[:num]

@@ -27,6 +27,8 @@ FOLDER = "identify"
 """Folder of the files, inside the run's."""
 _MOST_BYTES = 256 * 2**20
 _DIGEST = "made_for"
+_WAY = 1
+"""To be raised where this version of the package calibrates in another way."""
 _MATTERS = ("factors", "poses", "calibration_recordings", "seed")
 """Settings that a calibration depends on; the others are in the simulator."""
 
@@ -55,7 +57,7 @@ def _made_for(run: Run, simulator: Simulator, config: IdentifyConfig, num_steps:
         repr(run.config.collection),
         [simulator.constants, world.randomize, factors],
         [repr(getattr(config, name)) for name in _MATTERS],
-        num_steps,
+        [_WAY, num_steps],
         versions(),
     ]
     return digest(parts)

@@ -28,6 +28,8 @@ class Explained:
     """Constants that each recording has of its own."""
     solution: Solution
     """The best parameters of all."""
+    seconds: float
+    """CPU time of the fit."""
     learned: list[np.ndarray | None]
     """What the run's context says of each recording's constants, standardised (P,); None where it has none."""
 

@@ -20,8 +20,8 @@ def explain(
     model: WorldModel,
     config: IdentifyConfig,
     recordings: list[RecordedMotion],
-) -> tuple[Explained, float]:
-    """Read recordings and fit them; and the CPU seconds of the fit.
+) -> Explained:
+    """Read recordings and fit them.
 
     Raises:
         UserError: nothing moves in one of them.
@@ -38,4 +38,4 @@ def explain(
     begin = time.process_time()
     solution = estimate(tracks, calibration.errors, config.own)
     seconds = time.process_time() - begin
-    return Explained(simulator, calibration, recordings, tracks, config.own, solution, learned), seconds
+    return Explained(simulator, calibration, recordings, tracks, config.own, solution, seconds, learned)

@@ -51,20 +51,18 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
         if config.rounds:  # before minutes are spent
             true_constants(recordings[0], simulator.constants)
         calibration = kept_calibration(run, simulator, model, config, num_steps)
-        explained, seconds = explain(simulator, calibration, model, config, recordings)
+        explained = explain(simulator, calibration, model, config, recordings)
         rounds: list[RoundResult] = []
         if config.rounds:
-            explained, seconds, rounds = run_rounds(explained, model, config, chosen_policy(trained.collection))
-        result = replace(_judged(run, explained, seconds, model, config), rounds=rounds)
+            explained, rounds = run_rounds(explained, model, config, chosen_policy(trained.collection))
+        result = replace(_judged(run, explained, model, config), rounds=rounds)
         run.directory.record(result)
     if config.out:
         write_record(Path(config.out), result)
     return result
 
 
-def _judged(
-    run: Run, explained: Explained, seconds: float, model: WorldModel, config: IdentifyConfig
-) -> IdentifyResult:
+def _judged(run: Run, explained: Explained, model: WorldModel, config: IdentifyConfig) -> IdentifyResult:
     """What the fit says, whether it is to be trusted, and what it foresees; writes files and figures."""
     folder, given = run.path, chosen_policy(run.config.collection)
     solution, calibration, simulator = explained.solution, explained.calibration, explained.simulator
@@ -101,7 +99,7 @@ def _judged(
         readings=[_write_readings(folder, explained, number) for number in range(len(explained.tracks))],
         calibration_recordings=config.calibration_recordings,
         seed=config.seed,
-        cpu_seconds=seconds,
+        cpu_seconds=explained.seconds,
     )
     draw(folder / "figures", explained, result, foreseen)
     return result

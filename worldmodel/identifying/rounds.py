@@ -39,8 +39,8 @@ def true_constants(first: RecordedMotion, constants: Sequence[str]) -> dict[str,
 
 def run_rounds(
     first: Explained, model: WorldModel, config: IdentifyConfig, given: ChosenPolicy
-) -> tuple[Explained, float, list[RoundResult]]:
-    """Explain more and more recordings: the last explanation, the CPU seconds of its fit, and what every round told.
+) -> tuple[Explained, list[RoundResult]]:
+    """Explain more and more recordings: the last explanation, and what every round told.
 
     No further recording is made after a fit that is not to be trusted.
 
@@ -50,7 +50,7 @@ def run_rounds(
         config: how many rounds, and how many excitations are tried in each.
         given: the policy of the run.
     """
-    simulator, explained, seconds = first.simulator, first, 0.0
+    simulator, explained = first.simulator, first
     constants = true_constants(first.recordings[0], simulator.constants)
     alarms, _ = alarms_of(first, model)
     found: list[RoundResult] = []
@@ -61,10 +61,10 @@ def run_rounds(
             simulator, design.policy, constants, first.tracks[0].num_steps, [config.seed, number]
         )
         before, recordings = explained, [*explained.recordings, coming]
-        explained, seconds = explain(simulator, first.calibration, model, config, recordings)
+        explained = explain(simulator, first.calibration, model, config, recordings)
         alarms, _ = alarms_of(explained, model)
         found.append(_told(design, (first, before, explained), alarms))
-    return explained, seconds, found
+    return explained, found
 
 
 def simulated_recording(
