@@ -4,7 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from worldmodel.settings import Count, NonNegativeInt, OpenFraction, PlanConfig, Settings, no_effect_on_weights
+from worldmodel.settings import (
+    Count,
+    NonNegativeInt,
+    OpenFraction,
+    PlanConfig,
+    Settings,
+    no_effect_on_weights,
+)
 from worldmodel.system import UserError
 
 T = TypeVar("T")
@@ -115,14 +122,25 @@ class AgreementConfig(Settings):
 
 @dataclass(frozen=True)
 class TrustConfig(Settings):
-    """What damage and malice can do: flipped bits in every kind of file, and files that promise more than they hold."""
+    """What damage and malice can do: flipped bits, changed files, and files that promise more than they hold."""
 
-    what: Literal["flips", "hostile"] = "flips"
+    what: Literal["flips", "hostile", "fuzz", "verification"] = "flips"
     """flips: single bits, one at a time, in each kind of file of a run and of a data set. hostile: seconds and memory
-    that hostile files cost before they are refused."""
+    that hostile files cost before they are refused. fuzz: thousands of valid files, changed within their formats, for
+    everything that reads a file. verification: what checksums cost when a training starts."""
     repeats: Count = 300
-    """For flips: of each kind of file."""
+    """For flips: of each kind of file; for verification: starts with and without."""
+    world: str = "reacher"
+    """For verification: a recipe, whose data set is recorded where it is missing."""
+    inputs: Count = 20_000
+    """For fuzz: changed files for each reader."""
+    minutes: Count = 5
+    """For fuzz: of each reader at most, on the clock; the same command goes on from `out`."""
+    readers: tuple[str, ...] = ()
+    """For fuzz: names of readers; empty takes all."""
+    keep: str = ""
+    """For fuzz: a folder for changed files that fail."""
     seed: NonNegativeInt = 0
-    """For flips: of the bits."""
+    """For flips and fuzz: of the changes."""
     out: str | None = None
     """Also write the figures there, as JSON."""

@@ -8,24 +8,28 @@ from typing import Any
 
 from benchmarks.settings import TrustConfig
 from benchmarks.trust.flips import flips
+from benchmarks.trust.fuzzing.campaign import fuzz
 from benchmarks.trust.hostile import hostile
-from benchmarks.trust.subjects import Subjects, make_subjects
+from benchmarks.trust.subjects import make_subjects
+from benchmarks.trust.verification import verification
 from worldmodel.runs import this_machine, versions
 from worldmodel.system import write_json
 
-_MEASURES: dict[str, Callable[[TrustConfig, Subjects, Path], dict[str, Any]]] = {
-    "flips": lambda config, subjects, scratch: {
-        name: asdict(found) for name, found in flips(subjects, scratch, config.repeats, config.seed).items()
+_MEASURES: dict[str, Callable[[TrustConfig, Path], dict[str, Any]]] = {
+    "flips": lambda config, folder: {
+        name: asdict(found)
+        for name, found in flips(make_subjects(folder / "of"), folder / "scratch", config.repeats, config.seed).items()
     },
-    "hostile": lambda config, subjects, scratch: hostile(subjects, scratch),
+    "hostile": lambda config, folder: hostile(make_subjects(folder / "of"), folder / "scratch"),
+    "fuzz": fuzz,
+    "verification": lambda config, folder: verification(config.world, config.repeats, folder / "runs"),
 }
 
 
 def measure(config: TrustConfig) -> dict[str, Any]:
     """Measure one thing; its figures by name, which are also written as JSON where `out` says."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        figures = _MEASURES[config.what](config, make_subjects(root / "subjects"), root / "scratch")
+        figures = _MEASURES[config.what](config, Path(folder))
     if config.out:
         described = {"what": config.what, **figures, "versions": versions(), "hardware": asdict(this_machine())}
         write_json(Path(config.out), described)

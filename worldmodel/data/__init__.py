@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from worldmodel.data.collecting import CollectResult, collect
     from worldmodel.data.converting import convert
     from worldmodel.data.frames import DiskFrames, Frames, load_frames
+    from worldmodel.data.interchange import open_foreign
     from worldmodel.data.merging import merge
     from worldmodel.data.pairs import LagPairs, OUPairs, PairSampler, nearest_poses, window_starts
     from worldmodel.data.recording import Recording, record, recording_of, warp_engine
@@ -31,6 +32,7 @@ __all__ = [
     "load_frames",
     "merge",
     "nearest_poses",
+    "open_foreign",
     "record",
     "recording_of",
     "warp_engine",
@@ -45,6 +47,7 @@ __getattr__ = lazy_names(
         "collecting": ["CollectResult", "collect"],
         "converting": ["convert"],
         "frames": ["DiskFrames", "Frames", "load_frames"],
+        "interchange": ["open_foreign"],
         "merging": ["merge"],
         "pairs": ["LagPairs", "OUPairs", "PairSampler", "nearest_poses", "window_starts"],
         "recording": ["Recording", "record", "recording_of", "warp_engine"],

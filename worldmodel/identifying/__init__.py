@@ -25,8 +25,9 @@ from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.explaining import explain
 from worldmodel.identifying.held_out import check
 from worldmodel.identifying.identification import identify
+from worldmodel.identifying.other_model import other_model
 from worldmodel.identifying.readout import encode
-from worldmodel.identifying.recordings import RecordedMotion
+from worldmodel.identifying.recordings import RecordedMotion, open_recording
 from worldmodel.identifying.rendered import Simulator, open_simulator, open_worlds, rendered_windows
 from worldmodel.identifying.rounds import run_rounds, simulated_recording
 
@@ -42,8 +43,10 @@ __all__ = [
     "identify",
     "kept_calibration",
     "known_at",
+    "open_recording",
     "open_simulator",
     "open_worlds",
+    "other_model",
     "rendered_windows",
     "run_rounds",
     "simulated_recording",

@@ -124,15 +124,15 @@ def _actions(path: Path, world: MujocoWorld) -> np.ndarray:
             try:
                 if table.suffix == ".npz":
                     with np.load(table, allow_pickle=False) as arrays:
-                        values = np.asarray(arrays["actions"], np.float32)
-                else:
-                    values = np.loadtxt(table, np.float32, delimiter=",", skiprows=1, ndmin=2)
-            except (ValueError, KeyError, OSError) as error:
+                        if arrays.zip.getinfo("actions.npy").file_size > MAX_TABLE_BYTES:
+                            raise ValueError(f"it unpacks to more than {MAX_TABLE_BYTES} bytes")
+                        return np.asarray(arrays["actions"], np.float32)
+                return np.loadtxt(table, np.float32, delimiter=",", skiprows=1, ndmin=2)
+            except Exception as error:  # numpy raises whatever the file provokes
                 raise UserError(
                     f"{table} holds no table of actions ({' '.join(str(error).split())}); write a column for each of "
                     f"{world.scene.action_dim} actions and a row a control step"
                 ) from error
-            return values
     raise UserError(f"{path} needs a table of its actions beside it: {path.with_suffix('.csv').name} or .npz")
 
 

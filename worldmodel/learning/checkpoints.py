@@ -49,7 +49,8 @@ def checked_checkpoint(path: Path) -> tuple[dict[str, Any] | None, bool]:
             with warnings.catch_warnings(action="ignore"):  # of unusual pickles, several lines each
                 saved = torch.load(file, weights_only=True, map_location="cpu")
         _check_content(saved, path.stat().st_size)
-        schema = saved["schema"]
+        schema, written = int(saved["schema"]), saved.pop(CHECKSUM, None)
+        is_damaged = written is not None and bool(written != digest(saved))
     except FileNotFoundError:
         return None, False
     except Exception as error:  # torch.load raises whatever the file provokes
@@ -63,8 +64,7 @@ def checked_checkpoint(path: Path) -> tuple[dict[str, Any] | None, bool]:
     for name, kind in _FIELDS.items():
         if not isinstance(saved.get(name), kind):
             raise CheckpointError(f"{path} does not say its {name}; delete {path.parent}")
-    written = saved.pop(CHECKSUM, None)
-    if written not in (None, digest(saved)):
+    if is_damaged:
         raise CheckpointError(f"{path} is damaged: its checksum differs from the one written with it; delete it")
     return saved, written is not None
 
@@ -87,11 +87,18 @@ def _check_content(content: Any, num_bytes: int) -> None:
         if num > MOST_ENTRIES:
             raise ValueError("its containers hold one another")
         for value in level:
-            if isinstance(value, torch.Tensor) and value.numel() * value.element_size() > num_bytes:
-                raise ValueError("a tensor promises more bytes than the file has")
+            if isinstance(value, torch.Tensor):
+                _check_tensor(value, num_bytes)
         level = [
             inner
             for outer in level
             if isinstance(outer, dict | list | tuple)
             for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
+
+
+def _check_tensor(tensor: torch.Tensor, num_bytes: int) -> None:
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        raise ValueError("a tensor of a kind that is not written here")
+    if tensor.numel() * tensor.element_size() > num_bytes:
+        raise ValueError("a tensor promises more bytes than the file has")

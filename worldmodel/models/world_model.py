@@ -234,12 +234,22 @@ def _check_shapes(config: ModelConfig, path: Path) -> None:
     ]
     expected: dict[str, list[int]] = {}
     if max(layers) <= len(shapes):
-        with without_memory():
-            expected = {name: list(tensor.shape) for name, tensor in WorldModel(config).state_dict().items()}
+        expected = _shapes(config, path)
     if expected != shapes:
         raise CheckpointError(
             f"the weights {path} belong to another architecture than model.json beside them; train the run again"
         )
+
+
+def _shapes(config: ModelConfig, path: Path) -> dict[str, list[int]]:
+    """Name -> shape of the tensors of an architecture; CheckpointError where its parts do not fit together."""
+    try:
+        with without_memory():
+            return {name: list(tensor.shape) for name, tensor in WorldModel(config).state_dict().items()}
+    except Exception as error:  # whatever torch says of sizes that nobody chose
+        raise CheckpointError(
+            f"model.json beside {path} describes no model that can be made ({error}); train the run again"
+        ) from error
 
 
 def _integers(value: object) -> Iterator[int]:

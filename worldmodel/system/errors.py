@@ -1,8 +1,21 @@
 """The one exception family whose message is meant for the person at the keyboard."""
 
+from worldmodel.system.printable import printable
+
+_LONGEST, _END = 1000, 300
+
 
 class UserError(ValueError):
-    """Something the user can mend; the message is one line: what came, what was expected, the remedy."""
+    """Something the user can mend; the message is one line: what came, what was expected, the remedy.
+
+    What it quotes may be a stranger's: a terminal obeys none of it, and the middle of a long message is left out.
+    """
+
+    def __init__(self, message: str) -> None:
+        message = printable(" ".join(message.splitlines()))
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST - _END]} … {message[-_END:]}"
+        super().__init__(message)
 
 
 class StoreError(UserError):

@@ -4,7 +4,8 @@
 """
 
 from worldmodel.runs import ViewResult
+from worldmodel.viewing.messages import read_command
 from worldmodel.viewing.session import Session
 from worldmodel.viewing.start import open_session, view
 
-__all__ = ["Session", "ViewResult", "open_session", "view"]
+__all__ = ["Session", "ViewResult", "open_session", "read_command", "view"]

@@ -14,6 +14,7 @@ import numpy as np
 from worldmodel.system.errors import StoreError, UserError
 
 MAX_EPISODE_BYTES = 8 * 10**9
+MAX_STATES = 10_000
 
 
 @dataclass(frozen=True)
@@ -122,5 +123,10 @@ def _columns(values: np.ndarray) -> np.ndarray:
 
 
 def numbered(names: Sequence[str], widths: Sequence[int]) -> tuple[str, ...]:
-    """A name for each of `width` columns of every vector: "state_0", "state_1", …"""
+    """A name for each of `width` columns of every vector: "state_0", "state_1", …
+
+    StoreError where a few bytes ask for more names than a state can have.
+    """
+    if sum(widths) > MAX_STATES:
+        raise StoreError(f"{', '.join(names)[:100]} have {sum(widths)} numbers a row; at most {MAX_STATES} are read")
     return tuple(f"{name}_{i}" for name, width in zip(names, widths, strict=True) for i in range(width))

@@ -1,5 +1,6 @@
 """LeRobot v3: parquet tables of rows, and images in them, or videos that several episodes share."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,7 @@ class LeRobotFolder:
         self._image = [] if is_video else [self.camera]
         self._episodes = _read_episodes(path, self.camera if is_video else "")
         self.num_episodes = len(self._episodes)
-        num_states = int(np.prod(features[_STATE].get("shape", [0]))) if _STATE in features else 0
-        self.state_names = numbered(["state"], [num_states])
+        self.state_names = numbered(["state"], [_num_values(features.get(_STATE, {}), path)])
         self._table: tuple[Path, Any] | None = None
         self._video = VideoReader()
 
@@ -124,6 +124,14 @@ def _read_info(path: Path) -> dict[str, Any]:
     return info
 
 
+def _num_values(feature: dict[str, Any], path: Path) -> int:
+    """Numbers in a row of a feature."""
+    shape = feature.get("shape", [0])
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise StoreError(f"{path}: a feature's shape is a list of whole numbers, got {shape!r}")
+    return math.prod(shape)
+
+
 def _is_depth(feature: dict[str, Any]) -> bool:
     """Whether a feature says of itself that its pictures are distances: under one of the names of its versions."""
     said = [feature, *(feature[key] for key in ("info", "video_info") if isinstance(feature.get(key), dict))]
@@ -146,7 +154,7 @@ def _read_episodes(path: Path, video_key: str) -> list[_Episode]:
                     video, start_s = path / _VIDEO.format(key=video_key, **names), float(row[f"{place}/from_timestamp"])
                 table = path / _DATA.format(chunk=chunk, file=number)
                 found.append(_Episode(int(row["episode_index"]), int(row["length"]), table, video, start_s))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise StoreError(f"{file} does not say where every episode is ({error})") from error
     if not found:
         raise StoreError(f"{folder} lists no episodes")

@@ -58,9 +58,9 @@ class MinariFile:
             rewards = np.zeros(len(actions), np.float32)
             if "rewards" in group:
                 rewards = self._whole(group, "rewards")
-        return ForeignColumns(
-            as_actions(actions, self._path), stacked(states, num_frames), rewards.reshape(-1).astype(np.float32)
-        )
+            return ForeignColumns(
+                as_actions(actions, self._path), stacked(states, num_frames), rewards.reshape(-1).astype(np.float32)
+            )
 
     def frames(self, episode: int, size: int = 0) -> np.ndarray:
         with opened(self._path) as file:
@@ -87,16 +87,19 @@ class MinariFile:
         return rows(found, 0, len(found), self._path)
 
 
-def _observations(group: Any, name: str, depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
+def _observations(group: Any, name: str, holders: tuple[int, ...] = ()) -> Iterator[tuple[str, h5py.Dataset]]:
     """(path within the episode, column) of all arrays below `observations`, by name."""
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink) or depth > _MAX_NESTING:
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         return  # a link out of the file, or nothing there
     found = group[name]
     if isinstance(found, h5py.Dataset):
         yield name, found
     elif isinstance(found, h5py.Group):
+        place = h5py.h5o.get_info(found.id).addr
+        if place in holders or len(holders) > _MAX_NESTING:
+            raise ValueError("a group holds itself, or groups are nested too deep")
         for inner in sorted(found):
-            for below, column_below in _observations(found, inner, depth + 1):
+            for below, column_below in _observations(found, inner, (*holders, place)):
                 yield f"{name}/{below}", column_below
 
 

@@ -39,9 +39,9 @@ class StableWorldModelFile:
             rewards = np.zeros(last - start, np.float32)
             if "reward" in file:
                 rewards = rows(column(file, "reward", self._path), start, last, self._path)
-        return ForeignColumns(
-            as_actions(actions, self._path), stacked(states, stop - start), rewards.reshape(-1).astype(np.float32)
-        )
+            return ForeignColumns(
+                as_actions(actions, self._path), stacked(states, stop - start), rewards.reshape(-1).astype(np.float32)
+            )
 
     def frames(self, episode: int, size: int = 0) -> np.ndarray:
         with opened(self._path) as file:
