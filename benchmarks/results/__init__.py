@@ -14,6 +14,7 @@ below them. Both are empty where nothing was measured.
     control         goals and rewards, by protocol and by world
     board           the audited board of LeWM's tasks
     surprises       what cannot happen
+    imagined_futures   what default runs decode and imagine
     speed           rendering, collecting, loading, training
     plan_times      a plan and a decision, on a CPU, on a GPU, and beside the peer's planner
     long_runs       kills, several processes, long runs, the batched engine

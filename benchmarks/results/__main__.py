@@ -10,6 +10,7 @@ from benchmarks.results import (
     demo,
     designs,
     identified,
+    imagined_futures,
     lit_ball,
     long_runs,
     plan_times,
@@ -32,6 +33,7 @@ DETAILS = (
     board,
     robustness,
     surprises,
+    imagined_futures,
     constants,
     identified,
     positions,
@@ -46,6 +48,7 @@ def page() -> str:
     tables = {
         "What the toolkit is for, and its two commands": first,
         "Identifiability": row_table([*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]),
+        "Pictures and imagination": row_table(imagined_futures.rows()),
         "Worlds": row_table(control.world_rows()),
         "Speed and endurance": row_table([*speed.rows(), *long_runs.rows(), *plan_times.rows()]),
     }

@@ -159,3 +159,15 @@ def test_truth_grid_of_the_truth_itself_is_regular():
     steps = np.diff(np.stack(lines[:6]), axis=1)
     assert np.abs(steps[..., 0]).max() < 0.03
     assert steps[..., 1] == pytest.approx(0.96 * 2 / 6, abs=0.03)
+
+
+def test_powers_on_a_logarithmic_axis_are_plain_numbers(tmp_path: Path):
+    """Names of others may hold a $, so that no text is a formula; Matplotlib's own ticks of such axes are."""
+    with style.styled():
+        figure = style.new_figure(3, 2)
+        axes = figure.add_subplot()
+        axes.plot([1, 2], [0.02, 30])
+        axes.set_yscale("log")
+        style.save_png(figure, tmp_path / "log.png")
+        shown = [tick.get_text() for tick in axes.get_yticklabels() if tick.get_text()]
+    assert {"0.1", "1", "10"} <= set(shown)

@@ -89,7 +89,7 @@ def foreseen(
             panel.set(xlabel="seconds ahead", ylabel=f"RMS error ({units[joint]})", title=style.readable_name(joint))
             panel.set_yscale("log")
             style.light_grid(panel)
-        axes[0].legend()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
         return style.save_png(figure, path)
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, LogFormatterMathtext
 
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_atomically
@@ -102,8 +103,26 @@ def drawing(what: str) -> Iterator[None]:
 
 def save_png(figure: Figure, path: Path) -> Path:
     """Write `figure` to `path` as a PNG at `DPI`, atomically."""
+    _write_powers_plainly(figure)
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=DPI))
     return path
+
+
+class _PlainPowers(LogFormatter):
+    """0.01, not 10 to the power of -2; which ticks have a label is Matplotlib's choice."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def _write_powers_plainly(figure: Figure) -> None:
+    """Ticks of logarithmic axes as plain numbers: Matplotlib writes them as formulas, which are not set here."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+                axis.set_major_formatter(_PlainPowers(labelOnlyBase=True))
+            if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+                axis.set_minor_formatter(_PlainPowers(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
 
 
 def with_unit(name: str, unit: str | None) -> str:
