@@ -85,6 +85,23 @@ def test_stages_go_on_and_the_result_tells_of_every_round(one_round):
     assert "What it earned, round by round" in page
 
 
+def test_where_no_reward_is_known_recorded_pictures_are_the_goals(one_round, monkeypatch):
+    monkeypatch.setattr(driven_episodes, "plans_by_head", lambda model, world: False)
+    monkeypatch.setattr(driven_episodes, "_GOAL_STEPS", 12)
+    kept = {}
+    monkeypatch.setattr(
+        driven_episodes,
+        "write_data_set",
+        lambda directory, index, episodes, what: kept.update(index=index, episodes=[*episodes(range(2))]),
+    )
+    driven_episodes.collect_round(one_round.config, 7)
+    policy = kept["index"].settings.policy
+    assert policy["by"] == "recorded pictures" and policy["round"] == 7
+    assert [episode.actions.shape for episode in kept["episodes"]] == [(30, 1), (30, 1)]
+    still, noisy = (np.abs(episode.actions).mean() for episode in kept["episodes"])
+    assert still != noisy
+
+
 def test_a_round_that_was_killed_is_collected_again_to_the_same_bytes(one_round, monkeypatch):
     shutil.copytree(one_round.path, killed := one_round.path.parent / "killed")
     shutil.rmtree(killed / "rounds")
