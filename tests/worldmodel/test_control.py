@@ -9,6 +9,7 @@ from worldmodel import envs
 from worldmodel.envs import make_policy
 from worldmodel.evaluation.control.achieved import achieved
 from worldmodel.evaluation.control.driving import Outcome, run_tasks
+from worldmodel.evaluation.control.evaluate import farther
 from worldmodel.evaluation.control.goal_rules import WorldTolerance
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, make_protocol
 from worldmodel.evaluation.control.tolerance import from_motion, set_tolerance
@@ -178,6 +179,15 @@ def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
         low, high = difference_interval((int(rng.binomial(n, p)), n), (int(rng.binomial(m, q)), m))
         hits += low <= p - q <= high
     assert 0.93 <= hits / 1000 <= 0.98
+
+
+def test_a_plan_to_a_far_picture_looks_as_far_as_the_predictor_unless_it_names_a_horizon():
+    plan = PlanConfig()
+    assert farther(plan, 30).planner == {**plan.planner, "horizon": 30, "action_block": 6}
+    assert farther(plan, 32).planner["horizon"] == 30 and farther(plan, 15) == plan
+    for named in ({"horizon": 20}, {"action_block": 3}):
+        chosen = PlanConfig(planner={"name": "cem", **named})
+        assert farther(chosen, 30) == chosen
 
 
 def test_the_reward_protocol_asks_each_episode_for_its_own_target_and_keeps_it(puck):

@@ -49,6 +49,8 @@ from worldmodel.system.errors import UserError
 
 _USUAL_FRAMES = 400
 """Frames that say how much doubt is usual."""
+_DECISIONS = 5
+"""Actions of a plan to a far picture, each held for equally long: more are harder to search (docs/LOG.md)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     trained = run.config
     plan = config.plan or trained.plan
     check_parameters("planner", plan.planner, PLANNERS)
-    planner = make_planner(**plan.planner)
+    make_planner(**plan.planner)  # says what is wrong with it, before a world is made
     world = trusted_world(trained.env, config.trust_world)
     warn_if_edited(trained.collection, world)
     goal_s = config.goal_s or trained.goal_s
@@ -100,11 +102,22 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     protocol = make_protocol(config, world.name, goal_steps, world.max_steps)
     if protocol.rewarded:
         protocol = replace(protocol, by_head=plans_by_head(run.model(), world))
+        plan = plan if protocol.by_head else farther(plan, trained.predictor.horizon)
     elif protocol.name not in AUDITED:
         policy, steps = task_policy(trained, config), trained.collection.episode_steps
         protocol = replace(protocol, goal_tolerance=set_tolerance(world, config.goal_tolerance, policy, steps))
     tasks = _tasks(world, trained, protocol, config, plan)
-    return Evaluation(config, plan, world, trained.env.label, protocol, tasks, planner)
+    return Evaluation(config, plan, world, trained.env.label, protocol, tasks, make_planner(**plan.planner))
+
+
+def farther(plan: PlanConfig, steps: int) -> PlanConfig:
+    """The picture of what is rewarded may lie far ahead: a plan that names no horizon looks as far as the predictor was
+    trained to, in a few decisions."""
+    planner = make_planner(**plan.planner)
+    if plan.planner.keys() & {"horizon", "action_block"} or steps <= planner.horizon:
+        return plan
+    block = steps // _DECISIONS
+    return replace(plan, planner={**plan.planner, "horizon": block * _DECISIONS, "action_block": block})
 
 
 def _tasks(
