@@ -40,9 +40,15 @@ def rows() -> list[Row]:
         label = "CPU-seconds of `worldmodel --help` / the slowest `worldmodel VERB --help` / `import worldmodel`"
         rows.append((label, value, "0.5 / 1 / 0.2", "`python -m benchmarks.speed what=startup`"))
     if view := read("bench-view.json"):
+        command = "`python -m benchmarks.speed what=view run=runs/reacher out=docs/results/bench-view.json`"
         value = f"{view['server_cpu_ms_per_step']:.0f} / {view['browser_cpu_ms_per_moment']:.0f}"
         label = "live view, everything shown: CPU-ms of a control step, and of its picture in a browser without a GPU"
-        rows.append((label, value, "200 together", "`python -m benchmarks.speed what=view run=runs/reacher`"))
+        rows.append((label, value, "200 together", command))
+        load = f"{view['hardware']['cores']} cores, {view['load_average']:.0f} processes waiting or at work"
+        value = f"{view['control_steps_per_s']:.1f} ({load})"
+        rows.append(("live view, everything shown: control steps a second", value, "10", command))
+        value = f"{view['command_to_first_picture_s']:.0f} ({load})"
+        rows.append(("live view: seconds from the command to the first picture", value, "30", command))
     return rows
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 
@@ -131,7 +132,11 @@ def test_the_page_moves_and_obeys(browser, served):
     browser.find_element(By.ID, "step").click()
     until(lambda: js("moment.step") == held + 1)  # type: ignore[operator]
     assert js("moment.playing") is False
-    browser.find_element(By.ID, "play").click()
+    browser.execute_script("document.activeElement.blur()")
+    ActionChains(browser).send_keys("s").perform()
+    until(lambda: js("moment.step") == held + 2)  # type: ignore[operator]
+    ActionChains(browser).send_keys(" ").perform()
+    until(lambda: js("moment.playing"))
 
     # a goal is reached
     js("send({do: 'pace', steps_per_s: 100})")

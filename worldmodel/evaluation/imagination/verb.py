@@ -56,7 +56,9 @@ def imagine(config: ImagineConfig) -> ImagineResult:
             results = [_imagined(config, *of) for of in zip(runs, each, found, strict=True)]
             if len(runs) > 1:
                 results = _together(config, runs, each, found, results)
-            elif world is not None and config.tasks:
+            else:
+                (runs[0].figures / f"{_FILM_OF_ALL}.png").unlink(missing_ok=True)  # of an earlier command
+            if len(runs) == 1 and world is not None and config.tasks:
                 film = film_plans(config, runs[0], models[0], world)
                 results = [replace(results[0], videos=[*results[0].videos, film])]
         for run, result in zip(runs, results, strict=True):
@@ -109,7 +111,9 @@ def _imagined(config: ImagineConfig, run: Run, of: Forecaster, found: Forecasts)
     few = _filmed(config, found)
     decoded = of.model.decode(found.latents[few]).cpu().numpy()
     futures = Futures(found.rows[few], {"imagined": decoded}, of.num_seen)
-    film = _pictures(config, run.directory, of.data, futures, _FILM)
+    film = _pictures(run.directory, of.data, futures, _FILM)
+    if config.out:  # of several runs, the film of all of them takes its place
+        film_futures(Path(config.out), of.data, futures)
     errors: dict[str, StateErrors] = {}
     if of.reader:
         validation = of.validation_forecasts(config.windows)
@@ -141,12 +145,11 @@ def _filmed(config: ImagineConfig, found: Forecasts) -> list[int]:
     return np.unique(np.linspace(0, len(found.latents) - 1, most).astype(int)).tolist()
 
 
-def _pictures(config: ImagineConfig, run: RunDirectory, data: DataSet, futures: Futures, name: str) -> str:
+def _pictures(run: RunDirectory, data: DataSet, futures: Futures, name: str) -> str:
     """A figure and a film of futures, by name; the film's path, relative to the run."""
     draw_futures(run.figures / f"{name}.png", data, futures)
     path = run.videos / f"{name}.mp4"
-    for file in (path, *([Path(config.out)] if config.out else [])):
-        film_futures(file, data, futures)
+    film_futures(path, data, futures)
     return str(path.relative_to(run.path))
 
 
@@ -170,8 +173,10 @@ def _together(
     futures = Futures(found[0].rows[few], decoded, each[0].num_seen)
     spread = disagreement([of.signed_errors(one) for of, one in zip(each, found, strict=True)])
     names = [str(run.path) for run in runs]
+    if config.out:
+        film_futures(Path(config.out), each[0].data, futures)
     together = []
     for run, of, result in zip(runs, each, results, strict=True):
-        film = _pictures(config, run.directory, of.data, futures, _FILM_OF_ALL)
+        film = _pictures(run.directory, of.data, futures, _FILM_OF_ALL)
         together.append(replace(result, videos=[*result.videos, film], runs=names, disagreement=spread))
     return together

@@ -188,12 +188,12 @@ const valueAt = (factor, t) => Math.min(factor.high, Math.max(factor.low, factor
 const button = (text, command, properties = {}) => make("button", { textContent: text, onclick: () => send(command()), ...properties });
 
 function bar() {
-  const play = parts.play = button("Pause", () => ({ do: "play", on: !moment.playing }), { className: "main", id: "play" });
+  const play = parts.play = button("Pause", () => ({ do: "play", on: !moment.playing }), { className: "main", id: "play", title: "key: space" });
   if (!live) return; // the recording's own bar is made by replay()
-  const items = [play, button("Step", () => ({ do: "step" }), { id: "step" })];
+  const items = [play, button("Step", () => ({ do: "step" }), { id: "step", title: "key: s" })];
   if (opening.mode === "live") {
-    items.push(button("Reset", () => ({ do: "reset" }), { id: "reset" }));
-    if (opening.goals.length) items.push(button("New goal", () => ({ do: "pick_goal" }), { id: "new-goal" }), make("label", { className: "check" }, make("input", { type: "checkbox", checked: true, id: "keep-going", onchange: event => send({ do: "keep_going", on: event.target.checked }) }), "go on to the next goal"));
+    items.push(button("Reset", () => ({ do: "reset" }), { id: "reset", title: "key: r" }));
+    if (opening.goals.length) items.push(button("New goal", () => ({ do: "pick_goal" }), { id: "new-goal", title: "key: g" }), make("label", { className: "check" }, make("input", { type: "checkbox", checked: true, id: "keep-going", onchange: event => send({ do: "keep_going", on: event.target.checked }) }), "go on to the next goal"));
   } else items.push(make("label", { className: "check" }, "episode", make("input", { type: "number", id: "episode", min: 1, max: opening.episode_lengths.length, value: 1, onchange: event => send({ do: "seek", episode: event.target.value - 1 }) })), make("input", { type: "range", id: "timeline", min: 0, max: opening.episode_lengths[0] - 1, value: 0, style: "flex: 1 1 200px; width: auto", "aria-label": "frame", oninput: event => send({ do: "seek", episode: moment.episode, frame: +event.target.value }) }));
   const paces = [1, 2, 5, 10, 25, 50].filter(pace => pace <= Math.max(25, 1 / opening.control_dt_s));
   items.push(make("label", { className: "check" }, "at most", make("select", { id: "pace", onchange: event => send({ do: "pace", steps_per_s: +event.target.value }) }, ...paces.map(pace => make("option", { value: pace, textContent: `${pace} steps/s`, selected: pace === 25 })))));
@@ -351,6 +351,15 @@ async function replay(text) {
     requestAnimationFrame(tick);
   });
 }
+
+/* Keys press the buttons of the bar, unless a control that takes them has the focus. */
+const KEYS = { " ": "play", s: "step", r: "reset", g: "new-goal" };
+addEventListener("keydown", event => {
+  const pressed = KEYS[event.key] && $(KEYS[event.key]), taken = event.key === " " ? "input, select, button, a" : "input, select";
+  if (!pressed || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(taken)) return;
+  event.preventDefault();
+  pressed.click();
+});
 
 const recording = $("recording").textContent.trim();
 recording ? replay(recording) : connect();
