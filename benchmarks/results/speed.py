@@ -37,7 +37,7 @@ def rows() -> list[Row]:
     if startup := read("bench-startup.json"):
         measured = (startup[name] for name in ("help_cpu_s", "slowest_verb_help_cpu_s", "import_cpu_s"))
         value = " / ".join(f"{seconds:.2f}" for seconds in measured)
-        label = "CPU-seconds of `worldmodel --help` / the slowest `worldmodel VERB --help` / `import worldmodel`"
+        label = "CPU-seconds of the list of verbs / of the slowest help of a verb / of importing the package"
         rows.append((label, value, "0.5 / 1 / 0.2", "`python -m benchmarks.speed what=startup`"))
     if view := read("bench-view.json"):
         command = "`python -m benchmarks.speed what=view run=runs/reacher out=docs/results/bench-view.json`"

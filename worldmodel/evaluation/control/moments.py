@@ -25,13 +25,11 @@ class Moments:
     """Every declared factor -> its value."""
     positions: np.ndarray
     """What a frame can show: positions that vary, angles as cosine and sine, (n, Z)."""
-    episode: np.ndarray
-    """Episode of each, int (n,)."""
 
     def part(self, first: int, end: int) -> "Moments":
         """The moments from number `first` to before `end`."""
         rows = slice(first, end)
-        return Moments(self.states[rows], self.factors[rows], self.positions[rows], self.episode[rows])
+        return Moments(self.states[rows], self.factors[rows], self.positions[rows])
 
     def __len__(self) -> int:
         return len(self.states)
@@ -42,16 +40,15 @@ def draw_moments(world: MujocoWorld, collection: CollectConfig, num: int, seed: 
     policy = make_policy(**collection.policy)
     judged = -(-num // _FRAMES_AN_EPISODE)  # episodes
     seeds = np.random.SeedSequence([_SEED_STREAM, seed]).generate_state((_FITTED + 1) * judged)
-    states, factors, episodes = [], [], []
-    for number, episode_seed in enumerate(seeds):
+    states, factors = [], []
+    for episode_seed in seeds:
         episode = rollout(world, policy, seed=int(episode_seed), num_steps=collection.episode_steps, render=False)
         rows = np.linspace(0, len(episode.states) - 1, _FRAMES_AN_EPISODE).astype(int)
         states.append(episode.states[rows].astype(np.float64))
         factors += [bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))) for row in rows]
-        episodes.append(np.full(len(rows), number))
     stacked, names = np.concatenate(states), list(world.state_names)
     shown = [name for name in names if not name.endswith("_vel")]
     columns = stacked[:, [names.index(name) for name in shown]]
     positions = moving_columns(shown, columns, set(world.scene.angle_names)).values
-    drawn = Moments(stacked, factors, positions, np.concatenate(episodes))
+    drawn = Moments(stacked, factors, positions)
     return drawn.part(judged * _FRAMES_AN_EPISODE, len(drawn)), drawn.part(0, num)

@@ -7,7 +7,7 @@ from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.moments import Moments
 from worldmodel.evaluation.control.tasks import photographs
 from worldmodel.measures.identifiability import scores
-from worldmodel.measures.regression import Examples, linear_predict
+from worldmodel.measures.regression import LinearMap
 from worldmodel.measures.statistics import mean_known
 from worldmodel.models import PlanningModel
 
@@ -19,11 +19,11 @@ class StateReader:
 
     def __init__(self, world: MujocoWorld, model: PlanningModel, fitted: Moments) -> None:
         self._world, self._model = world, model
-        self._fitted = Examples(self._latents(fitted), fitted.positions, fitted.episode)
+        self._map = LinearMap.fit(self._latents(fitted), fitted.positions)
 
     def read(self, moments: Moments) -> np.ndarray:
         """Positions (n, Z) as they are read from frames of the world as it looks now."""
-        return linear_predict(self._fitted, self._latents(moments))
+        return self._map(self._latents(moments))
 
     def _latents(self, moments: Moments) -> np.ndarray:
         latents = []
