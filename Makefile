@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo longer test numerics lint format results docs clean opengl browser
+.PHONY: help demo longer test numerics lint format results docs clean opengl browser hashes licences sbom audit
 
 VENV ?= .venv
 TESTFLAGS ?=
@@ -73,9 +73,53 @@ format: $(VENV)/.installed-dev ## rewrite the code in the style that lint checks
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
+hashes: $(SUPPLY)/.installed ## rewrite hashes.txt: every package that CI installs with its hashes, but for torch
+	@$(SUPPLY)/bin/uv pip compile -q pyproject.toml --extra dev -c constraints.txt --universal --python-version 3.11.5 \
+		--generate-hashes --no-header --no-annotate $(UNHASHED:%=--no-emit-package %) -o hashes.txt
+
+licences: $(VENV)/.installed-dev $(SUPPLY)/.installed ## rewrite docs/LICENCES.md: the licences of everything that is installed
+	@{ echo "# Licences"; echo; echo "Of what \`make test\` installs, written by \`make licences\`."; echo; \
+		$(SUPPLY)/bin/pip-licenses --python $(PY) --from=mixed --format=markdown --ignore-packages worldmodel $(UNHASHED); \
+	} > docs/LICENCES.md
+
+sbom: $(VENV)/.installed-dev $(SUPPLY)/.installed ## list what is installed as build/sbom.json, CycloneDX
+	@mkdir -p build && $(SUPPLY)/bin/cyclonedx-py environment $(PY) --pyproject pyproject.toml --of JSON -o build/sbom.json
+
+audit: $(VENV)/.installed-dev $(SUPPLY)/.installed ## look for known vulnerabilities in what is installed
+	@$(PY) -c "$$AUDIT" $(SUPPLY)/bin/pip-audit --path $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
 clean: ## remove .venv, builds and caches; runs/ and data/ stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Tools that look at an installation from outside, in an environment of their own.
+SUPPLY := $(VENV)/supply
+SUPPLY_TOOLS := uv==0.13.9 pip-licenses==5.5.5 cyclonedx-bom==7.5.0 pip-audit==2.10.1
+$(SUPPLY)/.installed: | $(VENV)/bin/pip
+	@$(PY) -m venv $(SUPPLY)
+	@PIP_CONSTRAINT= $(SUPPLY)/bin/python -m pip install --progress-bar off $(PIPFLAGS) $(SUPPLY_TOOLS) | $(CALM)
+	@touch $@
+
+# torch has a build for every kind of GPU, under one version, and brings what its build needs: these come by version alone.
+UNHASHED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+
+define AUDIT
+import json, subprocess, sys
+run = subprocess.run([*sys.argv[1:], "-f", "json", "--progress-spinner", "off"], capture_output=True, text=True)
+try:
+    packages = json.loads(run.stdout)["dependencies"]
+except ValueError:
+    sys.exit("audit: the database of vulnerabilities cannot be reached, nothing was looked up: " + run.stderr.strip()[-200:])
+known = [package for package in packages if "skip_reason" not in package]
+found = [f"{p['name']} {p['version']}: {v['id']}" for p in known for v in p["vulns"]]
+if not known:
+    sys.exit(f"audit: the database of vulnerabilities knows none of {len(packages)} packages, nothing was looked up")
+print(*found, f"audit: {len(found)} known vulnerabilities; {len(known)} of {len(packages)} packages are in the database", sep="\n")
+sys.exit(bool(found))
+endef
+export AUDIT
 
 # pip's account of its work in one short line for each package: name-version (size).
 PIP_INSTALL = $(PY) -m pip install --progress-bar off $(PIPFLAGS) -c constraints.txt
@@ -105,8 +149,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@$(DM_CONTROL)
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
+# In CI every file must have a hash that hashes.txt holds, but for torch.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt hashes.txt | $(VENV)/bin/pip
 	@echo "Installing worldmodel and its developer tools into $(VENV), once (minutes on a fresh machine)"
+	@if [ -n "$${CI:-}" ]; then $(PIP_INSTALL) --require-hashes --no-deps -r hashes.txt | $(CALM); fi
 	@$(PIP_INSTALL) -e '.[dev]' | $(CALM)
 	@$(DM_CONTROL)
 	@touch $(VENV)/.installed $@

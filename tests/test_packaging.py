@@ -229,3 +229,10 @@ def test_every_imported_package_is_declared():
         "declare these in pyproject.toml, or, for an extra, import them inside a function:\n"
         + "\n".join(sorted(undeclared))
     )
+
+
+def test_hashes_are_of_the_pinned_versions():
+    text = (ROOT / "hashes.txt").read_text(encoding="utf-8")
+    hashed = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.M))
+    assert len(hashed) > 100 and "torch" not in hashed
+    assert {name: version for name, version in hashed.items() if name in PINS and pinned_version(name) != version} == {}

@@ -31,6 +31,10 @@ def rows() -> list[Row]:
         value = f"{hostile['largest_s']:.1f} s, {hostile['largest_mb']:.0f} MB"
         label = f"most that one of {hostile['cases']} hostile files cost before it was refused"
         rows.append((label, value, "5 s, 500 MB", "`python -m benchmarks.trust what=hostile`"))
+    if fuzz := read("bench-fuzz.json"):
+        label = f"files changed within their formats, {len(fuzz['readers'])} readers, neither read nor refused"
+        value = f"{fuzz['failed']} of {fuzz['inputs']:,}"
+        rows.append((label, value, "0", "`python -m benchmarks.trust what=fuzz`"))
     if processes := read("bench-processes.json"):
         noise, rendered = (processes[f"gradient_difference{kind}_largest"] for kind in ("", "_rendered"))
         value = f"{noise:.1e} on noise, {rendered:.1e} on rendered frames"

@@ -9,8 +9,9 @@ from typing import Any
 from benchmarks.settings import TrustConfig
 from benchmarks.trust.flips import flips
 from benchmarks.trust.fuzzing.campaign import fuzz
+from benchmarks.trust.fuzzing.valid import make_valid
 from benchmarks.trust.hostile import hostile
-from benchmarks.trust.subjects import make_subjects
+from benchmarks.trust.subjects import Subjects
 from benchmarks.trust.verification import verification
 from worldmodel.runs import this_machine, versions
 from worldmodel.system import write_json
@@ -18,12 +19,17 @@ from worldmodel.system import write_json
 _MEASURES: dict[str, Callable[[TrustConfig, Path], dict[str, Any]]] = {
     "flips": lambda config, folder: {
         name: asdict(found)
-        for name, found in flips(make_subjects(folder / "of"), folder / "scratch", config.repeats, config.seed).items()
+        for name, found in flips(_subjects(folder), folder / "scratch", config.repeats, config.seed).items()
     },
-    "hostile": lambda config, folder: hostile(make_subjects(folder / "of"), folder / "scratch"),
+    "hostile": lambda config, folder: hostile(_subjects(folder), folder / "scratch"),
     "fuzz": fuzz,
     "verification": lambda config, folder: verification(config.world, config.repeats, folder / "runs"),
 }
+
+
+def _subjects(folder: Path) -> Subjects:
+    make_valid(folder / "valid")
+    return Subjects(folder / "valid" / "data", folder / "valid" / "run")
 
 
 def measure(config: TrustConfig) -> dict[str, Any]:
