@@ -21,6 +21,7 @@ from worldmodel.cli.verbs import VERBS
 from worldmodel.data.store import DataSet
 from worldmodel.data.truth import Variables, state_variables
 from worldmodel.envs.excitation import make_policy
+from worldmodel.learning import dynamics_stages
 from worldmodel.runs import ControlResult, Run, read_record
 from worldmodel.settings import HeadsConfig, OptimConfig, TrainConfig, read_run_config
 from worldmodel.settings.base import settings_class
@@ -49,7 +50,7 @@ def _small_heads(monkeypatch: pytest.MonkeyPatch):
     """Goal heads of a few units and steps."""
     module = sys.modules["worldmodel.learning.train"]  # the package's attribute of that name is the function
     monkeypatch.setattr(module, "HEADS", HeadsConfig(reach=5, hidden=16))
-    monkeypatch.setattr(module, "HEADS_TRAINING", OptimConfig(steps=6, batch_size=16))
+    monkeypatch.setattr(dynamics_stages, "HEADS_TRAINING", OptimConfig(steps=6, batch_size=16))
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +256,8 @@ def test_a_world_that_names_no_tolerance_is_judged_by_its_own_motion(home: Path,
     said = capsys.readouterr().out
     assert "counts as reached within" in said and "left_hip" in said and "rootx" not in said
     assert "goal_tolerance names knee" in error_of(capsys, ["control", *few, "goal_tolerance={knee: 1}"])
-    assert "task_goal" in error_of(capsys, ["control", *few, "protocol=reward"])
+    assert main(["control", *few, "protocol=reward"]) == 0
+    assert "return, planned by the reward head" in capsys.readouterr().out
 
 
 ENDS_EARLY = """from worldmodel import envs

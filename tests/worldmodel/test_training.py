@@ -17,6 +17,7 @@ from worldmodel.learning.loop import Stage, StageSettings, Trainer, spread
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import EncoderConfig, OptimConfig
+from worldmodel.settings.method import PredictorOptim
 from worldmodel.system.devices import cpu_threads_kept
 from worldmodel.system.errors import CheckpointError, TrainingError, UserError
 from worldmodel.system.interrupts import Terminated
@@ -315,7 +316,7 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path, damage):
 )
 def test_wrong_optimiser_settings(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
-        OptimConfig(**wrong)
+        PredictorOptim(**wrong)
 
 
 @pytest.mark.parametrize(("kind", "threads", "used"), [("mlp", None, 1), ("cnn", None, 2), ("mlp", 3, 3)])
