@@ -65,7 +65,8 @@ class ModelConfig:
     sees_by: EncoderName = "encoder"
     """Which encoder embeds frames."""
     agreement: float | None = None
-    """Mean squared difference of their latents up to which two encoders agree on a frame; None where there is one."""
+    """Mean squared difference of two encoders' latents from which on the first is not believed; None where there is
+    one."""
 
 
 class WorldModel(nn.Module):

@@ -67,8 +67,8 @@ class RobustEncoderResult:
     used: bool
     """Whether the run sees by it where the encoders disagree: it is nearly as good on frames as they are."""
     agreement: float | None = None
-    """Mean squared difference of the two latents that 99 % of frames as they are stay below, and up to which the
-    encoder is believed; None in runs of earlier versions, which saw by the robust encoder alone."""
+    """Mean squared difference of the two latents that 99 % of frames as they are stay below, and from which on the
+    encoder is not believed; None in runs of earlier versions, which saw by the robust encoder alone."""
 
 
 @dataclass(frozen=True)
