@@ -277,7 +277,7 @@ class MjcfScene(Scene):
         self._reset, self._reward, self._terminated = reset, reward, terminated
         self.holds_control = type(self).advance is MjcfScene.advance
         self.is_task = reward is not None or terminated is not None
-        self.num_substeps = round(control_dt_s / self.model.opt.timestep)
+        self.num_substeps = round(control_dt_s / max(self.model.opt.timestep, 1e-9))
         if not np.isclose(self.num_substeps * self.model.opt.timestep, control_dt_s) or self.num_substeps < 1:
             raise ValueError(
                 f"control_dt_s must be a multiple of the physics step {self.model.opt.timestep:g} s, "

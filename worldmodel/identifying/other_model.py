@@ -30,17 +30,20 @@ def other_model(scene: Scene, mjcf: str, constants: Sequence[str]) -> MjcfScene:
         scene.reset(rng)
         data.qpos[:], data.qvel[:], data.act[:] = scene.data.qpos, scene.data.qvel, scene.data.act
 
-    return MjcfScene(
-        mjcf,
-        name=scene.name,
-        camera=scene.camera,
-        control_dt_s=scene.control_dt_s,
-        time_limit_s=scene.time_limit_s,
-        factors=[factor for factor in scene.factors if factor.kind == "visual" or factor.name in constants],
-        reset=reset,
-        goal_tolerance=scene.goal_tolerance,
-        angle_names=scene.angle_names,
-    )
+    try:
+        return MjcfScene(
+            mjcf,
+            name=scene.name,
+            camera=scene.camera,
+            control_dt_s=scene.control_dt_s,
+            time_limit_s=scene.time_limit_s,
+            factors=[factor for factor in scene.factors if factor.kind == "visual" or factor.name in constants],
+            reset=reset,
+            goal_tolerance=scene.goal_tolerance,
+            angle_names=scene.angle_names,
+        )
+    except ValueError as error:
+        raise UserError(f"{mjcf}: {error}") from error
 
 
 def _actuators(model: mujoco.MjModel) -> tuple[str, ...]:
