@@ -78,7 +78,9 @@ def reward_verdict(found: RewardResult | None) -> str:
     if found.r2 is None or found.r2_ahead is None:
         return "the held-out episodes hold too few rewards to judge the reward head by: try more episodes"
     text = f"rewards are read with R2 {found.r2:.2f}, and {found.horizon} steps ahead with {found.r2_ahead:.2f}"
-    return text if found.r2_ahead >= READS_PARTLY else f"{text}: little to plan for; {_MORE_REWARD}"
+    if found.r2_ahead >= READS_PARTLY:
+        return text
+    return f"{text}: too little to plan by, unless the world shows a picture of what is rewarded; {_MORE_REWARD}"
 
 
 _MORE_REWARD = "try more episodes, or a policy= that earns more"
