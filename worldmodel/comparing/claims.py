@@ -6,6 +6,8 @@ verdict.
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from worldmodel.comparing.compare_result import CompareResult, Grade, MethodRow, Verdict
 
 Rows = Mapping[str, MethodRow]
@@ -186,7 +188,8 @@ def _s9(result: CompareResult, rows: Rows) -> Verdict | None:
         if row.data and row.family != "supervised":
             shifts = row.data[min(row.data)].shifts.values()
             if shifts:  # a world without looks to change, and without circles, has none
-                errors[name] = sum(shift.rmse_sd.mean or 0.0 for shift in shifts) / len(shifts)
+                # by numpy: from Python 3.12 on, sum() rounds otherwise
+                errors[name] = float(np.mean([shift.rmse_sd.mean or 0.0 for shift in shifts]))
     if "lejepa" not in errors or len(errors) < 2:
         return None
     return Verdict(
