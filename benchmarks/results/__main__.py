@@ -44,7 +44,8 @@ DETAILS = (
 
 def page() -> str:
     """docs/RESULTS.md."""
-    first = row_table([*constants.rows(), *identified.rows(), *positions.rows(), *control.rows(), *demo.rows()])
+    rooms = (constants, identified, positions, control, robustness, demo)
+    first = row_table([row for room in rooms for row in room.rows()])
     tables = {
         "What the toolkit is for, and its two commands": first,
         "Identifiability": row_table([*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]),

@@ -1,8 +1,31 @@
 """Goals reached where the world looks different: `worldmodel robust`."""
 
-from benchmarks.results.markdown import digits, with_interval
+from benchmarks.results.markdown import Row, digits, with_interval
 from benchmarks.results.sources import read_robusts
 from worldmodel.runs import DoubtResult, LookResult, RobustResult
+
+
+def rows() -> list[Row]:
+    """The look under which the fewest goals are reached, by each encoder, of evaluations of several training seeds."""
+    rows: list[Row] = []
+    for name, found in read_robusts():
+        worst = {
+            encoder: min((of for of in looks if of.success), key=lambda of: of.success.rate if of.success else 1.0)
+            for encoder, looks in found.encoders.items()
+        }
+        if len(found.runs) < 2:
+            continue
+        told = [
+            f"{with_interval(of.success.rate, of.success.interval, '.1%')} by {encoder} ({of.label})"
+            for encoder, of in worst.items()
+            if of.success
+        ]
+        looks = len(next(iter(found.encoders.values()))) - 1
+        label = f"{found.world}: goals reached under the worst of {looks} looks, {len(found.runs)} seeds"
+        as_in = f"`worldmodel robust` as in docs/results/robust-{name}.json"
+        command = f"`worldmodel train env={found.world} robust=true`, {as_in}"
+        rows.append((label, ", ".join(told), "95 %", command))
+    return rows
 
 
 def details() -> str:
