@@ -226,7 +226,11 @@ def _same_results(reference: Path, victim: Path) -> list[str]:
     """What differs between two runs that were evaluated: figures but for times; files that are missing or left over."""
     one, other = (_figures(path / "run") for path in (reference, victim))
     differing = [verb for verb in {**one, **other} if one.get(verb) != other.get(verb)]
-    names = [{str(path.relative_to(of)) for path in of.rglob("*")} for of in (reference, victim)]
+    names = [
+        # TensorBoard names its files after the time and the process
+        {str(path.relative_to(of)) for path in of.rglob("*") if not path.name.startswith("events.out.tfevents")}
+        for of in (reference, victim)
+    ]
     return differing + sorted(names[0] ^ names[1])
 
 
