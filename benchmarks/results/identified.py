@@ -45,7 +45,8 @@ class _Pooled:
 class _Measured:
     """The recordings of one file that have one thing wrong with them."""
 
-    run: str
+    command: str
+    """What measured it."""
     readers: dict[str, dict[str, Any]]
     """replay, and learned where the run has a context -> constant -> figures."""
     fits: dict[str, Any]
@@ -56,6 +57,13 @@ _Setting = tuple[str, int, str, str]
 """World, steps, what is wrong, what is free."""
 
 
+def _command(file: dict[str, Any]) -> str:
+    """The command of a file, with the sizes that it was given."""
+    sizes = ("recordings", "steps", "calibration_recordings")
+    options = [f"{name}={file['settings'][name]}" for name in sizes if name in file["settings"]]
+    return f"`python -m benchmarks.identify run={_run(file['run'])} {' '.join(options)}`"
+
+
 def _settings() -> dict[_Setting, list[_Measured]]:
     """What was measured in each setting, in the order of the files' names."""
     grouped: dict[_Setting, list[_Measured]] = {}
@@ -64,7 +72,7 @@ def _settings() -> dict[_Setting, list[_Measured]]:
         for of in file["cells"]:
             readers = {"replay": of["constants"]} | ({"learned": of["learned"]["constants"]} if of["learned"] else {})
             key = file["world"], given["steps"], of["disturbance"], ", ".join(of["free"])
-            grouped.setdefault(key, []).append(_Measured(file["run"], readers, of["fits"], of["foreseen_rms"]))
+            grouped.setdefault(key, []).append(_Measured(_command(file), readers, of["fits"], of["foreseen_rms"]))
     return grouped
 
 
@@ -98,7 +106,7 @@ def rows() -> list[Row]:
         if disturbance != "none" or free:
             continue
         number = sum(file.fits["recordings"] for file in files)
-        command = f"`python -m benchmarks.identify run={_run(files[0].run)}`"
+        command = files[0].command
         for name in files[0].readers["replay"]:
             of, (r2, error) = _pooled(files, name), _TARGETS.get((world, name), ("", ""))
             label = f"{world}: {name} of a recording of {steps} steps by replay, from pixels"

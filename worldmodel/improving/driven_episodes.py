@@ -56,7 +56,7 @@ def collect_round(config: TrainConfig, number: int) -> None:
 
 
 class _Drive:
-    """The model of a run at the wheel."""
+    """A world that the model of a run drives."""
 
     def __init__(self, config: TrainConfig, run: Run, world: MujocoWorld, number: int) -> None:
         self._config, self._run, self._world, self._number = config, run, world, number

@@ -27,7 +27,7 @@ def train(config: TrainConfig) -> TrainResult:
             f"{config.run_directory} has gone through {collected} rounds; give rounds={collected}, or another name=…"
         )
     for number in range(collected, config.rounds):
-        # what only looks at a finished model can wait for it
+        # the decoder and the robust encoder learn from the finished model, once, after the last round
         learning.train(replace(config, rounds=number, decoder=False, robust=False))
         collect_round(config, number + 1)
     return learning.train(config)

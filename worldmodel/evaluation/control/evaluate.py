@@ -111,8 +111,10 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
 
 
 def farther(plan: PlanConfig, steps: int) -> PlanConfig:
-    """The picture of what is rewarded may lie far ahead: a plan that names no horizon looks as far as the predictor was
-    trained to, in a few decisions."""
+    """How to plan to the picture of what is rewarded, which may lie far ahead.
+
+    A plan that names no horizon looks `steps` control steps ahead, in a few actions that are each held equally long.
+    """
     planner = make_planner(**plan.planner)
     if plan.planner.keys() & {"horizon", "action_block"} or steps <= planner.horizon:
         return plan
