@@ -14,6 +14,7 @@ PROBE = {"bootstrap": 20, "max_frames": 200, "bound_trajectories": 0}
 _TRAIN = [
     *(f"{stage}.{name}" for stage in ("method.optim", "predictor_training") for name in ("steps=6", "batch_size=16")),
     "decoder_training.steps=2",
+    "distillation.optim.steps=2",
     "method.num_slices=4", "encoder.hidden=16", "predictor.hidden=16", "predictor.horizon=5",
     "predictor.history=[0,1,2]",
 ]  # fmt: skip
@@ -58,4 +59,5 @@ def tiny_training(config: TrainConfig) -> TrainConfig:
         predictor=dataclasses.replace(config.predictor, hidden=16, horizon=5, history=[0, 1, 2]),
         predictor_training=tiny_optim(config.predictor_training),
         decoder_training=StepsConfig(2),
+        distillation=dataclasses.replace(config.distillation_or_default, optim=StepsConfig(2)),
     )

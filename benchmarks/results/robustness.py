@@ -3,6 +3,7 @@
 from benchmarks.results.markdown import Row, digits, with_interval
 from benchmarks.results.sources import read_robusts
 from worldmodel.runs import DoubtResult, LookResult, RobustResult
+from worldmodel.settings import recipe
 
 
 def rows() -> list[Row]:
@@ -23,7 +24,8 @@ def rows() -> list[Row]:
         looks = len(next(iter(found.encoders.values()))) - 1
         label = f"{found.world}: goals reached under the worst of {looks} looks, {len(found.runs)} seeds"
         as_in = f"`worldmodel robust` as in docs/results/robust-{name}.json"
-        command = f"`worldmodel train env={found.world} robust=true`, {as_in}"
+        asked = "" if recipe(found.world).robust else " robust=true"
+        command = f"`worldmodel train env={found.world}{asked}`, {as_in}"
         rows.append((label, ", ".join(told), "95 %", command))
     return rows
 

@@ -9,6 +9,7 @@ from benchmarks.endurance import endurance
 from benchmarks.engines import engines
 from benchmarks.faults import faults
 from benchmarks.settings import BenchConfig
+from benchmarks.speed.first_goals import first_goals
 from benchmarks.speed.loading import load
 from benchmarks.speed.planning import plan
 from benchmarks.speed.recording import collect, render
@@ -29,6 +30,7 @@ _MEASURES: dict[str, Callable[[BenchConfig], dict[str, Any]]] = {
     "processes": processes,
     "startup": startup,
     "view": view_rate,
+    "goals": first_goals,
     "engines": lambda config: engines(),
     "faults": faults,
     "memory": lambda config: endurance(config.repeats, config.world),

@@ -31,7 +31,7 @@ _ENCODERS = {
 def train_memory(config: BenchConfig) -> dict[str, Any]:
     """Peak memory of the default training of `world`: all its data and every stage, but few steps, of which memory does
     not depend; in a process of its own. The data is what `worldmodel train` finds or collects."""
-    stages = ("method.optim", "predictor_training", "context_training.optim", "decoder_training")
+    stages = ("method.optim", "predictor_training", "context_training.optim", "decoder_training", "distillation.optim")
     steps = [f"{stage}.steps=20" for stage in stages]
     with tempfile.TemporaryDirectory() as folder:
         run = [f"env={config.world}", f"runs={folder}", "name=run", "device=cpu"]

@@ -23,7 +23,7 @@ SMALL = [
     "episodes=20", "episode_steps=16", "workers=1", "env.image_size=16", "encoder.input_size=16", "encoder.hidden=16",
     "method.num_slices=4", "method.optim.steps=4", "method.optim.batch_size=16", "predictor.horizon=3",
     "predictor.history=[0,1]", "predictor.hidden=16", "predictor_training.steps=4",
-    "predictor_training.batch_size=16", "decoder_training.steps=2",
+    "predictor_training.batch_size=16", "decoder_training.steps=2", "distillation.optim.steps=2",
 ]  # fmt: skip
 TASKS = ["tasks=2", "goal_steps=4", "budget_steps=2", "planner.horizon=3", "videos=0", "oracle=false"]
 RUN = "run=runs/reacher"

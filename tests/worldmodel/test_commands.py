@@ -42,6 +42,7 @@ SMALL = [
     "predictor_training.steps=6",
     "predictor_training.batch_size=16",
     "decoder_training.steps=2",
+    "distillation.optim.steps=2",
 ]
 
 

@@ -42,6 +42,7 @@ SMALL = {
     "predictor_training.steps": 3,
     "predictor_training.batch_size": 8,
     "decoder_training.steps": 3,
+    "distillation.optim.steps": 2,
 }
 
 

@@ -737,6 +737,7 @@ def test_a_recording_from_elsewhere_trains_a_model(
             "predictor_training.steps=3",
             "predictor_training.batch_size=8",
             "decoder_training.steps=2",
+            "distillation.optim.steps=2",
             "encoder.latent_dim=4",
         ),
     ]

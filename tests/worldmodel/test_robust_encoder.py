@@ -28,7 +28,7 @@ SMALL = {
     "env": "reacher", "episodes": 12, "episode_steps": 12, "workers": 1, "env.image_size": 16, "env.supersample": 1,
     "encoder.input_size": 16, "encoder.hidden": 8, "method.optim.steps": 3, "method.optim.batch_size": 8,
     "predictor.horizon": 2, "predictor.history": [0, 1], "predictor.hidden": 8, "predictor_training.steps": 3,
-    "predictor_training.batch_size": 8, "decoder": False,
+    "predictor_training.batch_size": 8, "decoder": False, "robust": False,
 }  # fmt: skip
 ROBUST = {"robust": True, "distillation.optim.steps": 2, "distillation.frames": 50}
 

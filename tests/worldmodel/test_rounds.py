@@ -35,6 +35,7 @@ SMALL = {
     "predictor_training.steps": 10,
     "predictor_training.batch_size": 16,
     "decoder": False,
+    "robust": False,
     "plan.planner.num_samples": 8,
     "plan.planner.horizon": 3,
 }

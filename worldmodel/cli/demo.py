@@ -105,6 +105,7 @@ def _training(config: DemoConfig, name: str, root: Path) -> TrainConfig:
         method=replace(found.method, optim=replace(optim, steps=encoder_steps or optim.steps)),
         predictor_training=replace(predictor, steps=predictor_steps or predictor.steps),
         decoder=name == "control",  # whose imagination is shown
+        robust=False,  # it takes two minutes, and the demo shows no other looks
         name=name,
         seed=config.seed,
     )
