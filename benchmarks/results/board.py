@@ -33,9 +33,7 @@ def details() -> str:
     for protocol, worlds in PUBLISHED.items():
         for world, theirs in worlds.items():
             if of := read_control(f"{world}-{protocol}"):
-                command = control_command(
-                    of, training(f"{world}_cpu" if world == "push_t" else world), f"{protocol=!s}"
-                )
+                command = control_command(of, training(world), f"{protocol=!s}")
                 cells = [world, of.protocol.name, rated(of), rated(of, "random"), rated(of, "oracle"), theirs]
                 lines.append(f"| {' | '.join(cells)} | `{command}` |")
     return "\n".join(lines) + "\n" if len(lines) > num_lines else ""

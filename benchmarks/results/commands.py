@@ -1,21 +1,10 @@
 """The commands that measure a figure again: files keep the options of the version that wrote them, not today's."""
 
-import re
 from dataclasses import dataclass, fields
 
 from worldmodel.planners import make_planner
 from worldmodel.runs import ControlResult
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig, recipe
-
-_SIZES = {
-    "push_t": {"": "small", "_full": "coarse", "_large": "large", "_cpu": "base"},
-    "reacher": {"": "small", "_full": "base"},
-    "puck": {"": "small", "_full": "base", "_wide": "wide"},
-    "cartpole": {"": "small", "_full": "base"},
-    "finger": {"": "small", "_full": "base"},
-    "pendulum": {"": "small", "_full": "base"},
-}
-"""World -> what version 0.1 added to its name for a training -> the size that it is now."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +14,7 @@ class Training:
     world: str
     """The recipe."""
     size: str | None
-    """Its size; None where it has one only."""
+    """Its size; None takes its default."""
 
     @property
     def config(self) -> TrainConfig:
@@ -50,10 +39,9 @@ class Training:
 
 
 def training(name: str) -> Training:
-    """The training that a committed file is named after, such as `push_t_cpu`."""
-    world = re.sub("_(full|large|cpu|wide)$", "", name)
-    sizes = _SIZES.get(world)
-    return Training(world if sizes else name, sizes[name.removeprefix(world)] if sizes else None)
+    """The training that a committed file is named after, `WORLD` or `WORLD-SIZE`, such as `push_t-large`."""
+    world, _, size = name.partition("-")
+    return Training(world, size or None)
 
 
 def control_command(found: ControlResult, trained: Training, *options: str) -> str:

@@ -20,10 +20,10 @@ def details() -> str:
 
 def _pixel_rows() -> list[Row]:
     """How well the puck's constants are read, and what the predictor makes of them."""
-    puck = _probed("puck")
+    puck = _probed("puck-base")
     if not puck:
         return []
-    trained = training("puck_full")
+    trained = training("puck-base")
     rows: list[Row] = []
     for name in ("mass", "friction"):
         values = [found.variables[name].r2_linear for found in puck]
@@ -47,21 +47,21 @@ def _context_errors(runs: list[ProbeResult]) -> list[ContextErrors]:
 
 
 def _wide_rows() -> list[Row]:
-    runs = _probed("puck_wide")
+    runs = _probed("puck-wide")
     if not runs:
         return []
     cells = [spread([found.shifts["constants"][name].r2 for found in runs], ".3f") for name in ("mass", "friction")]
     label = "… mass / friction 2 to 3 sd out, trained on a prior 1.6 times as wide"
-    return [(label, " / ".join(cells), ".9", f"`{training('puck_wide').command}`")]
+    return [(label, " / ".join(cells), ".9", f"`{training('puck-wide').command}`")]
 
 
 def _puck() -> str:
     """Mass and friction from pixels: the puck's base size over training seeds."""
-    runs = _probed("puck")
+    runs = _probed("puck-base")
     if not runs:
         return ""
     names = _constants(runs)
-    trained = training("puck_full")
+    trained = training("puck-base")
     lines = [
         "",
         "## Physical constants of the puck, from pixels under light and colour nuisances",
@@ -103,13 +103,13 @@ def _constants(runs: list[ProbeResult]) -> list[str]:
 
 def _wide() -> list[str]:
     """The same pixels' world with a wider prior in training: the puck's size `wide`."""
-    runs = _probed("puck_wide")
+    runs = _probed("puck-wide")
     if not runs:
         return []
     names = _constants(runs)
     lines = [
         "",
-        f"Trained on constants from a prior 1.6 times as wide (`{training('puck_wide').command}`), probed in range "
+        f"Trained on constants from a prior 1.6 times as wide (`{training('puck-wide').command}`), probed in range "
         "(the prior's own width) and 2 to 3 of the prior's sd out, both constants at once:",
         "",
         f"| test set | {' | '.join(f'{name}, one window | {name}, averaged' for name in names)} |",

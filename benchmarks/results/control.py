@@ -39,7 +39,7 @@ def _lead_rows() -> list[Row]:
         best = f", known constants {_rate(known):.1%}" if known else ""
         value = f"{rated(online)} (no context {_rate(blind):.1%}{best})"
         drift = [] if online.drift_rho is None else [f"drift_rho={online.drift_rho:g}"]
-        command = control_command(online, training("puck_full"), "protocol=strict", *drift)
+        command = control_command(online, training("puck-base"), "protocol=strict", *drift)
         rows.append((label, value, "no context + 15 points, known - 3" if known else "", _with_tasks(command, online)))
     return rows
 
@@ -52,12 +52,12 @@ def _reacher_rows() -> list[Row]:
         ("strict25", "… goals held for 5 steps, 25 steps ahead", "98 %"),
         ("strict50", "… 50 steps ahead", "97 %"),
         ("strict100", "… 100 steps ahead", "95 %"),
-        ("full-strict25", "… 25 steps ahead, after the longer training of size=base", "98 %"),
-        ("full-strict50", "… 50 steps ahead, after the same training", "97 %"),
-        ("full-strict100", "… 100 steps ahead, after the same training", "95 %"),
+        ("base-strict25", "… 25 steps ahead, after the longer training of size=base", "98 %"),
+        ("base-strict50", "… 50 steps ahead, after the same training", "97 %"),
+        ("base-strict100", "… 100 steps ahead, after the same training", "95 %"),
     ):
         if of := read_control(f"reacher-{name}"):
-            trained = training("reacher_full" if name.startswith("full") else "reacher")
+            trained = training("reacher-base" if name.startswith("base") else "reacher")
             options = (f"protocol={of.protocol.name}", f"goal_steps={of.protocol.goal_steps}")
             rows.append((label, rated(of), target, _with_tasks(control_command(of, trained, *options), of)))
     return rows
@@ -73,7 +73,7 @@ def _lewm_size_rows() -> list[Row]:
         trained = Training("reacher", "lewm")
         what = f"`{_lewm_command(trained.runs(), of)}`"
         label = "… a model of LeWM's size with LeWM's planner"
-        if runs := read_runs("lewm_size"):
+        if runs := read_runs("reacher-lewm"):
             seconds = runs[0].train.seconds["encoder"] + runs[0].train.seconds["predictor"]
             label += f" after {seconds:.0f} s of training on a GPU, {of.latent.num_tasks} tasks"
             what = f"`{trained.command}`, then {what}"
@@ -95,15 +95,12 @@ def _goal_rows() -> list[Row]:
     for name, target in (
         ("two_room", "100 %"),
         ("push_t", "96 %"),
-        ("push_t_full", "96 %"),
-        ("push_t_large", "96 %"),
-        ("push_t_cpu", "96 %"),
+        ("push_t-coarse", "96 %"),
+        ("push_t-large", "96 %"),
         ("pendulum", ""),
         ("cartpole", ""),
-        ("cartpole_full", ""),
         ("ball_in_cup", ""),
         ("finger", ""),
-        ("finger_full", ""),
         ("point_mass", ""),
     ):
         if of := read_control(name):
@@ -112,7 +109,7 @@ def _goal_rows() -> list[Row]:
                 target = f"oracle's {oracle.success.rate:.0%} less 5 points"
             ahead = [] if of.protocol.goal_steps == 25 else [f"goal_steps={of.protocol.goal_steps}"]
             beside = f" (random {_rate(of, 'random'):.0%})"
-            label = _longer(name) or f"{trained.world} from pixels, LeWM's protocol{beside}"
+            label = _sized(trained) or f"{trained.world} from pixels, LeWM's protocol{beside}"
             if of.plan.lead_steps:
                 label += f", {of.plan.lead_steps} steps watched first"
             rows.append((label, rated(of), target, _with_tasks(control_command(of, trained, *ahead), of)))
@@ -122,7 +119,7 @@ def _goal_rows() -> list[Row]:
 def _reward_rows() -> list[Row]:
     """Returns, world by world."""
     rows: list[Row] = []
-    for name in ("pendulum", "pendulum_full", "reacher", "point_mass"):
+    for name in ("pendulum", "reacher", "point_mass"):
         if of := read_control(f"{name}-reward"):
             trained, budget = training(name), of.protocol.budget_steps
             beside = f" (random {returned(of, 'random', interval=False)})"
@@ -130,15 +127,13 @@ def _reward_rows() -> list[Row]:
             options = ("protocol=reward", f"budget_steps={budget}", f"tasks={of.latent.num_tasks}")
             command = f"`{control_command(of, trained, *options)}`"
             target = f"oracle's {returned(of, 'oracle', interval=False)}"
-            rows.append((_longer(name, "-reward") or label, returned(of), target, command))
+            rows.append((label, returned(of), target, command))
     return rows
 
 
-def _longer(name: str, kind: str = "") -> str:
-    """The label of a longer training under that of the world's first; empty for the first, and where it is missing."""
-    trained = training(name)
-    below = name != trained.world and read_control(f"{trained.world}{kind}")
-    return f"… after the longer training of size={trained.size}" if below else ""
+def _sized(trained: Training) -> str:
+    """The label of a training of another size under that of the world's default; empty for the default."""
+    return f"… after the training of size={trained.size}" if trained.size else ""
 
 
 def _with_tasks(command: str, of: ControlResult) -> str:

@@ -63,7 +63,7 @@ def _rate(demo: DemoResult, name: ControllerName) -> float | None:
 
 
 def _longer_rows() -> list[Row]:
-    controlled = [run.control.latent for run in read_runs("reacher_full") if run.control]
+    controlled = [run.control.latent for run in read_runs("reacher-base") if run.control]
     if not controlled:
         return []
     rates = [latent.success.rate for latent in controlled if latent.success]

@@ -53,7 +53,7 @@ def _methods_rows() -> list[Row]:
 
 def _command(study: PositionsResult) -> str:
     """The command of a study; docs/LOG.md has its other options."""
-    trained, noise = training(study.env), study.noise
+    trained, noise = training(study.env.replace("_full", "-base")), study.noise  # as version 0.1 called it
     size = "" if trained.is_default else f" size={trained.size}"
     return f"worldmodel positions env={trained.world}{size} noise_m={noise.m:g} noise_rad={noise.rad:g}"
 

@@ -60,7 +60,7 @@ def _goal_rows() -> list[Row]:
     for world, file, what, others in (
         ("reacher", "reacher-lewm", "Reacher, a two-joint arm: goal images reached", ""),
         ("two_room", "two_room", "Two-Room, a dot that must find a door", f", DINO-WM {DINO_WM_TWO_ROOM:.0%}"),
-        ("push_t", "push_t_cpu", "Push-T, a T-shaped block to be pushed", ""),
+        ("push_t", "push_t", "Push-T, a T-shaped block to be pushed", ""),
     ):
         if found := read_control(file):
             theirs, by_chance = LEWM[world]
@@ -110,7 +110,7 @@ def _angle_rows() -> list[Row]:
 
 def _constants_row() -> list[Row]:
     """Mass and friction of the puck from pixels, without labels."""
-    probed = [run.probe for run in read_runs("puck") if run.probe]
+    probed = [run.probe for run in read_runs("puck-base") if run.probe]
     if not probed:
         return []
     read_of = {name: [found.variables[name].r2_linear for found in probed] for name in ("mass", "friction")}

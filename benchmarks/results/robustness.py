@@ -1,7 +1,9 @@
 """Goals reached where the world looks different: `worldmodel robust`."""
 
+from typing import Any
+
 from benchmarks.results.markdown import Row, digits, with_interval
-from benchmarks.results.sources import read_robusts
+from benchmarks.results.sources import read_all, read_robusts
 from worldmodel.runs import DoubtResult, LookResult, RobustResult
 from worldmodel.settings import recipe
 
@@ -27,6 +29,17 @@ def rows() -> list[Row]:
         asked = "" if recipe(found.world).robust else " robust=true"
         command = f"`worldmodel train env={found.world}{asked}`, {as_in}"
         rows.append((label, ", ".join(told), "95 %", command))
+    return rows + [row for found in read_all("left_out-*.json") for row in _left_out_rows(found)]
+
+
+def _left_out_rows(found: dict[str, Any]) -> list[Row]:
+    """Looks of a kind that the robust encoder never saw, the worst of each kind."""
+    rows: list[Row] = []
+    for what, looks in found["without"].items():
+        worst = min(looks, key=lambda of: of["success"])
+        label = f"{found['world']}, trained without {what}: goals reached under {worst['look']} {worst['strength']:g}"
+        value = with_interval(worst["success"], worst["interval"], ".1%")
+        rows.append((label, value, "85 %", '`python -m benchmarks.left_out_looks run="runs/reacher-s?"`'))
     return rows
 
 

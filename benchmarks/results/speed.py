@@ -39,6 +39,13 @@ def rows() -> list[Row]:
         value = " / ".join(f"{seconds:.2f}" for seconds in measured)
         label = "CPU-seconds of the list of verbs / of the slowest help of a verb / of importing the package"
         rows.append((label, value, "0.5 / 1 / 0.2", "`python -m benchmarks.speed what=startup`"))
+    if goals := read("bench-goals.json"):
+        share, last = [(key, of) for key, of in goals.items() if key.startswith("share_")][-1]
+        label = f"CPU-seconds from nothing to {last['success']:.1%} of goals, {goals['env']}, collection included"
+        value = f"{last['cpu_s']:.0f} ({share.removeprefix('share_')} of the recipe)"
+        if theirs := goals.get("lewm_cpu_s_extrapolated"):
+            value += f"; size=lewm {theirs:,.0f}, extrapolated"
+        rows.append((label, value, "100", "`python -m benchmarks.speed what=goals`"))
     if view := read("bench-view.json"):
         command = "`python -m benchmarks.speed what=view run=runs/reacher out=docs/results/bench-view.json`"
         value = f"{view['server_cpu_ms_per_step']:.0f} / {view['browser_cpu_ms_per_moment']:.0f}"
