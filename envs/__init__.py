@@ -28,6 +28,7 @@ from worldmodel.envs.scene import MjcfScene, Scene
 from worldmodel.envs.scenes.arm3 import arm3
 from worldmodel.envs.scenes.block import block
 from worldmodel.envs.scenes.lit_ball import lit_ball
+from worldmodel.envs.scenes.maze import maze
 from worldmodel.envs.scenes.puck import puck
 from worldmodel.envs.scenes.push_t import push_t
 from worldmodel.envs.scenes.two_room import two_room
@@ -156,7 +157,7 @@ def _ou(inner: SceneFactory, latents: Mapping[str, float], rho: float) -> OUScen
 def _register_all() -> None:
     for name, factory in GOAL_SCENES.items():
         register(name, factory)
-    for factory in (puck, lit_ball, block, two_room, push_t, arm3):
+    for factory in (puck, lit_ball, block, two_room, maze, push_t, arm3):
         register(factory.__name__, factory)
     register("ou-reacher", partial(_ou, GOAL_SCENES["reacher"], {"shoulder": 1.0, "wrist": 1.0}, 0.95))
     register("varied_pendulum", VariedPendulum)

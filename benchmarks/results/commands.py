@@ -62,7 +62,7 @@ def _plan_options(plan: PlanConfig, own: PlanConfig) -> list[str]:
     """How an evaluation's plan differs from the plan that its run keeps."""
     options = [
         f"{name}={_written(getattr(plan, name))}"
-        for name in ("reduction", "metric", "proposal", "action_cost", "replan_every", "lead_steps")
+        for name in ("reduction", "metric", "proposal", "subgoals", "action_cost", "replan_every", "lead_steps")
         if getattr(plan, name) != getattr(own, name)
     ]
     used, kept = _parameters(plan), _parameters(own)

@@ -15,7 +15,7 @@ def rows() -> list[Row]:
 
 def world_rows() -> list[Row]:
     """Other worlds under LeWM's protocol, each beside its oracle or what is published; and tasks by reward."""
-    return [*_goal_rows(), *_reward_rows()]
+    return [*_goal_rows(), *_far_rows(), *_reward_rows()]
 
 
 def details() -> str:
@@ -113,6 +113,20 @@ def _goal_rows() -> list[Row]:
             if of.plan.lead_steps:
                 label += f", {of.plan.lead_steps} steps watched first"
             rows.append((label, rated(of), target, _with_tasks(control_command(of, trained, *ahead), of)))
+    return rows
+
+
+def _far_rows() -> list[Row]:
+    """Goals far ahead, planned to directly and in stages."""
+    rows: list[Row] = []
+    for world in ("maze", "two_room", "reacher"):
+        for kind in ("far", "far-subgoals"):
+            if of := read_control(f"{world}-{kind}"):
+                ahead, ms = of.protocol.goal_steps, f"{of.cpu_ms_per_decision:.2f} ms a decision"
+                direct = f"{world} from pixels, goals {ahead} steps ahead, held for 5 steps, planned to directly, {ms}"
+                options = ("protocol=strict", f"goal_steps={ahead}", f"budget_steps={of.protocol.budget_steps}")
+                command = _with_tasks(control_command(of, training(world), *options), of)
+                rows.append((f"… in stages, {ms}" if of.plan.subgoals else direct, rated(of), "", command))
     return rows
 
 

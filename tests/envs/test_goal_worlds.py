@@ -7,7 +7,7 @@ from worldmodel import envs
 from worldmodel.envs.suite import GOAL_SCENES
 from worldmodel.evaluation.control.oracle import goal_features
 
-GOAL_WORLDS = (*GOAL_SCENES, "puck", "two_room", "push_t")
+GOAL_WORLDS = (*GOAL_SCENES, "puck", "two_room", "maze", "push_t")
 
 
 @pytest.mark.parametrize("name", GOAL_WORLDS)
@@ -77,6 +77,18 @@ def test_walls_part_the_two_rooms_and_the_door_joins_them(world_of):
             world.advance(np.array([1.0, 0.0]))
         ends.append(world.state()[0])
     assert ends[0] == pytest.approx(-0.15, abs=0.02) and ends[1] > 0.8
+
+
+def test_the_maze_is_passed_from_end_to_end_by_its_openings_alone(world_of):
+    """Down through a wall there is no way; east, down, west, down leads from the upper corridor to the lower one."""
+    world = world_of("maze")
+    world.restart(seed=0, state=np.array([-0.6, 0.7, 0, 0]))
+    for thrust, num_steps in (((0, -1), 10), ((1, 0), 20), ((0, -1), 8), ((-1, 0), 20), ((0, -1), 10)):
+        if thrust == (1, 0):
+            assert world.state()[1] == pytest.approx(0.5, abs=0.02), "held by the wall"
+        for _ in range(num_steps):
+            world.advance(np.array(thrust, float))
+    assert world.state()[0] < -0.8 and world.state()[1] < -0.6
 
 
 def test_the_pusher_moves_the_block_which_then_stays(world_of):

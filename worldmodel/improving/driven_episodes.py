@@ -21,6 +21,7 @@ from worldmodel.evaluation.control.controllers import (
     check_heads,
     plans_by_head,
 )
+from worldmodel.evaluation.control.landmarks import ways
 from worldmodel.models import PlanningModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import make_planner
@@ -67,6 +68,7 @@ class _Drive:
         check_heads(model, config.plan)
         self._model, self._planner = PlanningModel(model), make_planner(**config.plan.planner)
         self._by_reward = plans_by_head(model, world)
+        self._graph = None if self._by_reward else ways(config.plan, model, config)
         self._pictures = (
             None if self._by_reward else DataSet(config.collection.directory, config.collection.num_episodes)
         )
@@ -128,7 +130,7 @@ class _Drive:
             return RewardController(self._model, self._planner, plan, num, None, seed)
         rows = rng.integers(self._pictures.num_rows, size=num)
         goals = np.concatenate([self._pictures.frames(slice(row, row + 1)) for row in rows])
-        return GoalController(self._model, self._planner, plan, goals, None, seed)
+        return GoalController(self._model, self._planner, plan, goals, None, seed, self._graph)
 
 
 class _Noise:

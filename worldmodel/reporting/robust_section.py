@@ -68,6 +68,7 @@ def _facts(found: RobustResult) -> Table:
         "steps held": protocol.hold_steps,
         **plan.planner,
         "metric": plan.metric,
+        "subgoals": plan.subgoals,
         "action cost": plan.action_cost,
         "replanned every": plan.replan_every,
         "lead steps": plan.lead_steps,

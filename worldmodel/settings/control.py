@@ -39,6 +39,9 @@ class PlanConfig(Settings):
     but l2 need a run trained with goal_heads=true."""
     proposal: bool = False
     """Also try what the learned inverse dynamics proposes; needs goal_heads=true."""
+    subgoals: bool = False
+    """Plan to a far goal in stages, along the shortest way that the run's recording shows: a plan is for the farthest
+    point of it within half the planner's horizon. Needs the data set that the run was trained on."""
     action_cost: NonNegative = 0.0
     """Weight of the mean squared action."""
     replan_every: Count = 1

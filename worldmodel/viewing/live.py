@@ -12,6 +12,7 @@ import torch
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.angles import shorter_way
 from worldmodel.envs.world import SimulationDiverged
+from worldmodel.evaluation.control.landmarks import LandmarkGraph
 from worldmodel.models import WorldModel
 from worldmodel.settings import PlanConfig
 from worldmodel.system.errors import UserError
@@ -44,6 +45,8 @@ class LiveSubject:
     plan: PlanConfig
     reference: Reference
     seed: int
+    graph: LandmarkGraph | None = None
+    """By which subgoals far goals are reached; None plans to the goals themselves."""
 
 
 class LiveSession:
@@ -52,7 +55,7 @@ class LiveSession:
     def __init__(self, subject: LiveSubject) -> None:
         self.world, self._model = subject.world, subject.model
         self._rng = np.random.default_rng(subject.seed)
-        self._pilot = Pilot(subject.model, subject.world, subject.plan, subject.seed)
+        self._pilot = Pilot(subject.model, subject.world, subject.plan, subject.seed, subject.graph)
         self._senses = Senses(subject.model, subject.world, subject.reference)
         self.solids = Solids(self.world.scene.model)
         states = np.concatenate([each.states for each in subject.reference.episodes])

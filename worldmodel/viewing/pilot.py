@@ -11,6 +11,7 @@ from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.context_sources import OnlineContexts
 from worldmodel.evaluation.control.controllers import GoalController, RandomController, check_heads
 from worldmodel.evaluation.control.evaluate import check_fits
+from worldmodel.evaluation.control.landmarks import LandmarkGraph
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.planners import PLANNERS, Planner, make_planner
 from worldmodel.settings import PlanConfig
@@ -37,10 +38,13 @@ class Pilot:
         world: where it acts.
         plan: how to plan at first.
         seed: of random actions and of planning.
+        graph: says by which subgoals far goals are reached; None plans to the goals themselves.
     """
 
-    def __init__(self, model: WorldModel, world: MujocoWorld, plan: PlanConfig, seed: int) -> None:
-        self._model, self._world, self.plan = model, world, plan
+    def __init__(
+        self, model: WorldModel, world: MujocoWorld, plan: PlanConfig, seed: int, graph: LandmarkGraph | None = None
+    ) -> None:
+        self._model, self._world, self.plan, self._graph = model, world, plan, graph
         self.drivers = ["nobody"]
         if world.scene.action_dim:
             self.drivers.insert(0, "random")
@@ -111,7 +115,8 @@ class Pilot:
         encoder = self._model.context_encoder
         contexts = None if encoder is None else OnlineContexts(encoder, 1, self._model.device)
         self._seed += 1
-        controller = GoalController(self._planning, self._watched, self.plan, goal_frame[None], contexts, self._seed)
+        driven = self._planning, self._watched, self.plan
+        controller = GoalController(*driven, goal_frame[None], contexts, self._seed, self._graph)
         for frame, action in past:
             controller.watch(frame[None], action[None])
         self._controller, self._watched.search = controller, None

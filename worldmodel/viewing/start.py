@@ -14,6 +14,7 @@ from pathlib import Path
 
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import make_policy
+from worldmodel.evaluation.control.landmarks import ways
 from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.trust import trusted_world
 from worldmodel.models.encoders import set_cpu_threads
@@ -129,7 +130,9 @@ def open_session(config: ViewConfig) -> Session:
     try:
         _set_tolerance(world, trained)
         episodes = reference(trained, world, config.seed, window)
-        subject = LiveSubject(str(run.path), model, world, config.plan or trained.plan, episodes, config.seed)
+        plan = config.plan or trained.plan
+        graph = ways(plan, model, trained)
+        subject = LiveSubject(str(run.path), model, world, plan, episodes, config.seed, graph)
         return LiveSession(subject)
     except BaseException:
         world.close()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.context_sources import ContextSource
+from worldmodel.evaluation.control.landmarks import LandmarkGraph
 from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_features
 from worldmodel.evaluation.control.tasks import Tasks
 from worldmodel.models import PlanningModel, WorldModel
@@ -74,7 +75,7 @@ class LatentController(ABC):
     def _reached_so_far(self, state: MPCState) -> Tensor:
         """How far each open task has come, (n',), for the picture."""
 
-    def _proposal(self) -> Callable[[Tensor], Tensor] | None:
+    def _proposal(self, state: MPCState) -> Callable[[Tensor], Tensor] | None:
         """Action sequences to try besides; None: none."""
         return None
 
@@ -86,7 +87,7 @@ class LatentController(ABC):
         state = self._see(frames)
         context = self._context(self._actions)
         objective = self._objective(state)
-        actions, self._state, plan = self._mpc.act(state, objective, self._generator, context, self._proposal())
+        actions, self._state, plan = self._mpc.act(state, objective, self._generator, context, self._proposal(state))
         if plan is not None:
             self.num_invalid += int((~plan.valid).sum())
             if self._cost_curve is None:
@@ -160,13 +161,16 @@ class GoalController(LatentController):
         goal_frames: np.ndarray,
         contexts: ContextSource | None = None,
         seed: int = 0,
+        graph: LandmarkGraph | None = None,
     ) -> None:
         """
         Args:
             goal_frames: pictures of the goals of n tasks, uint8 (n, S, S, 3).
             contexts, seed: see `LatentController`.
+            graph: says by which subgoals far goals are reached; None plans to the goals themselves.
         """
         super().__init__(model, planner, plan, len(goal_frames), contexts, seed)
+        self._graph = graph
         self._horizon = planner.horizon
         self._goal = model.embed(self._tensor(goal_frames))
 
@@ -175,18 +179,22 @@ class GoalController(LatentController):
         self._goal = self._goal[torch.from_numpy(np.flatnonzero(open_))]
 
     def _objective(self, state: MPCState) -> Objective:
-        now = self._latents[-1]
-        distance = goal_objective(self._goal, now, self._model.heads, self._plan, OverHorizon(self._plan.reduction))
+        now, target = self._latents[-1], self._target(state)
+        distance = goal_objective(target, now, self._model.heads, self._plan, OverHorizon(self._plan.reduction))
         return self._with_effort(distance)
 
     def _reached_so_far(self, state: MPCState) -> Tensor:
         return (state.latents[:, -1] - self._goal).norm(dim=-1)
 
-    def _proposal(self) -> Callable[[Tensor], Tensor] | None:
-        heads = self._model.heads
+    def _proposal(self, state: MPCState) -> Callable[[Tensor], Tensor] | None:
+        heads, target = self._model.heads, self._target(state)
         if not self._plan.proposal or heads is None:
             return None
-        return lambda state: heads.propose(state, self._goal, self._horizon)
+        return lambda z0: heads.propose(z0, target, self._horizon)
+
+    def _target(self, state: MPCState) -> Tensor:
+        """The latents (n', D) to plan to: those of the goals, or of what lies on the way to them."""
+        return self._goal if self._graph is None else self._graph.subgoals(state.latents, self._goal)
 
 
 def plans_by_head(model: WorldModel, world: MujocoWorld) -> bool:

@@ -23,6 +23,7 @@ from worldmodel.evaluation.control.controllers import (
 )
 from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
 from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
+from worldmodel.evaluation.control.landmarks import ways
 from worldmodel.evaluation.control.manifests import manifest_tasks
 from worldmodel.evaluation.control.moments import draw_moments
 from worldmodel.evaluation.control.oracle import can_simulate
@@ -102,6 +103,11 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     protocol = make_protocol(config, world.name, goal_steps, world.max_steps)
     if protocol.rewarded:
         protocol = replace(protocol, by_head=plans_by_head(run.model(), world))
+        if protocol.by_head and plan.subgoals:
+            raise UserError(
+                f"subgoals lie on the way to a goal, and the reward of {world.name} asks for no one state; leave out "
+                "subgoals, or use protocol=lewm or strict"
+            )
         plan = plan if protocol.by_head else farther(plan, trained.predictor.horizon)
     elif protocol.name not in AUDITED:
         policy, steps = task_policy(trained, config), trained.collection.episode_steps
@@ -191,7 +197,8 @@ def _latent(evaluation: Evaluation, run: Run, num_filmed: int = 0) -> tuple[Outc
     if evaluation.protocol.by_head:
         controller = RewardController(*planning, len(tasks), contexts, config.seed)
     else:
-        controller = GoalController(*planning, goal_frames(evaluation.world, tasks), contexts, config.seed)
+        graph = ways(evaluation.plan, model, run.config)
+        controller = GoalController(*planning, goal_frames(evaluation.world, tasks), contexts, config.seed, graph)
     outcome = _run(evaluation, controller, f"latent MPC, {run.path.name}", num_filmed)
     if controller.num_invalid:
         print(f"{run.path}: {controller.num_invalid} plans found no finite cost; the plan before was followed")

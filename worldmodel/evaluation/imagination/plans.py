@@ -6,6 +6,7 @@ import torch
 from worldmodel.envs import BatchWorld, MujocoWorld
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import GoalController, check_heads
+from worldmodel.evaluation.control.landmarks import ways
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
 from worldmodel.figures.videos import rows_of_films, write_film
 from worldmodel.learning.imagining import film_fps
@@ -31,7 +32,8 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     tasks = draw_tasks(world, trained, protocol, settings, plan)
     goals, planner = goal_frames(world, tasks), make_planner(**plan.planner)
     contexts = context_source("online", model, trained, world, tasks)
-    controller = GoalController(PlanningModel(model), planner, plan, goals, contexts, config.seed)
+    graph = ways(plan, model, trained)
+    controller = GoalController(PlanningModel(model), planner, plan, goals, contexts, config.seed, graph)
     camera, latents = _carry_out(world, tasks, controller)
     imagined = model.decode(latents).cpu().numpy()
     goal = np.repeat(goals[:, None], camera.shape[1], 1)

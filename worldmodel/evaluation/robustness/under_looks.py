@@ -15,6 +15,7 @@ from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import GoalController, check_heads
 from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.evaluate import check_fits, check_same_world
+from worldmodel.evaluation.control.landmarks import LandmarkGraph, ways
 from worldmodel.evaluation.control.moments import Moments, draw_moments
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, photographs
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
@@ -137,7 +138,7 @@ def _load(bench: _Bench, run: Run) -> WorldModel:
 
 def _measure(bench: _Bench, run: Run, model: WorldModel) -> list[_Found]:
     """What one run does under every look."""
-    planning = PlanningModel(model)
+    planning, graph = PlanningModel(model), ways(bench.plan, model, run.config)
     bench.world.appearance = None
     reader = StateReader(bench.world, planning, bench.fitted)
     usual = photographs(bench.world, bench.fitted.states, bench.fitted.factors)
@@ -146,7 +147,7 @@ def _measure(bench: _Bench, run: Run, model: WorldModel) -> list[_Found]:
     bar = progress(bench.shifts, desc=f"{run.path.name}, by {model.config.sees_by}", unit="look")
     for shift in bar:
         bar.set_postfix(look=shift.look)
-        found.append(_under(bench, model, planning, reader, doubter, shift))
+        found.append(_under(bench, model, planning, graph, reader, doubter, shift))
     bench.world.appearance = None
     return found
 
@@ -155,6 +156,7 @@ def _under(
     bench: _Bench,
     model: WorldModel,
     planning: PlanningModel,
+    graph: LandmarkGraph | None,
     reader: StateReader,
     doubter: Doubter | None,
     shift: GridCell,
@@ -168,7 +170,7 @@ def _under(
         goals = goal_frames(bench.world, tasks)
         starts = photographs(bench.world, tasks.start, tasks.factors)
         contexts = context_source("online", model, bench.trained, bench.world, tasks)
-        controller = GoalController(planning, bench.planner, bench.plan, goals, contexts, bench.config.seed)
+        controller = GoalController(planning, bench.planner, bench.plan, goals, contexts, bench.config.seed, graph)
         solved_at.append(run_tasks(bench.world, tasks, controller, bench.protocol, None).solved_at)
         unseen.append((goals == starts).all((1, 2, 3)))
         read.append(reader.read(bench.judged.part(*of_moments)))
