@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from worldmodel_fakes import seeded
 
+from worldmodel.cli.main import main
 from worldmodel.learning.decoding import Pictures, decoder_stage, fit_normalization
 from worldmodel.learning.loop import fit_quietly
 from worldmodel.learning.train import train
@@ -190,6 +193,23 @@ def test_quality_is_reported_beside_the_nearest_frame_and_the_camera(home: Path)
 
 def noise(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+VIEW = ["view", "serve=false", "steps=1", "save=view.html"]
+
+
+@pytest.mark.parametrize("command", [["control", "tasks=1"], ["robust"], ["imagine"], ["surprise"], VIEW], ids=str)
+def test_a_decoder_of_other_frames_than_the_world_s_is_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+):
+    if not Path("runs/foreign").exists():
+        shutil.copytree("runs/with", "runs/foreign")
+        config = Run("runs/with").model().config
+        assert config.decoder
+        WorldModel(replace(config, decoder=replace(config.decoder, image_size=SIDE))).save(Path("runs/foreign"))
+    assert main([*command, "run=runs/foreign"]) == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    assert "decodes frames of 12 x 12 pixels, those of " in line and "have 16 x 16" in line
 
 
 def test_psnr_is_that_of_the_mean_squared_error():

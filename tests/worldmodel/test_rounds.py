@@ -10,11 +10,12 @@ from worldmodel.cli.terminal import train_lines
 from worldmodel.data.index import read_index
 from worldmodel.data.joined import JoinedDataSet
 from worldmodel.data.store import DataSet
+from worldmodel.evaluation.probing.subject import open_subject
 from worldmodel.improving import driven_episodes, train
 from worldmodel.models.weights import read_weights
 from worldmodel.reporting import report
 from worldmodel.runs import Run
-from worldmodel.settings import ReportConfig, TrainConfig
+from worldmodel.settings import ProbeConfig, ReportConfig, TrainConfig
 from worldmodel.settings.arguments import configure
 from worldmodel.system.errors import StoreError, UserError
 
@@ -84,6 +85,17 @@ def test_stages_go_on_and_the_result_tells_of_every_round(one_round):
     assert "return of an episode, by round" in train_lines(one_round.train)
     page = report(ReportConfig(run=str(one_round.path))).read_text()
     assert "What it earned, round by round" in page
+
+
+def test_a_run_is_judged_on_all_that_it_recorded(one_round):
+    shutil.copytree(one_round.path, moved := one_round.path.parent / "moved")
+    subject = open_subject(ProbeConfig(run=str(moved), controls=False), Run(moved))
+    assert subject.data.num_episodes == Run(moved).episodes().num_episodes == 20
+    assert subject.data.shards[1].parent == moved / "rounds" / "1" and len(subject.table.latents) == 20 * 31
+    assert Run(moved).episodes("data").num_episodes == 20, "another folder of recordings, the same rounds"
+    shutil.rmtree(moved / "rounds" / "1")
+    with pytest.raises(StoreError, match="moved/rounds/1, which a round of training recorded, is missing; restore it"):
+        open_subject(ProbeConfig(run=str(moved)), Run(moved))
 
 
 def test_where_no_reward_is_known_recorded_pictures_are_the_goals(one_round, monkeypatch):

@@ -1,11 +1,13 @@
 """Several data sets of one world, read as one: nothing is copied."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from worldmodel.data.index import differences
 from worldmodel.data.store import DataSet
+from worldmodel.settings import CollectConfig
 from worldmodel.system.errors import StoreError
 
 
@@ -37,3 +39,16 @@ class JoinedDataSet(DataSet):
 
     def _read_all(self, column: str) -> np.ndarray:
         return np.concatenate([part._read_all(column) for part in self.parts])
+
+
+def with_rounds(collection: CollectConfig, rounds: Sequence[Path]) -> DataSet:
+    """The recording of `collection`, and after it the data sets that rounds of training added.
+
+    Raises:
+        StoreError: one of them is missing or damaged, or they are of different worlds.
+    """
+    for folder in rounds:
+        if not folder.is_dir():
+            raise StoreError(f"{folder}, which a round of training recorded, is missing; restore it, or train again")
+    parts = [DataSet(collection.directory, collection.num_episodes), *map(DataSet, rounds)]
+    return JoinedDataSet(parts) if rounds else parts[0]

@@ -11,6 +11,7 @@ from torch import Tensor
 from worldmodel import figures
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import Policy, make_policy
+from worldmodel.evaluation.fits import check_actions, check_frames
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.learning.dynamics import whitening
 from worldmodel.measures.statistics import auroc, mean_interval
@@ -52,6 +53,8 @@ def surprise(config: SurpriseConfig) -> SurpriseResult:
         world = trusted_world(trained.env, config.trust_world)
         warn_if_edited(trained.collection, world)
         try:
+            check_actions(loaded, world.scene.action_dim, world.name)
+            check_frames(loaded, world.image_size, world.name)
             scores, changes = _scores(config, world, make_policy(**trained.collection.policy), model)
         finally:
             world.close()

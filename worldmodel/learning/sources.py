@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from worldmodel.data.frames import Frames, load_frames
-from worldmodel.data.joined import JoinedDataSet
+from worldmodel.data.joined import with_rounds
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.dynamics import encode_rows
@@ -36,7 +37,7 @@ def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Sou
     Rounds add their episodes to those for the dynamics.
     """
     window = config.context_or_default.window
-    rounds = [DataSet(config.round_directory(number)) for number in range(1, config.rounds + 1)]
+    rounds = [config.round_directory(number) for number in range(1, config.rounds + 1)]
     episodes = open_source(config.collection, config.encoder.input_size, device, window, rounds)
     return episodes, open_source(config.atlas, config.encoder.input_size, device) if config.atlas else episodes
 
@@ -46,17 +47,15 @@ def open_source(
     size: int,
     device: torch.device,
     window: int | None = None,
-    rounds: Sequence[DataSet] = (),
+    rounds: Sequence[Path] = (),
 ) -> Source:
     """The finished data set of `config`, with frames of `size` pixels a side.
 
     window: control steps of a context window. Where constants vary, each half of an episode must hold one; episodes
     that ended before are left out.
-    rounds: more data sets of this world.
+    rounds: folders of more data sets of this world.
     """
-    data = DataSet(config.directory, config.num_episodes)
-    if rounds:
-        data = JoinedDataSet([data, *rounds])
+    data = with_rounds(config, rounds)
     world = data.index.world
     if window is not None and world.drawn("physical") and world.kinematic is None:
         data = data.with_room_for(window)

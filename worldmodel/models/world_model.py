@@ -68,6 +68,13 @@ class ModelConfig:
     """Mean squared difference of two encoders' latents from which on the first is not believed; None where there is
     one."""
 
+    def __post_init__(self) -> None:
+        if self.robust is not None and self.robust.num_latents != self.encoder.num_latents:
+            raise UserError(
+                f"a robust encoder makes as many latents as the encoder, {self.encoder.num_latents}, got "
+                f"{self.robust.num_latents}"
+            )
+
 
 class WorldModel(nn.Module):
     """Frame encoder, latent dynamics, context encoder, goal heads, decoder, reward head, as far as `config` has them.

@@ -1,10 +1,13 @@
 """A trained run, opened: its settings, its model, and what the verbs found."""
 
 import glob
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from worldmodel.data.joined import with_rounds
+from worldmodel.data.store import DataSet
 from worldmodel.models import WorldModel
 from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult
@@ -55,6 +58,19 @@ class Run:
     def config(self) -> TrainConfig:
         """The settings that it was trained with."""
         return read_run_config(self.path)
+
+    def episodes(self, data: str | None = None) -> DataSet:
+        """The episodes that its dynamics learned from: the recording, and what every round of training added to it.
+
+        Args:
+            data: the folder in which the recording's data set is; None takes that of the settings.
+
+        Raises:
+            StoreError: one of the data sets is missing or damaged.
+        """
+        trained = self.config
+        collection = trained.collection if data is None else replace(trained.collection, data=data)
+        return with_rounds(collection, [self.path / "rounds" / str(number) for number in range(1, trained.rounds + 1)])
 
     def model(self, device: torch.device | str = "cpu") -> WorldModel:
         """The trained model, ready for inference."""

@@ -10,8 +10,8 @@ import numpy as np
 from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.context_sources import OnlineContexts
 from worldmodel.evaluation.control.controllers import GoalController, RandomController, check_heads
-from worldmodel.evaluation.control.evaluate import check_fits
 from worldmodel.evaluation.control.landmarks import LandmarkGraph
+from worldmodel.evaluation.fits import check_fits
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.planners import PLANNERS, Planner, make_planner
 from worldmodel.settings import PlanConfig
@@ -22,7 +22,6 @@ from worldmodel.viewing.watching import Search, WatchedPlanner
 
 PLANNER_NAMES = [name for name in PLANNERS if name != "follow"]
 """Planners to choose from; following proposals alone needs other goal heads than most runs have."""
-"""Control steps to a goal: it may take as long as a person looks on."""
 _BOUNDS = {"horizon": 60, "num_samples": 4096, "num_iterations": 60}
 _ELITES_SHARE = 8
 

@@ -11,6 +11,7 @@ from worldmodel import envs
 from worldmodel.data.store import DataSet
 from worldmodel.envs import Episode, MujocoWorld
 from worldmodel.evaluation.control.context_sources import OnlineContexts
+from worldmodel.evaluation.fits import check_actions, check_frames
 from worldmodel.models import WorldModel
 from worldmodel.system.errors import UserError
 from worldmodel.viewing import messages as say
@@ -30,11 +31,10 @@ def open_playback(folder: Path, model: WorldModel | None, trust_world: bool) -> 
         UserError: there is no such data set, or the model is one of other actions.
     """
     data = DataSet(folder)
-    if model is not None and model.predictor is not None and model.action_dim != data.actions.shape[1]:
-        raise UserError(
-            f"the model's actions have {model.action_dim} numbers, those of {folder} {data.actions.shape[1]}; "
-            "choose a data set of the run's world"
-        )
+    if model is not None:
+        check_frames(model, data.index.world.image_size, str(folder))
+        if model.predictor is not None:
+            check_actions(model, data.actions.shape[1], str(folder))
     return Playback(data, model, _world(data, trust_world))
 
 

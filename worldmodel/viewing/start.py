@@ -16,6 +16,7 @@ from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import make_policy
 from worldmodel.evaluation.control.landmarks import ways
 from worldmodel.evaluation.control.tolerance import set_tolerance
+from worldmodel.evaluation.fits import check_frames
 from worldmodel.evaluation.trust import trusted_world
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import Run, ViewResult
@@ -128,6 +129,7 @@ def open_session(config: ViewConfig) -> Session:
     world = trusted_world(_held(trained.env), config.trust_world)
     window = model.context_encoder.config.window if model.context_encoder else None
     try:
+        check_frames(model, world.image_size, world.name)
         _set_tolerance(world, trained)
         episodes = reference(trained, world, config.seed, window)
         plan = config.plan or trained.plan

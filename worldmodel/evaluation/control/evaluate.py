@@ -37,6 +37,7 @@ from worldmodel.evaluation.control.tasks import (
 )
 from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
+from worldmodel.evaluation.fits import check_fits
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.figures.videos import control_video
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
@@ -249,19 +250,6 @@ def _check_told(evaluation: Evaluation, run: Run, model: WorldModel) -> None:
         f"a reward never seen to differ cannot be learned: all rewards that {run.path} was trained on are {low:g}; "
         "record with a policy= that earns some"
     )
-
-
-def check_fits(model: WorldModel, world: MujocoWorld) -> None:
-    """UserError where the model cannot drive this world."""
-    if model.predictor is None:
-        raise UserError(
-            "this run has no dynamics predictor (its world has no actions); control needs one, e.g. env=reacher"
-        )
-    if model.action_dim != world.scene.action_dim:
-        raise UserError(
-            f"the model's actions have {model.action_dim} numbers, those of {world.name} {world.scene.action_dim}; "
-            "use the world the model was trained on"
-        )
 
 
 def _result(evaluation: Evaluation, runs: list[Run], outcomes: Outcomes, doubts: list[Doubts]) -> ControlResult:

@@ -10,6 +10,7 @@ import numpy as np
 from worldmodel import figures
 from worldmodel.data.store import DataSet
 from worldmodel.envs import MujocoWorld
+from worldmodel.evaluation.fits import check_actions, check_fits, check_frames
 from worldmodel.evaluation.imagination.disagreement import check_alike, disagreement
 from worldmodel.evaluation.imagination.forecasts import Forecaster, Forecasts
 from worldmodel.evaluation.imagination.imagined_errors import error_bounds, state_errors
@@ -46,8 +47,10 @@ def imagine(config: ImagineConfig) -> ImagineResult:
         models = [_model(run, config) for run in runs]
         with _world(runs[0].config.env, config.trust_world) as world:
             units = {} if world is None else world.scene.position_units
+            if world is not None:
+                check_fits(models[0], world)
             each = [
-                Forecaster(model, _data(run, config), config.steps, units)
+                Forecaster(model, _data(run, config, model), config.steps, units)
                 for run, model in zip(runs, models, strict=True)
             ]
             names = [str(run.path) for run in runs]
@@ -82,15 +85,18 @@ def _model(run: Run, config: ImagineConfig) -> WorldModel:
     return model
 
 
-def _data(run: Run, config: ImagineConfig) -> DataSet:
-    collection = run.config.collection
-    collection = replace(collection, data=config.data) if config.data else collection
-    return DataSet(collection.directory, collection.num_episodes)
+def _data(run: Run, config: ImagineConfig, model: WorldModel) -> DataSet:
+    """The run's recordings, which the model must fit."""
+    data = run.episodes(config.data)
+    check_frames(model, data.index.world.image_size, str(data.directory))
+    check_actions(model, data.actions.shape[1], str(data.directory))
+    return data
 
 
 def _sees(of: Forecaster) -> tuple[object, ...]:
     """What decides which windows a run imagines."""
-    return str(of.data.directory), of.num_seen, of.ahead.tolist()
+    folders = sorted({str(path.parent) for path in of.data.shards})
+    return folders, of.num_seen, of.ahead.tolist()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import torch
 from worldmodel.data.frames import Frames, load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
+from worldmodel.evaluation.fits import check_frames
 from worldmodel.learning.sources import latent_table
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
@@ -26,7 +27,7 @@ class Subject:
     model: WorldModel
     """Its model."""
     data: DataSet
-    """The episodes for its dynamics."""
+    """The episodes for its dynamics, those of all rounds as well."""
     frames: Frames
     """Their frames, at the encoder's size."""
     table: LatentTable
@@ -43,7 +44,8 @@ def open_subject(config: ProbeConfig, run: Run) -> Subject:
         trained = replace(trained, collection=replace(trained.collection, data=config.data))
     model = run.model(device)
     set_cpu_threads(model.eye.config)
-    data = DataSet(trained.collection.directory, trained.collection.num_episodes)
+    data = run.episodes(config.data)
+    check_frames(model, data.index.world.image_size, str(data.directory))
     if model.context_encoder is not None:
         data = data.with_room_for(model.context_encoder.config.window)
     frames = load_frames(data, model.eye.config.input_size, device)

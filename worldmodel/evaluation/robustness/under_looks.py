@@ -14,11 +14,12 @@ from worldmodel.evaluation.control.achieved import success_of
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import GoalController, check_heads
 from worldmodel.evaluation.control.driving import run_tasks
-from worldmodel.evaluation.control.evaluate import check_fits, check_same_world
+from worldmodel.evaluation.control.evaluate import check_same_world
 from worldmodel.evaluation.control.landmarks import LandmarkGraph, ways
 from worldmodel.evaluation.control.moments import Moments, draw_moments
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, photographs
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
+from worldmodel.evaluation.fits import check_fits
 from worldmodel.evaluation.robustness.grid import GridCell, shifts_of
 from worldmodel.evaluation.robustness.state_reading import StateReader, mean_r2
 from worldmodel.evaluation.trust import trusted_world
