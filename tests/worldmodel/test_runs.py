@@ -86,6 +86,20 @@ def test_results_come_back_to_the_bit(tmp_path: Path, controlled: ControlResult)
     assert read_record(tmp_path / "out.json", ControlResult).result == controlled
 
 
+def test_results_of_other_protocols_are_kept(tmp_path: Path, controlled: ControlResult):
+    strict = replace(controlled, protocol=replace(controlled.protocol, name="strict"), videos=["videos/a.mp4"])
+    run = RunDirectory(tmp_path / "new")
+    with run.locked():
+        for result in (TRAIN, strict, controlled):
+            run.record(result)
+        first = run.read_summary()
+        assert first.control == controlled and first.earlier_control == {"strict": replace(strict, videos=[])}
+        assert first.commands["control strict"] == first.commands["control"]
+        run.record(strict)
+    then = run.read_summary()
+    assert then.control == strict and then.earlier_control.keys() == {controlled.protocol.name}
+
+
 def test_results_are_recorded_under_the_lock(tmp_path: Path):
     with pytest.raises(AssertionError, match="locked"):
         RunDirectory(tmp_path).record(TRAIN)

@@ -44,7 +44,7 @@ def train_lines(found: TrainResult) -> str:
         rows.append((f"prediction error after {steps} steps / standing still", digits(ratio)))
         if off := found.prediction.steps_off:
             told = f"{off.mean:.1f} steps, by chance {off.chance:.1f}"
-            rows.append((f"predictions {off.steps_ahead} steps ahead, off in time", told))
+            rows.append((f"{off.steps_ahead} steps ahead, the frame that fits best is off by", told))
     if found.reward:
         ahead = f"{found.reward.horizon} steps ahead {digits(found.reward.r2_ahead)}"
         rows.append(("reward from latents, R2, held out", f"{digits(found.reward.r2)}, {ahead}"))
@@ -79,10 +79,10 @@ def control_lines(found: ControlResult, of_runs: Mapping[str, ControlResult]) ->
     rows += [(CONTROLLER_LABELS[name], achievement(of)) for name, of in found.controllers.items() if name != "latent"]
     if protocol.goal_tolerance:
         near = ", ".join(f"{name} {value:g}" for name, value in protocol.goal_tolerance.items())
-        rows.append(("counts as reached within", near))
+        rows.append(("counts as reached within (rad or m)", near))
     rows.append(("CPU time of one decision", f"{found.cpu_ms_per_decision:.2f} ms"))
     if found.doubt:
-        rows.append(("doubted before the first step", _doubt(found.doubt)))
+        rows.append(("start or goal unlike training", _doubt(found.doubt)))
     return f"{head}\n{aligned(rows)}"
 
 
@@ -105,17 +105,15 @@ def view_lines(found: ViewResult) -> str:
 
 def imagine_lines(found: ImagineResult) -> str:
     """Error of every imagined state variable at the last step, beside no motion and what one frame shows."""
-    rows = []
+    rows = [("", "imagined", "read from the true frame", "if nothing moved", "95 % of errors below (in test)")]
     for name, of in found.errors.items():
-        unit = f" {of.unit}" if of.unit else ""
+        label = f"{name} ({of.unit})" if of.unit else name
         error = with_interval(of.imagined[-1], of.imagined_interval[-1], ".3g")
-        beside = f"nothing moves {of.persistence[-1]:.3g}, seen {of.read[-1]:.3g}"
-        if of.within:
-            beside += f"; 95 % below {of.within[-1]:.3g}, {of.coverage[-1]:.0%} in test"
-        rows.append((name, f"{error}{unit}; {beside}"))
+        most = f"{of.within[-1]:.3g} ({of.coverage[-1]:.0%})" if of.within else DASH
+        rows.append((f"  {label}", error, f"{of.read[-1]:.3g}", f"{of.persistence[-1]:.3g}", most))
     windows = f"{found.num_windows} windows of {found.num_episodes} held-out episodes"
     head = f"mean error of the imagined state {found.steps[-1]} steps ahead, {windows}"
-    return f"{head}\n{aligned(rows)}" if rows else "the data hold no state, so there are films and no errors"
+    return f"{head}\n{table(rows)}" if found.errors else "the data hold no state, so there are films and no errors"
 
 
 def probe_lines(found: ProbeResult) -> str:
@@ -185,7 +183,7 @@ def robust_lines(found: RobustResult) -> str:
     for encoder, looks in found.encoders.items():
         rows = [(of.label, _under_look(of)) for of in looks]
         if encoder in found.doubt:
-            rows.append(("doubted before the first step", _doubt(found.doubt[encoder])))
+            rows.append(("start or goal unlike training", _doubt(found.doubt[encoder])))
         parts.append(f"{encoder}: goals reached, share of clean, R2 of positions\n{aligned(rows)}")
     return "\n".join([head, *parts])
 

@@ -109,6 +109,7 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
         "Latents",
         "True state from latents, R²",
         "Decoded, dB",
+        "Protocol",
         "Goals reached",
         "Return",
         "Best constant, R²",
@@ -127,6 +128,7 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
                 number(train.model.latent_dim, 0),
                 number(identifiability.r2_h_to_z if identifiability else None, 3, bar=True),
                 number(train.decoding.decoded.psnr_db if train.decoding else None, 1),
+                Cell(control.protocol.name if control else DASH),
                 percent(success.rate if success else None),
                 number(returns.mean if returns else None, 0),
                 _named(best),
@@ -197,7 +199,7 @@ def _imagined_tile(found: ImagineResult) -> list[Tile]:
     if not known:
         return []
     name, worst = max(known.items(), key=lambda item: item[1].times_read or 0.0)
-    detail = f"{worst.times_read:.1f} times what the frame itself shows"
+    detail = f"{worst.times_read:.1f} times the error on the true frame"
     label = f"{plain(name).capitalize()}, imagined {found.steps[-1]} steps ahead"
     return [Tile(label, f"{worst.imagined[-1]:.2g} {worst.unit}", detail)]
 

@@ -1,9 +1,10 @@
 """The sections of a page about evaluations: control, probes, surprise."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from worldmodel.measures.wording import DASH, with_interval
 from worldmodel.reporting.elements import (
     Cell,
     Section,
@@ -21,7 +22,16 @@ from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command, doubt_facts
 from worldmodel.reporting.verdicts import control_verdict, probe_verdict, surprise_verdict
 from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
-from worldmodel.runs.results import CONTROLLER_LABELS, ControllerResult, ControlResult, EventResult, Regret, Success
+from worldmodel.runs.results import (
+    CONTROLLER_LABELS,
+    ControllerName,
+    ControllerResult,
+    ControlResult,
+    EventResult,
+    Regret,
+    Success,
+)
+from worldmodel.system.printable import file_name
 
 # ---------------------------------------------------------------------------------------------------------------------
 # control
@@ -35,7 +45,12 @@ def control_section(run: ReportedRun, figures: list[Path]) -> Section:
     rewarded = bool(found and found.protocol.rewarded)
     if found:
         outcome.append(_returns_table(found) if rewarded else _success_table(found))
-        planning += [*([doubt_facts(found.doubt)] if found.doubt else []), _task_facts(found), _planner_facts(found)]
+        earlier = run.summary.earlier_control
+        outcome += [_earlier_table(run)] if earlier else []
+        planning += _details(found)
+        for protocol, of in earlier.items():
+            tables = [_returns_table(of) if of.protocol.rewarded else _success_table(of), *_details(of)]
+            planning += [replace(one, caption=f"{protocol}: {one.caption}", folded=True) for one in tables]
     films = run.videos["control"]
     beside = " at the left and the goal image at the right" if not (found and found.protocol.by_head) else ""
     told = f" Each film shows the robot's view{beside}." if films else ""
@@ -70,6 +85,34 @@ def _success_table(found: ControlResult) -> Table:
     if found.regret:
         rows.append(_regret_row(found.regret, len(headers), percent, percent_interval))
     return Table("Goals reached", headers, rows)
+
+
+def _details(found: ControlResult) -> list[Table]:
+    """What is known beside the outcome."""
+    return [*([doubt_facts(found.doubt)] if found.doubt else []), _task_facts(found), _planner_facts(found)]
+
+
+def _earlier_table(run: ReportedRun) -> Table:
+    """What was achieved under protocols other than the last one."""
+    names: tuple[ControllerName, ...] = ("latent", "random", "oracle")
+    rows = [
+        [
+            Cell(protocol),
+            *(_achieved(found.controllers.get(name)) for name in names),
+            Cell(run.summary.commands.get(f"control {protocol}") or DASH),
+        ]
+        for protocol, found in run.summary.earlier_control.items()
+    ]
+    labels = (CONTROLLER_LABELS[name] for name in names)
+    return Table("Under other protocols, before: goals reached, or return", ("Protocol", *labels, "Command"), rows)
+
+
+def _achieved(of: ControllerResult | None) -> Cell:
+    if of and of.success:
+        return Cell(with_interval(of.success.rate, of.success.interval, ".0%"), True)
+    if of and of.returns:
+        return Cell(with_interval(of.returns.mean, of.returns.interval, ".0f"), True)
+    return Cell(DASH, True)
 
 
 def _returns_table(found: ControlResult) -> Table:
@@ -113,11 +156,27 @@ def _joined(cells: list[Cell]) -> Cell:
 
 
 def _task_facts(found: ControlResult) -> Table:
-    protocol = asdict(found.protocol)
-    values: dict[str, object] = {"world": found.world, "protocol": protocol.pop("name"), **protocol}
-    values |= {"split": found.split, "seed": found.seed, "solved at the start": found.solved_at_start}
-    values |= {"runs": [Path(run).name for run in found.runs], "constants redrawn with correlation": found.drift_rho}
-    return facts("Tasks", values)
+    of = found.protocol
+    within = [f"{plain(name)} {value:g}" for name, value in of.goal_tolerance.items()]
+    values: dict[str, object] = {
+        "world": found.world,
+        "protocol": of.name,
+        "runs": [Path(run).name for run in found.runs],
+        "control steps from start to goal": of.goal_steps,
+        "control steps to get there": of.budget_steps,
+        "counts as reached within (rad or m)": within or None,
+        "control steps for which it must be held": of.hold_steps,
+        "angles are compared on the circle": of.wrap,
+        "tasks solved at the start are left out": of.drop_solved,
+        "share of tasks solved at the start": found.solved_at_start,
+        "rule of the protocol": of.rule,
+        "the world's own reward counts": of.rewarded,
+        "planned by the reward head": of.by_head,
+        "constants redrawn with correlation": found.drift_rho,
+        "task seeds": found.split,
+        "seed": found.seed,
+    }
+    return replace(facts("How tasks were drawn and judged", values), folded=True)
 
 
 def _planner_facts(found: ControlResult) -> Table:
@@ -126,7 +185,7 @@ def _planner_facts(found: ControlResult) -> Table:
     values: dict[str, object] = {"planner": planner.pop("name"), **planner, **plan, "context": found.context}
     values |= {"dtype": found.dtype, "device": found.device}
     values["CPU time per decision (ms)"] = found.cpu_ms_per_decision
-    return facts("Planner", values)
+    return replace(facts("How it planned", values), folded=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -145,9 +204,15 @@ def probe_section(run: ReportedRun, figures: list[Path]) -> Section:
         "The true state, where it is given, is about the best that can be hoped for; no reader of such windows exceeds "
         "the bound.",
         command(run, "probe"),
-        [*figures, *(_probe_tables(found) if found else [])],
+        [*_in_order(figures, found), *(_probe_tables(found) if found else [])],
         probe_verdict(found) if found else "",
     )
+
+
+def _in_order(figures: list[Path], found: ProbeResult | None) -> list[Path]:
+    """Scatter plots in the order of the variables, where the others leave them."""
+    place = {f"probe_{file_name(name)}": k for k, name in enumerate(found.variables if found else ())}
+    return sorted(figures, key=lambda figure: (figure.stem in place, place.get(figure.stem, 0)))
 
 
 def _probe_tables(found: ProbeResult) -> list[Table]:

@@ -23,7 +23,7 @@ def imagination_section(run: ReportedRun, figures: list[Path]) -> Section:
         "Held-out episodes: the camera's frames above what the model imagines, from the first frames and the actions "
         f"taken alone.{last}",
         "From +1 on the model sees nothing more. A blur is what it cannot tell. An error is read from the imagined "
-        "latent; no forecast can be expected to be better than what is read from the frame itself. A band is "
+        "latent; no forecast can be expected to be better than what is read from the true frame. A band is "
         "calibrated on validation episodes: it should hold the truth of 95 % of forecasts."
         if found
         else "From +1 on the model sees nothing more. A blur is what it cannot tell.",
@@ -72,7 +72,7 @@ def _error_charts(found: ImagineResult) -> list[Chart]:
             "steps ahead",
             [
                 Line("nothing moves", found.steps, of.persistence, "quiet"),
-                Line("read from the frame itself", found.steps, of.read, "second"),
+                Line("read from the true frame", found.steps, of.read, "second"),
                 Line("imagined", found.steps, of.imagined, "accent", *_ends(of)),
             ],
         )
@@ -91,8 +91,8 @@ def _error_tables(found: ImagineResult) -> list[Table]:
         "Variable",
         "Imagined",
         "Nothing moves",
-        "Frame itself",
-        "Imagined over frame itself",
+        "True frame",
+        "Imagined over true frame",
         "95 % interval",
         "95 % of errors below",
         "Covered in test",

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import struct
 import tempfile
 from collections.abc import Callable, Sequence
@@ -31,6 +32,17 @@ from worldmodel.system.printable import printable
 MAX_VIDEOS_PER_RUN = 8
 _MARK = b"default-src 'none'; img-src data:; media-src data:"
 """Stands in the head of every page."""
+_CAPTIONS = {
+    "imagination": "held-out episodes: the camera's frames, and below them what the model imagined",
+    "imagination_of_all": "the same episodes, as each run imagined them",
+    "imagination_in_training": "the predictor in training: the recorded frames nearest to what it imagined",
+    "imagined_plans": "first plans: the goal, the camera while they were carried out, what the model imagined",
+    "decoded": "held-out frames, and what the decoder makes of their latents",
+    "planner_cost": "left, the lowest cost found within one decision; right, how far each task came",
+    "latents_against_truth": "each true variable against its value read from the latents",
+    "surprise": "surprise before and after the event",
+}
+"""Name of a file that verbs leave -> what it shows."""
 # Figures are drawn at 130 dots per inch and shown at 100, so that type has one size all over the page.
 _PIXELS_PER_CSS_PIXEL = 1.3
 
@@ -111,7 +123,8 @@ def _render(runs: Sequence[ReportedRun], contents: Sequence[RunContent], title: 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown
     )
-    environment.globals.update(picture=_picture, video_uri=_video_uri, caption=_caption, chart_data=_chart_data)
+    environment.globals.update(picture=_picture, video_uri=_video_uri, chart_data=_chart_data)
+    environment.globals.update(caption=_caption, explained=lambda path: path.stem in _CAPTIONS)
     folder = resources.files("worldmodel.reporting")
     source = folder.joinpath("template.html").read_text(encoding="utf-8")
     return environment.from_string(source).render(
@@ -152,5 +165,7 @@ def _video_uri(path: Path) -> str:
 
 
 def _caption(path: Path) -> str:
-    """`control_000.mp4` to `control 000`."""
-    return path.stem.replace("_", " ")
+    """What a picture or a film shows; `control_000.mp4` is of task 1."""
+    if task := re.fullmatch(r"control_(\d+)", path.stem):
+        return f"task {int(task[1]) + 1}"
+    return _CAPTIONS.get(path.stem) or path.stem.replace("_", " ")

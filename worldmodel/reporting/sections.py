@@ -8,7 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.figures import logged_curves, running_median, spans_decades, style
-from worldmodel.reporting.elements import Cell, Chart, Line, Section, Table, duration, facts, number, plain
+from worldmodel.reporting.elements import (
+    Cell,
+    Chart,
+    Line,
+    Section,
+    Table,
+    duration,
+    facts,
+    interval,
+    number,
+    percent,
+    plain,
+)
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.verdicts import prediction_verdict, reward_verdict, state_verdict
 from worldmodel.runs.doubt_result import DoubtResult
@@ -154,7 +166,19 @@ def training_section(run: ReportedRun, figures: list[Path]) -> Section:
         "are single values, strong ones a running median.",
         command(run, "train"),
         [_training_chart(stage, name, *of) for (stage, name), of in logged_curves(run.metrics).items()] or figures,
+        _training_verdict(run),
     )
+
+
+def _training_verdict(run: ReportedRun) -> str:
+    """Whether latents collapsed, as far as the encoder's training logged it."""
+    logged = [line for line in run.metrics if line["stage"].startswith("encoder") and "effective_rank" in line]
+    if not logged:
+        return ""
+    if logged[-1].get("collapsed"):
+        return "the latents have collapsed: all frames get nearly the same one"
+    rank, most = logged[-1]["effective_rank"], run.summary.train.model.latent_dim
+    return f"no collapse: at its end the encoder uses {rank:.1f} of {most} latent dimensions"
 
 
 def _training_chart(stage: str, name: str, steps: np.ndarray, values: np.ndarray) -> Chart:
@@ -226,13 +250,10 @@ def command(run: ReportedRun, verb: str) -> str:
 
 def doubt_facts(found: DoubtResult, of: str = "") -> Table:
     """Whether tasks are doubted before they fail."""
-    low, high = found.auroc_interval or (None, None)
-    values: dict[str, object] = {
-        "AUROC of doubt, for tasks that fail": found.auroc,
-        "from": low,
-        "to (95 % interval)": high,
-        "share of tasks doubted": found.doubted,
-        "solved of the doubted": found.success_doubted,
-        "solved of the others": found.success_trusted,
-    }
-    return facts(f"Doubt before the first step{of}", values)
+    rows = [
+        [Cell("tasks that look so"), percent(found.doubted), Cell("")],
+        [Cell("solved, of these"), percent(found.success_doubted), Cell("")],
+        [Cell("solved, of the others"), percent(found.success_trusted), Cell("")],
+        [Cell("AUROC, for tasks that fail"), number(found.auroc, 3), interval(found.auroc_interval, 3)],
+    ]
+    return Table(f"Start or goal unlike training{of}", ("", "Value", "95 % interval"), rows)

@@ -129,7 +129,7 @@ def imagine_verdict(found: ImagineResult) -> str:
     if not found.errors:
         return ""
     told = [f"{of.imagined[-1]:.2g} {of.unit} ({plain(name)}{_beside(of)})" for name, of in found.errors.items()]
-    text = f"{found.steps[-1]} steps ahead it is off by {', '.join(told)}"
+    text = f"{found.steps[-1]} steps ahead the imagined state is off by {', '.join(told)}"
     lost = [plain(name) for name, of in found.errors.items() if of.imagined[-1] >= of.persistence[-1]]
     if lost:
         text += f"; no better than nothing moves: {', '.join(lost)}"
@@ -150,7 +150,7 @@ def _disagreement_verdict(found: ImagineResult) -> str:
 
 
 def _beside(of: StateErrors) -> str:
-    return "" if of.times_read is None else f", {of.times_read:.1f} times what the frame itself shows"
+    return "" if of.times_read is None else f", {of.times_read:.1f} times the error on the true frame"
 
 
 def probe_verdict(found: ProbeResult) -> str:

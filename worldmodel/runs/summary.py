@@ -45,7 +45,7 @@ class Summary:
     train: TrainResult
     """What `train` found."""
     control: ControlResult | None = None
-    """What `control` found; None where it was not run, as below."""
+    """What `control` found last; None where it was not run, as below."""
     probe: ProbeResult | None = None
     """What `probe` found."""
     surprise: SurpriseResult | None = None
@@ -56,8 +56,10 @@ class Summary:
     """What `robust` found."""
     imagine: ImagineResult | None = None
     """What `imagine` found."""
+    earlier_control: dict[str, ControlResult] = field(default_factory=dict)
+    """Protocol -> what `control` found under it, of the protocols before that of `control`."""
     commands: dict[str, str] = field(default_factory=dict)
-    """Verb -> the command that was run last."""
+    """Verb -> the command that was run last; for `earlier_control` under "control PROTOCOL"."""
     versions: dict[str, str] = field(default_factory=dict)
     """Package -> its version, when the last verb was run."""
     hardware: Hardware | None = None
@@ -100,7 +102,9 @@ def add_to_summary(path: Path, result: RunResult) -> Summary:
         ResultError: what stands there cannot be read.
     """
     if os.path.lexists(path):
-        summary = replace(read_summary(path), **{result.kind: result})
+        before = read_summary(path)
+        before = _with_earlier(before, result) if isinstance(result, ControlResult) else before
+        summary = replace(before, **{result.kind: result})
     else:
         assert isinstance(result, TrainResult), f"{path} is made by train"
         summary = Summary(path.parent.name, result)
@@ -108,6 +112,16 @@ def add_to_summary(path: Path, result: RunResult) -> Summary:
     summary = replace(summary, commands=commands, versions=versions(), hardware=this_machine())
     write_summary(path, summary)
     return summary
+
+
+def _with_earlier(summary: Summary, new: ControlResult) -> Summary:
+    """The summary with its control result among the earlier ones, if the new one is of another protocol."""
+    earlier = {name: of for name, of in summary.earlier_control.items() if name != new.protocol.name}
+    commands, last = summary.commands, summary.control
+    if last is not None and last.protocol.name != new.protocol.name:
+        earlier[last.protocol.name] = replace(last, videos=[])  # the new films take the place of the old ones
+        commands = {**commands, f"control {last.protocol.name}": commands.get("control", "")}
+    return replace(summary, earlier_control=earlier, commands=commands)
 
 
 def write_summary(path: Path, summary: Summary) -> None:
