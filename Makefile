@@ -25,6 +25,10 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.14; 
 PY := $(VENV)/bin/python
 BIN := $(VENV)/bin
 
+# Tools that look at an installation from outside, in an environment of their own.
+SUPPLY := $(VENV)/supply
+SUPPLY_TOOLS := uv==0.13.9 pip-licenses==5.5.5 cyclonedx-bom==7.5.0 pip-audit==2.10.1
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -92,9 +96,6 @@ clean: ## remove .venv, builds and caches; runs/ and data/ stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Tools that look at an installation from outside, in an environment of their own.
-SUPPLY := $(VENV)/supply
-SUPPLY_TOOLS := uv==0.13.9 pip-licenses==5.5.5 cyclonedx-bom==7.5.0 pip-audit==2.10.1
 $(SUPPLY)/.installed: | $(VENV)/bin/pip
 	@$(PY) -m venv $(SUPPLY)
 	@PIP_CONSTRAINT= $(SUPPLY)/bin/python -m pip install --progress-bar off $(PIPFLAGS) $(SUPPLY_TOOLS) | $(CALM)

@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.provenance import with_provenance
 from benchmarks.settings import BenchConfig
 from benchmarks.trust.flips import same
-from benchmarks.trust.subjects import Subjects, collecting, make_subjects, training
-from worldmodel.data import Recording, convert, merge, record, recording_of
+from benchmarks.trust.subjects import ShortShards, Subjects, collecting, make_subjects, training
+from worldmodel.data import convert, merge, record, recording_of
 from worldmodel.evaluation import control, probe
 from worldmodel.learning import train
 from worldmodel.reporting import report
@@ -71,7 +72,7 @@ def faults(config: BenchConfig) -> dict[str, Any]:
                 bar.set_description(name)
                 bar.update(_torment(root / name, kinds[name], tallies[name], share, config.seed))
                 if config.out:
-                    write_json(Path(config.out), _totals(tallies))
+                    write_json(Path(config.out), with_provenance(_totals(tallies)))
     return _totals(tallies)
 
 
@@ -152,27 +153,19 @@ def _quietly(run: Callable[[Path], None], directory: Path) -> None:
 def _kinds(subjects: Subjects) -> dict[str, _Kind]:
     """Name of a verb -> what runs it in a folder of its own, and what compares two such folders."""
     return {
-        "collect": (_collect, _same_files),
-        "train": (_train, _same_training),
-        "merge": (partial(_merge, subjects.data), _same_files),
-        "convert": (partial(_convert, subjects.data), _same_files),
+        "collect": (_collect, same_files),
+        "train": (_train, same_training),
+        "merge": (partial(_merge, subjects.data), same_files),
+        "convert": (partial(_convert, subjects.data), same_files),
         "control": (partial(_evaluate, subjects, _control), _same_results),
         "probe": (partial(_evaluate, subjects, _probe), _same_results),
-        "report": (partial(_report, subjects.run), _same_files),
+        "report": (partial(_report, subjects.run), same_files),
     }
-
-
-class _ShortShards(Recording):
-    """Shards of four episodes, so that kills fall on all parts of the work; a class, to reach the worker processes."""
-
-    @property
-    def episodes_per_shard(self) -> int:
-        return 4
 
 
 def _collect(directory: Path) -> None:
     config = collecting(directory / "data")
-    record(config.directory, _ShortShards(**vars(recording_of(config))), config.episodes, config.workers)
+    record(config.directory, ShortShards(**vars(recording_of(config))), config.episodes, config.workers)
 
 
 def _train(directory: Path) -> None:
@@ -212,7 +205,7 @@ def _report(run: Path, directory: Path) -> None:
     report(ReportConfig(str(run), out=str(directory / "page.html")))
 
 
-def _same_files(reference: Path, victim: Path) -> list[str]:
+def same_files(reference: Path, victim: Path) -> list[str]:
     """Names of files that differ, are missing or are left over."""
     names = {path.relative_to(of) for of in (reference, victim) for path in of.rglob("*")}
     return sorted(str(name) for name in names if _bytes(reference / name) != _bytes(victim / name))
@@ -245,7 +238,7 @@ def _figures(run: Path) -> dict[str, Any]:
     return found
 
 
-def _same_training(reference: Path, victim: Path) -> list[str]:
+def same_training(reference: Path, victim: Path) -> list[str]:
     """What differs between two runs: weights, optimiser and generator states, logged losses, evaluation."""
     differing = [] if _bytes(reference / "model.safetensors") == _bytes(victim / "model.safetensors") else ["weights"]
     saved = [torch.load(path / "trainer.pt", weights_only=True) for path in (reference, victim)]

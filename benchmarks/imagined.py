@@ -13,8 +13,9 @@ from typing import Any
 
 import worldmodel as wm
 from benchmarks import command
+from benchmarks.provenance import with_provenance
 from worldmodel.measures import over_seeds
-from worldmodel.runs import DecodingResult, Run, StateErrors, find_runs, this_machine, versions
+from worldmodel.runs import DecodingResult, Run, StateErrors, find_runs
 from worldmodel.settings import Settings
 from worldmodel.system import write_json
 
@@ -55,7 +56,7 @@ def measure(config: ImaginedBench) -> dict[str, Any]:
     }
     if config.untrained:
         result["untrained_encoder"] = _untrained(runs[0])
-    return {**result, "versions": versions(), "hardware": dataclasses.asdict(this_machine())}
+    return with_provenance(result)
 
 
 def _pictures(of: DecodingResult) -> dict[str, Any]:

@@ -124,10 +124,11 @@ class AgreementConfig(Settings):
 class TrustConfig(Settings):
     """What damage and malice can do: flipped bits, changed files, and files that promise more than they hold."""
 
-    what: Literal["flips", "hostile", "fuzz", "verification"] = "flips"
+    what: Literal["flips", "hostile", "fuzz", "verification", "hosts"] = "flips"
     """flips: single bits, one at a time, in each kind of file of a run and of a data set. hostile: seconds and memory
     that hostile files cost before they are refused. fuzz: thousands of valid files, changed within their formats, for
-    everything that reads a file. verification: what checksums cost when a training starts."""
+    everything that reads a file. verification: what checksums cost when a training starts. hosts: three machines that
+    collect one data set and train one run at once (Linux, as root)."""
     repeats: Count = 300
     """For flips: of each kind of file; for verification: starts with and without."""
     world: str = "reacher"

@@ -72,6 +72,8 @@ except RuntimeError as error:  # MuJoCo checks the variable as it is imported
 Quality = Literal["fast", "suite"]
 QUALITIES: tuple[Quality, ...] = ("fast", "suite")
 MAX_SUPERSAMPLE = 16  # the sum over a 16x16 box still fits in 16 bits
+MAX_SIDE = 4096
+"""Pixels of a side as it is rendered: 64 MB of colours. A description from elsewhere may ask for any number."""
 
 _MAX_GEOMS = 10_000
 _SLOW_EFFECTS = (
@@ -274,6 +276,8 @@ def check_frame_options(size: int, supersample: int, quality: str) -> None:
     """Raise ValueError, in one line, unless a `FrameRenderer` accepts these options."""
     if size < 1:
         raise ValueError(f"image_size must be >= 1 pixel, got {size}")
+    if size * max(1, supersample) > MAX_SIDE:
+        raise ValueError(f"image_size times supersample must be at most {MAX_SIDE} pixels, got {size} x {supersample}")
     if not 1 <= supersample <= MAX_SUPERSAMPLE:
         raise ValueError(f"supersample must be in 1..{MAX_SUPERSAMPLE}, got {supersample}")
     if quality not in QUALITIES:

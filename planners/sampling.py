@@ -14,6 +14,9 @@ from torch import Tensor
 from worldmodel.planners.checks import check_shape
 from worldmodel.planners.interfaces import Plan, Problem, evaluate_objective
 
+MAX_DRAWN, MAX_HORIZON = 2**28, 10_000
+"""Random numbers of a plan, and its control steps: hyperparameters may come with a run from elsewhere."""
+
 
 @dataclass(frozen=True)
 class BlockSearch:
@@ -26,6 +29,10 @@ class BlockSearch:
 
     action_block: int
     """Control steps for which one action is held; divides the horizon."""
+
+    def __post_init__(self) -> None:
+        if self.horizon > MAX_HORIZON:
+            raise ValueError(f"horizon must be <= {MAX_HORIZON}, got {self.horizon}; set planner.horizon")
 
     def starts(self) -> Tensor:
         """The sequences of blocks from which to start, (B, M, G, A) in [-1, 1]: the warm start, or zeros.
@@ -46,6 +53,11 @@ class BlockSearch:
         """White normal noise (I, N, G, A), drawn once and shared by the batch (common random numbers)."""
         z0, action_dim = self.problem.z0, self.problem.dynamics.action_dim
         shape = (num_iterations, num_samples, self.horizon // self.action_block, action_dim)
+        if math.prod(shape) > MAX_DRAWN:
+            raise ValueError(
+                f"a plan would draw {' x '.join(map(str, shape))} numbers, at most {MAX_DRAWN} are drawn; lower "
+                "planner.num_samples, planner.num_iterations or planner.horizon"
+            )
         return torch.randn(shape, generator=generator, device=generator.device, dtype=z0.dtype).to(z0.device)
 
     def hold(self, blocks: Tensor) -> Tensor:

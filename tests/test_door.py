@@ -36,10 +36,10 @@ ALLOWED = {
     "worldmodel/data/interchange/images.py": {"improps", "imread"},  # of bytes in memory
     "worldmodel/data/interchange/lerobot.py": {"ParquetFile"},
     "worldmodel/data/interchange/video_frames.py": {"read_frames"},
-    "worldmodel/identifying/recordings.py": {"load", "loadtxt"},  # of a table beside the user's own film
+    "worldmodel/identifying/recordings.py": {"loadtxt"},  # of a table beside the user's own film
     "worldmodel/identifying/other_model.py": {"from_xml_path"},  # of the user's own model
     "worldmodel/identifying/calibrated_mjcf.py": {"write_text"},
-    "worldmodel/identifying/calibration_file.py": {"load", "open", "savez"},  # of a checked file, and temporary ones
+    "worldmodel/identifying/array_files.py": {"load", "open", "savez"},  # of a checked file, and temporary ones
     "worldmodel/identifying/identification.py": {"write_text"},
     "worldmodel/identifying/next_excitation.py": {"write_text"},
     "worldmodel/evaluation/control/manifests.py": {"loadtxt", "savetxt"},  # of an open file of the package

@@ -236,3 +236,9 @@ def test_hashes_are_of_the_pinned_versions():
     hashed = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.M))
     assert len(hashed) > 100 and "torch" not in hashed
     assert {name: version for name, version in hashed.items() if name in PINS and pinned_version(name) != version} == {}
+
+
+@pytest.mark.parametrize("target", ["hashes", "licences", "sbom", "audit"])
+def test_what_a_target_of_the_supply_needs_can_be_made(target: str, tmp_path: Path):
+    told = run(["make", "-n", target, f"VENV={tmp_path}/venv", f"PYTHON={sys.executable}"], cwd=ROOT)
+    assert f"{tmp_path}/venv/supply" in told

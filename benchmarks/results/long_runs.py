@@ -32,9 +32,20 @@ def rows() -> list[Row]:
         label = f"most that one of {hostile['cases']} hostile files cost before it was refused"
         rows.append((label, value, "5 s, 500 MB", "`python -m benchmarks.trust what=hostile`"))
     if fuzz := read("bench-fuzz.json"):
-        label = f"files changed within their formats, {len(fuzz['readers'])} readers, neither read nor refused"
+        each = [of["inputs"] for of in fuzz["readers"].values()]
+        full = sum(num == max(each) for num in each)
+        label = (
+            f"files changed within their formats, neither read nor refused: {len(each)} readers, {max(each):,} for "
+            f"{full} of them and at least {min(each):,} for the others"
+        )
         value = f"{fuzz['failed']} of {fuzz['inputs']:,}"
         rows.append((label, value, "0", "`python -m benchmarks.trust what=fuzz`"))
+    if hosts := read("bench-hosts.json"):
+        differing = len(hosts["data_differing"]) + len(hosts["run_differing"])
+        label = (
+            f"{hosts['hosts']} machines, one shared folder, same data set and same run at once: failed, files differing"
+        )
+        rows.append((label, f"{hosts['failed']}, {differing}", "0, 0", "`python -m benchmarks.trust what=hosts`"))
     if processes := read("bench-processes.json"):
         noise, rendered = (processes[f"gradient_difference{kind}_largest"] for kind in ("", "_rendered"))
         value = f"{noise:.1e} on noise, {rendered:.1e} on rendered frames"

@@ -1,13 +1,13 @@
 """`python -m benchmarks.speed`: rates per CPU-second and medians, each beside its floor or its peer's rate."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.endurance import endurance
 from benchmarks.engines import engines
 from benchmarks.faults import faults
+from benchmarks.provenance import with_provenance
 from benchmarks.settings import BenchConfig
 from benchmarks.speed.first_goals import first_goals
 from benchmarks.speed.loading import load
@@ -17,7 +17,6 @@ from benchmarks.speed.regularizer import sigreg_cost
 from benchmarks.speed.startup import startup
 from benchmarks.speed.training import processes, train_memory
 from benchmarks.speed.viewing import view_rate
-from worldmodel.runs import this_machine, versions
 from worldmodel.system import write_json
 
 _MEASURES: dict[str, Callable[[BenchConfig], dict[str, Any]]] = {
@@ -42,7 +41,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     figures = _MEASURES[config.what](config)
     if config.out:
         described = {"what": config.what, "env": config.world, **figures}
-        write_json(Path(config.out), described | {"versions": versions(), "hardware": asdict(this_machine())})
+        write_json(Path(config.out), with_provenance(described))
     return figures
 
 

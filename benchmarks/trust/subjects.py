@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldmodel.data import Recording
 from worldmodel.learning import train
 from worldmodel.settings import (
     CollectConfig,
     ContextConfig,
     ContextTraining,
+    DistillationConfig,
     EncoderConfig,
     EnvConfig,
     MethodConfig,
     OptimConfig,
     PredictorConfig,
     PredictorOptim,
+    StepsConfig,
     TrainConfig,
 )
 
@@ -28,7 +31,15 @@ class Subjects:
     """A run that was trained on it."""
 
 
-def collecting(data: Path, episodes: int = 12, steps: int = 23) -> CollectConfig:
+class ShortShards(Recording):
+    """Shards of four episodes, so that several are at work; a class, to reach the processes that record."""
+
+    @property
+    def episodes_per_shard(self) -> int:
+        return 4
+
+
+def collecting(data: Path, episodes: int = 12, steps: int = 60) -> CollectConfig:
     """A data set of a puck of unknown mass and friction, 16 x 16 pixels."""
     env = EnvConfig(world="puck", image_size=16, randomize=["mass", "friction"])
     return CollectConfig(
@@ -37,7 +48,7 @@ def collecting(data: Path, episodes: int = 12, steps: int = 23) -> CollectConfig
 
 
 def training(root: Path, name: str = "run", num_steps: int = 10) -> TrainConfig:
-    """A training of every stage, each of so many steps."""
+    """A training of every stage whose length can be set, each of so many steps."""
     optim = OptimConfig(steps=num_steps, batch_size=32)
     return TrainConfig(
         collecting(root / "data"),
@@ -47,6 +58,9 @@ def training(root: Path, name: str = "run", num_steps: int = 10) -> TrainConfig:
         context_training=ContextTraining(optim=optim),
         predictor=PredictorConfig(hidden=16, horizon=4, history=[0, 1]),
         predictor_training=PredictorOptim(optim.steps, optim.batch_size),
+        decoder_training=StepsConfig(num_steps),
+        robust=True,
+        distillation=DistillationConfig(optim=StepsConfig(num_steps)),
         runs=str(root),
         name=name,
         device="cpu",

@@ -182,6 +182,7 @@ def test_description_rebuilds_the_world():
     [
         ({"image_size": 0}, "image_size must be >= 1"),
         ({"supersample": 17}, "supersample must be in 1..16"),
+        ({"image_size": 50_000}, "must be at most 4096 pixels"),
         ({"camera": "side"}, "puck has no camera 'side'; it has top"),
         ({"quality": "best"}, "quality must be one of fast, suite"),
         ({"randomize": ["gravity"]}, "unknown factor 'gravity' in randomize; puck has mass, friction"),

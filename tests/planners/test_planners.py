@@ -341,3 +341,10 @@ def test_follow_takes_the_best_of_what_is_proposed_and_adds_nothing():
     spoiled = torch.full((B,), math.nan)[:, None]
     safe = follow.plan(Problem(dynamics, lambda z, a: spoiled.expand(B, 3), z0, warm_start=proposed), seeded())
     assert torch.equal(safe.actions, proposed[:, 0]) and not safe.valid.any()
+
+
+@pytest.mark.parametrize("params", [{"num_samples": 10**9}, {"num_iterations": 10**9}, {"horizon": 10**9}])
+def test_a_plan_that_takes_the_machine_s_memory_is_refused(params):
+    dynamics, objective, z0 = linear_problem()
+    with pytest.raises(ValueError, match=f"planner.{next(iter(params))}"):
+        make_planner("cem", **params).plan(Problem(dynamics, objective, z0), seeded())

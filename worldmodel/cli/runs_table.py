@@ -75,6 +75,8 @@ def _verified(paths: Sequence[Path]) -> str:
 def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:
     if config.run is None:
         raise UserError("which runs? worldmodel runs remove run=runs/NAME")
+    if linked := [str(path) for path in paths if path.is_symlink()]:
+        raise UserError(f"{', '.join(linked)} are links; remove the runs where they are")
     for path in paths:
         with Run(path).directory.locked():  # not one that is being trained
             pass

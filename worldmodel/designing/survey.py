@@ -19,6 +19,7 @@ from worldmodel.envs.named_factors import named_factors
 from worldmodel.settings import WorldsConfig
 from worldmodel.settings.recipes import preset_names, sizes
 from worldmodel.system.errors import UserError
+from worldmodel.system.files import check_replaceable
 from worldmodel.system.progress import progress
 
 _STEPS = 30  # of the motion after which pictures are taken, and in which factors are tried
@@ -111,6 +112,8 @@ def worlds(config: WorldsConfig) -> WorldsResult:
         ValueError: the world cannot be made.
     """
     env = config.env
+    if config.out:
+        check_replaceable(Path(config.out), [b"\x89PNG"], "PNG", "choose another out=, or delete it")
     if env is None or (any(letter in env for letter in "*[") and not envs.gym_ids.is_gym(env)):
         return _listed(config)
     world = envs.make(env, image_size=_PICTURE, quality="fast")

@@ -11,22 +11,20 @@ from worldmodel.settings import RECORDED, CollectConfig, EnvConfig
 from worldmodel.system.errors import StoreError, UserError
 
 
+def distrusted(world: str) -> str:
+    """What making a world of this name would do that a stranger must not decide; empty where it is harmless."""
+    if not gym_ids.is_gym(world):
+        return "is code in a file" if ".py:" in world else ""
+    module = gym_ids.package_of(world)
+    if module is not None and module not in gym_ids.PACKAGES:
+        return f"imports the module {module}"
+    return "has options that may name a file" if gym_ids.has_text_options(world) else ""
+
+
 def check_trusted(env: EnvConfig, trust_world: bool) -> None:
     """UserError where making the world would run a file of whoever wrote the run, and the user has not agreed."""
-    if gym_ids.is_gym(env.world):
-        module = gym_ids.package_of(env.world)
-        if module is not None and module not in gym_ids.PACKAGES and not trust_world:
-            raise UserError(
-                f"the run's world imports the module {module} ({env.world}); if you trust it, add trust_world=true"
-            )
-        if gym_ids.has_text_options(env.world) and not trust_world:
-            raise UserError(
-                f"the run's world has options that may name a file ({env.world}); if you trust it, add trust_world=true"
-            )
-    elif ".py:" in env.world and not trust_world:
-        raise UserError(
-            f"the run's world is code in a file ({env.world}); if you trust that file, add trust_world=true"
-        )
+    if not trust_world and (why := distrusted(env.world)):
+        raise UserError(f"the run's world {why} ({env.world}); if you trust it, add trust_world=true")
 
 
 def check_inside_project(data: str, config_data: str | None) -> None:

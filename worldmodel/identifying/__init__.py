@@ -9,6 +9,7 @@ replay            many simulations at once; `tracks`: one recording beside its s
 least_squares     the best parameters; `estimation`: the way to them
 context_reader    the learned context's answer, in one pass
 calibration       how wrong readings and intervals are, from simulated recordings
+array_files       tables of arrays
 calibration_file  a calibration kept for the next recording
 explained         recordings and their best explanation; `posterior`, `alarms`, `held_out`, `drawing` look at it
 explaining        recordings to explanations

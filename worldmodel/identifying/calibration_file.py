@@ -7,7 +7,6 @@ of what it was made for.
 import dataclasses
 import types
 import typing
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from worldmodel.data.provenance import model_digest
+from worldmodel.identifying.array_files import read_arrays, write_arrays
 from worldmodel.identifying.calibration import Calibration, calibrate
 from worldmodel.identifying.rendered import Simulator
 from worldmodel.models import WorldModel
 from worldmodel.runs import Run, versions
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.digest import digest, digest_of_file
-from worldmodel.system.files import check_regular, inner_folder, write_atomically
+from worldmodel.system.files import inner_folder
 
 FOLDER = "identify"
 """Folder of the files, inside the run's."""
@@ -66,23 +66,10 @@ def _made_for(run: Run, simulator: Simulator, config: IdentifyConfig, num_steps:
 def _read(path: Path, wanted: str) -> Calibration | None:
     """What the file holds; None where there is none, it is damaged, or was made for something else."""
     try:
-        check_regular(path, _MOST_BYTES)
-        with np.load(path, allow_pickle=False) as file:
-            if str(file[_DIGEST]) != wanted:
-                return None
-            return _built(Calibration, {name: file[name] for name in file.files})
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        arrays = read_arrays(path, _MOST_BYTES)
+        return _built(Calibration, arrays) if str(arrays[_DIGEST]) == wanted else None
+    except (OSError, ValueError, KeyError):
         return None
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an npz of arrays, whole or not at all."""
-    write_atomically(path, lambda temporary: _save(temporary, arrays))
-
-
-def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with path.open("wb") as file:  # a name of its own: savez would add .npz to it
-        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, np.ndarray]:

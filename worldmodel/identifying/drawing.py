@@ -17,7 +17,6 @@ _FRAMES = 6
 
 def draw(folder: Path, explained: Explained, result: IdentifyResult, ends: Sequence[Foreseen]) -> None:
     """Write identify.png, identify_check.png and identify_film.png."""
-    folder.mkdir(parents=True, exist_ok=True)
     simulator, dt_s = explained.simulator, explained.simulator.world.control_dt_s
     units = dict(
         zip(simulator.observation.joints, ("rad" if angle else "m" for angle in simulator.angles), strict=True)

@@ -10,8 +10,9 @@ import yaml
 
 from worldmodel.designing import chosen_policy
 from worldmodel.identifying.alarms import alarms_of
+from worldmodel.identifying.array_files import write_arrays
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
-from worldmodel.identifying.calibration_file import FOLDER, kept_calibration, write_arrays
+from worldmodel.identifying.calibration_file import FOLDER, kept_calibration
 from worldmodel.identifying.drawing import draw
 from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.explaining import explain
@@ -101,7 +102,7 @@ def _judged(run: Run, explained: Explained, model: WorldModel, config: IdentifyC
         seed=config.seed,
         cpu_seconds=explained.seconds,
     )
-    draw(folder / "figures", explained, result, foreseen)
+    draw(run.directory.figures, explained, result, foreseen)
     return result
 
 

@@ -1,6 +1,9 @@
 """A model file of the user's own in place of a scene's: what a run was trained on, with another body."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -8,6 +11,25 @@ import numpy as np
 from worldmodel.envs import MjcfScene, Scene
 from worldmodel.envs.scene import state_names
 from worldmodel.system.errors import UserError
+from worldmodel.system.files import check_regular
+
+_MAX_BYTES = 16 * 2**20
+_MOST_CPU_S, _MOST_BYTES, _PATIENCE_S = 4, 4 * 10**9, 60
+"""What compiling a model file may take; on a busy machine, more seconds go by than are computed in."""
+_TRIAL = """
+import sys
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[2]),) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]),) * 2)
+except ImportError:  # Windows has no such limits
+    pass
+import mujoco
+try:
+    mujoco.MjModel.from_xml_path(sys.argv[1])
+except ValueError:  # is told in one line by the process that asks
+    pass
+"""
 
 
 def other_model(scene: Scene, mjcf: str, constants: Sequence[str]) -> MjcfScene:
@@ -16,8 +38,10 @@ def other_model(scene: Scene, mjcf: str, constants: Sequence[str]) -> MjcfScene:
     Of its factors, light, colours and these constants stay, with their priors; all else is as the file has it.
 
     Raises:
-        UserError: there is no such file, or its joints, actuators or cameras are not those of the scene.
+        UserError: there is no such file, it takes too long to compile, or its joints, actuators or cameras are not
+            those of the scene.
     """
+    _check_cost(mjcf)
     try:
         model = mujoco.MjModel.from_xml_path(mjcf)
     except ValueError as error:
@@ -44,6 +68,26 @@ def other_model(scene: Scene, mjcf: str, constants: Sequence[str]) -> MjcfScene:
         )
     except ValueError as error:
         raise UserError(f"{mjcf}: {error}") from error
+
+
+def _check_cost(mjcf: str) -> None:
+    """UserError where a model file takes far more to compile than to send.
+
+    A line of it can stand for a hundred million bodies, or name a pipe as a mesh, and MuJoCo cannot be interrupted. So
+    another process compiles it first, under limits.
+    """
+    if Path(mjcf).exists():
+        check_regular(Path(mjcf).resolve(), _MAX_BYTES)
+    command = [sys.executable, "-P", "-c", _TRIAL, mjcf, str(_MOST_CPU_S), str(_MOST_BYTES)]
+    try:
+        passed = subprocess.run(command, capture_output=True, timeout=_PATIENCE_S, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        passed = False
+    if not passed:
+        raise UserError(
+            f"{mjcf} takes more than {_MOST_CPU_S} CPU-seconds or {_MOST_BYTES / 1e9:.0f} GB to compile; repeat fewer "
+            "bodies, and use smaller meshes and textures"
+        )
 
 
 def _actuators(model: mujoco.MjModel) -> tuple[str, ...]:

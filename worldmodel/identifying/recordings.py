@@ -12,6 +12,7 @@ from worldmodel.data import DataSet
 from worldmodel.data.interchange.images import fit_frames, fitted
 from worldmodel.data.interchange.video_frames import VideoReader, check_is_video
 from worldmodel.envs import MujocoWorld
+from worldmodel.identifying.array_files import read_arrays
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_regular
 
@@ -48,14 +49,11 @@ def open_recording(name: str, world: MujocoWorld, image_size: int) -> RecordedMo
     """
     path, colon, episode = name.rpartition(":")
     if colon and (Path(path) / "dataset.json").exists():
-        recording = _episode(name, Path(path), episode, world, image_size)
-    elif (Path(name) / "dataset.json").exists():
+        return _episode(name, Path(path), episode, world, image_size)
+    if (Path(name) / "dataset.json").exists():
         num = DataSet(Path(name)).num_episodes
         raise UserError(f"{name} holds {num} episodes; choose one: recording={name}:0, or a list of them")
-    else:
-        recording = _video(Path(name), world, image_size)
-    _check_fits(recording, world)
-    return recording
+    return _video(Path(name), world, image_size)
 
 
 def _episode(name: str, directory: Path, episode: str, world: MujocoWorld, image_size: int) -> RecordedMotion:
@@ -72,14 +70,15 @@ def _episode(name: str, directory: Path, episode: str, world: MujocoWorld, image
     settings = data.index.settings
     if settings.drift_rho is not None or settings.restart_midway:
         length = (length - 1) // 2 + (0 if settings.restart_midway else 1)
-    rows = slice(offset, offset + length)
+    rows, actions = slice(offset, offset + length), data.actions[offset : offset + length - 1]
+    _check_fits(name, actions, world)
     same_world = data.state_names == list(world.state_names)
     # constants are read in the middle: at its first frame an episode may still have others
     factors = dict(zip(data.factor_names, data.factors[offset + length // 2].astype(float).tolist(), strict=True))
     return RecordedMotion(
         name,
         fit_frames(data.frames(rows), image_size),
-        data.actions[offset : offset + length - 1],
+        actions,
         data.states[rows].astype(np.float64) if same_world else None,
         factors if same_world else None,
     )
@@ -90,6 +89,7 @@ def _video(path: Path, world: MujocoWorld, image_size: int) -> RecordedMotion:
     if not path.exists():
         raise UserError(f"there is no recording {path}; give an episode as data/NAME:0, or a video as clip.mp4")
     actions = _actions(path, world)
+    _check_fits(str(path), actions, world)  # before a film is opened, which takes longer
     _check_duration(path, len(actions), world.control_dt_s)
     reader = VideoReader()
     try:
@@ -123,10 +123,7 @@ def _actions(path: Path, world: MujocoWorld) -> np.ndarray:
             check_regular(table, MAX_TABLE_BYTES)
             try:
                 if table.suffix == ".npz":
-                    with np.load(table, allow_pickle=False) as arrays:
-                        if arrays.zip.getinfo("actions.npy").file_size > MAX_TABLE_BYTES:
-                            raise ValueError(f"it unpacks to more than {MAX_TABLE_BYTES} bytes")
-                        return np.asarray(arrays["actions"], np.float32)
+                    return np.asarray(read_arrays(table, MAX_TABLE_BYTES, "actions")["actions"], np.float32)
                 return np.loadtxt(table, np.float32, delimiter=",", skiprows=1, ndmin=2)
             except Exception as error:  # numpy raises whatever the file provokes
                 raise UserError(
@@ -136,8 +133,7 @@ def _actions(path: Path, world: MujocoWorld) -> np.ndarray:
     raise UserError(f"{path} needs a table of its actions beside it: {path.with_suffix('.csv').name} or .npz")
 
 
-def _check_fits(recording: RecordedMotion, world: MujocoWorld) -> None:
-    name, actions = recording.name, recording.actions
+def _check_fits(name: str, actions: np.ndarray, world: MujocoWorld) -> None:
     if actions.ndim != 2 or actions.shape[1] != world.scene.action_dim:
         raise UserError(
             f"{name} has actions of shape {actions.shape}, {world.name} takes {world.scene.action_dim} numbers a step"

@@ -17,7 +17,6 @@ from worldmodel import figures
 from worldmodel.reporting.content import RunContent, headline, overview, run_content, settings_table
 from worldmodel.reporting.elements import Chart
 from worldmodel.reporting.reported_run import (
-    MAX_PAGE_BYTES,
     MAX_PICTURE_BYTES,
     MAX_VIDEO_BYTES,
     ReportedRun,
@@ -26,7 +25,7 @@ from worldmodel.reporting.reported_run import (
 from worldmodel.runs import Run, find_runs
 from worldmodel.settings import ReportConfig
 from worldmodel.system.errors import ResultError, UserError
-from worldmodel.system.files import read_regular, read_start, write_atomically
+from worldmodel.system.files import check_replaceable, read_regular, write_atomically
 from worldmodel.system.printable import printable
 
 MAX_VIDEOS_PER_RUN = 8
@@ -56,20 +55,8 @@ def report(config: ReportConfig) -> Path:
     runs = [run.path for run in find_runs(config.run)]
     folder = runs[0] if len(runs) == 1 else runs[0].parent
     if config.out and not config.overwrite:
-        _check_replaceable(Path(config.out))
+        check_replaceable(Path(config.out), [_MARK], "page of a run", "choose another out=, or add overwrite=true")
     return write_page(runs, Path(config.out) if config.out else folder / "report.html")
-
-
-def _check_replaceable(out: Path) -> None:
-    """UserError where a file is there that is no page of ours."""
-    try:
-        is_page = _MARK in read_start(out.resolve(), MAX_PAGE_BYTES * 2, 1000)
-    except FileNotFoundError:
-        return
-    except UserError:
-        is_page = False
-    if not is_page:
-        raise UserError(f"{out} exists and is no page of a run; choose another out=, or add overwrite=true")
 
 
 def write_page(runs: Sequence[Path], out: Path, title: str | None = None) -> Path:

@@ -141,7 +141,7 @@ def _metrics_line(path: Path, number: int, line: str) -> LogLine:
         values = parse_json(line, constant=float)  # a logged number may be NaN
         if isinstance(values["stage"], str) and all(map(_is_logged, values.values())):
             return {**values, "step": int(values["step"]), "seconds": float(values["seconds"])}  # type: ignore[typeddict-item]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, OverflowError, TypeError, KeyError, AttributeError):
         pass
     raise ResultError(f"{path}, line {number} is damaged ({line[:60].strip()!r}); delete the line, or train again")
 

@@ -69,6 +69,8 @@ class RobustConfig(Settings):
     """auto takes CUDA where there is a GPU."""
     out: str | None = None
     """Also write the result of all runs together there, as JSON."""
+    overwrite: bool = False
+    """Replace the file at `out` even where this command has not written it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

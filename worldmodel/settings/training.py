@@ -18,6 +18,7 @@ from worldmodel.settings.distillation import DistillationConfig
 from worldmodel.settings.method import ContextTraining, MethodConfig, OptimConfig, PredictorOptim, StepsConfig
 from worldmodel.settings.names import check_name
 from worldmodel.system.errors import UserError
+from worldmodel.system.files import check_inside
 
 Device = Literal["auto", "cpu", "cuda"]
 TrackerName = Literal["tensorboard", "trackio", "wandb"]
@@ -114,8 +115,8 @@ class TrainConfig(Settings):
         return self.atlas or self.collection
 
     def round_directory(self, number: int) -> Path:
-        """Where the data set of a round is, from 1 on."""
-        return self.run_directory / "rounds" / str(number)
+        """Where the data set of a round is, from 1 on; UserError where a link there leads out of the run."""
+        return check_inside(self.run_directory / "rounds" / str(number), self.run_directory)
 
     @property
     def run_name(self) -> str:

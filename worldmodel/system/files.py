@@ -16,7 +16,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from io import BufferedReader
@@ -115,6 +115,22 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"a JSON object was expected, not {type(content).__name__}")
     return content
+
+
+def check_replaceable(path: Path, marks: Sequence[bytes], what: str, remedy: str) -> None:
+    """UserError where a file at `path`, which the user named, is none of ours; before minutes are spent.
+
+    marks: bytes of which one stands in the first thousand of every file of the kind `what`.
+    """
+    try:
+        with open_regular(path.resolve()) as file:
+            start = file.read(1000)
+    except FileNotFoundError:
+        return
+    except UserError as error:
+        raise UserError(f"{error}, or {remedy}") from error
+    if not any(mark in start for mark in marks):
+        raise UserError(f"{path} exists and is no {what}; {remedy}")
 
 
 def parse_json(text: str, constant: Callable[[str], Any] | None = None) -> Any:

@@ -12,6 +12,7 @@ from worldmodel.data.store import DataSet
 from worldmodel.envs import Episode, MujocoWorld
 from worldmodel.evaluation.control.context_sources import OnlineContexts
 from worldmodel.evaluation.fits import check_actions, check_frames
+from worldmodel.evaluation.trust import distrusted
 from worldmodel.models import WorldModel
 from worldmodel.system.errors import UserError
 from worldmodel.viewing import messages as say
@@ -39,9 +40,9 @@ def open_playback(folder: Path, model: WorldModel | None, trust_world: bool) -> 
 
 
 def _world(data: DataSet, trust_world: bool) -> MujocoWorld | None:
-    """The world that was recorded; None where there is no simulator of it, or where it is an untrusted file."""
+    """The world that was recorded; None where there is no simulator of it, or where making it needs trust."""
     arguments = data.index.settings.world
-    if arguments is None or (".py:" in arguments.name and not trust_world):
+    if arguments is None or (distrusted(arguments.name) and not trust_world):
         return None
     try:
         world = envs.make(**msgspec.to_builtins(arguments))

@@ -23,13 +23,16 @@ from worldmodel.runs import Run, ViewResult
 from worldmodel.settings import RECORDED, EnvConfig, TrainConfig, ViewConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import write_atomically
+from worldmodel.system.files import check_replaceable, write_atomically
 from worldmodel.viewing.live import LiveSession, LiveSubject
 from worldmodel.viewing.messages import Moment, Notice, encoded
 from worldmodel.viewing.playback import open_playback
 from worldmodel.viewing.reference import reference
 from worldmodel.viewing.replay_page import Recorder
 from worldmodel.viewing.session import Commands, Progress, Session, run_session
+
+_MARK = b"<title>worldmodel view</title>"
+"""Stands in the head of every page."""
 
 
 def view(config: ViewConfig) -> ViewResult:
@@ -39,6 +42,8 @@ def view(config: ViewConfig) -> ViewResult:
         UserError: the run or the data set cannot be shown, the port is in use, or aiohttp is not installed.
     """
     begun = time.monotonic()
+    if config.save:
+        check_replaceable(Path(config.save), [_MARK], "recording of a view", "choose another save=, or delete it")
     if config.serve:
         _check_serving(config.port)
     session = open_session(config)

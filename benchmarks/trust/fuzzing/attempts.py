@@ -71,7 +71,8 @@ class Attempts:
 
     def _clean(self) -> None:
         """Remove what reading has written."""
-        shutil.rmtree(self._folder / "converted", ignore_errors=True)
+        if (self._folder / "converted").exists():
+            shutil.rmtree(self._folder / "converted")
 
 
 def _place(error: BaseException) -> str:

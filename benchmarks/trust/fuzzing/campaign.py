@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,18 @@ from typing import Any
 import msgspec
 from tqdm import tqdm
 
+from benchmarks.provenance import with_provenance
 from benchmarks.settings import TrustConfig
 from benchmarks.trust.fuzzing.attempts import Attempt, random_of, work_at
 from benchmarks.trust.fuzzing.readers import READERS
 from benchmarks.trust.fuzzing.valid import make_valid
 from worldmodel.system import UserError, read_json, write_json
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """After so many seconds on the clock a reader hangs; on a busy machine, one that works takes a while too."""
+_SAVE_EVERY_S = 20.0
+_PAUSE_S = 0.03
+"""Between looks at what came: were the reader stopped for each of its inputs, that would take longer than reading."""
 _KEPT = 20
 
 
@@ -55,7 +59,7 @@ class Tally:
 def fuzz(config: TrustConfig, folder: Path) -> dict[str, Any]:
     """Change and read files until every reader has had its inputs, or its minutes; what became of them.
 
-    With `out`, the figures are written there after each reader, and the same command goes on from them.
+    With `out`, the figures are written there every few seconds, and a command that was cut off goes on from them.
     """
     names = config.readers or tuple(READERS)
     if unknown := set(names) - set(READERS):
@@ -63,10 +67,14 @@ def fuzz(config: TrustConfig, folder: Path) -> dict[str, Any]:
     found = read_json(Path(config.out)) if config.out and Path(config.out).exists() else {}
     tallies = {name: msgspec.convert(of, Tally) for name, of in found.get("readers", {}).items() if name in READERS}
     make_valid(folder / "valid")
-    for name in names:
-        _run(name, tallies.setdefault(name, Tally()), folder / "valid", folder / "scratch", config)
+
+    def save() -> None:
         if config.out:
-            write_json(Path(config.out), _figures(tallies))
+            write_json(Path(config.out), with_provenance(_figures(tallies)))
+
+    for name in names:
+        _run(name, tallies.setdefault(name, Tally()), folder, config, save)
+        save()
     return _figures(tallies)
 
 
@@ -77,28 +85,31 @@ def _figures(tallies: dict[str, Tally]) -> dict[str, Any]:
     return total | dearest | {"readers": {name: asdict(of) for name, of in tallies.items()}}
 
 
-def _run(name: str, tally: Tally, valid: Path, scratch: Path, config: TrustConfig) -> None:
+def _run(name: str, tally: Tally, folder: Path, config: TrustConfig, save: Callable[[], None]) -> None:
     """Have one reader read its inputs, from where it was left."""
     with tqdm(total=config.inputs, initial=tally.inputs, desc=name, unit="file", mininterval=5) as bar:
-        left_s, start = 60.0 * config.minutes, time.monotonic()
-        while tally.inputs < config.inputs and left_s > 0:
-            for number, attempt in _attempts(name, valid, scratch, config, range(tally.inputs, config.inputs), left_s):
+        before_s, start, saved = tally.seconds, time.monotonic(), time.monotonic()
+        while tally.inputs < config.inputs and (left_s := start + 60.0 * config.minutes - time.monotonic()) > 0:
+            for number, attempt in _attempts(name, folder, config, range(tally.inputs, config.inputs), left_s):
                 tally.add(number, attempt)
                 bar.update(1)
+                tally.seconds = round(before_s + time.monotonic() - start, 1)
                 if attempt.outcome == "failed" and config.keep:
-                    _keep(name, number, valid, config)
-            left_s = 60.0 * config.minutes - (time.monotonic() - start)
-    tally.seconds = round(tally.seconds + time.monotonic() - start, 1)
+                    _keep(name, number, folder / "valid", config)
+                if time.monotonic() - saved > _SAVE_EVERY_S:
+                    save()
+                    saved = time.monotonic()
 
 
 def _attempts(
-    name: str, valid: Path, scratch: Path, config: TrustConfig, numbers: range, left_s: float
+    name: str, folder: Path, config: TrustConfig, numbers: range, left_s: float
 ) -> Iterator[tuple[int, Attempt]]:
     """The attempts of one process, until it has ended, was killed, or the time is over."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.trust.fuzzing.attempts"])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=work_at, args=(valid, scratch, name, config.seed, numbers, sender))
+    arguments = (folder / "valid", folder / "scratch", name, config.seed, numbers, sender)
+    process = context.Process(target=work_at, args=arguments)
     process.start()
     sender.close()
     following = numbers.start
@@ -106,12 +117,14 @@ def _attempts(
         receiver.recv()  # everything is imported, and the valid file was read
         until = time.monotonic() + left_s
         while following < numbers.stop and time.monotonic() < until:
+            time.sleep(_PAUSE_S)
             if not receiver.poll(PATIENCE_S):
                 yield following, Attempt("failed", f"hangs for {PATIENCE_S:.0f} s", PATIENCE_S, 0.0)
                 return
-            number, attempt = receiver.recv()
-            following = number + 1
-            yield number, attempt
+            while receiver.poll():
+                number, attempt = receiver.recv()
+                following = number + 1
+                yield number, attempt
     except EOFError:
         process.join()
         yield following, Attempt("failed", f"the process died with {process.exitcode}", 0.0, 0.0)

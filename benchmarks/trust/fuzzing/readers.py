@@ -73,10 +73,15 @@ def _scene() -> Any:
     return make("puck").scene
 
 
+@functools.lru_cache(maxsize=2)  # what is valid, and what a first change made of it
+def _table(content: bytes) -> pyarrow.Table:
+    return parquet.read_table(io.BytesIO(content))
+
+
 def _pictures_in_table(rng: Random, content: bytes) -> bytes:
     """A table whose pictures are changed, one by one."""
-    table = parquet.read_table(io.BytesIO(content))
-    pictures, file = table[CAMERA].to_pylist(), io.BytesIO()
+    table, file = _table(content), io.BytesIO()
+    pictures = table[CAMERA].to_pylist()
     index = rng.randrange(len(pictures))
     pictures[index] = {"bytes": as_picture(rng, pictures[index]["bytes"]), "path": ""}
     column = table.column_names.index(CAMERA)

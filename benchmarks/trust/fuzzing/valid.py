@@ -76,7 +76,8 @@ def _write_run(folder: Path) -> None:
     stage = Stage("encoder", model.encoder, lambda *_: {"loss": weight.square().sum()}, OptimConfig(steps=3))
     Trainer(RunDirectory(folder), model, STAGES, 0).fit(stage)
     (folder / "figures").mkdir()
-    (folder / "figures" / "x.png").write_bytes(_png(np.zeros((8, 8, 3), np.uint8)))
+    for name in ("x", "success", "probes"):  # a page draws the last two where they are missing, which takes longer
+        (folder / "figures" / f"{name}.png").write_bytes(_png(np.zeros((8, 8, 3), np.uint8)))
 
 
 def _write_minari(folder: Path, episodes: list[dict[str, np.ndarray]]) -> None:

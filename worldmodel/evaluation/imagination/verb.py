@@ -15,7 +15,7 @@ from worldmodel.evaluation.imagination.disagreement import check_alike, disagree
 from worldmodel.evaluation.imagination.forecasts import Forecaster, Forecasts
 from worldmodel.evaluation.imagination.imagined_errors import error_bounds, state_errors
 from worldmodel.evaluation.imagination.plans import film_plans
-from worldmodel.evaluation.trust import trusted_world
+from worldmodel.evaluation.trust import distrusted, trusted_world
 from worldmodel.learning.imagining import NUM_STRIPS, Futures, draw_futures, film_futures
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
@@ -23,6 +23,7 @@ from worldmodel.runs import ImagineResult, Run, RunDirectory, StateErrors, State
 from worldmodel.settings import RECORDED, EnvConfig, ImagineConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import CheckpointError, UserError
+from worldmodel.system.files import check_replaceable
 
 _FILM = "imagination"
 _FILM_OF_ALL = "imagination_of_all"
@@ -40,6 +41,8 @@ def imagine(config: ImagineConfig) -> ImagineResult:
         UserError: there is no such run, it has no dynamics or no decoder, no test episode is long enough, or several
             runs do not see the same windows.
     """
+    if config.out:
+        check_replaceable(Path(config.out), [b"ftyp", b"GIF8"], "film", "choose another out=, or delete it")
     runs = find_runs(config.run)
     with ExitStack() as locks:
         for run in runs:
@@ -102,7 +105,7 @@ def _sees(of: Forecaster) -> tuple[object, ...]:
 @contextmanager
 def _world(env: EnvConfig, trust_world: bool) -> Iterator[MujocoWorld | None]:
     """The run's world; None where there is none, or it is code that the user has not agreed to run."""
-    if env.world == RECORDED or (".py:" in env.world and not trust_world):
+    if env.world == RECORDED or (distrusted(env.world) and not trust_world):
         yield None
         return
     world = trusted_world(env, trust_world)

@@ -69,5 +69,5 @@ def read_pictures(folder: Path, size: int) -> np.ndarray:
     if not chosen:
         raise UserError(f"pictures={folder} holds no pictures ({', '.join(SUFFIXES)}); give a folder that does")
     return np.concatenate(
-        [fit_frames(decode(read_regular(file.resolve(), MAX_PICTURE_BYTES), file)[None], size) for file in chosen]
+        [fit_frames(decode(read_regular(file, MAX_PICTURE_BYTES), file)[None], size) for file in chosen]
     )

@@ -27,7 +27,7 @@ from worldmodel.measures.statistics import mean_known, share_kept
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import Planner, make_planner
-from worldmodel.runs import DoubtResult, LookResult, RobustResult, Run, TaskProtocol, find_runs, write_record
+from worldmodel.runs import DoubtResult, LookResult, RobustResult, Run, TaskProtocol, check_out, find_runs, write_record
 from worldmodel.runs.results import as_interval
 from worldmodel.settings import ControlConfig, EncoderName, PlanConfig, RobustConfig, TrainConfig
 from worldmodel.system.devices import pick_device
@@ -79,6 +79,7 @@ def robust(config: RobustConfig) -> RobustResult:
     Raises:
         UserError: there is no such run, look or folder of pictures, or a strength is out of range.
     """
+    check_out(config.out, RobustResult, config.overwrite)
     runs = find_runs(config.run)
     shifts = shifts_of(config, runs[0].config.env.image_size)
     with ExitStack() as stack:

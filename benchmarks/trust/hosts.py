@@ -1,0 +1,83 @@
+"""Three machines and one shared folder: the same data set collected, and the same run trained, by all of them at once.
+
+A machine is a process with a host name, process numbers and network of its own (`unshare`, Linux, as root). What they
+leave is compared with what one machine leaves that is alone.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.faults import same_files, same_training
+from benchmarks.trust.subjects import ShortShards, collecting, training
+from worldmodel.data import record, recording_of
+from worldmodel.learning import train
+from worldmodel.system import UserError, read_json, write_json
+
+NUM_HOSTS = 3
+EPISODES = (12, 20, 28)
+"""Of the data set, as each machine asks for it."""
+_PATIENCE_S = 500.0
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """What happened on one machine."""
+
+    turned_away: list[str]
+    """What it was told while another one trained."""
+    trained_s: float
+    """Seconds of its own training; nearly none where another one had done it."""
+
+
+def hosts(scratch: Path) -> dict[str, Any]:
+    """Let the machines work, and say what was lost, what differs, and who was turned away."""
+    alone, shared = scratch / "alone", scratch / "shared"
+    _work(alone, max(EPISODES))
+    processes = [_start(shared, number) for number in range(NUM_HOSTS)]
+    ended = [process.wait(_PATIENCE_S) for process in processes]
+    reports = [msgspec.convert(read_json(shared / f"host-{number}.json"), HostReport) for number in range(NUM_HOSTS)]
+    return {
+        "hosts": NUM_HOSTS,
+        "failed": sum(status != 0 for status in ended),
+        "data_differing": same_files(alone / "data", shared / "data"),
+        "run_differing": same_training(alone / "run", shared / "run"),
+        "reports": [asdict(report) for report in reports],
+    }
+
+
+def _start(folder: Path, number: int) -> subprocess.Popen[bytes]:
+    if shutil.which("unshare") is None:
+        raise UserError("there is no unshare here, which makes one machine look like several; run this on Linux")
+    code = f"from benchmarks.trust.hosts import at_work; at_work({str(folder)!r}, {number})"
+    script = f'hostname host-{number} && exec {sys.executable} -c "{code}"'
+    return subprocess.Popen(["unshare", "--uts", "--pid", "--fork", "--mount-proc", "--net", "sh", "-c", script])
+
+
+def at_work(folder: str, number: int) -> None:
+    """What one machine does; its report goes into the folder."""
+    write_json(Path(folder) / f"host-{number}.json", asdict(_work(Path(folder), EPISODES[number])))
+
+
+def _work(folder: Path, episodes: int) -> HostReport:
+    collection = collecting(folder / "data", episodes)
+    record(collection.directory, ShortShards(**vars(recording_of(collection))), episodes, 1)
+    turned_away: list[str] = []
+    give_up = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < give_up:
+        start = time.monotonic()
+        try:
+            train(training(folder))
+            return HostReport(turned_away, round(time.monotonic() - start, 2))
+        except UserError as error:
+            if "is in use by" not in str(error):
+                raise
+            turned_away.append(str(error).partition(" (process ")[2].partition(")")[0])
+            time.sleep(1)
+    raise UserError("the other machines have not ended their training")

@@ -1,0 +1,36 @@
+"""Tables of arrays (npz), from others and for others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.system.files import check_regular, write_atomically
+
+
+def read_arrays(path: Path, most: int, *names: str) -> dict[str, np.ndarray]:
+    """The arrays of these names, or all where none are named, of an npz of at most `most` bytes, unpacked too.
+
+    Raises:
+        OSError: there is no such file.
+        UserError: it is no regular file, or larger.
+        ValueError: in whatever way its content is wrong.
+    """
+    check_regular(path, most)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if sum(entry.file_size for entry in file.zip.infolist()) > most:
+                raise ValueError(f"it unpacks to more than {most} bytes")
+            return {name: file[name] for name in names or file.files}
+    except Exception as error:  # numpy and zipfile raise whatever the file provokes
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an npz of arrays, whole or not at all."""
+    write_atomically(path, lambda temporary: _save(temporary, arrays))
+
+
+def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with path.open("wb") as file:  # a name of its own: savez would add .npz to it
+        np.savez(file, **arrays)  # type: ignore[arg-type]
