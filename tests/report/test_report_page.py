@@ -90,13 +90,15 @@ def test_several_runs_share_a_summary_table(tmp_path, whole_run):
 
 def test_what_was_achieved_under_other_protocols_stays(tmp_path):
     said = {"control strict": "worldmodel control run=x protocol=strict"}
-    run = fakes.bare_run(
-        tmp_path / "x", control=fakes.REWARDED, earlier_control={"strict": fakes.CONTROL}, commands=said
-    )
+    strict = replace(fakes.CONTROL, protocol=replace(fakes.CONTROL.protocol, name="strict"))
+    run = fakes.bare_run(tmp_path / "x", control=fakes.REWARDED, earlier_control={"strict": strict}, commands=said)
     html = page_of([run], tmp_path)
     table = html[html.index("Under other protocols") :]
     table = table[: table.index("</table>")]
     assert all(text in table for text in ("strict", "97% [", said["control strict"]))
+    several = page_of([run, fakes.bare_run(tmp_path / "y", name="y", control=strict)], tmp_path)
+    overview = several[several.index("All runs") : several.index("</table>")]
+    assert overview.count(">strict</td>") == 2, "compared under one protocol"
 
 
 def test_one_command_reports_on_all_runs_that_a_pattern_names(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What the page says of a run: its headline numbers, and which sections it has, in which order."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,9 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
         "Best constant, R²",
         "Training time",
     )
-    rows = []
-    for index, run in enumerate(runs):
-        train, control, best = run.summary.train, run.summary.control, _best_constant(run.summary.probe)
+    rows, driven = [], _alike(runs)
+    for index, (run, control) in enumerate(zip(runs, driven, strict=True)):
+        train, best = run.summary.train, _best_constant(run.summary.probe)
         identifiability = train.identifiability
         success, returns = (control.latent.success, control.latent.returns) if control else (None, None)
         rows.append(
@@ -138,6 +139,14 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
     known = [index for index in range(len(headers)) if any(row[index].text != DASH for row in rows)]
     shown = [[row[index] for index in known] for row in rows]
     return Table("All runs", tuple(headers[index] for index in known), shown)
+
+
+def _alike(runs: Sequence[ReportedRun]) -> list[ControlResult | None]:
+    """Of each run what `control` found, under the protocol that most of them know."""
+    of_runs = [(run.summary.control, *run.summary.earlier_control.values()) for run in runs]
+    names = Counter(found.protocol.name for of_run in of_runs for found in of_run if found)
+    common = names.most_common(1)[0][0] if names else None
+    return [next((of for of in of_run if of and of.protocol.name == common), of_run[0]) for of_run in of_runs]
 
 
 def settings_table(runs: Sequence[ReportedRun]) -> Table | None:

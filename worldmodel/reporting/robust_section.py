@@ -1,11 +1,12 @@
 """The section of a page about looks: goals reached and positions read where the world looks different."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from worldmodel.reporting.elements import Cell, Section, Table, facts, interval, number, percent, percent_interval
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command, doubt_facts
+from worldmodel.reporting.verdicts import robust_verdict
 from worldmodel.runs.robust_result import LookResult, RobustResult
 
 
@@ -21,13 +22,13 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
         "What it holds under",
         "Goals reached, and positions read by a linear map from clean frames, where the world looks different. The "
         "picture shows each look as its instances drew it; goals are photographed in the same shifted world.",
-        "Kept is the share of the success in the world as it is, on the same tasks. A task is left out where the look "
-        "hides all that tells its goal from its start. The robust encoder learned to give the latents of the encoder "
-        "from frames under other looks; its error is on frames as they are, over the latents' variance. Novel: a frame "
-        "that the decoder cannot draw from its latent. Doubted: a latent that the encoder does not read again from the "
-        "decoder's picture. Both by more than 99 % of usual frames, and before the task begins.",
+        "Kept: success as a share of that in the world as it is (clean), on the same tasks. Left out: tasks whose goal "
+        "looks like their start under the look. Before a task begins, its start and goal are novel if the decoder "
+        "draws them worse than 99 % of usual frames, and doubted if the encoder does not read the same from that "
+        "drawing. The robust encoder learned to give the encoder's latents under other looks as well.",
         command(run, "robust"),
-        [*figures, *tables, *doubts, *about, *([_facts(found)] if found else [])],
+        [*figures, *tables, *doubts, *about, *([replace(_facts(found), folded=True)] if found else [])],
+        robust_verdict(found) if found else "",
     )
 
 

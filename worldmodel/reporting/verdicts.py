@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from worldmodel.evaluation.trust import is_trusted
 from worldmodel.reporting.elements import plain
 from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult, StateErrors
@@ -55,6 +56,8 @@ def decoding_verdict(found: DecodingResult | None) -> str:
     kept = found.share_kept if found else None
     if kept is None:
         return ""
+    if kept <= 0:
+        return "decoded frames show nothing of the state: do not trust pictures; try more decoder_training.steps"
     return f"decoded frames show {kept:.0%} of the state that the encoder reads from the camera's"
 
 
@@ -95,7 +98,8 @@ def next_commands(found: TrainResult, config: TrainConfig) -> list[str]:
         verbs.insert(0, "imagine")
     if found.prediction is not None and config.env.world != RECORDED:
         verbs.insert(0, "control")
-    return [f"worldmodel {verb} run={found.run}" for verb in verbs]
+    trust = "" if is_trusted(config.env) else " trust_world=true"
+    return [f"worldmodel {verb} run={found.run}{'' if verb == 'report' else trust}" for verb in verbs]
 
 
 def control_verdict(found: ControlResult) -> str | None:
