@@ -6,7 +6,6 @@ byte; of a training the weights to the byte, and optimiser, generator and logged
 evaluation every figure but its times.
 """
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 from benchmarks.provenance import with_provenance
 from benchmarks.settings import BenchConfig
-from benchmarks.trust.flips import same
+from benchmarks.trust.comparing import same_files, same_training
 from benchmarks.trust.subjects import ShortShards, Subjects, collecting, make_subjects, training
 from worldmodel.data import convert, merge, record, recording_of
 from worldmodel.evaluation import control, probe
@@ -205,16 +204,6 @@ def _report(run: Path, directory: Path) -> None:
     report(ReportConfig(str(run), out=str(directory / "page.html")))
 
 
-def same_files(reference: Path, victim: Path) -> list[str]:
-    """Names of files that differ, are missing or are left over."""
-    names = {path.relative_to(of) for of in (reference, victim) for path in of.rglob("*")}
-    return sorted(str(name) for name in names if _bytes(reference / name) != _bytes(victim / name))
-
-
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
-
-
 def _same_results(reference: Path, victim: Path) -> list[str]:
     """What differs between two runs that were evaluated: figures but for times; files that are missing or left over."""
     one, other = (_figures(path / "run") for path in (reference, victim))
@@ -236,19 +225,3 @@ def _figures(run: Path) -> dict[str, Any]:
             values.pop(name, None)
         found[verb] = values
     return found
-
-
-def same_training(reference: Path, victim: Path) -> list[str]:
-    """What differs between two runs: weights, optimiser and generator states, logged losses, evaluation."""
-    differing = [] if _bytes(reference / "model.safetensors") == _bytes(victim / "model.safetensors") else ["weights"]
-    saved = [torch.load(path / "trainer.pt", weights_only=True) for path in (reference, victim)]
-    differing += [f"trainer.pt {key}" for key in saved[0] if not same(saved[0][key], saved[1][key])]
-    logs = [
-        [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in text.splitlines()]
-        for text in ((path / "metrics.jsonl").read_text() for path in (reference, victim))
-    ]
-    differing += ["metrics.jsonl"] if logs[0] != logs[1] else []
-    one, other = (Run(path).train for path in (reference, victim))
-    differing += ["identifiability"] if one.identifiability != other.identifiability else []
-    differing += ["prediction"] if one.prediction != other.prediction else []
-    return differing + [f"left over: {path.name}" for path in victim.rglob(".*.tmp")]

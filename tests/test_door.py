@@ -138,3 +138,16 @@ def test_whoever_may_open_files_does():
 )
 def test_openers_are_recognised(code: str):
     assert len(list(opening_calls(ast.parse(code)))) == 1
+
+
+def test_what_others_may_have_written_is_printed_by_one_function():
+    allowed = {"worldmodel/system/printable.py", "worldmodel/cli/main.py", "worldmodel/runs/zoo/__main__.py"}
+    printing = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "worldmodel").rglob("*.py"))
+        if str(path.relative_to(ROOT)) not in allowed
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        if any(isinstance(part, ast.JoinedStr | ast.Attribute | ast.Name) for part in node.args)
+    }
+    assert not printing, f"use worldmodel.system.printable.say: {', '.join(sorted(printing))}"

@@ -26,6 +26,8 @@ from worldmodel.settings import (
     WorldsConfig,
 )
 from worldmodel.system.errors import UserError
+from worldmodel.system.printable import say
+from worldmodel.system.progress import progress
 from worldmodel.viewing import view
 from worldmodel.viewing.playback import open_playback
 
@@ -120,3 +122,10 @@ def test_a_logged_step_is_a_number_of_a_step(tmp_path: Path):
     (tmp_path / "metrics.jsonl").write_text('{"stage": "encoder", "step": Infinity, "seconds": 1.0}\n')
     with pytest.raises(UserError, match="line 1 is damaged"):
         RunDirectory(tmp_path).read_metrics()
+
+
+def test_the_terminal_obeys_no_name(capsys: pytest.CaptureFixture[str]):
+    say("data\x1b]0;owned\x07\u202e")
+    list(progress([1], desc="world\x1b[31m"))
+    told = "".join(capsys.readouterr())
+    assert "\\x1b]0;owned\\x07\\u202e" in told and "\\x1b[31m" in told and "\x1b[31m" not in told

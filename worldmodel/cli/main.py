@@ -7,7 +7,7 @@ from functools import partial
 
 from worldmodel.system import interrupts
 from worldmodel.system.errors import UserError
-from worldmodel.system.printable import printable
+from worldmodel.system.printable import say
 
 USAGE = """\
 usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         if show_traceback:
             traceback.print_exc()
         else:
-            print(f"error: {printable(_one_line(error))}", file=sys.stderr)
+            say(f"error: {_one_line(error)}", to_stderr=True)
         return 1
 
 
@@ -80,7 +80,7 @@ def _dispatch(arguments: list[str]) -> int:
         from worldmodel.cli.overrides import values
 
         verb = VERBS[name]
-        print(help_text(name, verb.summary, verb.settings, verb.common, values(options, verb.settings)))
+        say(help_text(name, verb.summary, verb.settings, verb.common, values(options, verb.settings)))
     elif {"-m", "--multirun"} & set(rest):
         from worldmodel.cli.overrides import quoted
         from worldmodel.cli.settings_of import settings_of
@@ -102,4 +102,4 @@ def _run(name: str, options: list[str], suffix: str = "") -> None:
     from worldmodel.cli.verbs import VERBS
 
     verb = VERBS[name]
-    print(printable(verb.run(settings_of(verb.settings, options, suffix))))
+    say(verb.run(settings_of(verb.settings, options, suffix)))

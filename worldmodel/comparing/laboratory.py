@@ -28,6 +28,7 @@ from worldmodel.runs import CellKey, CellStore, RunDirectory, cell_key
 from worldmodel.settings import MethodConfig, TrainConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
+from worldmodel.system.printable import say
 
 NUM_LOGGED = 40
 """Log points of a training."""
@@ -143,7 +144,7 @@ class Laboratory:
         return episodes
 
     def _train(self, cell: EncoderCell) -> TrainedEncoder:
-        print(f"{self.label}: {cell.label}", flush=True)
+        say(f"{self.label}: {cell.label}")
         method, episodes = self.method(cell), self.training_episodes(cell)
         encoder = self.new_encoder(cell.seed)
         pairs = None if method.name == "lewm" else self._prepared_pairs(cell, method, episodes)

@@ -10,6 +10,7 @@ from worldmodel.evaluation.control import control
 from worldmodel.learning.train import train
 from worldmodel.runs import CellStore, cell_key
 from worldmodel.settings import ControlConfig, TrainConfig
+from worldmodel.system.printable import say
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _training(lab: Laboratory, cell: EncoderCell) -> TrainConfig:
 
 
 def _plan(lab: Laboratory, training: TrainConfig, driving: ControlConfig) -> PlannedTasks:
-    print(f"{lab.label}: {training.name}", flush=True)
+    say(f"{lab.label}: {training.name}")
     shutil.rmtree(training.run_directory, ignore_errors=True)
     trained = train(training)
     driven = control(dataclasses.replace(driving, run=trained.run))

@@ -40,6 +40,7 @@ from worldmodel.envs.rollout import Episode, rollout
 from worldmodel.settings import CollectConfig
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import remove_leftovers, write_new
+from worldmodel.system.printable import say
 from worldmodel.system.progress import progress
 
 FRAMES_PER_SHARD = 10_000
@@ -195,7 +196,7 @@ def _claim(directory: Path, recording: Recording) -> None:
         if recording.engine == "warp":
             warp_engine().check_supported(world)
             if note := warp_engine().drawn_differently(world):
-                print(f"note: {note}")
+                say(f"note: {note}")
     finally:
         world.close()
     index = Index(recording.name, 0, recording.episodes_per_shard, recording.record(), now.record, now.digest)

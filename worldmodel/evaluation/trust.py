@@ -9,6 +9,7 @@ from worldmodel.data.recording import recording_of
 from worldmodel.envs import MujocoWorld, gym_ids
 from worldmodel.settings import RECORDED, CollectConfig, EnvConfig
 from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.printable import say
 
 
 def distrusted(world: str) -> str:
@@ -71,4 +72,4 @@ def warn_if_edited(collection: CollectConfig, world: MujocoWorld) -> None:
         index = read_index(collection.directory)
         check_same_world(collection.directory, index, arguments, provenance(arguments, world))
     except StoreError as error:
-        print(f"warning: {str(error).split(';')[0]}; what the run learned may not hold in it")
+        say(f"warning: {str(error).split(';')[0]}; what the run learned may not hold in it")

@@ -15,6 +15,7 @@ from matplotlib.ticker import LogFormatter, LogFormatterMathtext
 
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_atomically
+from worldmodel.system.printable import say
 
 DPI = 130
 
@@ -98,7 +99,7 @@ def drawing(what: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        print(f"note: {what} could not be drawn ({' '.join(str(error).split())[:200]})")
+        say(f"note: {what} could not be drawn ({' '.join(str(error).split())[:200]})")
 
 
 def save_png(figure: Figure, path: Path) -> Path:

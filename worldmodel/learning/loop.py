@@ -19,6 +19,7 @@ from worldmodel.settings import OptimConfig, PredictorOptim
 from worldmodel.system.distributed import Processes, load_optimizer, unshard, whole
 from worldmodel.system.errors import CheckpointError, TrainingError
 from worldmodel.system.interrupts import StopRequest, deferred
+from worldmodel.system.printable import say
 from worldmodel.system.progress import progress
 
 CHECKPOINT = "trainer.pt"
@@ -152,7 +153,7 @@ class Trainer:
                 f"{run} holds a run with other settings ({differences}); choose another name=…, or delete {run}"
             )
         if self._processes.is_first and changed in saved["settings"]:
-            print(f"{run}: keeps {', '.join(kept)}; trains {changed} again ({differences})")
+            say(f"{run}: keeps {', '.join(kept)}; trains {changed} again ({differences})")
         prefixes = tuple(parts[stage] for stage in kept)
         weights = {name: value for name, value in saved["model"].items() if name.startswith(prefixes)}
         self._model.load_state_dict(weights, strict=False)

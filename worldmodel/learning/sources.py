@@ -15,6 +15,7 @@ from worldmodel.data.table import LatentTable
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.models import WorldModel
 from worldmodel.settings import CollectConfig, TrainConfig
+from worldmodel.system.printable import say
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ def open_source(
     if window is not None and world.drawn("physical") and world.kinematic is None:
         data = data.with_room_for(window)
         if data.num_too_short:
-            print(
+            say(
                 f"left out: {data.num_too_short} of {data.num_episodes} episodes of {data.directory}, which ended "
                 f"before two windows of {window} steps"
             )
     frames = load_frames(data, size, device)
-    print(f"frames of {data.directory}: {frames.place}")
+    say(f"frames of {data.directory}: {frames.place}")
     return Source(data, frames, data.split("train"), data.split("test"))
 
 

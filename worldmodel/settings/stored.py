@@ -16,6 +16,7 @@ from worldmodel.settings.yaml_files import read_yaml
 from worldmodel.system.digest import CHECKSUM, with_checksum, without_checksum
 from worldmodel.system.errors import CheckpointError, UserError
 from worldmodel.system.files import write_atomically
+from worldmodel.system.printable import printable
 
 FILE_NAME = "config.yaml"
 SCHEMA = 2
@@ -101,7 +102,8 @@ def without_gone(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         full = path + key
         if full in GONE:
             if value != GONE[full]:
-                warnings.warn(f"{full}={value} is left out: it is {GONE[full]} in every run now", stacklevel=2)
+                told = f"{full}={value} is left out: it is {GONE[full]} in every run now"
+                warnings.warn(printable(told), stacklevel=2)
         else:
             kept[key] = without_gone(value, f"{full}.") if isinstance(value, Mapping) else value
     return kept

@@ -24,6 +24,7 @@ from worldmodel.settings import RECORDED, EnvConfig, TrainConfig, ViewConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_replaceable, write_atomically
+from worldmodel.system.printable import say
 from worldmodel.viewing.live import LiveSession, LiveSubject
 from worldmodel.viewing.messages import Moment, Notice, encoded
 from worldmodel.viewing.playback import open_playback
@@ -84,7 +85,7 @@ def _served(config: ViewConfig, session: Session) -> tuple[Progress, str, Record
 
     async def serve() -> None:
         async with server.serving(config.port):
-            print(f"view: {server.url} (this machine only; Ctrl-C ends it)", flush=True)
+            say(f"view: {server.url} (this machine only; Ctrl-C ends it)")
             if config.open and _has_display():
                 webbrowser.open(server.url)
             stepping = asyncio.create_task(asyncio.to_thread(step))
@@ -109,7 +110,7 @@ def _recorded(config: ViewConfig, session: Session) -> tuple[Progress, None, Rec
         if isinstance(message, Moment):
             recorder.keep(encoded(message))
         else:
-            print(message.text, file=sys.stderr)
+            say(message.text, to_stderr=True)
 
     return run_session(session, Commands(), tell, threading.Event(), math.inf, config.steps), None, recorder
 

@@ -48,6 +48,7 @@ from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
 from worldmodel.settings.names import check_parameters
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
+from worldmodel.system.printable import say
 
 _USUAL_FRAMES = 400
 """Frames that say how much doubt is usual."""
@@ -172,9 +173,9 @@ def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcom
     random = RandomController(world.scene.action_dim, config.seed)
     beside: Outcomes = {"random": [_run(evaluation, random, "random")]}
     if config.oracle and not can_simulate(world):
-        print(f"note: no oracle: the steps of {world.name} are not those of a MuJoCo model under held controls")
+        say(f"note: no oracle: the steps of {world.name} are not those of a MuJoCo model under held controls")
     elif config.oracle and not evaluation.tasks.have_goals:
-        print(f"note: no oracle: it plans to states, and the reward of {world.name} asks for no one state")
+        say(f"note: no oracle: it plans to states, and the reward of {world.name} asks for no one state")
     elif config.oracle:
         few = evaluation.tasks.part(0, config.oracle_tasks)
         oracle = OracleController(world, few, evaluation.planner, evaluation.plan, config.seed)
@@ -202,7 +203,7 @@ def _latent(evaluation: Evaluation, run: Run, num_filmed: int = 0) -> tuple[Outc
         controller = GoalController(*planning, goal_frames(evaluation.world, tasks), contexts, config.seed, graph)
     outcome = _run(evaluation, controller, f"latent MPC, {run.path.name}", num_filmed)
     if controller.num_invalid:
-        print(f"{run.path}: {controller.num_invalid} plans found no finite cost; the plan before was followed")
+        say(f"{run.path}: {controller.num_invalid} plans found no finite cost; the plan before was followed")
     return outcome, controller
 
 
