@@ -67,7 +67,7 @@ function plots() {
     return make("div", { className: "plot" }, make("p", {}, title, parts[name + "_value"]), parts[name]);
   };
   const planned = opening.planners.length > 0;
-  card("curves", planned ? "Plan" : "Prediction", ...(planned ? [plot("distance", "latent distance to the goal"), plot("costs", "cost of each candidate, lowest first")] : []), plot("error", "imagined latent off by, of the way to go"));
+  card("curves", planned ? "Plan" : "Prediction", ...(planned ? [plot("distance", "latent distance to the goal"), plot("costs", "cost of each candidate, lowest first")] : []), plot("error", "error of imagined latents, of how far they move"));
 }
 
 function shown(next) {
@@ -238,7 +238,7 @@ function goals() {
 
 function planning() {
   if (!opening.drivers.length) return $("planning").replaceChildren();
-  const driver = make("select", { id: "driver", onchange: event => send({ do: "driver", driver: event.target.value }) }, ...opening.drivers.map(name => make("option", { value: name, textContent: { model: "the model plans", random: "random actions", nobody: "nobody: no actions" }[name] })));
+  const driver = make("select", { id: "driver", onchange: event => send({ do: "driver", driver: event.target.value }) }, ...opening.drivers.map(name => make("option", { value: name, textContent: name })));
   const fields = [make("label", {}, "who drives", driver)];
   parts.planner = null;
   if (opening.planners.length) {
