@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,11 +79,13 @@ def _check_cost(mjcf: str) -> None:
     """
     if Path(mjcf).exists():
         check_regular(Path(mjcf).resolve(), _MAX_BYTES)
-    command = [sys.executable, "-P", "-c", _TRIAL, mjcf, str(_MOST_CPU_S), str(_MOST_BYTES)]
-    try:
-        passed = subprocess.run(command, capture_output=True, timeout=_PATIENCE_S, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        passed = False
+    command = [sys.executable, "-P", "-c", _TRIAL, str(Path(mjcf).absolute()), str(_MOST_CPU_S), str(_MOST_BYTES)]
+    with tempfile.TemporaryDirectory() as folder:  # MuJoCo leaves a log where it stands
+        try:
+            tried = subprocess.run(command, cwd=folder, capture_output=True, timeout=_PATIENCE_S, check=False)
+            passed = tried.returncode == 0
+        except subprocess.TimeoutExpired:
+            passed = False
     if not passed:
         raise UserError(
             f"{mjcf} takes more than {_MOST_CPU_S} CPU-seconds or {_MOST_BYTES / 1e9:.0f} GB to compile; repeat fewer "
