@@ -37,10 +37,10 @@ def details() -> str:
         "",
         "Held-out frames decoded from their latents, beside the training frame of the nearest latent; mean R² of the",
         "state that the encoder reads from them, over that from the camera; mean error of the imagined state at the",
-        "predictor's horizon with its 95 % interval, over that of reading the frame itself; and how often the 95 %",
+        "predictor's horizon with its 95 % interval, over that of reading the true frame; and how often the 95 %",
         "interval of a forecast holds the truth.",
         "",
-        "| world | run | PSNR (dB) | nearest | SSIM | nearest | state kept | imagined error | over the frame itself "
+        "| world | run | PSNR (dB) | nearest | SSIM | nearest | state kept | imagined error | over the true frame "
         "| covered |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]

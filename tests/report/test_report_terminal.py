@@ -30,6 +30,9 @@ def test_train_says_how_good_the_model_is_and_when_it_is_no_better_than_nothing(
     assert "hold the true state well" in well and "decoded frames show 97% of the state" in kept
     assert "5 steps ahead the predictor is no better" in warning
     assert "errs 0.06 times as much" in train_verdict(TRAIN)[-1]
+    assert TRAIN.decoding
+    blurred = replace(TRAIN.decoding, decoded=replace(TRAIN.decoding.decoded, state_r2={"x": -5.0}))
+    assert "show nothing of the state" in train_verdict(replace(TRAIN, decoding=blurred))[1]
     assert len(train_lines(BARE.train).splitlines()) == 1
 
 
