@@ -119,14 +119,15 @@ def _goal_rows() -> list[Row]:
 def _far_rows() -> list[Row]:
     """Goals far ahead, planned to directly and in stages."""
     rows: list[Row] = []
-    for world in ("maze", "two_room", "reacher"):
-        for kind in ("far", "far-subgoals"):
-            if of := read_control(f"{world}-{kind}"):
-                ahead, ms = of.protocol.goal_steps, f"{of.cpu_ms_per_decision:.2f} ms a decision"
-                direct = f"{world} from pixels, goals {ahead} steps ahead, held for 5 steps, planned to directly, {ms}"
-                options = ("protocol=strict", f"goal_steps={ahead}", f"budget_steps={of.protocol.budget_steps}")
-                command = _with_tasks(control_command(of, training(world), *options), of)
-                rows.append((f"… in stages, {ms}" if of.plan.subgoals else direct, rated(of), "", command))
+    for kind in ("far", "far-subgoals"):
+        if of := read_control(f"maze-{kind}"):
+            ms = f"{of.cpu_ms_per_decision:.2f} ms a decision"
+            direct = f"maze from pixels, goals two corridors away, held for 5 steps, planned to directly, {ms}"
+            apart = ", ".join(f"{name}: {least:g}" for name, least in of.protocol.goal_apart.items())
+            steps = (f"goal_steps={of.protocol.goal_steps}", f"budget_steps={of.protocol.budget_steps}")
+            options = ("protocol=strict", *steps, f'goal_apart="{{{apart}}}"')
+            command = _with_tasks(control_command(of, training("maze"), *options), of)
+            rows.append((f"… in stages, {ms}" if of.plan.subgoals else direct, rated(of), "", command))
     return rows
 
 

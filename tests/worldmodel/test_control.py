@@ -12,7 +12,7 @@ from worldmodel.evaluation.control.driving import Outcome, run_tasks
 from worldmodel.evaluation.control.evaluate import farther
 from worldmodel.evaluation.control.goal_rules import WorldTolerance
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, make_protocol
-from worldmodel.evaluation.control.tolerance import from_motion, set_tolerance
+from worldmodel.evaluation.control.tolerance import check_names, from_motion, set_tolerance
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.runs import TaskProtocol
 from worldmodel.settings import CollectConfig, ControlConfig, PlanConfig, TrainConfig, recipe
@@ -65,6 +65,17 @@ def test_tasks_are_reproducible_apart_by_split_and_not_solved_at_the_start(puck,
     monkeypatch.setattr(puck.scene, "goal_tolerance", {"x": 99.0})
     with pytest.raises(UserError, match="tasks: the others were solved at the start"):
         draw_tasks(puck, RECORDED, strict, replace(config, tasks=1), PLAN)
+
+
+def test_goals_may_be_asked_to_lie_far_from_the_start(puck):
+    config = ControlConfig(tasks=3, protocol="strict", goal_steps=4, goal_apart={"x": 0.1})
+    protocol = make_protocol(config, "puck")
+    tasks = draw_tasks(puck, RECORDED, protocol, config, PLAN)
+    assert (np.abs(tasks.goal - tasks.start)[:, 0] >= 0.1).all() and protocol.goal_apart == {"x": 0.1}
+    with pytest.raises(UserError, match="goal_apart names height; puck has x, y"):
+        check_names("goal_apart", {"height": 1.0}, puck)
+    with pytest.raises(UserError, match="protocol=reward has its own tasks; leave out goal_apart"):
+        ControlConfig(protocol="reward", goal_apart={"x": 0.1})
 
 
 @dataclass

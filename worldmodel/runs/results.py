@@ -148,6 +148,8 @@ class TaskProtocol:
     """When a goal counts as reached, in words, in metres and radians; None: within the world's own goal tolerance."""
     goal_tolerance: dict[str, float] = field(default_factory=dict)
     """State variable -> how near counted as reached, in its unit; empty where version 0.1 did not record it."""
+    goal_apart: dict[str, float] = field(default_factory=dict)
+    """State variable -> how far from the start a goal was at least, in its unit."""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ class ControlConfig(Settings):
     goal_tolerance: dict[str, Positive] | None = None
     """State variable -> how near counts as reached, in its unit, e.g. {hinge: 0.1}; null takes the world's own, or else
     a quarter of the standard deviation of each position under the policy that recorded the run's data."""
+    goal_apart: dict[str, Positive] = field(default_factory=dict)
+    """State variable -> how far from the start a goal is at least, in its unit: {y: 1} for the far corridor of maze."""
     context: Literal["online", "known", "mean"] = "online"
     """What the controller knows of the constants. online: an estimate from what it has seen. known: the true ones.
     mean: their average, as if they were unknown."""
@@ -125,6 +127,8 @@ class ControlConfig(Settings):
                 f"protocol={self.protocol} has its own tasks, 25 steps apart, and 50 steps for each; leave out "
                 "goal_steps, goal_s, budget_steps and task_policy, or use protocol=strict"
             )
+        if self.goal_apart and (audited or self.protocol == "reward"):
+            raise UserError(f"protocol={self.protocol} has its own tasks; leave out goal_apart, or use protocol=strict")
         if self.plan is not None and self.plan.lead_steps and self.protocol == "reward":
             raise UserError("protocol=reward begins at the world's own starts, which have no lead; set lead_steps=0")
         if self.drift_rho is not None and (self.context == "known" or self.oracle):

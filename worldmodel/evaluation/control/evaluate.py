@@ -35,7 +35,7 @@ from worldmodel.evaluation.control.tasks import (
     photographs,
     task_policy,
 )
-from worldmodel.evaluation.control.tolerance import set_tolerance
+from worldmodel.evaluation.control.tolerance import check_names, set_tolerance
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.fits import check_fits
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
@@ -112,6 +112,7 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
             )
         plan = plan if protocol.by_head else farther(plan, trained.predictor.horizon)
     elif protocol.name not in AUDITED:
+        check_names("goal_apart", config.goal_apart, world)
         policy, steps = task_policy(trained, config), trained.collection.episode_steps
         protocol = replace(protocol, goal_tolerance=set_tolerance(world, config.goal_tolerance, policy, steps))
     tasks = _tasks(world, trained, protocol, config, plan)

@@ -6,7 +6,7 @@ stays nearer to the published rules in `moderate`. Both are here, since results 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import mujoco
@@ -45,9 +45,18 @@ class WorldTolerance:
     """Compare angles on the circle."""
     drop_solved: bool
     """Pairs that are solved at the start are no tasks."""
+    apart: Mapping[str, float] = field(default_factory=dict)
+    """State variable -> how far apart start and goal are at least."""
 
     def admits(self, start: np.ndarray, goal: np.ndarray) -> bool:
-        return not (self.drop_solved and self.reached(start, goal))
+        near = (self._distance(name, start, goal) < least for name, least in self.apart.items())
+        return not any(near) and not (self.drop_solved and self.reached(start, goal))
+
+    def _distance(self, name: str, start: np.ndarray, goal: np.ndarray) -> float:
+        column = self.world.state_names.index(name)
+        difference = goal[column] - start[column]
+        on_circle = self.wrap and name in self.world.scene.angle_names
+        return abs(float(shorter_way(difference) if on_circle else difference))
 
     def reached(self, state: np.ndarray, goal: np.ndarray) -> bool:
         return self.world.reached(state, goal, self.wrap)
@@ -180,7 +189,7 @@ def goal_rule(world: MujocoWorld, protocol: TaskProtocol) -> GoalRule:
     """The rule of a protocol in a world."""
     if protocol.name in AUDITED:
         return audited_rule(protocol.name, world.name).of(world)
-    return WorldTolerance(world, protocol.wrap, protocol.drop_solved)
+    return WorldTolerance(world, protocol.wrap, protocol.drop_solved, protocol.goal_apart)
 
 
 def audited_rule(protocol: str, world: str) -> AuditedRule:

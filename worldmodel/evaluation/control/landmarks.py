@@ -24,6 +24,7 @@ from worldmodel.system.errors import StoreError, UserError
 _LANDMARKS = 1000
 _FRAMES = 40_000
 """Recorded frames that are read, at most: twenty times as many as are needed to see every way in two dimensions."""
+_CHUNK = 8192
 _REACH = 0.5
 """Share of the planner's horizon within which a subgoal lies, as the recording moved: a plan needs time to arrive."""
 
@@ -41,7 +42,7 @@ class LandmarkGraph:
     steps: Tensor
     """Control steps from one (row) to another (column) on the shortest way, (L, L); infinite where there is none."""
     spacing: float
-    """No recorded moment is farther than this from its landmark."""
+    """No recorded latent is farther than this from that of a landmark."""
     reach: int
     """Control steps within which a subgoal lies. No edge is longer."""
 
@@ -92,7 +93,8 @@ def landmark_graph(
         np.minimum.at(fewest, (place[first][one_motion], place[last][one_motion]), took[one_motion])
     edges = csr_array(np.where(np.isinf(fewest), 0, fewest))
     steps = torch.from_numpy(dijkstra(edges)).float().to(latents.device)
-    return LandmarkGraph(moments[chosen], steps, float(distance.amax()), reach)
+    spacing = max(float(torch.cdist(part, moments[chosen, 0]).amin(1).amax()) for part in latents[rows].split(_CHUNK))
+    return LandmarkGraph(moments[chosen], steps, spacing, reach)
 
 
 def _spread(points: Tensor, num: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -44,7 +44,8 @@ def make_protocol(
     }[config.protocol]
     goal_steps = config.goal_steps or goal_steps or protocol.goal_steps
     own_budget = protocol.budget_steps if protocol.rewarded else 2 * goal_steps
-    return replace(protocol, goal_steps=goal_steps, budget_steps=config.budget_steps or own_budget)
+    budget_steps = config.budget_steps or own_budget
+    return replace(protocol, goal_steps=goal_steps, budget_steps=budget_steps, goal_apart=config.goal_apart)
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,12 @@ def draw_tasks(
     num_steps = max(recorded.collection.episode_steps, lead_steps + protocol.goal_steps)
     # what is watched before the clock runs must happen under the constants that hold afterwards
     drift_rho = None if lead_steps else recorded.collection.drift_rho
-    rule = goal_rule(world, protocol)
+    rule, rare = goal_rule(world, protocol), protocol.name in AUDITED or bool(protocol.goal_apart)
     drawn: list[_Drawn] = []
     for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):
         span = _Span(num_steps, lead_steps, protocol.goal_steps, drift_rho)
         if world.scene.state_is_whole:
-            task = _from_states(world, policy, int(seed), span, rule if protocol.name in AUDITED else None)
+            task = _from_states(world, policy, int(seed), span, rule if rare else None)
         else:
             task = _from_moments(world, policy, int(seed), span)
         if task is None or not rule.admits(task.start, task.goal):

@@ -1,6 +1,6 @@
 """How near to a goal counts as reached: what the user says, what the world says, or a share of its own motion."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import mujoco
 import numpy as np
@@ -26,14 +26,17 @@ def set_tolerance(
         UserError: `given` names what is no state variable, or nothing of the world moves.
     """
     if given is not None:
-        if unknown := [name for name in given if name not in world.state_names]:
-            raise UserError(
-                f"goal_tolerance names {', '.join(unknown)}; {world.name} has {', '.join(world.state_names)}"
-            )
+        check_names("goal_tolerance", given, world)
         world.scene.goal_tolerance = dict(given)
     elif not world.scene.goal_tolerance:
         world.scene.goal_tolerance = from_motion(world, policy, episode_steps)
     return dict(world.scene.goal_tolerance)
+
+
+def check_names(option: str, names: Iterable[str], world: MujocoWorld) -> None:
+    """UserError where an option names what is no state variable of the world."""
+    if unknown := [name for name in names if name not in world.state_names]:
+        raise UserError(f"{option} names {', '.join(unknown)}; {world.name} has {', '.join(world.state_names)}")
 
 
 def from_motion(world: MujocoWorld, policy: Policy, episode_steps: int) -> dict[str, float]:
