@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from worldmodel import envs
+from worldmodel.data.store import DataSet
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.planners import CEM, GoalDistance, OverHorizon, Problem
+from worldmodel.runs import Run
 from worldmodel.settings import CollectConfig, EncoderConfig, EnvConfig, PlanConfig, TrainConfig, ViewConfig
 from worldmodel.system.errors import UserError
 from worldmodel.viewing import messages as say
@@ -165,6 +167,15 @@ def test_a_world_without_a_planner_is_watched(home):
     with pytest.raises(UserError, match="model cannot drive this world"):
         session.obey(say.ChooseDriver("model"))
     session.close()
+
+
+def test_velocities_need_more_than_the_two_frames_of_an_atlas(puck):
+    atlas = Run(puck).config.atlas
+    assert atlas and len(reference.recorded(DataSet(atlas.directory)).episodes[0].frames) == 2
+    world = envs.make(**atlas.env.make_arguments())
+    found = reference.reference(TrainConfig(collection=atlas), world, 0, None)
+    assert "data/puck_ou holds episodes of two frames" in found.origin and len(found.episodes[0].frames) == 41
+    world.close()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from worldmodel.system.progress import progress
 _SEED_STREAM = 7_004
 STATE_EPISODES, STATE_STEPS = 24, 80
 CONSTANT_EPISODES = 160
+_FEWEST_FRAMES = 3
+"""Of a stretch, for velocities."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Reference:
 
 
 def reference(trained: TrainConfig, world: MujocoWorld, seed: int, window: int | None) -> Reference:
-    """Episodes from the run's data set; where that is not there, as many simulated on the spot.
+    """Episodes from the run's data set; where that is not there, or holds single pairs, as many simulated on the spot.
 
     Args:
         window: control steps from which constants are estimated; None where the model knows no constants.
@@ -35,9 +37,11 @@ def reference(trained: TrainConfig, world: MujocoWorld, seed: int, window: int |
     num, steps = (STATE_EPISODES, STATE_STEPS) if window is None else (CONSTANT_EPISODES, window)
     try:
         data = DataSet(trained.collection.directory, trained.collection.num_episodes)
-        return recorded(data, num, steps)
     except StoreError:
-        return _simulated(trained, world, seed, num, steps)
+        return _simulated(trained, world, seed, num, steps, "is not there")
+    if not len(data.split("train").at_least(_FEWEST_FRAMES)):
+        return _simulated(trained, world, seed, num, steps, "holds episodes of two frames")
+    return recorded(data, num, steps)
 
 
 def recorded(data: DataSet, num: int = STATE_EPISODES, steps: int = STATE_STEPS) -> Reference:
@@ -45,7 +49,8 @@ def recorded(data: DataSet, num: int = STATE_EPISODES, steps: int = STATE_STEPS)
 
     They are from the start of every other training episode and from the end of the others, as constants may drift.
     """
-    split = data.split("train").at_least(3)
+    split = data.split("train")
+    split = split.at_least(min(_FEWEST_FRAMES, int(split.length.max())))
     chosen = np.linspace(0, len(split) - 1, min(num, len(split))).astype(int)
     episodes = []
     for k, (offset, length) in enumerate(zip(split.offset[chosen], split.length[chosen], strict=True)):
@@ -58,10 +63,10 @@ def recorded(data: DataSet, num: int = STATE_EPISODES, steps: int = STATE_STEPS)
     return Reference(f"{len(episodes)} training episodes of {data.directory}", episodes)
 
 
-def _simulated(trained: TrainConfig, world: MujocoWorld, seed: int, num: int, steps: int) -> Reference:
+def _simulated(trained: TrainConfig, world: MujocoWorld, seed: int, num: int, steps: int, why: str) -> Reference:
     policy = make_policy(**trained.collection.policy)
     seeds = np.random.SeedSequence([_SEED_STREAM, seed]).generate_state(num)
     shown = progress(seeds, desc="episodes to fit readouts on", unit="episode")
     episodes = [rollout(world, policy, seed=int(each), num_steps=steps) for each in shown]
     where = trained.collection.directory
-    return Reference(f"{num} episodes simulated now, since the run's data set {where} is not there", episodes)
+    return Reference(f"{num} episodes simulated now, since the run's data set {where} {why}", episodes)
