@@ -1,6 +1,6 @@
 """Several data sets of one world, read as one: nothing is copied."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +41,15 @@ class JoinedDataSet(DataSet):
         return np.concatenate([part._read_all(column) for part in self.parts])
 
 
-def with_rounds(collection: CollectConfig, rounds: Sequence[Path]) -> DataSet:
+def with_rounds(collection: CollectConfig, rounds: Iterable[Path]) -> DataSet:
     """The recording of `collection`, and after it the data sets that rounds of training added.
 
     Raises:
         StoreError: one of them is missing or damaged, or they are of different worlds.
     """
-    for folder in rounds:
+    parts = [DataSet(collection.directory, collection.num_episodes)]
+    for folder in rounds:  # one by one: how many there are may be a stranger's word
         if not folder.is_dir():
             raise StoreError(f"{folder}, which a round of training recorded, is missing; restore it, or train again")
-    parts = [DataSet(collection.directory, collection.num_episodes), *map(DataSet, rounds)]
-    return JoinedDataSet(parts) if rounds else parts[0]
+        parts.append(DataSet(folder))
+    return JoinedDataSet(parts) if len(parts) > 1 else parts[0]

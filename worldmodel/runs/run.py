@@ -70,7 +70,7 @@ class Run:
         """
         trained = self.config
         collection = trained.collection if data is None else replace(trained.collection, data=data)
-        return with_rounds(collection, [self.path / "rounds" / str(number) for number in range(1, trained.rounds + 1)])
+        return with_rounds(collection, (self.path / "rounds" / str(number) for number in range(1, trained.rounds + 1)))
 
     def model(self, device: torch.device | str = "cpu") -> WorldModel:
         """The trained model, ready for inference."""
