@@ -122,7 +122,8 @@ def _far_rows() -> list[Row]:
     for kind in ("far", "far-subgoals"):
         if of := read_control(f"maze-{kind}"):
             ms = f"{of.cpu_ms_per_decision:.2f} ms a decision"
-            direct = f"maze from pixels, goals two corridors away, held for 5 steps, planned to directly, {ms}"
+            what = "maze from pixels, goals at least a metre across its corridors, held for 5 steps"
+            direct = f"{what}, planned to directly, {ms}"
             apart = ", ".join(f"{name}: {least:g}" for name, least in of.protocol.goal_apart.items())
             steps = (f"goal_steps={of.protocol.goal_steps}", f"budget_steps={of.protocol.budget_steps}")
             options = ("protocol=strict", *steps, f'goal_apart="{{{apart}}}"')

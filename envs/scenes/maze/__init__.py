@@ -1,4 +1,4 @@
-"""An S of three corridors, seen from above: the way to the next corridor may be ten times the straight line."""
+"""An S of three corridors, seen from above: the way to the next corridor may be five times the straight line."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ from worldmodel.system.errors import StoreError, UserError
 
 _LANDMARKS = 1000
 _FRAMES = 40_000
-"""Recorded frames that are read, at most: twenty times as many as are needed to see every way in two dimensions."""
+"""Recorded frames that are encoded, at most, so that it takes seconds."""
 _CHUNK = 8192
 _REACH = 0.5
 """Share of the planner's horizon within which a subgoal lies, as the recording moved: a plan needs time to arrive."""
