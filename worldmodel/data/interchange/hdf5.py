@@ -12,7 +12,7 @@ from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
 from worldmodel.system.errors import StoreError, UserError
 
 # A column that promises more than this share of what is stored, and more than a little, is a bomb.
-MAX_COMPRESSION, ALWAYS_READ_BYTES = 100, 256 * 2**20
+MAX_COMPRESSION, ALWAYS_READ_BYTES = 100, 128 * 2**20
 _BLOCK_BYTES = 32 * 2**20
 
 
@@ -31,7 +31,7 @@ class opened:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._file.close()
-        if isinstance(error, OSError | KeyError | RuntimeError | ValueError | TypeError | MemoryError | AttributeError):
+        if isinstance(error, Exception):  # h5py and numpy raise whatever the file provokes
             if not isinstance(error, UserError):
                 reason = " ".join(str(error).split())[:120]
                 raise StoreError(f"{self._path} is damaged, or of another layout ({reason})") from error

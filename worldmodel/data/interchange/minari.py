@@ -67,6 +67,8 @@ class MinariFile:
             found = column(file[self._groups[episode]], self.camera, self._path)
             if self.camera in self._encoded:
                 return fitted(self._decoded(found), size, self._path)
+            if not is_image(found):
+                raise StoreError(f"{self._path}: {found.name} holds no frames, though that of the first episode does")
             return fitted(map(as_frames, blocks(found, 0, len(found), self._path)), size, self._path)
 
     def _decoded(self, found: h5py.Dataset) -> Iterator[np.ndarray]:
