@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ _PATIENCE_S = 1800.0
 class HostReport:
     """What happened on one machine."""
 
-    turned_away: list[str]
-    """What it was told while another one trained."""
+    turned_away: dict[str, int]
+    """Process and machine that trained meanwhile -> how often it was told so."""
     trained_s: float
     """Seconds of its own training; nearly none where another one had done it."""
 
@@ -68,16 +69,16 @@ def at_work(folder: str, number: int) -> None:
 def _work(folder: Path, episodes: int) -> HostReport:
     collection = collecting(folder / "data", episodes)
     record(collection.directory, ShortShards(**vars(recording_of(collection))), episodes, 1)
-    turned_away: list[str] = []
+    turned_away: Counter[str] = Counter()
     give_up = time.monotonic() + _PATIENCE_S
     while time.monotonic() < give_up:
         start = time.monotonic()
         try:
             train(replace(training(folder), decoder=False, robust=False))
-            return HostReport(turned_away, round(time.monotonic() - start, 2))
+            return HostReport(dict(turned_away), round(time.monotonic() - start, 2))
         except UserError as error:
             if "is in use by" not in str(error):
                 raise
-            turned_away.append(str(error).partition(" (process ")[2].partition(")")[0])
+            turned_away[str(error).partition(" (process ")[2].partition(")")[0]] += 1
             time.sleep(1)
     raise UserError("the other machines have not ended their training")

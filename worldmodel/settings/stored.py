@@ -52,7 +52,7 @@ def read_run_config(directory: Path) -> TrainConfig:
         return structure(over_defaults(TrainConfig, without_gone(values)), TrainConfig)
     except CheckpointError:
         raise
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, OSError) as error:  # version 1 has another shape
         raise CheckpointError(f"{path} holds settings of another version ({error}); train again") from error
 
 

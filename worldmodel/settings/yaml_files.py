@@ -25,7 +25,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
             if depth > MAX_DEPTH:
                 raise ValueError("nested too deep")
         content = yaml.load(text, _LOADER)  # noqa: S506  (a safe loader)
-    except yaml.YAMLError as error:
+    except ValueError:
+        raise
+    except Exception as error:  # PyYAML raises whatever a tag provokes, such as a timestamp that is none
         raise ValueError(f"not YAML ({' '.join(str(error).split())})") from error
     if content is None:
         return {}
