@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from worldmodel.evaluation.control.evaluate import farther
 from worldmodel.planners import make_planner
 from worldmodel.runs import ControlResult
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig, recipe
@@ -46,8 +47,11 @@ def training(name: str) -> Training:
 
 def control_command(found: ControlResult, trained: Training, *options: str) -> str:
     """The evaluation's command: the run, what is given, and every setting in which it differs from the run's own."""
+    own = trained.config.plan
+    if found.protocol.rewarded:
+        own = farther(own, trained.config.predictor.horizon)
     num_runs, num_tasks = found.latent.num_runs, found.latent.num_tasks
-    words = [trained.runs(num_runs), *options, *_plan_options(found.plan, trained.config.plan)]
+    words = [trained.runs(num_runs), *options, *_plan_options(found.plan, own)]
     oracle = found.controllers.get("oracle")
     if oracle is None:
         words.append("oracle=false")

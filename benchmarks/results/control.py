@@ -8,6 +8,10 @@ from benchmarks.results.sources import read_control, read_controls, read_runs
 from worldmodel.runs import ControllerName, ControlResult
 
 
+_EPISODE_STEPS = 1000
+"""Control steps of an episode of dm_control's worlds, which protocol=reward takes by itself."""
+
+
 def rows() -> list[Row]:
     """What control says the toolkit is for: unknown constants, and reacher by protocol."""
     return [*_lead_rows(), *_reacher_rows(), *_lewm_size_rows()]
@@ -107,7 +111,8 @@ def _goal_rows() -> list[Row]:
             trained, oracle = training(name), of.controllers.get("oracle")
             if not target and oracle and oracle.success:
                 target = f"oracle's {oracle.success.rate:.0%} less 5 points"
-            ahead = [] if of.protocol.goal_steps == 25 else [f"goal_steps={of.protocol.goal_steps}"]
+            own = of.protocol.goal_steps == 25 or trained.config.goal_s is not None
+            ahead = [] if own else [f"goal_steps={of.protocol.goal_steps}"]
             beside = f" (random {_rate(of, 'random'):.0%})"
             label = _sized(trained) or f"{trained.world} from pixels, LeWM's protocol{beside}"
             if of.plan.lead_steps:
@@ -140,7 +145,8 @@ def _reward_rows() -> list[Row]:
             trained, budget = training(name), of.protocol.budget_steps
             beside = f" (random {returned(of, 'random', interval=False)})"
             label = f"{trained.world}'s own reward over {budget} steps, from pixels{beside}"
-            options = ("protocol=reward", f"budget_steps={budget}", f"tasks={of.latent.num_tasks}")
+            shorter = [] if budget == _EPISODE_STEPS else [f"budget_steps={budget}"]
+            options = ("protocol=reward", *shorter, f"tasks={of.latent.num_tasks}")
             command = f"`{control_command(of, trained, *options)}`"
             target = f"oracle's {returned(of, 'oracle', interval=False)}"
             rows.append((label, returned(of), target, command))
