@@ -41,7 +41,7 @@ class PlanConfig(Settings):
     """Also try what the learned inverse dynamics proposes; needs goal_heads=true."""
     subgoals: bool = False
     """Plan to a far goal in stages, along the shortest way that the run's recording shows: a plan is for the farthest
-    point of it within half the planner's horizon. Needs the data set that the run was trained on."""
+    point of it within half the planner's horizon. Where the run's data set is gone, plans go straight to the goal."""
     action_cost: NonNegative = 0.0
     """Weight of the mean squared action."""
     replan_every: Count = 1

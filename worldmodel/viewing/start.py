@@ -14,7 +14,7 @@ from pathlib import Path
 
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.excitation import make_policy
-from worldmodel.evaluation.control.landmarks import ways
+from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.fits import check_frames
 from worldmodel.evaluation.trust import trusted_world
@@ -138,7 +138,7 @@ def open_session(config: ViewConfig) -> Session:
         check_frames(model, world.image_size, world.name)
         _set_tolerance(world, trained)
         episodes = reference(trained, world, config.seed, window)
-        plan = config.plan or trained.plan
+        plan = possible(config.plan or trained.plan, trained)
         graph = ways(plan, model, trained)
         subject = LiveSubject(str(run.path), model, world, plan, episodes, config.seed, graph)
         return LiveSession(subject)

@@ -23,7 +23,7 @@ from worldmodel.evaluation.control.controllers import (
 )
 from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
 from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
-from worldmodel.evaluation.control.landmarks import ways
+from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.manifests import manifest_tasks
 from worldmodel.evaluation.control.moments import draw_moments
 from worldmodel.evaluation.control.oracle import can_simulate
@@ -95,7 +95,7 @@ def control(config: ControlConfig) -> ControlResult:
 def prepare(config: ControlConfig, run: Run) -> Evaluation:
     """World and tasks of the runs, of which this is one."""
     trained = run.config
-    plan = config.plan or trained.plan
+    plan = possible(config.plan or trained.plan, trained)
     check_parameters("planner", plan.planner, PLANNERS)
     make_planner(**plan.planner)  # says what is wrong with it, before a world is made
     world = trusted_world(trained.env, config.trust_world)

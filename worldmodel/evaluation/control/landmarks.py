@@ -5,7 +5,7 @@ arXiv:2011.12491). Here no distance is learned: an edge is a motion that was rec
 that it took. No label is read.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from worldmodel.learning.sources import latent_table, segments
 from worldmodel.models import WorldModel
 from worldmodel.planners import make_planner
 from worldmodel.settings import PlanConfig, TrainConfig
-from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.errors import StoreError
+from worldmodel.system.printable import say
 
 _LANDMARKS = 1000
 _FRAMES = 40_000
@@ -117,20 +118,32 @@ def _visits(label: np.ndarray, distance: np.ndarray, episode: np.ndarray) -> np.
     return np.lexsort((distance, stay))[begins]
 
 
+def possible(plan: PlanConfig, trained: TrainConfig) -> PlanConfig:
+    """The plan; straight to the goal, which is said, where the recording that shows the ways is not there any more."""
+    if plan.subgoals:
+        try:
+            _recording(trained)
+        except StoreError as error:
+            say(f"goals are not reached in stages (subgoals=true): the recording that shows the ways is missing: {error}")
+            return replace(plan, subgoals=False)
+    return plan
+
+
 def ways(plan: PlanConfig, model: WorldModel, trained: TrainConfig) -> LandmarkGraph | None:
     """The graph over the recording that a run was trained on; None where plans go to the goal itself.
 
     Raises:
-        UserError: the recording is not there.
+        StoreError: the recording is not there; `possible` says so first.
     """
     if not plan.subgoals:
         return None
-    collection = trained.collection
-    num_episodes = min(collection.episodes, -(-_FRAMES // collection.episode_steps))
-    try:
-        data = DataSet(collection.directory, num_episodes)
-    except StoreError as error:
-        raise UserError(f"subgoals=true finds its ways in the recording that the run learned from: {error}") from error
+    data = _recording(trained)
     table = latent_table(model, data, load_frames(data, model.eye.config.input_size, model.device))
     reach = max(1, round(_REACH * make_planner(**plan.planner).horizon))
     return landmark_graph(table.latents, segments(data, data.split("train")), reach, model.num_context_frames - 1)
+
+
+def _recording(trained: TrainConfig) -> DataSet:
+    """As many episodes as are read."""
+    collection = trained.collection
+    return DataSet(collection.directory, min(collection.episodes, -(-_FRAMES // collection.episode_steps)))

@@ -6,7 +6,7 @@ import torch
 from worldmodel.envs import BatchWorld, MujocoWorld
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import GoalController, check_heads
-from worldmodel.evaluation.control.landmarks import ways
+from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
 from worldmodel.figures.videos import rows_of_films, write_film
 from worldmodel.learning.imagining import film_fps
@@ -25,7 +25,7 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     Each plan is carried out to its end, without a further look and without planning again. Returns the film's path,
     relative to the run.
     """
-    trained, plan = run.config, run.config.plan
+    trained, plan = run.config, possible(run.config.plan, run.config)
     settings = ControlConfig(run=config.run, tasks=config.tasks, goal_steps=_GOAL_STEPS, seed=config.seed)
     check_heads(model, plan)
     protocol = make_protocol(settings, world.name)

@@ -15,7 +15,7 @@ from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import GoalController, check_heads
 from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.evaluate import check_same_world
-from worldmodel.evaluation.control.landmarks import LandmarkGraph, ways
+from worldmodel.evaluation.control.landmarks import LandmarkGraph, possible, ways
 from worldmodel.evaluation.control.moments import Moments, draw_moments
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, photographs
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
@@ -113,7 +113,7 @@ def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shi
         budget_steps=config.budget_steps,
         seed=config.seed,
     )
-    protocol, plan = make_protocol(as_control, world.name), trained.plan
+    protocol, plan = make_protocol(as_control, world.name), possible(trained.plan, trained)
     tasks = draw_tasks(world, trained, protocol, as_control, plan)
     fitted, judged = draw_moments(world, trained.collection, config.frames, config.seed)
     planner = make_planner(**plan.planner)
