@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from worldmodel.evaluation.control.evaluate import farther
+from worldmodel.evaluation import farther
 from worldmodel.planners import make_planner
 from worldmodel.runs import ControlResult
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig, recipe

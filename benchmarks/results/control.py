@@ -7,7 +7,6 @@ from benchmarks.results.markdown import Row, rated, with_interval
 from benchmarks.results.sources import read_control, read_controls, read_runs
 from worldmodel.runs import ControllerName, ControlResult
 
-
 _EPISODE_STEPS = 1000
 """Control steps of an episode of dm_control's worlds, which protocol=reward takes by itself."""
 
@@ -62,7 +61,8 @@ def _reacher_rows() -> list[Row]:
     ):
         if of := read_control(f"reacher-{name}"):
             trained = training("reacher-base" if name.startswith("base") else "reacher")
-            options = (f"protocol={of.protocol.name}", f"goal_steps={of.protocol.goal_steps}")
+            strict = of.protocol.name != "lewm"
+            options = (f"protocol={of.protocol.name}", f"goal_steps={of.protocol.goal_steps}") if strict else ()
             rows.append((label, rated(of), target, _with_tasks(control_command(of, trained, *options), of)))
     return rows
 

@@ -83,8 +83,9 @@ def test_every_evaluation_is_on_the_page_with_all_its_figures():
         shown = " ".join(lines)
         if "result" in old:  # of this version
             for of in old["result"]["controllers"].values():
-                rate, (low, high) = of["success"]["rate"], of["success"]["interval"]
-                assert f"{rate:.1%} [{low:.1%}, {high:.1%}]" in shown, name
+                kind, digits = ("success", ".1%") if of["success"] else ("returns", ".0f")
+                value, (low, high) = of[kind]["rate" if of["success"] else "mean"], of[kind]["interval"]
+                assert f"{value:{digits}} [{low:{digits}}, {high:{digits}}]" in shown, name
             assert f"{old['result']['cpu_ms_per_decision']:.2f}" in shown, name
             continue
         assert f"{old['cpu_ms_per_decision']:.2f}" in shown, name

@@ -57,13 +57,13 @@ def test_moments_of_one_place_differ_by_velocity():
     """On a line walked right only from the left half and left only from the right half, its middle is passed twice."""
     line = torch.arange(9.0)[:, None]
     walked = torch.cat([line, line.flip(0)])
-    graph = landmark_graph(walked, episodes(9, 9), reach=2, lag=2)
+    graph = landmark_graph(walked, episodes(9, 9), reach=1, lag=2)
     middle, before = graph.moments[:, 0, 0] == 4, graph.moments[:, 1, 0]
     assert sorted(before[middle].tolist()) == [2, 6]
     moving_right = torch.stack([line[2:3], line[3:4], line[4:5]], 1)
     moving_left = torch.stack([line[6:7], line[5:6], line[4:5]], 1)
     goal = line[8:9]
-    assert graph.subgoals(moving_right, goal).item() == 6
+    assert graph.subgoals(moving_right, goal).item() == 5
     assert graph.subgoals(moving_left, goal).item() == 8, "no motion to the left was seen to turn: the goal itself"
 
 
@@ -75,7 +75,7 @@ def test_few_landmarks_keep_the_way():
     graph = landmark_graph(walked, episodes(*[NUM] * 20), reach=6, num_landmarks=12)
     subgoals = graph.subgoals(at(places), places[-1:].expand(NUM, -1))
     ahead = torch.cdist(subgoals, places).argmin(1) - torch.arange(NUM)
-    assert (ahead[:-1] > 0).all() and ahead.max() <= 7
+    assert (ahead[:-1] > 0).all() and ahead[:-14].max() <= 7, "the last two stages are planned as one"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -105,5 +105,8 @@ def test_without_the_recording_plans_go_straight_to_the_goal_which_is_said(
     assert main(["control", "run=runs/maze", "subgoals=true", "oracle=false", *tiny.OPTIONS["control"]]) == 0
     (home / "data/elsewhere").rename(home / "data/maze")
     found = Run("runs/maze").control
-    assert "the recording that shows the ways is missing: no data set at data/maze" in capsys.readouterr().out
+    assert (
+        "the recording that shows the ways (subgoals=true) is missing: no data set at data/maze"
+        in capsys.readouterr().out
+    )
     assert found and not found.plan.subgoals

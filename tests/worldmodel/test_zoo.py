@@ -12,7 +12,7 @@ from worldmodel.runs.zoo import FOLDER, find_model, find_run, names
 from worldmodel.runs.zoo.card import card
 from worldmodel.settings import read_run_config
 
-MODELS = ("ball_in_cup", "cartpole", "pendulum", "point_mass", "puck", "reacher", "two_room")
+MODELS = ("ball_in_cup", "cartpole", "finger", "pendulum", "point_mass", "puck", "reacher", "two_room")
 
 
 def test_all_models_together_fit_into_25_megabytes():

@@ -1,6 +1,6 @@
 """What a trained run can do: control, imagination, probing, surprise; and constants from true positions."""
 
-from worldmodel.evaluation.control import SimulatorDynamics, control, goal_features, prepare, run_tasks
+from worldmodel.evaluation.control import SimulatorDynamics, control, farther, goal_features, prepare, run_tasks
 from worldmodel.evaluation.control.manifests import write_manifests
 from worldmodel.evaluation.imagination import imagine
 from worldmodel.evaluation.positions import PositionsResult, positions
@@ -12,6 +12,7 @@ __all__ = [
     "PositionsResult",
     "SimulatorDynamics",
     "control",
+    "farther",
     "goal_features",
     "imagine",
     "positions",

@@ -50,7 +50,8 @@ class LandmarkGraph:
     def subgoals(self, latents: Tensor, goals: Tensor) -> Tensor:
         """Latents (n, D) to plan to: of all landmarks within reach the one from which the goal is nearest, in steps.
 
-        It is the goal itself where that is within reach, or where no way to it was recorded.
+        It is the goal itself where that is within two such stages, about the planner's horizon, since stages cost some
+        precision; and where no way to it was recorded.
 
         Args:
             latents: of the last K observations, (n, K, D), oldest first.
@@ -63,7 +64,7 @@ class LandmarkGraph:
         is_goal = off <= off.amin(1, keepdim=True).clamp_min(self.spacing)
         to_go = torch.stack([self.steps[:, chosen].amin(1) for chosen in is_goal])
         left, ahead = to_go.gather(1, here[:, None])[:, 0], to_go.where(self.steps[here] <= self.reach, torch.inf)
-        direct = (left <= self.reach) | left.isinf()
+        direct = (left <= 2 * self.reach) | left.isinf()
         return torch.where(direct[:, None], goals, self.moments[ahead.argmin(1), 0])
 
 
@@ -124,7 +125,7 @@ def possible(plan: PlanConfig, trained: TrainConfig) -> PlanConfig:
         try:
             _recording(trained)
         except StoreError as error:
-            say(f"goals are not reached in stages (subgoals=true): the recording that shows the ways is missing: {error}")
+            say(f"plans go straight to the goal: the recording that shows the ways (subgoals=true) is missing: {error}")
             return replace(plan, subgoals=False)
     return plan
 
