@@ -90,7 +90,10 @@ def _plan_row() -> list[Row]:
     ours, peer = found["ours_on_peer_plan_s"], found["peer_plan_s"]
     what = "One plan on LeWM's network, CPU-seconds"
     theirs = f"stable-worldmodel {peer:.1f} (float32, measured here)"
-    return [Row(what, f"{ours:.1f} ({found['dtype']})", theirs, f"{peer / ours:.1f} times as fast")]
+    faster = f"{peer / ours:.1f} times as fast"
+    if same := read("bench-peer-cpu-float32.json"):
+        faster += f"; {same['peer_plan_s'] / same['ours_on_peer_plan_s']:.1f} times where both use float32"
+    return [Row(what, f"{ours:.1f} ({found['dtype']})", theirs, faster)]
 
 
 def _angle_rows() -> list[Row]:
@@ -102,7 +105,7 @@ def _angle_rows() -> list[Row]:
         rows.append(Row(what, f"{r2:.3f}", f"{OU_R2} ({THEOREM})", _r2_verdict([r2], [OU_R2])))
     if found := _reproduced("reacher_trajectories", "uniform-stride=8"):
         ours = [found[f"gaussian_r2_{joint}"]["mean"] for joint in ("shoulder", "wrist")]
-        what = "The same, images of random motion: R² of shoulder, wrist"
+        what = "The same in the article's setting of random motion: R² of shoulder, wrist"
         published = f"{_listed(ROLLOUT_R2, '.2f')} ({THEOREM})"
         rows.append(Row(what, _listed(ours, ".2f"), published, _r2_verdict(ours, ROLLOUT_R2)))
     return rows

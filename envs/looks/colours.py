@@ -31,7 +31,7 @@ class RobotColour(FrameLook):
 class Light(ModelLook):
     """All lights dimmer or brighter by one factor."""
 
-    unit: ClassVar[str] = "by which share dimmer; or brighter, as often, until what was brighter is so much dimmer"
+    unit: ClassVar[str] = "s: all lights times 1 - s, or divided by it, with equal chance"
     highest: ClassVar[float] = 0.9
     fields: ClassVar[tuple[str, ...]] = (
         "light_diffuse",

@@ -130,7 +130,7 @@ def test_one_line_names_whatever_is_foreign_in_a_summary(tmp_path: Path):
     good = written(run.summary_file)
     del good["sha256"]  # it would refuse every change
     by_name = ("seconds", "commands", "versions", "planner", "ratio_to_persistence", "controls", "r2", "rmse")
-    by_name += ("goal_tolerance",)
+    by_name += ("goal_tolerance", "goal_apart")
     num_refused = 0
     for place in paths(good):
         if "planner" in place[:-1]:  # planners check their own parameters

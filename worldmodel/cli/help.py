@@ -64,7 +64,8 @@ def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], 
         lines += ["Further groups, each with defaults of its own; they are set as GROUP.NAME=VALUE", *unused, ""]
     lines += [
         "Options are written key=value. Any unambiguous end of an option's path will do: episodes=50 for",
-        "collection.episodes=50. A list is written [a,b], a mapping {a: 1}; a comma without brackets is a sweep (-m).",
+        "collection.episodes=50. Lists and mappings want quotes, so that the shell leaves them alone: 'history=[0,1]',",
+        "'goal_apart={y: 1}'. Values with commas and no brackets are a sweep: one run after the other, with -m.",
     ]
     return "\n".join(lines)
 

@@ -216,10 +216,13 @@ VERBS = {
         ("world", "policy", "episodes", "episode_steps", "image_size", "randomize", "data_seed", "workers"),
     ),
     "train": Verb(
-        "train encoder, dynamics and context into runs/NAME; collects first if need be", TrainConfig, _train, _TRAINING
+        "train encoder, predictor and context encoder; records data first",
+        TrainConfig,
+        _train,
+        _TRAINING,
     ),
     "compare": Verb(
-        "measure every method on one world, and the article's claims about them",
+        "train every method on one world, and test the claims of arXiv:2605.26379",
         CompareConfig,
         _compare,
         ("study", "scale", "methods", "parts", "num_seeds", "out"),
@@ -246,7 +249,7 @@ VERBS = {
         ("window", "noise_m", "noise_rad", "num_trajectories", "search", "policy", "out"),
     ),
     "positions": Verb(
-        "constants from true positions instead of pixels: context methods beside the bound",
+        "read constants from true positions instead of images; methods beside the bound",
         PositionsConfig,
         _positions,
         ("methods", "num_seeds", "noise_m", "noise_rad", "episodes", "out"),

@@ -87,10 +87,10 @@ def _episode(name: str, directory: Path, episode: str, world: MujocoWorld, image
 def _video(path: Path, world: MujocoWorld, image_size: int) -> RecordedMotion:
     """A video whose first frame shows the start, and the table of actions beside it: a row a control step."""
     if not path.exists():
-        raise UserError(f"there is no recording {path}; give an episode as data/NAME:0, or a video as clip.mp4")
+        raise UserError(f"there is no recording {path}; give an episode as data/NAME:NUMBER, or a video as clip.mp4")
     actions = _actions(path, world)
-    _check_fits(str(path), actions, world)  # before a film is opened, which takes longer
     _check_duration(path, len(actions), world.control_dt_s)
+    _check_fits(str(path), actions, world)  # before frames are read, which takes longer
     reader = VideoReader()
     try:
         frames = reader.frames(path, world.control_dt_s * np.arange(len(actions) + 1))

@@ -25,8 +25,8 @@ from worldmodel.settings import DistillationConfig, EncoderConfig, EncoderName, 
 from worldmodel.system.errors import UserError
 
 SIZES = (64, 32)
-"""Sides of the frames that the robust encoder sees: the first that frames can be reduced to, and the encoder's own size
-divides; else the encoder's own."""
+"""Sides of the frames that the robust encoder sees: the first that divides the frame's side and is a multiple of the
+encoder's input size; if there is none, the encoder's input size."""
 _CHANNELS = [16, 32, 64]
 _BATCH_SIZE, _LEARNING_RATE = 64, 2e-3
 _CHUNK = 500

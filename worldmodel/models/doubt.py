@@ -17,12 +17,12 @@ class Unlikeness:
     float32 (n,). High where something is seen that the latent does not tell."""
     reading: Tensor
     """Mean squared difference between the latent and the one that the encoder reads from that picture, float32 (n,).
-    High where the latent is none that frames of training have: nothing that is planned from it can be relied on."""
+    High where the latent is unlike any of training: nothing that is planned from it can be relied on."""
 
 
 @torch.no_grad()
 def unlikeness(model: WorldModel, frames: Tensor) -> Unlikeness:
-    """How unlike those of training frames uint8 (n, 3, S, S) are, S the side of frames in the world.
+    """How much frames, uint8 (n, 3, S, S), differ from those of training; S is the side of frames in the world.
 
     Raises:
         CheckpointError: the model has no decoder.

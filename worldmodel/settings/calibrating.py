@@ -46,8 +46,8 @@ class IdentifyConfig(Settings):
     search: NonNegativeInt = 0
     """Excitations tried to find what to record next; 0: none."""
     rounds: NonNegativeInt = 0
-    """Further recordings that are simulated with the constants that the recording's file has, each under the excitation
-    that the estimate before it asks for (48 are tried, or `search` of them): what another recording would bring."""
+    """Further recordings to simulate, to see how much they narrow the intervals: each under the best of 48 excitations
+    (or `search` of them) at the estimate before it. Needs an episode of a data set, whose constants are known."""
     trust_world: bool = False
     """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0

@@ -69,8 +69,8 @@ class EnvConfig(Settings):
     factors: dict[str, Any] = field(default_factory=dict)
     """Factors by MJCF name, besides the world's own: {heavy: {of: body.puck.mass, prior: 0.3, bounds: [0.2, 5]}}."""
     randomize: list[str] = field(default_factory=list)
-    """Factors drawn per episode: names of factors, or physical, visual, all. looks: another look at every frame, see
-    docs/LOOKS.md; all does not mean them."""
+    """Factors drawn per episode: names of factors, or physical, visual, all. looks: every frame has another
+    appearance, see docs/LOOKS.md; `all` does not include looks."""
     factor_rho: dict[str, Fraction] = field(default_factory=dict)
     """Correlation of a randomised factor from one control step to the next, by name or kind: 1 stays, 0 is redrawn."""
     factor_spread: dict[str, float] = field(default_factory=dict)

@@ -40,8 +40,9 @@ class PlanConfig(Settings):
     proposal: bool = False
     """Also try what the learned inverse dynamics proposes; needs goal_heads=true."""
     subgoals: bool = False
-    """Plan to a far goal in stages, along the shortest way that the run's recording shows: a plan is for the farthest
-    point of it within half the planner's horizon. Where the run's data set is gone, plans go straight to the goal."""
+    """Plan to far goals in stages, along the shortest recorded way: each plan aims at the landmark within half the
+    planner's horizon that is nearest to the goal. Within about one horizon of the goal, or where the run's data set is
+    gone, it aims at the goal itself."""
     action_cost: NonNegative = 0.0
     """Weight of the mean squared action."""
     replan_every: Count = 1
@@ -79,7 +80,7 @@ class ControlConfig(Settings):
     goal_steps: Count | None = None
     """Control steps from start to goal in that episode; null takes goal_s, or else the protocol's own."""
     goal_s: Positive | None = None
-    """The same in seconds; null takes what the run keeps."""
+    """Seconds from start to goal, instead of goal_steps; null takes what the run keeps."""
     budget_steps: Count | None = None
     """Control steps to get there; null takes the protocol's own."""
     goal_tolerance: dict[str, Positive] | None = None

@@ -62,7 +62,7 @@ class RobustConfig(Settings):
     budget_steps: Count | None = None
     """Control steps to get there; null takes the protocol's own."""
     trust_world: bool = False
-    """Make a world that the run names as a Python file, which runs that file."""
+    """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0
     """Seed of tasks, instances and planning."""
     device: Device = "auto"

@@ -60,8 +60,8 @@ class TrainConfig(Settings):
     distillation: DistillationConfig | None = None
     """How the robust encoder learns; null takes its defaults."""
     rounds: NonNegativeInt = 0
-    """How often the model drives its world after the first training, by its reward or to recorded pictures, and then
-    goes on training with what it saw: a fifth as many episodes as were recorded. More rounds can be added later."""
+    """Rounds after the first training. In each, the model drives the robot, by reward or to recorded goal images, and
+    training goes on with the new episodes: a fifth as many as were recorded at first. More can be added later."""
     plan: PlanConfig = no_effect_on_weights(None)
     """How `control` plans with this model where it is not set otherwise."""
     goal_s: Positive | None = no_effect_on_weights(None)

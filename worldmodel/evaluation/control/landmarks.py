@@ -48,7 +48,7 @@ class LandmarkGraph:
     """Control steps within which a subgoal lies. No edge is longer."""
 
     def subgoals(self, latents: Tensor, goals: Tensor) -> Tensor:
-        """Latents (n, D) to plan to: of all landmarks within reach the one from which the goal is nearest, in steps.
+        """Latents (n, D) to plan to: the landmark within reach that has the fewest steps left to the goal.
 
         It is the goal itself where that is within two such stages, about the planner's horizon, since stages cost some
         precision; and where no way to it was recorded.
@@ -113,7 +113,7 @@ def _spread(points: Tensor, num: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _visits(label: np.ndarray, distance: np.ndarray, episode: np.ndarray) -> np.ndarray:
-    """Rows int64 (v,) at which a motion, while it is nearest to one landmark, comes nearest to it."""
+    """A row for each visit, int64 (v,): where a motion is closest to the landmark that is its nearest one meanwhile."""
     begins = np.flatnonzero(np.diff(label, prepend=-1) | np.diff(episode, prepend=-1))
     stay = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(label)))
     return np.lexsort((distance, stay))[begins]
@@ -145,6 +145,6 @@ def ways(plan: PlanConfig, model: WorldModel, trained: TrainConfig) -> LandmarkG
 
 
 def _recording(trained: TrainConfig) -> DataSet:
-    """As many episodes as are read."""
+    """The run's data set, cut to about `_FRAMES` frames."""
     collection = trained.collection
     return DataSet(collection.directory, min(collection.episodes, -(-_FRAMES // collection.episode_steps)))
