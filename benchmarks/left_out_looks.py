@@ -13,7 +13,8 @@ from typing import Any, get_args
 
 import worldmodel as wm
 from benchmarks import command
-from worldmodel.runs import LookResult, Run, find_runs, this_machine, versions
+from benchmarks.provenance import with_provenance
+from worldmodel.runs import LookResult, Run, find_runs
 from worldmodel.settings import Count, SeenLook, Settings
 from worldmodel.system import write_json
 
@@ -46,7 +47,7 @@ def measure(config: LeftOutBench) -> dict[str, Any]:
     runs = find_runs(config.run)
     without = {what: _without(config, runs, what, *of) for what, of in LEFT_OUT.items()}
     found = {"what": "left_out_looks", "world": runs[0].config.collection.env.label, "num_seeds": len(runs)}
-    return {**found, "without": without, "versions": versions(), "hardware": dataclasses.asdict(this_machine())}
+    return with_provenance({**found, "without": without})
 
 
 def _without(

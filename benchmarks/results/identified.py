@@ -57,11 +57,11 @@ _Setting = tuple[str, int, str, str]
 """World, steps, what is wrong, what is free."""
 
 
-def _command(file: dict[str, Any]) -> str:
+def _command(file: dict[str, Any], module: str = "identify") -> str:
     """The command of a file, with the sizes that it was given."""
-    sizes = ("recordings", "steps", "calibration_recordings")
+    sizes = ("tasks", "recordings", "steps", "search", "calibration_recordings")
     options = [f"{name}={file['settings'][name]}" for name in sizes if name in file["settings"]]
-    return f"`python -m benchmarks.identify run={_run(file['run'])} {' '.join(options)}`"
+    return f"`python -m benchmarks.{module} run={_run(file['run'])} {' '.join(options)}`"
 
 
 def _settings() -> dict[_Setting, list[_Measured]]:
@@ -135,7 +135,7 @@ def _rounds(files: Sequence[dict[str, Any]]) -> list[Row]:
     for world in dict.fromkeys(file["world"] for file in files):
         of = [file for file in files if file["world"] == world]
         number = sum(file["used"] for file in of)
-        command = f"`python -m benchmarks.identify_rounds run={_run(of[0]['run'])}`"
+        command = _command(of[0], "identify_rounds")
         for name in of[0]["constants"]:
             widths = [file["constants"][name]["width_over_that_before"] for file in of]
             designed, repeated = (np.mean([width[kind][1] for width in widths]) for kind in ("designed", "repeated"))
@@ -151,7 +151,7 @@ def _control(files: Sequence[dict[str, Any]]) -> list[Row]:
     for world in dict.fromkeys(file["world"] for file in files):
         of = [file for file in files if file["world"] == world]
         number = sum(file["settings"]["tasks"] for file in of)
-        command = f"`python -m benchmarks.identify_control run={_run(of[0]['run'])}`"
+        command = _command(of[0], "identify_control")
         for name in of[0]["solved"]:
             solved = sum(file["solved"][name] for file in of)
             low, high = wilson_interval(solved, number)

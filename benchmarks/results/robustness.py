@@ -35,11 +35,12 @@ def rows() -> list[Row]:
 def _left_out_rows(found: dict[str, Any]) -> list[Row]:
     """Looks of a kind that the robust encoder never saw, the worst of each kind."""
     rows: list[Row] = []
+    run = f"runs/{found['world']}-s0" if found["num_seeds"] == 1 else f'"runs/{found["world"]}-s?"'
     for what, looks in found["without"].items():
         worst = min(looks, key=lambda of: of["success"])
         label = f"{found['world']}, trained without {what}: goals reached under {worst['look']} {worst['strength']:g}"
         value = with_interval(worst["success"], worst["interval"], ".1%")
-        rows.append((label, value, "85 %", '`python -m benchmarks.left_out_looks run="runs/reacher-s?"`'))
+        rows.append((label, value, "85 %", f"`python -m benchmarks.left_out_looks run={run}`"))
     return rows
 
 
