@@ -25,6 +25,7 @@ def _comparison(record: Record[CompareResult]) -> str:
         f"## Methods on {found.env}",
         _introduction(record),
         grid(columns, {name: _method_row(row, columns) for name, row in found.methods.items()}),
+        *_constants(found),
         *_sweeps(found.methods),
     ]
     if graded := {claim.claim: claim.graded for claim in found.claims if claim.graded}:
@@ -47,6 +48,21 @@ def _introduction(record: Record[CompareResult]) -> str:
         f"ceiling {found.r2_ceiling:.4f}; untrained encoder {digits(beside.random_encoder.r2_h_to_z)}, raw pixels by "
         f"ridge {digits(beside.raw_pixels.r2_h_to_z)}."
     )
+
+
+def _constants(found: CompareResult) -> list[str]:
+    """R2 of physical constants, by how frames and contexts are read; raw pixels beside."""
+    read = {(name, way): of.r2 for name, row in found.methods.items() for way, of in row.constants.items()}
+    if not read:
+        return []
+    names = list(next(iter(read.values())))
+    rows = {f"{frames} | {way}": [mean_interval(of[name]) for name in names] for (frames, way), of in read.items()}
+    pixels = found.baselines.raw_pixels.constants
+    rows["mean and spread of every pixel | ridge"] = [digits(pixels.get(name)) for name in names]
+    return [
+        "R2 of physical constants from one window, test episodes; contexts tuned over four settings as well:",
+        grid(["frames by", "contexts by", *names], rows),
+    ]
 
 
 def _sweeps(methods: Mapping[str, MethodRow]) -> list[str]:

@@ -221,6 +221,28 @@ def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(
         compare(configure(CompareConfig, {**values(tiny, CompareConfig), "methods": names, "encoder.depth": 1}))
 
 
+def test_constants_are_read_all_the_way_from_frames(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
+    options = ["env=puck", "episodes=20", "env.supersample=1", "atlas.episodes=60", "atlas.env.supersample=1"]
+    options += ["workers=1", "num_seeds=2", "methods=[lejepa,vae]", "parts=[constants]"]
+    options += ["context_training.optim.steps=2"]
+    found = compare(configure(CompareConfig, values(options, CompareConfig)))
+    assert isinstance(found, CompareResult) and found.methods["vae"].constants == {}
+    read = found.methods["lejepa"].constants
+    assert list(read) == ["lejepa", "prediction"]
+    for of in (*(way.r2 for way in read.values()), found.baselines.raw_pixels.constants):
+        assert list(of) == ["mass", "friction"]
+    assert all(len(way.tried) == 4 and len(way.r2["mass"].values) == 2 for way in read.values())
+    assert read_record(Path("runs/compare-puck/compare.json"), CompareResult).result == found
+    lines = study_lines(found)
+    assert "by mean and spread of every pixel mass" in lines
+
+    def never(*_: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("worldmodel.comparing.laboratory.Laboratory._fit", never)
+    assert compare(configure(CompareConfig, values(options, CompareConfig))) == found
+
+
 def test_the_study_of_the_lit_ball(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
     small = configure(
         TrainConfig, {name: value for name, value in values(tiny, CompareConfig).items() if name != "num_seeds"}
@@ -242,11 +264,12 @@ def test_the_study_of_the_lit_ball(tiny: list[str], monkeypatch: pytest.MonkeyPa
     [
         (["study=everything"], "study must be one of methods, lit_ball, got 'everything'"),
         (["scale=huge"], "scale must be one of quick, full, got 'huge'"),
-        (["parts=[speed]"], "parts must be a list, each one of memory, planning, batch, data"),
+        (["parts=[speed]"], "parts must be a list, each one of memory, planning, constants, batch, data"),
         (["num_seeds=0"], "num_seeds"),
         (["methods=[byol]"], "unknown method 'byol'"),
         (["methods=[lewm]"], "predicts from actions"),
         (["parts=[planning]"], "kinematic world"),
+        (["parts=[constants]"], "none varies in lit_ball_ou"),
         (["env=nowhere"], "unknown env 'nowhere'"),
         (["encoder.latent_dim=5000"], "more than the data supports"),
         (["method.rho=1.5"], "method.rho"),

@@ -1,10 +1,10 @@
 """What `design`, `positions` and `compare` found, as the terminal shows it."""
 
-from worldmodel.comparing import CompareResult, LitBallResult, MethodRow
+from worldmodel.comparing import CompareResult, ConstantsRead, LitBallResult, MethodRow
 from worldmodel.designing import DesignResult, ExcitationBounds
 from worldmodel.designing.design_result import LARGEST_NONLINEARITY, SHARE_OUTSIDE
 from worldmodel.evaluation.positions import ConstantReading, PositionsResult
-from worldmodel.measures import digits, with_interval
+from worldmodel.measures import digits, mean_known, with_interval
 
 
 def design_lines(found: DesignResult) -> str:
@@ -81,10 +81,13 @@ def study_lines(found: CompareResult | LitBallResult) -> str:
 
 
 def _methods_lines(found: CompareResult) -> str:
-    columns = ("R2 h->z", "R2 z->h", "rank corr.", "eff. rank", "steps", "MB", "success")
+    columns = ("R2 h->z", "R2 z->h", "rank corr.", "eff. rank", "steps", "MB", "success", "constants")
     lines = [f"  {'method':<20}" + "".join(f"{column:>12}" for column in columns)]
     for name, row in found.methods.items():
         lines.append(f"  {name:<20}" + "".join(f"{value:>12}" for value in _method_values(row)))
+    if pixels := found.baselines.raw_pixels.constants:
+        read = ", ".join(f"{name} {digits(value)}" for name, value in pixels.items())
+        lines.append(f"  constants: mean R2; by mean and spread of every pixel {read}")
     claims = [f"  {claim.claim:<13} {_AGREES[claim.agrees]}: {claim.article_says}" for claim in found.claims]
     return "\n".join([*lines, "", *claims])
 
@@ -99,7 +102,12 @@ def _method_values(row: MethodRow) -> list[str]:
         f"{steps:.0f}" if steps else "never",
         f"{row.memory.kept[256].total / 2**20:.1f}" if row.memory else "",
         digits(row.planning.success_rate.mean, ".1%") if row.planning else "",
+        " ".join(_mean_constant(read) for read in row.constants.values()),
     ]
+
+
+def _mean_constant(read: ConstantsRead) -> str:
+    return digits(mean_known([of.mean for of in read.r2.values()]))
 
 
 def _lit_ball_lines(found: LitBallResult) -> str:

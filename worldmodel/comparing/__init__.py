@@ -7,6 +7,7 @@ encoder_cells      what a cell is
 recovery           what is read from its latents
 shifts             test sets out of the training distribution
 measurements       the rows of the table, through memory and planning_success
+constant_reading   physical constants from contexts on a method's latents
 claims             what the rows say about the article's claims
 light_study        the study of the lit ball
 running            `compare`
@@ -17,6 +18,7 @@ compare_result     what is found
 from worldmodel.comparing.compare_result import (
     BallReading,
     CompareResult,
+    ConstantsRead,
     Grade,
     LitBallResult,
     Measured,
@@ -29,6 +31,7 @@ from worldmodel.comparing.running import compare, study_folder
 __all__ = [
     "BallReading",
     "CompareResult",
+    "ConstantsRead",
     "Grade",
     "LitBallResult",
     "Measured",

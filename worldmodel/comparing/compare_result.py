@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from worldmodel.measures.statistics import OverSeeds
+from worldmodel.settings import ContextMethod
 
 Setting = dict[str, Any]
 """Dotted options of `MethodConfig` -> value: one of the settings that a method is tuned over."""
@@ -94,6 +95,18 @@ class PlanningSuccess:
 
 
 @dataclass(frozen=True)
+class ConstantsRead:
+    """Physical constants by contexts of one window, learned on a method's frozen latents and read by a linear probe."""
+
+    setting: str
+    """The optimiser's settings that were chosen."""
+    tried: dict[str, float | None]
+    """All settings, and mean R2 of the constants on validation episodes."""
+    r2: dict[str, OverSeeds]
+    """Constant -> its R2 on test episodes."""
+
+
+@dataclass(frozen=True)
 class ShiftedSetReading:
     """Variables read from frames out of the training distribution, by a linear map fitted on training frames."""
 
@@ -151,6 +164,8 @@ class MethodRow:
     """What training takes; None where it was not measured, as below."""
     planning: PlanningSuccess | None = None
     """What planning with the latents achieves."""
+    constants: dict[ContextMethod, ConstantsRead] = field(default_factory=dict)
+    """How contexts are learned -> what they tell of physical constants; empty where that was not measured."""
     batch: dict[int, OverSeeds] = field(default_factory=dict)
     """Pairs in a batch, with equally many pairs in all -> R2 on test episodes; empty where the method is not swept."""
     data: dict[int, DataSizeReading] = field(default_factory=dict)
@@ -177,6 +192,8 @@ class RawPixels:
     """R2 of the true variables."""
     per_variable: dict[str, float | None]
     """Variable -> its R2."""
+    constants: dict[str, float | None] = field(default_factory=dict)
+    """Physical constant -> its R2, from mean and spread of every pixel over a window."""
 
 
 @dataclass(frozen=True)

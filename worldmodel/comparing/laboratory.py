@@ -16,7 +16,8 @@ from worldmodel.comparing.scale import Scale
 from worldmodel.comparing.shifts import Shift, draw_shifts, inside_episodes
 from worldmodel.data.pairs import PairSampler
 from worldmodel.data.store import EpisodeIndex
-from worldmodel.data.truth import Variables, latent_variables
+from worldmodel.data.truth import Variables, latent_variables, physical_constants
+from worldmodel.evaluation.probing.constant_probes import pixel_split
 from worldmodel.learning.loop import Trainer
 from worldmodel.learning.methods import encoder_objective, encoder_stage, positive_pairs
 from worldmodel.learning.sources import open_sources, spread_rows
@@ -76,6 +77,11 @@ class Laboratory:
     def has_dynamics(self) -> bool:
         """Whether the world has actions to plan with."""
         return self.architecture.predictor is not None
+
+    @cached_property
+    def constants(self) -> list[str]:
+        """Physical constants that vary in a world with actions, and so can be read from its motion."""
+        return physical_constants(self.episodes.data).names if self.architecture.context else []
 
     @cached_property
     def variables(self) -> Variables:
@@ -143,7 +149,17 @@ class Laboratory:
             episodes = EpisodeIndex(episodes.offset[chosen], episodes.length[chosen])
         return episodes
 
+    def train(self, cell: EncoderCell) -> Encoder:
+        """The encoder of a cell, trained."""
+        return self._fit(cell)[0]
+
     def _train(self, cell: EncoderCell) -> TrainedEncoder:
+        encoder, curve = self._fit(cell)
+        cpu_s, episodes = round(curve.cpu_s(), 2), self.training_episodes(cell)
+        reading = self.read(encoder, episodes)
+        return TrainedEncoder(self.method(cell).optim.steps, cpu_s, int(episodes.length.sum()), curve.points, reading)
+
+    def _fit(self, cell: EncoderCell) -> tuple[Encoder, TrainingCurve]:
         say(f"{self.label}: {cell.label}")
         method, episodes = self.method(cell), self.training_episodes(cell)
         encoder = self.new_encoder(cell.seed)
@@ -158,8 +174,7 @@ class Laboratory:
         )
         trainer.fit(stage, curve.observe)
         shutil.rmtree(work)
-        cpu_s, num_frames = round(curve.cpu_s(), 2), int(episodes.length.sum())
-        return TrainedEncoder(method.optim.steps, cpu_s, num_frames, curve.points, self.read(encoder, episodes))
+        return encoder, curve
 
     def _prepared_pairs(
         self, cell: EncoderCell, method: MethodConfig, episodes: EpisodeIndex
@@ -175,7 +190,7 @@ class Laboratory:
         return read_encoder(encoder, self.poses, self.variables, self.shifts, episodes)
 
 
-def baselines(lab: Laboratory) -> Baselines:
+def baselines(lab: Laboratory, with_constants: bool) -> Baselines:
     """What is read without training: an encoder at its initial weights, and the pixels themselves (by ridge)."""
     encoder = lab.new_encoder(1_000_003).train()
     with torch.no_grad():  # BatchNorm's statistics, which training would have set
@@ -189,7 +204,11 @@ def baselines(lab: Laboratory) -> Baselines:
         parts.append(Examples(pixels, lab.variables.values[rows.numpy()], np.arange(len(rows))))
     pixels_r2 = linear_r2(Split(*parts))
     recovered = untrained.test
+    constants: dict[str, float | None] = {}
+    if with_constants and lab.constants:
+        split = pixel_split(lab.episodes.data, lab.episodes.frames, lab.config.context_or_default.window)
+        constants = dict(zip(lab.constants, linear_r2(split), strict=True))
     return Baselines(
         RandomEncoder(recovered.r2_h_to_z, recovered.r2_z_to_h, untrained.spread.latent_std),
-        RawPixels(mean_known(pixels_r2), dict(zip(lab.variables.names, pixels_r2, strict=True))),
+        RawPixels(mean_known(pixels_r2), dict(zip(lab.variables.names, pixels_r2, strict=True)), constants),
     )

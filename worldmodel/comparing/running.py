@@ -10,6 +10,7 @@ from worldmodel.comparing import study_figures
 from worldmodel.comparing.candidates import Candidate, check_names, choose
 from worldmodel.comparing.claims import verdicts
 from worldmodel.comparing.compare_result import CompareResult, LitBallResult, MethodRow, PairCondition, StudySetup
+from worldmodel.comparing.constant_reading import CONTEXTS, ConstantsStudy
 from worldmodel.comparing.laboratory import Laboratory, baselines
 from worldmodel.comparing.light_study import conditions, training
 from worldmodel.comparing.measurements import (
@@ -29,6 +30,8 @@ from worldmodel.runs import check_out, write_record
 from worldmodel.settings import CompareConfig, EncoderConfig
 from worldmodel.system.errors import UserError
 
+_SWEPT = {**SWEPT, "constants": tuple(CONTEXTS)}
+"""Part -> the methods that it is about; of others it is about all."""
 CONVERGED = 0.95
 """Share of what supervised training reaches in the end."""
 
@@ -57,7 +60,7 @@ def _methods(config: CompareConfig, scale: Scale) -> CompareResult:
     lab = Laboratory(config.training, scale, study_folder(config))
     candidates = choose(config.methods, lab.poses.data.actions.shape[1] > 0)
     _check_parts(config, lab)
-    beside = baselines(lab)
+    beside = baselines(lab, "constants" in config.parts)
     chosen: dict[str, int] = {}
     rows: dict[str, MethodRow] = {}
     for candidate in candidates:
@@ -78,8 +81,8 @@ def _methods(config: CompareConfig, scale: Scale) -> CompareResult:
     )
     result = _written(config, result)
     for part, work in _parts(config, lab).items():
-        if part in config.parts and (part != "planning" or lab.has_dynamics):
-            swept = [candidate for candidate in candidates if candidate.name in SWEPT.get(part, (candidate.name,))]
+        if part in config.parts and part not in _not_allowed(lab):
+            swept = [candidate for candidate in candidates if candidate.name in _SWEPT.get(part, (candidate.name,))]
             found = {candidate.name: work(candidate, chosen[candidate.name]) for candidate in swept}
             result = _written(config, _with_part(result, part, found))
     with drawing("the figure of the study"):
@@ -89,10 +92,11 @@ def _methods(config: CompareConfig, scale: Scale) -> CompareResult:
 
 def _parts(config: CompareConfig, lab: Laboratory) -> dict[str, Callable[[Candidate, int], Any]]:
     """Field of a method's row -> what measures it, in the order of the study."""
-    seeds = range(config.num_seeds)
+    seeds, constants = range(config.num_seeds), ConstantsStudy(lab)
     return {
         "memory": lambda candidate, setting: memory(lab, candidate, setting),
         "planning": lambda candidate, setting: planning(lab, candidate, setting, seeds),
+        "constants": lambda candidate, setting: constants.read(candidate, setting, seeds),
         "batch": lambda candidate, setting: sweep_batch(lab, candidate, setting, seeds),
         "data": lambda candidate, setting: sweep_data(lab, candidate, setting, seeds),
     }
@@ -103,12 +107,20 @@ def _with_part(result: CompareResult, part: str, found: dict[str, Any]) -> Compa
     return replace(result, methods=result.methods | rows)
 
 
+def _not_allowed(lab: Laboratory) -> dict[str, str]:
+    """Parts that the world does not allow -> what they need."""
+    found = {}
+    if not lab.has_dynamics:
+        found["planning"] = f"actions, and {lab.label} is a kinematic world without any; use env=reacher"
+    if not lab.constants:
+        found["constants"] = f"physical constants, and none varies in {lab.label}; use env=puck"
+    return found
+
+
 def _check_parts(config: CompareConfig, lab: Laboratory) -> None:
-    if config.parts == ["planning"] and not lab.has_dynamics:
-        raise UserError(
-            f"parts=[planning] needs actions, and {lab.label} is a kinematic world without any; use a dynamic one "
-            "(env=reacher)"
-        )
+    needs = _not_allowed(lab)
+    if config.parts and all(part in needs for part in config.parts):
+        raise UserError(f"parts=[{','.join(config.parts)}] needs {needs[config.parts[0]]}")
 
 
 def _threshold(rows: dict[str, MethodRow]) -> float:

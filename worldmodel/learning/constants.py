@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.loop import Stage
+from worldmodel.learning.loop import Stage, fit_quietly
 from worldmodel.learning.losses import alignment, decorrelation, infonce, sigreg, variance_hinge
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.layers import mlp
@@ -76,6 +76,30 @@ def context_stage(
         return objective(views, moments, truth, generator)
 
     return Stage("context", objective, loss, training.optim)
+
+
+def learn_contexts(
+    encoder: ContextEncoder,
+    table: LatentTable,
+    episodes: EpisodeIndex,
+    constants: np.ndarray,
+    training: ContextTraining,
+    seed: int,
+) -> None:
+    """Train a fresh context encoder outside of any run, and leave it in evaluation mode.
+
+    Args:
+        encoder: the context encoder.
+        table: latents and actions.
+        episodes: training episodes.
+        constants: true constants of every half (E, 2, P); see `context_stage`.
+        training: method and optimiser.
+        seed: of windows and slices.
+    """
+    fit_context_scale(encoder, table, episodes)
+    known = torch.from_numpy(constants).float().to(table.latents.device)
+    fit_quietly(context_stage(encoder, Windows(encoder, table), episodes, training, known), seed)
+    encoder.eval()
 
 
 class _FeatureTable:

@@ -14,6 +14,8 @@ from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.models import WorldModel
+from worldmodel.models.both_encoders import BothEncoders
+from worldmodel.models.encoders import Encoder
 from worldmodel.settings import CollectConfig, TrainConfig
 from worldmodel.system.printable import say
 
@@ -75,7 +77,12 @@ def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool =
 
     shown: whether progress is shown.
     """
-    latents = encode_rows(model.eye, frames, torch.arange(data.num_rows), shown)
+    return encoded_table(model.eye, data, frames, shown)
+
+
+def encoded_table(encoder: Encoder | BothEncoders, data: DataSet, frames: Frames, shown: bool = True) -> LatentTable:
+    """`latent_table` of an encoder that belongs to no model."""
+    latents = encode_rows(encoder, frames, torch.arange(data.num_rows), shown)
     return LatentTable(latents, torch.from_numpy(np.nan_to_num(data.actions)).to(latents.device))
 
 

@@ -10,7 +10,7 @@ from worldmodel.settings.training import Device, TrainConfig
 from worldmodel.system.errors import UserError
 
 Shift = Literal["held", "constants", "nuisances", "excitation"]
-ComparePart = Literal["memory", "planning", "batch", "data"]
+ComparePart = Literal["memory", "planning", "constants", "batch", "data"]
 SHELL_SD = (2.0, 3.0)
 """Constants out of range are drawn between so many prior standard deviations from their nominal value."""
 
@@ -238,7 +238,7 @@ class PositionsConfig(Settings):
 
 @dataclass(frozen=True)
 class CompareConfig(Settings):
-    """Compare methods on one world: recovery, memory, planning, convergence, batch size, data size, shifted tests.
+    """Compare methods on one world: recovery, constants, memory, planning, convergence, batch and data size, new looks.
 
     Every method is tuned over four settings on validation episodes, with a seed of its own; test episodes are reported.
     Finished trainings are kept in runs/compare-NAME, so that the same command continues after an interruption.
@@ -253,8 +253,8 @@ class CompareConfig(Settings):
     """quick: about an hour of two CPU cores. Sets encoder.hidden and every number of steps."""
     methods: list[str] = field(default_factory=list)
     """Names of candidates, e.g. [lejepa,infonce]; empty: all."""
-    parts: list[ComparePart] = field(default_factory=lambda: ["memory", "planning", "batch", "data"])
-    """Parts of the table."""
+    parts: list[ComparePart] = field(default_factory=lambda: ["memory", "planning", "constants", "batch", "data"])
+    """Parts of the table; planning and constants are left out where a world has no actions or no constants."""
     num_seeds: Count = 3
     """Trainings per figure, each with a seed of its own."""
     out: str | None = None

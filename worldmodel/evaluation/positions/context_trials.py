@@ -33,6 +33,11 @@ class OptimSetting(NamedTuple):
     def __str__(self) -> str:
         return f"lr {self.lr:g}, weight decay {self.weight_decay:g}"
 
+    def of(self, training: ContextTraining, method: ContextMethod) -> ContextTraining:
+        """`training` by `method` with these settings."""
+        optim = dataclasses.replace(training.optim, lr=self.lr, weight_decay=self.weight_decay)
+        return dataclasses.replace(training, method=method, optim=optim)
+
 
 @dataclass(frozen=True)
 class ContextTrial:
@@ -148,9 +153,7 @@ class ContextStudy:
     # training and probing
 
     def _training_of(self, trial: ContextTrial) -> ContextTraining:
-        base = self._config.training.context_training_or_default
-        optim = dataclasses.replace(base.optim, lr=trial.setting.lr, weight_decay=trial.setting.weight_decay)
-        return dataclasses.replace(base, method=trial.method, optim=optim)
+        return trial.setting.of(self._config.training.context_training_or_default, trial.method)
 
     def _trained(self, trial: ContextTrial) -> ContextEncoder:
         """A context encoder, trained on the training episodes."""

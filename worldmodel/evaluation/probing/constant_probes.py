@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from worldmodel.data.frames import Frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import Variables, half_constants, latent_variables, physical_constants
@@ -14,8 +15,7 @@ from worldmodel.evaluation.probing.count import count_constants
 from worldmodel.evaluation.probing.readings import Reading, scored
 from worldmodel.evaluation.probing.shifted_episodes import probe_shift
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
-from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale
-from worldmodel.learning.loop import fit_quietly
+from worldmodel.learning.constants import Contexts, Windows, fit_context_scale, learn_contexts
 from worldmodel.measures.canonical import canonical_correlations
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.models.context_encoder import ContextEncoder
@@ -35,7 +35,7 @@ def probe_constants(
     assert encoder is not None
     variables = physical_constants(data)
     _check_varies(variables, data)
-    latents = _context_split(encoder, subject.table, data, config)
+    latents = context_split(encoder, subject.table, data, config.windows, config.seed)
     linear = linear_probe(latents, config.bootstrap, rng)
     nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)
     readings = _readings(data, variables, latents.test.targets, linear.prediction)
@@ -73,17 +73,25 @@ def _check_varies(variables: Variables, data: DataSet) -> None:
 # examples
 
 
-def _context_split(
-    encoder: ContextEncoder, table: LatentTable, data: DataSet, config: ProbeConfig, num_steps: int | None = None
+def context_split(
+    encoder: ContextEncoder,
+    table: LatentTable,
+    data: DataSet,
+    num_windows: int,
+    seed: int,
+    num_steps: int | None = None,
 ) -> Split:
-    """Contexts averaged over `config.windows` windows of each half episode, and the constants at work there."""
+    """Contexts averaged over `num_windows` windows of each half episode, and the constants at work there.
+
+    num_steps: control steps of a window; None takes the encoder's own. seed: of the windows.
+    """
     windows = Windows(encoder, table, num_steps)
     parts = []
     for name in SPLIT_NAMES:
         episodes = data.split(name)
         constants = half_constants(data, episodes)
         contexts = Contexts(encoder, windows, episodes, data.num_rows)
-        parts.append(context_examples(contexts, constants, config.windows, config.seed))
+        parts.append(context_examples(contexts, constants, num_windows, seed))
     return Split(*parts)
 
 
@@ -133,16 +141,20 @@ def _controls(
     still, idle = torch.zeros_like(table.latents), torch.zeros_like(table.actions)
     untrained = _scaled(fresh(), subject.random_table, data)
     supervised = _supervised(fresh(), subject, config.seed)
+
+    def contexts(of: ContextEncoder, from_table: LatentTable) -> Split:
+        return context_split(of, from_table, data, config.windows, config.seed)
+
     return {
-        "random_encoder": linear_r2(_context_split(untrained, subject.random_table, data, config)),
-        "raw_pixels": linear_r2(_pixel_split(subject, encoder.config.window)),
+        "random_encoder": linear_r2(contexts(untrained, subject.random_table)),
+        "raw_pixels": linear_r2(pixel_split(data, subject.frames, encoder.config.window)),
         "shuffled_labels": linear_r2(Split(latents.train.shuffled(rng), latents.validation, latents.test)),
         "actions_only": linear_r2(_moment_split(fresh(), LatentTable(still, table.actions), data)),
         "motion_only": linear_r2(_moment_split(fresh(), LatentTable(table.latents, idle), data)),
         "true_state": linear_r2(
             _moment_split(fresh(true_values.shape[1]).cpu(), LatentTable(true_values, table.actions.cpu()), data)
         ),
-        "supervised": linear_r2(_context_split(supervised, table, data, config)),
+        "supervised": linear_r2(contexts(supervised, table)),
     }
 
 
@@ -161,28 +173,26 @@ def _scaled(encoder: ContextEncoder, table: LatentTable, data: DataSet) -> Conte
 def _supervised(encoder: ContextEncoder, subject: Subject, seed: int) -> ContextEncoder:
     """The upper bound: a context encoder trained on the true constants, from the same latents and episodes."""
     episodes = subject.data.split("train")
-    fit_context_scale(encoder, subject.table, episodes)
-    constants = torch.from_numpy(half_constants(subject.data, episodes)).float().to(subject.table.latents.device)
     training = ContextTraining(method="supervised", optim=subject.trained.context_training_or_default.optim)
-    windows = Windows(encoder, subject.table)
-    fit_quietly(context_stage(encoder, windows, episodes, training, constants), seed)
-    return encoder.eval()
+    learn_contexts(encoder, subject.table, episodes, half_constants(subject.data, episodes), training, seed)
+    return encoder
 
 
-def _pixel_split(subject: Subject, window: int) -> Split:
-    """Mean and spread of every pixel over a window, without any encoder."""
+def pixel_split(data: DataSet, frames: Frames, window: int) -> Split:
+    """Mean and spread of every pixel over a window of each half episode, without any encoder, and the constants at work
+    there."""
     parts = []
     for name in SPLIT_NAMES:
-        episodes = subject.data.split(name)
+        episodes = data.split(name)
         inputs = []
         for half in episodes.halves():
             rows = torch.from_numpy(half.offset[:, None] + np.arange(window + 1))
             moments = []
             for part in progress(rows.split(256), desc=f"pixels {name}", leave=False):
-                frames = subject.frames.gather(part).float().flatten(2) / 255
-                moments.append(torch.cat([frames.mean(1), frames.std(1)], -1).cpu())
+                pixels = frames.gather(part).float().flatten(2) / 255
+                moments.append(torch.cat([pixels.mean(1), pixels.std(1)], -1).cpu())
             inputs.append(torch.cat(moments).numpy())
-        parts.append(half_examples(np.stack(inputs, 1), half_constants(subject.data, episodes)))
+        parts.append(half_examples(np.stack(inputs, 1), half_constants(data, episodes)))
     return Split(*parts)
 
 
@@ -193,7 +203,10 @@ def _pixel_split(subject: Subject, window: int) -> Split:
 def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -> WindowLengths:
     """How the estimate sharpens: linear R2 of every constant from shorter windows."""
     lengths = np.unique(np.geomspace(encoder.min_steps, encoder.config.window, NUM_LENGTHS).round().astype(int))
-    splits = (_context_split(encoder, subject.table, subject.data, config, int(length)) for length in lengths)
+    splits = (
+        context_split(encoder, subject.table, subject.data, config.windows, config.seed, int(length))
+        for length in lengths
+    )
     by_constant = zip(*(linear_r2(split) for split in splits), strict=True)
     names = physical_constants(subject.data).names
     return WindowLengths(
