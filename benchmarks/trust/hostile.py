@@ -20,6 +20,8 @@ import torch
 
 from benchmarks.trust.subjects import Subjects
 from worldmodel.data import DataSet, convert
+from worldmodel.envs import make
+from worldmodel.identifying import other_model
 from worldmodel.learning import read_checkpoint, verify_run
 from worldmodel.models import WorldModel
 from worldmodel.reporting import report
@@ -38,7 +40,7 @@ class Cost:
     seconds: float
     """Wall seconds until it was refused, or left out of a page."""
     megabytes: float
-    """Growth of the process's largest memory, 10^6 bytes."""
+    """Growth of the process's largest memory, 10^6 bytes; that of a process which it starts is under a limit of its own."""
     told: str
     """What the user reads; empty where it was not refused."""
 
@@ -127,6 +129,10 @@ def _page(folder: Path) -> str:
     return "left out of the page" if "is left out" in page else ""
 
 
+def _other_model(folder: Path) -> None:
+    other_model(make("puck").scene, str(folder / "scene.xml"), [])
+
+
 def _converted(folder: Path) -> None:
     convert(folder / "foreign.h5", folder / "converted", image_size=16)
 
@@ -171,6 +177,16 @@ def _pipe(name: str) -> Callable[[Path], None]:
 def _wide(folder: Path) -> None:
     """A hidden layer whose masks alone take gigabytes, beside weights that are its own."""
     _changed("run/model.json", lambda model: model["model"]["predictor"].update(hidden=30_000))(folder)
+
+
+def _model_file(model: str, mesh: str = "mesh.obj") -> Callable[[Path], None]:
+    """A model file, and a named pipe beside it."""
+
+    def make(folder: Path) -> None:
+        (folder / "scene.xml").write_text(f"<mujoco>{model}</mujoco>")
+        os.mkfifo(folder / mesh)
+
+    return make
 
 
 def _deflated(folder: Path) -> None:
@@ -230,6 +246,7 @@ def _wide_layers(model: dict[str, Any]) -> None:
 _ALIASES = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join(['*' + a] * 8)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
+_BODIES = '<worldbody><replicate count="100000000"><body><geom size="1"/></body></replicate></worldbody>'
 _NESTED = '{"x": ' + "[" * 10**6 + "]" * 10**6 + "}"
 
 _CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
@@ -260,5 +277,8 @@ _CASES: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "a pipe as shard": (_pipe("data/shard-00000.h5"), _data),
     "a recording of black": (_packed, _converted),
     "a pipe as recording": (_pipe("foreign.h5"), _converted),
+    "a pipe as mesh": (_model_file('<asset><mesh file="mesh.obj"/></asset>'), _other_model),
+    "a model file that includes a pipe": (_model_file('<include file="mesh.obj"/>'), _other_model),
+    "a hundred million bodies": (_model_file(_BODIES), _other_model),
 }  # fmt: skip
 """Name -> what makes the file in a folder with a run and a data set, and what reads it there."""

@@ -1,5 +1,6 @@
 """Constants from recordings: exact replay, honest errors, known optima, model files that simulate to the bit."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -457,6 +458,16 @@ def test_constants_and_model_files_that_do_not_fit_are_refused(tmp_path: Path):
         open_worlds(trained, IdentifyConfig(mjcf=str(other)))
     with pytest.raises(UserError, match=r"nothing.xml is no model file"):
         open_worlds(trained, IdentifyConfig(mjcf="nothing.xml"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="named pipes are told by Linux's /proc")
+@pytest.mark.parametrize("part", ['<asset><mesh file="pipe.obj"/></asset>', '<include file="pipe.obj"/>'])
+def test_a_named_pipe_in_a_model_file_is_not_waited_for(part: str, tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.obj")
+    model = tmp_path / "model.xml"
+    model.write_text(f"<mujoco>{part}</mujoco>")
+    with pytest.raises(UserError, match="names a mesh, a texture or another file that cannot be read to its end"):
+        open_worlds(recipe("puck"), IdentifyConfig(mjcf=str(model)))
 
 
 def test_a_model_file_takes_the_place_of_the_world(tmp_path: Path):

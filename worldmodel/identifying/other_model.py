@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_regular
 
 _MAX_BYTES = 16 * 2**20
-_MOST_CPU_S, _MOST_BYTES, _PATIENCE_S = 4, 4 * 10**9, 60
+_MOST_CPU_S, _MOST_BYTES, _PATIENCE_S = 4, 10**9, 60
 """What compiling a model file may take; on a busy machine, more seconds go by than are computed in."""
+_LOOK_S, _MOST_LOOKS_ASLEEP = 0.25, 12
+"""A process that sleeps through so many looks waits for a file that never comes; one that waits for a core does not."""
 _TRIAL = """
 import sys
 try:
@@ -81,16 +84,42 @@ def _check_cost(mjcf: str) -> None:
         check_regular(Path(mjcf).resolve(), _MAX_BYTES)
     command = [sys.executable, "-P", "-c", _TRIAL, str(Path(mjcf).absolute()), str(_MOST_CPU_S), str(_MOST_BYTES)]
     with tempfile.TemporaryDirectory() as folder:  # MuJoCo leaves a log where it stands
-        try:
-            tried = subprocess.run(command, cwd=folder, capture_output=True, timeout=_PATIENCE_S, check=False)
-            passed = tried.returncode == 0
-        except subprocess.TimeoutExpired:
-            passed = False
-    if not passed:
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(command, cwd=folder, stdin=quiet, stdout=quiet, stderr=quiet) as trial:
+            try:
+                ended = _ends(trial)
+            finally:
+                trial.kill()
+    if not ended:
+        raise UserError(
+            f"{mjcf} names a mesh, a texture or another file that cannot be read to its end, like a named pipe; put "
+            "regular files there"
+        )
+    if trial.returncode != 0:
         raise UserError(
             f"{mjcf} takes more than {_MOST_CPU_S} CPU-seconds or {_MOST_BYTES / 1e9:.0f} GB to compile; repeat fewer "
             "bodies, and use smaller meshes and textures"
         )
+
+
+def _ends(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for a process; False as soon as it does nothing but wait itself, or takes too long."""
+    looks_asleep, until = 0, time.monotonic() + _PATIENCE_S
+    while looks_asleep < _MOST_LOOKS_ASLEEP and time.monotonic() < until:
+        try:
+            process.wait(_LOOK_S)
+            return True
+        except subprocess.TimeoutExpired:
+            looks_asleep = looks_asleep + 1 if _sleeps(process.pid) else 0
+    return False
+
+
+def _sleeps(pid: int) -> bool:
+    """Whether Linux says that a process waits for something other than a core or a disk; False elsewhere."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("S")
+    except OSError:
+        return False
 
 
 def _actuators(model: mujoco.MjModel) -> tuple[str, ...]:
