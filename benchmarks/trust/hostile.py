@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from benchmarks.trust.subjects import Subjects
+from worldmodel import envs
 from worldmodel.data import DataSet, convert
-from worldmodel.envs import make
 from worldmodel.identifying import other_model
 from worldmodel.learning import read_checkpoint, verify_run
 from worldmodel.models import WorldModel
@@ -40,7 +40,7 @@ class Cost:
     seconds: float
     """Wall seconds until it was refused, or left out of a page."""
     megabytes: float
-    """Growth of the process's largest memory, 10^6 bytes; that of a process which it starts is under a limit of its own."""
+    """Growth of the process's largest memory, 10^6 bytes; a process that it starts has its own limit."""
     told: str
     """What the user reads; empty where it was not refused."""
 
@@ -130,7 +130,7 @@ def _page(folder: Path) -> str:
 
 
 def _other_model(folder: Path) -> None:
-    other_model(make("puck").scene, str(folder / "scene.xml"), [])
+    other_model(envs.make("puck").scene, str(folder / "scene.xml"), [])
 
 
 def _converted(folder: Path) -> None:

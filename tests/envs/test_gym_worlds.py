@@ -5,6 +5,7 @@ import importlib.util
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
 
 from worldmodel import envs
 from worldmodel.envs.gym_ids import make_environment, package_of
@@ -55,6 +56,33 @@ def run(world, actions):
 
 def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+class Seeing(ReacherEnv):
+    """Observes pictures, as visual environments do, and counts those that it renders."""
+
+    def __init__(self, **options):
+        self.num_rendered = 0
+        super().__init__(**options)
+        self.observation_space = gymnasium.spaces.Box(0, 255, (4, 4, 3), np.uint8)
+
+    def render(self):
+        self.num_rendered += 1
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def _get_obs(self):
+        return self.render()
+
+
+def test_pictures_that_an_environment_renders_for_itself_cost_no_time():
+    gymnasium.register("worldmodel/Seeing-v0", Seeing)
+    with envs.make("gym:worldmodel/Seeing-v0", image_size=48) as world:
+        before = world.scene._base.num_rendered
+        world.restart(seed=0)
+        first = world.frame().copy()
+        run(world, actions_for(world))
+        assert world.scene._base.num_rendered == before
+        assert not np.array_equal(first, world.frame()), "ours are rendered all the same"
 
 
 @ALL

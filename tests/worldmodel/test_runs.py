@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from worldmodel.data import collect
 from worldmodel.evaluation import control, probe
+from worldmodel.models.weights import write_weights
 from worldmodel.reporting import report
+from worldmodel.reporting.verdicts import outdated_verdict
 from worldmodel.runs import (
     ControllerResult,
     ControlResult,
@@ -100,6 +103,28 @@ def test_results_of_other_protocols_are_kept(tmp_path: Path, controlled: Control
     assert then.control == strict and then.earlier_control.keys() == {controlled.protocol.name}
 
 
+def test_results_of_earlier_weights_are_told(tmp_path: Path, controlled: ControlResult):
+    strict = replace(controlled, protocol=replace(controlled.protocol, name="strict"))
+    run = RunDirectory(tmp_path / "new")
+
+    def trained(number: float) -> None:
+        write_weights(run.path / "model.safetensors", {"w": torch.tensor(number)})
+        run.record(TRAIN)
+
+    with run.locked():
+        trained(1.0)
+        run.record(strict)
+        run.record(controlled)
+        trained(1.0)  # the same again
+        assert not run.read_summary().outdated and not outdated_verdict(run.read_summary())
+        trained(2.0)
+        assert set(run.read_summary().outdated) == {"control", "control strict"}
+        run.record(controlled)
+    assert run.read_summary().outdated == ["control strict"]
+    (told,) = outdated_verdict(run.read_summary())
+    assert told.startswith("found with the weights before the last training: control strict;")
+
+
 def test_results_are_recorded_under_the_lock(tmp_path: Path):
     with pytest.raises(AssertionError, match="locked"):
         RunDirectory(tmp_path).record(TRAIN)
@@ -130,7 +155,7 @@ def test_one_line_names_whatever_is_foreign_in_a_summary(tmp_path: Path):
     good = written(run.summary_file)
     del good["sha256"]  # it would refuse every change
     by_name = ("seconds", "commands", "versions", "planner", "ratio_to_persistence", "controls", "r2", "rmse")
-    by_name += ("goal_tolerance", "goal_apart")
+    by_name += ("goal_tolerance", "goal_apart", "weights")
     num_refused = 0
     for place in paths(good):
         if "planner" in place[:-1]:  # planners check their own parameters

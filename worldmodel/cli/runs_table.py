@@ -50,6 +50,7 @@ def _row(path: Path) -> tuple[str, ...]:
     found = trained.prediction.steps_off if trained.prediction else None
     off = digits(found.mean if found else None, ".1f")
     driven = f"{achievement(control.latent)} {control.protocol.name}" if control else "–"
+    driven += " (before the last training)" if control and "control" in run.summary.outdated else ""
     return (str(path), trained.env, trained.method, str(trained.seed), digits(state), digits(ratio), off, driven)
 
 

@@ -48,10 +48,12 @@ def _collect(config: CollectConfig) -> str:
 def _train(config: TrainConfig) -> str:
     from worldmodel.cli.terminal import train_lines
     from worldmodel.improving import train
-    from worldmodel.reporting.verdicts import next_commands, train_verdict
+    from worldmodel.reporting.verdicts import next_commands, outdated_verdict, train_verdict
+    from worldmodel.runs import Run
 
     found = train(config)
-    lines = [train_lines(found), *train_verdict(found), f"trained: {found.run}"]
+    before = outdated_verdict(Run(found.run).summary)
+    lines = [train_lines(found), *train_verdict(found), *before, f"trained: {found.run}"]
     return "\n".join([*lines, f"next: {', '.join(next_commands(found, config))}"])
 
 

@@ -18,6 +18,7 @@ from worldmodel.identifying.array_files import read_arrays, write_arrays
 from worldmodel.identifying.calibration import Calibration, calibrate
 from worldmodel.identifying.rendered import Simulator
 from worldmodel.models import WorldModel
+from worldmodel.models.weights import WEIGHTS
 from worldmodel.runs import Run, versions
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.digest import digest, digest_of_file
@@ -52,7 +53,7 @@ def _made_for(run: Run, simulator: Simulator, config: IdentifyConfig, num_steps:
     world = simulator.world
     factors = [(f.name, f.nominal, f.bounds, f.prior_scale, f.transform) for f in world.factors.values()]
     parts = [
-        digest_of_file(run.path / "model.safetensors"),
+        digest_of_file(run.path / WEIGHTS),
         model_digest(simulator.replay.world.scene.model),
         repr(run.config.collection),
         [simulator.constants, world.randomize, factors],

@@ -24,6 +24,7 @@ from worldmodel.evaluation.control.controllers import (
 from worldmodel.evaluation.control.landmarks import ways
 from worldmodel.models import PlanningModel
 from worldmodel.models.encoders import set_cpu_threads
+from worldmodel.models.weights import WEIGHTS
 from worldmodel.planners import make_planner
 from worldmodel.runs import Run
 from worldmodel.settings import TrainConfig
@@ -82,7 +83,7 @@ class _Drive:
             "round": self._number,
             "by": "reward" if self._by_reward else "recorded pictures",
             "noise": _NOISE,
-            "model": digest_of_file(self._run.path / "model.safetensors"),
+            "model": digest_of_file(self._run.path / WEIGHTS),
         }
         settings = replace(recording.record(), policy=policy, drift_rho=None, restart_midway=False)
         per_shard = max(1, FRAMES_PER_SHARD // (self._config.collection.episode_steps + 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 from worldmodel.learning.checkpoints import checked_checkpoint
 from worldmodel.learning.loop import CHECKPOINT
 from worldmodel.models import WorldModel
-from worldmodel.models.weights import checked_weights
+from worldmodel.models.weights import WEIGHTS, checked_weights
 from worldmodel.models.world_model import DESCRIPTION
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings.stored import FILE_NAME, has_checksum, read_run_config
@@ -64,7 +64,7 @@ def _checks(run: RunDirectory) -> dict[str, Callable[[], bool]]:
     checks: dict[str, Callable[[], bool]] = {
         FILE_NAME: lambda: bool(read_run_config(path)) and has_checksum(path),
         DESCRIPTION: lambda: bool(WorldModel.load(path)) and carries_checksum(path / DESCRIPTION),
-        "model.safetensors": lambda: checked_weights(path / "model.safetensors")[1],
+        WEIGHTS: lambda: checked_weights(path / WEIGHTS)[1],
         "summary.json": lambda: bool(run.read_summary()) and carries_checksum(run.summary_file),
         "metrics.jsonl": lambda: isinstance(run.read_metrics(), list),
     }

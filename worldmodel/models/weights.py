@@ -13,6 +13,9 @@ from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.errors import CheckpointError
 from worldmodel.system.files import check_regular, write_atomically
 
+WEIGHTS = "model.safetensors"
+"""The file of a run with the weights of its model."""
+
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
@@ -29,6 +32,12 @@ def tensor_shapes(path: Path) -> dict[str, list[int]]:
     """Name -> shape of the tensors in a file, from its header; CheckpointError where it has none."""
     with _opened(path) as file:
         return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}
+
+
+def weights_checksum(path: Path) -> str | None:
+    """The checksum of all tensors that was written with a file, from its header; None in those of older versions."""
+    with _opened(path) as file:
+        return (file.metadata() or {}).get(CHECKSUM)
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -18,7 +18,7 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.heads import GoalHeads
 from worldmodel.models.kinds import AnyPredictor, make_predictor
 from worldmodel.models.reward_head import RewardHead
-from worldmodel.models.weights import read_weights, tensor_shapes, write_weights
+from worldmodel.models.weights import WEIGHTS, read_weights, tensor_shapes, write_weights
 from worldmodel.models.without_memory import without_memory
 from worldmodel.settings import (
     ContextConfig,
@@ -208,7 +208,7 @@ class WorldModel(nn.Module):
 
     def save(self, directory: Path) -> None:
         """Write `model.safetensors` and `model.json`."""
-        write_weights(directory / "model.safetensors", self.state_dict())
+        write_weights(directory / WEIGHTS, self.state_dict())
         description = {"schema": SCHEMA_VERSION, "torch": torch.__version__, "model": plain(self.config)}
         write_json(directory / DESCRIPTION, with_checksum(description))
 
@@ -220,7 +220,7 @@ class WorldModel(nn.Module):
             CheckpointError: the files are missing, damaged, foreign or of another schema or architecture.
         """
         directory = Path(directory)
-        config, path = read_model_config(directory), directory / "model.safetensors"
+        config, path = read_model_config(directory), directory / WEIGHTS
         _check_shapes(config, path)
         model = WorldModel(config)
         model.load_state_dict(read_weights(path))

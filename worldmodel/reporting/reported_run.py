@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldmodel.reporting.verdicts import outdated_verdict
 from worldmodel.runs import LogLine, Run, Summary
 from worldmodel.settings import TrainConfig
 from worldmodel.system.errors import CheckpointError, UserError
@@ -31,7 +32,7 @@ class ReportedRun:
     videos: dict[str, list[Path]]
     """Section -> its films, MP4."""
     notes: list[str]
-    """Files that are left out, and why."""
+    """Files that are left out, and why; results of earlier weights."""
     settings: TrainConfig | None = None
     """What it was trained with; None where that cannot be read."""
 
@@ -52,6 +53,7 @@ def open_reported(run: Run) -> ReportedRun:
         "control": summary.control.videos if summary.control else [],
     }
     videos = {key: _usable(run.path, of, notes, "MP4", MAX_VIDEO_BYTES, _is_mp4) for key, of in films.items()}
+    notes += outdated_verdict(summary)
     return ReportedRun(run.path, summary, run.metrics, figures, videos, notes, _settings(run))
 
 

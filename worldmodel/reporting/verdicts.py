@@ -17,6 +17,7 @@ from worldmodel.runs.results import (
 )
 from worldmodel.runs.robust_result import CLEAN, RobustResult
 from worldmodel.runs.stage_results import DecodingResult, RewardResult
+from worldmodel.runs.summary import Summary
 from worldmodel.settings import RECORDED, TrainConfig, ViewConfig
 
 READS_WELL, READS_PARTLY = 0.9, 0.5
@@ -27,6 +28,12 @@ FORETELLS = 0.3
 """Rank correlation from which the disagreement of runs is said to tell how wrong they are."""
 NO_BETTER = 0.95
 """Error over that of standing still from which planning with a predictor was no better than chance (docs/LOG.md)."""
+
+
+def outdated_verdict(summary: Summary) -> list[str]:
+    """What was found with other weights than the run has now."""
+    found = ", ".join(summary.outdated)
+    return [f"found with the weights before the last training: {found}; run again what you go by"] if found else []
 
 
 def train_verdict(found: TrainResult) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
+from worldmodel.models.weights import WEIGHTS, weights_checksum
 from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult
 from worldmodel.runs.probe_result import ProbeResult
@@ -18,7 +19,7 @@ from worldmodel.runs.robust_result import RobustResult
 from worldmodel.runs.version1 import upgraded
 from worldmodel.settings import without_gone
 from worldmodel.system.digest import with_checksum, without_checksum
-from worldmodel.system.errors import ResultError, UserError
+from worldmodel.system.errors import CheckpointError, ResultError, UserError
 from worldmodel.system.files import check_regular, read_json, write_json
 
 SCHEMA = 2
@@ -60,6 +61,8 @@ class Summary:
     """Protocol -> what `control` found under it, of the protocols before that of `control`."""
     commands: dict[str, str] = field(default_factory=dict)
     """Verb -> the command that was run last; for `earlier_control` under "control PROTOCOL"."""
+    weights: dict[str, str] = field(default_factory=dict)
+    """Verb -> checksum of the weights that it found what it found with; for `earlier_control` as in `commands`."""
     versions: dict[str, str] = field(default_factory=dict)
     """Package -> its version, when the last verb was run."""
     hardware: Hardware | None = None
@@ -70,6 +73,12 @@ class Summary:
         """Verb -> what it found, of the verbs that were run."""
         found = (self.train, self.control, self.probe, self.surprise, self.identify, self.robust, self.imagine)
         return {result.kind: result for result in found if result is not None}
+
+    @property
+    def outdated(self) -> list[str]:
+        """What was found with other weights than the last training left, as `commands` names it."""
+        now = self.weights.get(TrainResult.kind)
+        return [verb for verb, used in self.weights.items() if now and used != now]
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,8 @@ def add_to_summary(path: Path, result: RunResult) -> Summary:
         assert isinstance(result, TrainResult), f"{path} is made by train"
         summary = Summary(path.parent.name, result)
     commands = {**summary.commands, result.kind: command_line()}
-    summary = replace(summary, commands=commands, versions=versions(), hardware=this_machine())
+    weights = _used(summary.weights, {result.kind: _checksum(path.parent)})
+    summary = replace(summary, commands=commands, weights=weights, versions=versions(), hardware=this_machine())
     write_summary(path, summary)
     return summary
 
@@ -117,11 +127,26 @@ def add_to_summary(path: Path, result: RunResult) -> Summary:
 def _with_earlier(summary: Summary, new: ControlResult) -> Summary:
     """The summary with its control result among the earlier ones, if the new one is of another protocol."""
     earlier = {name: of for name, of in summary.earlier_control.items() if name != new.protocol.name}
-    commands, last = summary.commands, summary.control
+    commands, weights, last = summary.commands, summary.weights, summary.control
     if last is not None and last.protocol.name != new.protocol.name:
         earlier[last.protocol.name] = replace(last, videos=[])  # the new films take the place of the old ones
-        commands = {**commands, f"control {last.protocol.name}": commands.get("control", "")}
-    return replace(summary, earlier_control=earlier, commands=commands)
+        name = f"control {last.protocol.name}"
+        commands = {**commands, name: commands.get("control", "")}
+        weights = _used(weights, {name: weights.get("control")})
+    return replace(summary, earlier_control=earlier, commands=commands, weights=weights)
+
+
+def _used(weights: dict[str, str], of: dict[str, str | None]) -> dict[str, str]:
+    """Checksums of weights by verb, with those of some verbs changed; None where they have none."""
+    return {verb: used for verb, used in {**weights, **of}.items() if used is not None}
+
+
+def _checksum(run: Path) -> str | None:
+    """That of a run's weights; None where none can be read."""
+    try:
+        return weights_checksum(run / WEIGHTS)
+    except CheckpointError:
+        return None
 
 
 def write_summary(path: Path, summary: Summary) -> None:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldmodel.models.weights import WEIGHTS
 from worldmodel.runs.summary import Summary, read_summary
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import read_text
@@ -44,7 +45,7 @@ def find_model(name: str) -> ZooModel:
     if name not in names():
         raise UserError(f"there is no {name!r} in the zoo; there is {', '.join(names())}")
     folder = FOLDER / name
-    megabytes = (folder / "model.safetensors").stat().st_size / 1e6
+    megabytes = (folder / WEIGHTS).stat().st_size / 1e6
     return ZooModel(name, read_summary(folder / "summary.json"), megabytes)
 
 

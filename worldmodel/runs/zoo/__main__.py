@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from worldmodel.models.weights import read_weights, write_weights
+from worldmodel.models.weights import WEIGHTS, read_weights, write_weights
 from worldmodel.runs.results import ControlResult
 from worldmodel.runs.run import Run
 from worldmodel.runs.summary import Summary, write_summary
@@ -26,10 +26,10 @@ def export(run: Run, name: str) -> Path:
     settings = dataclasses.replace(trained, name=f"zoo-{name}", runs="runs", collection=collection, atlas=atlas)
     weights = {
         key: value.half() if value.dtype == torch.float32 else value
-        for key, value in read_weights(run.path / "model.safetensors").items()
+        for key, value in read_weights(run.path / WEIGHTS).items()
     }
     write_run_config(target, settings)
-    write_weights(target / "model.safetensors", weights)
+    write_weights(target / WEIGHTS, weights)
     shutil.copy(run.path / "model.json", target / "model.json")
     here, heads = f"runs/zoo/{name}", " goal_heads=true" if trained.goal_heads != recipe(name).goal_heads else ""
     kept = Summary(
@@ -40,7 +40,7 @@ def export(run: Run, name: str) -> Path:
         versions=summary.versions,
     )
     write_summary(target / "summary.json", kept)
-    megabytes = (target / "model.safetensors").stat().st_size / 1e6
+    megabytes = (target / WEIGHTS).stat().st_size / 1e6
     (target / "README.md").write_text(card(name, settings, kept, megabytes), encoding="utf-8")
     return target
 
