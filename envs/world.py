@@ -23,6 +23,9 @@ from worldmodel.envs.snapshot import PHYSICS, SimulationDiverged, Snapshot, chec
 
 __all__ = ["MujocoWorld", "SimulationDiverged", "Snapshot"]
 
+FactorValues = Mapping[str, float]
+"""Factor -> its value, in its unit."""
+
 
 class MujocoWorld(gymnasium.Env):
     """The environment around a scene.
@@ -158,7 +161,7 @@ class MujocoWorld(gymnasium.Env):
         self,
         *,
         seed: int | None = None,
-        factors: Mapping[str, float] | None = None,
+        factors: FactorValues | None = None,
         state: np.ndarray | None = None,
         reward_hidden: bool = False,
     ) -> None:
@@ -222,16 +225,16 @@ class MujocoWorld(gymnasium.Env):
         check_finite(self.scene, len(actions), self.factor_values)
         return np.stack(states)
 
-    def frame(self) -> np.ndarray:
-        """The current state as uint8 (S, S, 3)."""
+    def frame(self, moving: bool = True) -> np.ndarray:
+        """The current state as uint8 (S, S, 3); moving=False renders it without anything that can move."""
         if (own := self.scene.picture(self.image_size)) is not None:
             return own
         if self._renderer is None:
             self._renderer = FrameRenderer(self.scene.model, self.image_size, self.supersample, self.quality)
         shown = self.scene.drawn(), self.scene.view_of(self.camera)
         if self.appearance is not None:
-            return self.appearance.photograph(self._renderer, *shown, self._num_steps)
-        return self._renderer.render(*shown)
+            return self.appearance.photograph(self._renderer, *shown, self._num_steps, moving)
+        return self._renderer.render(*shown, moving=moving)
 
     def state(self) -> np.ndarray:
         """The current state, a new float64 (X,)."""
@@ -249,19 +252,19 @@ class MujocoWorld(gymnasium.Env):
         """Whether a state (X,) is within the goal tolerance of another; see `Scene.reached`."""
         return self.scene.reached(state, goal_state, wrap)
 
-    def goal_frame(self, state: np.ndarray, factors: Mapping[str, float] | None = None) -> np.ndarray:
-        """The frame of another state (X,), and of other factors if given; the episode is left as it was."""
+    def goal_frame(self, state: np.ndarray, factors: FactorValues | None = None, moving: bool = True) -> np.ndarray:
+        """The `frame` of another state (X,), and of other factors if given; the episode is left as it was."""
         before = self.snapshot()
         try:
             self.set_factors(factors or {})
             self.set_state(state)
-            return self.frame()
+            return self.frame(moving)
         finally:
             self.restore(before)
 
     # Factors
 
-    def set_factors(self, values: Mapping[str, float]) -> None:
+    def set_factors(self, values: FactorValues) -> None:
         """Change factors at any time, without recompiling.
 
         Raises:

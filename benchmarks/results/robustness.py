@@ -12,6 +12,9 @@ def rows() -> list[Row]:
     """The look under which the fewest goals are reached, by each encoder, of evaluations of several training seeds."""
     rows: list[Row] = []
     for name, found in read_robusts():
+        if levels := _level_rows(name, found):
+            rows += levels
+            continue
         worst = {
             encoder: min((of for of in looks if of.success), key=lambda of: of.success.rate if of.success else 1.0)
             for encoder, looks in found.encoders.items()
@@ -30,6 +33,22 @@ def rows() -> list[Row]:
         command = f"`worldmodel train env={found.world}{asked}`, {as_in}"
         rows.append((label, ", ".join(told), "95 %", command))
     return rows + [row for found in read_all("left_out-*.json") for row in _left_out_rows(found)]
+
+
+def _level_rows(name: str, found: RobustResult) -> list[Row]:
+    """Share of clean success kept at the Distracting Control Suite's levels, all its axes together."""
+    looks, rows = next(iter(found.encoders.values())), list[Row]()
+    all_axes = [(of.suite, of) for of in looks if of.suite and of.suite.axis == "all"]
+    for motion in dict.fromkeys(setting.motion for setting, _ in all_axes):
+        told = [
+            f"{setting.level} {with_interval(of.kept, of.kept_interval, '.2f')}"
+            for setting, of in all_axes
+            if setting.motion == motion
+        ]
+        label = f"{found.world}: share of clean success kept on the Distracting Control Suite, {motion}"
+        as_in = f"`worldmodel robust` as in docs/results/robust-{name}.json"
+        rows.append((f"{label}, {len(found.runs)} seed(s)", ", ".join(told), ".95, .90, .75", as_in))
+    return rows
 
 
 def _left_out_rows(found: dict[str, Any]) -> list[Row]:

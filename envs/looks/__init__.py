@@ -9,12 +9,18 @@ from worldmodel.envs.looks.appearance import Appearance, robot_mask
 from worldmodel.envs.looks.backgrounds import Cloud, GivenPictures, Stripes, Texture, Tint, Video
 from worldmodel.envs.looks.camera import CameraRoll, CameraShift, CameraTilt, CameraZoom, FieldOfView
 from worldmodel.envs.looks.colours import Light, LightDirection, RobotColour
-from worldmodel.envs.looks.distracting_suite import LEVELS, SuiteCamera, SuiteColours, suite_level
+from worldmodel.envs.looks.distracting_suite import (
+    NUM_FILMS,
+    SuiteBackground,
+    SuiteCamera,
+    SuiteColours,
+    suite_level,
+)
 from worldmodel.envs.looks.image_faults import Blur, Compression, Noise, Speckle
-from worldmodel.envs.looks.look import FrameLook, Look
+from worldmodel.envs.looks.look import CameraLook, FrameLook, Look
 from worldmodel.envs.looks.occluders import Bar, Distractor, Patch
 
-__all__ = ["KINDS", "LEVELS", "Appearance", "FrameLook", "Look", "make", "robot_mask", "suite_level"]
+__all__ = ["KINDS", "NUM_FILMS", "Appearance", "CameraLook", "FrameLook", "Look", "make", "robot_mask", "suite_level"]
 
 KINDS: dict[str, type[Look]] = {
     "texture": Texture,
@@ -38,6 +44,7 @@ KINDS: dict[str, type[Look]] = {
     "speckle": Speckle,
     "blur": Blur,
     "compression": Compression,
+    "suite_background": SuiteBackground,
     "suite_camera": SuiteCamera,
     "suite_colours": SuiteColours,
 }

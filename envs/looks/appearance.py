@@ -4,18 +4,20 @@ from __future__ import annotations  # without OpenGL there is no renderer to nam
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from operator import attrgetter
 
 import mujoco
 import numpy as np
 
-from worldmodel.envs.looks.look import CameraLook, FrameLook, Look, ModelLook, Painter
-from worldmodel.envs.rendering import Camera, FrameRenderer
+from worldmodel.envs.looks.look import CameraLook, FrameLook, Look, ModelLook, Painter, View
+from worldmodel.envs.rendering import Aim, Camera, FrameRenderer
 
 _FAINT, _CLEAR = 4.0, 20.0  # difference in grey levels from the empty scene at which the robot begins and is all there
 _NOWHERE = np.zeros((1, 1, 1), np.float32)
 _SHOWN_BY = ("geom_pos", "geom_quat", "geom_size", "geom_rgba", "geom_matid", "mat_rgba", "light_diffuse")
 _SHOWN_BY += ("light_ambient", "vis.headlight.diffuse", "vis.headlight.ambient", "cam_fovy", "hfield_data")
+_FOLLOWING = (mujoco.mjtCamLight.mjCAMLIGHT_TRACK, mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM)
 _PLACED_BY = ("cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 
 
@@ -24,68 +26,94 @@ class Appearance:
 
     Every frame of it, a goal's too, shows the same instance. What can move is told from what stands still by the
     difference to a frame without it, which is rendered once for as long as camera, lights and colours stay: a frame
-    then costs one rendering.
+    then costs one rendering, and two where they move.
     """
 
     def __init__(self, looks: Sequence[Look], seed: int = 0) -> None:
         """seed: draws the instance."""
         self.looks, self._seed = tuple(looks), seed
+        self._writers = [(look, look.writer(rng)) for look, rng in self._drawn() if isinstance(look, ModelLook)]
+        self._aimers = [look.aimer(rng) for look, rng in self._drawn() if isinstance(look, CameraLook)]
         self._painters: list[Painter] = []
         self._needs_robot = any(isinstance(look, FrameLook) and look.needs_robot for look in looks)
         self._empty: tuple[bytes, np.ndarray] | None = None
+        self._agent: np.ndarray | None = None
 
-    def photograph(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int) -> np.ndarray:
-        """The frame at a control step, uint8 (S, S, 3); the model is left as it was."""
-        with self._changed_model(renderer.model):
-            seen = renderer.render(data, camera, self._aim).astype(np.float32)
+    def photograph(
+        self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int, moving: bool = True
+    ) -> np.ndarray:
+        """The frame at a control step, uint8 (S, S, 3); the model is left as it was.
+
+        moving: as in `FrameRenderer.render`.
+        """
+        aim = partial(self._aim, step)
+        with self._changed_model(renderer.model, step):
+            seen = renderer.render(data, camera, aim, moving).astype(np.float32)
             robot = _NOWHERE
-            if self._needs_robot:
-                robot = robot_mask(seen, self._empty_scene(renderer, data, camera))
+            if self._needs_robot and moving:
+                robot = robot_mask(seen, self._empty_scene(renderer, data, camera, aim))
         return self._painted(seen, robot, step)
 
     def _painted(self, frame: np.ndarray, robot: np.ndarray, step: int) -> np.ndarray:
         if not self._painters:
-            frame_looks = [(i, look) for i, look in enumerate(self.looks) if isinstance(look, FrameLook)]
-            self._painters = [look.painter(self._rng(i), len(frame)) for i, look in frame_looks]
+            frame_looks = [(look, rng) for look, rng in self._drawn() if isinstance(look, FrameLook)]
+            self._painters = [look.painter(rng, len(frame)) for look, rng in frame_looks]
         for paint in self._painters:
             frame = paint(frame, robot, step)
         return (np.clip(frame, 0, 255) + 0.5).astype(np.uint8)
 
     @contextmanager
-    def _changed_model(self, model: mujoco.MjModel) -> Iterator[None]:
+    def _changed_model(self, model: mujoco.MjModel, step: int) -> Iterator[None]:
         """The model with this instance of colours and lights; restored afterwards."""
-        writers = [(i, look) for i, look in enumerate(self.looks) if isinstance(look, ModelLook)]
-        arrays = [attrgetter(field)(model) for _, look in writers for field in look.fields]
+        arrays = [attrgetter(field)(model) for look, _ in self._writers for field in look.fields]
         kept = [array.copy() for array in arrays]
         try:
-            for i, look in writers:
-                look.write(model, self._rng(i))
+            for _, write in self._writers:
+                write(model, step)
             yield
         finally:
             for array, before in zip(arrays, kept, strict=True):
                 array[:] = before
 
-    def _aim(self, model: mujoco.MjModel, data: mujoco.MjData, camera: int) -> None:
+    def _aim(self, step: int, model: mujoco.MjModel, data: mujoco.MjData, camera: int) -> None:
         """Move the camera of the frame that is about to be drawn."""
-        position, rotation = data.cam_xpos[camera].copy(), data.cam_xmat[camera].reshape(3, 3).copy()
-        distance = float(np.linalg.norm(position - model.stat.center))
-        for i, look in enumerate(self.looks):
-            if isinstance(look, CameraLook):
-                position, rotation = look.aim(position, rotation, distance, self._rng(i))
-        data.cam_xpos[camera], data.cam_xmat[camera] = position, rotation.reshape(9)
+        for aim in self._aimers:
+            position, rotation = aim(self._view(model, data, camera), step)
+            data.cam_xpos[camera], data.cam_xmat[camera] = position, rotation.reshape(9)
 
-    def _empty_scene(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera) -> np.ndarray:
+    def _view(self, model: mujoco.MjModel, data: mujoco.MjData, camera: int) -> View:
+        """From where the camera sees, as data say now."""
+        position, rotation = data.cam_xpos[camera].copy(), data.cam_xmat[camera].reshape(3, 3).copy()
+        follows = model.cam_mode[camera] in (
+            mujoco.mjtCamLight.mjCAMLIGHT_TRACK,
+            mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,
+        )
+        if self._agent is None:
+            self._agent = _agent_at_rest(model)
+        agent = data.subtree_com[min(1, model.nbody - 1)].copy() if follows else self._agent
+        return View(position, rotation, float(np.linalg.norm(position - model.stat.center)), agent, follows)
+
+    def _empty_scene(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, aim: Aim) -> np.ndarray:
         model = renderer.model
         shown = [np.ascontiguousarray(attrgetter(field)(model)).tobytes() for field in _SHOWN_BY]
         key = b"".join([*shown, *(getattr(data, field).tobytes() for field in _PLACED_BY)])
         if self._empty is None or self._empty[0] != key:
-            empty = renderer.render(data, camera, self._aim, moving=False)
+            empty = renderer.render(data, camera, aim, moving=False)
             self._empty = (key, empty.astype(np.float32))
         return self._empty[1]
 
-    def _rng(self, index: int) -> np.random.Generator:
-        """The stream of the look with this number, from its start."""
-        return np.random.default_rng((self._seed, index))
+    def _drawn(self) -> Iterator[tuple[Look, np.random.Generator]]:
+        """Each look with the stream that draws it, from its start."""
+        for number, look in enumerate(self.looks):
+            yield look, np.random.default_rng((self._seed, number))
+
+
+def _agent_at_rest(model: mujoco.MjModel) -> np.ndarray:
+    """Centre of mass of the first body and all that hangs on it in the model's reference pose, (3,)."""
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    return data.subtree_com[min(1, model.nbody - 1)].copy()
 
 
 def robot_mask(frame: np.ndarray, empty: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ _FILM_FRAMES = 12
 _STEPS_A_FRAME = 4  # a film of clouds changes wholly in so many control steps
 
 
-def behind(frame: np.ndarray, robot: np.ndarray, picture: np.ndarray, share: float) -> np.ndarray:
-    """The frame with `share` of another picture in it where the robot is not."""
+def behind(frame: np.ndarray, robot: np.ndarray, picture: np.ndarray, share: float | np.ndarray) -> np.ndarray:
+    """The frame with `share` of another picture in it, one or one a pixel (S, S, 1), where the robot is not."""
     hidden = share * (1 - robot)
     return frame + hidden * (picture - frame)
 
@@ -72,12 +72,10 @@ class Video(FrameLook):
 
 @dataclass(frozen=True)
 class GivenPictures(FrameLook):
-    """Given pictures behind the robot: one of them, or all of them one after the other, as a film."""
+    """One of the given pictures behind the robot."""
 
     pictures: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8), compare=False)
     """uint8 (n, S, S, 3), of the size of the frames."""
-    moving: bool = False
-    """One picture a control step, forwards and backwards."""
 
     unit: ClassVar[str] = "the share of the picture in what is seen"
     highest: ClassVar[float] = 1.0
@@ -86,14 +84,8 @@ class GivenPictures(FrameLook):
     def painter(self, rng: np.random.Generator, size: int) -> Painter:
         if not len(self.pictures) or self.pictures.shape[1:] != (size, size, 3):
             raise ValueError(f"pictures must be uint8 (n, {size}, {size}, 3), got shape {self.pictures.shape}")
-        first, num = int(rng.integers(len(self.pictures))), len(self.pictures)
-
-        def paint(frame: np.ndarray, robot: np.ndarray, step: int) -> np.ndarray:
-            place = (first + step) % (2 * num) if self.moving else first
-            picture = self.pictures[place if place < num else 2 * num - 1 - place]
-            return behind(frame, robot, picture.astype(np.float32), self.strength)
-
-        return paint
+        picture = self.pictures[int(rng.integers(len(self.pictures)))].astype(np.float32)
+        return lambda frame, robot, step: behind(frame, robot, picture, self.strength)
 
 
 @dataclass(frozen=True)

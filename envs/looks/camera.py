@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs.looks.colours import rotation_about
-from worldmodel.envs.looks.look import CameraLook, ModelLook
+from worldmodel.envs.looks.look import Aimer, CameraLook, ModelLook, Writer
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,10 @@ class CameraShift(CameraLook):
     unit: ClassVar[str] = "per cent of its distance from the scene"
     highest: ClassVar[float] = 50.0
 
-    def aim(
-        self, position: np.ndarray, rotation: np.ndarray, distance: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def aimer(self, rng: np.random.Generator) -> Aimer:
         angle = rng.uniform(0, 2 * np.pi)
-        sideways = rotation @ [np.cos(angle), np.sin(angle), 0]
-        return position + self.strength / 100 * distance * sideways, rotation
+        sideways = self.strength / 100 * np.array([np.cos(angle), np.sin(angle), 0])
+        return lambda view, step: (view.position + view.distance * view.rotation @ sideways, view.rotation)
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,10 @@ class CameraTilt(CameraLook):
     unit: ClassVar[str] = "the angle in degrees"
     highest: ClassVar[float] = 45.0
 
-    def aim(
-        self, position: np.ndarray, rotation: np.ndarray, distance: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def aimer(self, rng: np.random.Generator) -> Aimer:
         angle = rng.uniform(0, 2 * np.pi)
-        axis = rotation @ [np.cos(angle), np.sin(angle), 0]
-        return position, rotation_about(axis, np.deg2rad(self.strength)) @ rotation
+        turn = rotation_about(np.array([np.cos(angle), np.sin(angle), 0]), np.deg2rad(self.strength))
+        return lambda view, step: (view.position, view.rotation @ turn)
 
 
 @dataclass(frozen=True)
@@ -47,11 +43,9 @@ class CameraRoll(CameraLook):
     unit: ClassVar[str] = "the angle in degrees"
     highest: ClassVar[float] = 180.0
 
-    def aim(
-        self, position: np.ndarray, rotation: np.ndarray, distance: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        angle = np.deg2rad(self.strength) * rng.choice([-1, 1])
-        return position, rotation_about(rotation[:, 2], angle) @ rotation
+    def aimer(self, rng: np.random.Generator) -> Aimer:
+        turn = rotation_about(np.array([0.0, 0, 1]), np.deg2rad(self.strength) * rng.choice([-1, 1]))
+        return lambda view, step: (view.position, view.rotation @ turn)
 
 
 @dataclass(frozen=True)
@@ -61,11 +55,9 @@ class CameraZoom(CameraLook):
     unit: ClassVar[str] = "per cent of its distance from the scene"
     highest: ClassVar[float] = 60.0
 
-    def aim(
-        self, position: np.ndarray, rotation: np.ndarray, distance: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        way = self.strength / 100 * distance * rng.choice([-1, 1])
-        return position + way * rotation[:, 2], rotation
+    def aimer(self, rng: np.random.Generator) -> Aimer:
+        way = self.strength / 100 * rng.choice([-1, 1])
+        return lambda view, step: (view.position + way * view.distance * view.rotation[:, 2], view.rotation)
 
 
 @dataclass(frozen=True)
@@ -76,5 +68,10 @@ class FieldOfView(ModelLook):
     highest: ClassVar[float] = 60.0
     fields: ClassVar[tuple[str, ...]] = ("cam_fovy",)
 
-    def write(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
-        model.cam_fovy *= 1 + self.strength / 100 * rng.choice([-1, 1])
+    def writer(self, rng: np.random.Generator) -> Writer:
+        gain = 1 + self.strength / 100 * rng.choice([-1, 1])
+
+        def write(model: mujoco.MjModel, step: int) -> None:
+            model.cam_fovy *= gain
+
+        return write

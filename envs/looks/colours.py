@@ -6,7 +6,7 @@ from typing import ClassVar
 import mujoco
 import numpy as np
 
-from worldmodel.envs.looks.look import FrameLook, ModelLook, Painter
+from worldmodel.envs.looks.look import FrameLook, ModelLook, Painter, Writer
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,17 @@ class Light(ModelLook):
         "vis.headlight.specular",
     )
 
-    def write(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
+    def writer(self, rng: np.random.Generator) -> Writer:
         gain = 1 - self.strength if rng.random() < 0.5 else 1 / (1 - self.strength)
-        headlight = model.vis.headlight
-        for lamp in (model.light_diffuse, model.light_ambient, model.light_specular):
-            lamp *= gain
-        for lamp in (headlight.diffuse, headlight.ambient, headlight.specular):
-            lamp *= gain
+
+        def write(model: mujoco.MjModel, step: int) -> None:
+            headlight = model.vis.headlight
+            for lamp in (model.light_diffuse, model.light_ambient, model.light_specular):
+                lamp *= gain
+            for lamp in (headlight.diffuse, headlight.ambient, headlight.specular):
+                lamp *= gain
+
+        return write
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,14 @@ class LightDirection(ModelLook):
     highest: ClassVar[float] = 80.0
     fields: ClassVar[tuple[str, ...]] = ("light_dir", "light_dir0")
 
-    def write(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
+    def writer(self, rng: np.random.Generator) -> Writer:
         turn = rotation_about(rng.standard_normal(3), np.deg2rad(self.strength))
-        for directions in (model.light_dir, model.light_dir0):
-            directions[:] = directions @ turn.T
+
+        def write(model: mujoco.MjModel, step: int) -> None:
+            for directions in (model.light_dir, model.light_dir0):
+                directions[:] = directions @ turn.T
+
+        return write
 
 
 def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:

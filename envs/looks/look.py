@@ -16,6 +16,33 @@ Painter = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 """(frame, robot, step) -> frame. Frames are float32 (S, S, 3) in grey levels; `robot` is float32 (S, S, 1), 1 where
 something that can move is seen; `step` counts control steps, for what moves by itself."""
 
+Writer = Callable[[mujoco.MjModel, int], None]
+"""(model, step): writes an instance into the model, as it is at a control step."""
+
+
+@dataclass(frozen=True)
+class View:
+    """From where a frame would be seen without looks."""
+
+    position: np.ndarray
+    """Of the camera in the world, (3,), in metres."""
+    rotation: np.ndarray
+    """Its axes as columns, (3, 3); it looks along minus its third."""
+    distance: float
+    """From the camera to the middle of the scene, in metres."""
+    agent: np.ndarray
+    """Centre of mass of the first body and all that hangs on it, (3,): as it is, for a camera that follows; in the
+    model's reference pose, for one that stands still."""
+    follows: bool
+    """Whether the camera moves along with the agent."""
+
+
+Pose = tuple[np.ndarray, np.ndarray]
+"""Position (3,) and rotation (3, 3) of a camera, as in `View`."""
+
+Aimer = Callable[[View, int], Pose]
+"""(view, step) -> another pose of the camera."""
+
 
 @dataclass(frozen=True)
 class Look(ABC):
@@ -56,22 +83,13 @@ class ModelLook(Look):
     """Paths of the arrays of the MuJoCo model that it writes; they are restored after each frame."""
 
     @abstractmethod
-    def write(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
-        """Draw an instance into the model; the same for the same state of `rng`."""
+    def writer(self, rng: np.random.Generator) -> Writer:
+        """Draw an instance."""
 
 
 class CameraLook(Look):
     """A look that moves the camera, whatever it is attached to."""
 
     @abstractmethod
-    def aim(
-        self, position: np.ndarray, rotation: np.ndarray, distance: float, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Another pose of the camera.
-
-        Args:
-            position: of the camera in the world, (3,), in metres.
-            rotation: its axes as columns, (3, 3); it looks along minus its third.
-            distance: from the camera to the middle of the scene, in metres.
-            rng: draws the instance; the same for the same state.
-        """
+    def aimer(self, rng: np.random.Generator) -> Aimer:
+        """Draw an instance."""

@@ -42,12 +42,14 @@ class RedrawnLooks:
     def __init__(self) -> None:
         self._appearances: dict[int, Appearance] = {}
 
-    def photograph(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int) -> np.ndarray:
-        """The frame at a control step, uint8 (S, S, 3)."""
+    def photograph(
+        self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int, moving: bool = True
+    ) -> np.ndarray:
+        """The frame at a control step, uint8 (S, S, 3); moving: as in `FrameRenderer.render`."""
         number = zlib.crc32(data.qpos.tobytes(), step) % _NUM
         if number not in self._appearances:
             self._appearances[number] = _draw(number)
-        return self._appearances[number].photograph(renderer, data, camera, step)
+        return self._appearances[number].photograph(renderer, data, camera, step, moving)
 
 
 def _draw(number: int) -> Appearance:

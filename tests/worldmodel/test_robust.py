@@ -12,7 +12,8 @@ from worldmodel.cli.terminal import robust_lines
 from worldmodel.envs.looks import KINDS
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.robustness import robust
-from worldmodel.evaluation.robustness.grid import read_pictures, shifts_of
+from worldmodel.evaluation.robustness.films import read_films
+from worldmodel.evaluation.robustness.grid import check_can_look, shifts_of
 from worldmodel.measures.statistics import share_kept
 from worldmodel.reporting.verdicts import robust_verdict
 from worldmodel.runs import RobustResult, Run, read_record
@@ -51,7 +52,8 @@ def test_the_world_as_it_is_gives_what_control_gives(run: str):
 
 def test_each_look_of_the_grid_is_there_once(found: RobustResult, run: str):
     names = [of.label for of in found.encoders["encoder"]]
-    suite = [f"suite {axis}, easy" for axis in ("backgrounds", "cameras", "colours", "all")]
+    axes = ("backgrounds", "cameras", "colours", "all")
+    suite = [f"suite {axis}, easy, {motion}" for motion in ("static", "dynamic") for axis in axes]
     assert names == ["clean", "patch 4", "patch 40", "blur 1", *suite]
     assert {path.name for path in (Path(run) / "figures").glob("*.png")} >= {"looks.png", "robust.png"}
     said = robust_lines(found)
@@ -64,14 +66,15 @@ def test_the_page_has_a_section_about_looks(found: RobustResult, run: str):
     from worldmodel.settings import ReportConfig
 
     page = report(ReportConfig(run=run)).read_text(encoding="utf-8")
-    assert "What it holds under" in page and "suite cameras, easy" in page
+    assert "What it holds under" in page and "suite cameras, easy, dynamic" in page
+    assert "Distracting Control Suite, encoder" in page and "colours, static" in page
 
 
 def test_the_verdict_says_what_fails_and_what_to_try(found: RobustResult):
     clean, *others = found.encoders["encoder"]
 
     def verdict(*kept: float | None) -> str:
-        looks = [replace(of, kept=share) for of, share in zip(others, kept, strict=False)]
+        looks = [replace(of, kept=share, suite=None) for of, share in zip(others, kept, strict=False)]
         return robust_verdict(replace(found, encoders={"encoder": [clean, *looks]}))
 
     assert verdict(1.0, 0.95) == "holds: nine tenths of the clean success or more under all of 2 looks"
@@ -80,6 +83,32 @@ def test_the_verdict_says_what_fails_and_what_to_try(found: RobustResult):
     both = replace(found, encoders={"both": [clean, weak], "encoder": [clean, weak]})
     assert "robust=true" not in robust_verdict(both), "it has a robust encoder already"
     assert verdict(None, None).startswith("nothing to keep") and verdict().startswith("only the world as it is")
+
+
+def test_the_verdict_says_what_is_kept_at_each_level(found: RobustResult):
+    clean, *others = found.encoders["encoder"]
+    looks = [clean, *(replace(of, kept=0.5) for of in others if of.suite)]
+    lines = robust_verdict(replace(found, encoders={"both": looks, "encoder": looks})).split("\n")
+    axes = "all 0.50 easy; backgrounds 0.50 easy; cameras 0.50 easy; colours 0.50 easy"
+    said = [f"Distracting Control Suite, {of}, share of clean success kept: {axes}" for of in ("static", "dynamic")]
+    assert lines == said
+
+
+def test_a_look_that_hides_what_moves_is_counted_apart(run: str):
+    looks = {"suite_background": [1.0], "patch": [48.0]}
+    config = RobustConfig(run=run, looks=looks, tasks=6, instances=6, frames=6, budget_steps=1)
+    _, film, patch = robust(config).encoders["encoder"]
+    assert film.num_hidden == 0 and patch.num_hidden > 0
+
+
+def test_a_world_that_draws_itself_has_no_looks():
+    import worldmodel as wm
+
+    world = wm.envs.make("reacher", image_size=16)
+    world.scene.picture = lambda size: np.zeros((size, size, 3), np.uint8)  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="draws its own frames"):
+        check_can_look(world, [])
+    world.close()
 
 
 def test_the_share_kept_is_a_ratio_of_paired_rates():
@@ -95,24 +124,35 @@ def test_wrong_grids_are_refused_before_anything_runs(tmp_path: Path):
         (RobustConfig(looks={"fog": [1.0]}), "unknown look 'fog'"),
         (RobustConfig(looks={"texture": [2.0]}), "from 0 to 1; got 2"),
         (RobustConfig(looks={"pictures": [0.5]}), "needs pictures"),
-        (RobustConfig(pictures=str(tmp_path)), "holds no pictures"),
+        (RobustConfig(pictures=str(tmp_path)), "holds neither pictures"),
     ):
         with pytest.raises(UserError, match=message):
-            shifts_of(config, 64)
+            shifts_of(config, 64, "reacher")
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(UserError, match="no PNG, JPEG or WebP"):
-        read_pictures(tmp_path, 64)
+        read_films(tmp_path, 64, 4)
+    with pytest.raises(UserError, match="motions is empty"):
+        RobustConfig(levels=["easy"], motions=[])
     with pytest.raises(UserError, match="instances must be"):
         RobustConfig(tasks=3, instances=4)
 
 
-def test_a_folder_of_pictures_is_read_at_the_size_of_frames(tmp_path: Path):
-    for name, side in (("b.png", 40), ("a.jpg", 20)):
-        imageio.imwrite(tmp_path / name, np.full((side, 2 * side, 3), side, np.uint8))
-    pictures = read_pictures(tmp_path, 16)
-    assert pictures.shape == (2, 16, 16, 3) and pictures.mean((1, 2, 3)).tolist() == [20, 40]
-    config = RobustConfig(looks={"pictures": [0.5]}, levels=["hard"], pictures=str(tmp_path))
-    assert len(shifts_of(config, 16)) == 1 + 1 + 4
+def test_a_folder_of_pictures_and_films_is_read_at_the_size_of_frames(tmp_path: Path):
+    for name, side in (("b.png", 40), ("a.jpg", 20), ("c/2.png", 12), ("c/1.png", 10), ("c/notes.txt", 0)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        if side:
+            imageio.imwrite(tmp_path / name, np.full((side, 2 * side, 3), side, np.uint8))
+        else:
+            (tmp_path / name).write_text("a film's notes")
+    shown = np.repeat(np.array([50, 200], np.uint8), 3)[:, None, None, None].repeat(32, 1).repeat(32, 2).repeat(3, 3)
+    imageio.imwrite(tmp_path / "d.mp4", shown, fps=10)
+    films = read_films(tmp_path, 16, 60)
+    assert [film.shape for film in films] == [(num, 16, 16, 3) for num in (1, 1, 2, 6)]
+    assert [film.mean((1, 2, 3)).tolist() for film in films[:3]] == [[20], [40], [10, 12]]
+    assert np.allclose(films[3].mean((1, 2, 3)), shown.mean((1, 2, 3)), atol=8)
+    assert len(read_films(tmp_path, 16, 2)) == 2
+    config = RobustConfig(looks={"pictures": [0.5]}, levels=["hard"], motions=["static"], pictures=str(tmp_path))
+    assert len(shifts_of(config, 16, "reacher")) == 1 + 1 + 4
 
 
 def test_the_page_of_looks_lists_every_kind_with_its_unit():

@@ -14,7 +14,7 @@ from worldmodel.cli.runs_table import runs
 from worldmodel.designing import worlds
 from worldmodel.evaluation.imagination import imagine
 from worldmodel.evaluation.robustness import robust
-from worldmodel.evaluation.robustness.grid import read_pictures
+from worldmodel.evaluation.robustness.films import read_films
 from worldmodel.identifying.array_files import read_arrays
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import (
@@ -81,7 +81,11 @@ def test_a_folder_of_pictures_leads_nowhere_else(tmp_path: Path):
     (tmp_path / "secret").write_bytes(b"\x89PNG")
     (tmp_path / "pictures" / "x.png").symlink_to(tmp_path / "secret")
     with pytest.raises(UserError, match="is a link"):
-        read_pictures(tmp_path / "pictures", 16)
+        read_films(tmp_path / "pictures", 16, 60)
+    (tmp_path / "pictures" / "x.png").unlink()
+    (tmp_path / "pictures" / "film").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="is a link"):
+        read_films(tmp_path / "pictures", 16, 60)
 
 
 def deflated(path: Path) -> None:

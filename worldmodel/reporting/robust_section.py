@@ -13,7 +13,9 @@ from worldmodel.runs.robust_result import LookResult, RobustResult
 def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
     """What a run still does under other looks."""
     found = run.summary.robust
-    tables = [_looks_table(name, looks) for name, looks in found.encoders.items()] if found else []
+    by_encoder = found.encoders if found else {}
+    levels = [_levels_table(name, looks) for name, looks in by_encoder.items() if any(of.suite for of in looks)]
+    tables = [*levels, *(_looks_table(name, looks) for name, looks in by_encoder.items())]
     doubts = [doubt_facts(of, f", {encoder}") for encoder, of in found.doubt.items()] if found else []
     learned = run.summary.train.robust
     about = [facts("The robust encoder, on validation frames", asdict(learned))] if learned else []
@@ -21,15 +23,30 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
         "robust",
         "What it holds under",
         "Goals reached, and positions read by a linear map from clean frames, where the world looks different. The "
-        "picture shows each look as its instances drew it; goals are photographed in the same shifted world.",
-        "Kept: success as a share of that in the world as it is (clean), on the same tasks. Left out: tasks whose goal "
-        "looks like their start under the look. Before a task begins, its start and goal are novel if the decoder "
-        "draws them worse than 99 % of usual frames, and doubted if the encoder does not read the same from that "
-        "drawing. The robust encoder learned to give the encoder's latents under other looks as well.",
+        "picture shows each look as its instances drew it, and looks that move at moments of one episode; goals are "
+        "photographed in the same shifted world, as the episode begins.",
+        "Kept: success as a share of that in the world as it is (clean), on the same tasks. Left out: tasks whose "
+        "start or goal the look hides wholly, or all difference between them. Before a task begins, its start and goal "
+        "are novel if the decoder draws them worse than 99 % of usual frames, and doubted if the encoder does not read "
+        "the same from that drawing. The robust encoder learned to give the encoder's latents under other looks as "
+        "well.",
         command(run, "robust"),
         [*figures, *tables, *doubts, *about, *([replace(_facts(found), folded=True)] if found else [])],
         robust_verdict(found) if found else "",
     )
+
+
+def _levels_table(encoder: str, looks: list[LookResult]) -> Table:
+    """Share of the clean success kept by axis and level of the Distracting Control Suite."""
+    found = {(of.suite.motion, of.suite.axis, of.suite.level): of for of in looks if of.suite}
+    levels = list(dict.fromkeys(level for _, _, level in found))
+    headers = ("Axis", *(text for level in levels for text in (f"Kept, {level}", "95 % interval")))
+    rows = []
+    for motion, axis in dict.fromkeys((motion, axis) for motion, axis, _ in found):
+        cells = [(found[motion, axis, level].kept, found[motion, axis, level].kept_interval) for level in levels]
+        row = [cell for kept, ends in cells for cell in (number(kept, 2, bar=True), interval(ends, 2))]
+        rows.append([Cell(f"{axis}, {motion}"), *row])
+    return Table(f"Distracting Control Suite, {encoder}", headers, rows)
 
 
 def _looks_table(encoder: str, looks: list[LookResult]) -> Table:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from worldmodel.evaluation.trust import is_trusted
+from worldmodel.measures import digits
 from worldmodel.reporting.elements import plain
 from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult, StateErrors
@@ -15,7 +16,7 @@ from worldmodel.runs.results import (
     TrainResult,
     ViewResult,
 )
-from worldmodel.runs.robust_result import CLEAN, RobustResult
+from worldmodel.runs.robust_result import CLEAN, LookResult, RobustResult
 from worldmodel.runs.stage_results import DecodingResult, RewardResult
 from worldmodel.runs.summary import Summary
 from worldmodel.settings import RECORDED, TrainConfig, ViewConfig
@@ -223,9 +224,31 @@ def robust_verdict(found: RobustResult) -> str:
         return "only the world as it is was tried; name looks= or levels="
     if not judged:
         return "nothing to keep: the run reaches no goals in the world as it is; see what train said of the predictor"
-    fails = [of.label for of in judged if of.kept is not None and of.kept < HOLDS]
-    if not fails:
-        return f"holds: nine tenths of the clean success or more under all of {len(judged)} looks"
-    verdict = f"holds under {len(judged) - len(fails)} of {len(judged)} looks; loses more than a tenth under "
-    remedy = "" if len(found.encoders) > 1 else "; give the run's train command again with robust=true"
-    return verdict + ", ".join(fails) + remedy
+    verdicts = _suite_verdicts([of for of in judged if of.suite])
+    if own := [of for of in judged if not of.suite]:
+        fails = [of.label for of in own if not _holds(of)]
+        holds = (
+            f"holds under {len(own) - len(fails)} of {len(own)} looks; loses more than a tenth under {', '.join(fails)}"
+        )
+        all_hold = f"holds: nine tenths of the clean success or more under all of {len(own)} looks"
+        verdicts = [holds if fails else all_hold, *verdicts]
+    needs_remedy = len(found.encoders) == 1 and not all(map(_holds, judged))
+    return "\n".join(verdicts) + ("; give the run's train command again with robust=true" if needs_remedy else "")
+
+
+def _suite_verdicts(found: list[LookResult]) -> list[str]:
+    """What is kept at each level of the Distracting Control Suite, one line for each of its settings."""
+    cells = [(of.suite, of) for of in found if of.suite]
+    lines = []
+    for motion in dict.fromkeys(setting.motion for setting, _ in cells):
+        told = {"all": [], "backgrounds": [], "cameras": [], "colours": []}
+        for setting, of in cells:
+            if setting.motion == motion:
+                told[setting.axis].append(f"{digits(of.kept, '.2f')} {setting.level}")
+        axes = "; ".join(f"{axis} {', '.join(kept)}" for axis, kept in told.items() if kept)
+        lines.append(f"Distracting Control Suite, {motion}, share of clean success kept: {axes}")
+    return lines
+
+
+def _holds(found: LookResult) -> bool:
+    return found.kept is not None and found.kept >= HOLDS

@@ -53,7 +53,7 @@ from worldmodel.runs.results import (
     TrainResult,
     ViewResult,
 )
-from worldmodel.runs.robust_result import CLEAN, LookResult, RobustResult
+from worldmodel.runs.robust_result import CLEAN, LookResult, RobustResult, SuiteSetting
 from worldmodel.runs.run import Run, find_runs
 from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory
 from worldmodel.runs.stage_results import (
@@ -115,6 +115,7 @@ __all__ = [
     "StatePath",
     "StepsOff",
     "Success",
+    "SuiteSetting",
     "Summary",
     "SurpriseResult",
     "TaskProtocol",

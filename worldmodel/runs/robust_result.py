@@ -1,14 +1,27 @@
 """What `robust` finds: goals reached and state read in worlds that look different."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.results import Interval, Success, TaskProtocol
 from worldmodel.settings import EncoderName, PlanConfig
+from worldmodel.settings.robust import Level, Motion
 
 CLEAN = "clean"
 """Name of the world as it is, among looks."""
+
+
+@dataclass(frozen=True)
+class SuiteSetting:
+    """A setting of the Distracting Control Suite (arXiv:2101.02722)."""
+
+    axis: Literal["backgrounds", "cameras", "colours", "all"]
+    """What differs; `all` is all three together."""
+    level: Level
+    """How much."""
+    motion: Motion
+    """Whether it stays for the episode."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +45,15 @@ class LookResult:
     num_tasks: int
     """Tasks of each run that count."""
     num_hidden: int
-    """Tasks that do not: under this look their start and their goal look exactly the same."""
+    """Tasks that do not: the look hides wholly what moves, at their start or in their goal image, or all difference
+    between the two."""
     novel: float | None = None
     """Share of tasks whose start or goal differs more from what the decoder makes of its latent than 99 % of clean
     frames do; None for a run without a decoder."""
     doubted: float | None = None
     """Share of tasks that are doubted before they begin; see `DoubtResult`."""
+    suite: SuiteSetting | None = None
+    """Which setting of the Distracting Control Suite it is; None for any other look."""
 
     @property
     def label(self) -> str:

@@ -8,6 +8,7 @@ from worldmodel.settings.training import Device
 from worldmodel.system.errors import UserError
 
 Level = Literal["easy", "medium", "hard"]
+Motion = Literal["static", "dynamic"]
 
 
 def usual_looks() -> dict[str, list[float]]:
@@ -36,7 +37,8 @@ def usual_looks() -> dict[str, list[float]]:
 class RobustConfig(Settings):
     """Drive a run's robot to goal images in worlds that look different, and read the state from their frames.
 
-    The goal is photographed in the same shifted world. Nothing is trained, and nothing of the physics changes.
+    The goal is photographed in the same shifted world as the episode begins; what moves, then moves on. Nothing is
+    trained, and nothing of the physics changes.
     """
 
     run: str = ""
@@ -47,10 +49,14 @@ class RobustConfig(Settings):
     levels: list[Level] = field(default_factory=list)
     """Also the Distracting Control Suite's backgrounds, cameras and colours (arXiv:2101.02722), each alone and all
     together, at these of its levels: easy, medium, hard."""
+    motions: list[Motion] = field(default_factory=lambda: ["static", "dynamic"])
+    """The suite's settings: static keeps what is drawn for the episode, dynamic moves it on at each control step."""
     pictures: str | None = None
-    """Folder of PNG, JPEG or WebP pictures: for the look `pictures`, and the suite's backgrounds."""
+    """Folder of PNG, JPEG or WebP pictures, of MP4 films, and of folders of pictures, each of which is a film: for the
+    look `pictures`, and the suite's backgrounds."""
     instances: Count = 5
-    """How many times each look is drawn anew; the tasks are divided among the instances."""
+    """How many times each look is drawn anew; the tasks are divided among the instances. As many as tasks draws it for
+    each task, as the Distracting Control Suite does."""
     tasks: Count = 50
     """Tasks for each look, the same for all."""
     frames: Count = 300
@@ -74,6 +80,8 @@ class RobustConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.levels and not self.motions:
+            raise UserError("motions is empty; name static, dynamic or both")
         if self.instances > min(self.tasks, self.frames):
             raise UserError(
                 f"instances must be <= tasks={self.tasks} and <= frames={self.frames}, which are divided among them; "

@@ -50,6 +50,17 @@ class VideoReader:
         for index in wanted:
             yield self._frame_at(int(index), file)
 
+    def first(self, file: Path, most: int) -> Iterator[np.ndarray]:
+        """The first frames of a video, at most so many, each uint8 (H, W, 3)."""
+        self._open(file)
+        for _ in range(most):
+            try:
+                raw = next(self._decoder)
+            except (StopIteration, RuntimeError, OSError):
+                return
+            width, height = self._size
+            yield np.frombuffer(raw, np.uint8).reshape(height, width, 3).copy()
+
     def close(self) -> None:
         if self._decoder is not None:
             self._decoder.close()

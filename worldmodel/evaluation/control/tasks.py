@@ -97,9 +97,11 @@ def goal_frames(world: MujocoWorld, tasks: Tasks) -> np.ndarray:
     return photographs(world, tasks.goal, tasks.factors)
 
 
-def photographs(world: MujocoWorld, states: np.ndarray, factors: Sequence[Mapping[str, float]]) -> np.ndarray:
-    """Pictures of states (n, X), each under its factors, uint8 (n, S, S, 3)."""
-    return np.stack([world.goal_frame(state, of) for state, of in zip(states, factors, strict=True)])
+def photographs(
+    world: MujocoWorld, states: np.ndarray, factors: Sequence[Mapping[str, float]], moving: bool = True
+) -> np.ndarray:
+    """Pictures of states (n, X), each under its factors, uint8 (n, S, S, 3); moving=False: of the scene around."""
+    return np.stack([world.goal_frame(state, of, moving) for state, of in zip(states, factors, strict=True)])
 
 
 def task_policy(recorded: TrainConfig, config: ControlConfig) -> Policy:

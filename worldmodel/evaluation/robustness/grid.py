@@ -1,21 +1,17 @@
 """The grid of looks that a run is judged under, from its settings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from worldmodel.data.interchange.images import decode, fit_frames
-from worldmodel.envs import looks
-from worldmodel.envs.looks import Appearance, Look
-from worldmodel.runs.robust_result import CLEAN
+from worldmodel.envs import MujocoWorld, looks
+from worldmodel.envs.looks import Appearance, CameraLook, Look
+from worldmodel.envs.rendering import FreeCamera
+from worldmodel.evaluation.robustness.films import read_films
+from worldmodel.runs.robust_result import CLEAN, SuiteSetting
 from worldmodel.settings import RobustConfig
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import read_regular
-
-MAX_PICTURE_BYTES = 64 * 2**20
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -30,19 +26,27 @@ class GridCell:
     """Unit of the strength."""
     looks: tuple[Look, ...]
     """What it consists of."""
+    suite: SuiteSetting | None = None
+    """Of the Distracting Control Suite, if it is one of its settings."""
 
     def appearance(self, seed: int) -> Appearance | None:
         """An instance; None for the world as it is."""
         return Appearance(self.looks, seed) if self.looks else None
 
 
-def shifts_of(config: RobustConfig, image_size: int) -> list[GridCell]:
+def shifts_of(config: RobustConfig, image_size: int, world: str) -> list[GridCell]:
     """The world as it is, then every look at every strength, then the Distracting Control Suite's levels.
+
+    Args:
+        config: names the looks.
+        image_size: side of the world's frames.
+        world: its name.
 
     Raises:
         UserError: an unknown kind, a strength out of range, or a folder without pictures.
     """
-    pictures = read_pictures(Path(config.pictures), image_size) if config.pictures else None
+    films = read_films(Path(config.pictures), image_size, max(looks.NUM_FILMS.values())) if config.pictures else []
+    pictures = np.concatenate(films) if films else None
     found = [GridCell(CLEAN, None, "", ())]
     for kind, strengths in config.looks.items():
         for strength in strengths:
@@ -51,23 +55,23 @@ def shifts_of(config: RobustConfig, image_size: int) -> list[GridCell]:
             except ValueError as error:
                 raise UserError(f"looks: {error}") from error
             found.append(GridCell(kind, float(strength), look.unit, (look,)))
-    for level in config.levels:
-        for axis, chosen in looks.suite_level(level, pictures).items():
-            found.append(GridCell(f"suite {axis}, {level}", None, "", tuple(chosen)))
+    for motion in config.motions:
+        for level in config.levels:
+            for axis, chosen in looks.suite_level(level, motion, world, films).items():
+                setting = SuiteSetting(axis, level, motion)
+                found.append(GridCell(f"suite {axis}, {level}, {motion}", None, "", tuple(chosen), setting))
     return found
 
 
-def read_pictures(folder: Path, size: int) -> np.ndarray:
-    """All pictures of a folder in the order of their names, cut square and reduced, uint8 (n, size, size, 3).
-
-    Raises:
-        UserError: there is no such folder, or no picture in it.
-        StoreError: a file is no picture in spite of its name.
-    """
-    files: Sequence[Path] = sorted(folder.iterdir()) if folder.is_dir() else []
-    chosen = [file for file in files if file.suffix.lower() in SUFFIXES]
-    if not chosen:
-        raise UserError(f"pictures={folder} holds no pictures ({', '.join(SUFFIXES)}); give a folder that does")
-    return np.concatenate(
-        [fit_frames(decode(read_regular(file, MAX_PICTURE_BYTES), file)[None], size) for file in chosen]
-    )
+def check_can_look(world: MujocoWorld, shifts: list[GridCell]) -> None:
+    """UserError where a world cannot look different: it is not rendered here, or by a camera that stays where it is."""
+    if world.scene.picture(world.image_size) is not None:
+        raise UserError(
+            f"{world.name} draws its own frames, so its looks cannot be changed here; probe and surprise need none"
+        )
+    moved = [shift.look for shift in shifts if any(isinstance(look, CameraLook) for look in shift.looks)]
+    if moved and isinstance(world.scene.view_of(world.camera), FreeCamera):
+        raise UserError(
+            f"looks: {moved[0].replace('_', ' ')} moves a camera of the model, and {world.name} is seen by a free one; "
+            "leave out camera looks and levels"
+        )

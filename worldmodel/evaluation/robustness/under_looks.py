@@ -20,7 +20,7 @@ from worldmodel.evaluation.control.moments import Moments, draw_moments
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, photographs
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.fits import check_fits
-from worldmodel.evaluation.robustness.grid import GridCell, shifts_of
+from worldmodel.evaluation.robustness.grid import GridCell, check_can_look, shifts_of
 from worldmodel.evaluation.robustness.state_reading import StateReader, mean_r2
 from worldmodel.evaluation.trust import trusted_world
 from worldmodel.measures.statistics import mean_known, share_kept
@@ -32,6 +32,8 @@ from worldmodel.runs.results import as_interval
 from worldmodel.settings import ControlConfig, EncoderName, PlanConfig, RobustConfig, TrainConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.progress import progress
+
+_SHOWN = 5  # pictures of each look
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,11 @@ class _Found:
     solved_at: np.ndarray
     """Control step from which each task was solved, int (n,); -1 if never."""
     unseen: np.ndarray
-    """Tasks whose start and goal look exactly the same, bool (n,)."""
+    """Tasks whose start or goal shows nothing that moves, or which look exactly the same, bool (n,)."""
     r2: float | None
     """Mean R2 of positions."""
-    goals: np.ndarray
-    """A goal as each instance shows it, uint8 (I, S, S, 3)."""
+    shown: np.ndarray
+    """How it looks, uint8 (n, S, S, 3): a goal as each instance shows it, or, of what moves, moments of one episode."""
     doubts: list[Doubts]
     """Of the tasks of each instance; none without a decoder."""
 
@@ -81,12 +83,14 @@ def robust(config: RobustConfig) -> RobustResult:
     """
     check_out(config.out, RobustResult, config.overwrite)
     runs = find_runs(config.run)
-    shifts = shifts_of(config, runs[0].config.env.image_size)
+    env = runs[0].config.env
+    shifts = shifts_of(config, env.image_size, env.world)
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(run.directory.locked())
-        world = trusted_world(runs[0].config.env, config.trust_world)
+        world = trusted_world(env, config.trust_world)
         stack.callback(world.close)
+        check_can_look(world, shifts)
         bench = _prepare(config, runs[0].config, world, shifts)
         models = [_load(bench, run) for run in runs]
         found: _ByEncoder = {
@@ -165,22 +169,37 @@ def _under(
 ) -> _Found:
     """What a model does under one look: every instance has its share of the tasks and of the moments."""
     solved_at, unseen, read, shown, doubts = [], [], [], [], []
+    moves = shift.suite is not None and shift.suite.motion == "dynamic"
     cuts = [_cuts(len(of), bench.config.instances) for of in (bench.tasks, bench.judged)]
     for instance, (of_tasks, of_moments) in enumerate(zip(*cuts, strict=True)):
         bench.world.appearance = shift.appearance(bench.config.seed * 1000 + instance)
+        bench.world.restart(seed=bench.config.seed)  # what moves begins with the episode, in the goal image too
         tasks = bench.tasks.part(*of_tasks)
         goals = goal_frames(bench.world, tasks)
         starts = photographs(bench.world, tasks.start, tasks.factors)
+        empty = photographs(bench.world, tasks.start, tasks.factors, moving=False)
         contexts = context_source("online", model, bench.trained, bench.world, tasks)
         controller = GoalController(planning, bench.planner, bench.plan, goals, contexts, bench.config.seed, graph)
-        solved_at.append(run_tasks(bench.world, tasks, controller, bench.protocol, None).solved_at)
-        unseen.append((goals == starts).all((1, 2, 3)))
-        read.append(reader.read(bench.judged.part(*of_moments)))
-        shown.append(goals[0])
+        outcome = run_tasks(bench.world, tasks, controller, bench.protocol, None, int(moves and not instance))
+        solved_at.append(outcome.solved_at)
+        unseen.append(_same(goals, starts) | _same(goals, empty) | _same(starts, empty))
+        shown += [*_moments(outcome.frames[:, 0])] if outcome.frames.shape[1] else [] if moves else [goals[0]]
         if doubter is not None:
             doubts.append(doubter.of_tasks(starts, goals))
+        bench.world.restart(seed=bench.config.seed)
+        read.append(reader.read(bench.judged.part(*of_moments)))
     r2 = mean_r2(bench.judged.positions, np.concatenate(read))
-    return _Found(np.concatenate(solved_at), np.concatenate(unseen), r2, np.stack(shown), doubts)
+    return _Found(np.concatenate(solved_at), np.concatenate(unseen), r2, np.stack(shown[:_SHOWN]), doubts)
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Which of n frames (n, S, S, 3) are the same, bool (n,)."""
+    return (first == second).all((1, 2, 3))
+
+
+def _moments(film: np.ndarray) -> np.ndarray:
+    """A few frames of a film (T, S, S, 3), evenly spread."""
+    return film[np.linspace(0, len(film) - 1, _SHOWN).astype(int)]
 
 
 def _cuts(num: int, parts: int) -> list[tuple[int, int]]:
@@ -216,7 +235,7 @@ def _doubt(of_runs: list[list[_Found]]) -> DoubtResult | None:
 
 
 def _look_result(shift: GridCell, of_runs: Sequence[_Found], clean: Sequence[_Found]) -> LookResult:
-    """One look, over all runs; tasks count where the look leaves a difference between start and goal."""
+    """One look, over all runs; tasks count where the look hides neither start, goal nor their difference."""
     hidden = of_runs[0].unseen & ~clean[0].unseen
     solved_at = [of.solved_at[~hidden] for of in of_runs]
     before = np.concatenate([of.solved_at[~hidden] for of in clean]) >= 0
@@ -234,6 +253,7 @@ def _look_result(shift: GridCell, of_runs: Sequence[_Found], clean: Sequence[_Fo
         num_hidden=int(hidden.sum()),
         novel=_share_above_one([doubts.novelty for of in of_runs for doubts in of.doubts]),
         doubted=_share_above_one([doubts.doubt for of in of_runs for doubts in of.doubts]),
+        suite=shift.suite,
     )
 
 
@@ -248,6 +268,6 @@ def _draw(run: Run, result: RobustResult, found: list[_Found]) -> None:
     }
     figures.looks_sheet(
         run.figures / "looks.png",
-        {of.label: one.goals for of, one in zip(next(iter(result.encoders.values())), found, strict=True)},
+        {of.label: one.shown for of, one in zip(next(iter(result.encoders.values())), found, strict=True)},
     )
     figures.looks_success(run.figures / "robust.png", rates)
