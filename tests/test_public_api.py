@@ -9,11 +9,11 @@ import pytest
 import worldmodel as wm
 
 PUBLIC = """
-CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig DesignResult
-IdentifyConfig IdentifyResult ImagineConfig ImagineResult PositionsConfig PositionsResult ProbeConfig ProbeResult
-ReportConfig RobustConfig RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError ViewConfig
-ViewResult WorldModel WorldsConfig WorldsResult collect compare control design envs identify imagine planners
-positions probe recipe report robust surprise train view worlds zoo
+ChoiceResult CollectConfig CollectResult CompareConfig CompareResult ControlConfig ControlResult DataSet DesignConfig
+DesignResult IdentifyConfig IdentifyResult ImagineConfig ImagineResult PositionsConfig PositionsResult ProbeConfig
+ProbeResult ReportConfig RobustConfig RobustResult Run SurpriseConfig SurpriseResult TrainConfig TrainResult UserError
+ViewConfig ViewResult WorldModel WorldsConfig WorldsResult choose collect compare control design envs identify imagine
+planners positions probe recipe report robust surprise train view worlds zoo
 """
 
 

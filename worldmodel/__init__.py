@@ -26,6 +26,7 @@ if not (_HERE / "envs").is_dir():
 
 if TYPE_CHECKING:
     from worldmodel import envs, planners
+    from worldmodel.choosing import choose
     from worldmodel.comparing import CompareResult, compare
     from worldmodel.data import CollectResult, DataSet, collect
     from worldmodel.designing import DesignResult, WorldsResult, design, worlds
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from worldmodel.models import WorldModel
     from worldmodel.reporting import report
     from worldmodel.runs import (
+        ChoiceResult,
         ControlResult,
         IdentifyResult,
         ImagineResult,
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from worldmodel.viewing import ViewResult, view
 
 __all__ = [
+    "ChoiceResult",
     "CollectConfig",
     "CollectResult",
     "CompareConfig",
@@ -97,6 +100,7 @@ __all__ = [
     "WorldModel",
     "WorldsConfig",
     "WorldsResult",
+    "choose",
     "collect",
     "compare",
     "control",
@@ -118,6 +122,7 @@ __all__ = [
 ]
 
 _NAMES = {
+    "choosing": ("choose",),
     "comparing": ("CompareResult", "compare"),
     "data": ("CollectResult", "DataSet", "collect"),
     "designing": ("DesignResult", "WorldsResult", "design", "worlds"),
@@ -127,6 +132,7 @@ _NAMES = {
     "models": ("WorldModel",),
     "reporting": ("report",),
     "runs": (
+        "ChoiceResult",
         "ControlResult",
         "IdentifyResult",
         "ImagineResult",

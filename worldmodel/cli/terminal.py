@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from worldmodel.measures.wording import DASH, digits, with_interval
+from worldmodel.runs.choice_result import ChoiceResult
 from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.identify_result import ConstantEstimate, IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult
@@ -55,7 +56,13 @@ def train_lines(found: TrainResult) -> str:
         decoded, nearest = found.decoding.decoded, found.decoding.nearest
         beside = f"nearest training frame {digits(nearest.psnr_db, '.1f')} dB"
         rows.append(("frames decoded from latents, PSNR", f"{digits(decoded.psnr_db, '.1f')} dB, {beside}"))
-    return aligned(rows)
+    return "\n".join([aligned(rows), *([choice_lines(found.choice)] if found.choice else [])])
+
+
+def choice_lines(found: ChoiceResult) -> str:
+    """What training chose by itself, a line for each setting, and what that cost."""
+    cost = f"{len(found.trainings)} short trainings, {found.share:.0%} of the training's cost, {found.seconds:.0f} s"
+    return "\n".join([f"settings chosen without labels, by {cost}", *(f"  {told}" for told in found.sentences())])
 
 
 def achievement(found: ControllerResult) -> str:

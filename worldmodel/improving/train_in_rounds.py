@@ -1,11 +1,13 @@
 """`worldmodel train`: one training, or one and `rounds` of collecting and training on."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from worldmodel import learning
+from worldmodel.choosing import choose, is_left_open
 from worldmodel.data.index import INDEX_NAME, read_index
 from worldmodel.improving.driven_episodes import collect_round
-from worldmodel.runs import TrainResult
+from worldmodel.runs import ChoiceResult, RunDirectory, TrainResult
 from worldmodel.settings import TrainConfig
 from worldmodel.system.errors import UserError
 
@@ -13,14 +15,31 @@ from worldmodel.system.errors import UserError
 def train(config: TrainConfig) -> TrainResult:
     """Train a world model as `config` says; its run directory is `TrainResult.run`.
 
-    As often as `config.rounds` says, the model then drives its world, what it saw is added to the data in `RUN/rounds`,
-    and training goes on. A call that was interrupted can be made again, with more rounds too: it continues.
+    What the settings leave open (`config.choose`) is chosen first, by short trainings. As often as `config.rounds`
+    says, the model then drives its world, what it saw is added to the data in `RUN/rounds`, and training goes on. A
+    call that was interrupted can be made again, with more rounds too: it continues.
 
     With devices above 1 the command, or the script that calls this, runs once in each process.
 
     Raises:
         UserError: the settings do not fit the world, or the run has gone through more rounds.
     """
+    choice = choose(config) if is_left_open(config) else None
+    found = _train_in_rounds(choice.applied_to(config) if choice else replace(config, choose=()))
+    return _with_choice(found, choice) if choice else found
+
+
+def _with_choice(found: TrainResult, choice: ChoiceResult) -> TrainResult:
+    """The result with what was chosen before, also in the run's summary."""
+    run = RunDirectory(Path(found.run))
+    with run.locked():
+        found = replace(found, choice=choice, seconds={"choice": round(choice.seconds, 2), **found.seconds})
+        run.record(found)
+    return found
+
+
+def _train_in_rounds(config: TrainConfig) -> TrainResult:
+    """One training, or one and all rounds."""
     collected = _rounds_collected(config)
     if collected > config.rounds:
         raise UserError(

@@ -225,7 +225,14 @@ def _model_size(config: TrainConfig, model: WorldModel) -> ModelSize:
 
 
 def collect_all(config: TrainConfig) -> float:
-    """Collect what is missing of the episodes for the dynamics and the frames for the encoder; returns seconds.
+    """Collect what is missing of the episodes for the dynamics and the frames for the encoder; returns seconds."""
+    check_collection(config)
+    seconds = collect(config.collection).seconds
+    return seconds + (collect(config.atlas).seconds if config.atlas else 0.0)
+
+
+def check_collection(config: TrainConfig) -> None:
+    """Refuse what cannot be trained, before anything is collected for it.
 
     Raises:
         UserError: the settings ask for too few episodes, or for OU pairs in a world that has none.
@@ -241,8 +248,6 @@ def collect_all(config: TrainConfig) -> float:
             check_frame_size(one.env.image_size, config.encoder.input_size)
     if config.poses.env.world != RECORDED:
         check_pairs(config.method, config.poses.env.label, bool(config.poses.env.kinematic))
-    seconds = collect(collection).seconds
-    return seconds + (collect(config.atlas).seconds if config.atlas else 0.0)
 
 
 def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:

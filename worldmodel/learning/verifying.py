@@ -9,7 +9,9 @@ from worldmodel.learning.loop import CHECKPOINT
 from worldmodel.models import WorldModel
 from worldmodel.models.weights import WEIGHTS, checked_weights
 from worldmodel.models.world_model import DESCRIPTION
+from worldmodel.runs.choice_result import CHOICE, ChoiceResult
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.runs.summary import read_record
 from worldmodel.settings.stored import FILE_NAME, has_checksum, read_run_config
 from worldmodel.system.digest import carries_checksum
 from worldmodel.system.errors import CheckpointError, UserError
@@ -68,6 +70,8 @@ def _checks(run: RunDirectory) -> dict[str, Callable[[], bool]]:
         "summary.json": lambda: bool(run.read_summary()) and carries_checksum(run.summary_file),
         "metrics.jsonl": lambda: isinstance(run.read_metrics(), list),
     }
+    if (path / CHOICE).exists():  # where training chose settings by itself
+        checks[CHOICE] = lambda: bool(read_record(path / CHOICE, ChoiceResult)) and carries_checksum(path / CHOICE)
     if (path / CHECKPOINT).exists():  # runs that come with the package have none
         checks[CHECKPOINT] = lambda: checked_checkpoint(path / CHECKPOINT)[1]
     return checks

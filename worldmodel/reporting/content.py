@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldmodel.figures import logged_curves
 from worldmodel.measures.wording import DASH
+from worldmodel.reporting.choice_section import choice_section
 from worldmodel.reporting.elements import Cell, Missing, Section, Table, Tile, duration, number, percent, plain
 from worldmodel.reporting.evaluation_sections import control_section, probe_section, surprise_section
 from worldmodel.reporting.identify_section import identify_section
@@ -42,6 +43,7 @@ FIGURE_SECTIONS: dict[str, tuple[str, ...]] = {
     "identify": ("identify",),
     "robust": ("robust", "looks"),
     "training": ("training",),
+    "choice": ("choice",),
 }
 """A figure belongs to the first section one of whose words begins its file name, and stands there in their order."""
 
@@ -76,6 +78,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
         "identify": identify_section,
         "robust": robust_section,
         "training": training_section,
+        "choice": choice_section,
     }
     summary = run.summary
     found = {
@@ -91,6 +94,7 @@ def run_content(run: ReportedRun, index: int, figures: Sequence[Path]) -> RunCon
         "identify": summary.identify,
         "robust": summary.robust or summary.train.robust,
         "training": logged_curves(run.metrics),
+        "choice": summary.train.choice,
     }
     shown = [key for key in builders if found.get(key) or by_section[key]]
     sections = [builders[key](run, by_section[key]) for key in shown]

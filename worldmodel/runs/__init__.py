@@ -13,6 +13,7 @@ Other rooms import from here.
 """
 
 from worldmodel.runs.cells import CellKey, CellStore, cell_key
+from worldmodel.runs.choice_result import ChoiceResult, ShortTraining
 from worldmodel.runs.demo_result import DemoResult
 from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.identify_result import (
@@ -71,6 +72,7 @@ __all__ = [
     "CLEAN",
     "CellKey",
     "CellStore",
+    "ChoiceResult",
     "CombinationEstimate",
     "ConstantEstimate",
     "ContextCorrelations",
@@ -111,6 +113,7 @@ __all__ = [
     "RunDirectory",
     "SequentialCount",
     "ShiftedReading",
+    "ShortTraining",
     "StateErrors",
     "StatePath",
     "StepsOff",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from worldmodel.measures.identifiability import Identifiability
+from worldmodel.runs.choice_result import ChoiceResult
 from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.stage_results import DecodingResult, RewardResult, RobustEncoderResult, StepsOff, TrainingRound
 from worldmodel.settings import PlanConfig
@@ -102,6 +103,8 @@ class TrainResult:
     """The robust encoder; None where none was trained."""
     reward: RewardResult | None = None
     """The reward head; None where none was trained, as where all recorded rewards are the same."""
+    choice: ChoiceResult | None = None
+    """What it chose by itself before it began; None where nothing was left open."""
     rounds: list[TrainingRound] = field(default_factory=list)
     """The recording and what each round added; empty without rounds."""
     seconds: dict[str, float] = field(default_factory=dict)

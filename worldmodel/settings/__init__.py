@@ -28,8 +28,10 @@ from worldmodel.settings.base import (
     no_effect_on_weights,
 )
 from worldmodel.settings.calibrating import IdentifyConfig, Nuisance
+from worldmodel.settings.choosing import VALUES, Choosable, options_of
 from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig, KinematicConfig
 from worldmodel.settings.control import ControlConfig, PlanConfig
+from worldmodel.settings.convert import with_options
 from worldmodel.settings.distillation import DistillationConfig, SeenLook
 from worldmodel.settings.evaluation import (
     SHELL_SD,
@@ -79,6 +81,8 @@ __all__ = [
     "RECORDED",
     "REWARD",
     "SHELL_SD",
+    "VALUES",
+    "Choosable",
     "CollectConfig",
     "CompareConfig",
     "ContextConfig",
@@ -136,8 +140,10 @@ __all__ = [
     "field_docs",
     "in_round",
     "no_effect_on_weights",
+    "options_of",
     "read_run_config",
     "recipe",
+    "with_options",
     "without_gone",
     "write_run_config",
 ]

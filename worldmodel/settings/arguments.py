@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worldmodel.settings.base import settings_class, type_hints
+from worldmodel.settings.choosing import options_of
 from worldmodel.settings.collection import CollectConfig
 from worldmodel.settings.convert import SettingsT, option_paths, settings_tree, structure, unknown_option
 from worldmodel.settings.method import LEWM_SIGREG
@@ -51,7 +52,11 @@ def configured_tree(cls: type[Any], chosen: Mapping[str, Any], base: Mapping[str
     # groups first: policy=ou policy.std=1 sets the parameter of the new policy, in whatever order they are given
     for name, value in sorted(rest.items(), key=lambda item: item[0] not in _GROUPS):
         _assign(cls, tree, name, value)
-    _share_folders(tree if not section else tree[section], rest)
+    training = tree if not section else tree[section]
+    _share_folders(training, rest)
+    if training.get("choose"):
+        given = {locate(cls, name)[0].removeprefix(f"{section}.") for name in rest}
+        training["choose"] = [what for what in training["choose"] if not options_of(what) & given]
     return tree
 
 

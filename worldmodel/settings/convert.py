@@ -47,6 +47,18 @@ def structure(values: Mapping[str, Any], cls: type[SettingsT], path: str = "") -
     return cls(**arguments)
 
 
+def with_options(settings: SettingsT, options: Mapping[str, Any]) -> SettingsT:
+    """The same settings with other values of some options, which are given by their full paths."""
+    tree = plain(settings)
+    for path, value in options.items():
+        *sections, name = path.split(".")
+        place = tree
+        for section in sections:
+            place = place[section]
+        place[name] = value
+    return structure(tree, type(settings))
+
+
 def unknown_option(name: str, known: list[str]) -> str:
     """One line about an option that does not exist."""
     # of options with equal last words the first is meant: an atlas, which repeats a collection, comes after it

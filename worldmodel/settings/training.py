@@ -12,6 +12,7 @@ from worldmodel.settings.architecture import (
     RewardConfig,
 )
 from worldmodel.settings.base import Count, NonNegativeInt, Positive, Settings, changed, no_effect_on_weights
+from worldmodel.settings.choosing import Choosable
 from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig
 from worldmodel.settings.control import PlanConfig
 from worldmodel.settings.distillation import DistillationConfig
@@ -59,6 +60,9 @@ class TrainConfig(Settings):
     frames on which the two encoders disagree. It can be added to a finished run."""
     distillation: DistillationConfig | None = None
     """How the robust encoder learns; null takes its defaults."""
+    choose: tuple[Choosable, ...] = no_effect_on_weights(())
+    """What training first chooses by itself, in this order, by short trainings and without labels. An option that is
+    given on the command line is never changed; [] chooses nothing."""
     rounds: NonNegativeInt = 0
     """Rounds after the first training. In each, the model drives the robot, by reward or to recorded goal images, and
     training goes on with the new episodes: a fifth as many as were recorded at first. More can be added later."""
@@ -101,6 +105,11 @@ class TrainConfig(Settings):
             )
         if self.rounds and self.collection.env.kinematic:
             raise UserError(f"rounds={self.rounds} need a world with actions, {self.env.label} has none")
+        if self.choose and (self.atlas or self.collection.env.kinematic):
+            raise UserError(
+                f"choose={','.join(self.choose)} judges by what a world does under actions, and the encoder of "
+                f"{self.env.label} learns from poses alone; leave out choose"
+            )
         if self.strategy == "fsdp" and self.predictor_training.optimizer == "muon":
             raise UserError("strategy=fsdp shards matrices and optimizer=muon moves whole ones; use strategy=ddp")
 

@@ -1,0 +1,201 @@
+"""Choosing settings, one after the other: each by short trainings of a few values, judged without labels.
+
+A candidate is judged by how many control steps its predictions are off in time (`learning/retrieval.py`), on episodes
+that it did not learn from. It takes the place of the best candidate before it where it is better, episode by episode,
+by more than the standard error of the mean difference; so what makes no difference stays as it was.
+"""
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel.choosing.short_trainings import EPISODES, ShortTrainings
+from worldmodel.data.collecting import collect
+from worldmodel.data.store import DataSet
+from worldmodel.learning.loop import CHECKPOINT
+from worldmodel.learning.retrieval import steps_ahead
+from worldmodel.learning.train import check_collection
+from worldmodel.models.encoders import check_installed, set_cpu_threads
+from worldmodel.runs import ChoiceResult, RunDirectory, ShortTraining, read_record, write_record
+from worldmodel.runs.choice_result import CHOICE, shown
+from worldmodel.settings import RECORDED, VALUES, Choosable, TrainConfig, changed, with_options
+from worldmodel.settings.base import flatten
+from worldmodel.system.devices import cpu_threads_kept, pick_device
+from worldmodel.system.digest import digest
+from worldmodel.system.distributed import places
+from worldmodel.system.errors import UserError
+from worldmodel.system.printable import say
+from worldmodel.system.progress import progress
+
+SHARE = 1 / 3
+"""What all short trainings may cost together, over what the training to come costs."""
+_NO_TIME = "short trainings would take more than a third of the training's time"
+_BAR = "{desc}: {n:.0f}% of the time for it [{elapsed}<{remaining}]"
+
+
+def is_left_open(config: TrainConfig) -> bool:
+    """Whether training has something to choose first: not in a run that has begun without, nor with several
+    processes."""
+    run = config.run_directory
+    if not config.choose or ((run / CHECKPOINT).exists() and not (run / CHOICE).exists()):
+        return False
+    return places(config.devices, os.environ) == (1, 1)
+
+
+@cpu_threads_kept()
+def choose(config: TrainConfig) -> ChoiceResult:
+    """Choose the settings that `config.choose` names, by short trainings on the first episodes of its recording.
+
+    They take at most a third of the multiplications of the training's encoder and predictor. What is found is kept in
+    the run directory: a call that was interrupted goes on when it is made again, and a run chooses once.
+
+    Raises:
+        UserError: the settings do not fit the world.
+    """
+    run = RunDirectory(config.run_directory)
+    with run.locked():
+        begun = _begun(run.path, config)
+        if begun.complete:
+            return begun
+        check_collection(config)
+        check_installed(config.encoder)
+        set_cpu_threads(config.encoder, config.threads)
+        found = begun
+        for found in _Search(config, _recording(config), begun).results():
+            write_record(run.path / CHOICE, found)
+    for sentence in found.sentences():
+        say(sentence)
+    return found
+
+
+def _begun(run: Path, config: TrainConfig) -> ChoiceResult:
+    """What an earlier call left in the run, or nothing yet."""
+    every = dict(flatten(config))
+    before = {option: every[option] for what in config.choose for values in VALUES[what] for option in values}
+    fresh = ChoiceResult(digest([changed(config), list(config.choose)]), list(config.choose), before)
+    if not (run / CHOICE).exists():
+        return fresh
+    found = read_record(run / CHOICE, ChoiceResult).result
+    has_trained = (run / CHECKPOINT).exists()
+    return found if found.settings == fresh.settings or (found.complete and has_trained) else fresh
+
+
+def _recording(config: TrainConfig) -> ShortTrainings:
+    """The first episodes of the recording; what is missing of them is recorded."""
+    collection = config.collection
+    if collection.env.world == RECORDED:
+        data = DataSet(collection.directory)
+        data = DataSet(collection.directory, min(EPISODES, data.num_episodes))
+    else:
+        num = min(EPISODES, collection.episodes)
+        collect(replace(collection, episodes=num))
+        data = DataSet(collection.directory, num)
+    return ShortTrainings(data, pick_device(config.device))
+
+
+class _Search:
+    """Setting after setting; what an earlier call has tried is not tried again."""
+
+    def __init__(self, config: TrainConfig, short: ShortTrainings, begun: ChoiceResult) -> None:
+        self._config, self._short, self._begun = config, short, begun
+        self._known = {_label(of.what, of.options): of for of in begun.trainings}
+        self._done: list[ShortTraining] = []
+        self._left_out: dict[str, str] = {}
+        self._steps_ahead = steps_ahead(config.predictor)
+        self._whole = 0.0
+
+    def results(self) -> Iterator[ChoiceResult]:
+        """What is known after every short training, and at last the whole result."""
+        why = self._short.unjudgeable(self._config, self._steps_ahead)
+        if why:
+            self._left_out = dict.fromkeys(self._config.choose, why)
+        else:
+            self._whole = self._short.cost_of_training(self._config)
+            with progress(total=100, desc="choose settings", unit="%", bar_format=_BAR) as bar:
+                for what in self._config.choose:
+                    for found in self._tried(what):
+                        bar.update(round(100 * found.share / SHARE) - bar.n)
+                        yield found
+        yield self._result(complete=True)
+
+    def _tried(self, what: Choosable) -> Iterator[ChoiceResult]:
+        """Try the values of one setting; the best of those that are better than what there was takes its place."""
+        first = len(self._done)
+        for options in VALUES[what]:
+            if options.items() <= dict(flatten(self._candidate({}))).items():
+                continue  # it is so already
+            if why := self._reason_against(what, options):
+                self._left_out[_label(what, options)] = why
+                continue
+            if not self._done:
+                self._done.append(self._training(None, {}))
+                first = 1
+                yield self._result()
+            self._done.append(self._compared(self._training(what, options)))
+            yield self._result()
+        better = [of for of in self._done[first:] if _is_better(of)]
+        if better:
+            best = min(better, key=lambda of: of.steps_off or 0.0)
+            self._done[self._done.index(best)] = replace(best, taken=True)
+
+    def _candidate(self, options: Mapping[str, int | float]) -> TrainConfig:
+        """The settings with what has been taken so far, and these options."""
+        return with_options(self._config, {**self._result().chosen, **options})
+
+    def _reason_against(self, what: Choosable, options: Mapping[str, int | float]) -> str:
+        """Why a value is not tried; empty where it is."""
+        method = self._config.method.name
+        if (what == "sigreg" and method not in ("lejepa", "lewm")) or (what == "lag" and method == "lewm"):
+            return f"method={method} has none"
+        spent = sum(of.share for of in self._done)
+        try:
+            asked = [self._candidate(options), *([] if self._done else [self._config])]
+            share = sum(self._short.cost(of) for of in asked) / self._whole
+        except UserError as error:
+            return str(error)
+        return "" if spent + share <= SHARE else _NO_TIME
+
+    def _training(self, what: Choosable | None, options: dict[str, int | float]) -> ShortTraining:
+        """A short training with these options, or what an earlier call kept of it."""
+        if known := self._known.get(_label(what, options)):
+            return known
+        begun, candidate = time.monotonic(), self._candidate(options)
+        found = self._short.judge(candidate)
+        off = float(found.by_episode.mean()) if len(found.by_episode) else None
+        share, seconds = self._short.cost(candidate) / self._whole, round(time.monotonic() - begun, 2)
+        return ShortTraining(what, options, off, found.by_episode.tolist(), found.ratio_to_persistence, share, seconds)
+
+    def _compared(self, of: ShortTraining) -> ShortTraining:
+        """The same beside the best candidate so far, episode by episode."""
+        best = next((best for best in reversed(self._done) if best.taken), self._done[0])
+        if not (of.by_episode and best.by_episode):
+            return of
+        gain = np.array(best.by_episode) - np.array(of.by_episode)
+        error = float(gain.std(ddof=1)) / math.sqrt(len(gain))
+        return replace(of, better_by=float(gain.mean()), standard_error=error)
+
+    def _result(self, complete: bool = False) -> ChoiceResult:
+        return replace(
+            self._begun,
+            episodes=len(self._short.fitted),
+            judged_episodes=len(self._short.judged),
+            steps_ahead=self._steps_ahead,
+            trainings=list(self._done),
+            left_out=dict(self._left_out),
+            complete=complete,
+        )
+
+
+def _label(what: Choosable | None, options: Mapping[str, int | float]) -> str:
+    """What a candidate is called: `lag 2`."""
+    return f"{what} {shown(options)}" if what else ""
+
+
+def _is_better(of: ShortTraining) -> bool:
+    """Whether a candidate is better than the best one before it by more than chance explains."""
+    return of.better_by is not None and of.standard_error is not None and of.better_by > of.standard_error
