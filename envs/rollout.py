@@ -188,6 +188,18 @@ class BatchWorld:
             self.world.drift_factors(names, rho)
             self._snapshots[i] = self.world.snapshot()
 
+    def scale(self, ratios: Mapping[str, float]) -> None:
+        """Multiply factors of every episode, name -> ratio, from here to its end.
+
+        Raises:
+            FactorError: an unknown name, or a value out of bounds.
+        """
+        self._check_started()
+        for i, snapshot in enumerate(self._snapshots):
+            self.world.restore(snapshot)
+            self.world.set_factors({name: ratio * snapshot.values[name] for name, ratio in ratios.items()})
+            self._snapshots[i] = self.world.snapshot()
+
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Advance every episode by one control step.
 

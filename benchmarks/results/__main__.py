@@ -4,6 +4,7 @@ from pathlib import Path
 
 from benchmarks.results import (
     board,
+    changes,
     comparisons,
     constants,
     control,
@@ -32,6 +33,7 @@ DETAILS = (
     control,
     board,
     robustness,
+    changes,
     surprises,
     imagined_futures,
     constants,
@@ -44,7 +46,7 @@ DETAILS = (
 
 def page() -> str:
     """docs/RESULTS.md."""
-    rooms = (constants, identified, positions, control, robustness, demo)
+    rooms = (constants, identified, positions, control, robustness, changes, demo)
     first = row_table([row for room in rooms for row in room.rows()])
     tables = {
         "What the toolkit is for, and its two commands": first,

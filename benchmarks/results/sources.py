@@ -9,6 +9,7 @@ from worldmodel.comparing import CompareResult, LitBallResult
 from worldmodel.designing import DesignResult
 from worldmodel.evaluation import PositionsResult
 from worldmodel.runs import (
+    ChangeResult,
     ControlResult,
     DemoResult,
     Record,
@@ -37,6 +38,11 @@ def read_control(name: str) -> ControlResult | None:
 def read_controls() -> list[tuple[str, ControlResult]]:
     """Every evaluation of `worldmodel control`, each behind its name."""
     return [(path.stem.removeprefix("control-"), found) for path, found in _results("control-*.json", ControlResult)]
+
+
+def read_changes() -> list[tuple[ControlResult, ChangeResult]]:
+    """Every evaluation of `worldmodel control change=…`."""
+    return [(found, found.change) for _, found in _results("change-*.json", ControlResult) if found.change is not None]
 
 
 def read_surprises() -> list[SurpriseResult]:

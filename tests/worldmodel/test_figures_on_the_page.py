@@ -23,6 +23,7 @@ from worldmodel.reporting import report
 from worldmodel.reporting.verdicts import identify_next, identify_verdict
 from worldmodel.runs import ControlResult, Run, read_record
 from worldmodel.settings import (
+    ChangeConfig,
     ControlConfig,
     IdentifyConfig,
     ImagineConfig,
@@ -218,8 +219,10 @@ def test_further_recordings_are_designed_simulated_and_on_the_page(puck: Run, mo
 @pytest.mark.parametrize(("context", "drift_rho"), [("known", None), ("mean", None), ("online", 0.5)])
 def test_the_page_holds_every_figure_whatever_the_planner_knows(puck: Run, context: str, drift_rho: float | None):
     common = {"run": str(puck.path), "plan": PLAN, "tasks": 2, "goal_steps": 6, "videos": 0, "oracle": False}
+    common["change"] = ChangeConfig({"body.puck.mass": 2.75}, delay=1, at=3)
     found = control(ControlConfig(**common, budget_steps=8, context=context, drift_rho=drift_rho))  # type: ignore[arg-type]
     assert (found.context, found.drift_rho, found.regret) == (context, drift_rho, None)
+    assert found.change and (found.change.mean_context is None) == (context == "mean")
     assert missing_on_page(puck) == []
 
 

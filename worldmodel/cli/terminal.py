@@ -10,6 +10,7 @@ from worldmodel.runs.imagine_result import ImagineResult
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import (
     CONTROLLER_LABELS,
+    ChangeResult,
     ControllerResult,
     ControlResult,
     SurpriseResult,
@@ -90,7 +91,20 @@ def control_lines(found: ControlResult, of_runs: Mapping[str, ControlResult]) ->
     rows.append(("CPU time of one decision", f"{found.cpu_ms_per_decision:.2f} ms"))
     if found.doubt:
         rows.append(("start or goal unlike training", _doubt(found.doubt)))
+    if found.change:
+        rows += _change(found.change)
     return f"{head}\n{aligned(rows)}"
+
+
+def _change(found: ChangeResult) -> list[tuple[str, str]]:
+    """What a change in the middle of the tasks costs, and what adaptation wins back."""
+    rows = [("latent MPC, the robot as it is", found.unchanged), (f"  {found.change.in_words}", found.fixed)]
+    rows += [("  the same with mean constants", found.mean_context)] if found.mean_context else []
+    rows.append(("  the same with adaptation", found.adapting))
+    told = [(label, with_interval(of.rate, of.interval, ".1%")) for label, of in rows]
+    if found.won_back is not None:
+        told.append(("  share of the lost success won back", with_interval(found.won_back, found.won_back_interval)))
+    return [*told, ("  CPU time of one decision with adaptation", f"{found.cpu_ms_per_decision:.2f} ms")]
 
 
 def _doubt(found: DoubtResult) -> str:

@@ -85,6 +85,24 @@ def share_kept(after: np.ndarray, before: np.ndarray, resamples: int = 2000) -> 
     return float(after.mean() / before.mean()), central_95(np.where(np.isfinite(ratios), ratios, -np.inf))
 
 
+def share_won_back(
+    won: np.ndarray, lost: np.ndarray, before: np.ndarray, resamples: int = 2000
+) -> tuple[float | None, list[float] | None]:
+    """(won - lost) / (before - lost) of three rates, bool (n,) each of the same n tasks, with its 95 % interval.
+
+    By the bootstrap over tasks, always with the same resamples. None where no rate was lost, or too few resamples lost
+    any.
+    """
+    lost_rate = before.mean() - lost.mean()
+    if lost_rate <= 0:
+        return None, None
+    rows = np.random.default_rng(0).integers(len(before), size=(resamples, len(before)))
+    losses = before[rows].mean(1) - lost[rows].mean(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = (won[rows].mean(1) - lost[rows].mean(1)) / losses
+    return float((won.mean() - lost.mean()) / lost_rate), central_95(np.where(losses > 0, shares, -np.inf))
+
+
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
     """Chance that a score of `positive` (n,) exceeds one of `negative` (m,), ties half; None where either is empty."""
     if not len(positive) or not len(negative):

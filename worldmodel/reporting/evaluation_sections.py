@@ -24,6 +24,7 @@ from worldmodel.reporting.verdicts import control_verdict, probe_verdict, surpri
 from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
 from worldmodel.runs.results import (
     CONTROLLER_LABELS,
+    ChangeResult,
     ControllerName,
     ControllerResult,
     ControlResult,
@@ -89,7 +90,35 @@ def _success_table(found: ControlResult) -> Table:
 
 def _details(found: ControlResult) -> list[Table]:
     """What is known beside the outcome."""
-    return [*([doubt_facts(found.doubt)] if found.doubt else []), _task_facts(found), _planner_facts(found)]
+    changed = [_change_table(found.change)] if found.change else []
+    return [*changed, *([doubt_facts(found.doubt)] if found.doubt else []), _task_facts(found), _planner_facts(found)]
+
+
+def _change_table(found: ChangeResult) -> Table:
+    """Goals reached where the robot changes in the middle of a task."""
+    reached = {
+        "as it is": found.unchanged,
+        found.change.in_words: found.fixed,
+        "the same, mean constants": found.mean_context,
+        "the same, with adaptation": found.adapting,
+    }
+    rows = [
+        [
+            Cell(label),
+            percent(of.rate),
+            percent_interval(of.interval),
+            _joined([percent(rate) for rate in of.by_run]),
+            number(of.median_steps, 0),
+        ]
+        for label, of in reached.items()
+        if of is not None
+    ]
+    won_back = number(found.won_back, 2), interval(found.won_back_interval, 2)
+    rows.append([Cell("share of the lost success won back"), *won_back, Cell(DASH), Cell(DASH)])
+    per_decision = number(found.cpu_ms_per_decision, 2)
+    rows.append([Cell("CPU milliseconds of one decision, adapting"), per_decision, *[Cell(DASH)] * 3])
+    headers = ("The robot", "Reached", "95 % interval", "By run", "Median steps to the goal")
+    return Table("When the robot changes", headers, rows)
 
 
 def _earlier_table(run: ReportedRun) -> Table:

@@ -9,6 +9,7 @@ from worldmodel.runs.identify_result import IdentifyResult
 from worldmodel.runs.imagine_result import ImagineResult, StateErrors
 from worldmodel.runs.probe_result import ProbeResult
 from worldmodel.runs.results import (
+    ChangeResult,
     ControllerResult,
     ControlResult,
     PredictionErrors,
@@ -117,14 +118,34 @@ def control_verdict(found: ControlResult) -> str | None:
         return _returns_verdict(latent, random)
     if latent is None or latent.success is None or random is None or random.success is None:
         return None
+    changed = f"; {change_verdict(found.change)}" if found.change else ""
     if latent.success.interval[0] <= random.success.interval[1]:
-        return "not distinguishable from random actions: see what train said about the predictor, or try more tasks="
+        text = "not distinguishable from random actions: see what train said about the predictor, or try more tasks="
+        return text + changed
     text = "better than random actions"
     if oracle is not None and oracle.success is not None and found.regret is not None and found.regret.interval:
         low, high = found.regret.interval
         better = "not distinguishable from" if low <= 0 <= high else "worse than" if low > 0 else "better than"
         text += f", {better} the same planner on the true simulator"
-    return text
+    return text + changed
+
+
+def change_verdict(found: ChangeResult) -> str:
+    """What a change of the robot costs, and whether adaptation pays."""
+    lost = found.unchanged.rate - found.fixed.rate
+    gained = found.adapting.rate - found.fixed.rate
+    costs = (
+        f"{found.change.in_words} costs {lost:.0%} of the goals"
+        if lost > 0
+        else (f"{found.change.in_words} costs no goals: replanning makes up for it")
+    )
+    if gained < 0:
+        return f"{costs}, and adaptation costs {-gained:.0%} more: leave adapt=false"
+    if lost <= 0 or found.won_back is None:
+        return costs
+    if found.won_back_interval is not None and found.won_back_interval[0] > 0:
+        return f"{costs}, of which adaptation wins back {found.won_back:.0%}: use adapt=true"
+    return f"{costs}, of which adaptation wins back nothing that these tasks could tell from chance"
 
 
 def _returns_verdict(latent: ControllerResult | None, random: ControllerResult | None) -> str | None:

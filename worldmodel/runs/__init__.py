@@ -39,6 +39,7 @@ from worldmodel.runs.probe_result import (
 )
 from worldmodel.runs.process_info import Hardware, command_line, peak_memory_mb, this_machine, versions
 from worldmodel.runs.results import (
+    ChangeResult,
     ControllerName,
     ControllerResult,
     ControlResult,
@@ -72,6 +73,7 @@ __all__ = [
     "CLEAN",
     "CellKey",
     "CellStore",
+    "ChangeResult",
     "ChoiceResult",
     "CombinationEstimate",
     "ConstantEstimate",

@@ -12,7 +12,7 @@ from worldmodel.measures.identifiability import Identifiability
 from worldmodel.runs.choice_result import ChoiceResult
 from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.stage_results import DecodingResult, RewardResult, RobustEncoderResult, StepsOff, TrainingRound
-from worldmodel.settings import PlanConfig
+from worldmodel.settings import ChangeConfig, PlanConfig
 
 Interval = tuple[float, float]
 """A 95 % interval: low, high."""
@@ -211,6 +211,28 @@ class Regret:
 
 
 @dataclass(frozen=True)
+class ChangeResult:
+    """Goals reached by the latent planner where the robot changes in the middle of a task."""
+
+    change: ChangeConfig
+    """What changes, and when."""
+    unchanged: Success
+    """In the world as it is, without adaptation."""
+    fixed: Success
+    """With the change, without adaptation."""
+    adapting: Success
+    """With the change and adaptation."""
+    mean_context: Success | None
+    """With the change, without adaptation and with mean constants; None for a run that knows no constants."""
+    won_back: float | None
+    """Share of the success lost by the change that adaptation wins back; None where no success was lost."""
+    won_back_interval: Interval | None
+    """Its interval, by the bootstrap over tasks."""
+    cpu_ms_per_decision: float
+    """CPU milliseconds of one decision with adaptation."""
+
+
+@dataclass(frozen=True)
 class ControlResult:
     """What planning achieved on one set of tasks: by the runs named, together, and by other controllers."""
 
@@ -247,6 +269,10 @@ class ControlResult:
     """Films of the latent planner, relative to the run directory."""
     doubt: DoubtResult | None = None
     """Whether tasks are doubted before they fail; None without a decoder, or where the world's own reward counts."""
+    adapt: bool = False
+    """Whether the latent planner adapted."""
+    change: ChangeResult | None = None
+    """What becomes of its success when the robot changes; None where that was not asked."""
 
     @property
     def latent(self) -> ControllerResult:

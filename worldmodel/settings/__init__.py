@@ -30,7 +30,7 @@ from worldmodel.settings.base import (
 from worldmodel.settings.calibrating import IdentifyConfig, Nuisance
 from worldmodel.settings.choosing import VALUES, Choosable, options_of
 from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig, KinematicConfig
-from worldmodel.settings.control import ControlConfig, PlanConfig
+from worldmodel.settings.control import ChangeConfig, ControlConfig, PlanConfig
 from worldmodel.settings.convert import with_options
 from worldmodel.settings.distillation import DistillationConfig, SeenLook
 from worldmodel.settings.evaluation import (
@@ -82,6 +82,7 @@ __all__ = [
     "REWARD",
     "SHELL_SD",
     "VALUES",
+    "ChangeConfig",
     "Choosable",
     "CollectConfig",
     "CompareConfig",

@@ -57,6 +57,26 @@ class PlanConfig(Settings):
 
 
 @dataclass(frozen=True)
+class ChangeConfig(Settings):
+    """What becomes of a robot in the middle of a task, unknown to its controller."""
+
+    times: dict[str, NonNegative] = field(default_factory=dict)
+    """Factor of the world, or MJCF path -> what it is multiplied by: {body.hand.mass: 3} for a payload,
+    {actuator.wrist.gear: 0.5} for a weak actuator, 0 for a dead one. `worldmodel worlds env=NAME` lists the paths."""
+    delay: NonNegativeInt = 0
+    """Control steps by which actions arrive late."""
+    at: NonNegativeInt = 0
+    """Control steps of a task after which it happens."""
+
+    @property
+    def in_words(self) -> str:
+        """What changes, and when: `body.hand.mass x 3 and 2 steps of delay from step 10 on`."""
+        changes = [f"{name} x {ratio:g}" for name, ratio in self.times.items()]
+        changes += [f"{self.delay} step{'s' * (self.delay > 1)} of delay"] if self.delay else []
+        return " and ".join(changes) + (f" from step {self.at} on" if self.at else "")
+
+
+@dataclass(frozen=True)
 class ControlConfig(Settings):
     """Drive the robot by MPC in the latent space, beside a random policy and the same planner on the true simulator."""
 
@@ -93,6 +113,10 @@ class ControlConfig(Settings):
     mean: their average, as if they were unknown."""
     drift_rho: Fraction | None = None
     """The constants are redrawn with this correlation after a quarter of the budget; null: they stay."""
+    change: ChangeConfig | None = None
+    """Also do the tasks with a robot that changes in the middle of them: without and with adaptation."""
+    adapt: bool = False
+    """Correct the predictor by its own errors, within a second of motion: what actions do, and when they arrive."""
     encoder: EncoderName | None = None
     """By which encoder the planner sees, in a run trained with robust=true. both: by the robust one on frames on which
     the two disagree. null takes what the run chose."""
@@ -132,8 +156,16 @@ class ControlConfig(Settings):
             raise UserError(f"protocol={self.protocol} has its own tasks; leave out goal_apart, or use protocol=strict")
         if self.plan is not None and self.plan.lead_steps and self.protocol == "reward":
             raise UserError("protocol=reward begins at the world's own starts, which have no lead; set lead_steps=0")
+        if self.change is not None:
+            self._check_change(self.change)
         if self.drift_rho is not None and (self.context == "known" or self.oracle):
             raise UserError(
                 "context=known and the oracle know only the constants at the start; with drift_rho add oracle=false, "
                 "and another context"
             )
+
+    def _check_change(self, change: ChangeConfig) -> None:
+        if not change.times and not change.delay:
+            raise UserError("change= changes nothing; give change.times={PATH: RATIO} or change.delay=STEPS")
+        if self.protocol == "reward":
+            raise UserError("change= is judged by goals that are reached; use protocol=lewm or strict")

@@ -1,10 +1,21 @@
 """From what controllers did to what they achieved: rates, returns and regret, with intervals."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from worldmodel.evaluation.control.driving import Outcome
-from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
-from worldmodel.runs.results import ControllerName, ControllerResult, Regret, Returns, Success, as_interval
+from worldmodel.measures.statistics import difference_interval, mean_interval, share_won_back, wilson_interval
+from worldmodel.runs.results import (
+    ChangeResult,
+    ControllerName,
+    ControllerResult,
+    Regret,
+    Returns,
+    Success,
+    as_interval,
+)
+from worldmodel.settings import ChangeConfig
 
 Outcomes = dict[ControllerName, list[Outcome]]
 """Controller -> what it did, one outcome for each run."""
@@ -25,6 +36,40 @@ def achieved(outcomes: Outcomes, rewarded: bool) -> tuple[dict[ControllerName, C
     return controllers, of_returns_or_goals(outcomes["latent"], oracle)
 
 
+@dataclass(frozen=True)
+class ChangedOutcomes:
+    """What the latent planner of one run did as the robot is, and as it changes in the middle of the same tasks."""
+
+    unchanged: Outcome
+    fixed: Outcome
+    """With the change, without adaptation."""
+    adapting: Outcome
+    mean_context: Outcome | None
+    """With the change and mean constants, for a run that knows constants."""
+
+
+def change_result(change: ChangeConfig, of_runs: list[ChangedOutcomes]) -> ChangeResult:
+    """What a change costs, and what adaptation wins back, over all runs."""
+    unchanged, fixed, adapting = ([getattr(of, name) for of in of_runs] for name in ("unchanged", "fixed", "adapting"))
+    mean = [of.mean_context for of in of_runs if of.mean_context is not None]
+    won, lost, before = (np.concatenate([of.solved for of in part]) for part in (adapting, fixed, unchanged))
+    won_back, interval = share_won_back(won, lost, before)
+    return ChangeResult(
+        change=change,
+        unchanged=_success(unchanged),
+        fixed=_success(fixed),
+        adapting=_success(adapting),
+        mean_context=_success(mean) if mean else None,
+        won_back=won_back,
+        won_back_interval=as_interval(interval),
+        cpu_ms_per_decision=1e3 * sum(of.decision_cpu_s for of in adapting) / sum(of.num_decisions for of in adapting),
+    )
+
+
+def _success(outcomes: list[Outcome]) -> Success:
+    return success_of([of.solved_at for of in outcomes])
+
+
 def _controller(outcomes: list[Outcome], rewarded: bool) -> ControllerResult:
     num_tasks, num_runs = len(outcomes[0].solved_at), len(outcomes)
     if rewarded:
@@ -33,7 +78,7 @@ def _controller(outcomes: list[Outcome], rewarded: bool) -> ControllerResult:
         flags = [of.succeeded_at for of in outcomes if of.succeeded_at is not None]
         own = success_of(flags) if flags else None
         return ControllerResult(num_tasks, num_runs, returns=found, own_success=own)
-    return ControllerResult(num_tasks, num_runs, success=success_of([of.solved_at for of in outcomes]))
+    return ControllerResult(num_tasks, num_runs, success=_success(outcomes))
 
 
 def success_of(solved_at: list[np.ndarray]) -> Success:

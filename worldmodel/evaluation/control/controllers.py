@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from worldmodel.envs import MujocoWorld
+from worldmodel.evaluation.control.adaptation import Adaptation
 from worldmodel.evaluation.control.context_sources import ContextSource
 from worldmodel.evaluation.control.landmarks import LandmarkGraph
 from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_features
@@ -20,6 +22,7 @@ from worldmodel.planners import (
     ActionCost,
     CapturedPlanner,
     GoalDistance,
+    LatentDynamics,
     LearnedDistance,
     MPCState,
     Objective,
@@ -47,15 +50,19 @@ class LatentController(ABC):
         num_tasks: int,
         contexts: ContextSource | None = None,
         seed: int = 0,
+        adapts: bool = False,
     ) -> None:
         """
         Args:
             num_tasks: n.
             contexts: where the planner's context comes from; None for a model that knows no constants.
             seed: of every plan's samples.
+            adapts: whether the predictor is corrected by its own errors as each task goes on.
         """
         self._model, self._plan = model, plan
-        self._mpc = MPC(model, CapturedPlanner(planner), plan.replan_every)
+        self._adaptation = Adaptation(model, num_tasks, planner.horizon, model.device) if adapts else None
+        # a recorded plan would keep the corrections that it was recorded with
+        self._mpc = MPC(model, planner if adapts else CapturedPlanner(planner), plan.replan_every)
         self._generator = torch.Generator(model.device).manual_seed(seed)
         self._contexts = contexts
         self._num_tasks, self._open = num_tasks, torch.arange(num_tasks)
@@ -86,8 +93,9 @@ class LatentController(ABC):
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         state = self._see(frames)
         context = self._context(self._actions)
+        mpc = replace(self._mpc, dynamics=self._dynamics(context))
         objective = self._objective(state)
-        actions, self._state, plan = self._mpc.act(state, objective, self._generator, context, self._proposal(state))
+        actions, self._state, plan = mpc.act(state, objective, self._generator, context, self._proposal(state))
         if plan is not None:
             self.num_invalid += int((~plan.valid).sum())
             if self._cost_curve is None:
@@ -105,6 +113,8 @@ class LatentController(ABC):
         self._state = None if self._state is None else self._state.select(which)
         if self._contexts:
             self._contexts.keep(which)
+        if self._adaptation:
+            self._adaptation.keep(which)
         self._latents = [latents[which] for latents in self._latents]
         self._actions = [actions[which] for actions in self._actions]
 
@@ -140,6 +150,12 @@ class LatentController(ABC):
     def _context(self, actions: list[Tensor]) -> Tensor | None:
         return self._contexts(self._latents, actions) if self._contexts else None
 
+    def _dynamics(self, context: Tensor | None) -> LatentDynamics:
+        """The model, corrected by what was seen so far where the controller adapts."""
+        if self._adaptation is None:
+            return self._model
+        return self._adaptation.dynamics(self._latents, self._actions, context)
+
     def _with_effort(self, objective: Objective) -> Objective:
         """The objective, and what the plan's settings charge for actions."""
         if not self._plan.action_cost:
@@ -162,14 +178,15 @@ class GoalController(LatentController):
         contexts: ContextSource | None = None,
         seed: int = 0,
         graph: LandmarkGraph | None = None,
+        adapts: bool = False,
     ) -> None:
         """
         Args:
             goal_frames: pictures of the goals of n tasks, uint8 (n, S, S, 3).
-            contexts, seed: see `LatentController`.
+            contexts, seed, adapts: see `LatentController`.
             graph: says by which subgoals far goals are reached; None plans to the goals themselves.
         """
-        super().__init__(model, planner, plan, len(goal_frames), contexts, seed)
+        super().__init__(model, planner, plan, len(goal_frames), contexts, seed, adapts)
         self._graph = graph
         self._horizon = planner.horizon
         self._goal = model.embed(self._tensor(goal_frames))

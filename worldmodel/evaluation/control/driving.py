@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from worldmodel.envs import BatchWorld, MujocoWorld
+from worldmodel.evaluation.control.changes import Arrival, Change
 from worldmodel.evaluation.control.goal_rules import goal_rule
 from worldmodel.evaluation.control.tasks import Tasks
 from worldmodel.runs import TaskProtocol
@@ -66,6 +67,7 @@ def run_tasks(
     name: str | None,
     num_filmed: int = 0,
     drift_rho: float | None = None,
+    change: Change | None = None,
 ) -> Outcome:
     """Run all tasks side by side for the protocol's budget; a solved task is dropped, a filmed one a little later.
 
@@ -77,23 +79,15 @@ def run_tasks(
         name: what the progress bar shows; None shows none.
         num_filmed: the first so many tasks are filmed.
         drift_rho: after a quarter of the budget the randomised constants are redrawn with this correlation.
+        change: what happens to the robots on the way.
     """
     num = len(tasks)
     batch = BatchWorld(world, num, render=controller.sees)
-    first, watched = (tasks.start, None) if tasks.lead is None else tasks.lead
-    if tasks.moments is not None:
-        batch.go_on(tasks.moments)
-    else:
-        # a target that frames do not show earns its reward all the same: the goal's picture tells where it is
-        batch.reset(states=first, factors=tasks.factors, seed=tasks.seed, reward_hidden=protocol.rewarded)
-    frames, states = batch.frames(), batch.states
-    for actions in () if watched is None else watched.swapaxes(0, 1):
-        controller.watch(frames, actions)
-        frames, states = batch.step(actions)
+    frames, states = _begin(batch, tasks, controller, protocol)
     open_tasks, returns, judge = np.arange(num), np.zeros(num), _Judge(world, tasks, protocol)
     flags = _Flags(num)
     film = [frames[:num_filmed]]
-    cpu_s, num_decisions = 0.0, 0
+    cpu_s, num_decisions, arrival = 0.0, 0, Arrival(change)
     for step in progress(range(1, protocol.budget_steps + 1), desc=name, unit="step", disable=name is None):
         begun = time.process_time()
         actions = controller.act(frames, states)
@@ -101,7 +95,7 @@ def run_tasks(
         num_decisions += len(open_tasks)
         if drift_rho is not None and step == 1 + protocol.budget_steps // 4:
             batch.drift([name for name in world.randomize if world.factors[name].kind == "physical"], drift_rho)
-        frames, states = batch.step(actions)
+        frames, states = batch.step(arrival(actions, batch))
         returns[open_tasks] += batch.rewards
         flags.look(step, open_tasks, batch.succeeded)
         film.append(film[-1].copy())
@@ -115,9 +109,26 @@ def run_tasks(
             open_tasks, frames, states = open_tasks[stays], frames[stays], states[stays]
             if not len(open_tasks):
                 break
-            batch.keep(stays)
-            controller.keep(stays)
+            for part in (batch, controller, arrival):
+                part.keep(stays)
     return Outcome(judge.solved_at, returns, cpu_s, num_decisions, np.stack(film), flags.succeeded_at)
+
+
+def _begin(
+    batch: BatchWorld, tasks: Tasks, controller: Controller, protocol: TaskProtocol
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and states at the starts of the tasks; where these have a lead, the controller has watched it."""
+    first, watched = (tasks.start, None) if tasks.lead is None else tasks.lead
+    if tasks.moments is not None:
+        batch.go_on(tasks.moments)
+    else:
+        # a target that frames do not show earns its reward all the same: the goal's picture tells where it is
+        batch.reset(states=first, factors=tasks.factors, seed=tasks.seed, reward_hidden=protocol.rewarded)
+    frames, states = batch.frames(), batch.states
+    for actions in () if watched is None else watched.swapaxes(0, 1):
+        controller.watch(frames, actions)
+        frames, states = batch.step(actions)
+    return frames, states
 
 
 class _Flags:

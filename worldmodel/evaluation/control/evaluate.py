@@ -10,7 +10,8 @@ import numpy as np
 
 from worldmodel import figures
 from worldmodel.envs import MujocoWorld
-from worldmodel.evaluation.control.achieved import Outcomes, achieved
+from worldmodel.evaluation.control.achieved import ChangedOutcomes, Outcomes, achieved, change_result
+from worldmodel.evaluation.control.changes import Change, check_change, world_that_changes
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import (
     GoalController,
@@ -68,6 +69,8 @@ class Evaluation:
     protocol: TaskProtocol
     tasks: Tasks
     planner: Planner
+    change: Change | None = None
+    """What happens to the robot in the middle of a task, where that is asked."""
 
 
 def control(config: ControlConfig) -> ControlResult:
@@ -98,7 +101,7 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     plan = possible(config.plan or trained.plan, trained)
     check_parameters("planner", plan.planner, PLANNERS)
     make_planner(**plan.planner)  # says what is wrong with it, before a world is made
-    world = trusted_world(trained.env, config.trust_world)
+    world, change = _world(trained, config)
     warn_if_edited(trained.collection, world)
     goal_s = config.goal_s or trained.goal_s
     goal_steps = max(1, round(goal_s / world.control_dt_s)) if goal_s else None
@@ -116,7 +119,16 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
         policy, steps = task_policy(trained, config), trained.collection.episode_steps
         protocol = replace(protocol, goal_tolerance=set_tolerance(world, config.goal_tolerance, policy, steps))
     tasks = _tasks(world, trained, protocol, config, plan)
-    return Evaluation(config, plan, world, trained.env.label, protocol, tasks, make_planner(**plan.planner))
+    if change is not None:
+        check_change(change, protocol, tasks, world)
+    return Evaluation(config, plan, world, trained.env.label, protocol, tasks, make_planner(**plan.planner), change)
+
+
+def _world(trained: TrainConfig, config: ControlConfig) -> tuple[MujocoWorld, Change | None]:
+    """The world of a run, and what is to happen in it."""
+    if config.change is None:
+        return trusted_world(trained.env, config.trust_world), None
+    return world_that_changes(trained.env, config.change, config.trust_world)
 
 
 def farther(plan: PlanConfig, steps: int) -> PlanConfig:
@@ -151,18 +163,22 @@ def _judge(evaluation: Evaluation, runs: list[Run], supervised: list[Run]) -> Co
     of_runs: list[ControlResult] = []
     latent: list[Outcome] = []
     doubts: list[Doubts] = []
+    changed: list[ChangedOutcomes] = []
     for run in runs:
         outcome, controller = _latent(evaluation, run, config.videos)
         latent.append(outcome)
         doubts += (doubts_of_run := _doubts(evaluation, run))
-        found = _result(evaluation, [run], {"latent": [outcome], **beside}, doubts_of_run)
+        changed += (changed_of_run := _changed(evaluation, run, outcome))
+        found = _result(evaluation, [run], {"latent": [outcome], **beside}, doubts_of_run, changed_of_run)
         videos = _film(evaluation, run, outcome)
         found = replace(found, videos=videos)
         _draw(run, found, controller)
         run.directory.record(found)
         _track(run, found)
         of_runs.append(found)
-    together = of_runs[0] if len(runs) == 1 else _result(evaluation, runs, {"latent": latent, **beside}, doubts)
+    together = (
+        of_runs[0] if len(runs) == 1 else _result(evaluation, runs, {"latent": latent, **beside}, doubts, changed)
+    )
     if config.out:
         write_record(Path(config.out), replace(together, videos=[]))
     return together
@@ -186,26 +202,54 @@ def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcom
     return beside
 
 
-def _run(evaluation: Evaluation, controller: Controller, name: str, num_filmed: int = 0) -> Outcome:
-    drift_rho = evaluation.config.drift_rho
-    return run_tasks(evaluation.world, evaluation.tasks, controller, evaluation.protocol, name, num_filmed, drift_rho)
+def _run(
+    evaluation: Evaluation, controller: Controller, name: str, num_filmed: int = 0, change: Change | None = None
+) -> Outcome:
+    world, tasks, drift_rho = evaluation.world, evaluation.tasks, evaluation.config.drift_rho
+    return run_tasks(world, tasks, controller, evaluation.protocol, name, num_filmed, drift_rho, change)
 
 
-def _latent(evaluation: Evaluation, run: Run, num_filmed: int = 0) -> tuple[Outcome, LatentController]:
+def _latent(
+    evaluation: Evaluation, run: Run, num_filmed: int = 0, name: str = "latent MPC", change: Change | None = None
+) -> tuple[Outcome, LatentController]:
     """Latent MPC by the model of a run."""
     model, config, tasks = _load(evaluation, run), evaluation.config, evaluation.tasks
     contexts = context_source(config.context, model, run.config, evaluation.world, tasks)
     planning = PlanningModel(model, DTYPES[config.dtype]), evaluation.planner, evaluation.plan
     controller: LatentController
     if evaluation.protocol.by_head:
-        controller = RewardController(*planning, len(tasks), contexts, config.seed)
+        controller = RewardController(*planning, len(tasks), contexts, config.seed, config.adapt)
     else:
-        graph = ways(evaluation.plan, model, run.config)
-        controller = GoalController(*planning, goal_frames(evaluation.world, tasks), contexts, config.seed, graph)
-    outcome = _run(evaluation, controller, f"latent MPC, {run.path.name}", num_filmed)
+        graph, goals = ways(evaluation.plan, model, run.config), goal_frames(evaluation.world, tasks)
+        controller = GoalController(*planning, goals, contexts, config.seed, graph, config.adapt)
+    outcome = _run(evaluation, controller, f"{name}, {run.path.name}", num_filmed, change)
     if controller.num_invalid:
         say(f"{run.path}: {controller.num_invalid} plans found no finite cost; the plan before was followed")
     return outcome, controller
+
+
+def _changed(evaluation: Evaluation, run: Run, outcome: Outcome) -> list[ChangedOutcomes]:
+    """What the model of a run does when the robot changes, beside `outcome`, of the robot as it is.
+
+    Nothing where no change is asked for.
+    """
+    if evaluation.change is None:
+        return []
+
+    def drive(name: str, change: Change | None, config: ControlConfig) -> Outcome:
+        return _latent(replace(evaluation, config=config), run, 0, name, change)[0]
+
+    change, config = evaluation.change, replace(evaluation.config, adapt=False)
+    knows_constants = _load(evaluation, run).context_encoder is not None and config.context != "mean"
+    mean = replace(config, context="mean")
+    return [
+        ChangedOutcomes(
+            unchanged=drive("as it is", None, config) if evaluation.config.adapt else outcome,
+            fixed=drive("changed", change, config),
+            adapting=drive("changed, adapting", change, replace(config, adapt=True)),
+            mean_context=drive("changed, mean constants", change, mean) if knows_constants else None,
+        )
+    ]
 
 
 def _doubts(evaluation: Evaluation, run: Run) -> list[Doubts]:
@@ -254,8 +298,14 @@ def _check_told(evaluation: Evaluation, run: Run, model: WorldModel) -> None:
     )
 
 
-def _result(evaluation: Evaluation, runs: list[Run], outcomes: Outcomes, doubts: list[Doubts]) -> ControlResult:
-    """What was achieved, and the settings behind it; doubts: of every run's tasks, or nothing."""
+def _result(
+    evaluation: Evaluation,
+    runs: list[Run],
+    outcomes: Outcomes,
+    doubts: list[Doubts],
+    changed: list[ChangedOutcomes],
+) -> ControlResult:
+    """What was achieved, and the settings behind it; doubts, changed: of every run, or nothing."""
     config, protocol, tasks = evaluation.config, evaluation.protocol, evaluation.tasks
     controllers, regret = achieved(outcomes, protocol.rewarded)
     decisions = sum(of.num_decisions for of in outcomes["latent"])
@@ -275,6 +325,8 @@ def _result(evaluation: Evaluation, runs: list[Run], outcomes: Outcomes, doubts:
         regret=regret,
         solved_at_start=None if protocol.rewarded else tasks.solved_at_start(goal_rule(evaluation.world, protocol)),
         doubt=doubt_result(doubts, [of.solved for of in outcomes["latent"]]) if doubts else None,
+        adapt=config.adapt,
+        change=None if config.change is None else change_result(config.change, changed),
     )
 
 
