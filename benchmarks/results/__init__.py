@@ -12,6 +12,7 @@ below them. Both are empty where nothing was measured.
     identified      constants by replay, designed recordings, control in a calibrated simulator
     positions       constants from true positions, beside the bound
     control         goals and rewards, by protocol and by world
+    chosen_settings settings that training chooses without labels
     board           the audited board of LeWM's tasks
     surprises       what cannot happen
     imagined_futures   what default runs decode and imagine

@@ -5,6 +5,7 @@ from pathlib import Path
 from benchmarks.results import (
     board,
     changes,
+    chosen_settings,
     comparisons,
     constants,
     control,
@@ -40,6 +41,7 @@ DETAILS = (
     identified,
     positions,
     reproductions,
+    chosen_settings,
     long_runs,
 )
 
@@ -52,7 +54,7 @@ def page() -> str:
         "What the toolkit is for, and its two commands": first,
         "Identifiability": row_table([*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]),
         "Pictures and imagination": row_table(imagined_futures.rows()),
-        "Worlds": row_table(control.world_rows()),
+        "Worlds": row_table([*control.world_rows(), *chosen_settings.rows()]),
         "Speed and endurance": row_table([*speed.rows(), *long_runs.rows(), *plan_times.rows()]),
     }
     measured = "\n\n".join(f"## {title}\n\n{table}" for title, table in tables.items())

@@ -1,0 +1,7 @@
+"""`python -m benchmarks.recipes`: which criterion without labels tells good settings, and what that gains.
+
+options      the command's options, the worlds, one training and its figures
+criteria     what=criteria: candidates of every world, and the rank correlation of each criterion with what counts
+comparison   what=comparison: worlds without a recipe: settings as they stand, beside those that training chooses
+__main__     the command
+"""
