@@ -182,6 +182,11 @@ class Scene(ABC):
         """The current picture, uint8 (size, size, 3), of a scene that draws itself; None: it is rendered."""
         return None
 
+    @property
+    def draws_itself(self) -> bool:
+        """Whether it has a `picture` of its own, of which neither looks nor cameras can be changed."""
+        return type(self).picture is not Scene.picture
+
     def view_of(self, camera: str | int) -> Camera:
         """A camera as the renderer takes it."""
         return self.free_camera if camera == FREE and self.free_camera is not None else camera

@@ -23,8 +23,7 @@ from worldmodel.envs.snapshot import PHYSICS, SimulationDiverged, Snapshot, chec
 
 __all__ = ["MujocoWorld", "SimulationDiverged", "Snapshot"]
 
-FactorValues = Mapping[str, float]
-"""Factor -> its value, in its unit."""
+FactorValues = Mapping[str, float]  # factor -> its value, in its unit
 
 
 class MujocoWorld(gymnasium.Env):
@@ -60,7 +59,7 @@ class MujocoWorld(gymnasium.Env):
         render_mode: str | None = "rgb_array",
     ) -> None:
         check_frame_options(image_size, supersample, quality)
-        _check_scene(scene, render_mode)
+        _check_scene(scene, render_mode, randomize)
         self.scene, self.render_mode = scene, render_mode
         self.image_size, self.supersample = image_size, supersample
         self.quality: Quality = quality
@@ -367,8 +366,10 @@ def _checked_state(world: MujocoWorld, state: np.ndarray) -> np.ndarray:
     return array
 
 
-def _check_scene(scene: Scene, render_mode: str | None) -> None:
-    """ValueError for a render mode that there is not, or where a scene speaks of a state variable that it has not."""
+def _check_scene(scene: Scene, render_mode: str | None, randomize: Sequence[str]) -> None:
+    """ValueError for what a scene cannot show, or where it speaks of a state variable that it has not."""
+    if LOOKS in randomize and scene.draws_itself:
+        raise ValueError(f"{scene.name} draws its own frames; leave looks out of randomize")
     if render_mode not in (None, "rgb_array"):
         raise ValueError(f'render_mode must be "rgb_array" or None, got {render_mode!r}; no window is opened')
     for what in ("goal_tolerance", "symmetries", "angle_names"):

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from worldmodel.cli.terminal import robust_lines
-from worldmodel.envs.looks import KINDS
+from worldmodel.envs.looks import KINDS, make
+from worldmodel.envs.rendering import FreeCamera
+from worldmodel.envs.scene import FREE
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.robustness.films import read_films
-from worldmodel.evaluation.robustness.grid import check_can_look, shifts_of
+from worldmodel.evaluation.robustness.grid import GridCell, check_can_look, shifts_of
 from worldmodel.measures.statistics import share_kept
 from worldmodel.reporting.verdicts import robust_verdict
 from worldmodel.runs import RobustResult, Run, read_record
 from worldmodel.runs.zoo import find_run
-from worldmodel.settings import ControlConfig, RobustConfig
+from worldmodel.settings import RECORDED, ControlConfig, EnvConfig, RobustConfig
 from worldmodel.settings.robust import usual_looks
 from worldmodel.system.errors import UserError
 
@@ -101,14 +103,28 @@ def test_a_look_that_hides_what_moves_is_counted_apart(run: str):
     assert film.num_hidden == 0 and patch.num_hidden > 0
 
 
-def test_a_world_that_draws_itself_has_no_looks():
-    import worldmodel as wm
+def test_worlds_that_cannot_look_different_are_refused():
+    from worldmodel import envs
 
-    world = wm.envs.make("reacher", image_size=16)
-    world.scene.picture = lambda size: np.zeros((size, size, 3), np.uint8)  # type: ignore[method-assign]
+    world = envs.make("reacher", image_size=16)
+    tilt = [GridCell("camera_tilt", 2.0, "", (make("camera_tilt", 2.0),))]
+    check_can_look(world, tilt)
+    world.scene.free_camera = FreeCamera((0.0, 0, 0), 1.0, 0.0, -45.0)
+    world.camera = FREE
+    with pytest.raises(UserError, match="camera tilt moves a camera of the model"):
+        check_can_look(world, tilt)
+    scene = world.scene
+    scene.__class__ = type("Drawn", (type(scene),), {"picture": lambda self, size: np.zeros((size, size, 3), np.uint8)})
     with pytest.raises(UserError, match="draws its own frames"):
         check_can_look(world, [])
+    with pytest.raises(ValueError, match="draws its own frames; leave looks out"):
+        envs.MujocoWorld(scene, randomize=["looks"])
     world.close()
+
+
+def test_recordings_cannot_be_shown_under_other_looks():
+    with pytest.raises(UserError, match=r"env.randomize=\[looks\].*recordings are as they are"):
+        EnvConfig(world=RECORDED, name="dial", randomize=["looks"])
 
 
 def test_the_share_kept_is_a_ratio_of_paired_rates():

@@ -80,6 +80,11 @@ class EnvConfig(Settings):
         super().__post_init__()
         if self.name is not None:
             check_name("env.name", self.name)
+        if self.world == RECORDED and self.randomize:
+            raise UserError(
+                f"env.randomize=[{', '.join(self.randomize)}] needs a world, and recordings are as they are: leave it "
+                "out (robust=true trains for other looks all the same)"
+            )
         for name, factor in self.factors.items():
             check_name("a factor's name", name)
             _named_factor(name, factor)

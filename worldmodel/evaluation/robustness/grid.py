@@ -65,7 +65,7 @@ def shifts_of(config: RobustConfig, image_size: int, world: str) -> list[GridCel
 
 def check_can_look(world: MujocoWorld, shifts: list[GridCell]) -> None:
     """UserError where a world cannot look different: it is not rendered here, or by a camera that stays where it is."""
-    if world.scene.picture(world.image_size) is not None:
+    if world.scene.draws_itself:
         raise UserError(
             f"{world.name} draws its own frames, so its looks cannot be changed here; probe and surprise need none"
         )
