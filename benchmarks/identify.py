@@ -13,6 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import command
+from benchmarks.beside_sysid import by_sysid
+from benchmarks.constant_figures import all_trusted, of_constant
 from worldmodel.envs import Episode
 from worldmodel.identifying import (
     Calibration,
@@ -72,6 +74,8 @@ class IdentifyBench(Settings):
     """What is wrong with the recordings, one after another. scaled: positions read 3 % too long. shifted: 5 mm off.
     late: frames a step late. dropped: a frame missing in the middle. weak: actuators that do 90 % of what they are
     told."""
+    sysid: bool = False
+    """Also explain the same readings by `mujoco.sysid`, where nothing is wrong with them."""
     freed: bool = False
     """Also leave free what would explain each of them: camera, delay or actuators."""
     seed: NonNegativeInt = 0
@@ -193,15 +197,18 @@ def _cell(
         alone.append(one)
         if disturbance == "none" and len(explained) < config.checked:
             explained.append(explain(simulator, misread, model, settings, [recording]))
-    learned = None
+    learned = sysid = None
     if disturbance == "none":
-        learned = _learned(simulator, alone, np.stack([outcome.true for outcome in outcomes]))
+        true = np.stack([outcome.true for outcome in outcomes])
+        learned = _learned(simulator, alone, true)
+        sysid = _sysid(simulator, alone, true) if config.sysid else None
     return {
         "disturbance": disturbance,
         "free": free,
         **_scores(simulator, outcomes),
         "foreseen_rms": _foreseen(explained, model, ahead) if explained else None,
         "learned": learned,
+        "sysid": sysid,
     }
 
 
@@ -277,7 +284,7 @@ def _scores(simulator: Simulator, outcomes: list[Outcome]) -> dict[str, Any]:
     constants = {}
     for index, name in enumerate(simulator.constants):
         columns = true[:, index], found[:, index], width[:, index]
-        constants[name] = _of_constant(simulator, name, *columns, np.flatnonzero(~told))
+        constants[name] = of_constant(simulator, name, *columns, np.flatnonzero(~told))
         if len(least):
             constants[name]["bound_r2"] = float(1 - least[:, index].mean() / true[:, index].var())
     return {
@@ -295,32 +302,6 @@ def _scores(simulator: Simulator, outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def _of_constant(
-    simulator: Simulator, name: str, true: np.ndarray, found: np.ndarray, width: np.ndarray, trusted: np.ndarray
-) -> dict[str, Any]:
-    """Figures over all recordings; coverage over those without an alarm, which alone have intervals."""
-    factor = simulator.world.factors[name]
-    values = np.array([[factor.value(t) for t in pair] for pair in zip(true, found, strict=True)])
-    covered = (np.abs(found - true) <= width)[trusted]
-    thirds = np.array_split(trusted[np.argsort(true[trusted])], 3)
-    return {
-        "r2": _r2(true, found),
-        "r2_trusted": _r2(true[trusted], found[trusted]) if len(trusted) > 2 else None,
-        "median_relative_error": float(np.median(np.abs(values[:, 1] / values[:, 0] - 1)))
-        if factor.transform == "log"
-        else None,
-        "bias_sd": float((found - true).mean()),
-        "median_width_sd": float(np.median(width)),
-        "covered": int(covered.sum()),
-        "trusted": len(covered),
-        "coverage_by_third": [float((np.abs(found - true) <= width)[third].mean()) for third in thirds if len(third)],
-    }
-
-
-def _r2(true: np.ndarray, found: np.ndarray) -> float:
-    return float(1 - ((found - true) ** 2).sum() / ((true - true.mean()) ** 2).sum())
-
-
 def _foreseen(explained: list[Explained], model: WorldModel, ahead: int) -> dict[str, dict[str, list[float]]]:
     """Joint -> simulator -> RMS error at every step ahead, over recordings."""
     squares: dict[str, dict[str, list[np.ndarray]]] = {}
@@ -336,7 +317,7 @@ def _foreseen(explained: list[Explained], model: WorldModel, ahead: int) -> dict
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# the learned context on the same recordings
+# the learned context and mujoco.sysid on the same recordings
 
 
 def _learned(simulator: Simulator, explained: list[Explained], true: np.ndarray) -> dict[str, Any] | None:
@@ -345,14 +326,20 @@ def _learned(simulator: Simulator, explained: list[Explained], true: np.ndarray)
     read = [one.learned[0] for one in explained if one.learned[0] is not None]
     if reader is None or len(read) < len(explained):
         return None
-    found, everything = np.stack(read), np.arange(len(read))
+    found = np.stack(read)
+    return {"constants": all_trusted(simulator, true, found, np.broadcast_to(reader.width, found.shape))}
+
+
+def _sysid(simulator: Simulator, explained: list[Explained], true: np.ndarray) -> dict[str, Any]:
+    """Figures of what `mujoco.sysid` makes of the same readings."""
+    found = [
+        by_sysid(one.tracks[0], one.layout.bounds, one.calibration.errors.simple.std)
+        for one in tqdm(explained, desc="mujoco.sysid", unit="recording", mininterval=10)
+    ]
+    read, width = np.stack([one.found for one in found]), np.stack([one.width for one in found])
     return {
-        "constants": {
-            name: _of_constant(
-                simulator, name, true[:, k], found[:, k], np.full(len(found), reader.width[k]), everything
-            )
-            for k, name in enumerate(simulator.constants)
-        }
+        "constants": all_trusted(simulator, true, read, width),
+        "cpu_seconds": float(np.mean([one.seconds for one in found])),
     }
 
 
@@ -364,7 +351,8 @@ def report(config: IdentifyBench) -> str:
     lines = [f"{found['world']}, {config.recordings} recordings of {config.steps} steps"]
     for of in found["cells"]:
         lines.append(f"  {of['disturbance']}, free {of['free']}: {of['fits']}")
-        readers = {"replay": of["constants"], "learned": (of["learned"] or {}).get("constants", {})}
+        beside = {name: (of[name] or {}).get("constants", {}) for name in ("learned", "sysid")}
+        readers = {"replay": of["constants"], **beside}
         for reader, constants in readers.items():
             lines += [f"    {reader} {name}: {_line(scores)}" for name, scores in constants.items()]
     return "\n".join(lines)

@@ -48,7 +48,7 @@ class _Measured:
     command: str
     """What measured it."""
     readers: dict[str, dict[str, Any]]
-    """replay, and learned where the run has a context -> constant -> figures."""
+    """replay, learned where the run has a context, sysid where it was asked for -> constant -> figures."""
     fits: dict[str, Any]
     foreseen: dict[str, dict[str, list[float]]] | None
 
@@ -70,13 +70,15 @@ def _settings() -> dict[_Setting, list[_Measured]]:
     for file in read_all("identify-*.json"):
         given = file["settings"]
         for of in file["cells"]:
-            readers = {"replay": of["constants"]} | ({"learned": of["learned"]["constants"]} if of["learned"] else {})
+            beside = {name: of[name]["constants"] for name in ("learned", "sysid") if of.get(name)}
+            readers = {"replay": of["constants"], **beside}
             key = file["world"], given["steps"], of["disturbance"], ", ".join(of["free"])
             grouped.setdefault(key, []).append(_Measured(_command(file), readers, of["fits"], of["foreseen_rms"]))
     return grouped
 
 
 def _pooled(files: Sequence[_Measured], name: str, reader: str = "replay") -> _Pooled:
+    files = [file for file in files if reader in file.readers]
     parts = [file.readers[reader][name] for file in files]
     weights = [file.fits["recordings"] for file in files]
 
@@ -186,6 +188,7 @@ def details() -> str:
         "own (`worldmodel identify`). Bound: of the R2 of any unbiased reader of the same readings (Cramér-Rao, with",
         "the prior and the readout's errors). Coverage over fits without an alarm, which alone have intervals; by",
         "third of the constant, lowest first. learned: a linear readout of the run's context, intervals of one width.",
+        "sysid: MuJoCo's own toolbox on the same readings, with white errors and no prior.",
         "",
         "| world | steps | wrong with the recording | free | reader | constant | R2 | bound | bias, prior sd "
         "| median error | half width, prior sd | coverage | by third | told / recordings |",
@@ -194,8 +197,9 @@ def details() -> str:
     for key, files in settings.items():
         head = [str(part) or "–" for part in key]
         told = f"{sum(f.fits['told'] for f in files)} / {sum(f.fits['recordings'] for f in files)}"
-        for reader in files[0].readers:
-            for name in files[0].readers[reader]:
+        readers = {reader: names for file in files for reader, names in file.readers.items()}
+        for reader, names in readers.items():
+            for name in names:
                 cells = [reader, name, *_cells(_pooled(files, name, reader)), told if reader == "replay" else "–"]
                 lines.append(f"| {' | '.join([*head, *cells])} |")
     return "\n".join([*lines, *_foreseen(settings)]) + "\n"

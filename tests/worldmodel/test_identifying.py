@@ -251,7 +251,35 @@ def test_a_swing_that_is_missed_by_windows_twice_as_long_is_found_by_slower_ones
     true = true_coordinates(world, episode, "mass", "damping", "gravity")
     assert found.misfit < 1.3 and np.abs(found.x[:3] - true).max() < 0.1
     monkeypatch.setattr(estimation, "_GROWTHS", (2.0,))
+    monkeypatch.setattr(estimation, "_from_pieces", _from_the_prior)
     assert estimate([track], errors).misfit > 100
+
+
+def _from_the_prior(tracks, errors, layout: Layout, own) -> np.ndarray:
+    return np.zeros(len(layout.prior))
+
+
+def test_contacts_that_the_prior_misses_at_any_growth_are_found_from_short_pieces(monkeypatch: pytest.MonkeyPatch):
+    """A finger whose joint is damped otherwise than expected hits the spinner at other moments."""
+    knee, std = {"knee": {"of": "joint.proximal.damping", "nominal": 2.5, "prior": 0.5}}, 0.03
+    constants = ("spinner_mass", "spinner_damping", "spinner_friction", "knee")
+    world, nominal = envs.make("finger", factors=knee, randomize=constants), envs.make("finger", factors=knee)
+    nominal.restart(seed=0)
+    policies = [{"name": "ou", "std": 1.0, "time_constant_s": s} for s in (0.5, 0.1)] + [{"name": "uniform"}]
+    policy = make_policy("mixture", policies=policies, weights=[0.4, 0.3, 0.3])
+    episode = rollout(world, policy, seed=58, num_steps=60, render=False)  # found by trying 54, of which three are such
+    states = episode.states.astype(float)
+    seen = observation_of(world, states)
+    numbers = seen.numbers(states[:, :3])
+    numbers += std * np.random.default_rng(0).standard_normal(numbers.shape)
+    start = start_of(seen, numbers, np.median(states, 0), 3, world.control_dt_s, states.std(0))
+    replay, nuisances = Replay(nominal, constants), Nuisances.of([], seen, np.ones(3, bool))
+    track = Track("finger", numbers, episode.actions, start, seen, replay, nuisances)
+    errors = Errors(Autoregressive(np.full(4, std), 0.0), field_of(std, 4))
+    found = estimate([track], errors)
+    assert found.misfit < 1.5 and abs(found.x[3] - true_coordinates(world, episode, "knee")[0]) < 0.1
+    monkeypatch.setattr(estimation, "_from_pieces", _from_the_prior)
+    assert estimate([track], errors).misfit > 3
 
 
 def test_what_a_recording_can_tell_is_what_its_fit_tells(world, episodes, seen):
@@ -267,10 +295,10 @@ def test_what_a_recording_can_tell_is_what_its_fit_tells(world, episodes, seen):
     np.testing.assert_allclose(np.sqrt(np.diag(least)), np.sqrt(np.diag(solved(track).covariance)[:2]), rtol=0.1)
 
 
-def field_of(std: float) -> ErrorField:
-    """White errors."""
-    local = LocalErrors(np.ones(2), np.zeros((1, 2)), np.ones((1, 2)))
-    return ErrorField(local, np.zeros((2, 7)), np.full(2, std**2))
+def field_of(std: float, num: int = 2) -> ErrorField:
+    """White errors of so many numbers."""
+    local = LocalErrors(np.ones(num), np.zeros((1, num)), np.ones((1, num)))
+    return ErrorField(local, np.zeros((num, 7)), np.full(num, std**2))
 
 
 def test_delay_gain_and_offset_do_to_positions_what_their_names_say(world, episodes, seen):

@@ -31,12 +31,14 @@ from worldmodel.identifying.readout import encode
 from worldmodel.identifying.recordings import RecordedMotion, open_recording
 from worldmodel.identifying.rendered import Simulator, open_simulator, open_worlds, rendered_windows
 from worldmodel.identifying.rounds import run_rounds, simulated_recording
+from worldmodel.identifying.tracks import Track
 
 __all__ = [
     "Calibration",
     "Explained",
     "RecordedMotion",
     "Simulator",
+    "Track",
     "alarms_of",
     "check",
     "encode",

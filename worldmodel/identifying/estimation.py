@@ -1,6 +1,6 @@
 """From readings to constants: first short windows, which have one optimum, then longer ones, then the error field."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,8 @@ _ITERATIONS_ON_THE_WAY, _ITERATIONS = 6, 60
 _GROWTHS, _SUSPECT = (2.0, 1.3, 1.1), 3.0
 """How many times as long each window is; above this misfit, by errors that fade from frame to frame, the next is
 tried."""
+_PIECE_STEPS = 10
+"""Steps of the pieces from which constants are guessed where all of these fail."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,15 @@ def estimate(tracks: Sequence[Track], errors: Errors, own: Sequence[str] = ()) -
     """The constants that explain recordings best.
 
     The window grows, since a swing that was missed once is missed for good: single fits of long windows of a pendulum
-    end in another optimum in every sixth case. Where windows twice as long each still miss one, they grow more slowly.
+    end in another optimum in every sixth case. Where windows twice as long each still miss one, they grow more slowly;
+    then all begins again from the constants that fit short pieces of the recordings, for a contact that is missed at
+    the prior's constants is missed at any growth.
     The error field comes last: it forgives smooth errors, and so has optima of its own far from the truth.
     """
     layout, ways = Layout.of(tracks, own), []
-    for growth in _GROWTHS:
-        ways.append(_grown(tracks, errors, layout, growth))
-        if ways[-1].misfit <= _SUSPECT:
+    for way in _ways(tracks, errors, layout, own):
+        ways.append(way)
+        if way.misfit <= _SUSPECT:
             break
     best = min(ways, key=lambda way: way.misfit)
     places = [track.predict(best.x[None, place])[0] for track, place in zip(tracks, layout.places, strict=True)]
@@ -47,9 +51,32 @@ def estimate(tracks: Sequence[Track], errors: Errors, own: Sequence[str] = ()) -
     return Solution(found.x, found.covariance, found.residuals, iterations, found.converged)
 
 
-def _grown(tracks: Sequence[Track], errors: Errors, layout: Layout, growth: float) -> Solution:
-    """The fit of the whole recordings, from the prior and over windows each `growth` times as long as the last."""
-    x, steps, longest, iterations = np.zeros(len(layout.prior)), _FIRST_STEPS, max(t.num_steps for t in tracks), 0
+def _ways(tracks: Sequence[Track], errors: Errors, layout: Layout, own: Sequence[str]) -> Iterator[Solution]:
+    """Fits of the whole recordings, the cheapest first."""
+    for growth in _GROWTHS:
+        yield _grown(tracks, errors, layout, growth, np.zeros(len(layout.prior)))
+    guess = _from_pieces(tracks, errors, layout, own)
+    for growth in _GROWTHS:
+        yield _grown(tracks, errors, layout, growth, guess)
+
+
+def _from_pieces(tracks: Sequence[Track], errors: Errors, layout: Layout, own: Sequence[str]) -> np.ndarray:
+    """Parameters (K,) with the constants that fit short pieces of the recordings best, each piece with its own start
+    (multiple shooting: Bock 1983)."""
+    cut = [track.pieces(_PIECE_STEPS) for track in tracks]
+    pieces, num = [piece for parts in cut for piece in parts], len(tracks[0].replay.constants)
+    inner = Layout.of(pieces, own)
+    whitenings = [errors.simple.whitening(piece.numbers) for piece in pieces]
+    found = LeastSquares(pieces, whitenings, inner).solve(np.zeros(len(inner.prior)), _ITERATIONS).x
+    x, of_pieces = np.zeros(len(layout.prior)), iter(inner.places)
+    for parts, place in zip(cut, layout.places, strict=True):
+        x[place[:num]] = np.mean([found[next(of_pieces)[:num]] for _ in parts], 0)
+    return x
+
+
+def _grown(tracks: Sequence[Track], errors: Errors, layout: Layout, growth: float, x: np.ndarray) -> Solution:
+    """The fit of the whole recordings, from x and over windows each `growth` times as long as the last."""
+    steps, longest, iterations = _FIRST_STEPS, max(t.num_steps for t in tracks), 0
     while True:
         parts = [track.first(min(steps, track.num_steps)) for track in tracks]
         whitenings = [errors.simple.whitening(part.numbers) for part in parts]

@@ -4,7 +4,7 @@ cosine and sine.
 Letters: T+1 frames, J observed joints, N numbers that are read, X state, V = 2 nv + na coordinates of the state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import mujoco
@@ -90,6 +90,12 @@ class Start:
     spread: np.ndarray
     """The unit of each, in metres, radians or those per second: (V',)."""
 
+    def of(self, observation: Observation, numbers: np.ndarray, dt_s: float) -> "Start":
+        """The start of other frames of the same motion, whose readings are `numbers` (T+1, N)."""
+        state = self.state.copy()
+        state[self.columns] = _first_guess(observation, numbers, dt_s)
+        return replace(self, state=state)
+
 
 def start_of(
     observation: Observation,
@@ -109,14 +115,18 @@ def start_of(
         dt_s: seconds between frames.
         spread: standard deviations (X,) of the state over motion, which the units follow.
     """
+    columns = np.concatenate([observation.columns, num_positions + observation.columns])
+    unknown = Start(still, columns, np.maximum(_SHARE_OF_SPREAD * spread[columns], 1e-4))
+    return unknown.of(observation, numbers, dt_s)
+
+
+def _first_guess(observation: Observation, numbers: np.ndarray, dt_s: float) -> np.ndarray:
+    """Positions and velocities (2 J,) of the first frame, by a parabola through the first few."""
     positions = observation.positions(numbers[: min(_FIRST_FRAMES, len(numbers))])
     seconds = dt_s * np.arange(len(positions))
     degree = min(2, len(positions) - 1)
     fitted = np.polynomial.polynomial.polyfit(seconds, positions, degree)
-    state = still.copy()
-    columns = np.concatenate([observation.columns, num_positions + observation.columns])
-    state[columns] = np.concatenate([fitted[0], fitted[1]])
-    return Start(state, columns, np.maximum(_SHARE_OF_SPREAD * spread[columns], 1e-4))
+    return np.concatenate([fitted[0], fitted[1]])
 
 
 _FIRST_FRAMES = 5

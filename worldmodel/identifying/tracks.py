@@ -5,6 +5,7 @@ Letters: n simulations, T steps, N numbers, P constants, M nuisances, V' free co
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -87,6 +88,16 @@ class Track:
     def first(self, steps: int) -> "Track":
         """Its first steps."""
         return replace(self, numbers=self.numbers[: steps + 1], actions=self.actions[:steps])
+
+    def pieces(self, steps: int) -> list["Track"]:
+        """Pieces of about so many steps, one after the other, each with a start of its own."""
+        edges = np.linspace(0, self.num_steps, max(1, round(self.num_steps / steps)) + 1).astype(int)
+        found = []
+        for low, high in pairwise(edges):
+            numbers = self.numbers[low : high + 1]
+            start = self.start.of(self.observation, numbers, self.replay.world.control_dt_s)
+            found.append(replace(self, numbers=numbers, actions=self.actions[low:high], start=start))
+        return found
 
     def split(self, parameters: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
         """Parameters (n, L) as constants (n, P), nuisances in their units {name: (n,)}, and starts (n, X)."""
