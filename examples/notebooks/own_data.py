@@ -73,6 +73,7 @@ env = dataclasses.replace(config.env, name="ball", image_size=SIDE)
 config = dataclasses.replace(
     config,
     name="ball",
+    choose=(),  # nothing by itself: they are chosen here
     collection=dataclasses.replace(config.collection, env=env),
     encoder=dataclasses.replace(config.encoder, input_size=SIDE),
     method=dataclasses.replace(config.method, lag=5, sigreg_start=0.002, sigreg_end=0.0005, num_slices=64),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.worldmodel.test_figures_on_the_page import missing_on_page
-from worldmodel.choosing import choice, choose, is_left_open, short_trainings
+from worldmodel.choosing import choice, choose, left_open, short_trainings
 from worldmodel.choosing.short_trainings import Judgement, ShortTrainings
 from worldmodel.cli.terminal import choice_lines
 from worldmodel.data.arrays import write_arrays
@@ -19,12 +19,13 @@ from worldmodel.learning.verifying import verify_run
 from worldmodel.models.weights import read_weights
 from worldmodel.runs import ChoiceResult, Run
 from worldmodel.runs.choice_result import CHOICE
-from worldmodel.settings import TrainConfig, changed, recipe
+from worldmodel.settings import TrainConfig, changed, recipe, with_options
 from worldmodel.settings.arguments import configure
 from worldmodel.settings.recipes import preset_names
 from worldmodel.system.errors import UserError
 
 SIDE, STEPS = 8, 60
+DEFAULT_DIM = {"encoder.latent_dim": None}
 FRACTIONS = {
     name: getattr(short_trainings, name)
     for name in ("_STEPS_OF_ENCODER", "_BATCH_OF_ENCODER", "_STEPS_OF_PREDICTOR", "_BATCH_OF_PREDICTOR")
@@ -87,13 +88,21 @@ def configured(**options: Any) -> TrainConfig:
     return configure(TrainConfig, {**SMALL, **{name.replace("__", "."): value for name, value in options.items()}})
 
 
-def from_lag_15(config: TrainConfig) -> TrainConfig:
-    return dataclasses.replace(config, method=dataclasses.replace(config.method, lag=15))
+@pytest.fixture
+def from_lag_15(monkeypatch) -> None:
+    """The recipe has a lag of 15."""
+    monkeypatch.setattr(choice, "recipe", lambda world: with_options(recipe(world), {"method.lag": 15}))
+
+
+def lag_15(name: str) -> TrainConfig:
+    return with_options(configured(name=name), {"method.lag": 15})
 
 
 @pytest.fixture(scope="module")
 def trained(home) -> Run:
-    return Run(train(from_lag_15(configured(name="planted"))).run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "recipe", lambda world: with_options(recipe(world), {"method.lag": 15}))
+        return Run(train(lag_15("planted")).run)
 
 
 def without_times(found: ChoiceResult | None) -> ChoiceResult:
@@ -120,8 +129,8 @@ def test_the_page_holds_every_short_training(trained):
     assert "What it chose by itself" in page and "Short trainings, in their order" in page
 
 
-def test_a_choice_that_was_killed_goes_on_to_the_same_bytes(trained, monkeypatch):
-    config, judge = from_lag_15(configured(name="killed")), ShortTrainings.judge
+def test_a_choice_that_was_killed_goes_on_to_the_same_bytes(trained, from_lag_15, monkeypatch):
+    config, judge = lag_15("killed"), ShortTrainings.judge
     judged: list[int] = []
 
     def interrupted(self: ShortTrainings, config: TrainConfig) -> Judgement:
@@ -157,8 +166,20 @@ def test_a_run_that_began_without_a_choice_goes_on_without(monkeypatch):
     begun = configured(name="older", choose=[], predictor_training__steps=2, method__optim__steps=2)
     train(begun)
     now = dataclasses.replace(begun, choose=("lag",))
-    assert not is_left_open(now) and is_left_open(dataclasses.replace(now, name="newer"))
+    assert left_open(now) == () and left_open(dataclasses.replace(now, name="newer")) == ("lag",)
+    assert left_open(dataclasses.replace(now, name="newer", devices=2)) == ()
     assert train(now).choice is None
+    with pytest.raises(UserError, match="runs/older leaves nothing to choose; name settings, such as choose="):
+        choose(now)
+
+
+def test_what_is_changed_in_python_stays(trained):
+    config = dataclasses.replace(configured(name="python"), choose=("lag", "sigreg", "latent_dim"))
+    assert left_open(config) == ("lag", "sigreg"), "SMALL has a latent dimension of its own"
+    mine = with_options(config, {"method.lag": 7})
+    assert left_open(mine) == ("sigreg",)
+    found = trained.train.choice
+    assert found and found.applied_to(dataclasses.replace(mine, choose=("sigreg",))).method.lag == 7
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -183,15 +204,14 @@ def planted(monkeypatch: pytest.MonkeyPatch, off: dict[str, float], costs_nothin
 
 def test_each_setting_is_tried_from_the_best_so_far(monkeypatch):
     tried = planted(monkeypatch, {"lag 2": -1, "lag 15": -2, "dim 32": 1})
-    config = dataclasses.replace(configured(name="all"), choose=("lag", "sigreg", "latent_dim"))
+    config = with_options(configured(name="all"), {"choose": ["lag", "sigreg", "latent_dim"], **DEFAULT_DIM})
     found = choose(config)
     assert found.chosen == {"method.lag": 15}, "of two that are better, the better one"
     assert [config.method.lag for config in tried] == [5, 2, 15, 15, 15, 15, 15]
     told = found.sentences()
-    assert told[0] == "chose lag 15 (of 5, 2, 15): 2.0 steps off instead of 4.0" and told[2].startswith(
-        "kept latent_dim"
-    )
-    assert found.applied_to(config) == configured(name="all", choose=[], method__lag=15)
+    assert told[0] == "chose lag 15 (of 5, 2, 15): 2.0 steps off instead of 4.0"
+    assert told[2].startswith("kept latent_dim default (of default, 32, 8)")
+    assert found.applied_to(config) == with_options(config, {"choose": [], "method.lag": 15})
 
 
 def test_what_is_no_better_than_its_standard_error_is_not_taken(monkeypatch):

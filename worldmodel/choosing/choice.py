@@ -23,12 +23,12 @@ from worldmodel.learning.train import check_collection
 from worldmodel.models.encoders import check_installed, set_cpu_threads
 from worldmodel.runs import ChoiceResult, RunDirectory, ShortTraining, read_record, write_record
 from worldmodel.runs.choice_result import CHOICE, shown
-from worldmodel.settings import RECORDED, VALUES, Choosable, TrainConfig, changed, with_options
+from worldmodel.settings import RECORDED, VALUES, Choosable, TrainConfig, changed, options_of, recipe, with_options
 from worldmodel.settings.base import flatten
 from worldmodel.system.devices import cpu_threads_kept, pick_device
 from worldmodel.system.digest import digest
 from worldmodel.system.distributed import places
-from worldmodel.system.errors import UserError
+from worldmodel.system.errors import ResultError, UserError
 from worldmodel.system.printable import say
 from worldmodel.system.progress import progress
 
@@ -38,25 +38,34 @@ _NO_TIME = "short trainings would take more than a third of the training's time"
 _BAR = "{desc}: {n:.0f}% of the time for it [{elapsed}<{remaining}]"
 
 
-def is_left_open(config: TrainConfig) -> bool:
-    """Whether training has something to choose first: not in a run that has begun without, nor with several
-    processes."""
+def left_open(config: TrainConfig) -> tuple[Choosable, ...]:
+    """What training chooses first: of `config.choose`, the settings that still have the values of the world's recipe.
+
+    So what was changed in Python stays, like what is given on the command line. Nothing is chosen in a run that has
+    begun without, nor by several processes.
+    """
     run = config.run_directory
     if not config.choose or ((run / CHECKPOINT).exists() and not (run / CHOICE).exists()):
-        return False
-    return places(config.devices, os.environ) == (1, 1)
+        return ()
+    if places(config.devices, os.environ) != (1, 1):
+        return ()
+    own, given = dict(flatten(config)), dict(flatten(recipe(config.env.world)))
+    return tuple(what for what in config.choose if all(own[option] == given[option] for option in options_of(what)))
 
 
 @cpu_threads_kept()
 def choose(config: TrainConfig) -> ChoiceResult:
-    """Choose the settings that `config.choose` names, by short trainings on the first episodes of its recording.
+    """Choose the settings that a training leaves open, by short trainings on the first episodes of its recording.
 
     They take at most a third of the multiplications of the training's encoder and predictor. What is found is kept in
     the run directory: a call that was interrupted goes on when it is made again, and a run chooses once.
 
     Raises:
-        UserError: the settings do not fit the world.
+        UserError: nothing is left open, or the settings do not fit the world.
     """
+    config = replace(config, choose=left_open(config))
+    if not config.choose:
+        raise UserError(f"{config.run_directory} leaves nothing to choose; name settings, such as choose=[lag,sigreg]")
     run = RunDirectory(config.run_directory)
     with run.locked():
         begun = _begun(run.path, config)
@@ -80,7 +89,10 @@ def _begun(run: Path, config: TrainConfig) -> ChoiceResult:
     fresh = ChoiceResult(digest([changed(config), list(config.choose)]), list(config.choose), before)
     if not (run / CHOICE).exists():
         return fresh
-    found = read_record(run / CHOICE, ChoiceResult).result
+    try:
+        found = read_record(run / CHOICE, ChoiceResult).result
+    except ResultError as error:
+        raise ResultError(f"{run / CHOICE} cannot be read; delete it, and settings are chosen again") from error
     has_trained = (run / CHECKPOINT).exists()
     return found if found.settings == fresh.settings or (found.complete and has_trained) else fresh
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from worldmodel import learning
-from worldmodel.choosing import choose, is_left_open
+from worldmodel.choosing import choose, left_open
 from worldmodel.data.index import INDEX_NAME, read_index
 from worldmodel.improving.driven_episodes import collect_round
 from worldmodel.runs import ChoiceResult, RunDirectory, TrainResult
@@ -24,8 +24,9 @@ def train(config: TrainConfig) -> TrainResult:
     Raises:
         UserError: the settings do not fit the world, or the run has gone through more rounds.
     """
-    choice = choose(config) if is_left_open(config) else None
-    found = _train_in_rounds(choice.applied_to(config) if choice else replace(config, choose=()))
+    config = replace(config, choose=left_open(config))
+    choice = choose(config) if config.choose else None
+    found = _train_in_rounds(choice.applied_to(config) if choice else config)
     return _with_choice(found, choice) if choice else found
 
 

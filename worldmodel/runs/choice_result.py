@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from worldmodel.settings import Choosable, TrainConfig, with_options
+from worldmodel.settings import Choosable, TrainConfig, options_of, with_options
 
 CHOICE = "choice.json"
 """Where a run keeps its choice, while it is made and from then on."""
@@ -82,7 +82,7 @@ class ChoiceResult:
 
     def applied_to(self, config: TrainConfig) -> TrainConfig:
         """The settings with what was chosen of that which they leave open, and nothing left to choose."""
-        left_open = {option for of in self.trainings if of.what in config.choose for option in of.options}
+        left_open = {option for what in config.choose for option in options_of(what)}
         options = {option: value for option, value in self.chosen.items() if option in left_open}
         return with_options(config, {**options, "choose": []})
 

@@ -61,8 +61,9 @@ class TrainConfig(Settings):
     distillation: DistillationConfig | None = None
     """How the robust encoder learns; null takes its defaults."""
     choose: tuple[Choosable, ...] = no_effect_on_weights(())
-    """What training first chooses by itself, in this order, by short trainings and without labels. An option that is
-    given on the command line is never changed; [] chooses nothing."""
+    """What training first chooses by itself, in this order, by short trainings and without labels: of lag, input_size,
+    sigreg (its weight) and latent_dim. What differs from the world's recipe, or is given on the command line, stays;
+    [] chooses nothing."""
     rounds: NonNegativeInt = 0
     """Rounds after the first training. In each, the model drives the robot, by reward or to recorded goal images, and
     training goes on with the new episodes: a fifth as many as were recorded at first. More can be added later."""
