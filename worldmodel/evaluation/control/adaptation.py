@@ -133,7 +133,7 @@ class Adaptation:
         ratio = torch.where(usual > 0, tried / usual.clamp_min(1e-12), 1.0)
         score, best = ratio.mean(-1).min(1)
         helps = (score < _BETTER) & (self._num_foretold >= _FEWEST)
-        gains = self._gains[torch.arange(len(best)), best]
+        gains = self._gains.take_along_dim(best[:, None, None], 1)[:, 0]
         return Correction(torch.where(helps[:, None], gains, 1.0), torch.where(helps, best, 0))
 
     def _windows(self, latents: Sequence[Tensor], actions: Sequence[Tensor], context: Tensor | None) -> _Windows:

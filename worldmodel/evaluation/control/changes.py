@@ -16,6 +16,8 @@ from worldmodel.system.errors import UserError
 
 _FACTOR = "changed"
 """How the factors of MJCF paths are called, with a number behind."""
+_ANY_VALUE = {"transform": "linear", "prior": 1.0, "bounds": [-1e12, 1e12]}
+"""Of these factors, which are never drawn: nothing is out of bounds."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,6 @@ def world_that_changes(env: EnvConfig, change: ChangeConfig, trust: bool) -> tup
     for name, factor in factors.items():
         _check(world, name, factor)
     return world, Change({factors[name]: ratio for name, ratio in change.times.items()}, change.delay, change.at)
-
-
-_ANY_VALUE = {"transform": "linear", "prior": 1.0, "bounds": [-1e12, 1e12]}
 
 
 def _check(world: MujocoWorld, name: str, factor: str) -> None:
