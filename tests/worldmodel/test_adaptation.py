@@ -15,7 +15,7 @@ from worldmodel.evaluation.control import control
 from worldmodel.evaluation.control.adaptation import Adaptation
 from worldmodel.evaluation.control.changes import Arrival, world_that_changes
 from worldmodel.measures.statistics import share_won_back
-from worldmodel.reporting.verdicts import change_verdict
+from worldmodel.reporting.verdicts import change_verdict, control_verdict
 from worldmodel.runs import Run
 from worldmodel.runs.zoo import find_run
 from worldmodel.settings import ChangeConfig, ControlConfig, EnvConfig
@@ -165,7 +165,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_control_says_what_a_change_costs_and_what_adaptation_wins_back(run: str):
-    """A wrist that turns the other way is hopeless for a predictor that does not adapt."""
     change = ChangeConfig({"actuator.wrist.gear": 0.25}, at=1)
     options = {"oracle": False, "tasks": 3, "videos": 0, "budget_steps": 30}
     found = control(ControlConfig(run=run, change=change, **options))  # type: ignore[arg-type]
@@ -176,6 +175,16 @@ def test_control_says_what_a_change_costs_and_what_adaptation_wins_back(run: str
     assert "mean constants" not in said, "this run knows no constants"
     again = control(ControlConfig(run=run, adapt=True, **options))  # type: ignore[arg-type]
     assert again.adapt and again.change is None and again.latent.success
+
+
+def test_an_oracle_knows_what_has_changed_from_the_start(run: str):
+    """Where no motor works, not even the true simulator reaches a goal."""
+    options = {"tasks": 2, "oracle_tasks": 2, "videos": 0, "protocol": "strict", "budget_steps": 25}
+    found = control(ControlConfig(run=run, change=ChangeConfig({"actuator.*.gear": 0.0}), **options))  # type: ignore[arg-type]
+    reached = {name: of.success.rate for name, of in found.controllers.items() if of.success}
+    assert reached["oracle"] > 0 and reached["changed_oracle"] == 0
+    assert found.change is not None and found.change.fixed.rate == 0
+    assert "no planning wins back" in (control_verdict(found) or "")
 
 
 def test_the_verdict_says_whether_adaptation_pays(run: str):

@@ -13,6 +13,7 @@ from worldmodel.runs.results import (
     ControllerResult,
     ControlResult,
     PredictionErrors,
+    Success,
     SurpriseResult,
     TrainResult,
     ViewResult,
@@ -118,7 +119,8 @@ def control_verdict(found: ControlResult) -> str | None:
         return _returns_verdict(latent, random)
     if latent is None or latent.success is None or random is None or random.success is None:
         return None
-    changed = f"; {change_verdict(found.change)}" if found.change else ""
+    knowing = found.controllers.get("changed_oracle")
+    changed = f"; {change_verdict(found.change, knowing.success if knowing else None)}" if found.change else ""
     if latent.success.interval[0] <= random.success.interval[1]:
         text = "not distinguishable from random actions: see what train said about the predictor, or try more tasks="
         return text + changed
@@ -130,8 +132,8 @@ def control_verdict(found: ControlResult) -> str | None:
     return text + changed
 
 
-def change_verdict(found: ChangeResult) -> str:
-    """What a change of the robot costs, and whether adaptation pays."""
+def change_verdict(found: ChangeResult, knowing: Success | None = None) -> str:
+    """What a change of the robot costs, and whether adaptation pays; knowing: of the oracle that knows the change."""
     lost = found.unchanged.rate - found.fixed.rate
     gained = found.adapting.rate - found.fixed.rate
     costs = (
@@ -145,6 +147,10 @@ def change_verdict(found: ChangeResult) -> str:
         return costs
     if found.won_back_interval is not None and found.won_back_interval[0] > 0:
         return f"{costs}, of which adaptation wins back {found.won_back:.0%}: use adapt=true"
+    if knowing is not None and knowing.rate <= found.fixed.rate:
+        return (
+            f"{costs}, which no planning wins back: the true simulator of the changed robot reaches {knowing.rate:.0%}"
+        )
     return f"{costs}, of which adaptation wins back nothing that these tasks could tell from chance"
 
 

@@ -116,13 +116,15 @@ class TrainResult:
 # ---------------------------------------------------------------------------------------------------------------------
 # control
 
-ControllerName = Literal["latent", "random", "oracle", "supervised"]
+ControllerName = Literal["latent", "random", "oracle", "changed_oracle", "supervised"]
 """latent: MPC in the latent space, from pixels. random: uniform actions. oracle: the same planner on the true
-simulator. supervised: as latent, with an encoder trained on true states."""
+simulator. changed_oracle: that with a robot and a simulator that have both changed. supervised: as latent, with an
+encoder trained on true states."""
 CONTROLLER_LABELS: dict[ControllerName, str] = {
     "latent": "latent MPC",
     "random": "random actions",
     "oracle": "same planner, true simulator",
+    "changed_oracle": "same planner, true simulator, changed robot",
     "supervised": "same planner, supervised encoder",
 }
 

@@ -197,9 +197,24 @@ def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcom
         few = evaluation.tasks.part(0, config.oracle_tasks)
         oracle = OracleController(world, few, evaluation.planner, evaluation.plan, config.seed)
         beside["oracle"] = [_run(replace(evaluation, tasks=few), oracle, "simulator oracle")]
+        if evaluation.change is not None:
+            beside |= _oracle_of_the_changed(evaluation, few, evaluation.change)
     if supervised:
         beside["supervised"] = [_latent(evaluation, run)[0] for run in supervised]
     return beside
+
+
+def _oracle_of_the_changed(evaluation: Evaluation, tasks: Tasks, change: Change) -> Outcomes:
+    """What the oracle does with a robot that has changed from the start, and whose change it knows.
+
+    Nothing for delays and for changes in mid-task, which its simulator has no place for, or where tasks are moments.
+    """
+    if change.delay or change.at or tasks.moments is not None:
+        return {}
+    factors = [{**of, **{name: ratio * of[name] for name, ratio in change.ratios.items()}} for of in tasks.factors]
+    known = replace(tasks, factors=factors)
+    oracle = OracleController(evaluation.world, known, evaluation.planner, evaluation.plan, evaluation.config.seed)
+    return {"changed_oracle": [_run(replace(evaluation, tasks=tasks), oracle, "oracle of the changed", 0, change)]}
 
 
 def _run(
