@@ -186,15 +186,26 @@ def test_what_is_changed_in_python_stays(trained):
 # the rule, on short trainings with given outcomes
 
 
-def planted(monkeypatch: pytest.MonkeyPatch, off: dict[str, float], costs_nothing: bool = True) -> list[TrainConfig]:
-    """Short trainings that are so many steps off where a setting has a value; returns what is trained."""
+def planted(
+    monkeypatch: pytest.MonkeyPatch,
+    off: dict[str, float],
+    costs_nothing: bool = True,
+    before: int = 0,
+    most: int = 99,
+) -> list[TrainConfig]:
+    """Short trainings that are so many steps off where a setting has a value; returns what is trained.
+
+    before: how many were trained by an earlier call. most: how many until a kill.
+    """
     trained: list[TrainConfig] = []
 
     def judge(self: ShortTrainings, config: TrainConfig) -> Judgement:
+        if len(trained) == most:
+            raise KeyboardInterrupt
         trained.append(config)
         names = (f"lag {config.method.lag}", f"size {config.encoder.input_size}", f"dim {config.encoder.latent_dim}")
         by_episode = sum(off.get(name, 0.0) for name in names) + np.linspace(2, 6, 12)
-        return Judgement(by_episode + 0.5 * (-1.0) ** np.arange(12) * (len(trained) % 2), 0.5)
+        return Judgement(by_episode + 0.5 * (-1.0) ** np.arange(12) * ((before + len(trained)) % 2), 0.5)
 
     monkeypatch.setattr(ShortTrainings, "judge", judge)
     if costs_nothing:
@@ -212,6 +223,22 @@ def test_each_setting_is_tried_from_the_best_so_far(monkeypatch):
     assert told[0] == "chose lag 15 (of 5, 2, 15): 2.0 steps off instead of 4.0"
     assert told[2].startswith("kept latent_dim default (of default, 32, 8)")
     assert found.applied_to(config) == with_options(config, {"choose": [], "method.lag": 15})
+
+
+@pytest.mark.parametrize("num_before", range(1, 7))
+def test_wherever_a_choice_is_killed_it_ends_the_same(monkeypatch, num_before: int):
+    every = {"choose": ["lag", "sigreg", "latent_dim"], **DEFAULT_DIM}
+    off = {"lag 2": -2.0, "lag 15": -1.0, "dim 32": -1.0}
+    planted(monkeypatch, off)
+    whole = choose(with_options(configured(name="whole"), every))
+    assert whole.chosen == {"method.lag": 2, "encoder.latent_dim": 32}
+    config = with_options(configured(name=f"killed_after_{num_before}"), every)
+    planted(monkeypatch, off, most=num_before)
+    with pytest.raises(KeyboardInterrupt):
+        choose(config)
+    tried = planted(monkeypatch, off, before=num_before)
+    again = choose(config)
+    assert len(tried) == 7 - num_before and without_times(again) == without_times(whole)
 
 
 def test_what_is_no_better_than_its_standard_error_is_not_taken(monkeypatch):

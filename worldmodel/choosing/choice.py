@@ -115,7 +115,7 @@ class _Search:
 
     def __init__(self, config: TrainConfig, short: ShortTrainings, begun: ChoiceResult) -> None:
         self._config, self._short, self._begun = config, short, begun
-        self._known = {_label(of.what, of.options): of for of in begun.trainings}
+        self._known = {_label(of.what, of.options): replace(of, taken=False) for of in begun.trainings}
         self._done: list[ShortTraining] = []
         self._left_out: dict[str, str] = {}
         self._steps_ahead = steps_ahead(config.predictor)
@@ -145,8 +145,8 @@ class _Search:
                 self._left_out[_label(what, options)] = why
                 continue
             if not self._done:
+                first = 1  # before it, the settings as they are
                 self._done.append(self._training(None, {}))
-                first = 1
                 yield self._result()
             self._done.append(self._compared(self._training(what, options)))
             yield self._result()
