@@ -71,6 +71,9 @@ class ChangedBench(Settings):
     """As in `control`."""
     split: Literal["validation", "test"] = "test"
     """As in `control`."""
+    oracle: bool = False
+    """Also plan with the true simulator of the changed robot, 30 tasks: cheap where a control step is few steps of
+    physics, as on reacher and pendulum."""
     folder: str = "docs/results"
     """Where each result goes, as change-WORLD-NAME.json; what is there is not done again."""
 
@@ -97,7 +100,8 @@ def measure(config: ChangedBench) -> list[str]:
                 protocol=config.protocol,
                 tasks=config.tasks,
                 split=config.split,
-                oracle=False,
+                oracle=config.oracle,
+                oracle_tasks=30,
                 videos=0,
                 out=str(out),
             )

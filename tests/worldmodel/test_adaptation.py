@@ -2,12 +2,14 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.results import changes, sources
 from worldmodel import envs
 from worldmodel.cli.terminal import control_lines
 from worldmodel.envs import BatchWorld
@@ -164,15 +166,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def test_control_says_what_a_change_costs_and_what_adaptation_wins_back(run: str):
+def test_control_says_what_a_change_costs_and_what_adaptation_wins_back(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     change = ChangeConfig({"actuator.wrist.gear": 0.25}, at=1)
     options = {"oracle": False, "tasks": 3, "videos": 0, "budget_steps": 30}
-    found = control(ControlConfig(run=run, change=change, **options))  # type: ignore[arg-type]
+    out = str(tmp_path / "change-reacher-weak.json")
+    found = control(ControlConfig(run=run, change=change, out=out, **options))  # type: ignore[arg-type]
     assert found.change is not None and found.change.change == change and Run(run).control == found
     assert found.change.unchanged == found.latent.success, "the main figures are of the robot as it is"
     said = control_lines(found, {run: found})
     assert "actuator.wrist.gear x 0.25 from step 1 on" in said and "the same with adaptation" in said
     assert "mean constants" not in said, "this run knows no constants"
+    monkeypatch.setattr(sources, "FOLDER", tmp_path)
+    assert "| reacher, 1 x 3 | actuator.wrist.gear x 0.25 from step 1 on |" in changes.details()
+    assert len(changes.rows()) <= 1
     again = control(ControlConfig(run=run, adapt=True, **options))  # type: ignore[arg-type]
     assert again.adapt and again.change is None and again.latent.success
 
