@@ -107,7 +107,9 @@ class SuiteCamera(CameraLook):
         low = np.array([start[0] * (1 - 0.5 * self.strength), start[1] - most, start[2] - most])
         high = np.array([start[0] * (1 + 1.5 * self.strength), start[1] + most, start[2] + most])
         if not overhead:
-            low[1:], high[1:] = np.maximum(low[1:], [-math.pi, 0]), np.minimum(high[1:], [0, math.pi / 2])
+            front = np.array([[-math.pi, 0], [0, math.pi / 2]])  # a camera that is elsewhere stays on its side of it
+            low[1:] = np.maximum(low[1:], np.minimum(front[0], start[1:]))
+            high[1:] = np.minimum(high[1:], np.maximum(front[1], start[1:]))
         sphere, roll = rng.uniform(low, high), rng.uniform(-most, most)
         velocity, fastest, fastest_roll = rng.standard_normal(3), 0.4 * pace * quarter, math.pi / 50 * pace
         velocity *= rng.uniform(0, 0.4 * pace) / np.linalg.norm(velocity)

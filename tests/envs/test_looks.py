@@ -165,6 +165,13 @@ def test_cameras_of_the_suite_stay_on_their_sphere_and_look_at_their_target():
             assert abs(roll) <= beta * np.pi / 2 + 1e-9
 
 
+def test_cameras_behind_the_scene_move_too():
+    turn = np.diag([-1.0, -1, 1])  # half a turn about the vertical
+    behind = View(turn @ FROM_THE_SIDE.position, turn @ FROM_THE_SIDE.rotation, 4.0, FROM_THE_SIDE.agent, False)
+    places = np.array([moved for moved, _ in course(behind, SCALES["hard"], 0, 30)])
+    assert (places[:, 1] > 0).all() and (places[:, 2] >= -1e-9).all()
+
+
 def test_moving_cameras_are_no_faster_than_the_suites():
     beta, radius = SCALES["hard"], np.hypot(4, 1)
     places = np.array([moved for moved, _ in course(FROM_THE_SIDE, beta, 0, 60)])
