@@ -1,8 +1,6 @@
 """From nothing to goals: CPU-seconds of collection and training together, by the share of the recipe that is spent."""
 
 import importlib.util
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -11,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.settings import BenchConfig
-from benchmarks.speed.cpu_time import cpu_seconds
+from benchmarks.speed.cpu_time import cpu_s_of
 from worldmodel.measures import wilson_interval
 from worldmodel.runs import Run
 from worldmodel.settings import TrainConfig, recipe
@@ -83,16 +81,5 @@ def _lewm_cpu_s(world: str) -> float:
 
 
 def _call(options: Sequence[str], folder: str) -> float:
-    """CPU-seconds of a command in a folder."""
-    source = os.pathsep.join(path for path in (str(Path.cwd()), os.environ.get("PYTHONPATH", "")) if path)
-    start = cpu_seconds()
-    done = subprocess.run(
-        [sys.executable, "-m", "worldmodel.cli", *options],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": source},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise UserError(f"the command under measurement failed: {' '.join(done.stderr.split())[-300:]}")
-    return cpu_seconds() - start
+    """CPU-seconds of `worldmodel` in a folder."""
+    return cpu_s_of([sys.executable, "-m", "worldmodel.cli", *options], folder)
