@@ -35,7 +35,7 @@ from worldmodel.measures import wilson_interval
 from worldmodel.models import WorldModel, set_cpu_threads
 from worldmodel.runs import Run, this_machine, versions
 from worldmodel.settings import Count, IdentifyConfig, NonNegativeInt, Nuisance, Settings, TrainConfig
-from worldmodel.system import write_json
+from worldmodel.system import UserError, write_json
 
 Disturbance = Literal["none", "scaled", "shifted", "late", "dropped", "weak"]
 EXPLAINED_BY: dict[Disturbance, Nuisance] = {
@@ -186,17 +186,23 @@ def _cell(
     """The figures of recordings with one thing wrong, and some things free."""
     simulator, model, settings = bench.simulator, bench.model, dataclasses.replace(bench.settings, free=free)
     misread = _misread(bench.calibration, simulator, disturbance)
-    outcomes, alone, explained = [], [], []
+    outcomes, alone, explained, refused = [], [], [], []
     recordings = recordings_of(simulator, episodes, config.steps, disturbance)
     for recording in tqdm(recordings, desc=disturbance, unit="recording", mininterval=10):
         short = dataclasses.replace(
             recording, frames=recording.frames[: config.steps + 1], actions=recording.actions[: config.steps]
         )
-        one = explain(simulator, misread, model, settings, [short])
+        try:
+            one = explain(simulator, misread, model, settings, [short])
+        except UserError as error:  # nothing moves in it
+            refused.append(str(error))
+            continue
         outcomes.append(_outcome(one, model))
         alone.append(one)
         if disturbance == "none" and len(explained) < config.checked:
             explained.append(explain(simulator, misread, model, settings, [recording]))
+    if not outcomes:
+        raise UserError(f"every recording is refused: {refused[0]}")
     learned = sysid = None
     if disturbance == "none":
         true = np.stack([outcome.true for outcome in outcomes])
@@ -205,6 +211,7 @@ def _cell(
     return {
         "disturbance": disturbance,
         "free": free,
+        "refused": len(refused),
         **_scores(simulator, outcomes),
         "foreseen_rms": _foreseen(explained, model, ahead) if explained else None,
         "learned": learned,
