@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -360,6 +361,18 @@ def test_an_interrupted_training_goes_on(tmp_path: Path, number: int, status: in
     _, errors = process.communicate()
     assert process.returncode == status and said in errors and "Traceback" not in errors
     assert torch.load(tmp_path / "runs/reacher/trainer.pt", weights_only=True)["step"] > 0
+
+
+@pytest.mark.parametrize(("verb", "said"), [("collect", "continues from there"), ("robust", "begins anew")])
+def test_after_an_interrupt_it_is_said_what_the_same_command_does(
+    verb: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def interrupted(config: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(VERBS, verb, replace(VERBS[verb], run=interrupted))
+    assert main([verb, *(["run=zoo/reacher"] if verb == "robust" else [])]) == 130
+    assert capsys.readouterr().err.strip().endswith(said)
 
 
 def test_another_policy_than_the_recipe_s_own_brings_its_own_parameters():

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _dispatch(arguments)
     except (KeyboardInterrupt, interrupts.Terminated) as error:
         asked, status = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
-        print(f"\n{asked}; what was finished is kept, and the same command continues from there", file=sys.stderr)
+        print(f"\n{asked}; {_afterwards(arguments)}", file=sys.stderr)
         return status
     except BrokenPipeError:  # what reads the output has seen enough: worldmodel train --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,6 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             say(f"error: {_one_line(error)}", to_stderr=True)
         return 1
+
+
+def _afterwards(arguments: list[str]) -> str:
+    """What the same command does when it is given again after an interrupt."""
+    from worldmodel.cli.verbs import VERBS
+
+    verb = VERBS.get(arguments[0]) if arguments else None
+    if verb and verb.continues:
+        return "what was finished is kept, and the same command continues from there"
+    return "earlier results are as they were, and the same command begins anew"
 
 
 def _one_line(error: Exception) -> str:

@@ -35,6 +35,8 @@ class Verb:
     run: Callable[[Any], str]
     common: tuple[str, ...] = ()
     """Options that `--help` shows first."""
+    continues: bool = False
+    """Whether a command that was interrupted goes on where it stopped; the others begin anew."""
 
 
 def _collect(config: CollectConfig) -> str:
@@ -216,18 +218,21 @@ VERBS = {
         CollectConfig,
         _collect,
         ("world", "policy", "episodes", "episode_steps", "image_size", "randomize", "data_seed", "workers"),
+        continues=True,
     ),
     "train": Verb(
         "train encoder, predictor and context encoder; records data first",
         TrainConfig,
         _train,
         _TRAINING,
+        continues=True,
     ),
     "compare": Verb(
         "train every method on one world, and test the claims of arXiv:2605.26379",
         CompareConfig,
         _compare,
         ("study", "scale", "methods", "parts", "num_seeds", "out"),
+        continues=True,
     ),
     "control": Verb(
         "drive the robot to goal images by MPC in the latent space of a run",
@@ -255,6 +260,7 @@ VERBS = {
         PositionsConfig,
         _positions,
         ("methods", "num_seeds", "noise_m", "noise_rad", "episodes", "out"),
+        continues=True,
     ),
     "identify": Verb(
         "the physical constants of a recording with 95 % intervals, and a model file that has them",
@@ -290,5 +296,5 @@ VERBS = {
     "runs": Verb("look after runs: list, compare, verify, remove", RunsConfig, _runs, ("what", "run")),
     "zoo": Verb("list the trained models that come with the package", ZooConfig, _zoo, ("name",)),
     "data": Verb("look after data sets: info, verify, merge, convert", DataConfig, _data, ("what", "path", "out")),
-    "demo": Verb("all of it, small, on a CPU, in minutes", DemoConfig, _demo, ("runs", "data", "seed", "tasks")),
+    "demo": Verb("all of it, small, on a CPU, in minutes", DemoConfig, _demo, ("runs", "data", "seed", "tasks"), True),
 }
