@@ -25,7 +25,7 @@ from worldmodel.learning import dynamics_stages
 from worldmodel.learning.imagining import imagine_futures
 from worldmodel.learning.state_units import UnitReader
 from worldmodel.measures.statistics import conformal_bound, resampled_means
-from worldmodel.runs import Run
+from worldmodel.runs import ControlResult, Run, read_record
 from worldmodel.system.errors import UserError
 
 K, H, A = 3, 4, 2
@@ -245,3 +245,14 @@ def test_what_cannot_be_imagined_is_one_line(
     assert main(["imagine", *arguments]) == 1
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line and "%|" not in line)
     assert line.startswith("error: ") and named in line
+
+
+def test_a_run_without_a_decoder_is_driven_beside_one_with_it(home: Path, capsys: pytest.CaptureFixture[str]):
+    """Only the one with a decoder doubts its tasks, and only its tasks count there."""
+    small = [f"{name}={value}" for name, value in SMALL.items()]
+    assert main(["train", *small, "name=blind", "decoder=false"]) == 0
+    tiny = ["tasks=3", "goal_steps=5", "budget_steps=4", "videos=0", "oracle=false", "out=both.json"]
+    assert main(["control", "run=runs/[rb]*", *tiny]) == 0, capsys.readouterr().err
+    both, alone = read_record(Path("both.json"), ControlResult).result, Run("runs/reacher").control
+    assert len(both.runs) == 2 and alone and both.doubt == alone.doubt is not None
+    assert Run("runs/blind").control.doubt is None

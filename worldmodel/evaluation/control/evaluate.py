@@ -162,12 +162,12 @@ def _judge(evaluation: Evaluation, runs: list[Run], supervised: list[Run]) -> Co
     beside = _controllers_beside(evaluation, supervised)
     of_runs: list[ControlResult] = []
     latent: list[Outcome] = []
-    doubts: list[Doubts] = []
+    doubts: list[tuple[Doubts, np.ndarray]] = []
     changed: list[ChangedOutcomes] = []
     for run in runs:
         outcome, controller = _latent(evaluation, run, config.videos)
         latent.append(outcome)
-        doubts += (doubts_of_run := _doubts(evaluation, run))
+        doubts += (doubts_of_run := [(of, outcome.solved) for of in _doubts(evaluation, run)])
         changed += (changed_of_run := _changed(evaluation, run, outcome))
         found = _result(evaluation, [run], {"latent": [outcome], **beside}, doubts_of_run, changed_of_run)
         videos = _film(evaluation, run, outcome)
@@ -317,10 +317,15 @@ def _result(
     evaluation: Evaluation,
     runs: list[Run],
     outcomes: Outcomes,
-    doubts: list[Doubts],
+    doubts: list[tuple[Doubts, np.ndarray]],
     changed: list[ChangedOutcomes],
 ) -> ControlResult:
-    """What was achieved, and the settings behind it; doubts, changed: of every run, or nothing."""
+    """What was achieved, and the settings behind it.
+
+    Args:
+        doubts: of every run that can doubt, and which of its tasks were solved.
+        changed: of every run, or nothing.
+    """
     config, protocol, tasks = evaluation.config, evaluation.protocol, evaluation.tasks
     controllers, regret = achieved(outcomes, protocol.rewarded)
     decisions = sum(of.num_decisions for of in outcomes["latent"])
@@ -339,7 +344,7 @@ def _result(
         cpu_ms_per_decision=1e3 * sum(of.decision_cpu_s for of in outcomes["latent"]) / decisions,
         regret=regret,
         solved_at_start=None if protocol.rewarded else tasks.solved_at_start(goal_rule(evaluation.world, protocol)),
-        doubt=doubt_result(doubts, [of.solved for of in outcomes["latent"]]) if doubts else None,
+        doubt=doubt_result(*zip(*doubts, strict=True)) if doubts else None,
         adapt=config.adapt,
         change=None if config.change is None else change_result(config.change, changed),
     )

@@ -231,7 +231,7 @@ def _doubt(of_runs: list[list[_Found]]) -> DoubtResult | None:
     """Doubt of all tasks under all looks."""
     each = [found for of_run in of_runs for found in of_run]
     doubts = [doubts for found in each for doubts in found.doubts]
-    return doubt_result(doubts, [found.solved_at >= 0 for found in each]) if doubts else None
+    return doubt_result(doubts, [found.solved_at >= 0 for found in each if found.doubts]) if doubts else None
 
 
 def _look_result(shift: GridCell, of_runs: Sequence[_Found], clean: Sequence[_Found]) -> LookResult:
