@@ -35,7 +35,7 @@ LEFT_OUT = {
     "control-*, surprise-*, *-seed*": "need trained models: minutes with a GPU, or hours without, each",
     "reproduce-*": "the others render a data set first, or measure time",
     "state-*": "the others have options of the context encoder that docs/LOG.md keeps, and the file does not",
-    "identify-*, rounds-*, calibrated-*, imagined-*, robust-*, left_out-*": "they need trained runs",
+    "identify-*, rounds-*, calibrated-*, imagined-*, robust-*, left_out-*, change-*": "they need trained runs",
     "recipes-*": "an hour of trainings",
     "bench-*": "the others are seconds and bytes of the machine that measured",
 }

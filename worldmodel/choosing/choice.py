@@ -19,6 +19,7 @@ from worldmodel.data.collecting import collect
 from worldmodel.data.store import DataSet
 from worldmodel.learning.loop import CHECKPOINT
 from worldmodel.learning.retrieval import steps_ahead
+from worldmodel.learning.sources import long_enough
 from worldmodel.learning.train import check_collection
 from worldmodel.models.encoders import check_installed, set_cpu_threads
 from worldmodel.runs import ChoiceResult, RunDirectory, ShortTraining, read_record, write_record
@@ -107,7 +108,7 @@ def _recording(config: TrainConfig) -> ShortTrainings:
         num = min(EPISODES, collection.episodes)
         collect(replace(collection, episodes=num))
         data = DataSet(collection.directory, num)
-    return ShortTrainings(data, pick_device(config.device))
+    return ShortTrainings(long_enough(data, config.context_or_default.window), pick_device(config.device))
 
 
 class _Search:

@@ -59,17 +59,20 @@ def open_source(
     rounds: folders of more data sets of this world.
     """
     data = with_rounds(config, rounds)
-    world = data.index.world
-    if window is not None and world.drawn("physical") and world.kinematic is None:
-        data = data.with_room_for(window)
-        if data.num_too_short:
-            say(
-                f"left out: {data.num_too_short} of {data.num_episodes} episodes of {data.directory}, which ended "
-                f"before two windows of {window} steps"
-            )
+    if window is not None and (data := long_enough(data, window)).num_too_short:
+        say(
+            f"left out: {data.num_too_short} of {data.num_episodes} episodes of {data.directory}, which ended "
+            f"before two windows of {window} steps"
+        )
     frames = load_frames(data, size, device)
     say(f"frames of {data.directory}: {frames.place}")
     return Source(data, frames, data.split("train"), data.split("test"))
+
+
+def long_enough(data: DataSet, window: int) -> DataSet:
+    """Where physical constants vary, without episodes that ended before two windows of `window` control steps."""
+    world = data.index.world
+    return data.with_room_for(window) if world.drawn("physical") and world.kinematic is None else data
 
 
 def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool = True) -> LatentTable:
