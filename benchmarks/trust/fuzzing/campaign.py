@@ -127,6 +127,8 @@ def _attempts(
                 yield number, attempt
     except EOFError:
         process.join()
+        if following == numbers.stop:  # it has ended after the last one
+            return
         yield following, Attempt("failed", f"the process died with {process.exitcode}", 0.0, 0.0)
     finally:
         process.kill()
