@@ -24,7 +24,7 @@ def _delays(most: int) -> Named:
 
 
 def _motor(name: str, **ratios: float) -> Named:
-    return {f"{what}": ChangeConfig({f"actuator.{name}.gear": ratio}) for what, ratio in ratios.items()}
+    return {what: ChangeConfig({f"actuator.{name}.gear": ratio}) for what, ratio in ratios.items()}
 
 
 CHANGES: dict[str, Named] = {

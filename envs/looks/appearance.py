@@ -84,10 +84,7 @@ class Appearance:
     def _view(self, model: mujoco.MjModel, data: mujoco.MjData, camera: int) -> View:
         """From where the camera sees, as data say now."""
         position, rotation = data.cam_xpos[camera].copy(), data.cam_xmat[camera].reshape(3, 3).copy()
-        follows = model.cam_mode[camera] in (
-            mujoco.mjtCamLight.mjCAMLIGHT_TRACK,
-            mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,
-        )
+        follows = model.cam_mode[camera] in _FOLLOWING
         if self._agent is None:
             self._agent = _agent_at_rest(model)
         agent = data.subtree_com[min(1, model.nbody - 1)].copy() if follows else self._agent

@@ -36,7 +36,7 @@ NO_BETTER = 0.95
 def outdated_verdict(summary: Summary) -> list[str]:
     """What was found with other weights than the run has now."""
     found = ", ".join(summary.outdated)
-    return [f"found with the weights before the last training: {found}; run again what you go by"] if found else []
+    return [f"found with the weights before the last training: {found}; give these commands again"] if found else []
 
 
 def train_verdict(found: TrainResult) -> list[str]:
@@ -139,7 +139,7 @@ def change_verdict(found: ChangeResult, knowing: Success | None = None) -> str:
     costs = (
         f"{found.change.in_words} costs {lost:.0%} of the goals"
         if lost > 0
-        else (f"{found.change.in_words} costs no goals: replanning makes up for it")
+        else f"{found.change.in_words} costs no goals: replanning makes up for it"
     )
     if gained < 0:
         return f"{costs}, and adaptation costs {-gained:.0%} more: leave adapt=false"
