@@ -25,6 +25,7 @@ def _comparison(record: Record[CompareResult]) -> str:
         f"## Methods on {found.env}",
         _introduction(record),
         grid(columns, {name: _method_row(row, columns) for name, row in found.methods.items()}),
+        *_looks(found.methods),
         *_constants(found),
         *_sweeps(found.methods),
     ]
@@ -48,6 +49,20 @@ def _introduction(record: Record[CompareResult]) -> str:
         f"ceiling {found.r2_ceiling:.4f}; untrained encoder {digits(beside.random_encoder.r2_h_to_z)}, raw pixels by "
         f"ridge {digits(beside.raw_pixels.r2_h_to_z)}."
     )
+
+
+def _looks(methods: Mapping[str, MethodRow]) -> list[str]:
+    """Goals reached where the world looks different: a row for each look."""
+    seen = {name: row.looks for name, row in methods.items() if row.looks}
+    if not seen:
+        return []
+    labels = list(next(iter(seen.values())))
+    rows = {label: [digits(of[label].mean, ".0%") for of in seen.values()] for label in labels}
+    rows["mean without clean"] = [digits(methods[name].success_under_looks, ".0%") for name in seen]
+    return [
+        "Goals reached by the same world models where the world looks different; no method was trained on these looks:",
+        grid(["look", *seen], rows),
+    ]
 
 
 def _constants(found: CompareResult) -> list[str]:

@@ -1,6 +1,7 @@
 """Comparison: equal budgets, finished cells are kept, measures and verdicts follow their rules."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from worldmodel_fakes import KINEMATIC, fake_episode, write_fake_data
 
 from worldmodel.cli.main import main
 from worldmodel.cli.overrides import values
+from worldmodel.cli.study_verdicts import compare_verdict
 from worldmodel.cli.terminal_studies import study_lines
-from worldmodel.comparing import CompareResult, LitBallResult, compare, light_study, running, shifts
+from worldmodel.comparing import CompareResult, LitBallResult, compare, light_study, planning_success, running, shifts
+from worldmodel.comparing import scale as scales
 from worldmodel.comparing.candidates import CANDIDATES, choose, override
 from worldmodel.comparing.claims import verdicts
 from worldmodel.comparing.compare_result import (
@@ -35,15 +38,26 @@ from worldmodel.comparing.encoder_cells import EncoderCell, VariableScore
 from worldmodel.comparing.measurements import convergence
 from worldmodel.comparing.memory import kept_bytes
 from worldmodel.comparing.recovery import rank_correlation
-from worldmodel.comparing.scale import SCALES, Scale
+from worldmodel.comparing.scale import Scale, scale_of
 from worldmodel.data.store import DataSet
 from worldmodel.measures.statistics import OverSeeds, over_seeds
+from worldmodel.runs import Run
 from worldmodel.runs.summary import read_record
-from worldmodel.settings import METHODS, CompareConfig, EncoderConfig, JEPAConfig, MethodConfig, TrainConfig, configure
+from worldmodel.settings import (
+    METHODS,
+    CompareConfig,
+    EncoderConfig,
+    JEPAConfig,
+    MethodConfig,
+    RobustConfig,
+    TrainConfig,
+    configure,
+    recipe,
+)
 from worldmodel.system.errors import ResultError, UserError
 
 RESULTS = Path(__file__).parents[2] / "docs/results"
-TINY = Scale(8, 6, (4, 16), (0.5, 1.0), 8, 6, 2, batch_size=8)
+TINY = Scale(8, 6, 8, 8, 6, 2, 2, batch_sizes=(4, 16), shares=(0.5, 1.0))
 
 # ---------------------------------------------------------------------------------------------------------------------
 # candidates
@@ -162,6 +176,17 @@ def test_a_sector_of_the_first_circle_is_kept_from_training(tmp_path: Path):
         assert edge in bounds or seen[edge - 1] != seen[edge]
 
 
+def test_a_study_takes_the_lengths_of_the_recipe_unless_it_is_to_be_quick():
+    """Whoever reads the table takes it for what each method can do, so that is what the short command measures."""
+    reacher = recipe("reacher")
+    usual = scale_of(CompareConfig(), reacher)
+    assert (usual.hidden, usual.steps, usual.batch_size) == (256, 1500, 256)
+    assert (usual.predictor_hidden, usual.predictor_steps) == (384, 3000)
+    longer = configure(TrainConfig, {"env": "reacher", "method.optim.steps": 77, "predictor.hidden": 8})
+    assert (scale_of(CompareConfig(), longer).steps, scale_of(CompareConfig(), longer).predictor_hidden) == (77, 8)
+    assert scale_of(CompareConfig(scale="quick"), longer) == scales.QUICK
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # the whole study, tiny
 
@@ -175,10 +200,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Arguments of a comparison that takes seconds."""
     monkeypatch.chdir(home)
-    monkeypatch.setitem(SCALES, "quick", TINY)
+    monkeypatch.setattr(scales, "QUICK", TINY)
     monkeypatch.setattr(shifts, "NUM_FRAMES", 40)
     monkeypatch.setattr(running, "memory", lambda *_: memory_of(1))
-    return ["env=lit_ball_ou", "episodes=60", "env.image_size=32", "env.supersample=1", "workers=1", "num_seeds=2"]
+    return [
+        "env=lit_ball_ou",
+        "episodes=60",
+        "env.image_size=32",
+        "env.supersample=1",
+        "workers=1",
+        "num_seeds=2",
+        "scale=quick",
+    ]
 
 
 def memory_of(num_bytes: int) -> MemoryUse:
@@ -215,16 +248,42 @@ def test_a_study_measures_all_it_promises_and_keeps_what_is_finished(
     assert main(["compare", *tiny, f"methods=[{','.join(names)}]"]) == 0
     best = max(names, key=lambda name: found.methods[name].r2_h_to_z.mean or 0)
     *_, verdict, quick, _, further = capsys.readouterr().out.splitlines()
-    assert f"read best from {best} (R2" in verdict and "fraction of its recipe" in quick
-    assert further == "next: worldmodel compare env=lit_ball_ou scale=full, or worldmodel train env=lit_ball_ou"
+    assert f"read best from {best} (R2" in verdict and "fraction of the recipe's steps" in quick
+    assert further == "next: worldmodel compare env=lit_ball_ou, or worldmodel train env=lit_ball_ou"
     with pytest.raises(AssertionError, match="trained again"):
         compare(configure(CompareConfig, {**values(tiny, CompareConfig), "methods": names, "encoder.depth": 1}))
+
+
+def test_goals_are_reached_as_they_are_and_under_other_looks(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
+    """By one world model a method and seed, which is kept and trained once."""
+    monkeypatch.setattr(planning_success, "RobustConfig", partial(RobustConfig, looks={"noise": [25.0]}, instances=1))
+    monkeypatch.setattr(shifts, "NUM_FRAMES", 800)
+    options = ["env=point_mass", "episodes=12", "episode_steps=60", "workers=1", "num_seeds=1", "methods=[lejepa]"]
+    options += ["scale=quick", "parts=[planning,looks]", "predictor.horizon=6", "predictor_training.batch_size=16"]
+    found = compare(configure(CompareConfig, values(options, CompareConfig)))
+    assert isinstance(found, CompareResult)
+    row = found.methods["lejepa"]
+    assert row.planning and row.planning.num_tasks == 2 and list(row.looks) == ["clean", "noise 25"]
+    assert row.success_under_looks == row.looks["noise 25"].mean
+    (model,) = Path("runs/compare-point_mass/models").iterdir()
+    assert not (model / "decoder").exists() and Run(model).config.robust is False
+    lines, said = study_lines(found), compare_verdict(found)[0]
+    assert (
+        "mean over looks that no method was trained on" in lines and "under other looks most goals with lejepa" in said
+    )
+
+    def never(*_: Any) -> None:
+        raise AssertionError("trained again")
+
+    for name in ("train", "control", "robust"):
+        monkeypatch.setattr(planning_success, name, never)
+    assert compare(configure(CompareConfig, values(options, CompareConfig))) == found
 
 
 def test_constants_are_read_all_the_way_from_frames(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
     options = ["env=puck", "episodes=20", "env.supersample=1", "atlas.episodes=60", "atlas.env.supersample=1"]
     options += ["workers=1", "num_seeds=2", "methods=[lejepa,vae]", "parts=[constants]"]
-    options += ["context_training.optim.steps=2"]
+    options += ["context_training.optim.steps=2", "scale=quick"]
     found = compare(configure(CompareConfig, values(options, CompareConfig)))
     assert isinstance(found, CompareResult) and found.methods["vae"].constants == {}
     read = found.methods["lejepa"].constants
@@ -244,12 +303,12 @@ def test_constants_are_read_all_the_way_from_frames(tiny: list[str], monkeypatch
 
 
 def test_the_study_of_the_lit_ball(tiny: list[str], monkeypatch: pytest.MonkeyPatch):
-    small = configure(
-        TrainConfig, {name: value for name, value in values(tiny, CompareConfig).items() if name != "num_seeds"}
-    )
+    of_study = ("num_seeds", "scale")
+    world = {name: value for name, value in values(tiny, CompareConfig).items() if name not in of_study}
+    small = configure(TrainConfig, world)
     monkeypatch.setattr(light_study, "recipe", lambda env: small)
     monkeypatch.setattr(light_study, "CONDITIONS", {"OU pairs": ("lit_ball_ou", None, "of one autocorrelation")})
-    options = {"study": "lit_ball", "methods": ["lejepa", "vae"], "num_seeds": 1, "out": "ball.json"}
+    options = {"study": "lit_ball", "scale": "quick", "methods": ["lejepa", "vae"], "num_seeds": 1, "out": "ball.json"}
     found = compare(configure(CompareConfig, options))
     assert isinstance(found, LitBallResult) and read_record(Path("ball.json"), LitBallResult).result == found
     assert list(found.conditions["OU pairs"].methods) == ["lejepa", "vae"]
@@ -263,12 +322,13 @@ def test_the_study_of_the_lit_ball(tiny: list[str], monkeypatch: pytest.MonkeyPa
     ("arguments", "named"),
     [
         (["study=everything"], "study must be one of methods, lit_ball, got 'everything'"),
-        (["scale=huge"], "scale must be one of quick, full, got 'huge'"),
-        (["parts=[speed]"], "parts must be a list, each one of memory, planning, constants, batch, data"),
+        (["scale=huge"], "scale must be one of recipe, quick, got 'huge'"),
+        (["parts=[speed]"], "parts must be a list, each one of memory, planning, looks, constants, batch, data"),
         (["num_seeds=0"], "num_seeds"),
         (["methods=[byol]"], "unknown method 'byol'"),
         (["methods=[lewm]"], "predicts from actions"),
         (["parts=[planning]"], "kinematic world"),
+        (["parts=[looks]"], "kinematic world"),
         (["parts=[constants]"], "none varies in lit_ball_ou"),
         (["env=nowhere"], "unknown env 'nowhere'"),
         (["encoder.latent_dim=5000"], "more than the data supports"),

@@ -72,6 +72,7 @@ def test_a_column_varies_by_more_than_rounding():
     assert varies(np.concatenate(columns, 1)).tolist() == [False, True, False, True, False]
     assert varies(values[:1]).tolist() == varies(values[:0]).tolist() == [False]
     assert varies(1e6 + 1e-9 * values).tolist() == [False], "less than double precision has"
+    assert varies(1e-200 * values).tolist() == [False], "the squares of such numbers are 0"
     np.testing.assert_array_equal(unit_spread(np.concatenate(columns[:1], 1)), [1.0])
     np.testing.assert_array_equal(unit_spread(values), values.std(0))
 

@@ -18,7 +18,8 @@ from worldmodel.evaluation.control.controllers import RandomController
 from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.tasks import draw_tasks, make_protocol
 from worldmodel.learning.loop import fit_quietly
-from worldmodel.learning.reward_stage import reward_stage
+from worldmodel.learning.reward_stage import judge_reward, reward_stage
+from worldmodel.learning.sources import encoded_table, open_sources, segments
 from worldmodel.learning.train import train
 from worldmodel.measures.identifiability import scores
 from worldmodel.models.reward_head import RewardHead, two_hot
@@ -140,6 +141,19 @@ def test_a_reward_head_changes_no_other_weight_and_can_be_added(home, rewarded, 
         control(ControlConfig(run=str(without.path), protocol="reward", tasks=1))
     added = read_weights(Run(train(named).run).path / "model.safetensors")
     assert all(torch.equal(ours[name], value) for name, value in added.items()), "added to a finished run, to the bit"
+
+
+def test_held_out_rewards_that_only_a_goal_far_away_tells_apart_have_no_r2(rewarded):
+    """A smooth reward is 1e-40 where the goal is far: its variance is 0, and R2 would be minus infinity."""
+    model = rewarded.model(torch.device("cpu"))
+    source, _ = open_sources(rewarded.config, torch.device("cpu"))
+    table = encoded_table(model.encoder, source.data, source.frames)
+    test = segments(source.data, source.test)
+    usual = judge_reward(model, table, source.data, test, None)
+    assert usual.r2 is not None and usual.r2_ahead is not None
+    source.data.rewards[source.test.rows()] *= 1e-40
+    faint = judge_reward(model, table, source.data, test, None)
+    assert faint.r2 is None and faint.r2_ahead is None and 0 < faint.highest < 1e-30
 
 
 def test_control_plans_by_the_reward_head_and_page_and_terminal_tell(rewarded):

@@ -7,7 +7,10 @@ from worldmodel.designing import DesignResult
 from worldmodel.evaluation.positions import PositionsResult
 from worldmodel.settings import CompareConfig, DesignConfig, EnvConfig
 
-QUICK = "quick trains every method for a fraction of its recipe: ranks, not what a method can reach (scale=full)"
+QUICK = (
+    "scale=quick trains every method for a fraction of the recipe's steps: it ranks them, and does not show what each "
+    "can reach"
+)
 
 
 def compare_verdict(found: CompareResult) -> list[str]:
@@ -18,17 +21,19 @@ def compare_verdict(found: CompareResult) -> list[str]:
         said.append(f"the true state is read best from {read[0]} (R2 {read[1]:.3f})")
     if planned := _best({name: row.planning.success_rate.mean for name, row in rows if row.planning}):
         said.append(f"goals are reached best with {planned[0]} ({planned[1]:.1%})")
+    if held := _best({name: row.success_under_looks for name, row in rows}):
+        said.append(f"under other looks most goals with {held[0]} ({held[1]:.1%})")
     if collapsed := [name for name, row in found.methods.items() if row.collapsed_share]:
         said.append(f"collapsed in some seed: {', '.join(collapsed)}")
     return ["; ".join(said), *([QUICK] if found.setup.scale == "quick" else [])]
 
 
 def compare_next(found: CompareResult | LitBallResult, config: CompareConfig) -> str:
-    """The study at its full length, or a training of the world at its own."""
+    """The study at the recipe's length, or a training of the world."""
     world = _world(config.training.env)
     if found.setup.scale == "quick":
         study = "" if config.study == "methods" else f" study={config.study}"
-        return f"worldmodel compare env={world}{study} scale=full, or worldmodel train env={world}"
+        return f"worldmodel compare env={world}{study}, or worldmodel train env={world}"
     return f"worldmodel train env={world}"
 
 

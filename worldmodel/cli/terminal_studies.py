@@ -81,10 +81,12 @@ def study_lines(found: CompareResult | LitBallResult) -> str:
 
 
 def _methods_lines(found: CompareResult) -> str:
-    columns = ("R2 h->z", "R2 z->h", "rank corr.", "eff. rank", "steps", "MB", "success", "constants")
+    columns = ("R2 h->z", "R2 z->h", "rank corr.", "eff. rank", "steps", "MB", "success", "looks", "constants")
     lines = [f"  {'method':<20}" + "".join(f"{column:>12}" for column in columns)]
     for name, row in found.methods.items():
         lines.append(f"  {name:<20}" + "".join(f"{value:>12}" for value in _method_values(row)))
+    if any(row.looks for row in found.methods.values()):
+        lines.append("  looks: goals reached, mean over looks that no method was trained on; compare.json has each")
     if pixels := found.baselines.raw_pixels.constants:
         read = ", ".join(f"{name} {digits(value)}" for name, value in pixels.items())
         lines.append(f"  constants: mean R2; by mean and spread of every pixel {read}")
@@ -102,6 +104,7 @@ def _method_values(row: MethodRow) -> list[str]:
         f"{steps:.0f}" if steps else "never",
         f"{row.memory.kept[256].total / 2**20:.1f}" if row.memory else "",
         digits(row.planning.success_rate.mean, ".1%") if row.planning else "",
+        digits(row.success_under_looks, ".1%") if row.looks else "",
         " ".join(_mean_constant(read) for read in row.constants.values()),
     ]
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from worldmodel.measures.statistics import OverSeeds
+from worldmodel.measures.statistics import OverSeeds, mean_known
+from worldmodel.runs import CLEAN
 from worldmodel.settings import ContextMethod
 
 Setting = dict[str, Any]
@@ -164,12 +165,19 @@ class MethodRow:
     """What training takes; None where it was not measured, as below."""
     planning: PlanningSuccess | None = None
     """What planning with the latents achieves."""
+    looks: dict[str, OverSeeds] = field(default_factory=dict)
+    """Look and its strength -> share of goals reached under it, as in `robust`; empty where that was not measured."""
     constants: dict[ContextMethod, ConstantsRead] = field(default_factory=dict)
     """How contexts are learned -> what they tell of physical constants; empty where that was not measured."""
     batch: dict[int, OverSeeds] = field(default_factory=dict)
     """Pairs in a batch, with equally many pairs in all -> R2 on test episodes; empty where the method is not swept."""
     data: dict[int, DataSizeReading] = field(default_factory=dict)
     """Training frames -> how well the variables are read; empty where the method is not swept."""
+
+    @property
+    def success_under_looks(self) -> float | None:
+        """Share of goals reached, mean over the looks that differ from the world as it is; None if not measured."""
+        return mean_known([found.mean for look, found in self.looks.items() if look != CLEAN])
 
 
 @dataclass(frozen=True)
@@ -245,7 +253,7 @@ class StudySetup:
     """What all trainings of a study share."""
 
     scale: str
-    """quick or full."""
+    """recipe or quick."""
     encoder: str
     """The frame encoder, such as `mlp 16x16, 64 x 3`."""
     steps: int

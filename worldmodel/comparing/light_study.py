@@ -9,7 +9,7 @@ from worldmodel.comparing.compare_result import BallReading, PairCondition, Sett
 from worldmodel.comparing.encoder_cells import EncoderCell, EncoderReading
 from worldmodel.comparing.laboratory import Laboratory
 from worldmodel.comparing.measurements import tune
-from worldmodel.comparing.scale import Scale
+from worldmodel.comparing.scale import scale_of
 from worldmodel.measures.statistics import over_seeds
 from worldmodel.settings import CompareConfig, TrainConfig, recipe
 
@@ -24,21 +24,22 @@ LAG = 10
 """Control steps from a frame to its partner, and to what lewm predicts."""
 
 
-def conditions(config: CompareConfig, scale: Scale, runs: Path) -> Iterator[tuple[str, PairCondition]]:
+def conditions(config: CompareConfig, runs: Path) -> Iterator[tuple[str, PairCondition]]:
     """For each condition: R2 of ball and light by method, in distribution and under shifts; yields as they finish.
 
     Encoders are trained on frames within the range that the shifts leave out, and tuned on the validation episodes of
     their own condition, by the R2 of what that condition asks for.
     """
     for name, (env, latent_dim, explanation) in CONDITIONS.items():
-        lab = Laboratory(training(config, env, latent_dim), scale, runs / f"compare-{env}", lewm_block=LAG)
+        recipe_of = training(config, env, latent_dim)
+        lab = Laboratory(recipe_of, scale_of(config, recipe_of), runs / f"compare-{env}", lewm_block=LAG)
         rows = {}
         # a kinematic world has no actions, from which lewm would predict
         names = [name for name in config.methods or CANDIDATES if name != "lewm" or lab.has_dynamics]
         for candidate in choose(names, has_actions=True):
             setting, _ = tune(lab, candidate)
             cells = [
-                lab.result(EncoderCell(candidate.name, setting, seed, scale.batch_size, inside=True))
+                lab.result(EncoderCell(candidate.name, setting, seed, lab.scale.batch_size, inside=True))
                 for seed in range(config.num_seeds)
             ]
             rows[candidate.name] = _row(candidate.settings[setting], [cell.reading for cell in cells])

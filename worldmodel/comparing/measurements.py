@@ -18,7 +18,7 @@ from worldmodel.comparing.compare_result import (
 from worldmodel.comparing.encoder_cells import EncoderCell
 from worldmodel.comparing.laboratory import Laboratory
 from worldmodel.comparing.memory import kept_bytes, peak_bytes
-from worldmodel.comparing.planning_success import plan_with
+from worldmodel.comparing.planning_success import plan_under_looks, plan_with
 from worldmodel.measures.statistics import OverSeeds, best_known, over_seeds
 
 TUNING_SEED = 1000
@@ -138,3 +138,9 @@ def planning(lab: Laboratory, candidate: Candidate, setting: int, seeds: Sequenc
         random_success_rate=over_seeds([run.random_success_rate for run in runs]),
         prediction_error_ratio=over_seeds([run.farthest_error_ratio for run in runs]),
     )
+
+
+def looks(lab: Laboratory, candidate: Candidate, setting: int, seeds: Sequence[int]) -> dict[str, OverSeeds]:
+    """Closed-loop success of the world models of `planning` where the world looks different."""
+    runs = [plan_under_looks(lab, EncoderCell(candidate.name, setting, seed, lab.scale.batch_size)) for seed in seeds]
+    return {look: over_seeds([run[look] for run in runs]) for look in runs[0]}

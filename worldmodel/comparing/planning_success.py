@@ -1,15 +1,19 @@
 """Planning readiness: the same predictor and planner on every method's frozen latents, by the tool's own verbs."""
 
 import dataclasses
-import shutil
+from contextlib import closing
 from dataclasses import dataclass
 
+from worldmodel import envs
 from worldmodel.comparing.encoder_cells import EncoderCell
 from worldmodel.comparing.laboratory import Laboratory
 from worldmodel.evaluation.control import control
+from worldmodel.evaluation.robustness import robust
+from worldmodel.evaluation.robustness.grid import check_can_look, shifts_of
 from worldmodel.learning.train import train
 from worldmodel.runs import CellStore, cell_key
-from worldmodel.settings import ControlConfig, TrainConfig
+from worldmodel.settings import ControlConfig, EnvConfig, RobustConfig, TrainConfig
+from worldmodel.system.errors import UserError
 from worldmodel.system.printable import say
 
 
@@ -41,26 +45,53 @@ def plan_with(lab: Laboratory, cell: EncoderCell) -> PlannedTasks:
     return store.result(key, lambda: _plan(lab, training, driving))
 
 
+def plan_under_looks(lab: Laboratory, cell: EncoderCell) -> dict[str, float | None]:
+    """Share of goals that the same world model reaches under each look of `robust`; a finished one is kept."""
+    training = _training(lab, cell)
+    looking = RobustConfig(tasks=lab.scale.tasks_under_looks, frames=lab.scale.tasks_under_looks, seed=cell.seed)
+    store = CellStore(lab.folder / "cells", dict[str, float | None])
+    key = cell_key(f"looks-{cell.label}", training=training, robust=looking)
+    return store.result(key, lambda: _look(lab, training, looking))
+
+
+def refusal_of_looks(env: EnvConfig) -> str | None:
+    """Why a world cannot look different; None where it can."""
+    with closing(envs.make(**env.make_arguments())) as world:
+        try:
+            check_can_look(world, shifts_of(RobustConfig(), env.image_size, env.world))
+        except UserError as error:
+            return str(error)
+    return None
+
+
 def _training(lab: Laboratory, cell: EncoderCell) -> TrainConfig:
+    """The cell's method in a world model of the lab's scale, without what is learned beside the method's latents."""
     scale, config = lab.scale, lab.config
-    return dataclasses.replace(
+    training = dataclasses.replace(
         config,
         method=lab.method(cell),
         predictor=dataclasses.replace(config.predictor, hidden=scale.predictor_hidden),
         predictor_training=dataclasses.replace(config.predictor_training, steps=scale.predictor_steps),
-        runs=str(lab.folder / "work"),
-        name=f"plan-{cell.label}",
+        decoder=False,
+        robust=False,
+        runs=str(lab.folder / "models"),
         seed=cell.seed,
     )
+    return dataclasses.replace(training, name=cell_key(cell.label, training=training).name)
 
 
 def _plan(lab: Laboratory, training: TrainConfig, driving: ControlConfig) -> PlannedTasks:
-    say(f"{lab.label}: {training.name}")
-    shutil.rmtree(training.run_directory, ignore_errors=True)
+    say(f"{lab.label}: goals with {training.name}")
     trained = train(training)
     driven = control(dataclasses.replace(driving, run=trained.run))
-    shutil.rmtree(trained.run)
     latent, random = driven.latent.success, driven.controllers["random"].success
     assert latent and random and trained.prediction, "a world with actions and goals"
     ratios = dict(trained.prediction.ratio_to_persistence)
     return PlannedTasks(latent.rate, random.rate, driven.latent.num_tasks, ratios)
+
+
+def _look(lab: Laboratory, training: TrainConfig, looking: RobustConfig) -> dict[str, float | None]:
+    say(f"{lab.label}: looks with {training.name}")
+    looked = robust(dataclasses.replace(looking, run=train(training).run))
+    (rows,) = looked.encoders.values()
+    return {row.label: row.success.rate if row.success else None for row in rows}

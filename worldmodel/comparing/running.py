@@ -16,6 +16,7 @@ from worldmodel.comparing.light_study import conditions, training
 from worldmodel.comparing.measurements import (
     SWEPT,
     convergence,
+    looks,
     measure,
     memory,
     planning,
@@ -23,7 +24,8 @@ from worldmodel.comparing.measurements import (
     sweep_data,
     tune,
 )
-from worldmodel.comparing.scale import SCALES, Scale
+from worldmodel.comparing.planning_success import refusal_of_looks
+from worldmodel.comparing.scale import Scale, scale_of
 from worldmodel.figures import drawing
 from worldmodel.learning.judging import r2_ceiling
 from worldmodel.runs import check_out, write_record
@@ -46,8 +48,7 @@ def compare(config: CompareConfig) -> CompareResult | LitBallResult:
     """
     check_out(config.out, LitBallResult if config.study == "lit_ball" else CompareResult, config.overwrite)
     check_names(config.methods)
-    scale = SCALES[config.scale]
-    return _lit_ball(config, scale) if config.study == "lit_ball" else _methods(config, scale)
+    return _lit_ball(config) if config.study == "lit_ball" else _methods(config)
 
 
 def study_folder(config: CompareConfig) -> Path:
@@ -56,7 +57,8 @@ def study_folder(config: CompareConfig) -> Path:
     return Path(config.training.runs) / f"compare-{label}"
 
 
-def _methods(config: CompareConfig, scale: Scale) -> CompareResult:
+def _methods(config: CompareConfig) -> CompareResult:
+    scale = scale_of(config, config.training)
     lab = Laboratory(config.training, scale, study_folder(config))
     candidates = choose(config.methods, lab.poses.data.actions.shape[1] > 0)
     _check_parts(config, lab)
@@ -96,6 +98,7 @@ def _parts(config: CompareConfig, lab: Laboratory) -> dict[str, Callable[[Candid
     return {
         "memory": lambda candidate, setting: memory(lab, candidate, setting),
         "planning": lambda candidate, setting: planning(lab, candidate, setting, seeds),
+        "looks": lambda candidate, setting: looks(lab, candidate, setting, seeds),
         "constants": lambda candidate, setting: constants.read(candidate, setting, seeds),
         "batch": lambda candidate, setting: sweep_batch(lab, candidate, setting, seeds),
         "data": lambda candidate, setting: sweep_data(lab, candidate, setting, seeds),
@@ -111,7 +114,10 @@ def _not_allowed(lab: Laboratory) -> dict[str, str]:
     """Parts that the world does not allow -> what they need."""
     found = {}
     if not lab.has_dynamics:
-        found["planning"] = f"actions, and {lab.label} is a kinematic world without any; use env=reacher"
+        need = f"actions, and {lab.label} is a kinematic world without any; use env=reacher"
+        found |= {"planning": need, "looks": need}
+    elif refused := refusal_of_looks(lab.config.env):
+        found["looks"] = f"a world that can look different: {refused}"
     if not lab.constants:
         found["constants"] = f"physical constants, and none varies in {lab.label}; use env=puck"
     return found
@@ -146,11 +152,12 @@ def _write(config: CompareConfig, result: CompareResult | LitBallResult) -> None
         write_record(path, result)
 
 
-def _lit_ball(config: CompareConfig, scale: Scale) -> LitBallResult:
+def _lit_ball(config: CompareConfig) -> LitBallResult:
     # its worlds bring settings of their own, those of `config.training` do not matter
-    setup = _setup(config, scale, training(config, "lit_ball").encoder)
+    ball = training(config, "lit_ball")
+    setup = _setup(config, scale_of(config, ball), ball.encoder)
     found: dict[str, PairCondition] = {}
-    for name, condition in conditions(config, scale, Path(config.training.runs)):
+    for name, condition in conditions(config, Path(config.training.runs)):
         found[name] = condition
         _write(config, LitBallResult(setup, dict(found)))
     result = LitBallResult(setup, found)

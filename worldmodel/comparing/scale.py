@@ -1,6 +1,8 @@
-"""How much of everything: the quick scale finishes in an hour on two CPU cores, the full one wants a day or a GPU."""
+"""How much of everything: trainings as long as the world's recipe, or a fraction of that for a first look."""
 
 from dataclasses import dataclass
+
+from worldmodel.settings import CompareConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -11,21 +13,37 @@ class Scale:
     """Units of a hidden layer of every encoder."""
     steps: int
     """Training steps of an encoder at the usual batch."""
-    batch_sizes: tuple[int, ...]
-    """Other batches, swept with as many pairs in all: steps in inverse proportion, learning rates by the root."""
-    shares: tuple[float, ...]
-    """Sizes of the data sweep, as shares of the training episodes."""
+    batch_size: int
+    """Pairs in the usual batch."""
     predictor_hidden: int
     """Units of a hidden layer of the predictor that plans."""
     predictor_steps: int
     """Its training steps."""
     tasks: int
     """Tasks of its closed loop."""
-    batch_size: int = 256
-    """Pairs in the usual batch."""
+    tasks_under_looks: int
+    """Tasks of its closed loop under each look."""
+    batch_sizes: tuple[int, ...] = (32, 1024)
+    """Other batches, swept with as many pairs in all: steps in inverse proportion, learning rates by the root."""
+    shares: tuple[float, ...] = (1 / 64, 1.0)
+    """Sizes of the data sweep, as shares of the training episodes."""
 
 
-SCALES = {
-    "quick": Scale(64, 300, (32, 128, 1024), (1 / 64, 1.0), 192, 400, 40),
-    "full": Scale(256, 4000, (32, 64, 128, 512, 1024), (1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0), 384, 4000, 500),
-}
+QUICK = Scale(
+    hidden=64, steps=300, batch_size=256, predictor_hidden=192, predictor_steps=400, tasks=40, tasks_under_looks=10
+)
+
+
+def scale_of(config: CompareConfig, training: TrainConfig) -> Scale:
+    """The sizes of a study of one world; `training` is the world's recipe, with what the user changed in it."""
+    if config.scale == "quick":
+        return QUICK
+    return Scale(
+        hidden=training.encoder.hidden,
+        steps=training.method.optim.steps,
+        batch_size=training.method.optim.batch_size,
+        predictor_hidden=training.predictor.hidden,
+        predictor_steps=training.predictor_training.steps,
+        tasks=100,
+        tasks_under_looks=25,
+    )

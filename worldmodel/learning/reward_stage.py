@@ -33,6 +33,8 @@ _OPTIM = OptimConfig(steps=2000, batch_size=256, lr=1e-3)
 _MOST_PASSES = 40
 """Passes over few control steps after which training ends."""
 _SAMPLE, _JUDGED = 4096, 8192
+_TOLD = 1e-4
+"""Share of the training rewards' range by which held-out rewards must differ for an R2."""
 
 
 class _Learner(nn.Module):
@@ -161,13 +163,15 @@ def judge_reward(
     truth, actions = data.rewards[taken.numpy()], table.actions[taken]
     imagined = imagine_futures(model, table, start, horizon, context_of(start) if context_of else None)
     seen, ahead = (head.rewards(of, actions).cpu().numpy() for of in (table.latents[rows], imagined))
-    rewards = recorded_rewards(data, test)
+    rewards, (lowest, highest) = recorded_rewards(data, test), reward_range(data)
+    # tails of a reward that was never come near, such as 1e-40, are nothing to be explained
+    told = np.ptp(rewards) > _TOLD * (highest - lowest)
     return RewardResult(
         lowest=float(rewards.min()),
         highest=float(rewards.max()),
         mean=float(rewards.mean()),
         num_steps=len(rewards),
         horizon=horizon,
-        r2=scores(truth.reshape(-1, 1), seen.reshape(-1, 1))[0],
-        r2_ahead=scores(truth[:, -1:], ahead[:, -1:])[0],
+        r2=scores(truth.reshape(-1, 1), seen.reshape(-1, 1))[0] if told else None,
+        r2_ahead=scores(truth[:, -1:], ahead[:, -1:])[0] if told else None,
     )

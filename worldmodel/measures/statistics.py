@@ -16,6 +16,8 @@ Z_95 = 1.959963984540054
 Key = TypeVar("Key")
 _ROUNDING = 1e-12
 """A spread smaller than this share of the numbers themselves is rounding."""
+_SMALLEST = float(np.finfo(np.float32).tiny)
+"""A spread smaller than this is none: float32 holds such numbers with few digits, and their squares may underflow."""
 
 
 def varies(values: np.ndarray) -> np.ndarray:
@@ -23,7 +25,8 @@ def varies(values: np.ndarray) -> np.ndarray:
     if not len(values):
         return np.zeros(values.shape[1:], bool)
     with np.errstate(invalid="ignore"):  # inf - inf
-        return np.isfinite(values).all(0) & (values.max(0) - values.min(0) > _ROUNDING * np.abs(values).max(0))
+        least = np.maximum(_ROUNDING * np.abs(values).max(0), _SMALLEST)
+        return np.isfinite(values).all(0) & (values.max(0) - values.min(0) > least)
 
 
 def unit_spread(values: np.ndarray) -> np.ndarray:

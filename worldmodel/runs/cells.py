@@ -66,7 +66,7 @@ class CellStore(Generic[FiguresT]):
         """The figures of a finished cell."""
         path = self.path(key)
         try:
-            return msgspec.convert(read_json(path)["figures"], self._figures)
+            return msgspec.convert(read_json(path)["figures"], self._figures, str_keys=True)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is not a finished cell of this study ({error}); delete it and run again"

@@ -101,7 +101,8 @@ class RewardResult:
     horizon: int
     """Control steps that the predictor looks ahead."""
     r2: float | None
-    """R2 of rewards, read from the frames that are seen; None where the test episodes hold one reward only."""
+    """R2 of rewards, read from the frames that are seen; None where the test episodes hold one
+    reward only, or rewards that differ by less than a ten-thousandth of those trained on."""
     r2_ahead: float | None
     """The same at the end of the horizon, from the latents that the predictor imagines there."""
 

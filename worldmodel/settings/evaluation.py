@@ -10,7 +10,7 @@ from worldmodel.settings.training import Device, TrainConfig
 from worldmodel.system.errors import UserError
 
 Shift = Literal["held", "constants", "nuisances", "excitation"]
-ComparePart = Literal["memory", "planning", "constants", "batch", "data"]
+ComparePart = Literal["memory", "planning", "looks", "constants", "batch", "data"]
 SHELL_SD = (2.0, 3.0)
 """Constants out of range are drawn between so many prior standard deviations from their nominal value."""
 
@@ -249,12 +249,16 @@ class CompareConfig(Settings):
     study: Literal["methods", "lit_ball"] = "methods"
     """methods: the article's table, with a verdict on each of its claims. lit_ball: can the ball's
     position be separated from the light, by which pairs, and under lights never seen? It chooses its own worlds."""
-    scale: Literal["quick", "full"] = "quick"
-    """quick: about an hour of two CPU cores. Sets encoder.hidden and every number of steps."""
+    scale: Literal["recipe", "quick"] = "recipe"
+    """recipe: every method trains as long as the world's recipe says: some hours of one CPU core for a small world.
+    quick: narrower networks and a fifth of the steps or fewer, for the ranks of methods within the hour."""
     methods: list[str] = field(default_factory=list)
     """Names of candidates, e.g. [lejepa,infonce]; empty: all."""
-    parts: list[ComparePart] = field(default_factory=lambda: ["memory", "planning", "constants", "batch", "data"])
-    """Parts of the table; planning and constants are left out where a world has no actions or no constants."""
+    parts: list[ComparePart] = field(
+        default_factory=lambda: ["memory", "planning", "looks", "constants", "batch", "data"]
+    )
+    """Parts of the table. What a world does not allow is left out: planning and looks (planning where the world looks
+    different) need actions, constants need some that vary."""
     num_seeds: Count = 3
     """Trainings per figure, each with a seed of its own."""
     out: str | None = None
