@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from worldmodel.identifying import Simulator
+from worldmodel.measures import r2
 
 
 def of_constant(
@@ -16,8 +17,8 @@ def of_constant(
     covered = (np.abs(found - true) <= width)[trusted]
     thirds = np.array_split(trusted[np.argsort(true[trusted])], 3)
     return {
-        "r2": _r2(true, found),
-        "r2_trusted": _r2(true[trusted], found[trusted]) if len(trusted) > 2 else None,
+        "r2": float(r2(true[:, None], found[:, None])[0]),
+        "r2_trusted": float(r2(true[trusted, None], found[trusted, None])[0]) if len(trusted) > 2 else None,
         "median_relative_error": float(np.median(np.abs(values[:, 1] / values[:, 0] - 1)))
         if factor.transform == "log"
         else None,
@@ -36,7 +37,3 @@ def all_trusted(simulator: Simulator, true: np.ndarray, found: np.ndarray, width
         name: of_constant(simulator, name, true[:, k], found[:, k], width[:, k], everything)
         for k, name in enumerate(simulator.constants)
     }
-
-
-def _r2(true: np.ndarray, found: np.ndarray) -> float:
-    return float(1 - ((found - true) ** 2).sum() / ((true - true.mean()) ** 2).sum())

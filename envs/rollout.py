@@ -15,6 +15,11 @@ from worldmodel.envs.excitation import Policy
 from worldmodel.envs.world import MujocoWorld, Snapshot
 
 
+def episode_seed(seed: int, index: int) -> int:
+    """The seed of episode number `index` of a set of episodes with this seed."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
 @dataclass(frozen=True)
 class Episode:
     """A recorded episode."""

@@ -188,7 +188,7 @@ class _Episodes:
         return True
 
     def _record(self, index: int) -> None:
-        if unknown := [name for name in self._world.reset_fields if not _may_differ(name)]:
+        if unknown := [name for name in self._world.episode_model.reset_fields if not _may_differ(name)]:
             raise WarpUnsupported(
                 f"engine=warp cannot run {self._world.name}: its reset writes {', '.join(unknown)}, and Warp has one "
                 "of each for all episodes. Use engine=classic"

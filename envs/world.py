@@ -107,10 +107,9 @@ class MujocoWorld(gymnasium.Env):
         """Whether any factor changes in the course of an episode."""
         return any(rho != 1 for rho in self._draws.rho.values())
 
-    @property
-    def reset_fields(self) -> tuple[str, ...]:
-        """The fields of the MuJoCo model that this episode's reset wrote."""
-        return self.episode_model.reset_fields
+    def randomized(self, kind: str) -> list[str]:
+        """Names of the randomised factors of a kind, "physical" or "visual"."""
+        return self._draws.names(kind)
 
     @property
     def actuated(self) -> list[tuple[int, int] | None]:
@@ -281,7 +280,7 @@ class MujocoWorld(gymnasium.Env):
 
     def drift_constants(self, rho: float) -> None:
         """Redraw the randomised physical factors with correlation rho to what they are."""
-        self.drift_factors(self._draws.names("physical"), rho)
+        self.drift_factors(self.randomized("physical"), rho)
 
     def drift_factors(self, names: Sequence[str], rho: float) -> None:
         """Redraw factors with correlation rho to what they are: t becomes rho t + sqrt(1 - rho^2) spread eps."""

@@ -81,9 +81,3 @@ def _parameters(plan: PlanConfig) -> dict[str, object]:
 
 def _written(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def of_today(command: str) -> str:
-    """A recorded command of version 0.1 as it is written now."""
-    command = command.replace("worldmodel reproduce ", "python -m benchmarks.reproduce ")
-    return command.replace("worldmodel bench ", "python -m benchmarks.speed ")

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from benchmarks.reproduce.result import MeasuredFigure, RowResult, TableResult, read_table
 from benchmarks.reproduce.scaling import REFERENCE_STEPS, TIMED_STEPS, WARM_UP_STEPS
 from benchmarks.reproduce.tables import TABLES
-from benchmarks.results.commands import of_today
 from benchmarks.results.markdown import Row, lowest_first, mean_interval
 from benchmarks.results.sources import FOLDER, paths
 
@@ -128,7 +127,7 @@ def _reproduction(table: TableResult) -> str:
         "",
         f"## {table.title}",
         "",
-        f"`{of_today(table.command)}`: {table.scale} scale, seeds {table.seeds}, mean [95 % interval]; settings "
+        f"`{table.command}`: {table.scale} scale, seeds {table.seeds}, mean [95 % interval]; settings "
         f"chosen on a validation split. {table.note}. Published (in brackets): {table.source}.",
         "",
         f"| | {' | '.join(headers)} | CPU s a seed |",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from worldmodel.envs import writers
 from worldmodel.envs.factors import PhysicsFactor, Transform, VisualFactor, Writer, prior_bounds
@@ -25,8 +26,8 @@ def constant(
     )
 
 
-def lamp_intensity(light: str = "lamp", nominal: float = 0.5, prior_scale: float = 0.35) -> VisualFactor:
-    """The diffuse intensity of a light, 1 at most."""
+def lamp_intensity(nominal: float = 0.5, prior_scale: float = 0.35) -> VisualFactor:
+    """The diffuse intensity of the lamp, 1 at most."""
     return VisualFactor(
         name="light",
         unit="1",
@@ -34,8 +35,8 @@ def lamp_intensity(light: str = "lamp", nominal: float = 0.5, prior_scale: float
         bounds=(prior_bounds(nominal, prior_scale)[0], 1.0),
         prior_scale=prior_scale,
         transform="log",
-        write=writers.light_diffuse(light),
-        description=f"intensity of the {light}",
+        write=writers.light_diffuse("lamp"),
+        description="intensity of the lamp",
     )
 
 
@@ -53,8 +54,8 @@ def all_lights() -> VisualFactor:
     )
 
 
-def lamp_azimuth(light: str = "lamp") -> VisualFactor:
-    """The direction from which a light shines, around the vertical."""
+def lamp_azimuth() -> VisualFactor:
+    """The direction from which the lamp shines, around the vertical."""
     return VisualFactor(
         name="light_azimuth",
         unit="rad",
@@ -62,9 +63,15 @@ def lamp_azimuth(light: str = "lamp") -> VisualFactor:
         bounds=(0.15 * math.pi, 1.35 * math.pi),
         prior_scale=0.5,
         transform="linear",
-        write=writers.light_azimuth(light),
-        description=f"direction in which the {light} shines",
+        write=writers.light_azimuth("lamp"),
+        description="direction in which the lamp shines",
     )
+
+
+def grey_floor() -> tuple[VisualFactor, ...]:
+    """Colours of a table or a floor, nominally a bluish grey."""
+    nominal = {"red": 0.25, "green": 0.28, "blue": 0.32}
+    return colours("floor", nominal, partial(writers.geom_colour, "floor"), prior_scale=0.25, transform="log")
 
 
 def colours(

@@ -134,7 +134,7 @@ def test_a_factor_is_written_on_what_the_reset_drew():
     world = make(damping, with_factors=True)
     world.restart(seed=0, factors={"damping_scale": 1.0})
     drawn = world.scene.model.dof_damping[0]
-    assert drawn != 0.1 and world.reset_fields == ("dof_damping",)
+    assert drawn != 0.1 and world.episode_model.reset_fields == ("dof_damping",)
     world.set_factors({"damping_scale": 2.0})
     assert world.scene.model.dof_damping[0] == 2 * drawn
     world.set_factors({"damping_scale": 1.0})

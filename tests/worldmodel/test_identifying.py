@@ -304,9 +304,10 @@ def field_of(std: float, num: int = 2) -> ErrorField:
 def test_delay_gain_and_offset_do_to_positions_what_their_names_say(world, episodes, seen):
     replay = replay_of("puck", "mass")
     track = track_of(world, seen, episodes[0], replay, ("camera", "delay"))
-    plain = track.predict(np.zeros((1, track.num_parameters)))[0]
+    num_parameters = len(track.replay.constants) + len(track.nuisances.units) + len(track.start.columns)
+    plain = track.predict(np.zeros((1, num_parameters)))[0]
     assert list(track.nuisances.units) == ["camera_gain", "offset_x", "offset_y", "delay"]
-    moved = np.zeros((4, track.num_parameters))
+    moved = np.zeros((4, num_parameters))
     moved[np.arange(4), 1 + np.arange(4)] = 1.0
     gain, x, _, late = track.predict(moved)
     np.testing.assert_allclose(gain, 1.03 * plain)

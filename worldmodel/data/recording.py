@@ -36,7 +36,7 @@ from worldmodel.data.shards import open_shard, read_column, shard_path, write_sh
 from worldmodel.data.workers import Work, WorkerPool, report_progress
 from worldmodel.envs.effects import effect
 from worldmodel.envs.excitation import Policy, make_policy
-from worldmodel.envs.rollout import Episode, rollout
+from worldmodel.envs.rollout import Episode, episode_seed, rollout
 from worldmodel.settings import CollectConfig
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import remove_leftovers, write_new
@@ -106,7 +106,7 @@ class Recording:
         """
         world = envs.make(**self.world)
         policy = make_policy(**self.policy)
-        seeds = [int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0]) for index in indices]
+        seeds = [episode_seed(self.seed, index) for index in indices]
         length: dict[str, Any] = {"num_steps": self.episode_steps, "drift_rho": self.drift_rho}
         try:
             if self.engine == "warp":

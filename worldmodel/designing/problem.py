@@ -1,6 +1,5 @@
 """What is asked of a world: which constants, which positions are observed of it, and how well."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from worldmodel import envs
 from worldmodel.designing.design_result import ChosenPolicy
+from worldmodel.envs.rollout import episode_seed
 from worldmodel.envs.sensitivity import Motion, position_names, record_motion, rotational, tangent
 from worldmodel.envs.world import MujocoWorld
 from worldmodel.settings import CollectConfig, DesignConfig
@@ -51,7 +51,7 @@ class DesignProblem:
         acting = policy.make()
         return [
             record_motion(self.world, acting, seed=seed, num_steps=self.config.training.collection.episode_steps)
-            for seed in _spread_seeds(self.config.seed, seeds)
+            for seed in (episode_seed(self.config.seed, index) for index in seeds)
         ]
 
 
@@ -116,8 +116,3 @@ def _reach(config: DesignConfig, world: MujocoWorld) -> dict[int, float]:
     latents = {} if atlas is None or atlas.env.kinematic is None else atlas.env.kinematic.latents
     straight = {name: scale for name, scale in latents.items() if name not in world.scene.angle_names}
     return {world.state_names.index(name): config.reach_sd * scale for name, scale in straight.items()}
-
-
-def _spread_seeds(seed: int, indices: range) -> Iterator[int]:
-    for index in indices:
-        yield int(np.random.SeedSequence([seed, index]).generate_state(1)[0])

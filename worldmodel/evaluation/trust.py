@@ -28,15 +28,6 @@ def check_trusted(env: EnvConfig, trust_world: bool) -> None:
         raise UserError(f"the run's world {why} ({env.world}); if you trust it, add trust_world=true")
 
 
-def is_trusted(env: EnvConfig) -> bool:
-    """Whether a run's world is made without the user's consent, since that runs no file of whoever wrote the run."""
-    try:
-        check_trusted(env, False)
-    except UserError:
-        return False
-    return True
-
-
 def check_inside_project(data: str, config_data: str | None) -> None:
     """UserError where a run names a folder outside the current one, in which a verb would write.
 

@@ -1,7 +1,7 @@
 """A model file with other constants: where a compiled model differs from its source, the source is changed."""
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,8 @@ def transfer(spec: mujoco.MjSpec, model: mujoco.MjModel) -> None:
 
 def _elements(spec: mujoco.MjSpec, model: mujoco.MjModel, kind: str, field: str) -> Iterator[tuple[Any, int]]:
     """(element of the source, its row in a compiled field)."""
-    to_row: Callable[[int], int] = int
-    if field.startswith("dof_"):
-        to_row = lambda joint: int(model.jnt_dofadr[joint])  # noqa: E731
     for element in getattr(spec, kind):
-        yield element, to_row(element.id)
+        yield element, int(model.jnt_dofadr[element.id] if field.startswith("dof_") else element.id)
 
 
 def _assign(element: Any, attribute: str, value: np.ndarray | float) -> None:

@@ -125,9 +125,7 @@ def track_of(
     """A recording for the fit, from readings (T+1, N) and actions (T, A)."""
     observation, world = simulator.observation, simulator.world
     num_positions = world.scene.model.nq
-    start = start_of(
-        observation, numbers, simulator.still, num_positions, world.control_dt_s, simulator.spread
-    )  # fmt: skip
+    start = start_of(observation, numbers, simulator.still, num_positions, world.control_dt_s, simulator.spread)
     free = Nuisances.of(config.free, observation, simulator.angles)
     return Track(name, numbers, actions, start, observation, simulator.replay, free)
 

@@ -29,9 +29,7 @@ def draw(folder: Path, explained: Explained, result: IdentifyResult, ends: Seque
     num = len(first.reference)
     shown = np.unique(np.linspace(0, num - 1, min(_FRAMES, num)).round().astype(int))
     rows = {"recording": recording.frames[len(recording.frames) - num + shown]}
-    rows |= {
-        name: _frames(simulator.replay.world, first.qpos[name][shown]) for name in ("calibrated", "nominal")
-    }  # fmt: skip
+    rows |= {name: _frames(simulator.replay.world, first.qpos[name][shown]) for name in ("calibrated", "nominal")}
     both = (rows["recording"].astype(np.uint16) + rows["calibrated"]) // 2
     filmstrip(folder / "identify_film.png", {**rows, "overlaid": both.astype(np.uint8)}, (dt_s * (shown + 1)).tolist())
 

@@ -47,9 +47,21 @@ class Explained:
                 elif number == 0:
                     yield int(parameter), name, None
 
+    def place(self, number: int) -> np.ndarray:
+        """Places of the constants of a recording among all parameters, int (P,)."""
+        return self.layout.places[number][: len(self.simulator.constants)]
+
     def coordinates(self, number: int) -> np.ndarray:
         """Standardised coordinates of the constants of a recording, (P,)."""
-        return self.solution.x[self.layout.places[number][: len(self.simulator.constants)]]
+        return self.solution.x[self.place(number)]
+
+    def widened(self) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior covariance (P, P) of the constants of the first recording, and by how much the calibration widened
+        each standard deviation, (P,)."""
+        place = self.place(0)
+        covariance = self.solution.covariance[np.ix_(place, place)]
+        widened = self.deviations[place] / np.sqrt(np.diag(covariance))
+        return covariance * np.outer(widened, widened), widened
 
     @property
     def deviations(self) -> np.ndarray:

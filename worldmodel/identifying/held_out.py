@@ -121,15 +121,13 @@ def _by_model(
     latents, actions = model.embed(frames), torch.from_numpy(recording.actions).to(model.device)
     context = None
     if (encoder := model.context_encoder) is not None:
-        fits = known >= encoder.min_steps
         context = torch.zeros(1, encoder.config.num_values, device=model.device)
-        if fits:
+        if known >= encoder.min_steps:
             context = encoder(latents[None, : known + 1], actions[None, :known])
     first = known + 1 - model.num_context_frames
     state = model.encode(latents[None, first : known + 1], actions[None, first:known])
     horizon = min(model.predictor.config.horizon, track.num_steps - known)
-    stride = model.predictor.config.stride
-    horizon -= horizon % stride
+    horizon -= horizon % model.predictor.config.stride
     if not horizon:
         return None
     future = actions[None, None, known : known + horizon]

@@ -33,12 +33,8 @@ class NextRecording:
 
     def __init__(self, explained: Explained, num_steps: int, seed: int) -> None:
         self._explained, self._num_steps, self._seed = explained, num_steps, seed
-        place = explained.layout.places[0][: len(explained.simulator.constants)]
-        deviations = explained.deviations[place]
-        covariance = explained.solution.covariance[np.ix_(place, place)]
-        self._widened = deviations / np.sqrt(np.diag(covariance))
-        self.covariance = covariance * np.outer(self._widened, self._widened)
-        """What is left unknown of the constants of the first recording, (P, P)."""
+        self.covariance, self._widened = explained.widened()
+        """Posterior covariance of the constants of the first recording, (P, P)."""
         numbers = explained.calibration.errors.field.local
         self._least, self._most = (quantile * numbers.scale for quantile in np.quantile(numbers.places, [0.0, 1.0], 0))
 
@@ -58,9 +54,7 @@ class NextRecording:
         factors = [world.factors[name] for name in simulator.constants]
         drawn = rng.multivariate_normal(explained.coordinates(0), self.covariance)
         values = {factor.name: factor.value(t) for factor, t in zip(factors, drawn, strict=True)}
-        episode = rollout(
-            world, policy.make(), seed=index, num_steps=self._num_steps, factors=values, render=False
-        )  # fmt: skip
+        episode = rollout(world, policy.make(), seed=index, num_steps=self._num_steps, factors=values, render=False)
         states = episode.states.astype(np.float64)
         numbers = observation.numbers(states[:, :num_positions])
         if within and ((numbers < self._least) | (numbers > self._most)).any(1).mean() > SHARE_OUTSIDE:

@@ -10,11 +10,14 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
+from worldmodel.designing.problem import moving
 from worldmodel.envs import MujocoWorld
 from worldmodel.system.errors import UserError
 
-_SMALLEST_SHARE = 0.01
-"""A joint that moves less than this share of the liveliest of its kind is contact noise, as in `data/truth.py`."""
+_FIRST_FRAMES = 5
+"""Frames from which position and velocity at the start are first guessed."""
+_SHARE_OF_SPREAD = 0.1
+"""Unit in which the start is fitted, as a share of the standard deviation of the motion."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +64,11 @@ def observation_of(world: MujocoWorld, states: np.ndarray) -> Observation:
         UserError: nothing moves, or something floats freely: its orientation is four numbers, which are not read yet.
     """
     model = world.scene.model
-    kinds = model.jnt_type
-    single = np.isin(kinds, (mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE))
+    single = np.isin(model.jnt_type, (mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE))
     if not single.all():
         name = world.scene.model.joint(int(np.flatnonzero(~single)[0])).name
         raise UserError(f"joint {name!r} of {world.name} is a free or ball joint; identify reads slides and hinges")
-    spread = states[:, : model.nq].std(0)
-    slides = kinds == mujoco.mjtJoint.mjJNT_SLIDE
-    moves = np.zeros(model.njnt, bool)
-    for kind in (slides, ~slides):
-        if kind.any():
-            moves |= kind & (spread > _SMALLEST_SHARE * spread[kind].max())
+    moves = moving(states[:, : model.nq].std(0), model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE)
     if not moves.any():
         raise UserError(f"nothing moves in {world.name} under the policy of the run, so nothing can be identified")
     columns = np.flatnonzero(moves)
@@ -127,9 +124,3 @@ def _first_guess(observation: Observation, numbers: np.ndarray, dt_s: float) -> 
     degree = min(2, len(positions) - 1)
     fitted = np.polynomial.polynomial.polyfit(seconds, positions, degree)
     return np.concatenate([fitted[0], fitted[1]])
-
-
-_FIRST_FRAMES = 5
-"""Frames behind the first guess of position and velocity."""
-_SHARE_OF_SPREAD = 0.1
-"""Units in which the start is fitted, as a share of the spread of motion."""

@@ -68,16 +68,13 @@ def correlations(explained: Explained) -> list[list[float]]:
 
 def combinations(explained: Explained, trusted: bool) -> list[CombinationEstimate]:
     """Products of powers that are determined, of constants of the first recording that are not all known well."""
-    place = explained.layout.places[0][: len(explained.simulator.constants)]
-    deviations = explained.deviations[place]
+    deviations = explained.deviations[explained.place(0)]
     factors = [explained.simulator.world.factors[name] for name in explained.simulator.constants]
     logs = [index for index, factor in enumerate(factors) if factor.transform == "log"]
     if (deviations**2 <= _WELL).all() or len(logs) < 2:
         return []
     scales = np.array([factors[index].prior_scale for index in logs])
-    raw = explained.solution.covariance[np.ix_(place, place)]
-    widened = deviations / np.sqrt(np.diag(raw))
-    covariance = (raw * np.outer(widened, widened))[np.ix_(logs, logs)]
+    covariance = explained.widened()[0][np.ix_(logs, logs)]
     values = np.array([factors[index].value(explained.coordinates(0)[index]) for index in logs])
     names, found = [factors[index].name for index in logs], []
     for item in readable_combinations(covariance, names, scales):

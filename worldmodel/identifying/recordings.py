@@ -19,9 +19,9 @@ from worldmodel.system.files import check_regular
 SHORTEST = 12
 """Control steps of the shortest recording."""
 _MOST_SECONDS_OFF = 0.02
-MAX_TABLE_BYTES = 64 * 2**20
-"""Of the actions beside a film."""
 """Share by which a video may be longer or shorter than its table."""
+MAX_TABLE_BYTES = 64 * 2**20
+"""Largest table of the actions beside a video."""
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,13 @@ from worldmodel.settings.recipes import unknown
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 
+_SEED_STREAM = 9_017
 NUM_MOTIONS = 60
-"""Simulated episodes that say where things go; they are not rendered."""
+"""Episodes simulated, without rendering, to see the range of motion."""
 _WIDENED = 1.3
-"""Poses lie up to so many times as far from the middle of motion, so that its edges are read too."""
+"""Poses lie up to this many times as far from the mean as the motion does, so that its edges are read too."""
 _JITTER = 0.1
-"""Each joint of a pose is moved by so many standard deviations of motion, so that no two depend on each other."""
+"""Noise added to each joint of a pose, in standard deviations of the motion, which makes the joints independent."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def open_worlds(trained: TrainConfig, config: IdentifyConfig) -> Worlds:
     arguments: dict[str, Any] = {**env.make_arguments(), "factor_rho": {}}
     trained_in = envs.make(**arguments)
     constants = _constants(trained_in, config)
-    randomize = [*constants, *_visual(trained_in)]
+    randomize = [*constants, *trained_in.randomized("visual")]
     drawing, nominal = (_world(arguments | {"randomize": names}, config.mjcf, constants) for names in (randomize, []))
     nominal.restart(seed=0)
     return Worlds(drawing, nominal, constants)
@@ -145,17 +146,9 @@ def open_simulator(worlds: Worlds, trained: TrainConfig, num_steps: int) -> Simu
     return Simulator(worlds.drawing, Replay(worlds.nominal, worlds.constants), policy, states, observation)
 
 
-def _visual(world: MujocoWorld) -> list[str]:
-    """What of light and colours training drew."""
-    return [name for name in world.randomize if world.factors[name].kind == "visual"]
-
-
 def _seeds(stream: int, num: int) -> list[int]:
     """Seeds that no data set has."""
     return [int(seed) for seed in np.random.SeedSequence([_SEED_STREAM, stream]).generate_state(num)]
-
-
-_SEED_STREAM = 9_017
 
 
 def rendered_poses(simulator: Simulator, num: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +162,7 @@ def rendered_poses(simulator: Simulator, num: int, seed: int) -> tuple[np.ndarra
     states[:, columns] = centre[columns] + away + _JITTER * spread[columns] * rng.standard_normal(away.shape)
     states[:, world.scene.model.nq :] = 0.0
     world.restart(seed=int(rng.integers(2**31)))
-    visual, frames = _visual(world), []
+    visual, frames = world.randomized("visual"), []
     for state in progress(states, desc="poses", unit="frame", delay=2):
         world.drift_factors(visual, 0.0)
         world.set_state(state)

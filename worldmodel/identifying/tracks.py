@@ -80,11 +80,6 @@ class Track:
         """T."""
         return len(self.actions)
 
-    @property
-    def num_parameters(self) -> int:
-        """L: constants, nuisances, start."""
-        return len(self.replay.constants) + len(self.nuisances.units) + len(self.start.columns)
-
     def first(self, steps: int) -> "Track":
         """Its first steps."""
         return replace(self, numbers=self.numbers[: steps + 1], actions=self.actions[:steps])

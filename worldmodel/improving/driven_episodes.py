@@ -14,6 +14,7 @@ from worldmodel.data.recording import FRAMES_PER_SHARD, recording_of
 from worldmodel.data.store import DataSet
 from worldmodel.data.writing import write_data_set
 from worldmodel.envs import BatchWorld, Episode, MujocoWorld
+from worldmodel.envs.rollout import episode_seed
 from worldmodel.evaluation.control.controllers import (
     GoalController,
     LatentController,
@@ -91,7 +92,7 @@ class _Drive:
 
     def episodes(self, numbers: range) -> Iterator[Episode]:
         """The episodes of these numbers, which are driven side by side."""
-        seed = int(np.random.SeedSequence([self._config.collection.data_seed, self._number]).generate_state(1)[0])
+        seed = episode_seed(self._config.collection.data_seed, self._number)
         batch = BatchWorld(self._world, len(numbers))
         batch.reset(seed=seed // 2 + numbers.start)
         rng = np.random.default_rng((seed, numbers.start))

@@ -1,7 +1,8 @@
-"""`trainer.pt`: from where a training goes on. Anybody may have written the file, and nothing in it is executed.
+"""`trainer.pt`, the checkpoint that training continues from. It may come from a stranger; nothing in it is executed.
 
-torch's file is a zip archive of tensors and of a pickle that names them. It can promise more than it holds: compressed
-entries, tensors that repeat one number, containers that hold one another many times. None of these is written here.
+torch's file is a zip archive of tensors and of a pickle that names them. It can unpack to more than its own size: by
+compressed entries, tensors that repeat one number, containers that hold one another many times over. We write none of
+these, and refuse them.
 """
 
 import warnings
@@ -21,7 +22,7 @@ _FIELDS = {
     "model": dict, "module": dict, "optimizer": dict, "generator": torch.Tensor,
 }  # fmt: skip
 MOST_ENTRIES = 1_000_000
-"""Values in a checkpoint at most; one of ten thousand tensors has a tenth of it."""
+"""Most values that a checkpoint may hold; one of ten thousand tensors holds a tenth of that."""
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -41,12 +42,12 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def checked_checkpoint(path: Path) -> tuple[dict[str, Any] | None, bool]:
-    """The same, and whether the file carries a checksum."""
+    """As `read_checkpoint`, and whether the file carries a checksum."""
     try:
         with open_regular(path) as file:
             _check_archive(file, path.stat().st_size)
             file.seek(0)
-            with warnings.catch_warnings(action="ignore"):  # of unusual pickles, several lines each
+            with warnings.catch_warnings(action="ignore"):  # torch warns of unusual pickles in several lines each
                 saved = torch.load(file, weights_only=True, map_location="cpu")
         _check_content(saved, path.stat().st_size)
         schema, written = int(saved["schema"]), saved.pop(CHECKSUM, None)
@@ -80,7 +81,7 @@ def _check_archive(file: Any, num_bytes: int) -> None:
 
 
 def _check_content(content: Any, num_bytes: int) -> None:
-    """ValueError where tensors or containers come to more than a file of so many bytes can hold."""
+    """ValueError where tensors or containers hold more than a file of `num_bytes` bytes can."""
     level, num = [content], 0
     while level:
         num += len(level)

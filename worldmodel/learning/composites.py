@@ -1,6 +1,6 @@
-"""Views of a frame under other looks, made from the frame alone: what stands still behind the robot is exchanged.
+"""Augmented views of a frame under other looks, made from the frame alone: the static background is replaced.
 
-They are drawn anew for every batch, by generators that the looks of `worldmodel robust` do not share.
+They are drawn anew for every batch, by other code than the looks of `worldmodel robust`, which test the encoder.
 """
 
 import math
@@ -12,14 +12,14 @@ from torch.nn import functional
 
 from worldmodel.settings import SeenLook
 
-_CLEAN = 0.25  # share of views that stay as they are
+_CLEAN = 0.25  # share of views that are left unchanged
 _NUM_PICTURES = 400
 _NUM_NOISES = 100
-_FAINT, _CLEAR = 8.0, 32.0  # difference in grey levels from the background at which the robot begins, and is all there
+_FAINT, _CLEAR = 8.0, 32.0  # differences from the background, in grey levels, at which the robot's mask is 0 and 1
 
 
 def median_background(frames: Tensor) -> Tensor:
-    """What stands still: the median of frames, uint8 (n, 3, S, S) -> float32 (3, S, S)."""
+    """The static background: the median of frames, uint8 (n, 3, S, S) -> float32 (3, S, S)."""
     return frames.float().median(0).values
 
 
@@ -29,9 +29,9 @@ class Composites:
     def __init__(self, background: Tensor, kinds: Collection[SeenLook], seed: int) -> None:
         """
         Args:
-            background: what stands still, float32 (3, S, S) in grey levels.
+            background: the static background, float32 (3, S, S) in grey levels.
             kinds: which looks are drawn.
-            seed: of a stock of pictures and of noise, from which views draw.
+            seed: seed of the stock of pictures and noise that views draw from.
         """
         self._background, self._size = background, background.shape[-1]
         self._scale, device = self._size / 64, background.device

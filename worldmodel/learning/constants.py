@@ -1,4 +1,4 @@
-"""How physical constants are learned: a context encoder on windows of frozen latents and actions."""
+"""Learning physical constants: a context encoder is trained on windows of frozen latents and actions."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from worldmodel.system.errors import UserError
 NUM_SLICES, SIGREG_WEIGHT = 16, 0.005
 """Directions on which SIGReg projects contexts, and its weight lambda."""
 LARGEST_TABLE = 200_000_000
-"""Numbers in a table of features at most; 0.8 GB."""
+"""Most numbers in a table of features: 0.8 GB."""
 
 
 class Windows:
@@ -94,7 +94,7 @@ def learn_contexts(
         episodes: training episodes.
         constants: true constants of every half (E, 2, P); see `context_stage`.
         training: method and optimiser.
-        seed: of windows and slices.
+        seed: seed of the windows and slices drawn.
     """
     fit_context_scale(encoder, table, episodes)
     known = torch.from_numpy(constants).float().to(table.latents.device)
@@ -103,8 +103,8 @@ def learn_contexts(
 
 
 class _FeatureTable:
-    """Features of all windows of half episodes. Computing them takes half of a training step, so they are computed once
-    where they fit into memory."""
+    """Features of all windows of half episodes, computed once where they fit into memory: in every training step they
+    would take half of its time."""
 
     def __init__(self, encoder: ContextEncoder, windows: Windows, low: Tensor, room: Tensor) -> None:
         """low, room: int64 (2, E), first row and number of starts in every half episode."""

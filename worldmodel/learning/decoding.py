@@ -1,4 +1,4 @@
-"""How the decoder learns on frozen latents, and how well its frames show the world."""
+"""Training the decoder on frozen latents, and measuring how well its frames show the world."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ from worldmodel.settings import OptimConfig
 from worldmodel.system.distributed import in_parallel
 
 _LARGEST_SAMPLE = 20_000
-"""Frames, of all training frames, that a decoder learns from."""
+"""Most training frames that a decoder learns from."""
 _MOST_PASSES = 40
-"""Passes over few frames after which training ends."""
+"""Most passes over these frames."""
 _LEARNING_RATE = 4e-3
 _NUM_FITTED = 2048
-"""Frames behind the mean frame."""
+"""Frames from which mean and scale of frames are computed."""
 _NUM_JUDGED = 1000
-"""Held-out frames that are compared with what is decoded."""
+"""Held-out frames that are compared with decoded ones."""
 _NUM_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Frames as a decoder sees them: latents, and the pictures that they are of."""
+    """A decoder's examples: latents, and the frames that they encode."""
 
     latents: Tensor
     """float32 (n, D)."""
@@ -60,13 +60,14 @@ def fit_normalization(decoder: Decoder, pictures: Pictures) -> None:
 
 
 def decoder_stage(decoder: Decoder, pictures: Pictures, num_steps: int, batch_size: int = 64) -> Stage:
-    """The stage that trains a decoder: squared error of every pixel, whose least value is at the mean frame.
+    """The stage that trains a decoder by the squared error of every pixel, so that it gives the mean of the frames that
+    a latent may stand for.
 
     Args:
-        decoder: what is trained; its normalisation has been fitted.
+        decoder: the decoder, its normalisation fitted.
         pictures: training frames and their latents.
-        num_steps: training steps, less where frames are few.
-        batch_size: frames of a step.
+        num_steps: training steps; fewer where frames are few.
+        batch_size: frames per step.
     """
     num = len(pictures.rows)
     steps = min(num_steps, max(1, _MOST_PASSES * num // batch_size))
@@ -115,9 +116,9 @@ Reader = Callable[[Tensor, Tensor], dict[str, float | None]]
 
 
 def _reader(source: Source, known: Pictures) -> Reader:
-    """From latents (n, D) and the rows (n,) they should show to R2 of every variable of the state.
+    """A function from latents (n, D) and the rows (n,) that they should show to R2 of every state variable.
 
-    Read by the linear map that is fitted on training frames.
+    It reads by a linear map that is fitted on training frames.
     """
     variables = latent_variables(source.data)
     weights = affine_fit(known.latents.cpu().numpy(), variables.values[known.rows.numpy()])

@@ -1,4 +1,4 @@
-"""What is learned on frozen latents: the dynamics predictor and the goal heads; `constants.py` has the contexts."""
+"""Stages on frozen latents: the dynamics predictor and the goal heads; `constants.py` has the context encoder."""
 
 import math
 from collections.abc import Callable
@@ -47,11 +47,11 @@ def predictor_stage(
     """The stage that trains a predictor by the multi-step rollout loss: mean squared error of all predicted latents.
 
     Args:
-        predictor: what is trained.
+        predictor: the predictor.
         table: latents and actions of the data set.
         episodes: training episodes, from which windows are drawn.
         optim: the optimiser.
-        contexts: where the contexts of windows come from; None for a predictor without context.
+        contexts: gives the contexts of windows; None for a predictor without context.
     """
     frames, horizon = predictor.config.num_context_frames, predictor.config.horizon
     starts = window_starts(episodes, frames + horizon)
@@ -180,7 +180,7 @@ def fit_metrics(
 def whitening(x: Tensor) -> Tensor:
     """A factor L (D, D) of the inverse covariance L L^T of x (n, D), scaled so that its metric has trace D.
 
-    Of what does not vary, or is not finite, no direction counts more than another: the identity.
+    The identity where x does not vary or is not finite.
     """
     centred = (x - x.mean(0)).double()
     covariance = centred.T @ centred / len(x)

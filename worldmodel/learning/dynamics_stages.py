@@ -1,4 +1,4 @@
-"""The stages on frozen latents, one after the other, and how well the predictor that comes of them foresees."""
+"""The stages on frozen latents, one after the other, and the test error of the predictor that they train."""
 
 import numpy as np
 import torch
@@ -28,9 +28,10 @@ def train_dynamics(
 ) -> dict[str, float]:
     """The context encoder, where constants vary; then the predictor, given its contexts.
 
-    watched: where pictures of what the predictor imagines while it is trained go; None draws none.
+    watched: the run that gets pictures of what the predictor imagines while it is trained; None draws none.
 
-    Returns the seconds of each stage.
+    Returns:
+        The seconds of each stage.
     """
     assert model.predictor is not None
     seconds: dict[str, float] = {}
@@ -54,7 +55,7 @@ def train_dynamics(
 
 
 def train_heads(model: WorldModel, trainer: Trainer, source: Source, table: LatentTable) -> dict[str, float]:
-    """The goal heads, where they are wanted; returns their seconds."""
+    """Train the goal heads, where the model has any; returns their seconds."""
     if model.heads is None or model.predictor is None:
         return {}
     stretches, contexts = segments(source.data, source.train), None
@@ -66,7 +67,7 @@ def train_heads(model: WorldModel, trainer: Trainer, source: Source, table: Late
 
 
 def measured_prediction(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> PredictionErrors:
-    """Prediction error on test episodes, relative to persistence, by horizon; drawn, too."""
+    """Prediction error on test episodes relative to persistence, by steps ahead; also draws it."""
     assert model.predictor is not None
     context_of = held_out_contexts(model, source, table)
     errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)

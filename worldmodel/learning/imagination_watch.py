@@ -18,24 +18,24 @@ from worldmodel.models import WorldModel
 from worldmodel.runs import RunDirectory, Tracker
 
 _NUM_WINDOWS = 64
-"""Held-out windows behind the errors."""
+"""Held-out windows that errors are averaged over."""
 _NUM_ERRORS = 20
-"""Points of training at which the state is read, about."""
+"""About how many times during training the state is read."""
 _PICTURED = (0.0, 0.25, 0.5, 1.0)
 """Shares of training after which a picture is drawn."""
 
 
 class ImaginationWatch:
-    """Looks at what a predictor imagines after some steps of its training; it changes nothing and draws no random
+    """Looks at what a predictor imagines after some steps of its training. It changes nothing, and draws no random
     number that training uses.
 
     Args:
         model: has a predictor, which is being trained, and a trained encoder.
         source: the data set.
         table: its latents.
-        run: where `figures/imagination_in_training.png` goes.
+        run: gets `figures/imagination_in_training.png`.
         tracker: gets the picture too.
-        num_steps: of the predictor's training.
+        num_steps: steps of the predictor's training.
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class ImaginationWatch:
         self._pictures: dict[str, np.ndarray] = {}
 
     def __call__(self, step: int) -> dict[str, float]:
-        """Mean error of every state variable at the predictor's horizon, if a point is due; a picture, if one is."""
+        """Mean error of every state variable at the predictor's horizon, where it is due at this step; also draws a
+        picture where one is due."""
         if not self._errors_due or step < self._errors_due[0]:
             return {}
         assert self._model.predictor is not None

@@ -35,13 +35,13 @@ class Futures:
     rows: np.ndarray
     """Row of the data set of every frame, int64 (n, K+H)."""
     pictures: Mapping[str, np.ndarray]
-    """What it is -> pictures of the K latents seen and the H imagined, uint8 (n, K+H, S, S, 3)."""
+    """Label -> pictures of the K latents seen and the H imagined, uint8 (n, K+H, S, S, 3)."""
     num_seen: int
     """K."""
 
     @property
     def notes(self) -> list[str]:
-        """What each of the K+H frames is called."""
+        """A label for each of the K+H frames: `seen`, or `+1` for a step ahead."""
         steps = range(1 - self.num_seen, self.rows.shape[1] - self.num_seen + 1)
         return [f"+{step}" if step > 0 else "seen" for step in steps]
 
@@ -97,7 +97,7 @@ def film_fps(control_dt_s: float) -> float:
 
 
 def held_out_contexts(model: WorldModel, source: Source, table: LatentTable) -> Callable[[Tensor], Tensor] | None:
-    """From rows of test episodes (n,) to their contexts (n, C); None for a model that knows no constants."""
+    """A function from rows of test episodes (n,) to their contexts (n, C); None for a model without contexts."""
     if model.context_encoder is None:
         return None
     windows = Windows(model.context_encoder, table)

@@ -1,4 +1,4 @@
-"""The robust encoder: a second encoder that gives the latents of the first, whatever the world looks like.
+"""Training the robust encoder: a second encoder that gives the latents of the first under other looks as well.
 
 The trained encoder is the teacher. The student sees frames under random looks and learns to give the teacher's latents
 of the frames as they were, so that predictor, contexts and goal heads, which know the teacher's latents, serve it too.
@@ -32,14 +32,14 @@ _BATCH_SIZE, _LEARNING_RATE = 64, 2e-3
 _CHUNK = 500
 _VALIDATION_FRAMES = 1500
 _USUAL = 0.99
-"""Share of frames as they are on which the encoders agree."""
+"""Share of clean frames on which the two encoders are to count as agreeing; sets the threshold."""
 _MOST_PASSES = 40
-"""Over all frames, in training."""
+"""Most passes over the training frames."""
 
 MOST_ERROR = 0.05
-"""Share of the latents' variance that the robust encoder may get wrong on clean frames, to be used."""
+"""Largest error on clean frames, as a share of the latents' variance, with which the robust encoder is used."""
 MOST_R2_LOST = 0.02
-"""R2 of the true positions that it may lose."""
+"""Largest loss of R2 of the true positions with which it is used."""
 
 
 def robust_encoder_config(encoder: EncoderConfig, image_size: int) -> EncoderConfig:
@@ -59,9 +59,10 @@ def robust_encoder_config(encoder: EncoderConfig, image_size: int) -> EncoderCon
 def train_robust_encoder(
     model: WorldModel, trainer: Trainer, data: DataSet, config: DistillationConfig, seed: int
 ) -> tuple[float, RobustEncoderResult]:
-    """Train the robust encoder; the model sees by it where it is as good.
+    """Train the robust encoder; the model uses it if it is as good as the encoder on clean frames.
 
-    Returns its seconds, and what it is worth.
+    Returns:
+        The seconds of training, and how the two encoders compare.
     """
     assert model.robust_encoder is not None
     seen = looks_data(model, data, config)
@@ -83,7 +84,7 @@ class LooksData:
     latents: Tensor
     """The encoder's, (n, D)."""
     background: Tensor
-    """What stands still, float32 (3, S, S)."""
+    """The static background, float32 (3, S, S)."""
 
 
 def looks_data(model: WorldModel, data: DataSet, config: DistillationConfig) -> LooksData:

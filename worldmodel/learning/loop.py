@@ -24,22 +24,22 @@ from worldmodel.system.progress import progress
 
 CHECKPOINT = "trainer.pt"
 NUM_LOG_POINTS = 200
-"""Lines in the log of a stage, about."""
+"""About how many lines a stage writes into the log."""
 COLLAPSED_STD = 0.01
 """Mean standard deviation of latents below which they have collapsed."""
 GRAD_CLIP = 1.0
 """Largest norm of a gradient."""
 CHECKPOINT_EVERY_S = 30.0
-"""Seconds of training that a kill may cost."""
+"""Seconds between checkpoints: the most training time that a kill can cost."""
 
 Observe = Callable[[int], Mapping[str, float] | None]
-"""From the number of a step to further numbers for its line in the log."""
+"""Number of a step -> further figures for its line in the log."""
 StageSettings = Mapping[str, Mapping[str, Any]]
 """Stage -> option -> value, for options that are not at their defaults."""
 
 
 def make_optimizer(optim: OptimConfig, module: nn.Module) -> torch.optim.Optimizer:
-    """An optimiser of all of a module's weights."""
+    """An optimiser of all weights of a module."""
     weights = list(module.parameters())
     if isinstance(optim, PredictorOptim) and optim.optimizer == "muon":
         return Muon(weights, optim.lr, optim.weight_decay)
@@ -61,16 +61,16 @@ class Stage:
     module: nn.Module
     """Everything that the optimiser moves; parts of it may be dropped afterwards."""
     loss: Callable[[float, torch.Generator], dict[str, Tensor]]
-    """From progress in [0, 1] to named scalars, "loss" among them. Where "latents" (n, D) are among them too, the loop
-    watches for collapse. The generator is the source of all random numbers."""
+    """Maps progress in [0, 1] and a generator, the only source of random numbers, to named scalars with "loss" among
+    them. If they hold "latents" (n, D), the loop watches for their collapse."""
     optim: OptimConfig
     """The optimiser."""
     on_collapse: str = "stop"
     """"stop" raises TrainingError when the latents have collapsed, "report" logs it and continues."""
     clip: Callable[[nn.Module, float], object] = clip_whole
-    """Bounds the module's gradient by a norm."""
+    """Clips the module's gradient to a norm."""
     grad_clip: float = GRAD_CLIP
-    """That norm."""
+    """The norm that gradients are clipped to."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,18 @@ class Trainer:
         num_log_points: int = NUM_LOG_POINTS,
         parts: Mapping[str, str] | None = None,
     ) -> None:
-        """Take up what an earlier process left in `run`.
+        """Load what an earlier process left in `run`.
 
         Args:
-            run: where checkpoint and log are.
-            model: what all stages train, kept in every checkpoint.
+            run: holds checkpoint and log.
+            model: trained by the stages, and kept whole in every checkpoint.
             settings: what the weights of each stage depend on, stages in their order.
-            seed: of every stage's random numbers.
+            seed: seed of every stage's random numbers.
             checkpoint_every_s: seconds between checkpoints.
             processes: those that train together; None for this one alone.
-            num_log_points: lines in the log of a stage, about.
-            parts: stage -> prefix of the weights in `model` that it trains. A checkpoint of other settings keeps the
-                stages before the first that differs; without parts it is refused.
+            num_log_points: about how many lines a stage writes into the log.
+            parts: stage -> prefix of the weights in `model` that it trains. Of a checkpoint of other settings, the
+                stages before the first that differs are kept; without parts it is refused.
 
         Raises:
             CheckpointError: the checkpoint is damaged, of another version, or its first stage had other settings.
@@ -126,7 +126,7 @@ class Trainer:
         self._checkpoint_every_s, self._num_log_points = checkpoint_every_s, num_log_points
         self._processes = processes or Processes(torch.device("cpu"))
         self.tracker: Tracker | None = None
-        """Where every line of the log goes as well."""
+        """Gets every line of the log too."""
         self._saved = read_checkpoint(run.path / CHECKPOINT)
         self.stages_done: list[str] = []
         if self._saved:
@@ -320,7 +320,7 @@ def _watch(stage: Stage, step: int, values: dict[str, Tensor]) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class LatentSpread:
-    """How latents fill their space; a collapse shows here."""
+    """How latents spread over their space, which shows a collapse."""
 
     latent_std: float
     """Standard deviation, averaged over dimensions."""
@@ -331,7 +331,7 @@ class LatentSpread:
 
 
 def spread(latents: Tensor) -> LatentSpread:
-    """How latents (n, D) fill their space."""
+    """The spread of latents (n, D)."""
     centred = latents.float() - latents.float().mean(0)
     eigenvalues = torch.linalg.eigvalsh(centred.T @ centred / max(1, len(latents) - 1)).clamp_min(1e-12)
     share = eigenvalues / eigenvalues.sum()

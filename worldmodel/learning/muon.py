@@ -12,7 +12,7 @@ from torch import Tensor, nn
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients (a, b, c) of x -> a x + b x^3 + c x^5, which brings singular values closer to 1."""
 _PASSES = 5
-"""Passes of it; as many bring every singular value in [1e-3, 1] to about 1."""
+"""How often it is applied; five times bring every singular value in [1e-3, 1] to about 1."""
 _MOMENTUM = 0.95
 _BETAS = (0.9, 0.999)
 """AdamW's decay rates, for weights that are not matrices."""
@@ -62,7 +62,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """About U V^T of the matrix U S V^T (m, n): singular values between .7 and 1.2, except tiny ones."""
+    """Approximately U V^T of the matrix U S V^T (m, n): singular values between .7 and 1.2, except tiny ones."""
     a, b, c = _QUINTIC
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / wide.norm().clamp_min(1e-7)

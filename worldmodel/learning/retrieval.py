@@ -1,7 +1,7 @@
 """How far off predictions are in time: a measure of encoder and predictor that needs no labels.
 
-Predict H steps ahead, look for the true latent that is nearest to the prediction among those of the next 2 H frames,
-and count the steps between it and the one that was meant. No scale of the latents enters, so that trainings with
+Predict H steps ahead, find the true latent nearest to the prediction among those of the next 2 H frames, and count the
+steps between its frame and the one predicted for. The scale of the latents does not matter, so that trainings with
 different encoders can be compared; a blurred prediction finds the wrong moment.
 """
 
@@ -31,7 +31,7 @@ class Retrieved:
     start: Tensor
     """First row of each window, int64 (n,)."""
     off: Tensor
-    """Control steps between the moment that was meant and the one that was found, int64 (n,)."""
+    """Control steps between the moment predicted for and the moment found, int64 (n,)."""
     steps_ahead: int
     """Control steps ahead of the predictions."""
 
@@ -39,9 +39,9 @@ class Retrieved:
 def steps_off(
     model: WorldModel, table: LatentTable, episodes: EpisodeIndex, context_of: Callable[[Tensor], Tensor] | None
 ) -> StepsOff | None:
-    """Mean control steps between the moment that is predicted and the one whose latent is nearest to the prediction.
+    """Mean control steps between the moment predicted for and the one whose latent is nearest to the prediction.
 
-    Arguments are those of `retrieved`.
+    Arguments are those of `retrieved`; None where all episodes are too short.
     """
     found = retrieved(model, table, episodes, context_of)
     return None if found is None else StepsOff(float(found.off.float().mean()), found.steps_ahead)

@@ -1,4 +1,4 @@
-"""How the reward head learns on frozen latents, and how well it knows held-out rewards."""
+"""Training the reward head on frozen latents, and measuring how well it predicts held-out rewards."""
 
 import copy
 from collections.abc import Callable
@@ -23,15 +23,15 @@ from worldmodel.settings import OptimConfig
 from worldmodel.system.distributed import in_parallel
 
 _MOST_STEPS = 10
-"""Rewards that a value's target adds up before it looks a value up; a number up to this is drawn for each batch."""
+"""Most rewards that a value's target sums before it bootstraps; their number is drawn for each example."""
 _EXPECTILE = 0.9
-"""Targets above the value weigh nine times as much as those below it: the value of the better of what was done from a
-state. Where dynamics are deterministic, as a simulator's are, the better outcome is skill and not luck."""
+"""Targets above the value weigh nine times as much as those below it, so that the value is that of the better actions
+taken from a state. Where dynamics are deterministic, as a simulator's are, a better outcome is skill and not luck."""
 _TARGET_RATE = 0.02
-"""By which the network that targets are looked up in follows the one that learns, each step."""
+"""Rate at which the target network follows the one that learns, per step."""
 _OPTIM = OptimConfig(steps=2000, batch_size=256, lr=1e-3)
 _MOST_PASSES = 40
-"""Passes over few control steps after which training ends."""
+"""Most passes over the training steps."""
 _SAMPLE, _JUDGED = 4096, 8192
 _TOLD = 1e-4
 """Share of the training rewards' range by which held-out rewards must differ for an R2."""
@@ -60,13 +60,13 @@ def recorded_rewards(data: DataSet, episodes: EpisodeIndex) -> np.ndarray:
 
 
 def reward_range(data: DataSet) -> tuple[float, float]:
-    """Lowest and highest reward of the training episodes; 0, 0 of a data set without rewards."""
+    """Lowest and highest reward of the training episodes; 0, 0 for a data set without rewards."""
     rewards = recorded_rewards(data, data.split("train"))
     return (float(rewards.min()), float(rewards.max())) if len(rewards) else (0.0, 0.0)
 
 
 def train_reward(model: WorldModel, trainer: Trainer, source: Source, table: LatentTable) -> tuple[float, RewardResult]:
-    """Train the reward head; returns its seconds, and how well it knows held-out rewards."""
+    """Train the reward head; returns its seconds, and how well it predicts held-out rewards."""
     head, stretches = model.reward_head, segments(source.data, source.train)
     assert head is not None
     if "reward" not in trainer.stages_done:
@@ -90,14 +90,14 @@ def reward_stage(
 ) -> Stage:
     """The stage that trains a reward head: the reward by cross-entropy, the value by expectile regression.
 
-    A value's target is the discounted sum of the next rewards and the value of the state after them, as recorded:
-    implicit Q-learning (arXiv:2110.06169) with a value alone, which is enough where dynamics are deterministic. It
-    needs no actions but those that were taken, so that no error of the predictor enters it.
+    A value's target is the discounted sum of the next recorded rewards and of the value of the recorded state after
+    them: implicit Q-learning (arXiv:2110.06169) without a Q function, which is enough where dynamics are deterministic.
+    It needs only the actions that were taken, so that no error of the predictor enters.
 
     Args:
-        head: what is trained; its units have been fitted.
+        head: the reward head, its units fitted.
         table: latents and actions of the data set.
-        rewards: float32 (rows,), of the action that is taken at each row.
+        rewards: reward of the action taken at each row, float32 (rows,).
         episodes: training episodes, from which windows are drawn.
         optim: the optimiser.
     """

@@ -1,4 +1,4 @@
-"""Training that goes on, round by round, on what the run's own controller has seen since."""
+"""Rounds: training that continues on episodes in which the run's own controller drove the robot."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -38,9 +38,10 @@ def train_rounds(
     table: LatentTable,
     encoder_stage: Callable[[], Stage],
 ) -> tuple[dict[str, float], LatentTable]:
-    """Encoder and predictor go on learning, once for each round; frames of an atlas stay as they are.
+    """Continue the training of encoder and predictor, once for each round; an encoder trained on an atlas stays.
 
-    Returns the seconds of each stage, and the table of the last encoder's latents.
+    Returns:
+        The seconds of each stage, and the table of the last encoder's latents.
     """
     predictor = model.predictor
     assert predictor is not None
@@ -62,7 +63,7 @@ def train_rounds(
 
 
 def _continued(stage: Stage, number: int) -> Stage:
-    """A stage that goes on where it ended: with its last weights of the loss, and a smaller learning rate."""
+    """A stage that continues where it ended: with the final weights of its loss terms, and a smaller learning rate."""
     steps = max(1, round(_STEPS_SHARE * stage.optim.steps))
     return replace(
         stage,
@@ -73,7 +74,7 @@ def _continued(stage: Stage, number: int) -> Stage:
 
 
 def recorded_rounds(data: DataSet) -> list[TrainingRound]:
-    """What the recording earned, and each round since; empty without rounds."""
+    """Returns of the first recording and of each round; empty without rounds."""
     parts = data.parts if isinstance(data, JoinedDataSet) else []
     return [_round_result(number, part) for number, part in enumerate(parts)]
 

@@ -1,4 +1,4 @@
-"""Data sets as training and evaluation see them: frames at the encoder's size, episodes by split, latents."""
+"""Data sets as training and evaluation use them: frames at the encoder's size, episodes by split, latents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,11 +75,12 @@ def long_enough(data: DataSet, window: int) -> DataSet:
     return data.with_room_for(window) if world.drawn("physical") and world.kinematic is None else data
 
 
-def latent_table(model: WorldModel, data: DataSet, frames: Frames, shown: bool = True) -> LatentTable:
+def latent_table(model: WorldModel, data: DataSet, frames: Frames | None = None, shown: bool = True) -> LatentTable:
     """Latents, by the encoder that the model sees by, and actions of every row of a data set.
 
-    shown: whether progress is shown.
+    frames: its frames at the encoder's size; None loads them. shown: whether progress is shown.
     """
+    frames = frames or load_frames(data, model.eye.config.input_size, model.device)
     return encoded_table(model.eye, data, frames, shown)
 
 
@@ -96,8 +97,8 @@ def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 
 
 def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
-    """Stretches of one motion with the same constants: whole episodes, or half ones where constants drift, or the world
-    starts afresh, in the middle."""
+    """Stretches of rows with one motion and the same constants: whole episodes, or halves where constants drift or the
+    world restarts in the middle."""
     if data.index.settings.drift_rho is None and not episodes.restart_midway:
         return episodes
     first, second = episodes.halves()

@@ -1,4 +1,4 @@
-"""The state that latents show, in units that people think in: degrees and millimetres."""
+"""State variables read from latents, with errors in degrees and millimetres."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from worldmodel.envs.angles import shorter_way
 from worldmodel.measures.identifiability import affine_apply, affine_fit
 
 _SHOWN = {"rad": ("deg", 180 / np.pi), "m": ("mm", 1000.0), "": ("", 1.0)}
-"""Unit of a state variable -> the unit in which errors are told, and how many of it there are in one."""
+"""Unit of a state variable -> the unit of its errors, and the factor from one to the other."""
 FITTED_ROWS = 10_000
-"""Training frames behind a reader."""
+"""Training frames that a reader is fitted on."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class UnitReader:
     """State variable -> the unit of its errors."""
     _weights: np.ndarray
     _columns: list[str]
-    """What is read: state variables, of angles the cosine and sine."""
+    """Names of the outputs of the map: state variables, and cosine and sine of angles."""
     _factors: dict[str, float]
 
     def read(self, latents: Tensor) -> dict[str, np.ndarray]:
-        """State variable -> its values (…), of latents (…, D); angles in radians."""
+        """State variable -> its values (…) read from latents (…, D); angles in radians."""
         found = affine_apply(self._weights, latents.flatten(0, -2).cpu().numpy()).reshape(*latents.shape[:-1], -1)
         return joined(self._columns, found)
 
@@ -47,9 +47,9 @@ class UnitReader:
 
 
 def fit_reader(latents: Tensor, rows: Tensor, data: DataSet, units: Mapping[str, str]) -> UnitReader:
-    """The reader of latents (n, D) that are of rows int64 (n,) of a data set.
+    """Fit a reader on latents (n, D) of rows int64 (n,) of a data set.
 
-    units: state variable -> "rad", "m", or nothing where it is not known.
+    units: state variable -> "rad" or "m"; without an entry where the unit is not known.
     """
     variables = latent_variables(data)
     weights = affine_fit(latents.cpu().numpy(), variables.values[rows.numpy()])

@@ -63,7 +63,7 @@ PARTS = {
 }
 """Stage -> prefix of the weights that it trains."""
 FEWEST_EPISODES = 10
-"""Of ten episodes, one is for validation and one for the test."""
+"""With ten episodes, one is for validation and one for testing."""
 
 
 @cpu_threads_kept()
@@ -74,7 +74,7 @@ def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -
 
     Args:
         config: what to train, on what, and where.
-        checkpoint_every_s: seconds of training that a kill may cost.
+        checkpoint_every_s: seconds between checkpoints.
     """
     device = pick_device(config.device)
     check_installed(config.encoder)
@@ -110,7 +110,7 @@ def _locked(run: RunDirectory, processes: Processes) -> Iterator[RunDirectory]:
 def _train(
     config: TrainConfig, run: RunDirectory, processes: Processes, collected_s: float, checkpoint_every_s: float
 ) -> TrainResult | None:
-    """The model and its training, as far as earlier processes left it; then what is left to do, on every process."""
+    """Load the model and the state of its training, and train on from there, on every process."""
     episodes, poses = open_sources(config, processes.device)
     torch.manual_seed(config.seed)
     model = WorldModel(architecture(config, episodes.data, poses.data)).to(processes.device)
@@ -125,7 +125,7 @@ def _train(
 
 @contextmanager
 def _tracked(config: TrainConfig, run: RunDirectory, trainer: Trainer) -> Iterator[None]:
-    """The chosen tracker gets the settings, every line of the log, and in the end the figures."""
+    """Send the settings, every line of the log, and at the end the figures to the chosen tracker."""
     with closing(open_tracker(config.track, run.path)) as tracker:
         tracker.settings(dict(flatten(config)))
         trainer.tracker = tracker
@@ -146,7 +146,7 @@ def _train_stages(
     poses: Source,
     collected_s: float,
 ) -> TrainResult | None:
-    """What is left of the training; the first process records the result."""
+    """Run the stages that are not done yet; the first process records the result."""
     seconds = {"collect": collected_s}
     found, table, first = _begun(config, run, model, episodes, poses), None, processes.is_first
     if "encoder" not in trainer.stages_done:
@@ -157,7 +157,7 @@ def _train_stages(
         model.save(run.path)
     if model.predictor is not None:
         table = latent_table(model, episodes.data, episodes.frames, shown=first)
-        # of several processes, each may hold a part of the weights only, with which it cannot imagine
+        # each of several processes may hold only a part of the weights, and cannot imagine with it
         seconds |= train_dynamics(config, model, trainer, episodes, table, run if processes.size == 1 else None)
         if config.rounds:
             of_rounds, table = train_rounds(config, model, trainer, episodes, table, encoder_stage)
@@ -280,7 +280,7 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
 
 
 def _check_windows(config: TrainConfig, model: WorldModel, episodes: Source, poses: Source) -> None:
-    """UserError where what training looks at together does not fit into the episodes, before any stage is trained."""
+    """UserError where a window that training needs does not fit into the episodes; before any stage is trained."""
     if poses.data.index.world.kinematic is None and config.method.name != "lewm":
         window_starts(segments(poses.data, poses.train), config.method.lag + 1)
     if model.predictor is None:

@@ -19,7 +19,7 @@ from worldmodel.system.errors import CheckpointError, UserError
 
 @dataclass(frozen=True)
 class RunCheck:
-    """What became of a run's files."""
+    """The state of a run's files."""
 
     directory: Path
     """The run directory."""

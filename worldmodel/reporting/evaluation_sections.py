@@ -19,7 +19,7 @@ from worldmodel.reporting.elements import (
     short,
 )
 from worldmodel.reporting.reported_run import ReportedRun
-from worldmodel.reporting.sections import command, doubt_facts
+from worldmodel.reporting.sections import command, doubt_facts, success_cells
 from worldmodel.reporting.verdicts import control_verdict, probe_verdict, surprise_verdict
 from worldmodel.runs.probe_result import ContextCorrelations, ProbedVariable, ProbeResult
 from worldmodel.runs.results import (
@@ -30,7 +30,6 @@ from worldmodel.runs.results import (
     ControlResult,
     EventResult,
     Regret,
-    Success,
 )
 from worldmodel.system.printable import file_name
 
@@ -70,19 +69,11 @@ def control_section(run: ReportedRun, figures: list[Path]) -> Section:
 
 def _success_table(found: ControlResult) -> Table:
     headers = ("Controller", "Tasks", "Runs", "Reached", "95 % interval", "By run", "Median steps to the goal")
-    rows = []
-    for name, of in found.controllers.items():
-        if of.success:
-            by_run = [percent(rate) for rate in of.success.by_run]
-            rows.append(
-                [
-                    *_counts(CONTROLLER_LABELS[name], of),
-                    percent(of.success.rate),
-                    percent_interval(of.success.interval),
-                    _joined(by_run),
-                    number(of.success.median_steps, 0),
-                ]
-            )
+    rows = [
+        [*_counts(CONTROLLER_LABELS[name], of), *success_cells(of.success)]
+        for name, of in found.controllers.items()
+        if of.success
+    ]
     if found.regret:
         rows.append(_regret_row(found.regret, len(headers), percent, percent_interval))
     return Table("Goals reached", headers, rows)
@@ -102,17 +93,7 @@ def _change_table(found: ChangeResult) -> Table:
         "the same, mean constants": found.mean_context,
         "the same, with adaptation": found.adapting,
     }
-    rows = [
-        [
-            Cell(label),
-            percent(of.rate),
-            percent_interval(of.interval),
-            _joined([percent(rate) for rate in of.by_run]),
-            number(of.median_steps, 0),
-        ]
-        for label, of in reached.items()
-        if of is not None
-    ]
+    rows = [[Cell(label), *success_cells(of)] for label, of in reached.items() if of is not None]
     won_back = number(found.won_back, 2), interval(found.won_back_interval, 2)
     rows.append([Cell("share of the lost success won back"), *won_back, Cell(DASH), Cell(DASH)])
     per_decision = number(found.cpu_ms_per_decision, 2)
@@ -153,19 +134,13 @@ def _returns_table(found: ControlResult) -> Table:
     for name, of in found.controllers.items():
         if of.returns:
             row = [*_counts(CONTROLLER_LABELS[name], of), number(of.returns.mean, 1), interval(of.returns.interval, 1)]
-            rows.append(row + (_flag_cells(of.own_success) if flagged else []))
+            flag = success_cells(of.own_success) if of.own_success else [Cell("")] * 4
+            rows.append(row + (flag if flagged else []))
     if found.regret:
         rows.append(
             _regret_row(found.regret, len(headers), lambda value: number(value, 1), lambda ends: interval(ends, 1))
         )
     return Table("Return: sum of rewards over an episode", headers, rows)
-
-
-def _flag_cells(of: Success | None) -> list[Cell]:
-    if of is None:
-        return [Cell("")] * 4
-    by_run = _joined([percent(rate) for rate in of.by_run])
-    return [percent(of.rate), percent_interval(of.interval), by_run, number(of.median_steps, 0)]
 
 
 def _counts(label: str, of: ControllerResult) -> list[Cell]:
@@ -178,10 +153,6 @@ def _regret_row(
     row = [Cell("Regret: the true simulator less latent MPC, on its tasks"), Cell(""), Cell("")]
     row += [value(regret.value), ends(regret.interval)]
     return row + [Cell("")] * (width - len(row))
-
-
-def _joined(cells: list[Cell]) -> Cell:
-    return Cell(", ".join(cell.text for cell in cells), True, exact=", ".join(cell.exact for cell in cells))
 
 
 def _task_facts(found: ControlResult) -> Table:

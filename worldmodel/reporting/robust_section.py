@@ -3,9 +3,9 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from worldmodel.reporting.elements import Cell, Section, Table, facts, interval, number, percent, percent_interval
+from worldmodel.reporting.elements import Cell, Section, Table, facts, interval, number, percent
 from worldmodel.reporting.reported_run import ReportedRun
-from worldmodel.reporting.sections import command, doubt_facts
+from worldmodel.reporting.sections import command, doubt_facts, success_cells
 from worldmodel.reporting.verdicts import robust_verdict
 from worldmodel.runs.robust_result import LookResult, RobustResult
 
@@ -54,16 +54,11 @@ def _looks_table(encoder: str, looks: list[LookResult]) -> Table:
     headers = (*headers, "R² of positions", "Novel", "Doubted", "Tasks", "Left out")
     rows = []
     for of in looks:
-        reached = of.success
-        by_run = [percent(rate) for rate in reached.by_run] if reached else []
         rows.append(
             [
                 Cell(of.look.replace("_", " "), exact=of.unit),
                 number(of.strength, 3),
-                percent(reached.rate if reached else None),
-                percent_interval(reached.interval if reached else None),
-                Cell(", ".join(cell.text for cell in by_run), True, exact=", ".join(cell.exact for cell in by_run)),
-                number(reached.median_steps if reached else None, 0),
+                *success_cells(of.success),
                 number(of.kept, 2, bar=True),
                 interval(of.kept_interval, 2),
                 number(of.r2, 2),

@@ -19,12 +19,13 @@ from worldmodel.reporting.elements import (
     interval,
     number,
     percent,
+    percent_interval,
     plain,
 )
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.verdicts import prediction_verdict, reward_verdict, state_verdict
 from worldmodel.runs.doubt_result import DoubtResult
-from worldmodel.runs.results import TrainResult
+from worldmodel.runs.results import Success, TrainResult
 
 _MEASURES = (
     (
@@ -246,6 +247,17 @@ def command(run: ReportedRun, verb: str) -> str:
     relative = os.path.relpath(run.path)
     shown = str(run.path) if relative.startswith("..") else relative
     return f"worldmodel {verb} {shlex.quote(f'run={shown}')}"
+
+
+def success_cells(of: Success | None) -> list[Cell]:
+    """Share of tasks solved, its interval, the share of each run, and the median steps."""
+    by_run = [percent(rate) for rate in of.by_run] if of else []
+    return [
+        percent(of.rate if of else None),
+        percent_interval(of.interval if of else None),
+        Cell(", ".join(cell.text for cell in by_run), True, exact=", ".join(cell.exact for cell in by_run)),
+        number(of.median_steps if of else None, 0),
+    ]
 
 
 def doubt_facts(found: DoubtResult, of: str = "") -> Table:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from worldmodel.evaluation.trust import is_trusted
+from worldmodel.evaluation.trust import distrusted
 from worldmodel.measures import digits
 from worldmodel.reporting.elements import plain
 from worldmodel.runs.identify_result import IdentifyResult
@@ -108,7 +108,7 @@ def next_commands(found: TrainResult, config: TrainConfig) -> list[str]:
         verbs.insert(0, "imagine")
     if found.prediction is not None and config.env.world != RECORDED:
         verbs.insert(0, "control")
-    trust = "" if is_trusted(config.env) else " trust_world=true"
+    trust = " trust_world=true" if distrusted(config.env.world) else ""
     return [f"worldmodel {verb} run={found.run}{'' if verb == 'report' else trust}" for verb in verbs]
 
 

@@ -46,8 +46,13 @@ def this_machine() -> Hardware:
 
 def command_line() -> str:
     """The command that is running, as a user would type it."""
-    name = Path(sys.argv[0]).name
-    return shlex.join(["worldmodel" if name in ("cli.py", "__main__.py") else name, *sys.argv[1:]])
+    spec = getattr(sys.modules["__main__"], "__spec__", None)  # of `python -m MODULE`
+    module = spec.name.removesuffix(".__main__") if spec else ""
+    if module == "worldmodel.cli":
+        start = ["worldmodel"]
+    else:
+        start = ["python", "-m", module] if module else [Path(sys.argv[0]).name]
+    return shlex.join([*start, *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:

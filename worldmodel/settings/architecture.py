@@ -14,14 +14,14 @@ class ViTConfig(Settings):
     name: str = "vit_tiny_patch16_224"
     """Name of the model in timm."""
     patch: Count | None = None
-    """Side in pixels of what becomes one token; null takes the model's own."""
+    """Side in pixels of a patch, which becomes one token; divides encoder.input_size. null takes the model's own."""
     pool: Literal["class", "tokens"] = "class"
     """What latents are read from: the class token, or all tokens side by side."""
 
 
 EncoderName = Literal["encoder", "robust", "both"]
-"""encoder: the one that training made of frames as they are. robust: the one that learned its latents under looks.
-both: the encoder, and the robust one for frames on which they disagree."""
+"""encoder: the one trained on frames as they are. robust: the one trained to give its latents under other looks too.
+both: `encoder`, and `robust` for frames on which the two disagree."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class EncoderConfig(Settings):
     """The frame encoder: one frame to one latent."""
 
     kind: Literal["mlp", "keypoints", "glimpse", "cnn", "strided", "vit"] = "mlp"
-    """mlp; keypoints (a spatial softmax: where things are); glimpse (keypoints, one location, and the pixels around it:
-    which way a moving thing points); cnn, whose maps are averaged over the image; strided, a CNN whose last maps are
-    read pixel by pixel; vit."""
+    """mlp: all pixels at once. keypoints: a spatial softmax, which shows where things are. glimpse: keypoints, one
+    location and the pixels around it, which show which way a moving thing points. cnn: feature maps averaged over the
+    image. strided: a CNN whose last feature maps are read pixel by pixel. vit: a vision transformer."""
     input_size: Count = 16
-    """Side in pixels to which frames are box-averaged."""
+    """Side in pixels of the frames that the encoder sees; recorded frames are box-averaged to it."""
     latent_dim: Count | None = None
     """Dimension of the latent; null takes the number of OU variables where the world is kinematic, else 16."""
     hidden: Count = 256
@@ -48,9 +48,9 @@ class EncoderConfig(Settings):
     num_keypoints: Count = 32
     """Keypoints that keypoints and glimpse look for."""
     glimpse_size: Count = 12
-    """Side in pixels of what a glimpse looks at."""
+    """Side in pixels of the square that a glimpse looks at."""
     vit: ViTConfig | None = None
-    """Size of the ViT, with kind=vit; null takes the defaults."""
+    """Which ViT, with kind=vit; null takes the defaults."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,13 +91,13 @@ class TransformerConfig(Settings):
     block: Count = 5
     """Control steps from one latent to the next; predictor.history is in multiples of it, like [0, 5, 10]."""
     window: Count = 3
-    """Latents attended to at most."""
+    """Most latents that a prediction attends to."""
     heads: Count = 16
     """Attention heads."""
     head_dim: Count = 64
     """Dimension of an attention head."""
     residual: bool = True
-    """Predicts the change of the latent rather than the latent."""
+    """true: the transformer predicts the change of the latent; false: the latent itself."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class PredictorConfig(Settings):
     """mlp: all steps of the horizon in one pass. recurrent: step after step with the same weights, best for contact.
     transformer: one latent after each block of actions."""
     history: list[int] = field(default_factory=lambda: [0, 1, 2, 4])
-    """Which latents it sees, in control steps before now."""
+    """Latents that it sees, each given as control steps before now; rises from 0, the present."""
     horizon: Count = 15
     """Control steps that training looks ahead; longer rollouts repeat the predictor on its own predictions."""
     hidden: Count = 384
@@ -162,7 +162,7 @@ class ContextConfig(Settings):
     dim: Count | None = None
     """Dimension of the context; null takes the number of randomised physical constants."""
     window: Count = 40
-    """Control steps it looks at."""
+    """Control steps that it sees; each half of an episode must hold a window."""
     strides: list[int] = field(default_factory=lambda: [1, 2, 4])
     """Control steps over which differences are taken: long ones average out noise, short ones see brief events."""
     forces: Literal["free", "placed", "turning", "hinged", "sliding"] = "free"
@@ -195,15 +195,15 @@ class HeadsConfig(Settings):
     """Goal heads on frozen latents: an inverse dynamics and a temporal distance."""
 
     reach: Count = 25
-    """Control steps that a goal lies ahead in the inverse dynamics' training, at most."""
+    """Most control steps that a goal lies ahead when the inverse dynamics learns to reach it."""
     hidden: Count = 256
     """Units of a hidden layer of the inverse dynamics."""
     depth: Count = 2
     """Its hidden layers."""
     temporal_dim: Count = 8
-    """Coordinates in which distance is time."""
+    """Dimension of the space in which Euclidean distance is time."""
     temporal_hidden: Count = 64
-    """Units of the layer that makes them; every latent of every candidate plan passes it."""
+    """Units of the hidden layer of the map into it; every latent of every candidate plan passes it."""
 
 
 @dataclass(frozen=True)
@@ -213,9 +213,9 @@ class RewardConfig(Settings):
     hidden: Count = 128
     """Units of each of its two hidden layers."""
     num_bins: Count = 41
-    """Levels from the lowest to the highest recorded reward, over which a reward is a distribution."""
+    """Levels between the lowest and the highest recorded reward; the head predicts a distribution over them."""
     discount: OpenFraction = 0.99
-    """By which a reward counts less for each control step that it is later, in values."""
+    """Discount factor of values, per control step."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +225,6 @@ class DecoderConfig(Settings):
     image_size: Count = 64
     """Side in pixels of a decoded frame: that of the world's frames."""
     hidden: Count = 256
-    """Units of its hidden layer, and random projections of the latent beside it."""
+    """Units of its hidden layer, and the number of random projections of the latent that are fed in beside it."""
     channels: list[int] = field(default_factory=lambda: [64, 32, 16])
     """Channels of the feature maps, each map twice as wide as the one before."""

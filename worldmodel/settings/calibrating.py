@@ -22,8 +22,8 @@ class IdentifyConfig(Settings):
     run: str = ""
     """A run directory: its encoder sees the frames, its world is the simulator."""
     recording: str | list[str] = ""
-    """What to explain, one or a list: an episode of a data set as data/NAME:17, or a video, clip.mp4, with the table of
-    its actions beside it, clip.csv or clip.npz."""
+    """The recording to explain, or a list of several: an episode of a data set as data/NAME:17, or a video, clip.mp4,
+    with the table of its actions beside it, clip.csv or clip.npz."""
     constants: list[str] = field(default_factory=list)
     """Factors of the world to find; empty: the physical ones that training drew, or else all physical ones."""
     factors: dict[str, Any] = field(default_factory=dict)
@@ -31,20 +31,20 @@ class IdentifyConfig(Settings):
     own: list[str] = field(default_factory=list)
     """Constants that each recording has of its own; all others are common to all recordings."""
     free: list[Nuisance] = field(default_factory=list)
-    """What else may differ between recording and simulator: camera (a scale and an offset of positions), delay (of
-    frames), actuators (their strength)."""
+    """What else may differ between recording and simulator and is fitted too: camera (a scale and an offset of
+    positions), delay (of frames), actuators (their strength)."""
     check_steps: NonNegativeInt | None = None
-    """Control steps at the end that a first fit does not see, and simulators must foresee; null: a quarter, at most 15;
-    0: no check."""
+    """Control steps at the end that a first fit does not see and must predict; null: a quarter, at most 15; 0: no
+    check."""
     poses: int = 6000
-    """Rendered poses behind the readout."""
+    """Poses rendered to fit the readout from latents to positions; at least 200."""
     calibration_recordings: int = 128
-    """Simulated recordings of known constants behind the error model and the width of intervals."""
+    """Recordings of known constants simulated to fit the error model and the width of intervals; at least 8."""
     mjcf: str | None = None
     """A model file to simulate in place of the run's own world, with the same joints, actuators and camera; null: the
     run's world."""
     search: NonNegativeInt = 0
-    """Excitations tried to find what to record next; 0: none."""
+    """Excitations to try, in search of the one under which to record next; 0: no search."""
     rounds: NonNegativeInt = 0
     """Further recordings to simulate, to see how much they narrow the intervals: each under the best of 48 excitations
     (or `search` of them) at the estimate before it. Needs an episode of a data set, whose constants are known."""
@@ -65,7 +65,6 @@ class IdentifyConfig(Settings):
             raise UserError(f"poses must be >= {MIN_POSES}, got {self.poses}")
         if self.calibration_recordings < MIN_CALIBRATION:
             raise UserError(f"calibration_recordings must be >= {MIN_CALIBRATION}, got {self.calibration_recordings}")
-
         if self.rounds and self.own:
             raise UserError("rounds= adds recordings of the same constants, so own= must be empty")
 
@@ -87,4 +86,4 @@ class IdentifyConfig(Settings):
 
 
 MIN_POSES, MIN_CALIBRATION = 200, 8
-"""Fewer fit no readout, and tell nothing of its errors."""
+"""Fewer poses do not determine the readout; fewer recordings do not show its errors."""

@@ -1,10 +1,10 @@
-"""What training can choose by itself where nobody has: which settings, and the values that it tries."""
+"""Settings that training can choose by itself, and the values that it tries."""
 
 from typing import Literal
 
 Choosable = Literal["lag", "input_size", "sigreg", "latent_dim"]
 """lag: steps between the frames of a pair. input_size: pixels that the encoder sees. sigreg: the weight of SIGReg.
-latent_dim: numbers in a latent."""
+latent_dim: dimension of the latent."""
 
 VALUES: dict[Choosable, list[dict[str, int | float]]] = {
     "lag": [{"method.lag": 2}, {"method.lag": 15}, {"method.lag": 5}],

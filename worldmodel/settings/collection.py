@@ -40,7 +40,7 @@ class NamedFactorConfig(Settings):
     bounds: list[float] | None = None
     """Lowest and highest value; null: 3.2 standard deviations on either side."""
     nominal: float | None = None
-    """The value where nothing else is asked for; null: the model's own."""
+    """Value where the factor is not randomised; null: the model's own."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,7 +72,8 @@ class EnvConfig(Settings):
     """Factors drawn per episode: names of factors, or physical, visual, all. looks: every frame has another
     appearance, see docs/LOOKS.md; `all` does not include looks."""
     factor_rho: dict[str, Fraction] = field(default_factory=dict)
-    """Correlation of a randomised factor from one control step to the next, by name or kind: 1 stays, 0 is redrawn."""
+    """Correlation of a randomised factor from one control step to the next, by name or kind: 1 keeps it for the whole
+    episode, 0 redraws it at every step."""
     factor_spread: dict[str, float] = field(default_factory=dict)
     """How many times as wide as its prior a factor is drawn, by name or kind, e.g. {physical: 1.6}."""
 
@@ -130,11 +131,12 @@ class CollectConfig(Settings):
     policy: dict[str, Any] = field(default_factory=lambda: {"name": "uniform"})
     """Open-loop policy that moves the world: its name and parameters."""
     episodes: Count = 200
-    """How many episodes."""
+    """Episodes to record."""
     episode_steps: Count = 200
     """Control steps of an episode."""
     drift_rho: Fraction | None = None
-    """Correlation of the physical constants before and after the middle of an episode; null: they stay."""
+    """Redraws the physical constants in the middle of an episode, with this correlation to those before: 0 draws them
+    independently; null: they stay."""
     restart_midway: bool = False
     """In the middle of an episode, motion, light and colours begin anew, so that its halves share only the physical
     constants."""

@@ -44,11 +44,11 @@ class PlanConfig(Settings):
     planner's horizon that is nearest to the goal. Within about one horizon of the goal, or where the run's data set is
     gone, it aims at the goal itself."""
     action_cost: NonNegative = 0.0
-    """Weight of the mean squared action."""
+    """Weight of the mean squared action in the cost of a plan; 0: actions cost nothing."""
     replan_every: Count = 1
     """Control steps between plans."""
     lead_steps: NonNegativeInt = 0
-    """Control steps before the start that the controller watches: time to see velocities and to identify constants."""
+    """Control steps that the controller watches before it acts: time to see velocities and to identify constants."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,7 +58,7 @@ class PlanConfig(Settings):
 
 @dataclass(frozen=True)
 class ChangeConfig(Settings):
-    """What becomes of a robot in the middle of a task, unknown to its controller."""
+    """A change of the robot in the middle of a task, of which the controller is not told."""
 
     times: dict[str, NonNegative] = field(default_factory=dict)
     """Factor of the world, or MJCF path -> what it is multiplied by: {body.hand.mass: 3} for a payload,
@@ -66,7 +66,7 @@ class ChangeConfig(Settings):
     delay: NonNegativeInt = 0
     """Control steps by which actions arrive late."""
     at: NonNegativeInt = 0
-    """Control steps of a task after which it happens."""
+    """Control step of the task at which it happens; 0: from the start."""
 
     @property
     def in_words(self) -> str:
@@ -118,16 +118,16 @@ class ControlConfig(Settings):
     adapt: bool = False
     """Correct the predictor by its own errors, within a second of motion: what actions do, and when they arrive."""
     encoder: EncoderName | None = None
-    """By which encoder the planner sees, in a run trained with robust=true. both: by the robust one on frames on which
-    the two disagree. null takes what the run chose."""
+    """Which encoder the planner uses, in a run trained with robust=true. both: the robust one for frames on which the
+    two disagree. null takes what the run chose."""
     split: Literal["validation", "test"] = "test"
-    """Stream of task seeds: choose settings on validation, report on test."""
+    """Which tasks: choose settings on validation, report on test."""
     videos: NonNegativeInt = 4
     """Tasks to film."""
     oracle: bool = True
     """Also plan with the true simulator."""
     oracle_tasks: Count = 50
-    """Tasks of the oracle: the first so many."""
+    """How many of the tasks, from the first on, the oracle does."""
     trust_world: bool = False
     """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0
@@ -135,7 +135,7 @@ class ControlConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes CUDA where there is a GPU."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of a plan's matrix products; bfloat16 is faster on a GPU."""
+    """Number format of a plan's matrix products; bfloat16 is faster on a GPU."""
     out: str | None = None
     """Also write the result of all runs together there, as JSON."""
     overwrite: bool = False

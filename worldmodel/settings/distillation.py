@@ -17,11 +17,11 @@ class DistillationConfig(Settings):
     """The robust encoder: it learns to give the encoder's latents of clean frames from frames under other looks."""
 
     kinds: list[SeenLook] = field(default_factory=lambda: list(get_args(SeenLook)))
-    """Looks of its views: leave one out to see whether the encoder holds under what it has not seen."""
+    """Kinds of look that its training frames are given; leave one out to measure robustness to a kind never seen."""
     frames: Count = 20_000
-    """Training frames at most."""
+    """Most training frames to learn from."""
     optim: StepsConfig = field(default_factory=lambda: StepsConfig(2000))
-    """How long it learns. Of few frames, training ends after 40 passes over them."""
+    """How long it learns; at most 40 passes over the training frames."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""`probe`, `design`, `surprise`, `compare`: what a model holds, and what any model could."""
+"""`probe`, `surprise`, `imagine`: what a model holds. `design`, `positions`: what any model could. `compare`."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,14 +32,15 @@ class ProbeConfig(Settings):
     bootstrap: Count = 1000
     """Resamples of test episodes behind each 95 % interval."""
     max_frames: Count = 6_000
-    """Frames of each split at most."""
+    """Most frames of each split."""
     controls: bool = True
     """Also probe a random encoder, raw pixels, shuffled labels and more, which takes most of the time."""
     bound_trajectories: NonNegativeInt = 12
-    """Trajectories behind the bound on any reader of the constants, at the latents' own position error; 0: no bound."""
+    """Simulated trajectories from which the bound on any reader of the constants is computed, at the latents' position
+    error; 0: no bound."""
     shifts: list[Shift] = field(default_factory=list)
-    """Also read constants where training never was: held (constants held all episode), constants (2 to 3 prior standard
-    deviations out), nuisances (light and colours as far out), excitation (another policy)."""
+    """Also read constants outside the training distribution: held (constants held all episode), constants (2 to 3 prior
+    standard deviations from nominal), nuisances (light and colours as far out), excitation (another policy)."""
     shift_episodes: Count = 150
     """Fresh episodes of each shift."""
     trust_world: bool = False
@@ -102,13 +103,13 @@ class ImagineConfig(Settings):
     windows: Count = 500
     """Windows of held-out episodes behind every error."""
     shown: Count = 4
-    """Futures in the film."""
+    """Windows shown in the film."""
     tasks: NonNegativeInt = 3
     """Tasks of which the chosen plan of a single run is imagined, and then carried out; 0: none."""
     bootstrap: Count = 1000
     """Resamples of episodes behind each 95 % interval."""
     trust_world: bool = False
-    """Make a world that the run names as a Python file, which runs that file; plans and units of length need it."""
+    """Allow the Python file that the run names as its world to be executed; plans and units of length need it."""
     seed: NonNegativeInt = 0
     """Seed of resamples, tasks and plans."""
     device: Device = "auto"
@@ -131,7 +132,7 @@ class DesignConfig(Settings):
     """
 
     training: TrainConfig = field(default_factory=TrainConfig)
-    """The world, its excitation (`collection.policy`), and the training whose window and atlas count."""
+    """The world, its excitation (`collection.policy`), and the training whose context window and atlas are assumed."""
     window: Count | None = None
     """Control steps of a window; null takes the context encoder's."""
     noise_m: Positive = 0.002
@@ -143,16 +144,17 @@ class DesignConfig(Settings):
     num_trajectories: int = 64
     """Episodes behind each figure, cut into windows."""
     segment_steps: Count | None = None
-    """A window is cut into segments with unknown initial states of their own, since sensitivities explode where motion
-    is chaotic; null takes the longest whose sensitivities hold."""
+    """Control steps of the segments that a window is cut into, each with an unknown initial state of its own, because
+    sensitivities explode where motion is chaotic; null takes the longest for which they stay accurate."""
     search: NonNegativeInt = 48
     """Policies tried; 0: none."""
     objective: Literal["logdet", "trace", "worst"] = "logdet"
-    """Of the search: logdet of I + F (D-optimal), trace of the posterior covariance, or the worst constant's bound."""
+    """What the search optimises: logdet of I + F (D-optimal), trace of the posterior covariance, or the bound of the
+    worst constant."""
     reach_sd: Positive = 2.5
-    """A policy may leave this many standard deviations of the atlas in 2 % of frames at most."""
+    """How far the atlas reaches, in its standard deviations; a policy may leave it in at most 2 % of frames."""
     identifiable_r2: float = 0.8
-    """Bound from which a constant is called identifiable."""
+    """Bound on R2 from which a constant is called identifiable."""
     seed: NonNegativeInt = 0
     """Seed of the trajectories and of the search."""
     out: str | None = None

@@ -33,7 +33,7 @@ class DataConfig(Settings):
     out: str | None = None
     """Where the result goes."""
     camera: str | None = None
-    """Image column to take; null: the first."""
+    """Image column of the recording to convert; null: the first."""
     image_size: NonNegativeInt = 64
     """Pixels to which converted frames are reduced, after their middle square was cut out; 0 keeps theirs."""
 

@@ -17,12 +17,12 @@ CONTEXT_METHODS: tuple[ContextMethod, ...] = ContextMethod.__args__  # type: ign
 
 @dataclass(frozen=True)
 class OptimConfig(Settings):
-    """A linear warm-up over the first 5 % of the steps, then a cosine to zero."""
+    """AdamW; its learning rate warms up linearly over the first 5 % of the steps, then falls to zero as a cosine."""
 
     steps: Count = 2000
     """Training steps."""
     batch_size: int = 256
-    """Examples of a step."""
+    """Examples per step, at least 2."""
     lr: Positive = 3e-3
     """Highest learning rate."""
     weight_decay: NonNegative = 1e-4
@@ -36,7 +36,7 @@ class OptimConfig(Settings):
 
 @dataclass(frozen=True)
 class PredictorOptim(OptimConfig):
-    """Optimiser of the latent dynamics: warm-up and cosine as for the encoder."""
+    """Optimiser of the latent dynamics, with the learning rate's warm-up and cosine of the other stages."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon moves weight matrices by Muon and all else by AdamW; it needs fewer steps."""
@@ -44,7 +44,7 @@ class PredictorOptim(OptimConfig):
 
 @dataclass(frozen=True)
 class StepsConfig(Settings):
-    """How long something learns whose optimiser is a constant."""
+    """The length of a training whose optimiser is fixed."""
 
     steps: Count = 1500
     """Training steps."""
@@ -69,9 +69,10 @@ class JEPAConfig(Settings):
     """Standard JEPA: predict one view's latent from the other's."""
 
     target: Literal["ema", "stop_gradient", "none"] = "ema"
-    """What is predicted: latents of a moving average of the encoder, the encoder's own without gradient, or with it."""
+    """What is predicted. ema: latents by a moving average of the encoder. stop_gradient: the encoder's own, without
+    gradient. none: the same, with gradient."""
     momentum: float = 0.99
-    """Of the moving average, per step, in [0, 1)."""
+    """Decay of the moving average per step, in [0, 1)."""
     hidden: Count = 256
     """Units of the predictor's one hidden layer."""
 
@@ -86,9 +87,9 @@ class InfoNCEConfig(Settings):
     """InfoNCE (arXiv:1807.03748)."""
 
     similarity: Literal["gaussian", "cosine"] = "gaussian"
-    """gaussian is minus the squared distance."""
+    """gaussian: minus the squared distance. cosine: the cosine of the angle."""
     temperature: Positive = 1.0
-    """What similarity is divided by."""
+    """Similarities are divided by it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class WhiteningConfig(Settings):
     """Alignment of latents that the batch itself whitens (W-MSE, arXiv:2007.06346)."""
 
     penalty: NonNegative = 0.1
-    """Weight of the mean squared entry of Cov - I before whitening: leaves latents that are white without a batch."""
+    """Weight of the mean squared entry of Cov - I before whitening, so that latents are nearly white by themselves."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class ReconstructionConfig(Settings):
     depth: Count = 2
     """Hidden layers of the decoder."""
     kl_weight: NonNegative = 0.01
-    """Of a VAE's divergence from N(0, I), per latent, against the mean squared error of a normalised pixel."""
+    """Weight of a VAE's KL divergence from N(0, I), per latent, beside the mean squared error of a normalised pixel."""
 
 
 _OPTIONS: dict[str, type[Settings]] = {
@@ -143,7 +144,7 @@ class MethodConfig(Settings):
     the views of a pair, without a regulariser. supervised: regression on the true variables, the upper bound. And
     infonce, vicreg, whitening, autoencoder, vae."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Options of the method's own, such as infonce's temperature."""
+    """Options that only this method has, such as infonce's temperature."""
     pairs: Literal["auto", "ou", "lag"] = "auto"
     """Positive pairs. ou: exact OU pairs from an atlas of poses. lag: frames of an episode `lag` control steps apart.
     auto: ou on kinematic worlds, lag elsewhere."""
@@ -155,8 +156,8 @@ class MethodConfig(Settings):
     """Control steps between them in the second half of training, with lambda reduced in proportion; null: `lag`. Far
     pairs find what is slow, close pairs find its exact value."""
     controlled: bool = False
-    """Alignment counts only the change that actions do not explain linearly. What actions move at once (a joint, a
-    pusher) is then learned as well as what moves slowly."""
+    """Alignment penalises only the change that actions do not explain linearly, so that joints and pushers, which
+    actions move at once, are learned as well as slow objects."""
     same_pose_fraction: Fraction = 0.0
     """Share of OU pairs that are two renderings of one pose under different light and colours."""
     sigreg_start: Positive = 0.02
@@ -213,4 +214,4 @@ class ContextTraining(Settings):
     optim: OptimConfig = field(
         default_factory=lambda: OptimConfig(steps=1000, batch_size=512, lr=1e-3, weight_decay=1.0)
     )
-    """Optimiser."""
+    """Optimiser of the context encoder."""

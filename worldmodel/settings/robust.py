@@ -44,8 +44,8 @@ class RobustConfig(Settings):
     run: str = ""
     """A run directory, or a pattern like "runs/reacher-s?" for several training seeds, which then do the same tasks."""
     looks: dict[str, list[float]] = field(default_factory=usual_looks)
-    """Kind of look -> strengths to try, such as {texture: [0.15, 0.6], camera_tilt: [2]}; docs/LOOKS.md lists the kinds
-    and the units of their strengths."""
+    """Kind of look -> strengths to try, such as {texture: [0.15, 0.6], camera_tilt: [2]}; {}: none. docs/LOOKS.md lists
+    the kinds and the units of their strengths."""
     levels: list[Level] = field(default_factory=list)
     """Also the Distracting Control Suite's backgrounds, cameras and colours (arXiv:2101.02722), each alone and all
     together, at these of its levels: easy, medium, hard."""
@@ -55,14 +55,14 @@ class RobustConfig(Settings):
     """Folder of PNG, JPEG or WebP pictures, of MP4 films, and of folders of pictures, each of which is a film: for the
     look `pictures`, and the suite's backgrounds."""
     instances: Count = 5
-    """How many times each look is drawn anew; the tasks are divided among the instances. As many as tasks draws it for
-    each task, as the Distracting Control Suite does."""
+    """Draws of each look, among which tasks and frames are divided; as many draws as tasks draw it anew for each task,
+    as the Distracting Control Suite does."""
     tasks: Count = 50
     """Tasks for each look, the same for all."""
     frames: Count = 300
     """Frames from which the state is read, by a linear map that was fitted on clean frames of other episodes."""
     protocol: Literal["lewm", "strict"] = "lewm"
-    """As in `control`."""
+    """When a goal counts as reached, as in `control`."""
     goal_steps: Count | None = None
     """Control steps from start to goal; null takes the protocol's own."""
     budget_steps: Count | None = None

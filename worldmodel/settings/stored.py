@@ -137,11 +137,7 @@ def upgraded(old: Mapping[str, Any]) -> dict[str, Any]:
         shared = {key: collection[key] for key in ("data", "workers", "warp_worlds") if key in collection}
         atlas = recipe_values(encoder_env)["collection"]
         result["atlas"] = atlas | shared | ({"episodes": encoder_episodes} if encoder_episodes else {})
-    for key in (
-        "heads",
-        "heads_training",
-        "checkpoint_every_s",
-    ):  # constants now; model.json says what heads are made of
+    for key in ("heads", "heads_training", "checkpoint_every_s"):  # constants now; model.json describes the heads
         values.pop(key, None)
     result["encoder"] = upgraded_encoder(values.pop("encoder", {}))
     result["predictor"] = upgraded_predictor(values.pop("predictor", {}))

@@ -54,16 +54,16 @@ class TrainConfig(Settings):
     """Also learn to turn latents back into frames: last of all, so that nothing else depends on it. It can be added to
     a finished run."""
     decoder_training: StepsConfig | None = None
-    """How long the decoder learns; null takes 1,500 steps. Of few frames, training ends after 40 passes over them."""
+    """How long the decoder learns, at most 40 passes over its frames; null takes 1,500 steps."""
     robust: bool = False
     """Also learn a robust encoder, which gives the same latents where the world looks different: the run sees by it on
     frames on which the two encoders disagree. It can be added to a finished run."""
     distillation: DistillationConfig | None = None
     """How the robust encoder learns; null takes its defaults."""
     choose: tuple[Choosable, ...] = no_effect_on_weights(())
-    """What training first chooses by itself, in this order, by short trainings and without labels: of lag, input_size,
-    sigreg (its weight) and latent_dim. What differs from the world's recipe, or is given on the command line, stays;
-    [] chooses nothing."""
+    """Settings that training first chooses by itself, in this order, by short trainings and without labels: any of lag,
+    input_size, sigreg (its weight) and latent_dim. A setting that differs from the world's recipe, or is given on the
+    command line, is kept; [] chooses nothing."""
     rounds: NonNegativeInt = 0
     """Rounds after the first training. In each, the model drives the robot, by reward or to recorded goal images, and
     training goes on with the new episodes: a fifth as many as were recorded at first. More can be added later."""

@@ -28,7 +28,7 @@ class ViewConfig(Settings):
     plan: PlanConfig | None = None
     """How to plan at first; null takes what the run keeps. It can be changed on the page."""
     port: Port = 8008
-    """Where the page is served; 0 takes any that is free."""
+    """Port at which the page is served; 0 takes any that is free."""
     open: bool = True
     """Open the page in a browser, where there is a display."""
     serve: bool = True
@@ -40,7 +40,7 @@ class ViewConfig(Settings):
     save: str | None = None
     """At the end, write the last two minutes there as one HTML file that needs no server."""
     trust_world: bool = False
-    """Make a world that the run names as a Python file, which runs that file."""
+    """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0
     """Seed of starts, goals and planning."""
     device: Device = "cpu"

@@ -111,7 +111,7 @@ class ConstantReadout:
     """Physical constants from contexts, with intervals that depend on how much was seen."""
 
     def __init__(self, encoded: Sequence[Encoded], encoder: ContextEncoder, world: MujocoWorld) -> None:
-        self._factors = [world.factors[name] for name in world.randomize if world.factors[name].kind == "physical"]
+        self._factors = [world.factors[name] for name in world.randomized("physical")]
         columns = [[*world.factors].index(factor.name) for factor in self._factors]
         long_enough = [each for each in encoded if len(each.episode.actions) >= encoder.min_steps]
         truth = np.array(

@@ -58,11 +58,5 @@ def _factors() -> tuple[Factor, ...]:
         ),
         palette.lamp_intensity(),
         *colours("block", {"green": 0.35, "blue": 0.35}, walls, prior_scale=0.2),
-        *colours(
-            "floor",
-            {"red": 0.25, "green": 0.28, "blue": 0.32},
-            partial(writers.geom_colour, "floor"),
-            prior_scale=0.25,
-            transform="log",
-        ),
+        *palette.grey_floor(),
     )

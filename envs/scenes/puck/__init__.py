@@ -41,11 +41,5 @@ def _factors() -> tuple[Factor, ...]:
         constant("damping", "N s/m", 0.3, 0.4, writers.joint_damping("x", "y"), "viscous damping along either axis"),
         palette.lamp_intensity(),
         *colours("puck", {"green": 0.35, "blue": 0.35}, partial(writers.geom_colour, "disc"), prior_scale=0.2),
-        *colours(
-            "floor",
-            {"red": 0.25, "green": 0.28, "blue": 0.32},
-            partial(writers.geom_colour, "floor"),
-            prior_scale=0.25,
-            transform="log",
-        ),
+        *palette.grey_floor(),
     )

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet
 from worldmodel.data.truth import half_constants, physical_constants
 from worldmodel.envs import MujocoWorld
@@ -70,7 +69,7 @@ def context_source(
         return KnownContexts(torch.zeros(len(tasks), encoder.config.num_values, device=model.device))
     data = DataSet(trained.collection.directory, trained.collection.num_episodes)
     data = data.with_room_for(encoder.config.window)
-    table = latent_table(model, data, load_frames(data, model.eye.config.input_size, model.device))
+    table = latent_table(model, data)
     episodes = data.split("train")
     to_context = linear_contexts(encoder, Windows(encoder, table), episodes, half_constants(data, episodes))
     names = physical_constants(data).names

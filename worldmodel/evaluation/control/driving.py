@@ -71,19 +71,22 @@ def run_tasks(
 ) -> Outcome:
     """Run all tasks side by side for the protocol's budget; a solved task is dropped, a filmed one a little later.
 
-    Where rewards count, a task ends where the world says that the episode has ended.
-
-    Where tasks have a lead, the controller first watches how their starts come about.
+    Where rewards count, a task ends where the world ends its episode. Where tasks have a lead, the controller first
+    watches how their starts come about.
 
     Args:
-        name: what the progress bar shows; None shows none.
-        num_filmed: the first so many tasks are filmed.
+        world: the robots' world.
+        tasks: n tasks in it.
+        controller: decides the actions.
+        protocol: budget, and when a task counts as solved.
+        name: label of the progress bar; None shows no bar.
+        num_filmed: number of tasks to film, the first ones.
         drift_rho: after a quarter of the budget the randomised constants are redrawn with this correlation.
-        change: what happens to the robots on the way.
+        change: a change of the robots in the middle of the tasks.
     """
     num = len(tasks)
     batch = BatchWorld(world, num, render=controller.sees)
-    frames, states = _begin(batch, tasks, controller, protocol)
+    frames, states = begin(batch, tasks, controller, protocol)
     open_tasks, returns, judge = np.arange(num), np.zeros(num), _Judge(world, tasks, protocol)
     flags = _Flags(num)
     film = [frames[:num_filmed]]
@@ -94,7 +97,7 @@ def run_tasks(
         cpu_s += time.process_time() - begun
         num_decisions += len(open_tasks)
         if drift_rho is not None and step == 1 + protocol.budget_steps // 4:
-            batch.drift([name for name in world.randomize if world.factors[name].kind == "physical"], drift_rho)
+            batch.drift(world.randomized("physical"), drift_rho)
         frames, states = batch.step(arrival(actions, batch))
         returns[open_tasks] += batch.rewards
         flags.look(step, open_tasks, batch.succeeded)
@@ -114,10 +117,13 @@ def run_tasks(
     return Outcome(judge.solved_at, returns, cpu_s, num_decisions, np.stack(film), flags.succeeded_at)
 
 
-def _begin(
+def begin(
     batch: BatchWorld, tasks: Tasks, controller: Controller, protocol: TaskProtocol
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames and states at the starts of the tasks; where these have a lead, the controller has watched it."""
+    """Put n episodes at the starts of the tasks: their frames uint8 (n, S, S, 3) and states (n, X).
+
+    Where tasks have a lead, the controller watches it.
+    """
     first, watched = (tasks.start, None) if tasks.lead is None else tasks.lead
     if tasks.moments is not None:
         batch.go_on(tasks.moments)

@@ -13,7 +13,6 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
-from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.learning.sources import latent_table, segments
 from worldmodel.models import WorldModel
@@ -139,7 +138,7 @@ def ways(plan: PlanConfig, model: WorldModel, trained: TrainConfig) -> LandmarkG
     if not plan.subgoals:
         return None
     data = _recording(trained)
-    table = latent_table(model, data, load_frames(data, model.eye.config.input_size, model.device))
+    table = latent_table(model, data)
     reach = max(1, round(_REACH * make_planner(**plan.planner).horizon))
     return landmark_graph(table.latents, segments(data, data.split("train")), reach, model.num_context_frames - 1)
 

@@ -6,13 +6,14 @@ import torch
 from worldmodel.envs import BatchWorld, MujocoWorld
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import GoalController, check_heads
+from worldmodel.evaluation.control.driving import begin
 from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
 from worldmodel.figures.videos import rows_of_films, write_film
 from worldmodel.learning.imagining import film_fps
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.planners import make_planner
-from worldmodel.runs import Run
+from worldmodel.runs import Run, TaskProtocol
 from worldmodel.settings import ControlConfig, ImagineConfig
 
 _GOAL_STEPS = 15
@@ -34,7 +35,7 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     contexts = context_source("online", model, trained, world, tasks)
     graph = ways(plan, model, trained)
     controller = GoalController(PlanningModel(model), planner, plan, goals, contexts, config.seed, graph)
-    camera, latents = _carry_out(world, tasks, controller)
+    camera, latents = _carry_out(world, tasks, controller, protocol)
     imagined = model.decode(latents).cpu().numpy()
     goal = np.repeat(goals[:, None], camera.shape[1], 1)
     notes = ["seen", *(f"+{step}" for step in range(1, camera.shape[1]))]
@@ -44,16 +45,13 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     return str(path.relative_to(run.path))
 
 
-def _carry_out(world: MujocoWorld, tasks: Tasks, controller: GoalController) -> tuple[np.ndarray, torch.Tensor]:
+def _carry_out(
+    world: MujocoWorld, tasks: Tasks, controller: GoalController, protocol: TaskProtocol
+) -> tuple[np.ndarray, torch.Tensor]:
     """Plan once for each of n tasks and execute it: frames uint8 (n, H+1, S, S, 3), latents seen and imagined
     (n, H+1, D)."""
     batch = BatchWorld(world, len(tasks))
-    first, watched = (tasks.start, None) if tasks.lead is None else tasks.lead
-    batch.reset(states=first, factors=tasks.factors, seed=tasks.seed)
-    frames, states = batch.frames(), batch.states
-    for actions in () if watched is None else watched.swapaxes(0, 1):
-        controller.watch(frames, actions)
-        frames, states = batch.step(actions)
+    frames, states = begin(batch, tasks, controller, protocol)
     controller.act(frames, states)
     actions, latents = controller.foreseen()
     seen = [frames]

@@ -11,7 +11,7 @@ from worldmodel.data.store import SPLITS, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import moving_columns
 from worldmodel.envs.excitation import make_policy
-from worldmodel.envs.rollout import Episode, rollout
+from worldmodel.envs.rollout import Episode, episode_seed, rollout
 from worldmodel.envs.sensitivity import position_names, rotational
 from worldmodel.envs.world import MujocoWorld
 from worldmodel.settings import SHELL_SD, PositionsConfig
@@ -55,7 +55,7 @@ def make_world(config: PositionsConfig, **arguments: Any) -> MujocoWorld:
     """
     chosen: dict[str, Any] = {**config.training.env.make_arguments(), **arguments, "factor_rho": {}}
     bare = envs.make(**{**chosen, "factor_shell": {}, "factor_spread": {}})
-    names = [name for name in bare.randomize if bare.factors[name].kind == "physical"]
+    names = bare.randomized("physical")
     if not names:
         raise UserError(
             f"no physical constant varies in env={config.training.env.label}; name some, env.randomize=[physical], "
@@ -88,7 +88,7 @@ def simulate(
 
 def _rollouts(config: PositionsConfig, world: MujocoWorld, num: int, seed: int, **pairs: Any) -> list[Episode]:
     policy, num_steps = make_policy(**config.training.collection.policy), config.training.collection.episode_steps
-    seeds = (int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) for index in range(num))
+    seeds = (episode_seed(seed, index) for index in range(num))
     return [
         rollout(world, policy, seed=of_episode, num_steps=num_steps, render=False, **pairs)
         for of_episode in progress(seeds, total=num, desc=f"simulate {world.name}", unit="episode")

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from worldmodel.data.frames import load_frames
 from worldmodel.data.recording import record, recording_of
 from worldmodel.data.store import DataSet
 from worldmodel.data.table import LatentTable
@@ -26,9 +25,9 @@ def probe_shift(subject: Subject, train: Examples, config: ProbeConfig, shift: s
     """Constant -> how well the linear probe of `train` reads it on fresh episodes under a shift; their constants are
     held."""
     data = _collect(subject.trained, shift, config.shift_episodes)
-    encoder, model = subject.model.context_encoder, subject.model
+    encoder = subject.model.context_encoder
     assert encoder is not None
-    table = latent_table(model, data, load_frames(data, model.eye.config.input_size, model.device))
+    table = latent_table(subject.model, data)
     long_enough = data.length > encoder.config.window  # some worlds end an episode early
     offset = data.offset[long_enough]
     read = read_held(encoder, table, offset, data.length[long_enough], train)

@@ -9,7 +9,7 @@ never change."""
 _LEAST_SQUARE = 1e-12
 """Lower bound of that mean square."""
 _LEAST_DISTANCE = 1e-2
-"""Keeps the norm differentiable at zero; in standard deviations of a latent, less than an encoder resolves."""
+"""Keeps the norm differentiable at zero; far below the standard deviation of a latent, which is about 1."""
 
 
 def alignment(views: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ def similarity_logits(first: Tensor, second: Tensor, similarity: str, temperatur
     """Similarity of every row of (B, D) to every row of (C, D), over `temperature`: (B, C).
 
     similarity: "gaussian" is minus the squared distance, for latents in R^D (Gaussian ones are then identifiable up to
-    an affine map); "cosine" is that of the angle, for latents on a sphere.
+    an affine map); "cosine" is the cosine of the angle, for latents on a sphere.
     """
     if similarity == "cosine":
         first, second = functional.normalize(first, dim=-1), functional.normalize(second, dim=-1)
@@ -25,7 +25,7 @@ def similarity_logits(first: Tensor, second: Tensor, similarity: str, temperatur
 def infonce(first: Tensor, second: Tensor, similarity: str = "gaussian", temperature: float = 1.0) -> Tensor:
     """InfoNCE (arXiv:1807.03748) of positive pairs (B, D), (B, D) -> scalar in nats, averaged over both directions.
 
-    Negatives are the other rows of the batch, so that guessing costs log B.
+    Negatives are the other rows of the batch, so that chance level is log B.
     """
     logits = similarity_logits(first.float(), second.float(), similarity, temperature)
     partner = torch.arange(len(logits), device=logits.device)

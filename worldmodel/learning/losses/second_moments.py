@@ -1,4 +1,4 @@
-"""Losses of second moments: the terms of VICReg, and whitening. They fix variance and correlation and no more."""
+"""Losses of second moments: the terms of VICReg, and whitening. They fix variances and correlations, nothing else."""
 
 import torch
 from torch import Tensor
@@ -36,10 +36,11 @@ def whiten(latents: Tensor, eps: float = 1e-4) -> Tensor:
     by a rotation, which leaves distances between latents as they are.
 
     Args:
+        latents: (n, D).
         eps: added to the diagonal of the covariance, as a share of its mean.
 
     Raises:
-        UserError: n <= D, and so few latents span fewer directions than are to be made white.
+        UserError: n <= D: so few latents do not span all D directions.
     """
     num, dim = latents.shape
     if num <= dim:

@@ -17,11 +17,11 @@ from torch import Tensor
 NUM_KNOTS = 17
 """Points at which characteristic functions are compared, t = 0 included."""
 T_MAX = 3.0
-"""The last of them."""
+"""The largest t of these points."""
 CACHED_NUMBERS = 131_072
-"""Projections in a block on a CPU, whose arrays then stay in its caches."""
+"""Projections in a block on a CPU: few enough for its arrays to stay in the caches."""
 DEVICE_NUMBERS = 2**24
-"""Projections in a block elsewhere; all knots of them take a gigabyte."""
+"""Projections in a block on other devices; with all knots it takes a gigabyte."""
 
 
 class _EppsPulley(torch.autograd.Function):

@@ -31,16 +31,16 @@ def encoder_objective(
     pairs: tuple[PairSampler, float] | None = None,
     predictor: AnyPredictor | None = None,
 ) -> EncoderObjective:
-    """What `method` asks of `encoder` on the training episodes of a data set.
+    """The objective by which `method` trains `encoder` on the training episodes of a data set.
 
     Args:
         method: settings of the method.
         encoder: the encoder that learns.
         data: the data set.
         episodes: its training episodes.
-        seed: of prepared OU pairs.
-        pairs: what `positive_pairs` made, which several objectives may share; None makes them.
-        predictor: that of the run; method=lewm trains it with the encoder where it is a transformer.
+        seed: seed of the OU pairs.
+        pairs: the result of `positive_pairs`, which several objectives may share; None computes it.
+        predictor: the run's predictor; method=lewm trains it with the encoder if it is a transformer.
 
     Raises:
         UserError: the data lack what the method needs.
@@ -136,7 +136,7 @@ def positive_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex, 
 
 
 def _closer_pairs(method: MethodConfig, data: DataSet, episodes: EpisodeIndex) -> PairSampler | None:
-    """The pairs of the second half of training, where they are others."""
+    """The pairs of the second half of training; None where they stay the same."""
     if method.lag_end is None:
         return None
     if _pair_kind(method, data) != "lag":

@@ -1,4 +1,4 @@
-"""InfoNCE: recognise the partner of a view among the batch."""
+"""InfoNCE: recognise the partner of a view among the rows of the batch."""
 
 from torch import Tensor, nn
 

@@ -12,13 +12,13 @@ class SIGRegWeight:
     """Lambda as a function of training progress: geometric from `start` to `end` over the first 70 %, then constant."""
 
     def __init__(self, start: float, end: float, unit: float = 1.0, closer: float = 1.0) -> None:
-        """From where to where lambda goes.
-
+        """
         Args:
             start: lambda at progress 0.
             end: lambda from progress .7 on.
             unit: factor on both, such as 1 - rho of OU pairs, to which their alignment is proportional.
-            closer: further factor once pairs become closer, in proportion to what alignment then is at its optimum.
+            closer: further factor from the moment on at which pairs become closer, since the alignment of closer pairs
+                is smaller in proportion.
         """
         self.start, self.end, self.unit, self.closer = start, end, unit, closer
 
@@ -39,14 +39,13 @@ class LeJEPA(nn.Module):
         location: LocationLatents | None = None,
         actions: Tensor | None = None,
     ) -> None:
-        """What is weighed, and how.
-
+        """
         Args:
             weight: lambda over training.
             num_slices: directions on which SIGReg projects.
-            location: latents whose mean distance between the views counts beside alignment; None for no such latents.
-            actions: float (rows, A) of the data set, for pairs of frames of one episode. Of a latent's change alignment
-                then counts only what the actions between the frames do not explain. None counts all of it.
+            location: latents whose mean distance between the views is added to alignment; None for no such latents.
+            actions: actions of the data set, float (rows, A), for pairs of frames of one episode: alignment then counts
+                only the change that the actions between the frames do not explain. None counts all of it.
         """
         super().__init__()
         self.weight, self.num_slices, self.location, self.actions = weight, num_slices, location, actions

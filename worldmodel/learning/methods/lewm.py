@@ -31,10 +31,10 @@ class Clips:
 
 
 class LeWM(nn.Module):
-    """Joint training: an MLP predicts the latent one block of actions ahead, SIGReg keeps latents Gaussian.
+    """Joint training: an MLP predicts the latent one block of actions ahead, and SIGReg keeps latents Gaussian.
 
-    The predictor trained here is dropped. Planning uses the multi-step predictor, trained on the frozen latents as for
-    every method.
+    The MLP is dropped after training. Planning uses the multi-step predictor, which is trained on the frozen latents as
+    with every method.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Methods that rebuild the frame: autoencoder and variational autoencoder."""
+"""Methods that reconstruct the frame: autoencoder and variational autoencoder."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from worldmodel.models.layers import mlp
 from worldmodel.settings import ReconstructionConfig
 
 MAX_SIDE = 64
-"""Pixels a side of the largest frame that is rebuilt as it is; wider ones are box-averaged first."""
+"""Side in pixels of the largest frame that is reconstructed at full size; larger ones are box-averaged first."""
 
 
 class PixelDecoder(nn.Module):
@@ -26,7 +26,7 @@ class PixelDecoder(nn.Module):
         self.body = mlp(encoder.config.num_latents, hidden, num_pixels, batch_norm=True)
 
     def error(self, latents: Tensor, frames: Tensor) -> Tensor:
-        """Mean squared error per pixel of frames uint8 (n, 3, S, S) rebuilt from latents (n, D): scalar.
+        """Mean squared error per pixel of frames uint8 (n, 3, S, S) reconstructed from latents (n, D): scalar.
 
         In units of the encoder's normalisation.
         """

@@ -1,4 +1,4 @@
-"""What a method is to the encoder's training, and the one place where the latents of a batch are made."""
+"""The interface of a method to the encoder's training, and the one place where the latents of a batch are computed."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -38,19 +38,19 @@ class Views:
 
 @dataclass(frozen=True)
 class EncoderObjective:
-    """How an encoder learns: which rows are looked at together, and what their latents should be like."""
+    """How an encoder learns: which rows form a batch, and the loss of their latents."""
 
     sampler: PairSampler
     """Draws rows (V, B)."""
     loss: nn.Module
-    """From `Views` to named scalars, "loss" among them. It owns what else is learned, such as a decoder."""
+    """Maps `Views` to named scalars, "loss" among them. It owns whatever else is learned, such as a decoder."""
     target: "MovingAverage | None" = None
-    """Follows the encoder and makes `Views.targets`."""
+    """Follows the encoder and computes `Views.targets`; None uses the encoder itself."""
     closer: PairSampler | None = None
-    """Draws rows in place of `sampler` from `CLOSER_FROM` on."""
+    """Draws rows in place of `sampler` from progress `CLOSER_FROM` on."""
 
     def sampler_at(self, progress: float) -> PairSampler:
-        """What draws rows at a progress in [0, 1]."""
+        """The sampler that draws rows at a progress in [0, 1]."""
         return self.closer if self.closer and progress >= CLOSER_FROM else self.sampler
 
 
@@ -82,9 +82,9 @@ class MovingAverage(nn.Module):
 def encoder_stage(
     objective: EncoderObjective, encoder: Encoder, frames: Frames, optim: OptimConfig, on_collapse: str = "stop"
 ) -> Stage:
-    """The stage that trains `encoder` by an objective. The latents of a batch are made here and nowhere else.
+    """The stage that trains `encoder` by an objective. The latents of a batch are computed here and nowhere else.
 
-    Several processes each make a share of them and then have them all, so that a loss need not know of processes.
+    Each of several processes computes a share of them and then gets all, so that a loss need not know of processes.
     """
     parts = {"encoder": encoder, "objective": objective.loss.to(encoder.mean.device)}
     if objective.target:
