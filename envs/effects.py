@@ -1,4 +1,4 @@
-"""What a factor does, measured: the same episode at two of its values, the states or the pictures compared."""
+"""The measured effect of a factor: the same episode at two of its values, compared by states or by pictures."""
 
 import numpy as np
 
@@ -15,15 +15,15 @@ def effect(world: MujocoWorld, factor: str, policy: Policy, *, seed: int = 0, nu
     """How much a factor changes an episode; 0 where it does not act.
 
     Args:
-        world: left at another moment.
+        world: the world; it is left in another state.
         factor: name of a factor of this world.
-        policy: what moves the world; a mass that nothing touches does not act.
-        seed, num_steps: of the episode.
+        policy: moves the world; a mass that nothing touches has no effect.
+        seed, num_steps: seed and control steps of the episode.
 
     Returns:
-        How far apart the episodes are at values 1.5 standard deviations below and above the nominal one: of a physical
-        factor the largest difference in a state (X,); of a visual factor the mean difference of the first frame, in
-        levels of 255. Infinity where a simulation diverges, or one ends before the other.
+        How far apart the episodes are at values 1.5 standard deviations below and above the nominal one: for a physical
+        factor the largest difference of a state variable; for a visual factor the mean difference of the first frame,
+        in levels of 255. Infinity where a simulation diverges, or one ends before the other.
     """
     tried = world.factors[factor]
     values = [tried.value(t) for t in (-_COORDINATE, _COORDINATE)]

@@ -43,7 +43,7 @@ class _Fields:
             setattr(*self._scalars[name], value)
 
     def content(self) -> dict[str, bytes | float]:
-        """What each field holds, to be compared; of a field on the graphics device only a sample."""
+        """The content of each field, for comparison; only a sample of a field on the graphics device."""
         arrays: dict[str, bytes | float] = {name: array.tobytes() for name, array in self._compared.items()}
         return arrays | {name: getattr(*place) for name, place in self._scalars.items()}
 
@@ -98,7 +98,7 @@ class EpisodeModel:
         """Around a scene's reset: what it writes to the model becomes part of the episode.
 
         Raises:
-            ValueError: it writes a texture or a mesh, of which the renderer would see nothing.
+            ValueError: it writes a texture or a mesh, which the renderer would not notice.
         """
         before = self._live.content()
         yield
@@ -125,10 +125,10 @@ class EpisodeModel:
             mujoco.mj_setConst(self._model, self._scratch)
 
     def with_values(self, values: Mapping[str, float], into: mujoco.MjModel | None = None) -> mujoco.MjModel:
-        """A model of its own with these values of all factors, for a simulation beside the world, which stays.
+        """A separate model with these values of all factors, for a simulation beside the world, which is unchanged.
 
-        Values may be outside their bounds. `into`: a model that an earlier call gave, written anew; a copy takes far
-        longer where there are textures.
+        Values may be outside their bounds. `into`: a model from an earlier call, to be overwritten; a new copy takes
+        far longer where there are textures.
         """
         model = copy(self._base_model) if into is None else into
         write_factors(model, self._base_model, {self._factors[name]: value for name, value in values.items()})

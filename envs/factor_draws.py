@@ -1,4 +1,4 @@
-"""Which factors of a world are drawn, from what, how they drift, and what their values are now."""
+"""The factors of a world: which are drawn, from which distribution, how they drift, and their current values."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -139,7 +139,7 @@ class FactorDraws:
         )
 
     def _by_name(self, by_word: Mapping[str, OptionT], option: str) -> dict[str, OptionT]:
-        """What was said of names and kinds, by name of each randomised factor; names win over groups and kinds."""
+        """Options given for names, groups and kinds, by name of each randomised factor; names win over the others."""
         resolved: dict[str, OptionT] = {}
         for word in sorted(by_word, key=lambda word: (word not in _KINDS, word in self.factors)):
             names = [name for name in self._select([word], option) if name in self.randomize]

@@ -70,13 +70,13 @@ class Factor:
     """
 
     name: str
-    """How options, data sets and reports call it."""
+    """Its name in options, data sets and reports."""
 
     unit: str
-    """Of the value, e.g. "kg"; "1" where it is dimensionless."""
+    """Unit of the value, e.g. "kg"; "1" where it is dimensionless."""
 
     nominal: float
-    """The value where nothing else is asked for."""
+    """The value where it is not randomised."""
 
     bounds: tuple[float, float]
     """The lowest and the highest accepted value."""
@@ -85,7 +85,7 @@ class Factor:
     """Standard deviation of the prior, in the transformed value."""
 
     transform: Transform
-    """What the prior is Gaussian in: "log" or "linear"."""
+    """The transform of the value whose prior is Gaussian: "log" or "linear"."""
 
     write: Writer = field(repr=False)
     """Writes a value into a model; see `worldmodel.envs.writers`."""
@@ -98,8 +98,8 @@ class Factor:
     the factor's own."""
 
     moves_constants: bool | None = None
-    """Whether MuJoCo derives constants from it, such as inverse weights, or where a camera that follows a body stands;
-    None: as physical factors do, and visual ones do not."""
+    """Whether MuJoCo derives constants from it, such as inverse weights or the place of a camera that follows a body;
+    None: true for physical factors, false for visual ones."""
 
     kind: ClassVar[str] = ""
 

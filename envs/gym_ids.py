@@ -24,13 +24,13 @@ PACKAGES = {"gymnasium_robotics": "gymnasium-robotics", "ogbench": "ogbench", "g
             "lerobot_env_so101": "lerobot-env-so101", "gym_aloha": "gym-aloha", "gym_xarm": "gym-xarm",
             "metaworld": "metaworld", "minigrid": "minigrid", "highway_env": "highway-env",
             "robosuite": "robosuite", "panda_gym": "panda-gym"}  # fmt: skip
-"""Module -> what pip calls its package, of libraries whose environments are known to be looked for."""
+"""Module -> name of its package for pip, for libraries that users are known to look for."""
 
 _FAMILIES = {
     "gymnasium_robotics": ("Fetch", "PointMaze", "AntMaze", "Adroit", "HandReach", "HandManipulate", "FrankaKitchen"),
     "ogbench": ("cube-", "scene-", "puzzle-", "pointmaze-", "antmaze-", "humanoidmaze-", "antsoccer-", "visual-"),
 }
-"""Module -> how the ids that it registers begin, where these do not name it."""
+"""Module -> beginnings of the ids that it registers, where these do not name the module."""
 
 
 def is_gym(name: str) -> bool:
@@ -75,7 +75,7 @@ def max_steps(env: gymnasium.Env) -> int | None:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without the remarks that libraries make when they are imported or made."""
+    """Suppress what libraries print when they are imported, or when an environment is made."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
@@ -142,7 +142,7 @@ def _import(name: str, module: str) -> None:
 
 
 def _why(error: Exception) -> str:
-    """In one line, with the line of code that failed where an error says nothing itself."""
+    """The error in one line; where it has no message, the line of code that failed."""
     text = " ".join(str(error).split())
     if not text:
         text = traceback.extract_tb(error.__traceback__)[-1].line or ""

@@ -1,7 +1,8 @@
 """An environment of Gymnasium without a MuJoCo model, as a scene: its pictures, actions, rewards and info.
 
-Its state cannot be set. A moment of an episode is the reset and the actions that led to it; going back repeats them, or
-goes on in the copy of the environment that stands there already. So resets must be reproducible by their seed.
+Its state cannot be set. A moment of an episode is stored as the reset and the actions that led to it. Going back
+repeats them, or continues in a copy of the environment that is at this moment already. So resets must be reproducible
+by seed.
 """
 
 import os

@@ -1,7 +1,7 @@
 """An environment of Gymnasium that holds a MuJoCo model, as a scene: `envs.make("gym:Hopper-v5")`.
 
-Its own controller, reward, end and success are kept: a control step is its `step`. What it holds besides the simulation
-(a goal, a controller's target) is kept as the plain values among its attributes. Pictures are rendered here.
+Its own controller, reward, end and success are kept: a control step is its `step`. Its state besides the simulation (a
+goal, a controller's target) is saved as the plain values among its attributes. Pictures are rendered here.
 """
 
 import copy
@@ -176,7 +176,8 @@ def success_flag(info: Mapping[str, object]) -> bool | None:
 
 
 def _spare_pictures(base: Any) -> None:
-    """Let an environment that observes pictures show the same one in every step: it takes longest, and nobody looks."""
+    """Have an environment that observes pictures return the same one in every step: rendering takes longest, and its
+    observations are not used."""
     space = base.observation_space
     parts = space.values() if isinstance(space, gymnasium.spaces.Dict) else (space,)
     if any(part.dtype == np.uint8 and len(part.shape or ()) == 3 for part in parts):

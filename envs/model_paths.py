@@ -38,7 +38,7 @@ class Property:
     transform: Transform = "log"
 
     columns: tuple[int, ...] = ()
-    """Of the first field: the numbers that change; empty for all."""
+    """Columns of the first field that change; empty for all."""
 
     parts: Mapping[str, tuple[int, ...]] | None = None
     """Name of a part -> its columns."""

@@ -116,8 +116,8 @@ class FrameRenderer:
     """Renders square frames of one model; holds one offscreen OpenGL context.
 
     Args:
-        model: the model whose states are rendered. Its colours, lights and terrain may change later; textures, meshes
-            and the number of its parts may not.
+        model: the model whose states are rendered. Its colours, lights and terrain may change later; its textures,
+            meshes and the number of its elements may not.
         size: S, the side of a frame in pixels.
         supersample: k; a frame is rendered at k*S and averaged over boxes of k x k pixels (at most 16).
         quality: "fast" leaves out multisampling, shadows, reflections, skybox, fog and haze, which is more than ten

@@ -40,7 +40,7 @@ class Episode:
     """float32 (T+1, P), the value of every declared factor, in the order of `world.factors`."""
 
     seed: int
-    """Reproduces the episode."""
+    """The seed that reproduces the episode."""
 
 
 def rollout(
@@ -58,8 +58,8 @@ def rollout(
     """Run a policy for one episode; the same arguments give a bit-identical episode.
 
     Args:
-        world, policy: what runs.
-        seed: of the start, the factors and the policy.
+        world, policy: the policy acts in the world.
+        seed: seed of the start, the factors and the policy.
         num_steps: T; the world's time limit does not apply. The episode is shorter only if the world terminates
             (and its scene does not go on after that).
         drift_rho: if given, the randomised physical factors are redrawn with this correlation before frame
@@ -176,7 +176,7 @@ class BatchWorld:
             self._snapshots.append(self.world.snapshot())
 
     def go_on(self, moments: Sequence[Snapshot]) -> None:
-        """Have episode i go on from a moment of another, for worlds in which a state does not tell all of it.
+        """Have episode i continue from a snapshot, for worlds whose state does not determine an episode.
 
         Raises:
             ValueError: another number of moments than episodes.

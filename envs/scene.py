@@ -50,7 +50,7 @@ class Scene(ABC):
     """
 
     name: str
-    """Of the world, e.g. "puck"."""
+    """Name of the world, e.g. "puck"."""
 
     model: mujoco.MjModel
     data: mujoco.MjData
@@ -59,7 +59,7 @@ class Scene(ABC):
     """Name or number of the camera that sees the frames."""
 
     free_camera: FreeCamera | None = None
-    """What the camera named `FREE` is, where a world has one."""
+    """The camera named `FREE`; None where the world has none."""
 
     control_dt_s: float
     """Seconds per control step."""
@@ -74,7 +74,7 @@ class Scene(ABC):
     """(nu,), the controls of action 0."""
 
     ctrl_half_range: np.ndarray
-    """(nu,), by how much action 1 exceeds them: controls are centre + half range * action."""
+    """(nu,), the difference between the controls of actions 1 and 0: controls are centre + half range * action."""
 
     num_substeps: int
     """Physics steps per control step."""
@@ -110,7 +110,7 @@ class Scene(ABC):
     sake of a task, a robot that has fallen, where there is still much to be seen."""
 
     state_is_whole: bool = True
-    """Whether the state tells all of an episode, which can begin in any; where not, tasks begin from snapshots."""
+    """Whether the state determines an episode, so that one can begin in any state; else tasks begin from snapshots."""
 
     @cached_property
     def state_names(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """How a world's observed motion depends on its constants: finite differences around recorded motion.
 
-The actions of the recording are replayed, so everything here is conditional on them: what a feedback policy's actions
-would tell about the state is not counted. Constants are perturbed in their standardised coordinates t, the initial
-state along its own spread.
+The recorded actions are replayed, so everything here is conditional on them: information that a feedback policy's
+actions would carry about the state is not counted. Constants are perturbed in their standardised coordinates t, the
+initial state in units of its own spread.
 
 Shape letters are those of planners/interfaces.py, and here V for the coordinates of the state's tangent space
 (positions, velocities, activations: 2 nv + na) and Q for observed positions; P are constants.

@@ -1,4 +1,4 @@
-"""A moment of a simulation that can be continued exactly, and the end of one that left the finite numbers."""
+"""Snapshots, from which a simulation continues exactly, and the detection of simulations that diverge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _DIVERGENCE = [
 
 
 PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
-"""What of MuJoCo's state continues a simulation exactly."""
+"""The part of MuJoCo's state from which a simulation continues exactly."""
 
 
 def physics_of(scene: Scene) -> np.ndarray:

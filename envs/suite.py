@@ -128,7 +128,7 @@ class GoalScene(SuiteScene):
     """A suite task as a world about goal states: a goal is reached within `goal_tolerance` of it.
 
     Args:
-        domain, task: whose physics, starts and reward these are.
+        domain, task: the suite task that gives physics, starts and reward.
         goal_tolerance, symmetries: see `Scene`.
         angle_names: positions that a picture shows as directions; by default the hinges without limits.
         task_goal: the state (X,) that the reward asks for, where it is the same in every episode.

@@ -64,7 +64,7 @@ def warp_rollouts(
         world, policy, num_steps, drift_rho: see `envs.rollout.rollout`.
         seeds: one for each episode.
         device: "auto" takes CUDA where there is a GPU; or "cpu", "cuda:0", …
-        progress: called with the number of frames as they are drawn.
+        progress: called with the number of frames drawn since the last call.
 
     Raises:
         WarpUnsupported: the world does what this engine cannot do.
@@ -118,7 +118,7 @@ def check_supported(world: MujocoWorld) -> None:
 
 
 def drawn_differently(world: MujocoWorld) -> str:
-    """Why frames do not look as OpenGL's do; empty where they differ by rounding and along edges only."""
+    """Why frames look different from OpenGL's; empty where they differ only by rounding and along edges."""
     model = world.scene.model
     materials = np.unique(model.geom_matid[(model.geom_matid >= 0) & (model.geom_group <= 2)])
     if materials.size and (model.mat_texid[materials] >= 0).any():
@@ -168,7 +168,7 @@ class _Episodes:
         )
 
     def advance(self, actions: np.ndarray, middle: bool) -> bool:
-        """What a control step does besides physics: factors drift, kinematic worlds move; whether anything did.
+        """Do what a control step does besides physics: factors drift, kinematic worlds move. Returns whether any did.
 
         In the `middle` of an episode the constants drift too.
         """

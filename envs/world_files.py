@@ -18,7 +18,7 @@ class UnknownWorld(ValueError):
 def scene_from_file(name: str) -> object:
     """What the function of a Python file returns, both named as "path/to/file.py:function".
 
-    While the file is loaded and the function runs, modules that stand beside the file can be imported, as by a script.
+    While the file is loaded and the function runs, modules beside the file can be imported, as by a script.
     They are loaded anew for each world, so that files of the same name in two folders do not mix.
 
     Raises:

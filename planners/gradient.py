@@ -31,7 +31,7 @@ class GradientPlanner:
     """I, gradient steps."""
 
     learning_rate: float = 0.1
-    """Size of a step, in units of action, or of atanh(action) with the projection "tanh"."""
+    """Adam's learning rate, in units of action, or of atanh(action) with the projection "tanh"."""
 
     init_std: float = 0.5
     """Standard deviation of the other sequences around the first, in units of action."""

@@ -1,4 +1,4 @@
-"""What a planner is asked, what it needs of a model and of a cost, and what it returns.
+"""The interfaces of planning: a planner's problem and its plan, and what it needs of a model and of a cost.
 
 Letters of shapes. This is the one table for the whole repository; a letter means the same everywhere.
 
@@ -110,7 +110,7 @@ def form_of(part: Callable[..., Tensor]) -> object:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a planner is asked: find actions of low cost from here.
+    """The problem that a planner solves: find actions of low cost from a planning state.
 
     Raises:
         ValueError: the tensors' shapes do not fit together.

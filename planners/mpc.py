@@ -17,10 +17,10 @@ class MPCState:
     """What the controller remembers between control steps."""
 
     latents: Tensor
-    """Of the last K observations, (B, K, D), oldest first."""
+    """Latents of the last K observations, (B, K, D), oldest first."""
 
     actions: Tensor
-    """Those taken between these observations, (B, K-1, A)."""
+    """Actions taken between these observations, (B, K-1, A)."""
 
     plan: Plan | None = None
     """The plan that is being executed; None before the first."""
@@ -66,7 +66,7 @@ class MPC:
     """Control steps between plans, from 1 to the planner's horizon."""
 
     tail: Literal["zero", "repeat"] = "zero"
-    """What fills the end of a shifted plan: "zero" actions, or "repeat" its last action."""
+    """How the end of a shifted plan is filled: with "zero" actions, or "repeat" its last action."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.replan_every <= self.planner.horizon:

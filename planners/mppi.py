@@ -29,7 +29,7 @@ class MPPI:
     """I, how often the average is taken."""
 
     temperature: float = 0.1
-    """In units of cost; a lower one follows the best samples more closely."""
+    """Temperature of the softmax, in units of cost; a lower one follows the best samples more closely."""
 
     init_std: float = 0.7
     """Standard deviation of the first candidates, in units of action, where there is no warm start."""

@@ -53,7 +53,7 @@ class GoalDistance(RecordableObjective):
     """The goal's latent (B, D)."""
 
     reduction: Reduction | OverHorizon = "sum"
-    """Over the horizon: a name, or an `OverHorizon` with its parameters."""
+    """How step costs are combined over the horizon: a name, or an `OverHorizon` with its parameters."""
 
     metric: Tensor | None = None
     """None weighs all directions alike. (D,) weighs each coordinate. (D, R) is a factor L of the metric L L^T: the
@@ -98,7 +98,7 @@ class LearnedDistance(RecordableObjective):
     """Maps latents (B, N, H, D) and the goal (B, 1, 1, D) to distances (B, N, H)."""
 
     reduction: Reduction | OverHorizon = "sum"
-    """Over the horizon: a name, or an `OverHorizon` with its parameters."""
+    """How step costs are combined over the horizon: a name, or an `OverHorizon` with its parameters."""
 
     def __post_init__(self) -> None:
         check_shape("goal", self.goal, (None, None), "(B, D)", "pass one goal latent per environment")
@@ -131,7 +131,7 @@ def _check_goal(goal: Tensor, latents: Tensor) -> None:
 @final
 @dataclass(frozen=True)
 class Constraint(RecordableObjective):
-    """What a plan must not do to states or actions: the mean squared excess over a limit."""
+    """A limit on states or actions: the mean squared excess over it."""
 
     excess: Callable[[Tensor, Tensor], Tensor]
     """Maps latents (B, N, H, D) and actions (B, N, H, A) to (B, N, H): by how much each step passes the limit; at most
@@ -205,7 +205,7 @@ class RewardCost(RecordableObjective):
     """Maps latents (B, N, H, D) to rewards (B, N, H); higher is better."""
 
     discount: float = 1.0
-    """In [0, 1], per control step."""
+    """Discount factor per control step, in [0, 1]."""
 
     def __post_init__(self) -> None:
         _check_discount(self.discount)
@@ -243,7 +243,7 @@ class ReturnAhead(RecordableObjective):
     """Maps the same latents to what is earned after them (B, N); None: nothing counts after the horizon."""
 
     discount: float = 0.99
-    """In [0, 1], per control step."""
+    """Discount factor per control step, in [0, 1]."""
 
     def __post_init__(self) -> None:
         check_shape("seen", self.seen, (None, None, None), "(B, K, D)", "pass the last K latents of each environment")

@@ -15,7 +15,7 @@ from worldmodel.planners.checks import check_shape
 from worldmodel.planners.interfaces import Plan, Problem, evaluate_objective
 
 MAX_DRAWN, MAX_HORIZON = 2**28, 10_000
-"""Random numbers of a plan, and its control steps: hyperparameters may come with a run from elsewhere."""
+"""Most random numbers and control steps of a plan: its hyperparameters may come with a stranger's run."""
 
 
 @dataclass(frozen=True)

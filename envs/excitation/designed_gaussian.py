@@ -25,10 +25,11 @@ class DesignedGaussian:
     """
 
     std: float | Sequence[float] = 0.5
-    """Of the positions, in metres or radians around the model's reference pose, one for all joints or one each."""
+    """Standard deviation of the positions around the model's reference pose, in metres or radians; one for all joints
+    or one each."""
 
     bandwidth_rad_s: float = 4.0
-    """Of the filters; torques grow with its square."""
+    """Bandwidth of the filters; torques grow with its square."""
 
     tracking_rad_s: float = 20.0
     """How fast an error of tracking decays: both poles of the error."""

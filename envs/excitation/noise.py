@@ -11,9 +11,9 @@ def ou_process(rng: np.random.Generator, dim: int, dt_s: float, time_constant_s:
 
     Args:
         rng: drawn from once here and once in each call.
-        dim: independent components.
+        dim: number of independent components.
         dt_s: seconds between calls.
-        time_constant_s: after which the autocorrelation has fallen to 1/e.
+        time_constant_s: seconds after which the autocorrelation has fallen to 1/e.
     """
     rho = np.exp(-dt_s / time_constant_s)
     value = rng.standard_normal(dim)
@@ -50,9 +50,9 @@ def smooth_process(rng: np.random.Generator, dim: int, dt_s: float, bandwidth_ra
 
     Args:
         rng: drawn from once here and once in each call.
-        dim: independent components.
+        dim: number of independent components.
         dt_s: seconds between calls.
-        bandwidth_rad_s: of each filter.
+        bandwidth_rad_s: bandwidth of each filter.
     """
     w = bandwidth_rad_s
     # in units of 1/w: y1' = -y1 + noise, y2' = -y2 + y1, y3' = -y3 + y2, and y3 is the position

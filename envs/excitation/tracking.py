@@ -38,7 +38,7 @@ class Coasting:
     """Chance per control step that the gate goes on."""
 
     boundary: float = 1.1
-    """In metres or radians; infinity never forces the gate."""
+    """Distance from the origin at which the gate is forced on, in metres or radians; infinity never forces it."""
 
     def __post_init__(self) -> None:
         require_process(self.std, self.time_constant_s)
@@ -83,8 +83,8 @@ class OUTracking:
     """PD gain, action per metre/second or radian/second."""
 
     around: Sequence[str] = ()
-    """Names of positions, one per action, on which the reference is centred instead of the origin: those of an object
-    that is to be met."""
+    """Names of positions, one per action, on which the reference is centred instead of the origin, such as those of an
+    object to be pushed."""
 
     outward: float = 0.0
     """How far beyond these positions the centre lies, as a share of their distance from the origin, so that pushes lead

@@ -1,4 +1,4 @@
-"""Looks: changes of what is seen, at stated strengths; see `look`, and `Appearance`, which shows a world under them.
+"""Looks: changes of how a world is seen, at stated strengths; see `look`, and `Appearance`, which applies them.
 
 world.appearance = looks.Appearance([looks.make("texture", 0.6), looks.make("camera_tilt", 2)], seed=3)
 """

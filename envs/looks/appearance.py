@@ -13,7 +13,7 @@ import numpy as np
 from worldmodel.envs.looks.look import CameraLook, FrameLook, Look, ModelLook, Painter, View
 from worldmodel.envs.rendering import Aim, Camera, FrameRenderer
 
-_FAINT, _CLEAR = 4.0, 20.0  # difference in grey levels from the empty scene at which the robot begins and is all there
+_FAINT, _CLEAR = 4.0, 20.0  # differences from the empty scene, in grey levels, at which the robot's mask is 0 and 1
 _NOWHERE = np.zeros((1, 1, 1), np.float32)
 _SHOWN_BY = ("geom_pos", "geom_quat", "geom_size", "geom_rgba", "geom_matid", "mat_rgba", "light_diffuse")
 _SHOWN_BY += ("light_ambient", "vis.headlight.diffuse", "vis.headlight.ambient", "cam_fovy", "hfield_data")
@@ -24,9 +24,9 @@ _PLACED_BY = ("cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 class Appearance:
     """One instance of some looks, for the frames of one world.
 
-    Every frame of it, a goal's too, shows the same instance. What can move is told from what stands still by the
-    difference to a frame without it, which is rendered once for as long as camera, lights and colours stay: a frame
-    then costs one rendering, and two where they move.
+    Every frame, goal images included, shows the same instance. Moving parts are found by the difference to a frame
+    without them. That frame is rendered once for as long as camera, lights and colours stay: a frame then costs one
+    rendering, and two where these move.
     """
 
     def __init__(self, looks: Sequence[Look], seed: int = 0) -> None:

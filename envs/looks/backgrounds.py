@@ -1,4 +1,4 @@
-"""Looks of what stands still: floor and background under another picture, film or colour."""
+"""Looks of the static background: floor and background replaced by a picture, a film or another colour."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -9,7 +9,7 @@ from worldmodel.envs.looks.look import FrameLook, Painter
 from worldmodel.envs.looks.patterns import Pattern, cloud, mosaic, stripes
 
 _FILM_FRAMES = 12
-_STEPS_A_FRAME = 4  # a film of clouds changes wholly in so many control steps
+_STEPS_A_FRAME = 4  # control steps from one cloud of a film to the next
 
 
 def behind(frame: np.ndarray, robot: np.ndarray, picture: np.ndarray, share: float | np.ndarray) -> np.ndarray:

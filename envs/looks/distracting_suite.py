@@ -44,7 +44,7 @@ class SuiteBackground(FrameLook):
     films: Sequence[np.ndarray] = field(default=(), compare=False)
     """Films uint8 (T, S, S, 3), of the size of the frames; none computes them."""
     num_films: int = NUM_FILMS["hard"]
-    """The first so many of the films are shown."""
+    """Number of films to choose from, the first ones."""
 
     unit: ClassVar[str] = "the share of the film in what is seen"
     highest: ClassVar[float] = 1.0
@@ -189,14 +189,14 @@ class _Place:
     sphere: np.ndarray
     """Radius, azimuth and polar angle, (3,), in metres and radians."""
     roll: float
-    """About the axis that looks at it, in radians."""
+    """Roll about the viewing axis, in radians."""
 
 
 _State = TypeVar("_State")
 
 
 class _Course(Generic[_State]):
-    """What moves by itself, at any control step; kept, so that it can be asked for again."""
+    """A random walk by control step; its past is kept, so that any step can be asked for again."""
 
     def __init__(self, states: Iterator[_State]) -> None:
         self._coming, self._past = states, list[_State]()

@@ -1,4 +1,4 @@
-"""What a look is: one change of how a world is seen, at a strength; the physics stay as they are.
+"""The interface of a look: one change of how a world is seen, at a strength; physics are unchanged.
 
 A look says what may be drawn; an *instance* of it, made with a seed, is one picture, one colour, one camera pose.
 Lengths in pixels are of a frame of 64 pixels a side, and scale with the frame.
@@ -22,10 +22,10 @@ Writer = Callable[[mujoco.MjModel, int], None]
 
 @dataclass(frozen=True)
 class View:
-    """From where a frame would be seen without looks."""
+    """The camera's pose without looks."""
 
     position: np.ndarray
-    """Of the camera in the world, (3,), in metres."""
+    """Position of the camera in the world, (3,), in metres."""
     rotation: np.ndarray
     """Its axes as columns, (3, 3); it looks along minus its third."""
     distance: float
@@ -55,7 +55,7 @@ class Look(ABC):
     """What the strength is measured in."""
 
     highest: ClassVar[float]
-    """The strongest that makes sense."""
+    """The largest strength that is accepted."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= self.highest:

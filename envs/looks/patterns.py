@@ -1,4 +1,4 @@
-"""Pictures that are computed, float32 (S, S, 3) in grey levels, from a random generator."""
+"""Random pictures, float32 (S, S, 3) in grey levels."""
 
 from collections.abc import Callable
 

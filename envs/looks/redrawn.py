@@ -1,4 +1,4 @@
-"""Another look at every frame, for data that are to be the same robot under all looks: `randomize=["looks"]`."""
+"""Another look in every frame, for data sets that show one robot under many looks: `randomize=["looks"]`."""
 
 from __future__ import annotations  # without OpenGL there is no renderer to name
 
@@ -18,8 +18,8 @@ from worldmodel.envs.looks.occluders import Bar, Distractor, Patch
 from worldmodel.envs.rendering import Camera, FrameRenderer
 
 LOOKS = "looks"
-"""What `randomize` calls them, among factors."""
-_NUM = 96  # appearances, from which every frame takes one
+"""Their name among the factors of `randomize`."""
+_NUM = 96  # number of appearances, of which every frame shows one
 _SEED = 9_001
 _DRAWN: tuple[tuple[float, tuple[tuple[type[Look], float], ...]], ...] = (
     (0.6, ((Texture, 0.8), (Cloud, 0.8), (Stripes, 0.6), (Video, 0.6))),
@@ -36,7 +36,7 @@ _DRAWN: tuple[tuple[float, tuple[tuple[type[Look], float], ...]], ...] = (
 class RedrawnLooks:
     """Shows every frame under other looks, which depend on positions and the control step alone.
 
-    So the same arguments record the same frames, snapshots continue exactly, and no other random draw is another one.
+    So the same arguments record the same frames, snapshots continue exactly, and other random draws are unaffected.
     """
 
     def __init__(self) -> None:

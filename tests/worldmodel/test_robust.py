@@ -68,7 +68,7 @@ def test_the_page_has_a_section_about_looks(found: RobustResult, run: str):
     from worldmodel.settings import ReportConfig
 
     page = report(ReportConfig(run=run)).read_text(encoding="utf-8")
-    assert "What it holds under" in page and "suite cameras, easy, dynamic" in page
+    assert "Where the world looks different" in page and "suite cameras, easy, dynamic" in page
     assert "Distracting Control Suite, encoder" in page and "colours, static" in page
 
 

@@ -1,4 +1,4 @@
-"""What training chooses by itself where nobody has: settings, by short trainings and without labels."""
+"""Settings that training chooses by itself where the user has not: by short trainings and without labels."""
 
 from worldmodel.choosing.choice import choose, left_open
 

@@ -34,16 +34,16 @@ from worldmodel.system.printable import say
 from worldmodel.system.progress import progress
 
 SHARE = 1 / 3
-"""What all short trainings may cost together, over what the training to come costs."""
+"""Most that all short trainings may cost together, as a share of the cost of the training itself."""
 _NO_TIME = "short trainings would take more than a third of the training's time"
 _BAR = "{desc}: {n:.0f}% of the time for it [{elapsed}<{remaining}]"
 
 
 def left_open(config: TrainConfig) -> tuple[Choosable, ...]:
-    """What training chooses first: of `config.choose`, the settings that still have the values of the world's recipe.
+    """The settings of `config.choose` that still have the values of the world's recipe, which training chooses first.
 
-    So what was changed in Python stays, like what is given on the command line. Nothing is chosen in a run that has
-    begun without, nor by several processes.
+    So a setting that was changed in Python stays, like one given on the command line. Nothing is chosen in a run that
+    began without a choice, nor by several processes.
     """
     run = config.run_directory
     if not config.choose or ((run / CHECKPOINT).exists() and not (run / CHOICE).exists()):
@@ -58,8 +58,8 @@ def left_open(config: TrainConfig) -> tuple[Choosable, ...]:
 def choose(config: TrainConfig) -> ChoiceResult:
     """Choose the settings that a training leaves open, by short trainings on the first episodes of its recording.
 
-    They take at most a third of the multiplications of the training's encoder and predictor. What is found is kept in
-    the run directory: a call that was interrupted goes on when it is made again, and a run chooses once.
+    They take at most a third of the multiplications of the training's encoder and predictor. The result is kept in the
+    run directory: an interrupted call continues when it is made again, and a run chooses once.
 
     Raises:
         UserError: nothing is left open, or the settings do not fit the world.
@@ -84,7 +84,7 @@ def choose(config: TrainConfig) -> ChoiceResult:
 
 
 def _begun(run: Path, config: TrainConfig) -> ChoiceResult:
-    """What an earlier call left in the run, or nothing yet."""
+    """The result as an earlier call left it in the run, or an empty one."""
     every = dict(flatten(config))
     before = {option: every[option] for what in config.choose for values in VALUES[what] for option in values}
     fresh = ChoiceResult(digest([changed(config), list(config.choose)]), list(config.choose), before)
@@ -99,7 +99,7 @@ def _begun(run: Path, config: TrainConfig) -> ChoiceResult:
 
 
 def _recording(config: TrainConfig) -> ShortTrainings:
-    """The first episodes of the recording; what is missing of them is recorded."""
+    """Short trainings on the first episodes of the recording; missing episodes are recorded."""
     collection = config.collection
     if collection.env.world == RECORDED:
         data = DataSet(collection.directory)
@@ -112,7 +112,7 @@ def _recording(config: TrainConfig) -> ShortTrainings:
 
 
 class _Search:
-    """Setting after setting; what an earlier call has tried is not tried again."""
+    """Searches one setting after another; trainings that an earlier call finished are not repeated."""
 
     def __init__(self, config: TrainConfig, short: ShortTrainings, begun: ChoiceResult) -> None:
         self._config, self._short, self._begun = config, short, begun
@@ -123,7 +123,7 @@ class _Search:
         self._whole = 0.0
 
     def results(self) -> Iterator[ChoiceResult]:
-        """What is known after every short training, and at last the whole result."""
+        """The result after every short training, and at last the complete one."""
         why = self._short.unjudgeable(self._config, self._steps_ahead)
         if why:
             self._left_out = dict.fromkeys(self._config.choose, why)
@@ -141,12 +141,12 @@ class _Search:
         first = len(self._done)
         for options in VALUES[what]:
             if options.items() <= dict(flatten(self._candidate({}))).items():
-                continue  # it is so already
+                continue  # the candidate has this value already
             if why := self._reason_against(what, options):
                 self._left_out[_label(what, options)] = why
                 continue
             if not self._done:
-                first = 1  # before it, the settings as they are
+                first = 1  # training 0 is that of the unchanged settings
                 self._done.append(self._training(None, {}))
                 yield self._result()
             self._done.append(self._compared(self._training(what, options)))

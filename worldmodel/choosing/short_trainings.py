@@ -25,12 +25,12 @@ from worldmodel.settings import OptimConfig, TrainConfig
 OptimT = TypeVar("OptimT", bound=OptimConfig)
 
 EPISODES = 80
-"""Episodes of the recording that are looked at, at most."""
+"""Most episodes of the recording that are used."""
 _FITTED = 0.75
-"""Share of their training episodes from which short trainings learn; the others and those for validation judge."""
+"""Share of their training split that short trainings learn from; the rest and the validation split judge them."""
 _STEPS_OF_ENCODER, _BATCH_OF_ENCODER = 0.2, 0.5
 _STEPS_OF_PREDICTOR, _BATCH_OF_PREDICTOR = 0.1, 0.25
-"""Steps and batch of a short training over those of the training to come."""
+"""Steps and batch of a short training, as shares of those of the whole training."""
 _BACKWARD = 3
 """Multiplications of a training step over those of a forward pass."""
 _VIEWS = 2
@@ -44,11 +44,11 @@ class Judgement:
     by_episode: np.ndarray
     """Control steps off, mean over the windows of each episode, float64 (E,); empty where it learned nothing finite."""
     ratio_to_persistence: float | None
-    """Error of these predictions over that of the forecast that nothing moves."""
+    """Error of these predictions over that of persistence."""
 
 
 class ShortTrainings:
-    """A part of a recording, on which candidates are trained for a short time."""
+    """Trains candidates for a short time on a part of a recording, and judges them on another part."""
 
     def __init__(self, data: DataSet, device: torch.device) -> None:
         self._data, self._device = data, device
@@ -83,7 +83,7 @@ class ShortTrainings:
         return replace(of, context=None, heads=None, decoder=None, robust=None, reward=None)
 
     def cost_of_training(self, config: TrainConfig) -> float:
-        """Multiplications of the training to come: its encoder and its predictor."""
+        """Multiplications of the whole training: its encoder and its predictor."""
         return self._cost(config, config.method.optim, config.predictor_training)
 
     def cost(self, config: TrainConfig) -> float:
@@ -146,7 +146,7 @@ def _of_a_frame(model: ModelConfig) -> float:
 
 
 def _of_a_window(model: ModelConfig) -> float:
-    """Multiplications with which the predictor of a model foresees its horizon once."""
+    """Multiplications with which the predictor of a model predicts its horizon once."""
     predictor = WorldModel(model).predictor
     assert predictor is not None
     seen, dim, actions = predictor.config.num_context_frames, model.encoder.num_latents, model.action_dim

@@ -1,4 +1,4 @@
-"""What `worldmodel VERB --help` prints: the values that would be used, after the recipe, and what they mean."""
+"""The text of `worldmodel VERB --help`: every option with the value that the recipe gives it, and its meaning."""
 
 import dataclasses
 import inspect
@@ -64,8 +64,8 @@ def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], 
         lines += ["Further groups, each with defaults of its own; they are set as GROUP.NAME=VALUE", *unused, ""]
     lines += [
         "Options are written key=value. Any unambiguous end of an option's path will do: episodes=50 for",
-        "collection.episodes=50. Lists and mappings want quotes, so that the shell leaves them alone: 'history=[0,1]',",
-        "'goal_apart={y: 1}'. Values with commas and no brackets are a sweep: one run after the other, with -m.",
+        "collection.episodes=50. Quote lists and mappings, so that the shell leaves them alone: 'history=[0,1]',",
+        "'goal_apart={y: 1}'. With -m, values separated by commas are a sweep: one run after the other.",
     ]
     return "\n".join(lines)
 

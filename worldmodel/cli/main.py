@@ -12,7 +12,7 @@ from worldmodel.system.printable import say
 USAGE = """\
 usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]
 
-Train a world model on MuJoCo pixels, prove what its latents are, plan in them, read physical constants out.
+Train a world model on MuJoCo pixels, check what its latents are, plan in them, and read physical constants.
 
 {verbs}
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         asked, status = ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("terminated", 143)
         print(f"\n{asked}; {_afterwards(arguments)}", file=sys.stderr)
         return status
-    except BrokenPipeError:  # what reads the output has seen enough: worldmodel train --help | head
+    except BrokenPipeError:  # the reader of the output has closed it: worldmodel train --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _afterwards(arguments: list[str]) -> str:
-    """What the same command does when it is given again after an interrupt."""
+    """What happens when an interrupted command is given again."""
     from worldmodel.cli.verbs import VERBS
 
     verb = VERBS.get(arguments[0]) if arguments else None
@@ -56,7 +56,7 @@ def _afterwards(arguments: list[str]) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """The message of an error meant for users; of any other, its kind too, and how to see more."""
+    """The message of an error meant for users; for any other, also its type and how to see the traceback."""
     text = " ".join(str(error).split())
     if isinstance(error, ValueError) or type(error).__name__ == "GLUnavailable":
         return text

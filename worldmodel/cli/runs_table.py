@@ -1,4 +1,4 @@
-"""`worldmodel runs`: what was trained, what differs between runs, and their removal."""
+"""`worldmodel runs`: list, compare, verify and remove runs."""
 
 import glob
 import shutil
@@ -14,7 +14,7 @@ from worldmodel.system.errors import UserError
 
 
 def runs(config: RunsConfig) -> str:
-    """Do what `config.what` says; returns what there is to say about it."""
+    """Do what `config.what` says; returns the text to print."""
     paths = _paths(config)
     if config.what == "remove":
         return _remove(config, paths)

@@ -1,4 +1,4 @@
-"""What `compare`, `design` and `positions` found, in a sentence, and a command that uses it."""
+"""The results of `compare`, `design` and `positions` in a sentence, and a command that uses them."""
 
 from collections.abc import Mapping
 

@@ -23,9 +23,9 @@ def sweep(
     run: Callable[[list[str], str], None],
     check: Callable[[list[str]], object],
 ) -> None:
-    """Call `run(arguments of a job, what its run is called besides)` for every combination; `check` sees all before.
+    """Call `run(arguments of a job, suffix of its run's name)` for every combination, after `check` has seen all.
 
-    Hydra composes nothing here: it takes the arguments apart and hands each job its own.
+    Hydra composes nothing here: it splits the arguments and gives each job its own.
     """
     own = [argument for argument in arguments if not argument.startswith("hydra")]
     overrides = parse(own)

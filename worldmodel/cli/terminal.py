@@ -1,4 +1,4 @@
-"""What a command found, in a few aligned lines for the terminal; the same figures as on the page."""
+"""A command's result in a few aligned lines for the terminal, with the same figures as on the page."""
 
 from collections.abc import Mapping, Sequence
 
@@ -61,7 +61,7 @@ def train_lines(found: TrainResult) -> str:
 
 
 def choice_lines(found: ChoiceResult) -> str:
-    """What training chose by itself, a line for each setting, and what that cost."""
+    """The settings that training chose by itself, one per line, and the cost of choosing."""
     cost = f"{len(found.trainings)} short trainings, {found.share:.0%} of the training's cost, {found.seconds:.0f} s"
     return "\n".join([f"settings chosen without labels, by {cost}", *(f"  {told}" for told in found.sentences())])
 

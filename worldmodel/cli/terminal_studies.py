@@ -1,4 +1,4 @@
-"""What `design`, `positions` and `compare` found, as the terminal shows it."""
+"""The results of `design`, `positions` and `compare` as the terminal shows them."""
 
 from worldmodel.comparing import CompareResult, ConstantsRead, LitBallResult, MethodRow
 from worldmodel.designing import DesignResult, ExcitationBounds

@@ -1,4 +1,4 @@
-"""The verbs: settings in, one line about where the result is out. Each imports its machinery when it runs."""
+"""The verbs: from settings to the text that is printed. Each imports what it needs when it runs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Verb:
     common: tuple[str, ...] = ()
     """Options that `--help` shows first."""
     continues: bool = False
-    """Whether a command that was interrupted goes on where it stopped; the others begin anew."""
+    """Whether an interrupted command continues where it stopped when it is given again; the others start over."""
 
 
 def _collect(config: CollectConfig) -> str:
@@ -281,14 +281,14 @@ VERBS = {
         ("run", "looks", "levels", "pictures", "tasks", "instances", "protocol", "out"),
     ),
     "view": Verb(
-        "watch a run drive its world, live in the browser, and change what it meets; or play a data set",
+        "watch a run drive its world live in the browser, and change the world; or play a data set",
         ViewConfig,
         _view,
         ("run", "data", "port", "steps", "save", "planner"),
     ),
     "report": Verb("write one self-contained HTML page about a run, or about several", ReportConfig, _report, ("run",)),
     "worlds": Verb(
-        "list the worlds, or show what one of them shows, takes, asks for and can vary",
+        "list the worlds, or show one world's cameras, state, actions, goals and factors",
         WorldsConfig,
         _worlds,
         ("env", "out"),

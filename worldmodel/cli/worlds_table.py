@@ -1,4 +1,4 @@
-"""What `worldmodel worlds` prints: a table of worlds, or a closer look at one."""
+"""The text of `worldmodel worlds`: a table of worlds, or a closer look at one."""
 
 from collections.abc import Sequence
 from itertools import groupby

@@ -9,7 +9,7 @@ from worldmodel.runs.results import Interval
 LARGEST_NONLINEARITY = 0.2
 """Change of the sensitivities, between the largest step and the chosen one, above which bounds are local only."""
 SHARE_OUTSIDE = 0.02
-"""Share of frames that an excitation may take out of what the frame encoder has seen."""
+"""Largest share of frames that may lie outside the range that the frame encoder has seen."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ConstantPrior:
     """A physical constant and what is known of it before anything is seen."""
 
     name: str
-    """What it is called."""
+    """Its name."""
     unit: str
     """Unit of its value; "1" for none."""
     nominal: float
@@ -59,7 +59,7 @@ class ConstantPrior:
 
 @dataclass(frozen=True)
 class FiniteDifferences:
-    """How the simulator is differentiated, and how far that holds; changes are relative; 3/4 of windows change less."""
+    """How the simulator is differentiated, and how accurately. Changes are relative; 3/4 of windows change less."""
 
     step: float
     """Step either way, in standardised coordinates of the constants."""
@@ -88,7 +88,7 @@ class WindowBound:
     """Bounds for another length of the window and another noise."""
 
     noise_ratio: float
-    """The noise, in terms of the stated one."""
+    """The noise as a multiple of the stated one."""
     window_steps: int
     """Control steps of the window."""
     r2_bound: dict[str, float]
@@ -102,7 +102,7 @@ class ExcitationBounds:
     policy: ChosenPolicy
     """The excitation."""
     num_windows: int
-    """Windows that were looked at."""
+    """Number of windows."""
     share_outside: float
     """Share of frames that are beyond what the frame encoder's atlas holds."""
     r2_bound: dict[str, float]
@@ -122,7 +122,7 @@ class ExcitationBounds:
     directions: list[dict[str, float]]
     """These directions: constant -> component, of unit length in standardised coordinates."""
     posterior_correlation: list[list[float]]
-    """Correlations of what is left unknown of the constants after a window."""
+    """Posterior correlations of the constants after a window."""
     r2_bound_by_noise_and_steps: list[WindowBound]
     """Bounds for multiples of the noise and shorter windows."""
 

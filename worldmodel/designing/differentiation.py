@@ -11,14 +11,15 @@ from worldmodel.envs.sensitivity import Motion, Sensitivities, rotational, sensi
 STEPS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """Candidates for the finite difference, in standardised coordinates."""
 SHORTEST_SEGMENT = 8
-"""Control steps."""
+"""Control steps of the shortest segment that is tried."""
 
 
 def choose_differences(problem: DesignProblem) -> FiniteDifferences:
     """The finite-difference step that agrees best with the one before it, and the longest linear enough segment.
 
-    Too small a step drowns in the solver's tolerance, too large a one in curvature. Over long stretches of chaotic or
-    contact-rich motion no derivative speaks for constants a tenth of a standard deviation away: then the window is cut.
+    The error of too small a step is the solver's tolerance, that of too large a one curvature. Over long stretches of
+    chaotic or contact-rich motion no derivative holds for constants a tenth of a standard deviation away: then the
+    window is cut into segments.
     """
     config = problem.config
     motions = problem.motions(problem.given_policy, range(NUM_CHECKED))

@@ -1,4 +1,4 @@
-"""What data can say about constants, before anything is learned: Fisher information and the bounds that follow.
+"""Fisher information of data about constants, before anything is learned, and the bounds that follow from it.
 
 Constants are counted in their standardised coordinates t, whose prior is N(0, I); R2 is then one minus the posterior
 variance. Information adds over independent windows; the unknown initial state of each is marginalised out.
@@ -46,9 +46,9 @@ def posterior_covariance(information: np.ndarray) -> np.ndarray:
 
 
 def r2_bounds(covariance: np.ndarray) -> np.ndarray:
-    """What R2 a reader of each t can reach, (P,), under a posterior covariance (P, P).
+    """Largest R2 that a reader of each t can reach, (P,), given the posterior covariance (P, P).
 
-    Exact for linear observations; elsewhere what the linearisation at the truth allows.
+    Exact for linear observations; otherwise for their linearisation at the truth.
     """
     return 1 - np.diag(covariance)
 
@@ -56,7 +56,7 @@ def r2_bounds(covariance: np.ndarray) -> np.ndarray:
 def van_trees_bounds(information: np.ndarray) -> np.ndarray:
     """The looser bound (P,) that holds for any reader of nonlinear observations (van Trees): 1 - ((I + mean F)^-1)_kk.
 
-    It averages before it inverts, so that few very telling windows speak for all.
+    It averages before it inverts, so that a few very informative windows dominate.
     """
     return r2_bounds(np.linalg.inv(np.eye(information.shape[-1]) + information.mean(0)))
 
@@ -79,21 +79,21 @@ class Combination:
 
 @dataclass(frozen=True)
 class Directions:
-    """Directions in the space of constants, sorted by what a window says about them."""
+    """Directions in the space of constants, sorted by a window's information about them."""
 
     information: np.ndarray
-    """(P,) of the typical window: the inverse of the posterior covariance less the prior's."""
+    """Information of the typical window, (P,): the posterior precision less the prior's."""
     vectors: np.ndarray
-    """(P, P), columns of unit length in t."""
+    """The directions as columns of unit length in t, (P, P)."""
 
     @property
     def unreadable(self) -> np.ndarray:
-        """(P, Q): the directions of which a window says less than the prior does (information below 1)."""
+        """The directions about which a window says less than the prior (information below 1), (P, Q)."""
         return self.vectors[:, self.information < 1]
 
 
 def directions(covariance: np.ndarray) -> Directions:
-    """Eigenvectors of the typical window's information, covariance^-1 - I, most telling first."""
+    """Eigenvectors of the typical window's information, covariance^-1 - I, most informative first."""
     values, vectors = np.linalg.eigh(covariance)
     return Directions(np.maximum(1 / np.maximum(values, 1e-300) - 1, 0.0), vectors)
 

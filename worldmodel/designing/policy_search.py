@@ -21,7 +21,7 @@ class Parameter:
     """A policy's parameter, searched in logarithms between two bounds."""
 
     name: str
-    """What it is called."""
+    """Its name."""
     low: float
     """Least value."""
     high: float
@@ -49,10 +49,10 @@ class PolicySearch:
     """Proposes policies for a world, and compares them.
 
     Args:
-        given: what the environment uses; the first candidate, and never lost unless beaten.
-        world: what is excited; policies that cannot run in it are left out.
-        window_s: length of a window: slower changes of the action are not worth proposing.
-        rng: of the proposals.
+        given: the environment's own policy; the first candidate, and a finalist.
+        world: the world to excite; policies that cannot run in it are left out.
+        window_s: length of a window, the slowest change of actions that is proposed.
+        rng: draws the proposals.
     """
 
     def __init__(self, given: ChosenPolicy, world: MujocoWorld, window_s: float, rng: np.random.Generator) -> None:
@@ -111,7 +111,7 @@ def _runs_in(world: MujocoWorld, policy: ChosenPolicy) -> bool:
 
 
 def _spaces(dt_s: float, window_s: float) -> dict[str, tuple[Parameter, ...]]:
-    """What is searched of each policy. A std above 1 makes clipped, nearly bang-bang actions."""
+    """The parameters of each policy that are searched. A std above 1 makes clipped, nearly bang-bang actions."""
     std = Parameter("std", 0.3, 4.0)
     time_constant = Parameter("time_constant_s", dt_s, window_s)
     spaces = {

@@ -1,4 +1,4 @@
-"""What is asked of a world: which constants, which positions are observed of it, and how well."""
+"""A design problem: the world, its unknown constants, the positions that are observed, and their noise."""
 
 from dataclasses import dataclass
 from typing import Any

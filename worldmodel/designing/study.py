@@ -33,9 +33,9 @@ from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 
 NUM_SCREENED, NUM_COMPARED = 6, 16
-"""Trajectories behind the score of a candidate of the search: at first, and of the few that are compared at last."""
+"""Trajectories per candidate of the search: in the first screening, and in the final comparison of the best few."""
 _REPORTED, _SEARCHED = 10_000, 1000
-"""Where the indices of the trajectories begin that are reported, and that the search sees."""
+"""First index of the trajectories behind reported figures, and of those that the search uses."""
 
 
 def design(config: DesignConfig) -> DesignResult:
@@ -70,7 +70,7 @@ def result_file(config: DesignConfig) -> Path:
 
 
 def settings_for(trained: TrainConfig, noise_m: float, noise_rad: float, num_trajectories: int) -> DesignConfig:
-    """What `judge` is to be asked about the windows that a training sees, constants drawn from their priors."""
+    """Settings with which `judge` bounds the windows that a training sees, for constants drawn from their priors."""
     env = dataclasses.replace(trained.env, factor_spread={})
     training = dataclasses.replace(trained, collection=dataclasses.replace(trained.collection, env=env))
     return DesignConfig(

@@ -1,4 +1,4 @@
-"""`worldmodel worlds`: which worlds there are, and what one of them shows, takes, asks for and can vary."""
+"""`worldmodel worlds`: the list of worlds; or of one world its cameras, state, actions, goals and factors."""
 
 import fnmatch
 import time
@@ -22,7 +22,7 @@ from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_replaceable
 from worldmodel.system.progress import progress
 
-_STEPS = 30  # of the motion after which pictures are taken, and in which factors are tried
+_STEPS = 30  # control steps before a picture is taken, and in which factors are tried
 _MOST_CAMERAS = 6
 _PICTURE = 128
 
@@ -32,11 +32,11 @@ class FactorView:
     """A factor of a world, or a path that can become one (`env.factors`)."""
 
     name: str
-    """What options call it; of a path the path itself."""
+    """Its name in options; for a path, the path itself."""
     nominal: float
-    """The value where nothing else is asked for."""
+    """Value where it is not randomised."""
     unit: str
-    """Of the value; "1" where it has none."""
+    """Unit of the value; "1" where it has none."""
     kind: Literal["physical", "visual"]
     """Whether it changes the motion or the picture."""
     description: str
@@ -66,7 +66,7 @@ class WorldSummary:
 
 @dataclass(frozen=True)
 class WorldView:
-    """What a world is."""
+    """A closer look at one world."""
 
     summary: WorldSummary
     """In short."""
@@ -99,9 +99,9 @@ class WorldsResult:
     others: tuple[str, ...]
     """Names of the other worlds: dm_control's tasks, where all were asked for."""
     view: WorldView | None
-    """Of the one world that was asked for."""
+    """The closer look, where one world was asked for."""
     picture: str | None
-    """Where its picture, or that of all, was written."""
+    """The file of its picture, or of a picture of all; None where none was asked for."""
 
 
 def worlds(config: WorldsConfig) -> WorldsResult:

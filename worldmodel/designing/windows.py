@@ -1,4 +1,4 @@
-"""Information that windows of motion under a policy hold about the constants."""
+"""Fisher information of windows of motion under a policy about the constants."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ NOISE_RATIOS = (1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class WindowInformation:
-    """What W windows of one policy's trajectories say about P constants."""
+    """Fisher information of W windows of one policy's trajectories about P constants."""
 
     information: np.ndarray
-    """(noise ratios, prefixes, W, P, P)."""
+    """By noise and length of the window, (noise ratios, prefixes, W, P, P)."""
     trajectory: np.ndarray
     """Which trajectory each window is from, int (W,)."""
     prefixes: tuple[int, ...]
@@ -38,7 +38,7 @@ class WindowInformation:
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        """What is left unknown of the constants after a window, (P, P), averaged over windows."""
+        """Posterior covariance of the constants after a window, (P, P), averaged over windows."""
         return posterior_covariance(self.windows)
 
     @property

@@ -1,4 +1,4 @@
-"""Which tasks a model doubts before it begins them, and whether it is right to."""
+"""Which tasks a model doubts before it begins them, and whether the doubted ones fail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _USUAL = 0.99
 
 @dataclass(frozen=True)
 class Doubts:
-    """Of n tasks, the higher one of start and goal, in units of what 99 % of usual frames stay below."""
+    """Doubts about n tasks: the higher value of start and goal image, over the 99th percentile of usual frames."""
 
     doubt: np.ndarray
     """Error of reading the decoder's picture again, (n,)."""

@@ -1,4 +1,4 @@
-"""`worldmodel surprise`: does a model notice what cannot happen? Violation of expectation, with paired tests."""
+"""`worldmodel surprise`: does a model notice impossible events? Violation of expectation, with paired tests."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,7 +126,8 @@ def _check_fits(config: SurpriseConfig, model: PlanningModel) -> None:
 
 
 def available_events(world: MujocoWorld) -> list[str]:
-    """What can happen in a world: a jump to another state, and where it has them other light, colours or masses."""
+    """Events that a world can show: a jump to another state; a change of light, colour or mass where it has such
+    factors."""
     return ["teleport", *(name for name in ("colour", "mass") if _factor(world, name))]
 
 
@@ -145,7 +146,7 @@ def record(
     event: str = "none",
     actions: np.ndarray | None = None,
 ) -> _Trajectory:
-    """One trajectory; at `event_step` something may happen before the frame is seen. Given actions are repeated."""
+    """One trajectory; an event happens at `event_step`, before the frame is seen. Given actions are repeated."""
     world.restart(seed=seed)
     rng = np.random.default_rng((seed, 1))
     act = policy.begin(world, rng)
@@ -218,8 +219,8 @@ def _errors(model: PlanningModel, latents: Tensor, actions: Tensor, horizon: int
 def score(errors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Surprise (n, W): the mean over the horizon of squared errors (n, W, h, D), whitened as they are without events.
 
-    1 is what the model is used to. The whitening of a trajectory comes from the other half of the trajectories. NaN
-    where those have no errors at all, as with an encoder that sees nothing: then nothing says what is usual.
+    1 is the usual surprise. Errors of a trajectory are whitened by those of the other half of the trajectories. NaN
+    where these have no errors at all, as with an encoder that sees nothing: then there is no usual error.
     """
     plain = errors["none"]
     halves = np.arange(len(plain)) % 2

@@ -13,7 +13,7 @@ from worldmodel.system.printable import say
 
 
 def distrusted(world: str) -> str:
-    """What making a world of this name would do that a stranger must not decide; empty where it is harmless."""
+    """Why a world of this name is not made without the user's consent, such as code in a file; empty if harmless."""
     if not gym_ids.is_gym(world):
         return "is code in a file" if ".py:" in world else ""
     module = gym_ids.package_of(world)

@@ -1,14 +1,14 @@
 """From recordings to a calibrated simulator: physical constants with intervals, written back into a model file.
 
 recordings        frames and actions: an episode of a data set, a video
-observation       what of positions is read
+observation       which positions are read, and as which numbers
 rendered          frames whose positions are known, from the simulator; `other_model`: a model file in place of its own
 readout           latents to positions
-field_noise       how errors of readings go together
+field_noise       correlations of readout errors
 replay            many simulations at once; `tracks`: one recording beside its simulation
 least_squares     the best parameters; `estimation`: the way to them
 context_reader    the learned context's answer, in one pass
-calibration       how wrong readings and intervals are, from simulated recordings
+calibration       errors of readings and widths of intervals, from simulated recordings
 array_files       tables of arrays
 calibration_file  a calibration kept for the next recording
 explained         recordings and their best explanation; `posterior`, `alarms`, `held_out`, `drawing` look at it

@@ -12,11 +12,11 @@ from worldmodel.models import WorldModel
 from worldmodel.system.errors import UserError
 
 LEAST_MOTION = 2.0
-"""What is read of a recording must vary by so many times the readout's error."""
+"""Readings of a recording must vary by at least this many times the readout's error."""
 _AT_BOUND = 0.02
-"""Distance from a bound, in prior standard deviations, at which an estimate sits on it."""
+"""Distance from a bound, in prior standard deviations, below which an estimate counts as on it."""
 _FAMILIAR = 2.0
-"""Pictures farther from the simulator's than so many times the usual distance are unlike anything that it draws."""
+"""Frames farther from the simulator's than this many times the usual distance count as unlike anything it draws."""
 _LATE = 0.3
 """Control steps from which frames are called late or early."""
 
@@ -33,7 +33,7 @@ def check_moves(track: Track, calibration: Calibration) -> None:
 
 
 def alarms_of(explained: Explained, model: WorldModel) -> tuple[list[str], float]:
-    """What speaks against the estimate, empty where nothing does; and how unfamiliar the least familiar frames are."""
+    """Reasons to distrust the estimate, if any, and how unfamiliar the least familiar frames are."""
     solution, limit = explained.solution, explained.calibration.misfit_limit
     unfamiliar = max(explained.calibration.looks.unfamiliar(model, one.frames) for one in explained.recordings)
     found = []
@@ -58,7 +58,7 @@ def alarms_of(explained: Explained, model: WorldModel) -> tuple[list[str], float
 
 
 def _reason(explained: Explained) -> str:
-    """What may be wrong with a recording that no constants explain: late frames, if they explain it."""
+    """What may be wrong with a recording that no constants explain: late frames if these explain it, or hints."""
     nuisances = explained.tracks[0].nuisances
     if not nuisances.delay:
         late = [replace(track, nuisances=replace(nuisances, delay=True)) for track in explained.tracks]

@@ -1,4 +1,4 @@
-"""Tables of arrays (npz), from others and for others."""
+"""Tables of arrays (npz): read from strangers, written for other programs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ def read_arrays(path: Path, most: int, *names: str) -> dict[str, np.ndarray]:
     Raises:
         OSError: there is no such file.
         UserError: it is no regular file, or larger.
-        ValueError: in whatever way its content is wrong.
+        ValueError: its content is wrong, in whatever way.
     """
     check_regular(path, most)
     try:

@@ -13,9 +13,9 @@ from worldmodel.system.errors import UserError
 from worldmodel.system.files import write_atomically
 
 _SAME, _WRITTEN = 1e-12, 1e-5
-"""Relative differences that count as none: of compiled models, and of a model from the file that it was written to."""
+"""Relative tolerances: between compiled models, and between a model and the file that it was written to."""
 
-# compiled field -> what of the source holds it, and under which name
+# compiled field -> kind of element of the source that holds it, and the attribute
 _DIRECT: dict[str, tuple[str, str]] = {
     "body_pos": ("bodies", "pos"),
     "body_quat": ("bodies", "quat"),
@@ -63,7 +63,7 @@ def write_calibrated(path: Path, spec: mujoco.MjSpec, model: mujoco.MjModel) -> 
 
 @contextmanager
 def _all_digits() -> Iterator[None]:
-    """Have MuJoCo write numbers with all their digits; it writes six where its library does not let us ask."""
+    """Have MuJoCo write numbers with all digits; with six where its library does not offer the setting."""
     try:
         (path,) = Path(mujoco.__file__).parent.glob("libmujoco.*")
         library = ctypes.CDLL(str(path))

@@ -1,4 +1,4 @@
-"""How wrong readings and intervals are: learned from simulated recordings whose constants are known.
+"""Errors of readings and widths of intervals, learned from simulated recordings whose constants are known.
 
 Letters: n frames, W recordings, T+1 frames of each, N numbers, P constants, K components.
 """
@@ -25,16 +25,16 @@ from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 
 _WELL_FITTED = 4.0
-"""Simulated recordings whose misfit exceeds the median so many times are fits gone wrong, and say nothing of width."""
+"""Fits of simulated recordings whose misfit exceeds this many medians have failed, and are left out of the widths."""
 _FLOOR = 0.5
-"""Of posterior standard deviations, as a share of their median; as in normalised conformal prediction (Papadopoulos et
-al. 2011, Regression conformal prediction with nearest neighbours)."""
+"""Floor of posterior standard deviations, as a share of their median; as in normalised conformal prediction
+(Papadopoulos et al. 2011, Regression conformal prediction with nearest neighbours)."""
 _LIMIT_QUANTILE, _LIMIT_ROOM = 0.98, 1.5
-"""A fit is not trusted where its misfit exceeds this quantile of the well fitted ones so many times."""
+"""A fit is not trusted where its misfit exceeds this quantile of the good ones by more than this factor."""
 LEAST_READ = 0.5
-"""R2 of the readout, in simulated recordings, that some number must reach."""
+"""Least R2 of the readout, in simulated recordings, that at least one number must reach."""
 _COMPONENTS, _MOST_FRAMES = 64, 1500
-"""Of the pictures of the simulator, and how many of these they are found from."""
+"""Principal components of the simulator's pictures, and most pictures that these are computed from."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Looks:
     components: np.ndarray
     """(K, pixels), orthonormal."""
     usual: float
-    """Squared distance from them that 95 % of the simulator's own frames keep."""
+    """Squared distance from their span that 95 % of the simulator's own frames stay below."""
 
     def unfamiliar(self, model: WorldModel, frames: np.ndarray) -> float:
         """Median squared distance of frames (n, S, S, 3), over the usual one: about .5 for the simulator's own."""
@@ -65,7 +65,7 @@ def _pixels(model: WorldModel, frames: np.ndarray) -> np.ndarray:
 
 
 def fit_looks(model: WorldModel, frames: np.ndarray) -> Looks:
-    """From frames uint8 (n, S, S, 3) in random order; a fifth of them says what distance is usual."""
+    """Fit to frames uint8 (n, S, S, 3) in random order; the usual distance is that of a held-out fifth."""
     pixels = _pixels(model, frames[:_MOST_FRAMES])
     num = len(pixels) * 4 // 5
     mean = pixels[:num].mean(0)
@@ -77,46 +77,46 @@ def fit_looks(model: WorldModel, frames: np.ndarray) -> Looks:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What reads positions, how wrong it is, and how much wider intervals must be than the error model says."""
+    """A readout of positions, a model of its errors, and how much wider intervals must be than this model says."""
 
     readout: Readout
     """Latents to positions."""
     errors: Errors
-    """Of the readout."""
+    """Model of the readout's errors."""
     readout_rmse: np.ndarray
-    """Of its numbers in simulated recordings, (N,)."""
+    """Root mean squared error of each number in simulated recordings, (N,)."""
     looks: Looks
-    """Of the simulator's pictures."""
+    """Appearance of the simulator's pictures."""
     floor: np.ndarray
-    """Added in quadrature to posterior standard deviations, (P,): where a recording seems to tell far more than most,
-    readout and linearisation are not so exact."""
+    """Added in quadrature to posterior standard deviations, (P,): where a recording seems far more informative than
+    most, readout and linearisation are not that exact."""
     stretch: np.ndarray
-    """What the interval of each constant is to be multiplied by to cover 95 % of simulated recordings, (P,): the
-    geometric mean of what it needs and what all together need, since a quantile of few recordings is uncertain."""
+    """Factor by which the interval of each constant is widened to cover 95 % of simulated recordings, (P,): the
+    geometric mean of its own factor and the one for all constants, since a quantile of few recordings is uncertain."""
     misfit_limit: float
-    """Above it a fit is not trusted."""
+    """Largest misfit of a fit that is trusted."""
     context_reader: ContextReader | None
     """Reads constants from the run's learned context; None where it has none."""
 
     def deviations(self, found: np.ndarray, num_recordings: np.ndarray) -> np.ndarray:
-        """Posterior standard deviations (P,) of constants that so many recordings (P,) tell, calibrated."""
+        """Calibrated posterior standard deviations (P,) of constants, each informed by `num_recordings` (P,)."""
         return self.stretch * np.hypot(found, self.floor / np.sqrt(num_recordings))
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A recording of known constants, and what was found of them; in standardised coordinates."""
+    """The fit of a recording with known constants, in standardised coordinates."""
 
     found: np.ndarray
-    """(P,)."""
+    """Estimates, (P,)."""
     std: np.ndarray
-    """(P,), with the misfit's inflation."""
+    """Posterior standard deviations (P,), widened by the misfit."""
     true: np.ndarray
-    """(P,)."""
+    """True constants, (P,)."""
     misfit: float
-    """Of the fit."""
+    """Misfit of the fit."""
     converged: bool
-    """Whether it came to rest."""
+    """Whether the fit converged."""
 
 
 def track_of(
@@ -133,8 +133,8 @@ def track_of(
 def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, num_steps: int) -> Calibration:
     """Fit readout and error model, and set the width of intervals by recordings of `num_steps` steps.
 
-    Nothing but constants is free in their fits: cameras and actuators of the simulator are as they should be, and would
-    make what is allowed for others look too careful.
+    Only constants are free in these fits. Cameras and actuators of the simulator are exact; if they were free as well,
+    intervals of other recordings would come out too narrow.
     """
     config = replace(config, free=[])
     frames, numbers = rendered_poses(simulator, config.poses, config.seed)

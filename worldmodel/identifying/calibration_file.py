@@ -29,9 +29,9 @@ FOLDER = "identify"
 _MOST_BYTES = 256 * 2**20
 _DIGEST = "made_for"
 _WAY = 1
-"""To be raised where this version of the package calibrates in another way."""
+"""Version of the calibration; to be raised where the package calibrates in another way."""
 _MATTERS = ("factors", "poses", "calibration_recordings", "seed")
-"""Settings that a calibration depends on; the others are in the simulator."""
+"""Settings that a calibration depends on besides the simulator."""
 
 
 def kept_calibration(

@@ -1,4 +1,4 @@
-"""Constants in one pass: the run's learned context, read linearly, with an interval; the fast answer beside the fit.
+"""Constants in one pass: the run's learned context, read linearly, with an interval; a fast estimate beside the fit.
 
 Letters: W recordings, C numbers of a context, P constants, T steps, D latents, A numbers of an action.
 """
@@ -28,9 +28,9 @@ class ContextReader:
 
 
 def fit_context_reader(contexts: np.ndarray, true: np.ndarray) -> ContextReader:
-    """From contexts (W, C) and coordinates (W, P) of simulated recordings.
+    """Fit a reader to contexts (W, C) and coordinates (W, P) of simulated recordings.
 
-    Penalty and width are those of the errors that leave out each recording in turn: its error over 1 less its leverage.
+    The penalty and the width of intervals come from leave-one-out errors: each residual divided by 1 minus leverage.
     """
     inputs = np.concatenate([contexts, np.ones((len(contexts), 1))], 1)
     scale = np.append(contexts.var(0), 0.0) * len(contexts)

@@ -1,4 +1,4 @@
-"""The pictures of an identification: constants and fit, what simulators foresee, and frames side by side."""
+"""The figures of an identification: constants and fit, what simulators predict, and frames side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from worldmodel.identifying.held_out import Foreseen
 from worldmodel.runs import IdentifyResult
 
 _FRAMES = 6
-"""Of a filmstrip, at most."""
+"""Most frames of a filmstrip."""
 
 
 def draw(folder: Path, explained: Explained, result: IdentifyResult, ends: Sequence[Foreseen]) -> None:

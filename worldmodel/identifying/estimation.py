@@ -1,4 +1,5 @@
-"""From readings to constants: first short windows, which have one optimum, then longer ones, then the error field."""
+"""From readings to constants: fits of short windows, which have one optimum, then of longer ones, then with the error
+field."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,30 +14,29 @@ _FIRST_STEPS = 12
 """Steps of the first window."""
 _ITERATIONS_ON_THE_WAY, _ITERATIONS = 6, 60
 _GROWTHS, _SUSPECT = (2.0, 1.3, 1.1), 3.0
-"""How many times as long each window is; above this misfit, by errors that fade from frame to frame, the next is
-tried."""
+"""Factors by which windows grow, tried in this order; the next is tried where the misfit, under autoregressive errors,
+exceeds the limit."""
 _PIECE_STEPS = 10
-"""Steps of the pieces from which constants are guessed where all of these fail."""
+"""Steps of the pieces from which constants are first guessed where all growths fail."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """What is known of the errors of a readout."""
+    """Two models of the errors of a readout."""
 
     simple: Autoregressive
-    """For the way to a fit."""
+    """Used while the window grows."""
     field: ErrorField
-    """For the fit."""
+    """Used in the final fit."""
 
 
 def estimate(tracks: Sequence[Track], errors: Errors, own: Sequence[str] = ()) -> Solution:
     """The constants that explain recordings best.
 
-    The window grows, since a swing that was missed once is missed for good: single fits of long windows of a pendulum
-    end in another optimum in every sixth case. Where windows twice as long each still miss one, they grow more slowly;
-    then all begins again from the constants that fit short pieces of the recordings, for a contact that is missed at
-    the prior's constants is missed at any growth.
-    The error field comes last: it forgives smooth errors, and so has optima of its own far from the truth.
+    The window grows because long windows have local optima: single fits of long windows of a pendulum end in a wrong
+    one in every sixth case. If doubling the window still fails, it grows more slowly; then all is tried again from
+    constants fitted to short pieces of the recordings, because a contact that the prior's constants miss is missed at
+    any growth. The error field comes last: it tolerates smooth errors, and so adds optima far from the truth.
     """
     layout, ways = Layout.of(tracks, own), []
     for way in _ways(tracks, errors, layout, own):
@@ -52,7 +52,7 @@ def estimate(tracks: Sequence[Track], errors: Errors, own: Sequence[str] = ()) -
 
 
 def _ways(tracks: Sequence[Track], errors: Errors, layout: Layout, own: Sequence[str]) -> Iterator[Solution]:
-    """Fits of the whole recordings, the cheapest first."""
+    """Fits of the whole recordings by each strategy, the cheapest first."""
     for growth in _GROWTHS:
         yield _grown(tracks, errors, layout, growth, np.zeros(len(layout.prior)))
     guess = _from_pieces(tracks, errors, layout, own)
@@ -89,9 +89,9 @@ def _grown(tracks: Sequence[Track], errors: Errors, layout: Layout, growth: floa
 
 
 def known_at(track: Track, errors: Errors, coordinates: np.ndarray) -> np.ndarray:
-    """Covariance (P, P) of the constants after a recording whose motion is known: the track's readings and its start
-    are true, and so are the constants' standardised coordinates (P,). No unbiased reader knows more (Cramér-Rao, with
-    the prior and the readout's errors)."""
+    """Covariance (P, P) of the constants after a recording whose motion is known: readings, start and the constants'
+    standardised coordinates (P,) are the true ones. No unbiased estimator is more precise (Cramér-Rao bound, with the
+    prior and the readout's errors)."""
     layout = Layout.of([track], ())
     x = np.zeros(len(layout.prior))
     x[: len(coordinates)] = coordinates

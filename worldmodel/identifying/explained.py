@@ -17,13 +17,13 @@ class Explained:
     """Recordings and their best explanation."""
 
     simulator: Simulator
-    """What explains them."""
+    """The simulator that explains them."""
     calibration: Calibration
-    """How wrong readings and intervals are."""
+    """The readout, its errors, and the widening of intervals."""
     recordings: list[RecordedMotion]
-    """What was recorded."""
+    """The recordings."""
     tracks: list[Track]
-    """What was read of each."""
+    """Readings of each recording."""
     own: list[str]
     """Constants that each recording has of its own."""
     solution: Solution
@@ -65,8 +65,8 @@ class Explained:
 
     @property
     def deviations(self) -> np.ndarray:
-        """Posterior standard deviations (K,): as the error model has them, wider by the misfit and, for constants, by
-        what simulated recordings ask for; of constants and nuisances never more than the prior's."""
+        """Posterior standard deviations (K,): those of the error model, widened by the misfit and, for constants, by
+        the calibration; for constants and nuisances at most the prior's."""
         found = self.solution.deviations.copy()
         behind = np.array([1 if name in self.own else len(self.tracks) for name in self.simulator.constants])
         for place in (place[: len(self.simulator.constants)] for place in self.layout.places):

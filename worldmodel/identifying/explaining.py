@@ -1,4 +1,4 @@
-"""Recordings are read and fitted."""
+"""From recordings to their best explanation: read their frames, and fit the simulator."""
 
 import time
 

@@ -1,8 +1,8 @@
-"""What is known of a readout's errors: those of successive frames are alike, since they are a field over positions.
+"""Models of a readout's errors. Errors of successive frames are alike, because they depend on the position.
 
-A readout bends: where it is 1 cm off, it is 1 cm off again when the thing comes back. Taking such errors for white
-noise in time makes intervals far too narrow. Two models: `Autoregressive`, which needs no positions, for the way to a
-fit; and `ErrorField`, a Gaussian process over positions, for the fit itself.
+Where a readout is 1 cm off, it is 1 cm off again when the object comes back. Treating such errors as white noise
+makes intervals far too narrow. There are two models: `Autoregressive`, which needs no positions, for intermediate
+fits; and `ErrorField`, a Gaussian process over positions, for the final fit.
 
 Letters: W windows, T+1 frames, N numbers, L lengths.
 """
@@ -23,11 +23,11 @@ _FEWEST_PAIRS, _MOST_PAIRS, _WEIGHT_OF_WHOLE = 50, 20_000, 10.0
 _MOST_DEVIATIONS, _MEDIAN_OF_GAUSSIAN = 4.0, 0.6745
 _NEIGHBOURS = 60
 _WHITE_SHARE = 0.2
-"""Least standard deviation of the white part, as a share of the whole: a field alone would be taken to be exact."""
+"""Least standard deviation of the white part, as a share of the whole: a field alone would claim to be exact."""
 
 
 class ErrorModel(Protocol):
-    """Says how errors of a window's readings go together."""
+    """The covariance of the errors of a window's readings."""
 
     def whitening(self, numbers: np.ndarray) -> np.ndarray:
         """(N, T+1, T+1) that makes the errors of each number white, for a window with these numbers (T+1, N)."""
@@ -35,8 +35,8 @@ class ErrorModel(Protocol):
 
 
 def _without_outliers(errors: np.ndarray) -> np.ndarray:
-    """Errors (W, T+1, N) held within what a Gaussian of their median size has: a few frames that are read very badly
-    would make all others look uncertain, and the prior weigh too much; the misfit tells of such frames."""
+    """Errors (W, T+1, N) clipped to four robust standard deviations: a few frames that are read very badly would make
+    all others look uncertain, and give the prior too much weight. The misfit shows such frames."""
     most = _MOST_DEVIATIONS * np.median(np.abs(errors), (0, 1)) / _MEDIAN_OF_GAUSSIAN
     return np.clip(errors, -most, most)
 
@@ -48,16 +48,16 @@ def whitened(matrix: np.ndarray, residual: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Autoregressive:
-    """Errors that fade from frame to frame."""
+    """First-order autoregressive errors: their correlation decays from frame to frame."""
 
     std: np.ndarray
-    """(N,)."""
+    """Standard deviations, (N,)."""
     correlation: float
-    """Of the errors of two successive frames."""
+    """Correlation of the errors of two successive frames."""
 
     @staticmethod
     def fit(errors: np.ndarray) -> "Autoregressive":
-        """From errors (W, T+1, N) of windows whose positions are known."""
+        """Fit to errors (W, T+1, N) of windows whose positions are known."""
         errors = _without_outliers(errors)
         scaled = errors / np.sqrt((errors**2).mean((0, 1)))
         correlation = float((scaled[:, :-1] * scaled[:, 1:]).mean())
@@ -74,15 +74,14 @@ class Autoregressive:
 
 @dataclass(frozen=True)
 class LocalErrors:
-    """How large errors are at a place: those of the nearest of many poses, for a readout is worse where it has seen
-    less."""
+    """The size of errors by position, from the nearest of many poses: a readout is worse where it has seen less."""
 
     scale: np.ndarray
-    """(N,): the unit of each number, in which distances are taken."""
+    """Unit of each number, in which distances are measured, (N,)."""
     places: np.ndarray
-    """Numbers of the poses in that unit, (n, N)."""
+    """Numbers of the poses in these units, (n, N)."""
     squared: np.ndarray
-    """Squared errors there, (n, N)."""
+    """Squared errors at these poses, (n, N)."""
 
     def std(self, numbers: np.ndarray) -> np.ndarray:
         """Standard deviations (…, N) of the errors of readings at places with these numbers (…, N)."""
@@ -97,21 +96,20 @@ class LocalErrors:
 
 @dataclass(frozen=True)
 class ErrorField:
-    """A Gaussian process over positions, of several lengths, and white noise, both as large as errors are locally.
-
-    The N numbers are independent."""
+    """A Gaussian process over positions with several length scales, plus white noise, both scaled by the local size of
+    errors. The N numbers are independent."""
 
     local: LocalErrors
-    """How large errors are where."""
+    """Size of errors by position."""
     variances: np.ndarray
-    """(N, L), one a length, of errors over their local size."""
+    """Variance of the process at each length scale, relative to the local size of errors, (N, L)."""
     white: np.ndarray
-    """(N,)."""
+    """Variance of the white noise, likewise, (N,)."""
 
     @staticmethod
     def fit(errors: np.ndarray, numbers: np.ndarray, local: LocalErrors) -> "ErrorField":
-        """From errors (W, T+1, N) of windows with known numbers (W, T+1, N): their covariance by distance within a
-        window, as a sum of Gaussians (non-negative least squares)."""
+        """Fit to errors (W, T+1, N) of windows with known numbers (W, T+1, N): their covariance as a function of
+        distance within a window is fitted by a sum of Gaussians (non-negative least squares)."""
         errors = _without_outliers(errors / local.std(numbers))
         first, second = np.triu_indices(errors.shape[1], 1)
         squared = (((numbers[:, first] - numbers[:, second]) / local.scale) ** 2).sum(-1).ravel()
@@ -122,7 +120,7 @@ class ErrorField:
         kernels = np.exp(-distance2[:, None] / 2 / np.square(_LENGTHS))
         weight = np.sqrt(np.minimum(count[kept], _MOST_PAIRS))
         matrix = np.append(kernels, np.zeros((len(kernels), 1)), 1) * weight[:, None]
-        # the field and the white part make up the whole: a field shorter than any distance that was seen would not care
+        # ties field plus white part to the total variance, which the data would not: they hold no small distances
         whole = _WEIGHT_OF_WHOLE * np.sqrt(_MOST_PAIRS)
         matrix = np.append(matrix, np.full((1, matrix.shape[1]), whole), 0)
         variances, white = [], []

@@ -1,4 +1,4 @@
-"""Is the simulator calibrated? It must foresee the end of a recording, of which the fit has seen the beginning alone.
+"""Is the simulator calibrated? It must predict the end of a recording after a fit to its beginning alone.
 
 Letters: T control steps, H of them held out, J observed joints, N numbers, P constants, X state.
 """
@@ -21,19 +21,19 @@ from worldmodel.models import WorldModel
 from worldmodel.runs.identify_result import HeldOutCheck
 
 LONGEST = 15
-"""Control steps that are held out at most, unless the settings name a number."""
+"""Most control steps that are held out, unless the settings name a number."""
 
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What each simulator foresees of one recording's end."""
+    """What each simulator predicts of one recording's end."""
 
     joints: dict[str, np.ndarray]
     """Simulator -> positions of the observed joints (H, J), in metres or radians."""
     reference: np.ndarray
-    """Where they were, (H, J)."""
+    """True positions, or readings, of these joints, (H, J)."""
     qpos: dict[str, np.ndarray]
-    """Simulator with a world -> all positions (H, nq), to be drawn."""
+    """Simulator with a world -> all positions (H, nq), for pictures."""
 
 
 def held_out_steps(asked: int | None, tracks: Sequence[Track]) -> int:
@@ -44,7 +44,7 @@ def held_out_steps(asked: int | None, tracks: Sequence[Track]) -> int:
 
 
 def check(explained: Explained, model: WorldModel, steps: int) -> tuple[HeldOutCheck, list[Foreseen]]:
-    """Fit all but the last `steps` of every recording, and let simulators foresee these."""
+    """Fit all but the last `steps` steps of every recording, and predict these with each simulator."""
     simulator, calibration, tracks = explained.simulator, explained.calibration, explained.tracks
     parts = [track.first(track.num_steps - steps) for track in tracks]
     solution, layout = estimate(parts, calibration.errors, explained.own), Layout.of(parts, explained.own)
@@ -65,7 +65,7 @@ def check(explained: Explained, model: WorldModel, steps: int) -> tuple[HeldOutC
 
 
 def _rms(foreseen: Sequence[Foreseen], simulator: Simulator) -> dict[str, dict[str, list[float]]]:
-    """Joint -> simulator that foresees every recording -> error at every step; a learned model may foresee fewer."""
+    """Joint -> simulator that predicts every recording -> error at each step; a learned model may give fewer steps."""
     names = [name for name in foreseen[0].joints if all(name in item.joints for item in foreseen)]
     found: dict[str, dict[str, list[float]]] = {}
     for index, joint in enumerate(simulator.observation.joints):

@@ -15,13 +15,13 @@ from worldmodel.identifying.field_noise import whitened
 from worldmodel.identifying.tracks import Track
 
 _STEP = 3e-3
-"""Of finite differences, in units of the parameters."""
+"""Step of finite differences, in units of the parameters."""
 _LARGEST_MOVE = 1.0
-"""Of a constant in one iteration, in prior standard deviations."""
+"""Largest move of a constant in one iteration, in prior standard deviations."""
 _STILL, _SMALL_GAIN = 0.03, 1e-3
-"""An iteration that moves no parameter farther, and improves the cost by no more, is the last."""
+"""The fit has converged when no parameter moves farther than this and the cost improves by less than this."""
 _DAMPINGS = 10.0 ** np.array([-1.0, 0.5, 2.0])
-"""What the damping is multiplied by in the trial steps of an iteration."""
+"""Factors of the damping in the trial steps of an iteration."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ class Solution:
     """The best parameters, and how well they are known."""
 
     x: np.ndarray
-    """(K,)."""
+    """The parameters, (K,)."""
     covariance: np.ndarray
-    """(K, K), as the error model has it."""
+    """Their posterior covariance under the error model, (K, K)."""
     residuals: tuple[np.ndarray, ...]
     """White residuals of each recording, (T+1, N)."""
     iterations: int
-    """Iterations until it stood still."""
+    """Iterations that were made."""
     converged: bool
-    """Whether it did."""
+    """Whether they converged."""
 
     @property
     def misfit(self) -> float:
@@ -101,7 +101,7 @@ class LeastSquares:
         self.tracks, self.whitenings, self.layout = tracks, whitenings, layout
 
     def solve(self, x: np.ndarray, most_iterations: int) -> Solution:
-        """Descend from x until nothing moves."""
+        """Descend from x (K,) until convergence."""
         damping, moved, converged, iterations = 1e-3, np.inf, False, 0
         while iterations < most_iterations and not converged:
             iterations += 1

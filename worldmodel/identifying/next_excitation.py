@@ -25,11 +25,11 @@ from worldmodel.system.files import write_atomically
 from worldmodel.system.progress import progress
 
 _SCREENED, _COMPARED = 3, 8
-"""Simulated recordings behind the score of a candidate: at first, and of the few that are compared at last."""
+"""Simulated recordings per candidate: in the first screening, and in the final comparison of the best few."""
 
 
 class NextRecording:
-    """Says what a further recording under some policy would tell, beside what the recordings at hand have told."""
+    """Predicts what a further recording under some policy would add to the recordings at hand."""
 
     def __init__(self, explained: Explained, num_steps: int, seed: int) -> None:
         self._explained, self._num_steps, self._seed = explained, num_steps, seed
@@ -39,11 +39,12 @@ class NextRecording:
         self._least, self._most = (quantile * numbers.scale for quantile in np.quantile(numbers.places, [0.0, 1.0], 0))
 
     def after(self, policy: ChosenPolicy, num: int, within: bool) -> np.ndarray:
-        """What would be left unknown after one more recording, (num, P, P): constants drawn from what is known now.
+        """Posterior covariances after one more recording, (num, P, P), for constants drawn from the posterior now.
+
+        within: refuse policies that leave the range of positions that the readout knows.
 
         Raises:
-            SimulationDiverged, ValueError: the policy does not work in this world, or drives it out of what is read and
-                has to stay within.
+            SimulationDiverged, ValueError: the policy does not work in this world, or leaves that range.
         """
         return np.stack([self._after_one(policy, index, within) for index in range(num)])
 

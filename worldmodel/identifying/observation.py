@@ -1,5 +1,5 @@
-"""What of a world's positions a frame shows, as numbers that a readout can give: a slide as it is, a full turn as its
-cosine and sine.
+"""The positions of a world that frames show, as numbers that a readout can give: a slide's position, and the cosine and
+sine of a joint that turns all the way round.
 
 Letters: T+1 frames, J observed joints, N numbers that are read, X state, V = 2 nv + na coordinates of the state.
 """
@@ -29,7 +29,7 @@ class Observation:
     columns: np.ndarray
     """Their positions in qpos, int (J,)."""
     turns: np.ndarray
-    """Which of them turn all the way round, and so are seen as a direction: bool (J,)."""
+    """Which of them turn all the way round, and so are read as cosine and sine: bool (J,)."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A model file of the user's own in place of a scene's: what a run was trained on, with another body."""
+"""A model file of the user's own in place of the model of the scene that a run was trained in."""
 
 import subprocess
 import sys
@@ -17,9 +17,9 @@ from worldmodel.system.files import check_regular
 
 _MAX_BYTES = 16 * 2**20
 _MOST_CPU_S, _MOST_BYTES, _PATIENCE_S = 4, 10**9, 60
-"""What compiling a model file may take; on a busy machine, more seconds go by than are computed in."""
+"""Limits of compiling a model file: CPU-seconds, bytes, and wall seconds, which are more on a busy machine."""
 _LOOK_S, _MOST_LOOKS_ASLEEP = 0.25, 12
-"""A process that sleeps through so many looks waits for a file that never comes; one that waits for a core does not."""
+"""Seconds between looks at the process; one found asleep this many times in a row waits for a file that never comes."""
 _TRIAL = """
 import sys
 try:

@@ -1,4 +1,4 @@
-"""What the best parameters and their covariance say, in the units of the world."""
+"""Estimates and intervals in the units of the world, from the best parameters and their covariance."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from worldmodel.runs.identify_result import Known
 from worldmodel.runs.results import Interval
 
 _WELL, _NOT = 0.2, 0.5
-"""Posterior variances, of a prior's 1, up to which a constant is known well, and from which it is not known."""
+"""Posterior variances, the prior's being 1, up to which a constant is known well, and from which it is not known."""
 
 
 def constants_found(explained: Explained, trusted: bool) -> list[ConstantEstimate]:
@@ -67,7 +67,7 @@ def correlations(explained: Explained) -> list[list[float]]:
 
 
 def combinations(explained: Explained, trusted: bool) -> list[CombinationEstimate]:
-    """Products of powers that are determined, of constants of the first recording that are not all known well."""
+    """Products of powers of constants that the recordings determine, where they do not determine each constant well."""
     deviations = explained.deviations[explained.place(0)]
     factors = [explained.simulator.world.factors[name] for name in explained.simulator.constants]
     logs = [index for index, factor in enumerate(factors) if factor.transform == "log"]

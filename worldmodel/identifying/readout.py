@@ -17,7 +17,7 @@ _DEGREES = (1, 2, 3, 5, 7)
 _MOST_FEATURES = 500
 _RIDGE = 1e-3
 _REACH = 4.0
-"""Latents are held within so many standard deviations, where a polynomial would run away."""
+"""Latents are clipped to this many standard deviations, beyond which a polynomial would diverge."""
 _CHUNK = 256
 
 

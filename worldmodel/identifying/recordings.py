@@ -29,7 +29,7 @@ class RecordedMotion:
     """Frames and the actions between them; what was true where the file has it."""
 
     name: str
-    """As it was given."""
+    """The name that the user gave."""
     frames: np.ndarray
     """uint8 (T+1, S, S, 3)."""
     actions: np.ndarray

@@ -37,15 +37,15 @@ class Simulator:
     """A world with unknown constants, how it moves, and what is seen of it."""
 
     world: MujocoWorld
-    """Draws constants, light and colours; it is rendered."""
+    """Draws constants, light and colours, and renders frames."""
     replay: Replay
     """Replays actions, without pictures."""
     policy: Policy
-    """What moves it."""
+    """The run's policy."""
     states: np.ndarray
-    """States of motion under the policy, (m, X)."""
+    """States visited under the policy, (m, X)."""
     observation: Observation
-    """What is read."""
+    """The positions that are read."""
 
     @property
     def constants(self) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ class Simulator:
 
     @property
     def still(self) -> np.ndarray:
-        """The median state (X,), which those coordinates keep that are not observed."""
+        """The median state (X,), assumed for coordinates that are not observed."""
         return np.median(self.states, 0)
 
     @property
@@ -85,9 +85,9 @@ class Worlds:
     drawing: MujocoWorld
     """Draws the constants that are sought, and those of light and colours that varied in training."""
     nominal: MujocoWorld
-    """Draws nothing; at the start of an episode."""
+    """Randomises nothing; stands at the start of an episode."""
     constants: tuple[str, ...]
-    """What is sought."""
+    """Names of the constants to find."""
 
 
 def open_worlds(trained: TrainConfig, config: IdentifyConfig) -> Worlds:
@@ -118,7 +118,7 @@ def _world(arguments: dict[str, Any], mjcf: str | None, constants: tuple[str, ..
 
 
 def _constants(world: MujocoWorld, config: IdentifyConfig) -> tuple[str, ...]:
-    """What is sought: as the settings name it, or else what training drew, or else every physical factor."""
+    """The constants to find: those that the settings name, or those that training randomised, or all physical ones."""
     physical = [name for name, factor in world.factors.items() if factor.kind == "physical"]
     for name in (*config.constants, *config.own):
         if name not in physical:
@@ -132,7 +132,7 @@ def _constants(world: MujocoWorld, config: IdentifyConfig) -> tuple[str, ...]:
 
 
 def open_simulator(worlds: Worlds, trained: TrainConfig, num_steps: int) -> Simulator:
-    """Motion of `num_steps` steps says where things go.
+    """A simulator; its range of motion is that of episodes of `num_steps` steps.
 
     Raises:
         UserError: nothing moves, or a joint is not one number.

@@ -15,8 +15,8 @@ from worldmodel.envs import MujocoWorld
 class Replay:
     """A world that replays actions; it stays at the start of an episode of its own.
 
-    Simulations run side by side in `mujoco.batch`, to the bits of a loop over them. A scene whose `advance` does more
-    than hold its controls is simulated one after another.
+    Simulations run side by side in `mujoco.batch`, bit-identical to a loop over them. Where a scene's `advance` does
+    more than hold its controls, they run one after another.
     """
 
     def __init__(self, world: MujocoWorld, constants: Sequence[str], fixed: Mapping[str, float] | None = None) -> None:

@@ -20,7 +20,7 @@ from worldmodel.system.errors import UserError
 
 _SEED_STREAM = 9_018
 _TRIED = 48
-"""Excitations tried in a round, where the settings name no number."""
+"""Excitations tried in a round, unless the settings name a number."""
 
 
 def true_constants(first: RecordedMotion, constants: Sequence[str]) -> dict[str, float]:
@@ -40,9 +40,9 @@ def true_constants(first: RecordedMotion, constants: Sequence[str]) -> dict[str,
 def run_rounds(
     first: Explained, model: WorldModel, config: IdentifyConfig, given: ChosenPolicy
 ) -> tuple[Explained, list[RoundResult]]:
-    """Explain more and more recordings: the last explanation, and what every round told.
+    """Design, simulate and explain one more recording per round: the last explanation, and the result of each round.
 
-    No further recording is made after a fit that is not to be trusted.
+    Stops after a fit that is not to be trusted.
 
     Args:
         first: the recordings at hand.

@@ -1,4 +1,4 @@
-"""One recording as the fit sees it: what was read of its frames, and what a simulation says should have been read.
+"""One recording as the fit sees it: the readings of its frames, and the readings that a simulation predicts.
 
 Letters: n simulations, T steps, N numbers, P constants, M nuisances, V' free coordinates of the start, L = P + M + V'.
 """
@@ -16,7 +16,7 @@ from worldmodel.settings import Nuisance
 GAIN_SD, ACTUATOR_SD, DELAY_SD = 0.03, 0.1, 1.0
 """Prior standard deviations: of the camera's scale and the actuators' strength, as shares; of the delay, in steps."""
 OFFSET_SD_M, OFFSET_SD_RAD = 0.01, 0.02
-"""Of the offset of a slide and of a hinge."""
+"""Prior standard deviations of the offset of a slide, in metres, and of a hinge, in radians."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Nuisances:
 
 @dataclass(frozen=True)
 class Track:
-    """A recording's readings and actions, and the simulation to be laid beside them."""
+    """A recording's readings and actions, and the simulator that is to reproduce them."""
 
     name: str
-    """What the recording is called."""
+    """Name of the recording."""
     numbers: np.ndarray
     """Readings float64 (T+1, N)."""
     actions: np.ndarray
@@ -85,7 +85,7 @@ class Track:
         return replace(self, numbers=self.numbers[: steps + 1], actions=self.actions[:steps])
 
     def pieces(self, steps: int) -> list["Track"]:
-        """Pieces of about so many steps, one after the other, each with a start of its own."""
+        """Consecutive pieces of about `steps` steps, each with a start of its own."""
         edges = np.linspace(0, self.num_steps, max(1, round(self.num_steps / steps)) + 1).astype(int)
         found = []
         for low, high in pairwise(edges):
@@ -113,7 +113,7 @@ class Track:
         return _delayed(fine, nuisances["delay"], self.replay.substeps)
 
     def predict(self, parameters: np.ndarray) -> np.ndarray:
-        """What should have been read (n, T+1, N); of frames from before the first action, what was read."""
+        """Predicted readings (n, T+1, N); for frames from before the first action, the readings themselves."""
         _, nuisances, _ = self.split(parameters)
         shown = self.states(parameters)
         if self.nuisances.camera:

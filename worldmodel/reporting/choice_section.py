@@ -1,4 +1,4 @@
-"""The section of a page about what training chose by itself before it began."""
+"""The section of a page about the settings that training chose by itself."""
 
 from pathlib import Path
 

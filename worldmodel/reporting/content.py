@@ -1,4 +1,4 @@
-"""What the page says of a run: its headline numbers, and which sections it has, in which order."""
+"""The content of the page about a run: its headline numbers, and its sections in their order."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ FIGURE_SECTIONS: dict[str, tuple[str, ...]] = {
     "training": ("training",),
     "choice": ("choice",),
 }
-"""A figure belongs to the first section one of whose words begins its file name, and stands there in their order."""
+"""Section -> beginnings of the names of its figures, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def overview(runs: Sequence[ReportedRun]) -> Table:
 
 
 def _alike(runs: Sequence[ReportedRun]) -> list[ControlResult | None]:
-    """Of each run what `control` found, under the protocol that most of them know."""
+    """The result of `control` for each run, under the protocol that most of them share."""
     of_runs = [(run.summary.control, *run.summary.earlier_control.values()) for run in runs]
     names = Counter(found.protocol.name for of_run in of_runs for found in of_run if found)
     common = names.most_common(1)[0][0] if names else None
@@ -172,14 +172,14 @@ def headline(runs: Sequence[ReportedRun]) -> str:
 
 
 def _missing(run: ReportedRun) -> list[Missing]:
-    """What has not been run, in the order in which one would run it; a world without actions is not driven."""
+    """Commands not run yet, in the order in which one would run them; a world without actions is not driven."""
     summary, driven = run.summary, run.summary.train.prediction is not None
     wanted = (
         ("imagine", "What it imagines, in degrees and millimetres", summary.imagine is None and driven),
         ("control", "Driving towards goal images", summary.control is None and driven),
         ("probe", "Constants and state, read out linearly", summary.probe is None),
         ("surprise", "What it is surprised by", summary.surprise is None and driven),
-        ("robust", "What it holds under", summary.robust is None and driven),
+        ("robust", "Where the world looks different", summary.robust is None and driven),
     )
     return [Missing(title, command(run, verb)) for verb, title, is_missing in wanted if is_missing]
 

@@ -1,4 +1,4 @@
-"""What a page is made of: cells, tables, sections; and how its numbers are written. No HTML here."""
+"""The elements of a page: cells, tables, charts, sections; and how its numbers are written. No HTML here."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Cell:
     text: str
     """What is shown."""
     numeric: bool = False
-    """Whether it is a number, and so set right."""
+    """Whether it is a number, which is aligned right."""
     share: float | None = None
     """Share in [0, 1] drawn as a bar behind the text."""
     link: str | None = None
@@ -87,7 +87,7 @@ class Section:
     """Its anchor on the page."""
     title: str
     sees: str
-    """What there is to see."""
+    """What the section shows."""
     reads: str
     """How to read it."""
     command: str
@@ -183,5 +183,5 @@ def plain(name: str) -> str:
 
 
 def share(value: float) -> float:
-    """A number, as the length of a bar."""
+    """A number as the length of a bar, clipped to [0, 1]."""
     return min(max(value, 0.0), 1.0)

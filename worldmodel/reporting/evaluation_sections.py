@@ -80,7 +80,7 @@ def _success_table(found: ControlResult) -> Table:
 
 
 def _details(found: ControlResult) -> list[Table]:
-    """What is known beside the outcome."""
+    """Tables beside the outcome: the robot that changes, doubts, how tasks were drawn, how it planned."""
     changed = [_change_table(found.change)] if found.change else []
     return [*changed, *([doubt_facts(found.doubt)] if found.doubt else []), _task_facts(found), _planner_facts(found)]
 

@@ -16,11 +16,11 @@ def identify_section(run: ReportedRun, figures: list[Path]) -> Section:
     return Section(
         "identify",
         "Constants of a recording, and a simulator that has them",
-        "The frames of a recording are read as positions; the constants are those with which the simulator repeats "
-        "them best under the same actions. Grey bars are what was known before, blue ones the 95 % interval.",
-        "The simulator is calibrated where it foresees the end of the recording, which a first fit has not seen, as "
-        "well as true constants do, and better than nominal ones. The film shows recording and simulators at the "
-        "same moments.",
+        "Positions are read from the frames of a recording; the constants are those with which the simulator "
+        "reproduces them best under the same actions. Grey bars are the prior's interval, blue ones the 95 % interval.",
+        "The simulator is calibrated where it predicts the end of the recording, which a first fit has not seen, as "
+        "well as with true constants, and better than with nominal ones. The film shows recording and simulators at "
+        "the same moments.",
         command(run, "identify"),
         [*figures, *tables],
         "; ".join(identify_verdict(found)) if found else "",
@@ -40,7 +40,9 @@ def _tables(found: IdentifyResult) -> list[Table]:
     tables.append(Table("Correlations of errors", headers, rows))
     if found.combinations:
         rows = [[Cell(item.text), short(item.value), _ends(item.interval)] for item in found.combinations]
-        tables.append(Table("Told together, where not each alone", ("Product", "Value", "95 % interval"), rows))
+        tables.append(
+            Table("Products that are better known than their factors", ("Product", "Value", "95 % interval"), rows)
+        )
     if found.nuisances:
         rows = [
             [Cell(_label(item.name, item.recording)), Cell(item.unit), short(item.value), _ends(item.interval)]

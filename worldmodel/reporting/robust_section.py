@@ -21,7 +21,7 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
     about = [facts("The robust encoder, on validation frames", asdict(learned))] if learned else []
     return Section(
         "robust",
-        "What it holds under",
+        "Where the world looks different",
         "Goals reached, and positions read by a linear map from clean frames, where the world looks different. The "
         "picture shows each look as its instances drew it, and looks that move at moments of one episode; goals are "
         "photographed in the same shifted world, as the episode begins.",

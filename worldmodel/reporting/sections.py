@@ -1,4 +1,4 @@
-"""The sections of a page about training: what the latents are, how far the model foresees, how it was made."""
+"""The sections of a page about training: what the latents are, how far the model predicts, how it was made."""
 
 import os
 import shlex

@@ -34,7 +34,7 @@ NO_BETTER = 0.95
 
 
 def outdated_verdict(summary: Summary) -> list[str]:
-    """What was found with other weights than the run has now."""
+    """A line about results that were found with other weights than the run has now; none where there are none."""
     found = ", ".join(summary.outdated)
     return [f"found with the weights before the last training: {found}; give these commands again"] if found else []
 
@@ -203,7 +203,7 @@ def probe_verdict(found: ProbeResult) -> str:
 
 
 def view_verdict(found: ViewResult, config: ViewConfig) -> str:
-    """What a session is worth as a measurement, and what measures the same."""
+    """That a session is no measurement, and the command that measures the same."""
     if found.goals_reached + found.goals_given_up and config.run:
         return f"a session is no measurement\nnext: worldmodel control run={config.run}"
     return (

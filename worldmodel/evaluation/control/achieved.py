@@ -24,7 +24,7 @@ Outcomes = dict[ControllerName, list[Outcome]]
 def achieved(outcomes: Outcomes, rewarded: bool) -> tuple[dict[ControllerName, ControllerResult], Regret | None]:
     """What every controller achieved over all its runs, and the regret where the oracle is among them.
 
-    rewarded: returns count, not goals.
+    rewarded: whether returns are measured instead of goals reached.
     """
     controllers: dict[ControllerName, ControllerResult] = {
         name: _controller(of, rewarded) for name, of in outcomes.items()
@@ -82,7 +82,10 @@ def _controller(outcomes: list[Outcome], rewarded: bool) -> ControllerResult:
 
 
 def success_of(solved_at: list[np.ndarray]) -> Success:
-    """Of each run, the control step from which each of its tasks was solved, int (n,), -1 if never -> the share."""
+    """The share of tasks solved over all runs.
+
+    solved_at: for each run, the control step from which each task was solved, int (n,); -1 if never.
+    """
     steps = np.concatenate(solved_at)
     solved = steps >= 0
     low, high = wilson_interval(int(solved.sum()), len(solved))

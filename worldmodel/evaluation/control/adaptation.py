@@ -1,9 +1,9 @@
-"""Online adaptation: the predictor is corrected by its own errors, in the episode that is running.
+"""Online adaptation: the predictor is corrected by its own errors while the episode runs.
 
-What wears out or is picked up shows in what actions do: a weak, dead or reversed motor, a heavier link, a delay. So the
-weights of the predictor stay, and the actions that it is told are corrected: those that were sent `delay` steps before,
-each number times a gain. In its first layer that is an update of low rank, of so few numbers that half a second of
-motion settles them.
+Wear and payloads change what actions do: a weak, dead or reversed motor, a heavier link, a delay. So the predictor's
+weights stay as they are, and its input actions are corrected: it is given those sent `delay` steps before, each number
+times a gain. This amounts to a low-rank update of its first layer, with so few parameters that half a second of motion
+determines them.
 """
 
 from collections.abc import Sequence
@@ -18,23 +18,23 @@ from worldmodel.planners import LatentDynamics
 DELAYS = (0, 1, 2, 3)
 """Control steps of delay that are told apart."""
 _WINDOWS, _AHEAD = 16, 8
-"""Most recent moments that a correction is fitted on, and the control steps that are predicted from each."""
+"""Number of latest moments that a correction is fitted on, and of control steps predicted from each."""
 _FORGETTING = 0.9
 """Weight of an error over that of an error one control step later."""
 _PRIOR_STD = 0.5
-"""Of gains, about 1."""
+"""Standard deviation of the prior of a gain, whose mean is 1."""
 _LARGEST_GAIN = 3.0
 _FEWEST = 4
-"""Latents foretold before a correction is used."""
+"""Latents that must have been predicted before a correction is used."""
 _BETTER = 0.7
 """Share of the uncorrected error below which a correction is used."""
 _STEP = 0.1
-"""Of the finite differences."""
+"""Step of the finite differences, in gains."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What the actions of n environments have become."""
+    """How actions arrive in n environments: scaled, and late."""
 
     gain: Tensor
     """(n, A)."""
@@ -89,11 +89,11 @@ class _Windows:
 
 
 class Adaptation:
-    """Fits a correction for each delay, and uses the one that foretells best what then happens.
+    """Fits a correction for each delay, and uses the one that predicts best.
 
-    Each correction is a Gauss-Newton step a control step on the errors of `_AHEAD` steps, towards its prior. Before a
-    latent is fitted it is foretold, with every correction and with none: a correction is used while its errors there
-    are smaller than 0.7 of those without any.
+    At each control step, every correction takes a Gauss-Newton step on its errors up to `_AHEAD` steps ahead, with a
+    prior. Each latent is predicted with every correction and with none before it is fitted: a correction is used while
+    these errors are below 0.7 of those without correction.
     """
 
     def __init__(self, model: LatentDynamics, num: int, horizon: int, device: torch.device) -> None:
@@ -127,7 +127,7 @@ class Adaptation:
         return CorrectedDynamics(self._model, self.correction(), sent)
 
     def correction(self) -> Correction:
-        """Of each environment that which foretells best; none where none does."""
+        """For each environment, the correction that predicts best; gain 1 and delay 0 where none helps."""
         tried, usual = self._errors[:, :-1], self._errors[:, -1:]
         # what has not been foretold so far ahead yet counts as no better
         ratio = torch.where(usual > 0, tried / usual.clamp_min(1e-12), 1.0)

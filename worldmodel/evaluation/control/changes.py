@@ -1,4 +1,4 @@
-"""Robots that change in the middle of a task: what is heavier, weaker or late from then on."""
+"""Robots that change in the middle of a task: a part becomes heavier, an actuator weaker, or actions come late."""
 
 import difflib
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ from worldmodel.settings import ChangeConfig, EnvConfig
 from worldmodel.system.errors import UserError
 
 _FACTOR = "changed"
-"""How the factors of MJCF paths are called, with a number behind."""
+"""Name of the factors made from MJCF paths, followed by a number."""
 _ANY_VALUE = {"transform": "linear", "prior": 1.0, "bounds": [-1e12, 1e12]}
-"""Of these factors, which are never drawn: nothing is out of bounds."""
+"""Settings of these factors. They are never drawn, so no value is out of bounds."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Change:
     """A change of a world that has a factor for everything that changes."""
 
     ratios: dict[str, float]
-    """Factor -> what it is multiplied by."""
+    """Factor -> the ratio that it is multiplied by."""
     delay: int
     """Control steps by which actions arrive late."""
     at: int
-    """Control steps of a task after which it happens."""
+    """Control step of the task at which it happens."""
 
 
 class Arrival:
-    """Between a controller and n robots: hands on the actions that arrive, and changes the robots when it is time."""
+    """Stands between a controller and n robots: delays actions, and changes the robots when it is time."""
 
     def __init__(self, change: Change | None) -> None:
         self._change = change

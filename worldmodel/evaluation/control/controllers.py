@@ -38,7 +38,7 @@ from worldmodel.system.errors import UserError
 
 
 class LatentController(ABC):
-    """MPC in the latent space from pixels alone; what plans are for, a subclass says. Keeps what its picture shows."""
+    """MPC in the latent space from pixels alone; a subclass defines the objective. Records what its figure shows."""
 
     sees = True
 
@@ -83,7 +83,7 @@ class LatentController(ABC):
         """How far each open task has come, (n',), for the picture."""
 
     def _proposal(self, state: MPCState) -> Callable[[Tensor], Tensor] | None:
-        """Action sequences to try besides; None: none."""
+        """Maps planning states to further action sequences to try; None: none are proposed."""
         return None
 
     def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
@@ -104,7 +104,7 @@ class LatentController(ABC):
         return actions.cpu().numpy()
 
     def took(self, actions: np.ndarray) -> None:
-        """Another action (n, A) was taken than the one decided last: with noise, say."""
+        """Note that actions (n, A) were taken instead of the ones decided last, for example with noise."""
         self._actions[-1] = torch.from_numpy(actions).to(self._model.device)
 
     def keep(self, open_: np.ndarray) -> None:
@@ -215,13 +215,13 @@ class GoalController(LatentController):
 
 
 def plans_by_head(model: WorldModel, world: MujocoWorld) -> bool:
-    """Whether plans are for what the model's reward head foresees: where the world names no state that its reward asks
-    for, of which a picture tells more, and the frames do not hide what is rewarded."""
+    """Whether to plan by the model's reward head. A picture of the rewarded state tells more where the world names one;
+    and the head knows nothing where frames hide what is rewarded."""
     return model.reward_head is not None and world.scene.task_goal() is None and not world.scene.hides_task
 
 
 class RewardController(LatentController):
-    """Plans for the reward that the model's reward head foresees, and the value of where a plan ends."""
+    """Plans for the reward that the model's reward head predicts, plus the value of the state where a plan ends."""
 
     def _objective(self, state: MPCState) -> Objective:
         head = self._head
@@ -260,7 +260,7 @@ def goal_objective(
 
 
 _NEAR_STEPS = 5
-"""Control steps to the goal within which latents tell positions more finely than travel times do."""
+"""Control steps to the goal within which latent distance is more precise than learned travel time."""
 
 
 class OracleController:

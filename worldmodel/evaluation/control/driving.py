@@ -48,7 +48,7 @@ class Outcome:
     num_decisions: int
     """Decisions made: one a task and step."""
     frames: np.ndarray
-    """Of the filmed tasks, uint8 (T+1, f, S, S, 3)."""
+    """Frames of the filmed tasks, uint8 (T+1, f, S, S, 3)."""
     succeeded_at: np.ndarray | None = None
     """Control step after which the world's own flag first said success, int (n,); -1 if never, None where it has no
     such flag."""

@@ -52,14 +52,14 @@ from worldmodel.system.errors import UserError
 from worldmodel.system.printable import say
 
 _USUAL_FRAMES = 400
-"""Frames that say how much doubt is usual."""
+"""Frames from which the usual doubt is measured."""
 _DECISIONS = 5
-"""Actions of a plan to a far picture, each held for equally long: more are harder to search (docs/LOG.md)."""
+"""Actions in a plan to a far goal image, each held equally long: more would be harder to search (docs/LOG.md)."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What all controllers of one evaluation share."""
+    """Settings, world, tasks and planner, which all controllers of one evaluation share."""
 
     config: ControlConfig
     plan: PlanConfig
@@ -70,7 +70,7 @@ class Evaluation:
     tasks: Tasks
     planner: Planner
     change: Change | None = None
-    """What happens to the robot in the middle of a task, where that is asked."""
+    """A change of the robot in the middle of a task; None: the robot stays as it is."""
 
 
 def control(config: ControlConfig) -> ControlResult:
@@ -100,7 +100,7 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     trained = run.config
     plan = possible(config.plan or trained.plan, trained)
     check_parameters("planner", plan.planner, PLANNERS)
-    make_planner(**plan.planner)  # says what is wrong with it, before a world is made
+    make_planner(**plan.planner)  # refuses a bad planner before a world is made
     world, change = _world(trained, config)
     warn_if_edited(trained.collection, world)
     goal_s = config.goal_s or trained.goal_s
@@ -125,14 +125,14 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
 
 
 def _world(trained: TrainConfig, config: ControlConfig) -> tuple[MujocoWorld, Change | None]:
-    """The world of a run, and what is to happen in it."""
+    """The world of a run, and the change that is asked for."""
     if config.change is None:
         return trusted_world(trained.env, config.trust_world), None
     return world_that_changes(trained.env, config.change, config.trust_world)
 
 
 def farther(plan: PlanConfig, steps: int) -> PlanConfig:
-    """How to plan to the picture of what is rewarded, which may lie far ahead.
+    """How to plan to the picture of the rewarded state, which may lie far ahead.
 
     A plan that names no horizon looks `steps` control steps ahead, in a few actions that are each held equally long.
     """
@@ -146,7 +146,7 @@ def farther(plan: PlanConfig, steps: int) -> PlanConfig:
 def _tasks(
     world: MujocoWorld, trained: TrainConfig, protocol: TaskProtocol, config: ControlConfig, plan: PlanConfig
 ) -> Tasks:
-    """The protocol's own tasks, or else such as the run's data would give."""
+    """The protocol's own tasks, or else tasks drawn like the run's data."""
     if protocol.name not in AUDITED or config.split == "validation":
         return draw_tasks(world, trained, protocol, config, plan)
     if plan.lead_steps:
@@ -185,7 +185,7 @@ def _judge(evaluation: Evaluation, runs: list[Run], supervised: list[Run]) -> Co
 
 
 def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcomes:
-    """What other controllers do: random actions, the oracle, and the runs trained on true states."""
+    """Outcomes of the other controllers: random actions, the oracle, and runs trained on true states."""
     config, world = evaluation.config, evaluation.world
     random = RandomController(world.scene.action_dim, config.seed)
     beside: Outcomes = {"random": [_run(evaluation, random, "random")]}
@@ -205,9 +205,9 @@ def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcom
 
 
 def _oracle_of_the_changed(evaluation: Evaluation, tasks: Tasks, change: Change) -> Outcomes:
-    """What the oracle does with a robot that has changed from the start, and whose change it knows.
+    """Outcome of the oracle with a robot that is changed from the start, where the oracle knows the change.
 
-    Nothing for delays and for changes in mid-task, which its simulator has no place for, or where tasks are moments.
+    Empty for delays and for changes in mid-task, which its simulator cannot express, or where tasks are moments.
     """
     if change.delay or change.at or tasks.moments is not None:
         return {}
@@ -244,9 +244,9 @@ def _latent(
 
 
 def _changed(evaluation: Evaluation, run: Run, outcome: Outcome) -> list[ChangedOutcomes]:
-    """What the model of a run does when the robot changes, beside `outcome`, of the robot as it is.
+    """Outcomes of a run's model with the robot that changes, beside `outcome`, that with the robot as it is.
 
-    Nothing where no change is asked for.
+    Empty where no change is asked for.
     """
     if evaluation.change is None:
         return []
@@ -270,7 +270,7 @@ def _changed(evaluation: Evaluation, run: Run, outcome: Outcome) -> list[Changed
 def _doubts(evaluation: Evaluation, run: Run) -> list[Doubts]:
     """How much the model of a run doubts its tasks before they begin.
 
-    Nothing without a decoder, in worlds whose states cannot be photographed, and where the world's own reward counts.
+    Empty without a decoder, in worlds whose states cannot be photographed, and where the world's own reward counts.
     """
     world, tasks, model = evaluation.world, evaluation.tasks, _load(evaluation, run)
     if model.decoder is None or tasks.moments is not None or evaluation.protocol.rewarded:
@@ -320,11 +320,14 @@ def _result(
     doubts: list[tuple[Doubts, np.ndarray]],
     changed: list[ChangedOutcomes],
 ) -> ControlResult:
-    """What was achieved, and the settings behind it.
+    """The result: outcomes, and the settings behind them.
 
     Args:
-        doubts: of every run that can doubt, and which of its tasks were solved.
-        changed: of every run, or nothing.
+        evaluation: settings, world, tasks and planner.
+        runs: the runs that are judged together.
+        outcomes: controller -> its outcomes.
+        doubts: for every run that has a decoder, its doubts, and which of its tasks were solved.
+        changed: outcomes of every run with a robot that changes; empty where no change is asked for.
     """
     config, protocol, tasks = evaluation.config, evaluation.protocol, evaluation.tasks
     controllers, regret = achieved(outcomes, protocol.rewarded)

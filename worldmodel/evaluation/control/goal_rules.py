@@ -18,9 +18,9 @@ from worldmodel.runs import TaskProtocol
 from worldmodel.system.errors import UserError
 
 PUSH_T_PX_M = 2.048 / 512
-"""Metres a pixel of push_t's board of 512: both boards hold a T of a quarter of their width."""
+"""Metres per pixel of push_t's board of 512: on both boards the T is a quarter as wide as the board."""
 TWO_ROOM_PX_M = 2.0 / 224
-"""Metres a pixel of the two rooms' picture of 224. It shows the walls too, so that this is on the strict side."""
+"""Metres per pixel of the two rooms' image of 224. It shows the outer walls too, so this errs on the strict side."""
 
 
 class GoalRule(Protocol):
@@ -44,7 +44,7 @@ class WorldTolerance:
     wrap: bool
     """Compare angles on the circle."""
     drop_solved: bool
-    """Pairs that are solved at the start are no tasks."""
+    """Leave out pairs that are solved at the start."""
     apart: Mapping[str, float] = field(default_factory=dict)
     """State variable -> how far apart start and goal are at least."""
 
@@ -67,7 +67,7 @@ class Near:
     """Some numbers of the state less than a Euclidean distance from those of the goal."""
 
     names: tuple[str, ...]
-    """Names of the numbers, or of one geom, whose position then counts."""
+    """Names of state variables; with `is_geom`, the name of one geom, whose position is compared."""
     less_than: float
     """The distance, in metres or radians."""
     wrap: bool = False

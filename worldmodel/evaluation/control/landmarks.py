@@ -23,10 +23,10 @@ from worldmodel.system.printable import say
 
 _LANDMARKS = 1000
 _FRAMES = 40_000
-"""Recorded frames that are encoded, at most, so that it takes seconds."""
+"""Most recorded frames that are encoded, so that it takes seconds."""
 _CHUNK = 8192
 _REACH = 0.5
-"""Share of the planner's horizon within which a subgoal lies, as the recording moved: a plan needs time to arrive."""
+"""Share of the planner's horizon within which a subgoal lies, in steps of recordings: a plan needs time to arrive."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _visits(label: np.ndarray, distance: np.ndarray, episode: np.ndarray) -> np.
 
 
 def possible(plan: PlanConfig, trained: TrainConfig) -> PlanConfig:
-    """The plan; straight to the goal, which is said, where the recording that shows the ways is not there any more."""
+    """The plan settings; without subgoals, and with a message, where the recording that they need is gone."""
     if plan.subgoals:
         try:
             _recording(trained)

@@ -1,4 +1,4 @@
-"""Moments of fresh episodes, drawn as those of a run's data set: what its camera usually sees."""
+"""Moments of fresh episodes, drawn like those of a run's data set: what its camera usually sees."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Moments:
     factors: list[dict[str, float]]
     """Every declared factor -> its value."""
     positions: np.ndarray
-    """What a frame can show: positions that vary, angles as cosine and sine, (n, Z)."""
+    """Positions that vary, which a frame can show; angles as cosine and sine, (n, Z)."""
 
     def part(self, first: int, end: int) -> "Moments":
         """The moments from number `first` to before `end`."""

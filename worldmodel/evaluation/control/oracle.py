@@ -14,15 +14,15 @@ from worldmodel.envs.world import MujocoWorld, Snapshot
 
 
 def can_simulate(world: MujocoWorld) -> bool:
-    """Whether the oracle knows how actions become controls: not where another library's own controller does that, or
-    there is no MuJoCo model."""
+    """Whether the oracle knows how actions become controls. It does not where another library's controller computes
+    them, or without a MuJoCo model."""
     return world.scene.state_is_whole or world.scene.holds_control
 
 
 def goal_features(world: MujocoWorld, states: np.ndarray) -> np.ndarray:
     """The coordinates a goal is judged by, in units of their tolerance: (…, X) -> (…, Z); angles as cosine and sine.
 
-    Of an angle whose picture is the same after the k-th part of a turn, of k times the angle, divided by k.
+    Where pictures repeat after the k-th part of a turn, these are cosine and sine of k times the angle, divided by k.
     """
     columns = []
     for name, tolerance in world.scene.goal_tolerance.items():
@@ -49,8 +49,9 @@ class SimulatorDynamics:
     ) -> None:
         """
         Args:
+            world: the simulator.
             factors: name -> value for each of the B environments that will be planned for.
-            moments: of each, where its episode begins, in worlds whose state does not tell all of it.
+            moments: where the episode of each begins, in worlds whose state does not determine it.
         """
         self._world = world
         self.action_dim = world.scene.action_dim

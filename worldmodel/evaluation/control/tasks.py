@@ -1,4 +1,4 @@
-"""Protocols: where tasks come from."""
+"""Protocols, and the tasks that they draw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,16 +57,16 @@ class Tasks:
     goal: np.ndarray
     """States (n, X); NaN where the world's reward asks for no one state."""
     factors: list[dict[str, float]]
-    """Of each task: every declared factor -> its value."""
+    """For each task: every declared factor -> its value."""
     seed: int = 0
     """Task i runs in the episode of seed + i, which says where a target is and how constants drift."""
     lead: tuple[np.ndarray, np.ndarray] | None = None
     """How the starts came about, for controllers that may watch before the clock runs: states (n, X), from which the
     actions (n, L, A) led to the starts."""
     moments: list[Snapshot] | None = None
-    """Where each begins, in worlds whose state does not tell all of an episode; with a lead, where that begins."""
+    """Where each task begins (or its lead), in worlds whose state does not determine an episode."""
     pictures: np.ndarray | None = None
-    """Of the goals in these worlds, uint8 (n, S, S, 3), as they were seen."""
+    """Goal images in these worlds, as they were seen, uint8 (n, S, S, 3)."""
 
     def __len__(self) -> int:
         return len(self.start)
@@ -100,7 +100,7 @@ def goal_frames(world: MujocoWorld, tasks: Tasks) -> np.ndarray:
 def photographs(
     world: MujocoWorld, states: np.ndarray, factors: Sequence[Mapping[str, float]], moving: bool = True
 ) -> np.ndarray:
-    """Pictures of states (n, X), each under its factors, uint8 (n, S, S, 3); moving=False: of the scene around."""
+    """Pictures of states (n, X), each under its factors, uint8 (n, S, S, 3); moving=False leaves out what can move."""
     return np.stack([world.goal_frame(state, of, moving) for state, of in zip(states, factors, strict=True)])
 
 
@@ -158,7 +158,7 @@ class _Span(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """One task; what is None is not needed in its world."""
+    """One task; fields that its world does not need are None."""
 
     start: np.ndarray
     goal: np.ndarray
@@ -189,8 +189,8 @@ def _from_states(world: MujocoWorld, policy: Policy, seed: int, span: _Span, rul
 
 
 def _from_moments(world: MujocoWorld, policy: Policy, seed: int, span: _Span) -> _Drawn | None:
-    """A task between two moments of an episode, whose factors stay: where it starts is kept as a snapshot, and of the
-    goal the picture."""
+    """A task between two moments of an episode with constant factors: the start is kept as a snapshot, the goal as a
+    picture."""
     rows = span.rows(span.num_steps + 1)
     if not len(rows):
         return None

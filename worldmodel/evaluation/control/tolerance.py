@@ -1,4 +1,4 @@
-"""How near to a goal counts as reached: what the user says, what the world says, or a share of its own motion."""
+"""How near to a goal counts as reached: as the user says, as the world says, or a share of the world's own motion."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +10,7 @@ from worldmodel.envs.excitation import Policy
 from worldmodel.system.errors import UserError
 
 SHARE = 0.25
-"""Of the standard deviation of a position under the recording's policy: the tolerance where nobody says another."""
+"""Default tolerance of a position, as a share of its standard deviation under the recording's policy."""
 _EPISODES, _MOST_STEPS = 8, 200
 _SEED = 7_003
 _SMALLEST = 1e-4

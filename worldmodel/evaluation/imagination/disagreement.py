@@ -1,4 +1,4 @@
-"""Trainings of one world: how far their imagined states lie apart, and whether that tells how far off they are."""
+"""Several trainings on one world: how far their imagined states lie apart, and whether that predicts their errors."""
 
 import numpy as np
 from scipy import stats
@@ -7,7 +7,7 @@ from worldmodel.runs import Disagreement
 from worldmodel.system.errors import UserError
 
 _FEWEST_WINDOWS = 10
-"""For a rank correlation."""
+"""Fewest windows for a rank correlation."""
 
 
 def disagreement(errors: list[dict[str, np.ndarray]]) -> dict[str, Disagreement]:

@@ -32,9 +32,9 @@ class Forecasts:
 
 
 class Forecaster:
-    """One model on one data set, and a reader of its latents in people's units.
+    """One model on one data set, and a reader of its latents in degrees and millimetres.
 
-    units: state variable -> "rad", "m", as far as the world tells them.
+    units: state variable -> "rad" or "m", as far as the world tells them.
     """
 
     def __init__(self, model: WorldModel, data: DataSet, steps: int | None, units: dict[str, str]) -> None:
@@ -53,7 +53,7 @@ class Forecaster:
             self.reader = fit_reader(encode_rows(model.encoder, self._frames, fitted), fitted, data, units)
 
     def forecasts(self, most: int, split: str = "test") -> Forecasts:
-        """Of at most so many windows.
+        """Forecasts of at most `most` windows of a split.
 
         Raises:
             UserError: no episode of the split is long enough.
@@ -65,7 +65,7 @@ class Forecaster:
         return Forecasts(windows.rows[rows.numpy()], latents, windows.table.latents[rows], windows.episode)
 
     def validation_forecasts(self, most: int) -> Forecasts | None:
-        """The same of validation episodes; None where none is long enough."""
+        """Forecasts of validation episodes; None where none is long enough."""
         try:
             return self.forecasts(most, "validation")
         except UserError:

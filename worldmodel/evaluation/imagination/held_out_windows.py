@@ -17,7 +17,7 @@ from worldmodel.models import WorldModel
 from worldmodel.system.errors import UserError
 
 _MOST_ROWS = 20_000
-"""Frames that are encoded at most."""
+"""Most frames that are encoded."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from worldmodel.runs import Run, TaskProtocol
 from worldmodel.settings import ControlConfig, ImagineConfig
 
 _GOAL_STEPS = 15
-"""Control steps from start to goal in the episode they come from: near enough for one plan."""
+"""Control steps from start to goal in their episode: near enough for one plan."""
 
 
 def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: MujocoWorld) -> str:

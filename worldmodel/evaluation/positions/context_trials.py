@@ -52,13 +52,13 @@ class ContextTrial:
 
     @property
     def label(self) -> str:
-        """What its cell is called."""
+        """Name of its cell."""
         return f"{self.method}-lr{self.setting.lr:g}-decay{self.setting.weight_decay:g}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class ValidationFigures:
-    """What a trial is chosen by."""
+    """The figures that a trial is chosen by."""
 
     r2: float | None
     """Mean R2 of linear probes on validation episodes."""

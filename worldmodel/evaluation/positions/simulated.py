@@ -97,8 +97,8 @@ def _rollouts(config: PositionsConfig, world: MujocoWorld, num: int, seed: int, 
 
 @dataclass(frozen=True)
 class Lens:
-    """How states become latents: positions that move, each with its noise; angles as cosine and sine, metres by their
-    standard deviation."""
+    """Turns states into latents: positions that move, each with its noise; angles as cosine and sine, other positions
+    divided by their standard deviation."""
 
     chosen: list[int]
     """Columns of the state that are positions."""

@@ -13,10 +13,10 @@ from worldmodel.runs.probe_result import PositionErrors
 from worldmodel.runs.results import Interval
 
 DEGREE = 5
-"""Degree of the polynomial that undoes what the latents bend."""
+"""Degree of the polynomial from latents to positions, since latents may be a nonlinear function of positions."""
 MAX_ROWS = 20_000
 LEAST_NOISE = 1e-6
-"""Metres, radians."""
+"""Least noise of a position, in metres or radians."""
 
 
 def reader_bounds(

@@ -1,4 +1,4 @@
-"""What knowing the constants is worth to the predictor: its error under contexts from several sources."""
+"""How much the predictor gains from knowing the constants: its error under contexts from several sources."""
 
 import numpy as np
 import torch

@@ -66,7 +66,7 @@ def _correlations(views: np.ndarray) -> np.ndarray:
 
 
 def _quantile_99(values: np.ndarray) -> float:
-    """Of those values (n,) that are finite; -inf where none is."""
+    """The 99 % quantile of the finite values among (n,); -inf where none is finite."""
     finite = values[np.isfinite(values)]
     return float(np.quantile(finite, 0.99)) if len(finite) else -np.inf
 

@@ -14,7 +14,7 @@ from worldmodel.runs.results import as_interval
 
 @dataclass(frozen=True)
 class Reading:
-    """What a linear probe reads of one variable on n test examples, for its picture."""
+    """What a linear probe reads of one variable on n test examples, for its scatter plot."""
 
     name: str
     """The variable."""

@@ -1,4 +1,4 @@
-"""Constants read where training never was: other ranges of constants, other looks, another excitation."""
+"""Constants read outside the training distribution: other ranges of constants, other looks, another excitation."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""What is probed: a run's model and its data, with latents of every row."""
+"""The subject of a probe: a run's model and its data, with latents of every row."""
 
 from dataclasses import dataclass, replace
 

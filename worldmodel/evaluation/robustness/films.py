@@ -13,7 +13,7 @@ from worldmodel.system.files import read_regular
 from worldmodel.system.progress import progress
 
 MAX_FILM_FRAMES = 100
-"""Of a film, from its start; DAVIS has at most 104."""
+"""Most frames read of a film, from its start; films of DAVIS have at most 104."""
 _MAX_PICTURE_BYTES = 64 * 2**20
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _FILMS = (".mp4",)

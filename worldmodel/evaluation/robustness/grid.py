@@ -21,13 +21,13 @@ class GridCell:
     look: str
     """Kind of look, or `clean`."""
     strength: float | None
-    """How strong; None where the name says it all."""
+    """Its strength; None for looks without one."""
     unit: str
     """Unit of the strength."""
     looks: tuple[Look, ...]
-    """What it consists of."""
+    """The looks that it consists of."""
     suite: SuiteSetting | None = None
-    """Of the Distracting Control Suite, if it is one of its settings."""
+    """The setting of the Distracting Control Suite that it is; None for other looks."""
 
     def appearance(self, seed: int) -> Appearance | None:
         """An instance; None for the world as it is."""

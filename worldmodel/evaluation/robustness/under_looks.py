@@ -38,7 +38,7 @@ _SHOWN = 5  # pictures of each look
 
 @dataclass(frozen=True)
 class _Bench:
-    """What all runs and all looks share."""
+    """Settings, world, tasks and frames, which all runs and all looks share."""
 
     config: RobustConfig
     trained: TrainConfig
@@ -63,9 +63,9 @@ class _Found:
     r2: float | None
     """Mean R2 of positions."""
     shown: np.ndarray
-    """How it looks, uint8 (n, S, S, 3): a goal as each instance shows it, or, of what moves, moments of one episode."""
+    """Examples, uint8 (n, S, S, 3): a goal as each instance shows it; for looks that move, moments of one episode."""
     doubts: list[Doubts]
-    """Of the tasks of each instance; none without a decoder."""
+    """Doubts about the tasks of each instance; none without a decoder."""
 
 
 _ByEncoder = dict[EncoderName, list[list[_Found]]]
