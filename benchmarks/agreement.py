@@ -1,4 +1,4 @@
-"""Measures a sample of the committed results again, from the same seeds: does today's code find what they say?
+"""Measures a sample of the committed results again, from the same seeds, with today's code.
 
 `python -m benchmarks.agreement` prints the committed value of every figure, the value of today, and the difference; it
 takes about ten minutes on two CPU cores. Simulation repeats exactly. Training rounds differently with another number of
@@ -51,13 +51,13 @@ class Pair:
     figure: str
     """Which figure."""
     committed: float | None
-    """Its value there; None where it could not be determined."""
+    """The committed value; None where it could not be determined."""
     again: float | None
     """Its value today."""
 
     @property
     def difference(self) -> float:
-        """Today's less the committed one; infinite where only one of them could be told."""
+        """Today's less the committed one; infinite where only one of them could be determined."""
         if self.committed is None or self.again is None:
             return 0.0 if self.committed == self.again else float("inf")
         return self.again - self.committed

@@ -1,8 +1,8 @@
 """The readings of a recording explained by MuJoCo's own toolbox, `mujoco.sysid`, beside `worldmodel identify`.
 
-It gets the same positions, starts and bounds, and the standard deviation of the readings. Its errors are white, and
-within the bounds no constant is likelier than another. Models and starts are made here, since it knows neither factors
-nor unknown starts; roll-outs, derivatives, optimiser and intervals are its own.
+It gets the same positions, starts and bounds, and the standard deviation of the readings. It assumes white errors, and
+a uniform prior within the bounds. Models and starts are made here, since it knows neither factors nor unknown starts;
+roll-outs, derivatives, optimiser and intervals are its own.
 """
 
 import time
@@ -22,7 +22,7 @@ _ITERATIONS = 50
 
 @dataclass(frozen=True)
 class BySysid:
-    """What `mujoco.sysid` makes of a recording; coordinates are standardised."""
+    """The estimate of `mujoco.sysid` from a recording; coordinates are standardised."""
 
     found: np.ndarray
     """(P,)."""
@@ -36,8 +36,8 @@ def by_sysid(track: Track, bounds: np.ndarray, std: np.ndarray) -> BySysid:
     """The constants of a single recording.
 
     Args:
-        track: its readings and actions, with nothing but constants and start unknown.
-        bounds: least and greatest value of each of these L, (2, L).
+        track: its readings and actions; only the constants and the start may be unknown, L numbers.
+        bounds: lower and upper bounds of these, (2, L).
         std: standard deviation of the readings, (N,).
 
     Raises:

@@ -1,7 +1,7 @@
 """Robots that change in the middle of a task: `python -m benchmarks.changed_robots run="runs/reacher-s?"`.
 
 Masses, motors and delays of a world, each from the first step or the fifth: goals reached by the robot as it is,
-changed, and changed with adaptation. Files that are there are not made again.
+changed, and changed with adaptation. Files that exist are kept.
 """
 
 import sys
@@ -68,18 +68,18 @@ class ChangedBench(Settings):
     tasks: Count = 100
     """Tasks of each change, the same for all."""
     protocol: Literal["lewm", "strict"] = "strict"
-    """As in `control`."""
+    """When a goal counts as reached, as in `control`."""
     split: Literal["validation", "test"] = "test"
-    """As in `control`."""
+    """Which tasks, as in `control`: validation to choose settings, test to report."""
     oracle: bool = False
     """Also plan with the true simulator of the changed robot, 30 tasks: cheap where a control step is few steps of
     physics, as on reacher and pendulum."""
     folder: str = "docs/results"
-    """Where each result goes, as change-WORLD-NAME.json; what is there is not done again."""
+    """Folder of the results, change-WORLD-NAME.json each; changes that have one are not measured again."""
 
 
 def measure(config: ChangedBench) -> list[str]:
-    """One file for each change of the world; what was found, in words.
+    """Write one file for each change of the world; returns a line of figures for each.
 
     Raises:
         UserError: a world without a list of changes.

@@ -41,7 +41,7 @@ def endurance(repeats: int, env: str) -> dict[str, Any]:
 
 
 def _grown(work: Iterator[None], rounds: int) -> dict[str, Any]:
-    """Run `rounds` rounds; memory in MB and open files at evenly spaced looks, and how much they rose."""
+    """Run `rounds` rounds; memory in MB and open files at evenly spaced moments, and how much they rose."""
     looks: list[tuple[float, int, int, int]] = []
     for index in range(rounds):
         next(work)

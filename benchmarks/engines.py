@@ -23,7 +23,7 @@ def engines() -> dict[str, dict[str, Any]]:
 
     state_error: largest difference of a coordinate, in its own unit, after any step; state_range: the largest
     coordinate. frame_error: mean difference of a colour in levels of 255; pixels_off: share of pixels that differ by
-    more than 8 levels. cpu_ms_per_frame: of Warp on the CPU and of the classic engine; kernels are compiled before.
+    more than 8 levels. cpu_ms_per_frame: of Warp on the CPU and of MuJoCo; kernels are compiled before.
     """
     return {name: _compare(name, randomize) for name, randomize in WORLDS.items()}
 

@@ -50,8 +50,8 @@ def gradient_differences(folder: Path, num: int, strategy: str = "ddp") -> dict[
     """Stage -> largest difference of a gradient (or of the loss, or a running statistic) between one process and `num`
     gloo processes, in terms of the tensor's largest entry.
 
-    A bias before BatchNorm, or one that only shifts latents whose place does not matter, has the gradient zero: what is
-    computed for it is rounding, and measured against a hundredth of the largest gradient.
+    A bias before BatchNorm, or one that only shifts latents whose mean does not matter, has gradient zero: its computed
+    value is rounding, and is measured against a hundredth of the largest gradient.
     """
     together = in_processes(num, strategy, every_gradient, folder)
     return {name: _difference(alone, together[name]) for name, alone in every_gradient(Processes(CPU), folder).items()}

@@ -1,9 +1,9 @@
-"""Kill every verb at random instants, and see what is lost (`python -m benchmarks.speed what=faults`).
+"""Kill every verb at random instants, and compare what it leaves (`python -m benchmarks.speed what=faults`).
 
 Each run is started, killed (SIGKILL; its workers end with it) after a random time, started again, and so on until it
-ends by itself; what it leaves is then compared with what a run left that nothing disturbed: data sets and pages to the
-byte; of a training the weights to the byte, and optimiser, generator and logged losses number by number; of an
-evaluation every figure but its times.
+ends by itself. What it leaves is then compared with what an undisturbed run leaves: data sets and pages to the byte; of
+a training the weights to the byte, and optimiser, generator and logged losses number by number; of an evaluation every
+figure but its times.
 """
 
 import multiprocessing
@@ -50,15 +50,15 @@ class _Tally:
     runs: int = 0
     """Runs that were killed, up to MOST_KILLS times each, and then ended well."""
     undisturbed_s: float = 0.0
-    """Seconds of a run that nothing disturbs."""
+    """Seconds of an undisturbed run."""
     differing: list[str] = field(default_factory=list)
-    """What came out differently than from the undisturbed run."""
+    """Differences from the undisturbed run."""
 
 
 def faults(config: BenchConfig) -> dict[str, Any]:
-    """As many kills fall on each kind of run; figures of what was lost.
+    """Kill each kind of run equally often; returns figures of what was lost.
 
-    With `out`, they are written there after every run that was killed, and a command that was cut off goes on there.
+    With `out`, they are written there after every run that was killed, and an interrupted command continues from there.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -76,7 +76,7 @@ def faults(config: BenchConfig) -> dict[str, Any]:
 
 
 def _tallies_so_far(names: Iterable[str], out: str | None) -> dict[str, _Tally]:
-    """What an earlier command left at `out`."""
+    """The tallies that an earlier command left at `out`."""
     found = read_json(Path(out)) if out and Path(out).exists() else {}
     return {name: msgspec.convert(found.get(name, {}), _Tally) for name in names}
 
@@ -88,7 +88,7 @@ def _totals(tallies: dict[str, _Tally]) -> dict[str, Any]:
 
 
 def _torment(root: Path, kind: _Kind, tally: _Tally, most: int, seed: int) -> int:
-    """Kill one run, again and again, unless its kind has had `most` kills, and compare what it leaves; the kills."""
+    """Kill one run repeatedly, up to `most` kills of its kind, and compare what it leaves; returns its kills."""
     run, compare = kind
     reference = root / "undisturbed"
     if not reference.exists():
@@ -109,7 +109,7 @@ def _torment(root: Path, kind: _Kind, tally: _Tally, most: int, seed: int) -> in
 
 
 def _undisturbed(root: Path, kind: _Kind, tally: _Tally) -> None:
-    """Make what a run leaves that nothing disturbs, and see that another one leaves the same."""
+    """Make an undisturbed run to compare with, and check that a second one leaves the same."""
     run, compare = kind
     reference, again = root / "undisturbed", root / "again"
     for directory in (reference, again):  # the second time, what both need has been made
@@ -121,7 +121,7 @@ def _undisturbed(root: Path, kind: _Kind, tally: _Tally) -> None:
 
 
 def _run_for(run: Callable[[Path], None], directory: Path, seconds: float | None) -> bool:
-    """Run in a process of its own, killed after `seconds`; whether it ended by itself, and well.
+    """Run in a process of its own, killed after `seconds`; whether it ended by itself without an error.
 
     Workers of a collection end with it, in the middle of whatever they do, and may overlap with those of the next.
     """

@@ -1,7 +1,8 @@
-"""Do identified constants and their intervals hold? `python -m benchmarks.identify`, on many recordings of known ones.
+"""Accuracy of identified constants, and coverage of their intervals, over many recordings of known constants:
+`python -m benchmarks.identify`.
 
-Recordings are simulated and rendered in light and colours drawn anew, from seeds that neither training nor calibration
-has. Each is explained on its own; the run's learned context reads the same recordings beside it.
+Recordings are simulated and rendered in randomly drawn light and colours, from seeds that neither training nor
+calibration uses. Each is explained on its own; the run's learned context is read from the same recordings to compare.
 """
 
 import dataclasses
@@ -47,7 +48,7 @@ EXPLAINED_BY: dict[Disturbance, Nuisance] = {
 TEST_STREAM = 1_000
 """Seeds of the recordings, away from those of calibration."""
 _FAR_OFF = 3.0
-"""A fit has gone wrong where a constant is so many half-widths of its interval off."""
+"""A fit is wrong where a constant is off by more than this many half-widths of its interval."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +58,27 @@ class IdentifyBench(Settings):
     run: str = ""
     """A run whose world has constants."""
     constants: tuple[str, ...] = ()
-    """Constants that are sought; empty: those that training drew."""
+    """Constants to identify; empty: those that training drew."""
     factors: dict[str, Any] = field(default_factory=dict)
     """Further factors by MJCF name, as `worldmodel identify` takes them."""
     free: tuple[Nuisance, ...] = ()
-    """What else is free."""
+    """Nuisances to fit as well: camera, delay, actuators."""
     recordings: Count = 500
     """How many recordings."""
     steps: Count = 40
-    """Control steps of each."""
+    """Control steps of a recording."""
     checked: NonNegativeInt = 60
-    """Recordings whose next 15 steps are foreseen, too."""
+    """Recordings of which the next 15 steps are predicted as well."""
     calibration_recordings: Count = 200
     """Simulated recordings behind error model and width of intervals."""
     disturbances: tuple[Disturbance, ...] = ("none",)
-    """What is wrong with the recordings, one after another. scaled: positions read 3 % too long. shifted: 5 mm off.
-    late: frames a step late. dropped: a frame missing in the middle. weak: actuators that do 90 % of what they are
-    told."""
+    """Faults of the recordings, measured one after another. scaled: positions are read 3 % too large. shifted: 5 mm
+    off. late: frames one control step late. dropped: a frame missing in the middle. weak: actuators at 90 % of their
+    strength."""
     sysid: bool = False
-    """Also explain the same readings by `mujoco.sysid`, where nothing is wrong with them."""
+    """Also explain the readings of recordings without a fault by `mujoco.sysid`."""
     freed: bool = False
-    """Also leave free what would explain each of them: camera, delay or actuators."""
+    """Also fit the nuisance that explains each fault: camera, delay or actuators."""
     seed: NonNegativeInt = 0
     """Seed of recordings and calibration."""
     out: str | None = None
@@ -95,19 +96,19 @@ class Outcome:
     width: np.ndarray
     """Half the 95 % interval, (P,)."""
     alarms: list[str]
-    """Why it is not trusted."""
+    """Reasons not to trust it."""
     misfit: float
     """s^2."""
     seconds: float
     """CPU time of the fit."""
     least: np.ndarray | None
-    """Variances (P,) that no unbiased reader of the same readings goes below, with the prior; None where the recording
-    is disturbed."""
+    """Cramér-Rao bound, with the prior, on the variances of an unbiased reader of the same readings, (P,); None where
+    the recording is disturbed."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all recordings of a measurement share."""
+    """Model, simulator and calibration, which all recordings of a measurement share."""
 
     settings: IdentifyConfig
     trained: TrainConfig
@@ -116,12 +117,12 @@ class Bench:
     calibration: Calibration
 
     def read(self, frames: np.ndarray) -> np.ndarray:
-        """What the readout gives of frames (n, S, S, 3), (n, N)."""
+        """Readings (n, N) of frames (n, S, S, 3)."""
         return self.calibration.readout(encode(self.model, frames))
 
 
 def open_bench(settings: IdentifyConfig, num_steps: int) -> Bench:
-    """A run's model and simulator, calibrated for recordings of so many steps."""
+    """A run's model and simulator, calibrated for recordings of `num_steps` control steps."""
     run = Run(settings.run)
     trained, model = run.config, run.model()
     set_cpu_threads(model.config.encoder)
@@ -131,7 +132,7 @@ def open_bench(settings: IdentifyConfig, num_steps: int) -> Bench:
 
 
 def about(bench: Bench) -> dict[str, Any]:
-    """What a file says beside its figures."""
+    """The fields of a result file that are not figures."""
     simulator, calibration = bench.simulator, bench.calibration
     return {
         "stretch": dict(zip(simulator.constants, calibration.stretch.tolist(), strict=True)),
@@ -170,7 +171,7 @@ def measure(config: IdentifyBench) -> dict[str, Any]:
 
 
 def _free(config: IdentifyBench, disturbance: Disturbance) -> list[list[Nuisance]]:
-    """What is free in fits of recordings with one thing wrong: what the settings name, then also what explains it."""
+    """Nuisances that are free for recordings with one fault: those of the settings, then also what explains it."""
     given, cause = list(config.free), EXPLAINED_BY.get(disturbance)
     return [given, [*given, cause]] if config.freed and cause and cause not in given else [given]
 
@@ -183,7 +184,7 @@ def _cell(
     free: list[Nuisance],
     ahead: int,
 ) -> dict[str, Any]:
-    """The figures of recordings with one thing wrong, and some things free."""
+    """The figures of recordings with one fault, fitted with these nuisances free."""
     simulator, model, settings = bench.simulator, bench.model, dataclasses.replace(bench.settings, free=free)
     misread = _misread(bench.calibration, simulator, disturbance)
     outcomes, alone, explained, refused = [], [], [], []
@@ -220,13 +221,13 @@ def _cell(
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# recordings, and what is wrong with them
+# recordings and their faults
 
 
 def recordings_of(
     simulator: Simulator, episodes: list[Episode], steps: int, disturbance: Disturbance = "none"
 ) -> list[RecordedMotion]:
-    """Episodes as recordings, with what is true of them; the disturbance is in their first `steps` steps."""
+    """Episodes as recordings with their true values; the disturbance is in their first `steps` steps."""
     names, found = list(simulator.world.factors), []
     for number, episode in enumerate(episodes):
         frames, actions, middle = episode.frames, episode.actions, steps // 2
@@ -243,7 +244,7 @@ def recordings_of(
 
 
 def _misread(calibration: Calibration, simulator: Simulator, disturbance: Disturbance) -> Calibration:
-    """The calibration with a readout that is off, as that of a camera which is not where the simulator has it."""
+    """The calibration with a biased readout, as of a camera that is not where the simulator has it."""
     readout, slides = (
         calibration.readout,
         np.array([not name.startswith(("cos ", "sin ")) for name in simulator.observation.names]),
@@ -283,7 +284,7 @@ def _least(explained: Explained, true: np.ndarray) -> np.ndarray | None:
 
 
 def _scores(simulator: Simulator, outcomes: list[Outcome]) -> dict[str, Any]:
-    """R2, error, coverage and width of every constant; and which fits went wrong, and were told."""
+    """R2, error, coverage and width of every constant; how many fits were wrong, and how many of these had alarms."""
     true, found, width = (np.stack([getattr(o, name) for o in outcomes]) for name in ("true", "found", "width"))
     told = np.array([bool(o.alarms) for o in outcomes])
     wrong = (np.abs(found - true) > _FAR_OFF * width).any(1)
@@ -328,7 +329,7 @@ def _foreseen(explained: list[Explained], model: WorldModel, ahead: int) -> dict
 
 
 def _learned(simulator: Simulator, explained: list[Explained], true: np.ndarray) -> dict[str, Any] | None:
-    """Figures of what the run's context reads; None where it has none."""
+    """Figures of the constants read from the run's context; None where it has none."""
     reader = explained[0].calibration.context_reader
     read = [one.learned[0] for one in explained if one.learned[0] is not None]
     if reader is None or len(read) < len(explained):
@@ -338,7 +339,7 @@ def _learned(simulator: Simulator, explained: list[Explained], true: np.ndarray)
 
 
 def _sysid(simulator: Simulator, explained: list[Explained], true: np.ndarray) -> dict[str, Any]:
-    """Figures of what `mujoco.sysid` makes of the same readings."""
+    """Figures of `mujoco.sysid` on the same readings."""
     found = [
         by_sysid(one.tracks[0], one.layout.bounds, one.calibration.errors.simple.std)
         for one in tqdm(explained, desc="mujoco.sysid", unit="recording", mininterval=10)
@@ -351,7 +352,7 @@ def _sysid(simulator: Simulator, explained: list[Explained], true: np.ndarray) -
 
 
 def report(config: IdentifyBench) -> str:
-    """Measure, write, and say the figures in a line each."""
+    """Measure, write the figures, and return a line for each."""
     found = measure(config)
     if config.out:
         write_json(Path(config.out), found)

@@ -1,7 +1,7 @@
-"""Does planning in a calibrated simulator reach goals? `python -m benchmarks.identify_control run=runs/puck`.
+"""Goals reached by planning in a calibrated simulator: `python -m benchmarks.identify_control run=runs/puck`.
 
 Pucks of unknown mass and friction, as `worldmodel control protocol=strict replan_every=5 lead_steps=40` draws them. The
-recording that calibrates is what a controller sees before the clock runs.
+simulator is calibrated from what a controller sees before the clock starts.
 """
 
 import dataclasses
@@ -24,8 +24,8 @@ from worldmodel.system import write_json
 
 _REPLAN_EVERY = 5
 _POSITION_GAIN, _VELOCITY_GAIN = 0.2, 0.02
-"""Shares of what a reading is off that correct a predicted position, and, over a control step, a velocity
-(an alpha-beta filter)."""
+"""Gains of an alpha-beta filter: shares of a reading's deviation from the prediction that correct position and, over
+a control step, the velocity."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class IdentifyControlBench(Settings):
     tasks: Count = 40
     """Tasks, each of constants of its own."""
     lead_steps: Count = 40
-    """Control steps that are watched before the clock runs: the recording."""
+    """Control steps that are watched before the clock starts: the recording."""
     calibration_recordings: Count = 64
     """Simulated recordings behind error model and width of intervals."""
     seed: NonNegativeInt = 0
@@ -96,7 +96,7 @@ class SimulatorController:
         self._state = None if self._state is None else self._state[which]
 
     def _seen(self, frames: np.ndarray) -> np.ndarray:
-        """States (n, X) by what the last action should have done, corrected by what is read of the frames."""
+        """States (n, X) predicted from the last action, corrected by the readings of the frames."""
         simulator, state = self._bench.simulator, self._state
         assert state is not None
         if self._last is not None:
@@ -150,7 +150,7 @@ def measure(config: IdentifyControlBench) -> dict[str, Any]:
 
 
 def _by_learned_dynamics(config: ControlConfig) -> dict[str, int]:
-    """What the run's own model reaches on the same tasks, by what it knows of the constants; recorded in the run."""
+    """Goals that the run's own model reaches on the same tasks, by how it knows the constants; kept in the run."""
     contexts: dict[str, Literal["online", "known", "mean"]] = {
         "learned dynamics, conditioned": "online",
         "learned dynamics, known constants": "known",
@@ -180,14 +180,14 @@ def _explained(bench: Bench, evaluation: Any) -> list[Explained]:
 
 
 def _end(explained: Explained) -> np.ndarray:
-    """The state (1, X) after a recording, as its fit has it."""
+    """The fitted state (1, X) at the end of a recording."""
     track = explained.tracks[0]
     constants, _, start = track.split(explained.solution.x[None])
     return track.replay.end(constants, start, track.actions)
 
 
 def report(config: IdentifyControlBench) -> str:
-    """Measure, write, and say the figures in a line each."""
+    """Measure, write the figures, and return a line for each."""
     found = measure(config)
     if config.out:
         write_json(Path(config.out), found)

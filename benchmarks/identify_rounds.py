@@ -1,6 +1,7 @@
-"""What does a recording that is designed at the estimate tell? `python -m benchmarks.identify_rounds run=runs/puck`.
+"""How much a recording designed at the estimate narrows intervals: `python -m benchmarks.identify_rounds run=RUN`.
 
-Beside it: another recording under the run's own policy. Widths are those of 95 % intervals, over the width before.
+For comparison, another recording is made under the run's own policy. Widths are those of 95 % intervals, over the width
+before.
 """
 
 import dataclasses
@@ -68,8 +69,8 @@ def measure(config: RoundsBench) -> dict[str, Any]:
 
 
 def _after(bench: Bench, first: Explained, number: int) -> list[Any]:
-    """For each constant: what the design promised, what it brought and what repeating brings, as shares of the width,
-    and whether the interval covers; then whether there was an alarm."""
+    """For each constant the width that the design promised, the width after it and the width after repeating, as shares
+    of the width before, and whether the interval covers; then whether there was an alarm."""
     given = chosen_policy(bench.trained.collection)
     settings = dataclasses.replace(bench.settings, seed=bench.settings.seed + 1_000 * number)
     designed, (told,) = run_rounds(first, bench.model, settings, given)
@@ -93,7 +94,7 @@ def _scores(seen: list[tuple[float, float, float, bool]]) -> dict[str, Any]:
 
 
 def report(config: RoundsBench) -> str:
-    """Measure, write, and say the figures in a line each."""
+    """Measure, write the figures, and return a line for each."""
     found = measure(config)
     if config.out:
         write_json(Path(config.out), found)

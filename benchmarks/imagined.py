@@ -1,7 +1,7 @@
-"""What default runs decode and imagine, seed by seed: `python -m benchmarks.imagined run="runs/reacher-s?"`.
+"""Quality of decoded and imagined frames of default runs: `python -m benchmarks.imagined run="runs/reacher-s?"`.
 
-Beside them stands a decoder of an encoder that was not trained, which says how much of a picture's quality is the
-decoder's own; its training is timed, since it costs what every decoder of this world costs.
+For comparison, a decoder of an untrained encoder shows how much of a picture's quality is the decoder's own; its
+training is timed, since every decoder of this world costs the same.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Looks of a kind that was left out of training: `python -m benchmarks.left_out_looks run="runs/reacher-s?"`.
 
-Beside each finished run a robust encoder learns without one kind of look, and the robot is driven under looks of that
+For each finished run a robust encoder is trained without one kind of look, and the robot is driven under looks of that
 kind. Encoder, predictor and decoder stay those of the run.
 """
 
@@ -35,7 +35,7 @@ class LeftOutBench(Settings):
     run: str = "runs/reacher-s?"
     """Finished runs of one world, each of a seed of its own, or one run."""
     scratch: str = "runs/left_out"
-    """Folder of the trainings; what is there is not done again."""
+    """Folder of the trainings; finished ones are not repeated."""
     tasks: Count = 40
     """Tasks of each look, the same for all."""
     out: str | None = None
@@ -53,7 +53,7 @@ def measure(config: LeftOutBench) -> dict[str, Any]:
 def _without(
     config: LeftOutBench, runs: list[Run], what: str, kinds: tuple[SeenLook, ...], looks: dict[str, list[float]]
 ) -> list[dict[str, Any]]:
-    """Train beside every run without some kinds, and drive all of them under looks of these kinds."""
+    """Train a robust encoder for every run without some kinds, and drive all of them under looks of these kinds."""
     folder = Path(config.scratch) / what.replace(" ", "_")
     for run in runs:
         if not (folder / run.path.name).exists():

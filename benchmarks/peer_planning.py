@@ -79,7 +79,7 @@ def _agreement(model: nn.Module, dynamics: PredictorDynamics, z0: Tensor) -> dic
 def peer_model() -> nn.Module:
     """The peer's LeWM as its published settings make it, without the frame encoder, with random weights.
 
-    Its gates are zero at first, which makes its layers the identity: every weight is moved.
+    Its gates start at zero, which makes its layers the identity; so every weight is perturbed.
     """
     from stable_worldmodel.wm.lewm.lewm import LeWM
     from stable_worldmodel.wm.lewm.module import MLP, Embedder, Predictor
@@ -134,7 +134,7 @@ def peer_rollout(model: nn.Module, z0: Tensor, actions: Tensor) -> Tensor:
 
 
 def _seen(z0: Tensor) -> dict[str, Tensor]:
-    """What the peer calls an observation, its latent given: it then looks at the number of frames only."""
+    """An observation of the peer's with its latent given, of which it then uses only the number of frames."""
     return {"pixels": torch.zeros(1, 1, 3, 1, 1, device=z0.device), "emb": z0[:, None]}
 
 

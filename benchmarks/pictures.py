@@ -48,16 +48,16 @@ FRAME_MS = 40
 
 @dataclass(frozen=True)
 class Goal:
-    """What came of one goal image."""
+    """The outcome for one goal image."""
 
     reached_after_s: float | None
-    """Simulated seconds until the arm was there to stay; None where it was not within the budget."""
+    """Simulated seconds until the arm arrived and stayed; None where it did not within the budget."""
     distance_at_start: float
     """Latent distance to the goal when the goal appeared."""
     distance_at_end: float
-    """Latent distance when the next one appeared."""
+    """Latent distance when the next goal appeared."""
     joint_error_rad: list[float]
-    """Absolute error of each joint then."""
+    """Absolute error of each joint at that time."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Tour:
     """The arm's way from goal to goal; row t is what was seen before action t."""
 
     states: np.ndarray
-    """Of the arm (T, X)."""
+    """States of the arm (T, X)."""
     goal_states: np.ndarray
-    """Of the goal at that time (T, X)."""
+    """States of the goal at the time (T, X)."""
     distances: np.ndarray
     """Latent distance to that goal (T,)."""
     there: np.ndarray
@@ -88,7 +88,7 @@ class Driver:
         self._generator = torch.Generator().manual_seed(seed)
 
     def start(self, state: np.ndarray) -> None:
-        """Put the arm there."""
+        """Put the arm into `state`."""
         self.world.restart(seed=0, state=state)
         self._state = self._mpc.init(as_tensor(self.world.frame()))
 

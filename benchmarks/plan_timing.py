@@ -48,7 +48,7 @@ class Clock:
     def median_ms(self, work: Callable[[], Any], repeats: int) -> float:
         """Median milliseconds of one call over `repeats` measurements, after calls that warm up.
 
-        What takes less than a twentieth of a second is called as often as fits into that, in each measurement.
+        Work shorter than 50 ms is called as often as fits into 50 ms, in each measurement.
         """
         work()
         if self._device.type == "cuda":  # a captured plan is eager first, then recorded, then replayed
@@ -65,7 +65,7 @@ class Clock:
 
 
 def calls_to_measure(call_s: float) -> int:
-    """How many calls of so many seconds are worth one measurement."""
+    """Number of calls, of `call_s` seconds each, in one measurement."""
     return max(1, round(_LEAST_MEASURED_S / max(call_s, 1e-6)))
 
 
@@ -133,7 +133,7 @@ def machine_rates(
 
 @register_flop_formula(torch.ops.mkldnn._linear_pointwise)
 def _linear_flops(x: Sequence[int], weight: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any) -> int:
-    """Of a layer by oneDNN (`worldmodel.models.layers`), from shapes (…, in) and (…, out)."""
+    """Operations of a linear layer by oneDNN (`worldmodel.models.layers`), from shapes (…, in) and (…, out)."""
     return 2 * math.prod(out_shape) * x[-1]
 
 
@@ -145,7 +145,7 @@ def gflops(work: Callable[[], Any]) -> float:
 
 
 def default_model() -> WorldModel:
-    """The default reacher model with random weights, which take as long as trained ones."""
+    """The default reacher model with random weights, which are as fast as trained ones."""
     encoder = EncoderConfig(input_size=32, latent_dim=16)
     return WorldModel(ModelConfig(encoder, ACTION_DIM, PredictorConfig())).eval()
 

@@ -61,11 +61,11 @@ class BenchConfig(Settings):
 class ReproduceConfig(Settings):
     """Measure a published table again: theirs beside ours, with seeds and 95 % intervals.
 
-    Finished cells are kept, so that a command that was cut off goes on where it was.
+    Finished cells are kept, so that an interrupted command continues where it was.
     """
 
     table: str = ""
-    """Name of the table; without one the command lists them."""
+    """Name of the table; empty lists all tables."""
     rows: tuple[str, ...] = no_effect_on_weights(())
     """Patterns of row names, such as 'rows=["s=1-*"]'; empty takes all rows."""
     scale: Literal["quick", "full"] = "quick"
@@ -75,14 +75,14 @@ class ReproduceConfig(Settings):
     rhos: tuple[OpenFraction, ...] = no_effect_on_weights(())
     """Autocorrelations, where the table has such rows; empty takes its own."""
     world: str | None = None
-    """What pixel tables look at; null takes their own."""
+    """World whose pixels the pixel tables use; null takes the table's own."""
     out: str | None = no_effect_on_weights(None)
     """Folder of the cells, results.json and figure.png; null: runs/reproduce/TABLE-SCALE."""
     data: str = no_effect_on_weights("data/reproduce")
     """Folder of rendered data sets."""
     polish: bool = True
-    """Also read latents through the canonical readout (`worldmodel.measures`), self-supervised too, in columns of its
-    own."""
+    """Also read latents through the canonical readout (`worldmodel.measures`), which needs no labels either, in columns
+    of its own."""
     workers: Count | None = no_effect_on_weights(None)
     """Rendering processes; null takes every core."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -38,22 +38,17 @@ ALLOWED = {
     "worldmodel/data/interchange/video_frames.py": {"read_frames"},
     "worldmodel/identifying/recordings.py": {"loadtxt"},  # of a table beside the user's own film
     "worldmodel/identifying/other_model.py": {"from_xml_path", "read_text"},  # the user's own model; /proc
-    "worldmodel/identifying/calibrated_mjcf.py": {"write_text"},
     "worldmodel/identifying/array_files.py": {"load", "open", "savez"},  # of a checked file, and temporary ones
-    "worldmodel/identifying/identification.py": {"write_text"},
-    "worldmodel/identifying/next_excitation.py": {"write_text"},
     "worldmodel/evaluation/control/manifests.py": {"loadtxt", "savetxt"},  # of an open file of the package
     "worldmodel/viewing/picture_files.py": {"imwrite"},  # to memory
     "worldmodel/viewing/replay_page.py": {"read_text"},  # of the package
-    "worldmodel/viewing/start.py": {"open", "write_text"},  # a browser
+    "worldmodel/viewing/start.py": {"open"},  # a browser
     "worldmodel/settings/viewing.py": {"open"},  # an option
     "worldmodel/data/mapped.py": {"mmap"},  # of an open file
     "worldmodel/figures/videos.py": {"imwrite", "write_frames"},  # into a temporary file
     "worldmodel/figures/style.py": {"savefig"},
-    "worldmodel/settings/stored.py": {"write_text"},
-    "worldmodel/reporting/page.py": {"read_text", "write_text"},  # the package's own template
-    "worldmodel/runs/run_directory.py": {"write_text"},
-    "worldmodel/runs/trackers.py": {"SummaryWriter", "imread", "imwrite", "write_text"},  # own media
+    "worldmodel/reporting/page.py": {"read_text"},  # the package's own template
+    "worldmodel/runs/trackers.py": {"SummaryWriter", "imread", "imwrite"},  # own media
     "worldmodel/runs/zoo/__init__.py": {"copytree"},  # of the package's own files
     "worldmodel/runs/zoo/__main__.py": {"copy", "write_text"},
     "worldmodel/comparing/memory.py": {"read_text", "write_text"},  # /proc

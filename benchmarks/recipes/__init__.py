@@ -1,4 +1,4 @@
-"""`python -m benchmarks.recipes`: which criterion without labels tells good settings, and what that gains.
+"""`python -m benchmarks.recipes`: which criterion without labels finds good settings, and how much better they are.
 
 options      the command's options, the worlds, one training and its figures
 criteria     what=criteria: candidates of every world, and the rank correlation of each criterion with what counts

@@ -19,7 +19,7 @@ CANDIDATES: dict[str, dict[str, int | float]] = {
     "input 16": {"encoder.input_size": 16},
 }
 CRITERIA = {"steps_off": -1, "ratio_15": -1, "ratio_5": -1, "ratio_1": -1, "alignment": -1, "effective_rank": 1}
-"""Criterion -> whether more of it is better (1) or worse (-1)."""
+"""Criterion -> whether a higher value is better (1) or worse (-1)."""
 _SHORT: dict[str, int | float] = {
     "method.optim.steps": 700,
     "method.optim.batch_size": 128,
@@ -50,7 +50,7 @@ def _config(bench: RecipesBench, world: str, seed: int, candidate: str) -> Train
 
 
 def judged(cells: Cells) -> dict[str, Any]:
-    """Rank correlations of every criterion with what counts, and what choosing by it would give."""
+    """Rank correlations of every criterion with each outcome, and the outcomes of choosing by it."""
     correlations = {
         criterion: {outcome: _correlation(cells, criterion, outcome) for outcome in OUTCOMES} for criterion in CRITERIA
     }
@@ -91,7 +91,7 @@ def _known(candidates: dict[str, Figures], criterion: str, outcome: str) -> np.n
 
 
 def _ranks(candidates: dict[str, Figures], criterion: str, outcome: str) -> np.ndarray | None:
-    """Centred ranks (2, n) within a world; None where all candidates are alike."""
+    """Centred ranks (2, n) within a world; None where all candidates have the same value."""
     values = _known(candidates, criterion, outcome)
     if values.shape[1] < 3 or (values.max(1) == values.min(1)).any():
         return None

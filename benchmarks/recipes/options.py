@@ -25,9 +25,9 @@ _COMPARED = (
 
 @dataclass(frozen=True)
 class RecipesBench(Settings):
-    """Settings chosen without labels: by which criterion, and what that gains.
+    """Settings chosen without labels: by which criterion, and how much better they are.
 
-    Finished trainings are kept, so that a command that was cut off, or is given more worlds or seeds, goes on.
+    Finished trainings are kept, so that a command that was interrupted, or is given more worlds or seeds, continues.
     """
 
     what: Literal["criteria", "comparison"] = "criteria"
@@ -42,9 +42,9 @@ class RecipesBench(Settings):
     tasks: Count = 40
     """Goal images of each run, as far ahead as the world's default goal is."""
     encoder_steps: Count | None = None
-    """Steps of the encoder; null takes 700, of 128 pairs, for criteria, and else the settings' own."""
+    """Training steps of the encoder; null: 700 of 128 pairs for criteria, the settings' own for comparison."""
     predictor_steps: Count | None = None
-    """Steps of the predictor; null takes 800, of 256 windows, for criteria, and else the settings' own."""
+    """Training steps of the predictor; null: 800 of 256 windows for criteria, the settings' own for comparison."""
     folder: str = "runs/recipes"
     """Folder of recordings, runs and finished cells."""
     out: str | None = None
@@ -72,7 +72,7 @@ class RecipesBench(Settings):
 
 
 def cell(bench: RecipesBench, config: TrainConfig, as_it_stands: Figures | None = None) -> Figures:
-    """What is measured of one training, from its file where it is finished.
+    """The figures of one training, read from its file where it is finished.
 
     as_it_stands: the figures of a training that chooses nothing, which are also those of one whose choice changes
     nothing.

@@ -116,7 +116,7 @@ def _recovery(read: Reader, pixels: Pixels, split: str) -> dict[str, float]:
 def own_angle_error_deg(latents: np.ndarray, angles: np.ndarray) -> float:
     """Median error of the angles that pairs of latents (n, 2 Z) show by themselves, no linear map fitted.
 
-    A zero and a sense for every circle, and which circle is which joint, are all that is matched.
+    Only a zero and a direction for every circle, and which circle is which joint, are matched.
     """
     own = np.arctan2(latents[:, 1::2], latents[:, ::2])
     errors = np.empty((own.shape[1], angles.shape[1]))

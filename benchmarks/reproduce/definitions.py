@@ -42,9 +42,9 @@ class Cell:
     seed: int
     """Seed of training."""
     folder: Path
-    """For what training leaves; no other cell uses it."""
+    """Folder for the files of its training; no other cell uses it."""
     request: ReproduceConfig
-    """What was asked of the table."""
+    """The settings of the command."""
 
 
 Figures = Mapping[str, float]
@@ -72,7 +72,7 @@ class Table:
     shape: Callable[[Mapping[str, Any]], Hashable] = lambda settings: ()
     """What the settings of cells that are measured together have in common."""
     num_drawn: int = 2
-    """How many of the measures, the first, are drawn."""
+    """How many of the measures are drawn, from the first on."""
     tuned_on: str = ""
     """Key of the one condition whose validation chooses for all rows; empty: every row chooses for itself."""
     x_label: str = ""

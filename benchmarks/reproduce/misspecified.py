@@ -67,10 +67,10 @@ def _measure(cell: Cell) -> dict[str, float]:
 
 
 def ladder_dimension(correlations: np.ndarray) -> int:
-    """How many canonical correlations, falling, stand on the ladder's first rung: nearer to the first than to its
-    square; none of none.
+    """Number of canonical correlations, in descending order, that are nearer to the first one than to its square; 0 of
+    none.
 
-    Right where all variables have one autocorrelation: rho for each of them, then rho^2.
+    This is the number of variables where all have one autocorrelation: rho for each of them, then rho^2.
     """
     first = float(correlations.max(initial=0.0))
     return int((correlations > (first + first**2) / 2).sum())

@@ -103,7 +103,7 @@ class PixelRun:
     latent_dim: int = 2
     """Numbers in a latent."""
     input_size: int = 16
-    """Side in pixels of what the encoder sees."""
+    """Image side in pixels that the encoder sees."""
     hidden: int = 256
     """Units of a hidden layer."""
     sigreg_start: float = 0.02

@@ -1,8 +1,8 @@
 """Many trainings at once: networks of one shape run as one batched network, which fills a GPU that one of them idles.
 
-A small network's step is hundreds of kernels of a few microseconds each, and costs what launching them costs. E
-networks side by side cost hardly more, and none of them notices: parameters, batches, normalisation, clipping and
-AdamW are each network's own.
+A small network's step is hundreds of kernels of a few microseconds each, whose cost is that of launching them. E
+networks side by side cost hardly more, and each is trained as if alone: parameters, batches, normalisation, clipping
+and AdamW are each network's own.
 
 Letters: E networks, V views, B states, D latents, M slices.
 """

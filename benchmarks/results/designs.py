@@ -1,4 +1,4 @@
-"""What the simulator alone says can be identified: `worldmodel design`."""
+"""Bounds on the identification of constants, from the simulator alone: `worldmodel design`."""
 
 from benchmarks.results.sources import records
 from worldmodel.designing import DesignResult, ExcitationBounds

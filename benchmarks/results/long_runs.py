@@ -1,4 +1,4 @@
-"""What holds at length and at size: kills, several processes, long runs, the batched engine."""
+"""Long runs and large ones: kills, several processes, growth of memory, the batched engine."""
 
 import statistics
 from typing import Any
@@ -15,7 +15,7 @@ _WORK = {
 
 
 def rows() -> list[Row]:
-    """The worst of each, beside what is allowed."""
+    """The worst figure of each measurement, beside its target."""
     rows: list[Row] = []
     if kills := read("bench-faults.json"):
         value = f"{kills['lost']} of {kills['kills']}"

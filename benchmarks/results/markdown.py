@@ -14,7 +14,7 @@ Row = tuple[str, str, str, str]
 
 
 def mean_interval(found: OverSeeds, form: str = ".3f") -> str:
-    """A mean over seeds [its interval]; the mean alone where there is none."""
+    """A mean over seeds [its interval], or the mean alone where there is no interval."""
     return with_interval(found.mean, found.interval, form)
 
 

@@ -1,9 +1,10 @@
-"""CPU seconds: of this process and of the processes that it starts."""
+"""CPU seconds of this process and of the processes that it starts."""
 
 import os
 import resource
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from worldmodel.system import UserError
 
 
 def cpu_seconds() -> float:
-    """CPU seconds of this process, its children, and what these have waited for: workers belong to a server process."""
+    """CPU seconds of this process, its children, and their ended children: workers belong to a server process."""
     usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     ticks = 0
     for children in Path("/proc/self/task").glob("*/children"):
@@ -28,7 +29,7 @@ def cpu_s_of(command: Sequence[str], folder: Path | str = ".") -> float:
     """CPU seconds of a command that runs in a folder on one thread, and finds this package where it is found here.
 
     Raises:
-        UserError: it fails, and how.
+        UserError: it fails; the end of its error output.
     """
     source = os.pathsep.join(path for path in (str(Path.cwd()), os.environ.get("PYTHONPATH", "")) if path)
     variables = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
@@ -39,8 +40,13 @@ def cpu_s_of(command: Sequence[str], folder: Path | str = ".") -> float:
     return cpu_seconds() - start
 
 
+def worldmodel_cpu_s(arguments: Sequence[str], folder: Path | str = ".") -> float:
+    """CPU seconds of `worldmodel ARGUMENTS`, as `cpu_s_of` runs it."""
+    return cpu_s_of([sys.executable, "-m", "worldmodel.cli", *arguments], folder)
+
+
 def tree_cpu_s(process: int) -> float:
-    """CPU seconds so far of a process and of all that descend from it and still run."""
+    """CPU seconds so far of a process and of its descendants that still run."""
     parents, ticks = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # one that has just ended

@@ -1,15 +1,13 @@
-"""From nothing to goals: CPU-seconds of collection and training together, by the share of the recipe that is spent."""
+"""CPU-seconds from an empty folder to a model that reaches goals, by the share of the recipe that is spent."""
 
 import importlib.util
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.settings import BenchConfig
-from benchmarks.speed.cpu_time import cpu_s_of
+from benchmarks.speed.cpu_time import worldmodel_cpu_s
 from worldmodel.measures import wilson_interval
 from worldmodel.runs import Run
 from worldmodel.settings import TrainConfig, recipe
@@ -27,8 +25,8 @@ LEWM_STEPS = (4, 16)
 def first_goals(config: BenchConfig) -> dict[str, Any]:
     """CPU-seconds from an empty folder to a model, imports included, and the goals that it reaches, at every share.
 
-    Neither decoder nor robust encoder is trained, since control needs neither. Beside it stands what the recipe of
-    LeWM's size would take, where timm is installed.
+    Neither decoder nor robust encoder is trained, since control needs neither. For comparison, the CPU-seconds of
+    the recipe of LeWM's size are extrapolated, where timm is installed.
     """
     figures: dict[str, Any] = {}
     for share in SHARES:
@@ -50,8 +48,8 @@ def _train_and_control(world: str, share: float, seed: int) -> tuple[float, tupl
     """CPU-seconds of training in an empty folder; tasks tried, and goals reached."""
     with tempfile.TemporaryDirectory() as folder:
         asked = [f"env={world}", f"seed={seed}", f"data_seed={seed}", *_shortened(recipe(world), share)]
-        spent = _call(["train", *asked, "name=run", "device=cpu", "decoder=false", "robust=false"], folder)
-        _call(["control", "run=runs/run", "oracle=false", "videos=0"], folder)
+        spent = worldmodel_cpu_s(["train", *asked, "name=run", "device=cpu", "decoder=false", "robust=false"], folder)
+        worldmodel_cpu_s(["control", "run=runs/run", "oracle=false", "videos=0"], folder)
         control = Run(Path(folder) / "runs/run").control
         if control is None or control.latent.success is None:
             raise UserError(f"the control of {world} under measurement left no share of goals")
@@ -74,12 +72,7 @@ def _lewm_cpu_s(world: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         few = ["size=lewm", "episodes=20", "predictor_training.steps=1", "decoder=false", "device=cpu"]
         _, short, long = (  # the first also collects
-            _call(["train", f"env={world}", *few, f"method.optim.steps={num}", f"name=run-{order}"], folder)
+            worldmodel_cpu_s(["train", f"env={world}", *few, f"method.optim.steps={num}", f"name=run-{order}"], folder)
             for order, num in enumerate((1, *LEWM_STEPS))
         )
     return steps * (long - short) / (LEWM_STEPS[1] - LEWM_STEPS[0])
-
-
-def _call(options: Sequence[str], folder: str) -> float:
-    """CPU-seconds of `worldmodel` in a folder."""
-    return cpu_s_of([sys.executable, "-m", "worldmodel.cli", *options], folder)

@@ -24,7 +24,7 @@ SIDE, EPISODE_FRAMES, NUM_ROWS, BATCH, CLIP_FRAMES = 64, 201, 12_060, 256, 4
 
 def load(config: BenchConfig) -> dict[str, Any]:
     """Clips of four 64 x 64 frames per CPU-second, from memory and from mapped shards, beside the peer where installed;
-    and training steps per CPU-second on each, which says what streaming costs in the end."""
+    and training steps per CPU-second on each, which show the cost of streaming."""
     with tempfile.TemporaryDirectory() as folder:
         data = _noise(Path(folder))
         draw = _clip_sampler(data)

@@ -1,4 +1,4 @@
-"""What starting costs: CPU-seconds of importing the package, and of every help."""
+"""CPU-seconds of importing the package, and of every `--help`."""
 
 import re
 import resource
@@ -13,7 +13,7 @@ _COMMAND = (sys.executable, "-m", "worldmodel")
 
 
 def startup(config: BenchConfig) -> dict[str, Any]:
-    """Median CPU-seconds of whole processes; of the verbs, also of the slowest help."""
+    """Median CPU-seconds of whole processes, and of the slowest verb's help."""
     listed = subprocess.run([*_COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     verbs = re.findall(r"^  (?!worldmodel)(\w+) ", listed, re.M)
     helps = {verb: _cpu_s([*_COMMAND, verb, "--help"], config.repeats) for verb in verbs}

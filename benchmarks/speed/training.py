@@ -1,4 +1,4 @@
-"""What training takes: its memory, and what a second process costs and gains."""
+"""The memory of training, and what a second process costs and gains."""
 
 import secrets
 import sys
@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.exactness import gradient_differences
 from benchmarks.settings import BenchConfig
-from benchmarks.speed.cpu_time import cpu_s_of
+from benchmarks.speed.cpu_time import cpu_s_of, worldmodel_cpu_s
 from worldmodel.data import record, recording_of, write_arrays
 from worldmodel.runs import Run
 from worldmodel.settings import CollectConfig, EnvConfig
@@ -26,13 +26,13 @@ _ENCODERS = {
 
 
 def train_memory(config: BenchConfig) -> dict[str, Any]:
-    """Peak memory of the default training of `world`: all its data and every stage, but few steps, of which memory does
-    not depend; in a process of its own. The data is what `worldmodel train` finds or collects."""
+    """Peak memory of the default training of `world`, in a process of its own: all its data and every stage, but few
+    steps, since memory does not depend on their number. `worldmodel train` finds or collects the data."""
     stages = ("method.optim", "predictor_training", "context_training.optim", "decoder_training", "distillation.optim")
     steps = [f"{stage}.steps=20" for stage in stages]
     with tempfile.TemporaryDirectory() as folder:
         run = [f"env={config.world}", f"runs={folder}", "name=run", "device=cpu"]
-        cpu_s_of([sys.executable, "-m", "worldmodel.cli", "train", *run, *steps])
+        worldmodel_cpu_s(["train", *run, *steps])
         found = Run(Path(folder) / "run").train
     return {"peak_memory_mb": found.peak_memory_mb, **{f"data_{key}": n for key, n in asdict(found.data).items()}}
 
@@ -66,9 +66,9 @@ def processes(config: BenchConfig) -> dict[str, Any]:
 
 
 def _gradient_differences(folder: Path) -> dict[str, Any]:
-    """Of two processes from one, for every method, on frames of noise and on rendered ones.
+    """Differences of two processes' gradients from one's, for every method, on frames of noise and on rendered ones.
 
-    Where pictures hardly differ, as rendered ones do, BatchNorm magnifies float32's rounding on either side.
+    Where pictures hardly differ, as rendered ones do, BatchNorm magnifies the rounding of float32.
     """
     rng = np.random.default_rng(0)
 

@@ -1,4 +1,4 @@
-"""How quick the live view is, with everything shown in a real browser on this machine."""
+"""The rate of the live view, with everything shown in a real browser on this machine."""
 
 import os
 import re

@@ -32,7 +32,7 @@ FLAGS = (
 TITLES = (
     "What it imagines",
     "What the latents are",
-    "How far it foresees",
+    "How far it predicts",
     "Driving towards goal images",
     "How training went",
 )

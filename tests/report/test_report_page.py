@@ -30,7 +30,7 @@ def test_whole_run_has_every_section_picture_and_video(whole_run, tmp_path):
     assert titles == [
         "What it imagines",
         "What the latents are",
-        "How far it foresees",
+        "How far it predicts",
         "What a latent looks like",
         "Driving towards goal images",
         "Constants and state, read out linearly",

@@ -2,7 +2,7 @@
 rank, numbers that are not finite."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -312,7 +312,7 @@ def test_a_target_that_stands_still_is_unscorable_and_the_others_are_scored(monk
 def test_inputs_that_are_not_finite_read_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("worldmodel.measures.regression.MLP_STEPS", 50)
     data, rng = split(noise(200, 2, seed=2)), np.random.default_rng(0)
-    broken = Split(*(part.with_inputs(np.full_like(part.inputs, np.nan)) for part in (data.train,) * 3))
+    broken = Split(*(replace(part, inputs=np.full_like(part.inputs, np.nan)) for part in (data.train,) * 3))
     for found in (linear_probe(broken, 10, rng), mlp_probe(broken, 10, rng, 0)):
         assert found.r2 == found.interval == [None, None]
 

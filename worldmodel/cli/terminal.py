@@ -159,7 +159,7 @@ def surprise_lines(found: SurpriseResult) -> str:
 
 
 def identify_lines(found: IdentifyResult) -> str:
-    """Every constant with its interval, what is known of products, what else was free, what the simulators foresee."""
+    """Every constant with its interval, known products, fitted nuisances, and the simulators' prediction errors."""
     steps = ", ".join(str(used.steps) for used in found.recordings)
     lines = [f"{found.world}: {len(found.recordings)} recording(s) of {steps} control steps; 95 % intervals"]
     lines.append(aligned([(_constant_label(constant), _constant_value(constant)) for constant in found.constants]))
@@ -176,7 +176,7 @@ def identify_lines(found: IdentifyResult) -> str:
     )
     for joint, by_simulator in found.check.rms.items() if found.check else ():
         errors = ", ".join(f"{name} {of[-1]:.4g} after {len(of)} steps" for name, of in by_simulator.items())
-        lines.append(f"{joint} foreseen, RMS error: {errors}")
+        lines.append(f"{joint} predicted, RMS error: {errors}")
     for number, of in enumerate(found.rounds, 1):
         shares = ", ".join(f"{name} {share:.2f}" for name, share in of.shrunk_to.items())
         lines.append(f"round {number}, {of.policy}:\n  intervals shrank to {shares} of their width")

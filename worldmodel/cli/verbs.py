@@ -269,7 +269,7 @@ VERBS = {
         ("run", "recording", "constants", "free", "mjcf"),
     ),
     "surprise": Verb(
-        "score how well a run foresees what happens: teleport, colour and mass change",
+        "score whether impossible events surprise a run: teleports, changes of colour and mass",
         SurpriseConfig,
         _surprise,
         ("run", "trajectories", "out"),

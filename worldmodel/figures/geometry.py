@@ -17,11 +17,11 @@ def rotate_onto(truth: np.ndarray, latents: np.ndarray) -> np.ndarray:
     return centred @ (left @ right)
 
 
-def truth_grid(truth: np.ndarray, plane: np.ndarray, cells: int = 9, fewest: int = 3) -> list[np.ndarray]:
+def truth_grid(truth: np.ndarray, plane: np.ndarray, cells: int = 9) -> list[np.ndarray]:
     """Where a regular grid of true values lands in the plane: polylines (L, 2) through the mean of each cell.
 
-    truth (N, 2) is cut into `cells` x `cells` equal boxes over its central 96 %; a box with fewer than `fewest` samples
-    breaks the line.
+    truth (N, 2) is cut into `cells` x `cells` equal boxes over its central 96 %; a box with fewer than 3 samples breaks
+    the line.
     """
     low, high = np.quantile(truth, [0.02, 0.98], axis=0)
     index = np.floor((truth - low) / np.maximum(high - low, 1e-12) * cells).astype(int)
@@ -30,6 +30,6 @@ def truth_grid(truth: np.ndarray, plane: np.ndarray, cells: int = 9, fewest: int
     count = np.bincount(flat, minlength=cells * cells)
     sums = np.stack([np.bincount(flat, plane[inside, axis], minlength=cells * cells) for axis in range(2)], axis=1)
     centres = sums / np.maximum(count, 1)[:, None]
-    centres[count < fewest] = np.nan
+    centres[count < 3] = np.nan
     nodes = centres.reshape(cells, cells, 2)
     return [*nodes, *nodes.transpose(1, 0, 2)]

@@ -15,7 +15,7 @@ SIMULATOR_COLOURS = {
     "learned": style.AMBER,
     "nominal": style.ROSE,
 }
-"""Simulators that foresee the end of a recording."""
+"""Simulators that predict the end of a recording."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _constants(axes: Axes, constants: Sequence[DrawnConstant]) -> None:
     axes.set(ylim=(len(constants) - 0.5, -0.5), xlabel="over nominal; grey: prior, red: true", title="Constants, 95 %")
 
 
-def foreseen(
+def simulator_errors(
     path: Path, rms: Mapping[str, Mapping[str, Sequence[float]]], units: Mapping[str, str], dt_s: float
 ) -> Path:
     """Draw how far each simulator is off, by how far it looks ahead; joint -> simulator -> error at each step."""

@@ -1,4 +1,4 @@
-"""Figures of training: logged quantities by step, and how far the predictor foresees."""
+"""Figures of training: logged quantities by step, and the predictor's error by horizon."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,6 @@ def predictor_error(
     horizons: Sequence[int] | np.ndarray,
     model_error: Sequence[float] | np.ndarray,
     persistence_error: Sequence[float] | np.ndarray,
-    quantity: str = "mean squared latent error",
 ) -> Path:
     """Draw the prediction error against the horizon (H,) in control steps, beside the forecast that nothing moves."""
     model, still = np.asarray(model_error, float), np.asarray(persistence_error, float)
@@ -44,7 +43,7 @@ def predictor_error(
         axes.plot(horizons, still, color=style.GREY, marker="o", markersize=4, label="persistence (nothing moves)")
         axes.plot(horizons, model, color=style.BLUE, marker="o", markersize=4, label="latent predictor")
         axes.fill_between(horizons, model, still, where=list(model < still), color=style.BLUE, alpha=0.08, linewidth=0)
-        axes.set(xlabel="horizon (control steps)", ylabel=quantity)
+        axes.set(xlabel="horizon (control steps)", ylabel="mean squared latent error")
         axes.set_ylim(bottom=0, top=1.08 * max(np.nanmax(model), np.nanmax(still)))
         if len(horizons) <= 12:
             axes.set_xticks(list(horizons))

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import write_atomically
+from worldmodel.system.files import write_text
 
 _SAME, _WRITTEN = 1e-12, 1e-5
 """Relative tolerances: between compiled models, and between a model and the file that it was written to."""
@@ -57,7 +57,7 @@ def write_calibrated(path: Path, spec: mujoco.MjSpec, model: mujoco.MjModel) -> 
     fields["opt.gravity"] = reread.opt.gravity, model.opt.gravity
     if wrong := [name for name, (new, old) in fields.items() if not _equal(new, old, _WRITTEN)]:
         raise UserError(f"{', '.join(wrong)} cannot be written into a model file; identify other constants")
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return path
 
 

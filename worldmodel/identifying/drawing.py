@@ -6,16 +6,22 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.envs import MujocoWorld
-from worldmodel.figures.identify_figures import DrawnConstant, DrawnJoint, constants_and_fit, filmstrip, foreseen
+from worldmodel.figures.identify_figures import (
+    DrawnConstant,
+    DrawnJoint,
+    constants_and_fit,
+    filmstrip,
+    simulator_errors,
+)
 from worldmodel.identifying.explained import Explained
-from worldmodel.identifying.held_out import Foreseen
+from worldmodel.identifying.held_out import HeldOutPrediction
 from worldmodel.runs import IdentifyResult
 
 _FRAMES = 6
 """Most frames of a filmstrip."""
 
 
-def draw(folder: Path, explained: Explained, result: IdentifyResult, ends: Sequence[Foreseen]) -> None:
+def draw(folder: Path, explained: Explained, result: IdentifyResult, ends: Sequence[HeldOutPrediction]) -> None:
     """Write identify.png, identify_check.png and identify_film.png."""
     simulator, dt_s = explained.simulator, explained.simulator.world.control_dt_s
     units = dict(
@@ -24,7 +30,7 @@ def draw(folder: Path, explained: Explained, result: IdentifyResult, ends: Seque
     constants_and_fit(folder / "identify.png", _constants(explained, result), _joints(explained, units), dt_s)
     if result.check is None:
         return
-    foreseen(folder / "identify_check.png", result.check.rms, units, dt_s)
+    simulator_errors(folder / "identify_check.png", result.check.rms, units, dt_s)
     first, recording = ends[0], explained.recordings[0]
     num = len(first.reference)
     shown = np.unique(np.linspace(0, num - 1, min(_FRAMES, num)).round().astype(int))

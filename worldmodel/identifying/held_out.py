@@ -25,7 +25,7 @@ LONGEST = 15
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class HeldOutPrediction:
     """What each simulator predicts of one recording's end."""
 
     joints: dict[str, np.ndarray]
@@ -43,12 +43,12 @@ def held_out_steps(asked: int | None, tracks: Sequence[Track]) -> int:
     return wanted if shortest - wanted >= SHORTEST else 0
 
 
-def check(explained: Explained, model: WorldModel, steps: int) -> tuple[HeldOutCheck, list[Foreseen]]:
+def check(explained: Explained, model: WorldModel, steps: int) -> tuple[HeldOutCheck, list[HeldOutPrediction]]:
     """Fit all but the last `steps` steps of every recording, and predict these with each simulator."""
     simulator, calibration, tracks = explained.simulator, explained.calibration, explained.tracks
     parts = [track.first(track.num_steps - steps) for track in tracks]
     solution, layout = estimate(parts, calibration.errors, explained.own), Layout.of(parts, explained.own)
-    foreseen = []
+    predicted = []
     for track, part, recording, place in zip(tracks, parts, explained.recordings, layout.places, strict=True):
         found = _by_replay(simulator, track, part, solution.x[place])
         if recording.factors is not None and all(name in recording.factors for name in simulator.constants):
@@ -57,22 +57,24 @@ def check(explained: Explained, model: WorldModel, steps: int) -> tuple[HeldOutC
         learned = _by_model(model, calibration, track, recording, part.num_steps)
         if learned is not None:
             joints["learned"] = learned
-        foreseen.append(Foreseen(joints, _reference(simulator, track, recording)[part.num_steps + 1 :], found))
+        predicted.append(
+            HeldOutPrediction(joints, _reference(simulator, track, recording)[part.num_steps + 1 :], found)
+        )
     true = all(recording.states is not None for recording in explained.recordings)
     compared_with = "true positions" if true else "readings"
-    rms = _rms(foreseen, simulator)
-    return HeldOutCheck(parts[0].num_steps, list(range(1, steps + 1)), rms, compared_with), foreseen
+    rms = _rms(predicted, simulator)
+    return HeldOutCheck(parts[0].num_steps, list(range(1, steps + 1)), rms, compared_with), predicted
 
 
-def _rms(foreseen: Sequence[Foreseen], simulator: Simulator) -> dict[str, dict[str, list[float]]]:
+def _rms(predicted: Sequence[HeldOutPrediction], simulator: Simulator) -> dict[str, dict[str, list[float]]]:
     """Joint -> simulator that predicts every recording -> error at each step; a learned model may give fewer steps."""
-    names = [name for name in foreseen[0].joints if all(name in item.joints for item in foreseen)]
+    names = [name for name in predicted[0].joints if all(name in item.joints for item in predicted)]
     found: dict[str, dict[str, list[float]]] = {}
     for index, joint in enumerate(simulator.observation.joints):
         found[joint] = {}
         for name in names:
-            reach = min(len(item.joints[name]) for item in foreseen)
-            errors = np.stack([(item.joints[name][:reach] - item.reference[:reach])[:, index] for item in foreseen])
+            reach = min(len(item.joints[name]) for item in predicted)
+            errors = np.stack([(item.joints[name][:reach] - item.reference[:reach])[:, index] for item in predicted])
             if simulator.angles[index]:
                 errors = shorter_way(errors)
             found[joint][name] = np.sqrt((errors**2).mean(0)).tolist()

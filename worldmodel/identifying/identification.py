@@ -28,7 +28,7 @@ from worldmodel.runs import ConstantEstimate, FitQuality, IdentifyResult, Record
 from worldmodel.runs.identify_result import RoundResult
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.devices import pick_device
-from worldmodel.system.files import inner_folder, write_atomically
+from worldmodel.system.files import inner_folder, write_text
 
 
 def identify(config: IdentifyConfig) -> IdentifyResult:
@@ -64,13 +64,13 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
 
 
 def _judged(run: Run, explained: Explained, model: WorldModel, config: IdentifyConfig) -> IdentifyResult:
-    """What the fit says, whether it is to be trusted, and what it foresees; writes files and figures."""
+    """What the fit says, whether it is to be trusted, and its held-out predictions; writes files and figures."""
     folder, given = run.path, chosen_policy(run.config.collection)
     solution, calibration, simulator = explained.solution, explained.calibration, explained.simulator
     alarms, unfamiliar = alarms_of(explained, model)
     constants = constants_found(explained, not alarms)
     steps = held_out_steps(config.check_steps, explained.tracks)
-    checked, foreseen = check(explained, model, steps) if steps else (None, [])
+    checked, predicted = check(explained, model, steps) if steps else (None, [])
     coming = None
     if config.search and not alarms:
         coming = next_excitation(explained, given, config.search, config.seed, folder, f"{FOLDER}/next_policy.yaml")
@@ -102,7 +102,7 @@ def _judged(run: Run, explained: Explained, model: WorldModel, config: IdentifyC
         seed=config.seed,
         cpu_seconds=explained.seconds,
     )
-    draw(run.directory.figures, explained, result, foreseen)
+    draw(run.directory.figures, explained, result, predicted)
     return result
 
 
@@ -126,7 +126,7 @@ def _write_factors(folder: Path, constants: Sequence[ConstantEstimate]) -> str:
     content = [msgspec.to_builtins(constant) for constant in constants]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     path = Path(FOLDER) / "constants.yaml"
-    write_atomically(folder / path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(folder / path, text)
     return str(path)
 
 

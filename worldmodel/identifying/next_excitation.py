@@ -21,7 +21,7 @@ from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.observation import Start
 from worldmodel.identifying.tracks import Track
 from worldmodel.runs import NextExcitation
-from worldmodel.system.files import write_atomically
+from worldmodel.system.files import write_text
 from worldmodel.system.progress import progress
 
 _SCREENED, _COMPARED = 3, 8
@@ -119,5 +119,5 @@ def next_excitation(
     """The same, its policy written as YAML to `file`, which is relative to the run's folder."""
     found = search_excitation(explained, given, num_policies, seed)
     text = yaml.safe_dump({"name": found.policy.name, **found.policy.parameters}, sort_keys=False)
-    write_atomically(folder / file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(folder / file, text)
     return NextExcitation(found.policy.options, file, found.shrinks_to, found.repeated)

@@ -97,21 +97,25 @@ def _predict(
     return predicted, latents[:, frames:][:, predicted_steps], latents[:, frames - 1]
 
 
+def _some_windows(predictor: AnyPredictor, episodes: EpisodeIndex, generator: torch.Generator) -> Tensor:
+    """First rows of at most 4096 random windows of context and horizon, int64 (n,)."""
+    starts = window_starts(episodes, predictor.config.num_context_frames + predictor.config.horizon)
+    return starts[torch.randperm(len(starts), generator=generator)[:4096]]
+
+
 @torch.no_grad()
 def prediction_errors(
     predictor: AnyPredictor,
     table: LatentTable,
     episodes: EpisodeIndex,
     context_of: Callable[[Tensor], Tensor] | None,
-    num_windows: int = 4096,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Root mean squared latent error at each predicted step, of the predictor and of persistence: float (h,), (h,).
 
     Persistence predicts that nothing changes. context_of: first rows of windows int64 (n,) -> contexts (n, C).
     """
     generator = torch.Generator().manual_seed(0)
-    starts = window_starts(episodes, predictor.config.num_context_frames + predictor.config.horizon)
-    start = starts[torch.randperm(len(starts), generator=generator)[:num_windows]]
+    start = _some_windows(predictor, episodes, generator)
     context = context_of(start) if context_of else None
     predicted, target, now = _predict(predictor.eval(), table, start, context)
     model = (predicted - target).square().sum(-1).mean(0).sqrt()
@@ -165,12 +169,10 @@ def fit_metrics(
     table: LatentTable,
     episodes: EpisodeIndex,
     contexts: Contexts | None,
-    num_windows: int = 4096,
 ) -> None:
     """Set the metrics of the heads: inverse covariances of latents, and of prediction errors at all steps together."""
     generator = torch.Generator().manual_seed(0)
-    starts = window_starts(episodes, predictor.config.num_context_frames + predictor.config.horizon)
-    start = starts[torch.randperm(len(starts), generator=generator)[:num_windows]]
+    start = _some_windows(predictor, episodes, generator)
     context = contexts.of_rows(start, generator) if contexts else None
     predicted, target, now = _predict(predictor.eval(), table, start, context)
     heads.whitening.copy_(whitening(now))

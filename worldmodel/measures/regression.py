@@ -29,10 +29,6 @@ class Examples:
     episode: np.ndarray
     """Episode of each example, int (n,)."""
 
-    def with_inputs(self, inputs: np.ndarray) -> "Examples":
-        """The same targets with other inputs (n, p)."""
-        return Examples(inputs, self.targets, self.episode)
-
     def shuffled(self, rng: np.random.Generator) -> "Examples":
         """The targets in random order: a probe that still scores is broken."""
         return Examples(self.inputs, self.targets[rng.permutation(len(self.targets))], self.episode)

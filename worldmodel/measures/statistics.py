@@ -74,7 +74,7 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> list
     return [p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low)]
 
 
-def share_kept(after: np.ndarray, before: np.ndarray, resamples: int = 2000) -> tuple[float | None, list[float] | None]:
+def share_kept(after: np.ndarray, before: np.ndarray) -> tuple[float | None, list[float] | None]:
     """The rate of `after` over that of `before`, bool (n,) of the same n tasks, with its 95 % interval.
 
     By the bootstrap over tasks, always with the same resamples. None where nothing was reached before, or too few
@@ -82,15 +82,13 @@ def share_kept(after: np.ndarray, before: np.ndarray, resamples: int = 2000) -> 
     """
     if not before.any():
         return None, None
-    rows = np.random.default_rng(0).integers(len(before), size=(resamples, len(before)))
+    rows = _resampled_tasks(len(before))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = after[rows].mean(1) / before[rows].mean(1)
     return float(after.mean() / before.mean()), central_95(np.where(np.isfinite(ratios), ratios, -np.inf))
 
 
-def share_won_back(
-    won: np.ndarray, lost: np.ndarray, before: np.ndarray, resamples: int = 2000
-) -> tuple[float | None, list[float] | None]:
+def share_won_back(won: np.ndarray, lost: np.ndarray, before: np.ndarray) -> tuple[float | None, list[float] | None]:
     """(won - lost) / (before - lost) of three rates, bool (n,) each of the same n tasks, with its 95 % interval.
 
     By the bootstrap over tasks, always with the same resamples. None where no rate was lost, or too few resamples lost
@@ -99,11 +97,15 @@ def share_won_back(
     lost_rate = before.mean() - lost.mean()
     if lost_rate <= 0:
         return None, None
-    rows = np.random.default_rng(0).integers(len(before), size=(resamples, len(before)))
+    rows = _resampled_tasks(len(before))
     losses = before[rows].mean(1) - lost[rows].mean(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = (won[rows].mean(1) - lost[rows].mean(1)) / losses
     return float((won.mean() - lost.mean()) / lost_rate), central_95(np.where(losses > 0, shares, -np.inf))
+
+
+def _resampled_tasks(num: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(num, size=(2000, num))
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:

@@ -10,7 +10,7 @@ from worldmodel.runs.identify_result import HeldOutCheck, IdentifyResult, RoundR
 
 
 def identify_section(run: ReportedRun, figures: list[Path]) -> Section:
-    """Constants with intervals, and what the calibrated simulator foresees."""
+    """Constants with intervals, and the predictions of the calibrated simulator."""
     found = run.summary.identify
     tables = _tables(found) if found else []
     return Section(
@@ -106,7 +106,7 @@ def _round_table(which: int, found: RoundResult) -> Table:
     ]
     caption = f"Round {which}: a recording under {found.policy}. Width of the interval, over that before"
     caption += "".join(f"; not trusted: {alarm}" for alarm in found.alarms)
-    return Table(caption, ("Constant", "Foreseen", "Came", "Over that of the first", "95 % interval"), rows)
+    return Table(caption, ("Constant", "Predicted", "Measured", "Over that of the first", "95 % interval"), rows)
 
 
 def _check_tables(check: HeldOutCheck) -> list[Table]:
@@ -125,7 +125,7 @@ def _check_tables(check: HeldOutCheck) -> list[Table]:
             f"fitted to {check.fitted_steps} steps"
         )
         tables.append(Table(caption, ("Steps ahead", *by_simulator), rows))
-    tables.append(facts("Held out", {"fitted steps": check.fitted_steps, "foreseen steps": len(check.steps)}))
+    tables.append(facts("Held out", {"fitted steps": check.fitted_steps, "predicted steps": len(check.steps)}))
     return tables
 
 

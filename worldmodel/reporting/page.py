@@ -25,7 +25,7 @@ from worldmodel.reporting.reported_run import (
 from worldmodel.runs import Run, find_runs
 from worldmodel.settings import ReportConfig
 from worldmodel.system.errors import ResultError, UserError
-from worldmodel.system.files import check_replaceable, read_regular, write_atomically
+from worldmodel.system.files import check_replaceable, read_regular, write_text
 from worldmodel.system.printable import printable
 
 MAX_VIDEOS_PER_RUN = 8
@@ -73,7 +73,7 @@ def write_page(runs: Sequence[Path], out: Path, title: str | None = None) -> Pat
     with tempfile.TemporaryDirectory() as scratch:
         contents = [_content(run, index, Path(scratch) / str(index)) for index, run in enumerate(loaded)]
         html = _render(loaded, contents, title)
-    write_atomically(Path(out), lambda temporary: temporary.write_text(html, encoding="utf-8"))
+    write_text(Path(out), html)
     return Path(out)
 
 

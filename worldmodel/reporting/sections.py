@@ -81,7 +81,7 @@ def identifiability_section(run: ReportedRun, figures: list[Path]) -> Section:
 
 
 def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
-    """How far the latent dynamics foresee."""
+    """Error of the latent dynamics by the steps ahead."""
     found = run.summary.train.prediction
     evidence: list[Path | Table | Chart] = []
     if found:
@@ -98,7 +98,7 @@ def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
             )
     return Section(
         "predictor",
-        "How far it foresees",
+        "How far it predicts",
         "The error of the latent predictor by how far it looks ahead, over that of persistence: the forecast that "
         "nothing moves.",
         "A ratio of 1 is no better than assuming a still world, 0 is a perfect forecast. Steps off in time say which "

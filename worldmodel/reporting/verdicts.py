@@ -220,7 +220,7 @@ def surprise_verdict(found: SurpriseResult) -> str:
 
 
 def identify_verdict(found: IdentifyResult) -> list[str]:
-    """Whether the estimate is to be trusted, and whether the simulator foresees better than it did."""
+    """Whether the estimate can be trusted, and whether the simulator predicts better than before."""
     if found.alarms:
         return [f"NOT TRUSTED, so no intervals: {alarm}" for alarm in found.alarms]
     lines = []
@@ -230,7 +230,7 @@ def identify_verdict(found: IdentifyResult) -> list[str]:
         better = [joint for joint, of in found.check.rms.items() if of["calibrated"][-1] < of["nominal"][-1]]
         worse = [joint for joint in found.check.rms if joint not in better]
         if better:
-            lines.append(f"calibrated: it foresees better than with nominal constants: {', '.join(better)}")
+            lines.append(f"calibrated: predicts better than with nominal constants: {', '.join(better)}")
         if worse:
             lines.append(f"no better than with nominal constants: {', '.join(worse)}; give a longer recording")
     return lines or ["calibrated"]

@@ -1,4 +1,4 @@
-"""What `identify` finds: constants with intervals, and how far the simulator that has them foresees the recording."""
+"""What `identify` finds: constants with intervals, and how well simulators predict the recording."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -88,7 +88,7 @@ class FitQuality:
 
 @dataclass(frozen=True)
 class HeldOutCheck:
-    """How far simulators foresee the end of the recordings, of which the fit has seen the beginning alone.
+    """Errors of simulators that predict the end of the recordings, of which the fit has seen only the beginning.
 
     calibrated: with the estimated constants. nominal: with those that it had, from the same state. true: with those at
     work, where they are known. learned: the run's own latent dynamics.
@@ -168,7 +168,7 @@ class IdentifyResult:
     alarms: list[str]
     """Why the estimate is not to be trusted; empty where nothing speaks against it."""
     check: HeldOutCheck | None
-    """What the simulators foresee; None where the recording was too short, or no check was asked for."""
+    """The simulators' predictions; None where the recording was too short, or no check was asked for."""
     next: NextExcitation | None
     """What to record next; None where no search was asked for, or the fit is not to be trusted."""
     mjcf: list[str]

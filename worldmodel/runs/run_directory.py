@@ -20,7 +20,7 @@ from worldmodel.system.files import (
     parse_json,
     read_regular,
     remove_all_leftovers,
-    write_atomically,
+    write_text,
 )
 from worldmodel.system.locks import lock_file
 from worldmodel.system.printable import printable
@@ -163,8 +163,7 @@ class MetricsLog:
             if line["stage"] in stages_done or (line["stage"] == stage and line["step"] < step)
         ]
         self._path = run.path / "metrics.jsonl"
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._stage, self._start = stage, time.monotonic()
         self._seconds_before = run.seconds_of(stage)
         self._tracker = tracker

@@ -18,7 +18,7 @@ import imageio.v3 as imageio
 
 from worldmodel.settings import TrackerName
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import inner_folder, read_text, require_space, write_atomically
+from worldmodel.system.files import inner_folder, read_text, require_space, write_text
 
 PROJECT = "worldmodel"
 """The project that runs belong to, in trackers that have projects."""
@@ -180,5 +180,5 @@ def _identity(run: Path) -> str:
     """A name for the run's entry that no other run has; kept in the run's folder, so that a continued run keeps it."""
     path = run / "tracking_id"
     if not path.exists():
-        write_atomically(path, lambda temporary: temporary.write_text(uuid.uuid4().hex[:12], encoding="utf-8"))
+        write_text(path, uuid.uuid4().hex[:12])
     return read_text(path, 100)

@@ -15,7 +15,7 @@ from worldmodel.settings.training import TrainConfig
 from worldmodel.settings.yaml_files import read_yaml
 from worldmodel.system.digest import CHECKSUM, with_checksum, without_checksum
 from worldmodel.system.errors import CheckpointError, UserError
-from worldmodel.system.files import write_atomically
+from worldmodel.system.files import write_text
 from worldmodel.system.printable import printable
 
 FILE_NAME = "config.yaml"
@@ -30,7 +30,7 @@ def write_run_config(directory: Path, config: TrainConfig) -> None:
         if is_file:
             collection["env"]["world"] = f"{Path(f'{file}.py').resolve()}:{factory}"
     text = yaml.safe_dump(with_checksum({"schema": SCHEMA, **values}), sort_keys=False, allow_unicode=True)
-    write_atomically(directory / FILE_NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(directory / FILE_NAME, text)
 
 
 def read_run_config(directory: Path) -> TrainConfig:

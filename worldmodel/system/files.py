@@ -94,10 +94,10 @@ def read_regular(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def read_start(path: Path, most: int, num_bytes: int = 64) -> bytes:
-    """The first bytes of a file of at most `most` bytes; UserError where it is no regular file, or larger."""
+def read_start(path: Path, most: int) -> bytes:
+    """The first 64 bytes of a file of at most `most` bytes; UserError where it is no regular file, or larger."""
     with open_regular(path, most) as file:
-        return file.read(num_bytes)
+        return file.read(64)
 
 
 def read_text(path: Path, most: int) -> str:
@@ -323,6 +323,11 @@ def _no_space(directory: Path) -> UserError:
     return UserError(
         f"no space left on the disk of {directory}; what is finished is kept: free some space and run again"
     )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file of ours by `write_atomically`, in UTF-8."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, content: dict[str, Any], writer: Callable[..., None] = write_atomically) -> None:

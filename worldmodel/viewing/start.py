@@ -23,7 +23,7 @@ from worldmodel.runs import Run, ViewResult
 from worldmodel.settings import RECORDED, EnvConfig, TrainConfig, ViewConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import check_replaceable, write_atomically
+from worldmodel.system.files import check_replaceable, write_text
 from worldmodel.system.printable import say
 from worldmodel.viewing.live import LiveSession, LiveSubject
 from worldmodel.viewing.messages import Moment, Notice, encoded
@@ -160,8 +160,7 @@ def _held(env: EnvConfig) -> EnvConfig:
 
 
 def _saved(where: Path, recorder: Recorder) -> str:
-    html = recorder.page()
-    write_atomically(where, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+    write_text(where, recorder.page())
     return str(where)
 
 

@@ -101,7 +101,7 @@ class Adaptation:
         self._model, self._ahead = model, min(_AHEAD, horizon)
         self._gains = torch.ones(num, len(DELAYS), model.action_dim, device=device)
         self._errors = torch.zeros(num, len(DELAYS) + 1, self._ahead, device=device)
-        self._num_foretold = 0
+        self._num_scored = 0
 
     def keep(self, which: Tensor) -> None:
         """Go on with some of the environments, int64 (n',)."""
@@ -129,10 +129,10 @@ class Adaptation:
     def correction(self) -> Correction:
         """For each environment, the correction that predicts best; gain 1 and delay 0 where none helps."""
         tried, usual = self._errors[:, :-1], self._errors[:, -1:]
-        # what has not been foretold so far ahead yet counts as no better
+        # a horizon that has no predictions yet counts as no better
         ratio = torch.where(usual > 0, tried / usual.clamp_min(1e-12), 1.0)
         score, best = ratio.mean(-1).min(1)
-        helps = (score < _BETTER) & (self._num_foretold >= _FEWEST)
+        helps = (score < _BETTER) & (self._num_scored >= _FEWEST)
         gains = self._gains.take_along_dim(best[:, None, None], 1)[:, 0]
         return Correction(torch.where(helps[:, None], gains, 1.0), torch.where(helps, best, 0))
 
@@ -166,18 +166,18 @@ class Adaptation:
         of_fits, uncorrected = expected[:, :-1].unflatten(1, (num_fits, size + 1)), expected[:, -1:]
         base = of_fits[:, :, 0]
         residual = windows.targets[:, None] - base
-        self._foretell(torch.cat([residual, windows.targets[:, None] - uncorrected], 1))
+        self._score(torch.cat([residual, windows.targets[:, None] - uncorrected], 1))
         slopes = (of_fits[:, :, 1:] - base[:, :, None]) / _STEP
         change = self._change(slopes, residual, windows.weight)
         self._gains = (self._gains + change).clamp(-_LARGEST_GAIN, _LARGEST_GAIN)
 
-    def _foretell(self, residual: Tensor) -> None:
-        """Note the errors (n, fits + 1, w, m, D) at the newest latent, which nothing has been fitted on."""
+    def _score(self, residual: Tensor) -> None:
+        """Add the errors (n, fits + 1, w, m, D) at the newest latent, which nothing has been fitted on."""
         newest = min(residual.shape[2], self._ahead)
         ahead = torch.arange(newest, device=residual.device)
         found = residual[:, :, residual.shape[2] - 1 - ahead, ahead].square().mean(-1)
         self._errors = _FORGETTING * self._errors + pad(found, (0, self._ahead - newest))
-        self._num_foretold += 1
+        self._num_scored += 1
 
     def _change(self, slopes: Tensor, residual: Tensor, weight: Tensor) -> Tensor:
         """A Gauss-Newton step (n, fits, A) from slopes (n, fits, A, w, m, D) and residuals (n, fits, w, m, D)."""

@@ -118,7 +118,7 @@ class LatentController(ABC):
         self._latents = [latents[which] for latents in self._latents]
         self._actions = [actions[which] for actions in self._actions]
 
-    def foreseen(self) -> tuple[np.ndarray, Tensor]:
+    def expected(self) -> tuple[np.ndarray, Tensor]:
         """The plan that is being carried out, (n, H, A), and the latents that are seen now and expected after each of
         its actions, (n, H+1, D)."""
         assert self._state is not None and self._state.plan is not None, "act first"

@@ -53,7 +53,7 @@ def _carry_out(
     batch = BatchWorld(world, len(tasks))
     frames, states = begin(batch, tasks, controller, protocol)
     controller.act(frames, states)
-    actions, latents = controller.foreseen()
+    actions, latents = controller.expected()
     seen = [frames]
     for step in range(actions.shape[1]):
         seen.append(batch.step(actions[:, step])[0])
