@@ -27,6 +27,9 @@ _TRANSFORMS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]
     "linear": (float, float),
 }
 
+PRIOR_REACH = 3.2
+"""Standard deviations on either side of the nominal value that bounds leave by default."""
+
 # Copied from the base before the writers run.
 WRITABLE_FIELDS = (
     "body_mass",
@@ -190,9 +193,9 @@ class VisualFactor(Factor):
     kind: ClassVar[str] = "visual"
 
 
-def prior_bounds(nominal: float, prior_scale: float, num_std: float = 3.2) -> tuple[float, float]:
-    """Bounds `num_std` standard deviations on either side of the nominal value of a log prior."""
-    reach = math.exp(num_std * prior_scale)
+def prior_bounds(nominal: float, prior_scale: float) -> tuple[float, float]:
+    """Bounds `PRIOR_REACH` standard deviations on either side of the nominal value of a log prior."""
+    reach = math.exp(PRIOR_REACH * prior_scale)
     return nominal / reach, nominal * reach
 
 

@@ -18,7 +18,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs.gym_ids import global_seed, max_steps, quietly
-from worldmodel.envs.gym_scene import action_range, objects_of, plain_attributes, put_back, success_flag
+from worldmodel.envs.gym_scene import action_range, native_action, objects_of, plain_attributes, put_back, success_flag
 from worldmodel.envs.scene import Scene
 
 _MOST_COPIES = 128  # of an environment, each at a moment of its own
@@ -145,10 +145,7 @@ class PixelScene(Scene):
             return self._env.reset(seed=seed)
 
     def _step(self, action: np.ndarray) -> Any:
-        low, high = self._low_high
-        space = self._env.action_space
-        native = (low + high) / 2 + (high - low) / 2 * action
-        return self._env.step(native.astype(space.dtype).reshape(space.shape))
+        return self._env.step(native_action(action, self._low_high, self._env.action_space))
 
     def _numbers(self, observation: Any, info: dict[str, Any]) -> np.ndarray:
         told = _parts(observation, info)

@@ -88,10 +88,7 @@ class GymScene(Scene):
             raise ValueError(f"{self.name} compiles another model at each reset, which worldmodel cannot follow")
 
     def advance(self, action: np.ndarray) -> None:
-        low, high = self._low_high
-        native = (low + high) / 2 + (high - low) / 2 * action
-        space = self._env.action_space
-        _, reward, ended, _, info = self._env.step(native.astype(space.dtype).reshape(space.shape))
+        _, reward, ended, _, info = self._env.step(native_action(action, self._low_high, self._env.action_space))
         self._outcome = float(reward), bool(ended), success_flag(info)
         if getattr(self._base, "_reset_next_step", False):  # ogbench would start another episode by itself
             self._base._reset_next_step = False
@@ -211,6 +208,12 @@ def action_range(name: str, env: gymnasium.Env) -> tuple[int, tuple[np.ndarray, 
     low, high = space.low.reshape(-1).astype(float), space.high.reshape(-1).astype(float)
     bounded = np.isfinite(low) & np.isfinite(high)
     return low.size, (np.where(bounded, low, -1.0), np.where(bounded, high, 1.0))
+
+
+def native_action(action: np.ndarray, low_high: tuple[np.ndarray, np.ndarray], space: gymnasium.Space) -> np.ndarray:
+    """An action in [-1, 1] (A,) between the lowest and the highest one, in the type and shape of `space`."""
+    low, high = low_high
+    return ((low + high) / 2 + (high - low) / 2 * action).astype(space.dtype).reshape(space.shape)
 
 
 def objects_of(env: gymnasium.Env) -> Iterator[Any]:

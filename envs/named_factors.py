@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs.factors import (
+    PRIOR_REACH,
     WRITABLE_FIELDS,
     Factor,
     FactorError,
@@ -26,9 +27,6 @@ from worldmodel.envs.factors import (
     prior_bounds,
 )
 from worldmodel.envs.model_paths import Place, Property, field_of, resolve
-
-_NUM_STD = 3.2
-"""Standard deviations on either side of the nominal value that bounds leave by default."""
 
 
 def named_factors(
@@ -84,8 +82,8 @@ def _factor(
         )
     prior = prior if prior is not None else prop.prior * scale
     if bounds is None:
-        reach = _NUM_STD * prior
-        low, high = prior_bounds(value, prior, _NUM_STD) if transform == "log" else (value - reach, value + reach)
+        reach = PRIOR_REACH * prior
+        low, high = prior_bounds(value, prior) if transform == "log" else (value - reach, value + reach)
         limits = (0, math.inf) if place.is_ratio else prop.limits
         bounds = max(low, limits[0]), min(high, limits[1])
     if len(bounds) != 2:

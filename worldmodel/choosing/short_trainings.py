@@ -1,5 +1,6 @@
 """Short trainings of an encoder and a predictor on a part of a recording, what they cost, and how they are judged."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
@@ -62,10 +63,7 @@ class ShortTrainings:
             length=np.concatenate([training.length[num:], validation.length]),
         )
         """Episodes that they are judged by."""
-        self._frames = cache(self._load)
-
-    def _load(self, size: int) -> Frames:
-        return load_frames(self._data, size, self._device)
+        self._frames: Callable[[int], Frames] = cache(lambda size: load_frames(data, size, device))
 
     def unjudgeable(self, config: TrainConfig, steps_ahead: int) -> str:
         """Why nothing can be chosen by this recording; empty where something can."""

@@ -1,6 +1,6 @@
 """The results of `design`, `positions` and `compare` as the terminal shows them."""
 
-from worldmodel.comparing import CompareResult, ConstantsRead, LitBallResult, MethodRow
+from worldmodel.comparing import CompareResult, LitBallResult, MethodRow
 from worldmodel.designing import DesignResult, ExcitationBounds
 from worldmodel.designing.design_result import LARGEST_NONLINEARITY, SHARE_OUTSIDE
 from worldmodel.evaluation.positions import ConstantReading, PositionsResult
@@ -105,12 +105,8 @@ def _method_values(row: MethodRow) -> list[str]:
         f"{row.memory.kept[256].total / 2**20:.1f}" if row.memory else "",
         digits(row.planning.success_rate.mean, ".1%") if row.planning else "",
         digits(row.success_under_looks, ".1%") if row.looks else "",
-        " ".join(_mean_constant(read) for read in row.constants.values()),
+        " ".join(digits(mean_known([of.mean for of in read.r2.values()])) for read in row.constants.values()),
     ]
-
-
-def _mean_constant(read: ConstantsRead) -> str:
-    return digits(mean_known([of.mean for of in read.r2.values()]))
 
 
 def _lit_ball_lines(found: LitBallResult) -> str:

@@ -186,15 +186,12 @@ def _described(found: DataSetDescription) -> str:
         "state": ", ".join(found.state_names) or "none",
         "actions": str(found.num_actions),
         "factors": ", ".join(factors) or "none",
-        "settings": ", ".join(f"{key}={_plainly(value)}" for key, value in settings.items()),
+        "settings": ", ".join(
+            f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()
+        ),
     }
     width = max(map(len, rows))
     return "\n".join(f"  {key:<{width}}  {value}" for key, value in rows.items())
-
-
-def _plainly(value: object) -> str:
-    """A setting as JSON, which the command line takes as well; text without quotes."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _verified(found: VerifyResult) -> str:

@@ -60,7 +60,7 @@ def _grid(names: Sequence[str], found: WindowInformation) -> list[WindowBound]:
     ]
 
 
-def bound_intervals(found: WindowInformation, rng: np.random.Generator, resamples: int = 500) -> list[Interval | None]:
+def bound_intervals(found: WindowInformation, rng: np.random.Generator) -> list[Interval | None]:
     """95 % bootstrap intervals of the P bounds over trajectories; None from one trajectory."""
     posteriors = np.linalg.inv(np.eye(found.windows.shape[-1]) + found.windows)
     variances = np.diagonal(posteriors, axis1=1, axis2=2)
@@ -69,7 +69,7 @@ def bound_intervals(found: WindowInformation, rng: np.random.Generator, resample
         return [None] * variances.shape[1]
     sums = np.stack([variances[found.trajectory == i].sum(0) for i in present])
     counts = np.array([(found.trajectory == i).sum() for i in present])
-    weight = rng.multinomial(len(present), np.full(len(present), 1 / len(present)), size=resamples)
+    weight = rng.multinomial(len(present), np.full(len(present), 1 / len(present)), size=500)
     return [as_interval(central_95(bounds)) for bounds in (1 - (weight @ sums) / (weight @ counts)[:, None]).T]
 
 

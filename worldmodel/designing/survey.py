@@ -204,13 +204,8 @@ def _measured(world: MujocoWorld, until: float) -> Iterator[FactorView]:
     for factor in progress(world.factors.values(), desc="factors", unit="factor", delay=2):
         there_is_time = time.monotonic() < until
         acts = effect(world, factor.name, policy, num_steps=_STEPS) if there_is_time else None
-        yield FactorView(
-            factor.group, factor.nominal, factor.unit, _kind(factor), factor.description or factor.name, acts
-        )
-
-
-def _kind(factor: Factor) -> Literal["physical", "visual"]:
-    return "visual" if factor.kind == "visual" else "physical"
+        kind = "visual" if factor.kind == "visual" else "physical"
+        yield FactorView(factor.group, factor.nominal, factor.unit, kind, factor.description or factor.name, acts)
 
 
 def _cameras(world: MujocoWorld) -> list[str | int]:

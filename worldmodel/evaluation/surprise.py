@@ -86,7 +86,8 @@ def _scores(
     steps = _context_steps(config, model)
 
     def look(name: str, trajectory: _Trajectory) -> None:
-        latents, actions = _seen(model, trajectory)
+        latents = model.embed(torch.from_numpy(trajectory.frames).movedim(-1, -3).to(model.device))
+        actions = torch.from_numpy(trajectory.actions).to(model.device)
         errors[name].append(_errors(model, latents, actions, config.horizon))
         if steps is not None:
             changes[name].append(_change_of_context(model, latents, actions, config.event_step, steps))
@@ -175,12 +176,6 @@ def _happen(world: MujocoWorld, event: str, rng: np.random.Generator) -> None:
     coordinate = world.factors[name].standardize
     now = coordinate(world.factor_values[name])
     world.set_factors({name: low if now - coordinate(low) > coordinate(high) - now else high})
-
-
-def _seen(model: PlanningModel, trajectory: _Trajectory) -> tuple[Tensor, Tensor]:
-    """Latents (T+1, D) and actions (T, A)."""
-    frames = torch.from_numpy(trajectory.frames).movedim(-1, -3).to(model.device)
-    return model.embed(frames), torch.from_numpy(trajectory.actions).to(model.device)
 
 
 def _context_steps(config: SurpriseConfig, model: PlanningModel) -> int | None:

@@ -136,7 +136,8 @@ def separation(path: Path, conditions: Mapping[str, Mapping[str, SeparationFigur
 
 def _separation(axes: Axes, name: str, drawn: Mapping[str, SeparationFigures]) -> None:
     positions = np.arange(len(drawn))
-    balls, lights = ([max(value, 0) for value in values] for values in _ball_and_light(drawn))
+    balls = [max(method.ball, 0) for method in drawn.values()]
+    lights = [max(method.light, 0) for method in drawn.values()]
     for offset, values, colour, label in ((-0.2, balls, style.BLUE, "ball"), (0.2, lights, style.AMBER, "light")):
         axes.barh(positions + offset, values, height=0.36, color=colour, label=label)
     axes.set_yticks(positions, [style.readable_name(method) for method in drawn])
@@ -144,10 +145,6 @@ def _separation(axes: Axes, name: str, drawn: Mapping[str, SeparationFigures]) -
     axes.set(xlim=(0, 1.02), xlabel="R², read linearly from the latents")
     axes.set_title(name)
     axes.legend(loc="lower right")
-
-
-def _ball_and_light(drawn: Mapping[str, SeparationFigures]) -> tuple[list[float], list[float]]:
-    return [method.ball for method in drawn.values()], [method.light for method in drawn.values()]
 
 
 def _transfer(axes: Axes, drawn: Mapping[str, SeparationFigures]) -> None:

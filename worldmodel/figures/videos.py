@@ -125,7 +125,8 @@ def _encode(path: Path, frames: np.ndarray, fps: float) -> None:
 
 def _tile(image: np.ndarray, scale: int, edge: tuple[int, int, int], label: str, note: str) -> np.ndarray:
     """An enlarged image in a coloured frame, under a bar with its label at the left and a note at the right."""
-    framed = np.pad(_enlarged(image, scale), ((_EDGE_PX, _EDGE_PX), (_EDGE_PX, _EDGE_PX), (0, 0)))
+    enlarged = image.repeat(scale, axis=0).repeat(scale, axis=1)
+    framed = np.pad(enlarged, ((_EDGE_PX, _EDGE_PX), (_EDGE_PX, _EDGE_PX), (0, 0)))
     border = np.ones(framed.shape[:2], bool)
     border[_EDGE_PX:-_EDGE_PX, _EDGE_PX:-_EDGE_PX] = False
     framed[border] = edge
@@ -147,11 +148,6 @@ def _bar(width: int, label: str, note: str, note_colour: tuple[int, int, int]) -
 def _unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
     """An 8-bit colour as matplotlib takes it, each channel in [0, 1]."""
     return colour[0] / 255, colour[1] / 255, colour[2] / 255
-
-
-def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
-    """Every pixel of (S, S', 3) repeated `scale` times along both sides."""
-    return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _evened(frames: np.ndarray) -> np.ndarray:

@@ -136,7 +136,8 @@ class Trainer:
 
     def _take_up(self, saved: dict[str, Any], run: Path, parts: Mapping[str, str]) -> None:
         """Load the weights of stages whose settings are the same; forget the others."""
-        changed = _changed_stage(saved["settings"], self._settings)
+        trained = saved["settings"]
+        changed = next((stage for stage, values in self._settings.items() if trained.get(stage, {}) != values), None)
         if changed is None:
             self.stages_done = list(saved["stages_done"])
             # a stage that this version has and the one that trained the run had not is still to be done
@@ -147,7 +148,7 @@ class Trainer:
         order = list(self._settings)
         before = order[: order.index(changed)]
         kept = [stage for stage in saved["stages_done"] if stage in before]
-        differences = _differences(saved["settings"].get(changed, {}), self._settings[changed])
+        differences = _differences(trained.get(changed, {}), self._settings[changed])
         if not kept or not parts:
             raise CheckpointError(
                 f"{run} holds a run with other settings ({differences}); choose another name=…, or delete {run}"
@@ -289,8 +290,9 @@ class LossModule(nn.Module):
         return self._loss(progress, generator)
 
 
-def one_cycle(progress: float, warmup: float = 0.05) -> float:
+def one_cycle(progress: float) -> float:
     """Share of the highest learning rate at a progress in [0, 1]: a linear warm-up, then a cosine to a thousandth."""
+    warmup = 0.05
     if progress < warmup:
         return max(progress / warmup, 1e-3)
     return max(0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))), 1e-3)
@@ -351,11 +353,6 @@ def _of_this_model(run: Path) -> Iterator[None]:
         raise CheckpointError(
             f"{run / CHECKPOINT} is of another model; choose another name=…, or delete {run}"
         ) from error
-
-
-def _changed_stage(saved: Mapping[str, Any], settings: StageSettings) -> str | None:
-    """The first stage whose settings are not those of the checkpoint."""
-    return next((stage for stage, values in settings.items() if saved.get(stage, {}) != values), None)
 
 
 def _differences(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ is LeJEPA's own optimum, solved exactly in the last layer instead of by stochast
 Letters: V views, n states, F features, K latents.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -198,7 +197,8 @@ def fit_sequential(views: np.ndarray, num_latents: int, degree: int = 8, ridge: 
             break
         found.readouts.append(readout)
         if step + 1 < num_latents:
-            design = _with_one(hermite_features(found(features), degree)).reshape(-1, _num_terms(step + 1, degree))
+            terms = _with_one(hermite_features(found(features), degree))
+            design = terms.reshape(-1, terms.shape[-1])
             weights = np.linalg.lstsq(design, features.reshape(len(design), -1), rcond=None)[0]
             found.explained.append(weights)
             rest = features - (design @ weights).reshape(features.shape)
@@ -207,10 +207,6 @@ def fit_sequential(views: np.ndarray, num_latents: int, degree: int = 8, ridge: 
 
 def _with_one(features: np.ndarray) -> np.ndarray:
     return np.concatenate([features, np.ones((*features.shape[:-1], 1))], -1)
-
-
-def _num_terms(dim: int, degree: int) -> int:
-    return math.comb(dim + degree, degree)
 
 
 def hermite_features(latents: np.ndarray, degree: int) -> np.ndarray:

@@ -75,7 +75,8 @@ class FreeBody(ForceLaw):
         self.equations = (Equation([latent_dim, latent_dim, action_dim], latent_dim),)
 
     def unscaled(self, latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-        return _unscaled_motion(latents, actions, stride)
+        motion = weak_form(latents, actions, stride)
+        return motion.velocity, motion.action, motion.change
 
     def terms(self, latents: Tensor, actions: Tensor, stride: int, units: Units) -> list[Tensor]:
         motion = weak_form(latents, actions, stride, units.speed)
@@ -179,11 +180,6 @@ class SlidingBody(ForceLaw):
     def terms(self, latents: Tensor, actions: Tensor, stride: int, units: Units) -> list[Tensor]:
         work, change = power_balance(latents / units.speed, actions / units.action, stride)
         return [work, change * units.speed**2 / units.change]
-
-
-def _unscaled_motion(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-    motion = weak_form(latents, actions, stride)
-    return motion.velocity, motion.action, motion.change
 
 
 FORCE_LAWS: dict[str, Callable[[int, int], ForceLaw]] = {

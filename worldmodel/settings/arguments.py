@@ -141,7 +141,7 @@ def locate(cls: type[Any], name: str) -> tuple[str, list[str]]:
         exact = [path for path in (head, f"{section}.{head}") if path in options]
         found = exact[:1] or [path for path in options if _means(path, head)]
         if inside:
-            found = [path for path in found if _is_mapping(options[path])]
+            found = [path for path in found if dict in (options[path], typing.get_origin(options[path]))]
         if len(found) == 1:
             return found[0], inside
         if found:
@@ -167,10 +167,6 @@ def _means(path: str, end: str) -> bool:
         return False
     left_out = path[: -len(end) - 1].split(".")
     return not set(left_out) & set(SPELLED_OUT)
-
-
-def _is_mapping(hint: Any) -> bool:
-    return dict in (hint, typing.get_origin(hint))
 
 
 def _class_at(cls: type[Any], keys: list[str]) -> type[Any]:

@@ -63,7 +63,8 @@ def outlook(search: Search, model: WorldModel, world: MujocoWorld, solids: Solid
     ]
     paths += [*path_of("simulated", real), *path_of("plan", planned)]
     end = with_positions(now, reader.positions(latents[-1:].numpy().astype(np.float64)), world.state_names, num)
-    real_latents = _embedded(model, np.stack([world.frame(), *frames]))
+    seen = torch.from_numpy(np.stack([world.frame(), *frames]))
+    real_latents = model.embed(seen.movedim(-1, -3).to(model.device)).cpu()
     cost = float(search.plan.cost[0])
     return Outlook(
         Imagined(
@@ -114,8 +115,3 @@ def _simulated(world: MujocoWorld, actions: np.ndarray) -> tuple[np.ndarray, np.
     finally:
         world.restore(before)
     return states, np.stack(frames), steps
-
-
-def _embedded(model: WorldModel, frames: np.ndarray) -> torch.Tensor:
-    """Latents (n, D) of frames uint8 (n, S, S, 3)."""
-    return model.embed(torch.from_numpy(frames).movedim(-1, -3).to(model.device)).cpu()

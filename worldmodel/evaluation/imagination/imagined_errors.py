@@ -43,7 +43,7 @@ def state_errors(
         means = resampled_means(np.concatenate([columns[0], columns[2][:, -1:]], 1), episode, resamples, rng)
         several = len(np.unique(episode)) > 1
         ends = [as_interval(central_95(values)) if several else None for values in means[:, :-1].T]
-        ratio = _ratio(ahead[-1], read[-1])
+        ratio = float(ahead[-1] / read[-1]) if read[-1] > 0 else None
         ratio_ends = as_interval(central_95(means[:, -2] / means[:, -1])) if several and ratio is not None else None
         found[name] = StateErrors(
             unit,
@@ -72,7 +72,3 @@ def error_bounds(reader: UnitReader, imagined: Tensor, truth: dict[str, np.ndarr
     """
     read = reader.read(imagined)
     return {name: conformal_bound(np.abs(reader.errors(name, read[name], truth[name]))) for name in reader.units}
-
-
-def _ratio(error: float, least: float) -> float | None:
-    return float(error / least) if least > 0 else None
