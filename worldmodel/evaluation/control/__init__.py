@@ -3,6 +3,5 @@
 from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.evaluate import control, farther, prepare
 from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_features
-from worldmodel.evaluation.trust import trusted_world
 
-__all__ = ["SimulatorDynamics", "control", "farther", "goal_features", "prepare", "run_tasks", "trusted_world"]
+__all__ = ["SimulatorDynamics", "control", "farther", "goal_features", "prepare", "run_tasks"]

@@ -1,12 +1,15 @@
 """Probes of state variables: positions and velocities from the latents of now and of a few steps ago."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 
 from worldmodel.data.frames import Frames
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.data.truth import Variables, latent_variables, state_variables
+from worldmodel.data.truth import latent_variables, state_variables
 from worldmodel.evaluation.probing.readings import Reading, scored
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
@@ -22,22 +25,24 @@ def probe_states(
     kinematic = data.index.world.kinematic is not None
     variables = latent_variables(data) if kinematic else state_variables(data)
     previous = 0 if subject.model.predictor is None else subject.model.predictor.config.history[-1]
-    rows = {name: _frame_rows(data.split(name), previous, config.max_frames, rng) for name in SPLIT_NAMES}
+    rows = [_frame_rows(data.split(name), previous, config.max_frames, rng) for name in SPLIT_NAMES]
 
-    def split_of(table: LatentTable) -> Split:
-        return Split(
-            *(_examples(_history(table, rows[name][0], previous), variables, *rows[name]) for name in SPLIT_NAMES)
-        )
+    def split_of(values_of: Callable[[np.ndarray], np.ndarray]) -> Split:
+        """Inputs are the values of rows (n,), beside their change since `previous` rows before."""
+        parts = []
+        for chosen, episode in rows:
+            inputs = values_of(chosen)
+            if previous:
+                inputs = np.concatenate([inputs, inputs - values_of(chosen - previous)], 1)
+            parts.append(Examples(inputs, variables.values[chosen], episode))
+        return Split(*parts)
 
-    latents = split_of(subject.table)
+    latents = split_of(_latents(subject.table))
     controls: dict[str, list[float | None]] = {}
     if subject.random_table is not None:
-        pixels = Split(
-            *(_examples(_pixel_history(subject.frames, rows[n][0], previous), variables, *rows[n]) for n in SPLIT_NAMES)
-        )
         controls = {
-            "random_encoder": linear_r2(split_of(subject.random_table)),
-            "raw_pixels": linear_r2(pixels),
+            "random_encoder": linear_r2(split_of(_latents(subject.random_table))),
+            "raw_pixels": linear_r2(split_of(partial(_pixels, subject.frames))),
             "shuffled_labels": linear_r2(Split(latents.train.shuffled(rng), latents.validation, latents.test)),
             "true_state": [1.0] * len(variables.names),
         }
@@ -61,21 +66,9 @@ def _frame_rows(
     return rows[chosen], episode[chosen]
 
 
-def _history(table: LatentTable, rows: np.ndarray, previous: int) -> np.ndarray:
-    latents = table.latents.cpu().numpy().astype(np.float64)
-    return _with_change(latents[rows], latents[rows - previous] if previous else None)
+def _latents(table: LatentTable) -> Callable[[np.ndarray], np.ndarray]:
+    return table.latents.cpu().numpy().astype(np.float64).__getitem__
 
 
-def _pixel_history(frames: Frames, rows: np.ndarray, previous: int) -> np.ndarray:
-    def pixels(chosen: np.ndarray) -> np.ndarray:
-        return frames.gather(torch.from_numpy(chosen)).flatten(1).cpu().numpy().astype(np.float32) / 255
-
-    return _with_change(pixels(rows), pixels(rows - previous) if previous else None)
-
-
-def _with_change(now: np.ndarray, before: np.ndarray | None) -> np.ndarray:
-    return now if before is None else np.concatenate([now, now - before], 1)
-
-
-def _examples(inputs: np.ndarray, variables: Variables, rows: np.ndarray, episode: np.ndarray) -> Examples:
-    return Examples(inputs, variables.values[rows], episode)
+def _pixels(frames: Frames, rows: np.ndarray) -> np.ndarray:
+    return frames.gather(torch.from_numpy(rows)).flatten(1).cpu().numpy().astype(np.float32) / 255

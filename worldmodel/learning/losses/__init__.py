@@ -1,7 +1,7 @@
 """Loss terms: pure functions of latents."""
 
 from worldmodel.learning.losses.alignment import alignment, stillness, without_explained
-from worldmodel.learning.losses.contrastive import SIMILARITIES, infonce, similarity_logits
+from worldmodel.learning.losses.contrastive import infonce, similarity_logits
 from worldmodel.learning.losses.second_moments import (
     covariance,
     decorrelation,
@@ -14,7 +14,6 @@ from worldmodel.learning.losses.torus import torus_sigreg
 from worldmodel.learning.losses.unfolding import unfolding
 
 __all__ = [
-    "SIMILARITIES",
     "alignment",
     "covariance",
     "decorrelation",

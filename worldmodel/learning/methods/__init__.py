@@ -2,12 +2,9 @@
 
 from worldmodel.learning.methods.build import check_pairs, encoder_objective, positive_pairs
 from worldmodel.learning.methods.views import EncoderObjective, Views, encoder_stage
-from worldmodel.settings import METHODS, MethodConfig
 
 __all__ = [
-    "METHODS",
     "EncoderObjective",
-    "MethodConfig",
     "Views",
     "check_pairs",
     "encoder_objective",
