@@ -137,15 +137,12 @@ def train_encoder(run: PixelRun, pixels: Pixels, pairs: PairSampler, rho: float,
 def train_objective(run: PixelRun, pixels: Pixels, pairs: PairSampler, objective: nn.Module, cell: Cell) -> Encoder:
     """An encoder that minimises `objective`, a module from `Views` to named scalars."""
     encoder = new_encoder(run, pixels, cell.seed, pick_device(cell.request.device))
-    optim = OptimConfig(steps=run.steps, batch_size=run.num_frames // _num_views(pairs), lr=run.lr)
+    num_views = len(pairs.sample(1, torch.Generator()))
+    optim = OptimConfig(steps=run.steps, batch_size=run.num_frames // num_views, lr=run.lr)
     stage = encoder_stage(EncoderObjective(pairs, objective), encoder, pixels.frames, optim, on_collapse="report")
     trainer = Trainer(RunDirectory(cell.folder), encoder, {stage.name: {"cell": cell.folder.name}}, cell.seed)
     trainer.fit(stage)
     return encoder
-
-
-def _num_views(pairs: PairSampler) -> int:
-    return len(pairs.sample(1, torch.Generator()))
 
 
 @torch.no_grad()

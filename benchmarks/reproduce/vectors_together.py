@@ -4,6 +4,7 @@ Letters: E runs, Z latents, V views, B parents of a batch, D learned latents.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -134,12 +135,8 @@ class _LossOfEach:
             elif name == "whitening":
                 losses[indices] = (align_each(own) + torch.vmap(whitening_penalty)(own.flatten(1, 2))) / 2
             else:
-                losses[indices] = torch.vmap(_infonce)(own)
+                losses[indices] = torch.vmap(partial(infonce, temperature=INFONCE_TEMPERATURE))(own[:, 0], own[:, 1])
         return losses
-
-
-def _infonce(latents: Tensor) -> Tensor:
-    return infonce(latents[0], latents[1], temperature=INFONCE_TEMPERATURE)
 
 
 def _indices_by(names: Sequence[str], device: torch.device) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from benchmarks.results.markdown import Row, digits, with_interval
 from benchmarks.results.sources import read_changes
-from worldmodel.runs import ChangeResult, Success
+from worldmodel.runs import Success
 
 
 def rows() -> list[Row]:
@@ -12,14 +12,11 @@ def rows() -> list[Row]:
         if of.won_back is None or of.unchanged.interval[0] <= of.fixed.rate:
             continue
         label = f"{found.world}, {of.change.in_words}: share of the lost success won back by adaptation"
-        value = f"{with_interval(of.won_back, of.won_back_interval, '.2f')} ({_reached(of)})"
+        reached = f"goals held: {of.unchanged.rate:.0%}, changed {of.fixed.rate:.0%}, adapting {of.adapting.rate:.0%}"
+        value = f"{with_interval(of.won_back, of.won_back_interval, '.2f')} ({reached})"
         asked = ".8" if any("mass" in name for name in of.change.times) else ""
         rows.append((label, value, asked, _command(found.runs)))
     return rows
-
-
-def _reached(of: ChangeResult) -> str:
-    return f"goals held: {of.unchanged.rate:.0%}, changed {of.fixed.rate:.0%}, adapting {of.adapting.rate:.0%}"
 
 
 def _command(runs: list[str]) -> str:

@@ -160,14 +160,11 @@ def _control(files: Sequence[dict[str, Any]]) -> list[Row]:
         for name in of[0]["solved"]:
             solved = sum(file["solved"][name] for file in of)
             low, high = wilson_interval(solved, number)
-            what = f"goals held, {world} of unknown constants, planning in: {_label(name)}"
+            label = name if name.startswith("learned") else f"simulator, {name} constants"
+            what = f"goals held, {world} of unknown constants, planning in: {label}"
             target = "at least as the conditioned model" if name.startswith("calibrated") else ""
             found.append((what, f"{solved / number:.1%} [{low:.1%}, {high:.1%}] of {number}", target, command))
     return found
-
-
-def _label(name: str) -> str:
-    return name if name.startswith("learned") else f"simulator, {name} constants"
 
 
 def _run(name: str) -> str:

@@ -2,8 +2,7 @@
 
 from benchmarks.results.markdown import Row, digits, grid, lowest_first, mean_interval
 from benchmarks.results.sources import records
-from worldmodel.comparing import BallReading, LitBallResult, PairCondition
-from worldmodel.measures import OverSeeds
+from worldmodel.comparing import LitBallResult, PairCondition
 
 
 def rows() -> list[Row]:
@@ -11,15 +10,12 @@ def rows() -> list[Row]:
     found = [record.result.conditions for record in records("lit-ball.json", LitBallResult)]
     if not found or "OU pairs" not in found[0]:
         return []
-    worst = {name: _worse_read(row) for name, row in found[0]["OU pairs"].methods.items()}
+    methods = found[0]["OU pairs"].methods
+    worst = {name: min(of.x, of.light, key=lambda r2: lowest_first(r2.mean)) for name, of in methods.items()}
     others = ", ".join(f"{name} {digits(of.mean, '.2f')}" for name, of in worst.items() if name != "lejepa")
     label = "ball and light told apart, R2 of the one read worse"
     value = f"{mean_interval(worst['lejepa'])} ({others})"
     return [(label, value, "", "`worldmodel compare study=lit_ball`")]
-
-
-def _worse_read(row: BallReading) -> OverSeeds:
-    return min((row.x, row.light), key=lambda found: lowest_first(found.mean))
 
 
 def details() -> str:

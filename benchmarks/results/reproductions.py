@@ -1,7 +1,5 @@
 """Published tables measured again: `python -m benchmarks.reproduce`, theirs beside ours, and what has a target."""
 
-from collections.abc import Sequence
-
 from benchmarks.reproduce.result import MeasuredFigure, RowResult, TableResult, read_table
 from benchmarks.reproduce.scaling import REFERENCE_STEPS, TIMED_STEPS, WARM_UP_STEPS
 from benchmarks.reproduce.tables import TABLES
@@ -22,10 +20,6 @@ def _read(name: str) -> TableResult | None:
     return read_table(path) if path.exists() else None
 
 
-def _lowest(found: Sequence[MeasuredFigure]) -> MeasuredFigure:
-    return min(found, key=lambda figure: lowest_first(figure.mean))
-
-
 def _lowest_rows() -> list[Row]:
     """The lowest of each table's conditions that the target is about."""
     rows: list[Row] = []
@@ -38,7 +32,8 @@ def _lowest_rows() -> list[Row]:
         ("mixings", ("",), "r2_h_to_z_polished", "four 2-D mixings, lowest, R2, canonical readout", ".99"),
     ):  # fmt: skip
         if table := _read(name):
-            lowest = _lowest([row.measures[measure] for row in table.rows if row.key.startswith(keys)])
+            reached = (row.measures[measure] for row in table.rows if row.key.startswith(keys))
+            lowest = min(reached, key=lambda figure: lowest_first(figure.mean))
             rows.append((label, mean_interval(lowest.over_seeds, ".4f"), target, f"`{_COMMAND} table={name}`"))
     return rows
 

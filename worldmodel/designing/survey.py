@@ -127,13 +127,11 @@ def worlds(config: WorldsConfig) -> WorldsResult:
 
 
 def _listed(config: WorldsConfig) -> WorldsResult:
-    names, others = envs.names(), ()
+    known, tasks = envs.names(), _tasks()
     if config.env is None:
-        names, others = (
-            tuple(name for name in envs.names() if (name in _tasks()) == is_task) for is_task in (False, True)
-        )
+        names, others = (tuple(name for name in known if (name in tasks) == is_task) for is_task in (False, True))
     else:
-        names = tuple(fnmatch.filter(names, config.env))
+        names, others = tuple(fnmatch.filter(known, config.env)), ()
     if not names:
         raise UserError(f"no world matches {config.env!r}; worldmodel worlds lists them all")
     found, pictures = [], {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from worldmodel.measures.wording import DASH, with_interval
@@ -268,13 +269,11 @@ def _controls_table(variables: dict[str, ProbedVariable]) -> list[Table]:
 def _correlations_table(found: ContextCorrelations) -> Table:
     """Directions of the contexts, and how many of them are constants."""
     count = found.count
-    rows = []
-    for index in range(max(len(found.values), len(count.values))):
-        canonical, sequential = found.values[index : index + 1], index < len(count.values)
-        row = [number(index + 1, 0), number(canonical[0] if canonical else None, 3)]
-        row += [number(count.values[index] if sequential else None, 3)]
-        row += [interval(count.interval[index] if sequential else None, 3)]
-        rows.append([*row, number(count.shuffled[index] if sequential else None, 3)])
+    directions = zip_longest(found.values, count.values, count.interval, count.shuffled)
+    rows = [
+        [number(index, 0), number(canonical, 3), number(value, 3), interval(ends, 3), number(shuffled, 3)]
+        for index, (canonical, value, ends, shuffled) in enumerate(directions, 1)
+    ]
     reason = f": {count.reason}" if count.reason else ""
     number_text = "cannot be determined" if count.num_constants is None else str(count.num_constants)
     drift = "" if found.drift_rho is None else f", which drift by ρ = {found.drift_rho:g} between the halves"
@@ -319,7 +318,7 @@ def surprise_section(run: ReportedRun, figures: list[Path]) -> Section:
         "surprise",
         "What it is surprised by",
         "The same actions from the same start, with an event and without it. Surprise is the squared prediction error, "
-        "whitened as errors are without events: 1 is usual. Where constants vary, the change of those that are read "
+        "whitened by the errors without events, so that 1 is usual. Where constants vary, the change of those read "
         "from the steps before and after the event counts as well.",
         "An event is noticed where surprise is higher with it at p < .05. AUROC is the chance that a trajectory with "
         "the event surprises more than one without: at .5 the two cannot be distinguished.",

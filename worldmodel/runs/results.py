@@ -295,7 +295,7 @@ class ControlResult:
 class EventResult:
     """Highest surprise in the windows that see an event, with it and without it, over pairs of trajectories.
 
-    Surprise is the squared prediction error, whitened as errors are without events: 1 is usual.
+    Surprise is the squared prediction error, whitened by the errors without events, so that 1 is usual.
     """
 
     median_without: float | None
