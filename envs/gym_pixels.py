@@ -74,7 +74,7 @@ class PixelScene(Scene):
 
     @cached_property
     def state_names(self) -> tuple[str, ...]:
-        """What the environment tells, in the order of its observation or info."""
+        """Names of the state, in the order of the environment's observation or info."""
         names: list[str] = []
         for key, size in self._told.items():
             names += [key] if size == 1 else [f"{key}_{index}" for index in range(size)]

@@ -175,7 +175,7 @@ class Place:
     """Whether the value is a ratio for several elements."""
 
     def index(self) -> Any:
-        """What picks the numbers out of the field."""
+        """Index of the numbers in the field."""
         rows = np.array(self.rows, int)
         if not self.rows:
             return (..., list(self.columns)) if self.columns else ...

@@ -80,7 +80,7 @@ class Scene(ABC):
     """Physics steps per control step."""
 
     factors: tuple[Factor, ...] = ()
-    """What can be set and randomised."""
+    """Factors that can be set and randomised."""
 
     goal_tolerance: Mapping[str, float] = {}
     """State name -> how near counts as reached, in the state's own unit."""

@@ -162,7 +162,7 @@ class _Episodes:
         return np.array([[*snapshot.values.values()] for snapshot in self._snapshots], np.float32)
 
     def actions(self, states: np.ndarray) -> np.ndarray:
-        """What the policies answer to states (B, X): (B, A) in [-1, 1]."""
+        """Actions (B, A) in [-1, 1] of the policies in states (B, X)."""
         return np.stack(
             [np.clip(act(state), -1, 1) for act, state in zip(self._actors, states.astype(np.float64), strict=True)]
         )

@@ -117,7 +117,7 @@ class MujocoWorld(gymnasium.Env):
         return self.scene.actuated
 
     def describe(self) -> dict[str, Any]:
-        """What a data set records about its world, ready for JSON."""
+        """The description of the world that a data set keeps, ready for JSON."""
         return _description(self, self._draws)
 
     # An episode, as Gymnasium runs it

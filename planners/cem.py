@@ -45,7 +45,7 @@ class CEM:
     """Standard deviation of the first candidates, in units of action, where there is no warm start."""
 
     warm_std: float = 0.4
-    """The same where there is a warm start."""
+    """Standard deviation of the first candidates after a warm start, in units of action."""
 
     min_std: float = 0.02
     """The standard deviation never falls below this."""

@@ -1,4 +1,4 @@
-"""What a policy is, and what policies share."""
+"""The protocol of policies, and their common parts."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -52,7 +52,7 @@ class Look(ABC):
     """How strong, in `unit`; 0 changes nothing."""
 
     unit: ClassVar[str]
-    """What the strength is measured in."""
+    """Unit of the strength, in words."""
 
     highest: ClassVar[float]
     """The largest strength that is accepted."""

@@ -184,7 +184,7 @@ class _Search:
         return ShortTraining(what, options, off, found.by_episode.tolist(), found.ratio_to_persistence, share, seconds)
 
     def _compared(self, of: ShortTraining) -> ShortTraining:
-        """The same beside the best candidate so far, episode by episode."""
+        """A short training with its gain over the best candidate so far, paired by episode."""
         best = next((best for best in reversed(self._done) if best.taken), self._done[0])
         if not (of.by_episode and best.by_episode):
             return of
@@ -205,7 +205,7 @@ class _Search:
 
 
 def _label(what: Choosable | None, options: Mapping[str, int | float]) -> str:
-    """What a candidate is called: `lag 2`."""
+    """Name of a candidate: `lag 2`."""
     return f"{what} {shown(options)}" if what else ""
 
 

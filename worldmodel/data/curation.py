@@ -33,7 +33,7 @@ class DataSetDescription:
     """What a data set holds."""
 
     name: str
-    """What it is called."""
+    """Its name."""
 
     directory: Path
     """Where it is."""

@@ -37,7 +37,7 @@ class FactorRecord:
     """
 
     name: Name
-    """What the factor is called; column k of `DataSet.factors` is factor k."""
+    """Name of the factor; column k of `DataSet.factors` is factor k."""
 
     unit: Name
     """Unit of its values; "1" where they have none."""
@@ -246,7 +246,7 @@ class Index:
     """What `dataset.json` says of a data set."""
 
     name: Name
-    """What the data set is called."""
+    """Name of the data set."""
 
     num_episodes: Annotated[int, Meta(ge=0)]
     """Episodes that are whole; 0 while the first recording is under way."""

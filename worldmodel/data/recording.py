@@ -51,7 +51,7 @@ class Recording:
     """Everything that determines an episode, but for its number."""
 
     name: str
-    """What the data set is called."""
+    """Name of the data set."""
 
     world: Mapping[str, Any]
     """Keyword arguments of `envs.make`."""

@@ -1,4 +1,4 @@
-"""What `design` finds: for every constant the R2 that no reader of a window exceeds, under one excitation or two."""
+"""The result of `design`: for every constant the R2 that no reader of a window exceeds, by excitation."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -54,7 +54,7 @@ class ConstantPrior:
     kind: str
     """physical."""
     description: str
-    """What it is, in words."""
+    """A description, one line."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class WindowBound:
 
 @dataclass(frozen=True)
 class ExcitationBounds:
-    """What the motion under one excitation says about each constant."""
+    """Bounds on what a reader of the motion under one excitation can tell about each constant."""
 
     policy: ChosenPolicy
     """The excitation."""
@@ -112,7 +112,7 @@ class ExcitationBounds:
     r2_bound_van_trees: dict[str, float]
     """The looser bound of van Trees, which holds for any reader of nonlinear observations."""
     r2_bound_episode: dict[str, float]
-    """The same as `r2_bound` for all windows of an episode together."""
+    """`r2_bound` for all windows of an episode together."""
     identifiable: list[str]
     """Constants whose bound reaches the threshold of the settings."""
     combinations: list[CombinationBound]
@@ -167,11 +167,11 @@ class DesignResult:
     finite_difference: FiniteDifferences
     """How the simulator was differentiated."""
     given: ExcitationBounds
-    """What the environment's own excitation makes identifiable."""
+    """Bounds under the environment's own excitation."""
     designed: ExcitationBounds | None = None
-    """The same of a better excitation; None where none was sought or found."""
+    """Bounds under a better excitation; None where none was sought or found."""
     gain: Gain | None = None
-    """What the better excitation gains."""
+    """Gain of the better excitation."""
 
     @property
     def excitations(self) -> dict[str, ExcitationBounds]:

@@ -140,7 +140,7 @@ def _simple_forms(num: int) -> list[np.ndarray]:
 
 
 def _remaining_forms(hidden: np.ndarray, chosen: list[np.ndarray]) -> list[np.ndarray]:
-    """What spans the rest of the readable space, largest exponent 1."""
+    """A basis of the rest of the readable space, largest exponent 1."""
     taken = np.linalg.qr(np.column_stack([hidden, *chosen]))[0]
     complement = np.linalg.svd(taken, full_matrices=True)[0][:, taken.shape[1] :]
     return [form / form[np.argmax(np.abs(form))] for form in complement.T]

@@ -19,7 +19,7 @@ from worldmodel.runs.results import Interval, as_interval
 
 
 def bounds_of(problem: DesignProblem, policy: ChosenPolicy, found: WindowInformation) -> ExcitationBounds:
-    """What one excitation says about each constant."""
+    """Bounds on every constant under one excitation."""
     covariance, names = found.covariance, problem.constants
     bounds = r2_bounds(covariance)
     intervals = bound_intervals(found, np.random.default_rng(problem.config.seed))
@@ -74,7 +74,7 @@ def bound_intervals(found: WindowInformation, rng: np.random.Generator) -> list[
 
 
 def gain_of(before: WindowInformation, after: WindowInformation) -> Gain:
-    """What the second excitation gains, paired over trajectories: the same constants, starts and policy seeds."""
+    """Gain of the second excitation, paired over trajectories with the same constants, starts and policy seeds."""
     logdets = [np.linalg.slogdet(np.eye(e.windows.shape[-1]) + e.episodes)[1] for e in (before, after)]
     num = min(map(len, logdets))
     change = logdets[1][:num] - logdets[0][:num]

@@ -79,7 +79,7 @@ def settings_for(trained: TrainConfig, noise_m: float, noise_rad: float, num_tra
 
 
 def judge(config: DesignConfig) -> ExcitationBounds:
-    """What the environment's own excitation makes identifiable; writes nothing."""
+    """Bounds under the environment's own excitation; writes nothing."""
     problem = open_problem(config)
     given = problem.given_policy
     seeds = range(_REPORTED, _REPORTED + config.num_trajectories)
@@ -106,7 +106,7 @@ def _search(problem: DesignProblem, differences: FiniteDifferences, given: Chose
 
 
 def objective(name: str, information: np.ndarray) -> float:
-    """What a design maximises, of information (W, P, P): larger is better."""
+    """The figure that a design maximises, from information (W, P, P)."""
     match name:
         case "logdet":
             return float(np.linalg.slogdet(np.eye(information.shape[-1]) + information)[1].mean())

@@ -51,7 +51,7 @@ class WorldSummary:
     """One row of the list of worlds."""
 
     name: str
-    """What `env=` takes."""
+    """Its name in `env=`."""
     kind: Literal["goals", "reward", "poses"]
     """Whether it is about goals, has a reward of its own, or shows poses without physics."""
     sizes: tuple[str, ...] | None
@@ -92,7 +92,7 @@ class WorldView:
 
 @dataclass(frozen=True)
 class WorldsResult:
-    """What `worlds` found."""
+    """The result of `worlds`."""
 
     worlds: tuple[WorldSummary, ...]
     """The worlds that were asked for."""

@@ -17,7 +17,7 @@ class Excitation:
     """One excitation, for P constants."""
 
     policy: str
-    """What it is called."""
+    """Its name."""
     bounds: Mapping[str, float]
     """Constant -> bound on R2 from one window."""
     intervals: Mapping[str, Sequence[float] | None]

@@ -23,7 +23,7 @@ class DrawnConstant:
     """A constant, over its nominal value where its prior is logarithmic; else as it is."""
 
     label: str
-    """What it is called."""
+    """Its name."""
     value: float
     """The estimate."""
     interval: Sequence[float] | None

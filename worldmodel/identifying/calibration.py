@@ -39,7 +39,7 @@ _COMPONENTS, _MOST_FRAMES = 64, 1500
 
 @dataclass(frozen=True)
 class Looks:
-    """What the simulator's pictures look like, as the encoder sees them: their principal components."""
+    """Principal components of the simulator's pictures, as the encoder sees them."""
 
     mean: np.ndarray
     """(pixels,)."""
@@ -189,7 +189,7 @@ def _context_reader(
 
 
 def true_numbers(simulator: Simulator, episode: Episode) -> np.ndarray:
-    """What should be read of an episode's frames, (T+1, N)."""
+    """True values of the numbers that are read from an episode's frames, (T+1, N)."""
     return simulator.observation.numbers(episode.states[:, : simulator.world.scene.model.nq].astype(np.float64))
 
 

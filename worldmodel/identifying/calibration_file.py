@@ -65,7 +65,7 @@ def _made_for(run: Run, simulator: Simulator, config: IdentifyConfig, num_steps:
 
 
 def _read(path: Path, wanted: str) -> Calibration | None:
-    """What the file holds; None where there is none, it is damaged, or was made for something else."""
+    """The calibration in the file; None where there is none, it is damaged, or was made for something else."""
     try:
         arrays = read_arrays(path, _MOST_BYTES)
         return _built(Calibration, arrays) if str(arrays[_DIGEST]) == wanted else None

@@ -31,7 +31,7 @@ class Explained:
     seconds: float
     """CPU time of the fit."""
     learned: list[np.ndarray | None]
-    """What the run's context says of each recording's constants, standardised (P,); None where it has none."""
+    """Constants read from the run's context of each recording, standardised (P,); None where it has none."""
 
     @property
     def layout(self) -> Layout:

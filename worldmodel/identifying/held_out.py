@@ -26,7 +26,7 @@ LONGEST = 15
 
 @dataclass(frozen=True)
 class HeldOutPrediction:
-    """What each simulator predicts of one recording's end."""
+    """Predictions of one recording's end by each simulator."""
 
     joints: dict[str, np.ndarray]
     """Simulator -> positions of the observed joints (H, J), in metres or radians."""

@@ -64,7 +64,7 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
 
 
 def _judged(run: Run, explained: Explained, model: WorldModel, config: IdentifyConfig) -> IdentifyResult:
-    """What the fit says, whether it is to be trusted, and its held-out predictions; writes files and figures."""
+    """Estimates, alarms and held-out predictions of a fit; writes files and figures."""
     folder, given = run.path, chosen_policy(run.config.collection)
     solution, calibration, simulator = explained.solution, explained.calibration, explained.simulator
     alarms, unfamiliar = alarms_of(explained, model)

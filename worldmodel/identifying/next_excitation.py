@@ -72,14 +72,14 @@ class NextRecording:
 
 @dataclass(frozen=True)
 class FoundExcitation:
-    """What to record next, as it was found at an estimate."""
+    """The excitation to record next, as designed at an estimate."""
 
     policy: ChosenPolicy
     """The excitation."""
     shrinks_to: dict[str, float]
     """Constant -> width of its interval after that recording, as a share of the width now."""
     repeated: dict[str, float]
-    """The same after another recording under the run's own policy."""
+    """These widths after another recording under the run's own policy."""
 
 
 def search_excitation(explained: Explained, given: ChosenPolicy, num_policies: int, seed: int) -> FoundExcitation:
@@ -116,7 +116,7 @@ def search_excitation(explained: Explained, given: ChosenPolicy, num_policies: i
 def next_excitation(
     explained: Explained, given: ChosenPolicy, num_policies: int, seed: int, folder: Path, file: str
 ) -> NextExcitation:
-    """The same, its policy written as YAML to `file`, which is relative to the run's folder."""
+    """Search the next excitation, and write its policy as YAML to `file`, relative to the run's folder."""
     found = search_excitation(explained, given, num_policies, seed)
     text = yaml.safe_dump({"name": found.policy.name, **found.policy.parameters}, sort_keys=False)
     write_text(folder / file, text)

@@ -33,7 +33,7 @@ class Observation:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What the N numbers are called."""
+        """Names of the N numbers."""
         parts = zip(self.joints, self.turns, strict=True)
         return tuple(part for name, turn in parts for part in ((f"cos {name}", f"sin {name}") if turn else (name,)))
 
@@ -83,7 +83,7 @@ class Start:
     state: np.ndarray
     """First guess, float64 (X,)."""
     columns: np.ndarray
-    """What may move: positions and velocities of the observed joints, int (V',) into the state."""
+    """Positions and velocities of the observed joints, int (V',) into the state."""
     spread: np.ndarray
     """The unit of each, in metres, radians or those per second: (V',)."""
 

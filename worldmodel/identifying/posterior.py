@@ -41,7 +41,7 @@ def constants_found(explained: Explained, trusted: bool) -> list[ConstantEstimat
 
 
 def _learned(explained: Explained, name: str, number: int | None) -> tuple[float | None, Interval | None]:
-    """What the learned context reads, and its interval."""
+    """The value read from the learned context, and its interval."""
     read, reader = explained.learned[number or 0], explained.calibration.context_reader
     if read is None or reader is None or (number is None and len(explained.tracks) > 1):
         return None, None
@@ -88,7 +88,7 @@ def combinations(explained: Explained, trusted: bool) -> list[CombinationEstimat
 
 
 def nuisances_found(explained: Explained, trusted: bool) -> list[NuisanceEstimate]:
-    """What else was free, of every recording."""
+    """The fitted nuisances of every recording."""
     num, found = len(explained.simulator.constants), []
     for track, place in zip(explained.tracks, explained.layout.places, strict=True):
         for parameter, (name, (unit, size)) in zip(place[num:], track.nuisances.units.items(), strict=False):

@@ -78,7 +78,7 @@ def simulated_recording(
 
 
 def _told(design: FoundExcitation, explained: tuple[Explained, Explained, Explained], alarms: list[str]) -> RoundResult:
-    """What a round told, by explanations of the first recordings, of those before it, and with it."""
+    """The result of a round, from explanations of the first recordings, of those before it, and with it."""
     constants = explained[0].simulator.constants
     first, before, after = (one.deviations[one.place(0)] for one in explained)
     shrunk_to, since_first = (dict(zip(constants, (after / of).tolist(), strict=True)) for of in (before, first))

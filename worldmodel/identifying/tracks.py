@@ -21,7 +21,7 @@ OFFSET_SD_M, OFFSET_SD_RAD = 0.01, 0.02
 
 @dataclass(frozen=True)
 class Nuisances:
-    """What else may differ between a recording and its simulation; each has a prior N(0, 1) in the units above."""
+    """Other differences between a recording and its simulation, each with a prior N(0, 1) in the units above."""
 
     camera: bool
     """The scale of slides, and an offset of every observed joint."""
@@ -69,11 +69,11 @@ class Track:
     start: Start
     """The state before the first action."""
     observation: Observation
-    """What is read."""
+    """The numbers that are read from frames."""
     replay: Replay
     """The simulator."""
     nuisances: Nuisances
-    """What else is free."""
+    """The nuisances that are fitted."""
 
     @property
     def num_steps(self) -> int:

@@ -76,7 +76,7 @@ class _Drive:
         )
 
     def index(self) -> Index:
-        """What the data set of the round says of itself."""
+        """The index of the round's data set."""
         recording = recording_of(self._config.collection)
         policy: dict[str, Any] = {
             "name": CONTROLLER,

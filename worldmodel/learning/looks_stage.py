@@ -77,7 +77,7 @@ def train_robust_encoder(
 
 @dataclass(frozen=True)
 class LooksData:
-    """What the robust encoder learns from."""
+    """Training data of the robust encoder."""
 
     frames: Tensor
     """uint8 (n, 3, S, S)."""

@@ -57,7 +57,7 @@ class Stage:
     """One thing to train."""
 
     name: str
-    """What logs and checkpoints call it."""
+    """Its name in logs and checkpoints."""
     module: nn.Module
     """Everything that the optimiser moves; parts of it may be dropped afterwards."""
     loss: Callable[[float, torch.Generator], dict[str, Tensor]]

@@ -31,11 +31,11 @@ class Decoder(nn.Module):
     mean: Tensor
     """The mean frame, in grey levels: (3, W, W); the network predicts the difference from it."""
     scale: Tensor
-    """What the network's output is multiplied by, in grey levels: ()."""
+    """Factor of the network's output, in grey levels: ()."""
     latent_mean: Tensor
-    """What is subtracted from a latent: (D,)."""
+    """Subtracted from a latent: (D,)."""
     latent_std: Tensor
-    """What it is then divided by: (D,)."""
+    """Divisor of the latent after that: (D,)."""
     directions: Tensor
     """Random projections of a latent, (D, hidden)."""
 

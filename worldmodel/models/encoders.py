@@ -23,9 +23,9 @@ class Encoder(nn.Module):
     """
 
     mean: Tensor
-    """What is subtracted from a frame, in grey levels: (3, 1, 1), or a whole frame (3, S, S)."""
+    """Subtracted from a frame, in grey levels: (3, 1, 1), or a whole frame (3, S, S)."""
     scale: Tensor
-    """What each channel is divided by, in grey levels: (3, 1, 1)."""
+    """Divisor of each channel, in grey levels: (3, 1, 1)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ class RewardHead(nn.Module):
     mean: Tensor
     """Of a state's numbers, which is subtracted from them."""
     std: Tensor
-    """What they are then divided by."""
+    """Their divisor after that."""
     scale: Tensor
     """Unit of values: a reward's standard deviation times the steps that a discounted sum spans, ()."""
 

@@ -1,4 +1,4 @@
-"""What the networks of a world model are made of."""
+"""Architectures of the networks of a world model."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,7 +16,7 @@ class ViTConfig(Settings):
     patch: Count | None = None
     """Side in pixels of a patch, which becomes one token; divides encoder.input_size. null takes the model's own."""
     pool: Literal["class", "tokens"] = "class"
-    """What latents are read from: the class token, or all tokens side by side."""
+    """Tokens from which latents are read: the class token, or all tokens side by side."""
 
 
 EncoderName = Literal["encoder", "robust", "both"]

@@ -23,7 +23,7 @@ REMOVED = {
 }
 """Options of earlier versions, and what to write instead."""
 SHARED = ("data", "workers", "warp_worlds")
-"""What an atlas shares with the episodes where it is not set apart."""
+"""Options of an atlas that are those of the episodes unless they are given."""
 SPELLED_OUT = ("atlas",)
 """Sections whose options are always written with the section's name."""
 

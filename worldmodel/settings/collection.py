@@ -1,4 +1,4 @@
-"""What is recorded: a world, the policy that moves it, and how much of it."""
+"""Settings of a recording: the world, the policy that moves it, and the number of episodes."""
 
 import dataclasses
 import re
@@ -57,7 +57,7 @@ class EnvConfig(Settings):
     world: str = "reacher"
     """Name of the world, path/to/file.py:factory for your own, or gym:ID for any environment of Gymnasium."""
     name: str | None = None
-    """What its data set and run are called; null takes the world's name."""
+    """Name of its data set and run; null takes the world's name."""
     kinematic: KinematicConfig | None = None
     """Poses from an exact OU process instead of physics; null simulates physics."""
     image_size: Count = 64
@@ -92,7 +92,7 @@ class EnvConfig(Settings):
 
     @property
     def label(self) -> str:
-        """What the data set and the run are called."""
+        """Name of the data set and the run."""
         return self.name or re.sub(r"\W+", "-", self.world.removeprefix("gym:").rsplit("/", 1)[-1])
 
     def make_arguments(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class SurpriseConfig(Settings):
 
 @dataclass(frozen=True)
 class ImagineConfig(Settings):
-    """What a model imagines of held-out episodes: from a few frames and the actions taken, without a further look.
+    """Futures that a model imagines of held-out episodes, from a few frames and the actions taken alone.
 
     Films of the camera's frames beside the imagined ones, and errors of the imagined state in degrees and millimetres.
     """
@@ -149,7 +149,7 @@ class DesignConfig(Settings):
     search: NonNegativeInt = 48
     """Policies tried; 0: none."""
     objective: Literal["logdet", "trace", "worst"] = "logdet"
-    """What the search optimises: logdet of I + F (D-optimal), trace of the posterior covariance, or the bound of the
+    """Objective of the search: logdet of I + F (D-optimal), trace of the posterior covariance, or the bound of the
     worst constant."""
     reach_sd: Positive = 2.5
     """How far the atlas reaches, in its standard deviations; a policy may leave it in at most 2 % of frames."""

@@ -69,8 +69,8 @@ class JEPAConfig(Settings):
     """Standard JEPA: predict one view's latent from the other's."""
 
     target: Literal["ema", "stop_gradient", "none"] = "ema"
-    """What is predicted. ema: latents by a moving average of the encoder. stop_gradient: the encoder's own, without
-    gradient. none: the same, with gradient."""
+    """Target of the prediction. ema: latents by a moving average of the encoder. stop_gradient: the encoder's own,
+    without gradient. none: the encoder's own, with gradient."""
     momentum: float = 0.99
     """Decay of the moving average per step, in [0, 1)."""
     hidden: Count = 256

@@ -128,7 +128,7 @@ def _read(env: str, depth: int) -> dict[str, Any]:
 
 
 def _default() -> dict[str, Any]:
-    """What a world without a recipe of its own trains with."""
+    """Settings of a world without a recipe of its own."""
     return _with_policy(_file(folder() / "default.yaml"))
 
 

@@ -121,7 +121,7 @@ class TrainConfig(Settings):
 
     @property
     def poses(self) -> CollectConfig:
-        """What trains the encoder: the atlas, or else the episodes."""
+        """The collection that trains the encoder: the atlas, or else the episodes."""
         return self.atlas or self.collection
 
     def round_directory(self, number: int) -> Path:
@@ -130,7 +130,7 @@ class TrainConfig(Settings):
 
     @property
     def run_name(self) -> str:
-        """What the run is called."""
+        """Name of the run."""
         return self.name or self.env.label
 
     @property

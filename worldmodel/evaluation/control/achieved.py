@@ -38,7 +38,7 @@ def achieved(outcomes: Outcomes, rewarded: bool) -> tuple[dict[ControllerName, C
 
 @dataclass(frozen=True)
 class ChangedOutcomes:
-    """What the latent planner of one run did as the robot is, and as it changes in the middle of the same tasks."""
+    """Outcomes of one run's latent planner on the same tasks, with the robot as it is and as it changes in mid-task."""
 
     unchanged: Outcome
     fixed: Outcome

@@ -74,7 +74,7 @@ class CorrectedDynamics:
 
 @dataclass(frozen=True)
 class _Windows:
-    """What followed the last w moments of n environments."""
+    """The last w moments of n environments, and the latents and actions that followed."""
 
     latents: Tensor
     """Up to each moment, (n, w, K, D)."""

@@ -37,7 +37,7 @@ class Controller(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a controller did with n tasks, f of them filmed."""
+    """Outcome of a controller on n tasks, f of them filmed."""
 
     solved_at: np.ndarray
     """Control step from which each task was solved, int (n,); -1 if never."""

@@ -100,11 +100,11 @@ class AuditedRule:
     """A rule of the audited board: pairs unsolved at the start, and all of `near` held for some steps."""
 
     near: tuple[Near, ...]
-    """What must be near the goal, all at once."""
+    """State variables that must be near the goal, all at once."""
     hold_steps: int = 1
     """Consecutive control steps for which it must be."""
     at_least: Near | None = None
-    """What must be this far from the goal at the start."""
+    """State variables that must be this far from the goal at the start."""
     crosses: str | None = None
     """Number of the state whose sign must change from start to goal: the other room."""
 

@@ -23,7 +23,7 @@ from worldmodel.settings import ContextMethod, ContextTraining, PositionsConfig,
 
 
 class OptimSetting(NamedTuple):
-    """What every method is tuned over."""
+    """Settings of the optimiser, over which every method is tuned."""
 
     lr: float
     """Learning rate."""
@@ -66,7 +66,7 @@ class ValidationFigures:
 
 @dataclass(frozen=True)
 class ReportedFigures:
-    """What is reported of a trial: each list has one entry a constant."""
+    """The reported figures of a trial: each list has one entry per constant."""
 
     r2_linear: list[float | None]
     """R2 of a linear probe on test episodes."""
@@ -75,7 +75,7 @@ class ReportedFigures:
     r2_out_of_range: list[float | None] | None
     """R2 of the linear probe 2 to 3 prior standard deviations out; None where no such episodes were asked for."""
     r2_out_of_range_averaged: list[float | None] | None
-    """The same from the mean over all windows of an episode."""
+    """That R2 from the mean over all windows of an episode."""
     num_constants: int | None
     """How many constants the contexts hold, found without labels."""
     correlations: list[float | None]
@@ -107,7 +107,7 @@ class ContextStudy:
         return self._validated.result(self._key(trial), measure)
 
     def tested(self, trial: ContextTrial) -> ReportedFigures:
-        """What is reported of a trial."""
+        """Its figures on test episodes."""
         return self._tested.result(self._key(trial), lambda: self._test(self._trained(trial), trial.seed))
 
     def _key(self, trial: ContextTrial) -> CellKey:

@@ -1,4 +1,4 @@
-"""What `positions` finds: constants read from true positions, beside the bound on any reader."""
+"""The result of `positions`: constants read from true positions, beside the bound on any reader."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -29,12 +29,12 @@ class ConstantReading:
     r2_out_of_range: OverSeeds | None = None
     """R2 of the linear probe where constants are 2 to 3 prior standard deviations out; None where none were drawn."""
     r2_out_of_range_averaged: OverSeeds | None = None
-    """The same from the mean over all windows of an episode."""
+    """That R2 from the mean over all windows of an episode."""
 
 
 @dataclass(frozen=True)
 class MethodReading:
-    """What the contexts of one method hold."""
+    """Constants read from the contexts of one method."""
 
     lr: float
     """Learning rate that was chosen."""

@@ -111,7 +111,7 @@ class Lens:
     kept: list[str]
     """Names of the D latents."""
     scale: np.ndarray
-    """What each latent is divided by, (D,)."""
+    """Divisor of each latent, (D,)."""
 
     @staticmethod
     def fitted(config: PositionsConfig, world: MujocoWorld, states: np.ndarray) -> "Lens":

@@ -24,7 +24,7 @@ from worldmodel.system.devices import pick_device
 from worldmodel.system.progress import progress
 
 GRID = tuple(OptimSetting(*pair) for pair in ((1e-3, 1.0), (3e-3, 1.0), (1e-3, 0.3), (3e-3, 0.3)))
-"""What every method is tuned over."""
+"""Settings over which every method is tuned."""
 TUNING_SEED = 1000
 
 

@@ -1,4 +1,4 @@
-"""What probes found of several variables: scores, and the predictions behind them."""
+"""Results of probing several variables: scores, and the predictions behind them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from worldmodel.runs.results import as_interval
 
 @dataclass(frozen=True)
 class Reading:
-    """What a linear probe reads of one variable on n test examples, for its scatter plot."""
+    """Predictions of a linear probe of one variable on n test examples, for its scatter plot."""
 
     name: str
     """The variable."""
     truth: np.ndarray
     """True values in the variable's unit, (n,)."""
     prediction: np.ndarray
-    """What the probe reads, (n,)."""
+    """The probe's predictions, (n,)."""
     log: bool = False
     """Whether the probe reads the logarithm."""
 

@@ -40,7 +40,7 @@ def probe_shift(subject: Subject, train: Examples, config: ProbeConfig, shift: s
 
 @dataclass(frozen=True)
 class HeldReading:
-    """What a linear probe reads of P constants in E episodes in which they are held."""
+    """Predictions of a linear probe of P constants in E episodes in which they are held."""
 
     single: np.ndarray
     """From one window in the middle, (E, P)."""

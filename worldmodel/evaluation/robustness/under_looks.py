@@ -54,7 +54,7 @@ class _Bench:
 
 @dataclass(frozen=True)
 class _Found:
-    """What one run did under one look."""
+    """Outcomes of one run under one look."""
 
     solved_at: np.ndarray
     """Control step from which each task was solved, int (n,); -1 if never."""
@@ -143,7 +143,7 @@ def _load(bench: _Bench, run: Run) -> WorldModel:
 
 
 def _measure(bench: _Bench, run: Run, model: WorldModel) -> list[_Found]:
-    """What one run does under every look."""
+    """Outcomes of one run under every look."""
     planning, graph = PlanningModel(model), ways(bench.plan, model, run.config)
     bench.world.appearance = None
     reader = StateReader(bench.world, planning, bench.fitted)
@@ -167,7 +167,7 @@ def _under(
     doubter: Doubter | None,
     shift: GridCell,
 ) -> _Found:
-    """What a model does under one look: every instance has its share of the tasks and of the moments."""
+    """Outcomes of a model under one look: every instance has its share of the tasks and of the moments."""
     solved_at, unseen, read, shown, doubts = [], [], [], [], []
     moves = shift.suite is not None and shift.suite.motion == "dynamic"
     cuts = [_cuts(len(of), bench.config.instances) for of in (bench.tasks, bench.judged)]
@@ -209,7 +209,7 @@ def _cuts(num: int, parts: int) -> list[tuple[int, int]]:
 
 
 def _result(bench: _Bench, runs: list[Run], found: _ByEncoder) -> RobustResult:
-    """What runs did together."""
+    """The result of all runs together."""
     encoders: dict[EncoderName, list[LookResult]] = {}
     for name, of_runs in found.items():
         by_look = list(zip(*of_runs, strict=True))
