@@ -225,7 +225,7 @@ def test_a_world_beside_a_recipe_is_put_into_it():
         (TrainConfig, {"nonsense_word": 3}, r"unknown option 'nonsense_word'$"),
         (TrainConfig, {"steps": 3}, r"'steps' may mean .*method\.optim\.steps.* or decoder_training\.steps"),
         (TrainConfig, {"hidden": 3}, r"'hidden' may mean encoder\.hidden or predictor\.hidden or context\.hidden"),
-        (TrainConfig, {"encoder.kind": "cnnn"}, r"encoder\.kind must be one of mlp, .* cnn, strided, vit, got"),
+        (TrainConfig, {"encoder.kind": "cnnn"}, r"encoder\.kind must be one of mlp, .* cnn, strided, paired, vit, got"),
         (TrainConfig, {"episodes": "many"}, r"collection\.episodes must be a whole number >= 1, got 'many'"),
         (TrainConfig, {"method.rho": 1.5}, r"method\.rho must be a number > 0 and < 1 or null, got 1\.5"),
         (TrainConfig, {"encoder": "cnn"}, r"encoder is a group of options, got 'cnn'; set one as encoder\.NAME=VALUE"),

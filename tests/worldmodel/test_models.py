@@ -175,7 +175,7 @@ def test_wrong_predictor_settings(wrong):
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"kind": "resnet"}, "mlp, keypoints, glimpse, cnn, strided, vit"),
+        ({"kind": "resnet"}, "mlp, keypoints, glimpse, cnn, strided, paired, vit"),
         ({"normalize": "batch"}, "dataset, background, image"),
         ({"input_size": 0}, "input_size"),
         ({"hidden": 0}, "hidden"),

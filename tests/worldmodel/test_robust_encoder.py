@@ -9,6 +9,7 @@ from worldmodel_fakes import seeded
 
 from worldmodel.data.frames import box_resize
 from worldmodel.evaluation.control import control
+from worldmodel.evaluation.control.static_scenes import StaticScenes
 from worldmodel.evaluation.robustness import robust
 from worldmodel.learning.composites import Composites, median_background, random_pictures
 from worldmodel.learning.looks_stage import LooksData, looks_stage, robust_encoder_config
@@ -77,13 +78,17 @@ def test_the_stage_learns_the_place_of_a_dot_whatever_is_behind_it():
     frames, places = dots(600)
     config = DistillationConfig(kinds=["background", "tint"], optim=StepsConfig(120))
     torch.manual_seed(0)
-    student = Encoder(EncoderConfig("strided", SIZE, 2, 32, channels=[8, 16]))
+    student = Encoder(EncoderConfig("paired", SIZE, 2, 32, channels=[8, 16]))
     student.fit_normalization(frames)
     background = median_background(frames)
     fit_quietly(looks_stage(student, LooksData(frames, places, background), config, 0), 0)
-    views = Composites(background, config.kinds, 9)(frames[:200], seeded(5)).round().to(torch.uint8)
-    error = (student(views) - places[:200]).square().mean() / places.var()
-    assert error < 0.4, "a dot of nine pixels in a second of training; a reader that sees nothing scores 1"
+    composites, moments = Composites(background, config.kinds, 9), [frames[:200].float(), frames[200:400].float()]
+    views, others = (of.round().to(torch.uint8) for of in composites.of_scenes(moments, seeded(5)))
+    alone, beside = (
+        (of - places[:200]).square().mean() / places.var() for of in (student(views), student(views, others))
+    )
+    assert alone < 0.5, "a dot of nine pixels in a second of training; a reader that sees nothing scores 1"
+    assert beside < 0.7 * alone, "another frame tells what stands still"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,7 @@ def test_the_stage_learns_the_place_of_a_dot_whatever_is_behind_it():
 )
 def test_the_robust_encoder_fits_the_frames(image_size: int, input_size: int, size: int, halvings: int):
     found = robust_encoder_config(EncoderConfig(input_size=input_size, latent_dim=3), image_size)
-    assert (found.kind, found.input_size, found.latent_dim, len(found.channels)) == ("strided", size, 3, halvings)
+    assert (found.kind, found.input_size, found.latent_dim, len(found.channels)) == ("paired", size, 3, halvings)
     frames = torch.randint(0, 256, (2, 3, image_size, image_size), dtype=torch.uint8, generator=seeded())
     assert Encoder(found).eval()(frames).shape == (2, 3)
 
@@ -100,6 +105,53 @@ def test_the_robust_encoder_fits_the_frames(image_size: int, input_size: int, si
 def test_frames_that_cannot_be_halved_are_refused():
     with pytest.raises(UserError, match="robust=true needs frames"):
         robust_encoder_config(EncoderConfig(input_size=15, latent_dim=3), 15)
+
+
+def test_moments_of_a_scene_share_what_stands_still():
+    frames, _ = dots(40)
+    background = median_background(frames)
+    moments = [frames[:20].float(), frames[20:].float(), background.expand(20, -1, -1, -1)]
+    views = Composites(background, ["background", "tint", "patch", "noise"], 0).of_scenes(moments, seeded())
+    robot = ((moments[0] - background).abs() + (moments[1] - background).abs()).amax(1, keepdim=True) > 0
+    still = Composites(background, ["background", "tint", "patch"], 0).of_scenes(moments, seeded())
+    assert ((still[0] - still[1]).abs() * ~robot).max() == 0 and ((still[0] - still[2]).abs() * ~robot).max() == 0
+    assert ((still[0] - still[2]).abs() * robot).max() > 50, "the scene without the robot"
+    assert ((views[0] - views[1]).abs() * ~robot).max() > 1, "noise is anew in every frame"
+
+
+def test_only_a_paired_encoder_looks_at_another_frame():
+    torch.manual_seed(0)
+    frames = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=seeded())
+    strided, paired = (Encoder(EncoderConfig(kind, 8, 3, 8, channels=[4])).eval() for kind in ("strided", "paired"))
+    others = frames.roll(1, 0)
+    assert torch.equal(strided(frames, others), strided(frames))
+    assert torch.equal(paired(frames, frames), paired(frames))
+    assert not torch.allclose(paired(frames, others), paired(frames))
+    nearly = (frames.int() + 2).clamp(0, 255).to(torch.uint8)
+    torch.testing.assert_close(paired(frames, nearly), paired(frames), msg="so small a change is no motion")
+
+
+def test_what_stands_still_is_found_from_goal_and_frames_in_which_the_robot_is_elsewhere():
+    picture = torch.randint(0, 200, (3, SIZE, SIZE), dtype=torch.uint8, generator=seeded())
+
+    def shown(column: int) -> torch.Tensor:
+        frame = picture.clone()
+        frame[:, 6:9, column : column + 3] = 250
+        return frame[None]
+
+    goal, start = shown(0), shown(4)
+    scenes = StaticScenes(goal, 1)
+    scenes.look(start)
+    assert scenes.changed and torch.equal(scenes.reference(start), goal) and torch.equal(scenes.reference(goal), start)
+    for _ in range(9):
+        scenes.look(start)
+        assert not scenes.changed, "a robot that rests does not become a part of the scene"
+    scenes.look(shown(8))
+    assert scenes.changed and torch.equal(scenes.reference(start)[0], picture)
+    alone = StaticScenes(None, 2)
+    alone.keep([1])
+    alone.look(start)
+    assert torch.equal(alone.reference(start), start), "nothing else is known"
 
 
 def test_a_model_sees_by_the_encoder_that_is_named():
@@ -154,7 +206,7 @@ def test_a_finished_run_gets_a_robust_encoder_and_keeps_all_else(tmp_path: Path,
     after = read_weights(Run(found.run).path / "model.safetensors")
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
     assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"robust_encoder"}
-    assert found.robust and found.robust.encoder == "strided 16x16"
+    assert found.robust and found.robust.encoder == "paired 16x16"
     kept = Run(found.run).model().config
     assert found.robust.used == (kept.sees_by == "both") and found.robust.agreement == kept.agreement
     assert not found.robust.used, "two steps of training teach nothing"

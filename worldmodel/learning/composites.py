@@ -4,7 +4,7 @@ They are drawn anew for every batch, by other code than the looks of `worldmodel
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -13,9 +13,12 @@ from torch.nn import functional
 from worldmodel.settings import SeenLook
 
 _CLEAN = 0.25  # share of views that are left unchanged
-_NUM_PICTURES = 400
+_NUM_PICTURES = 400  # half of them by each generator
 _NUM_NOISES = 100
 _FAINT, _CLEAR = 8.0, 32.0  # differences from the background, in grey levels, at which the robot's mask is 0 and 1
+
+
+_Change = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def median_background(frames: Tensor) -> Tensor:
@@ -36,26 +39,42 @@ class Composites:
         self._background, self._size = background, background.shape[-1]
         self._scale, device = self._size / 64, background.device
         stock = torch.Generator().manual_seed(seed)
-        self._pictures = random_pictures(_NUM_PICTURES, self._size, stock).to(device)
+        pictures = [make(_NUM_PICTURES // 2, self._size, stock) for make in (random_pictures, random_levels)]
+        self._pictures = torch.cat(pictures).to(device)
         self._noises = torch.randn(_NUM_NOISES, 3, self._size, self._size, generator=stock).to(device)
         self._rows, self._columns = torch.meshgrid(*2 * [torch.arange(self._size, device=device)], indexing="ij")
         self._behind_robot = {"tint": self._tinted, "background": self._in_front_of_pictures}
         self._of_robot = {"robot_colour": self._recoloured, "tint": self._dimmed}
-        in_order: dict[SeenLook, Callable[[Tensor, torch.Generator], Tensor]] = {
-            "patch": self._patched,
+        still: dict[SeenLook, _Change] = {"patch": self._patched, "camera": self._moved, "blur": self._blurred}
+        moving: dict[SeenLook, _Change] = {
             "distractor": self._with_disc,
             "bar": self._with_bar,
-            "camera": self._moved,
-            "blur": self._blurred,
             "speckle": self._speckled,
             "noise": self._noisy,
         }
         self._kinds = kinds
-        self._over_all = [change for kind, change in in_order.items() if kind in kinds]
+        self._still, self._moving = ([of[kind] for kind in of if kind in kinds] for of in (still, moving))
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Frames uint8 (n, 3, S, S) -> views float32 (n, 3, S, S), in grey levels."""
-        clean = frames.float()
+        return self.of_scenes([frames.float()], generator)[0]
+
+    def of_scenes(self, moments: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """Views of several moments of n scenes, float32 (n, 3, S, S) each; a scene keeps its background and looks.
+
+        moments: frames (n, 3, S, S) each; the background itself stands for a scene without the robot.
+        """
+        state, views = generator.get_state(), []
+        for frames in moments:
+            generator.set_state(state)  # the same draws
+            views.append(self._static_view(frames, generator))
+        for change in self._moving:
+            views = [change(view, generator) for view in views]
+        stays = self._uniform(generator, len(moments[0]), 1, 1, 1) < _CLEAN
+        return [torch.where(stays, frames, view).clamp_(0, 255) for frames, view in zip(moments, views, strict=True)]
+
+    def _static_view(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Frames under all looks that do not change within an episode, (n, 3, S, S)."""
         robot = ((clean - self._background).abs().amax(1, keepdim=True) - _FAINT) / (_CLEAR - _FAINT)
         robot, behind, front = robot.clamp(0, 1), self._background.expand_as(clean), clean
         for kind, change in self._behind_robot.items():
@@ -63,10 +82,9 @@ class Composites:
         for kind, change in self._of_robot.items():
             front = change(front, generator) if kind in self._kinds else front
         view = behind + robot * (front - behind)
-        for change in self._over_all:
+        for change in self._still:
             view = change(view, generator)
-        stays = self._uniform(generator, len(clean), 1, 1, 1) < _CLEAN
-        return torch.where(stays, clean, view).clamp_(0, 255)
+        return view
 
     # what stands still, and the robot: (n, 3, S, S) -> (n, 3, S, S)
 
@@ -76,10 +94,13 @@ class Composites:
         return x * tinted * (0.7 + 0.6 * self._uniform(generator, len(x), 1, 1, 1))
 
     def _in_front_of_pictures(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        share = self._uniform(generator, len(x), 1, 1, 1) * self._chance(0.7, generator, x)
-        pictures = self._pictures[torch.randint(len(self._pictures), (len(x),), generator=generator)]
-        pictures = torch.where(self._chance(0.5, generator, x), pictures.flip(-1), pictures)
-        return x + share * (pictures - x)
+        """Half of the pictures are opaque; half of them are two that meet along a level line of a third."""
+        share = torch.where(self._chance(0.5, generator, x), 1.0, self._uniform(generator, len(x), 1, 1, 1))
+        share = share * self._chance(0.8, generator, x)
+        first, second, third = self._pictures[torch.randint(len(self._pictures), (3, len(x)), generator=generator)]
+        level = 255 * self._uniform(generator, len(x), 1, 1, 1)
+        joined = self._chance(0.5, generator, x) & (third.mean(1, keepdim=True) > level)
+        return x + share * (torch.where(joined, first, second.flip(-1)) - x)
 
     def _recoloured(self, x: Tensor, generator: torch.Generator) -> Tensor:
         colour = 0.2 + 1.3 * self._uniform(generator, len(x), 3, 1, 1)
@@ -174,6 +195,32 @@ class Composites:
         """The chosen views with a colour of their own inside, bool (m, S, S)."""
         colours = 255 * self._uniform(generator, len(chosen), 3, 1, 1)
         return x.index_copy(0, chosen, torch.where(inside[:, None], colours, x[chosen]))
+
+
+def random_levels(num: int, size: int, generator: torch.Generator) -> Tensor:
+    """Pictures float32 (num, 3, size, size) in grey levels: levels of a random field, each in a colour of its own.
+
+    The field is a sum of noise at four scales, so that there are edges of all lengths. Some keep its shading as well.
+    """
+    pictures = []
+    for _ in range(num):
+        cells = int(torch.randint(2, 7, (1,), generator=generator))
+        fall, gray, shaded = torch.rand(3, generator=generator).tolist()
+        field = torch.zeros(size, size)
+        for octave in range(4):
+            side = min(size, cells * 2**octave)
+            noise = torch.randn(1, 1, side, side, generator=generator)
+            smooth = functional.interpolate(noise, size=(size, size), mode="bicubic", align_corners=False)
+            field += 2 ** (-octave * (0.4 + 1.2 * fall)) * smooth[0, 0]
+        levels = int(torch.randint(2, 13, (1,), generator=generator))
+        rank = field.flatten().argsort().argsort().view(size, size)
+        colours = 255 * torch.rand(levels, 3, generator=generator)
+        colours = colours.mean(1, keepdim=True).expand(-1, 3) if gray < 0.3 else colours
+        picture = colours[rank * levels // size**2].movedim(-1, 0)
+        if shaded < 0.3:
+            picture = picture + 30 * torch.randn(3, 1, 1, generator=generator) * field / field.std()
+        pictures.append(picture.clamp(0, 255))
+    return torch.stack(pictures)
 
 
 def random_pictures(num: int, size: int, generator: torch.Generator) -> Tensor:

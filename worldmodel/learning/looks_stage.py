@@ -2,6 +2,7 @@
 
 The trained encoder is the teacher. The student sees frames under random looks and learns to give the teacher's latents
 of the frames as they were, so that predictor, contexts and goal heads, which know the teacher's latents, serve it too.
+With most of them it gets a reference: the same scene with the robot elsewhere, or without it, as an episode shows it.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.world_model import WorldModel
 from worldmodel.runs import RobustEncoderResult
 from worldmodel.settings import DistillationConfig, EncoderConfig, EncoderName, OptimConfig
+from worldmodel.settings.training import ROBUST_KIND
 from worldmodel.system.errors import UserError
 
 SIZES = (64, 32)
@@ -35,6 +37,10 @@ _USUAL = 0.99
 """Share of clean frames on which the two encoders are to count as agreeing; sets the threshold."""
 _MOST_PASSES = 40
 """Most passes over the training frames."""
+_ALONE, _ELSEWHERE, _EMPTY = 0.25, 0.15, 0.25
+"""Shares of views without a reference and with one of another scene; share of references without the robot."""
+_NEAR = 8
+"""In half of the pairs, the two frames are at most so many rows apart among the frames that the student learns from."""
 
 MOST_ERROR = 0.05
 """Largest error on clean frames, as a share of the latents' variance, with which the robust encoder is used."""
@@ -53,7 +59,7 @@ def robust_encoder_config(encoder: EncoderConfig, image_size: int) -> EncoderCon
     halvings = next((n for n in (3, 2, 1) if size % 2**n == 0 and size // 2**n >= 4), None)
     if halvings is None:
         raise UserError(f"robust=true needs frames of an even number of at least 8 pixels a side, got {size}")
-    return EncoderConfig("strided", size, encoder.latent_dim, 256, channels=_CHANNELS[-halvings:])
+    return EncoderConfig(ROBUST_KIND, size, encoder.latent_dim, 256, channels=_CHANNELS[-halvings:])
 
 
 def train_robust_encoder(
@@ -101,10 +107,21 @@ def looks_stage(student: Encoder, data: LooksData, config: DistillationConfig, s
     steps = min(config.optim.steps, max(1, _MOST_PASSES * num // _BATCH_SIZE))
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(num, (_BATCH_SIZE,), generator=generator)
-        views = composites(data.frames[rows], generator)
-        latents = student.body(student.normalize(views)).float()
-        return {"loss": ((latents - data.latents[rows]) / deviation).square().mean()}
+        half = _BATCH_SIZE // 2
+        first, far = torch.randint(num, (2, half), generator=generator)
+        near = (first + torch.randint(-_NEAR, _NEAR + 1, (half,), generator=generator)).clamp(0, num - 1)
+        second = torch.where(torch.rand(half, generator=generator) < 0.5, near, far)
+        empty = torch.rand(half, generator=generator) < _EMPTY
+        others = data.frames[second].float()
+        others[empty] = data.background
+        one, other = composites.of_scenes([data.frames[first].float(), others], generator)
+        views, references = torch.cat([one, other]), torch.cat([other, one])
+        chance = torch.rand(len(views), 1, 1, 1, generator=generator).to(views.device)
+        references = torch.where(chance < _ALONE + _ELSEWHERE, references.roll(1, 0), references)
+        references = torch.where(chance < _ALONE, views, references)
+        rows, shows = torch.cat([first, second]), torch.cat([torch.ones_like(empty), ~empty])
+        latents = student.see(views[shows], references[shows]).float()
+        return {"loss": ((latents - data.latents[rows[shows]]) / deviation).square().mean()}
 
     return Stage("looks", student, loss, OptimConfig(steps, _BATCH_SIZE, _LEARNING_RATE))
 
@@ -117,10 +134,12 @@ def judge_robust_encoder(
     rows = spread_rows(data.split("validation"), _VALIDATION_FRAMES)
     frames = _frames(model, data, data.split("validation"), _VALIDATION_FRAMES)
     latents, read = _latents(model.encoder, frames), _latents(model.robust_encoder, frames)
+    in_episode = _latents(model.robust_encoder, frames, frames.roll(len(frames) // 2, 0))
     generator = torch.Generator().manual_seed(seed)
     views = Composites(trained_on.background, config.kinds, seed + 1)(frames, generator).round().to(torch.uint8)
     shown = _latents(model.robust_encoder, views)
-    apart = (read - latents).square().mean(1, keepdim=True).double().cpu().numpy()
+    squares = torch.stack([(of - latents).square().mean(1) for of in (read, in_episode)])
+    apart = squares.amax(0)[:, None].double().cpu().numpy()
     deviation = trained_on.latents.std(0).clamp_min(1e-6)
     error, error_shown = (float(((of - latents) / deviation).square().mean()) for of in (read, shown))
     r2 = r2_encoder = None
@@ -152,6 +171,7 @@ def _frames(model: WorldModel, data: DataSet, episodes: EpisodeIndex, most: int)
 
 
 @torch.no_grad()
-def _latents(encoder: Encoder, frames: Tensor) -> Tensor:
+def _latents(encoder: Encoder, frames: Tensor, reference: Tensor | None = None) -> Tensor:
     encoder.eval()
-    return torch.cat([encoder(part) for part in frames.split(_CHUNK)])
+    others = frames if reference is None else reference
+    return torch.cat([encoder(*parts) for parts in zip(frames.split(_CHUNK), others.split(_CHUNK), strict=True)])

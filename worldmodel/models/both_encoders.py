@@ -33,8 +33,8 @@ class BothEncoders(nn.Module):
         reduced = box_resize(frames.movedim(-3, -1), self.encoder.config.input_size).movedim(-1, -3)
         self.encoder.fit_normalization(reduced)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Frames uint8 (…, 3, S, S) -> latents float32 (…, D)."""
-        latents, robust = self.encoder(frames), self.robust(frames)
+    def forward(self, frames: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Frames uint8 (…, 3, S, S) -> latents float32 (…, D); reference: as in `Encoder.forward`."""
+        latents, robust = self.encoder(frames), self.robust(frames, reference)
         difference = (latents - robust).square().mean(-1, keepdim=True) / self.agreement
         return torch.lerp(latents, robust, (1.5 * difference - 0.5).clamp(0, 1))

@@ -1,4 +1,4 @@
-"""Frame encoders, uint8 frames to latents: one module with one of six bodies."""
+"""Frame encoders, uint8 frames to latents: one module with one of seven bodies."""
 
 import importlib.util
 from itertools import pairwise
@@ -13,6 +13,9 @@ from worldmodel.models.keypoints import SpatialSoftmax, keypoint_maps
 from worldmodel.models.layers import mlp
 from worldmodel.settings import EncoderConfig
 from worldmodel.system.errors import UserError
+
+_FAINT, _CLEAR = 8.0, 32.0
+"""Differences between frame and reference, in grey levels, at which the mask of what has moved is 0 and 1."""
 
 
 class Encoder(nn.Module):
@@ -50,18 +53,37 @@ class Encoder(nn.Module):
             self.mean.copy_(frames.median(0).values)
             self.scale.copy_((x - self.mean).square().mean((0, 2, 3)).sqrt().clamp_min(1.0).view(3, 1, 1))
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, reference: Tensor | None = None) -> Tensor:
         """Frames uint8 (…, 3, S, S) -> latents float32 (…, D).
+
+        Args:
+            frames: S is the input size or a multiple of it.
+            reference: another frame of the same episode for each, or its static background, of the same shape; the
+                frame itself where there is none. Only an encoder of kind `paired` uses it.
 
         Raises:
             UserError: these are no such frames, or S is no multiple of the input size.
         """
         _check_frames(frames)
-        lead = frames.shape[:-3]
-        flat = frames.flatten(0, -4) if lead else frames[None]
-        if flat.shape[-1] != self.config.input_size:
-            flat = box_resize(flat.movedim(-3, -1), self.config.input_size).movedim(-1, -3)
-        return self.body(self.normalize(flat)).float().view(*lead, -1)
+        others = self._at_input_size(reference) if reference is not None and self.config.kind == "paired" else None
+        return self.see(self._at_input_size(frames), others).float().view(*frames.shape[:-3], -1)
+
+    def see(self, frames: Tensor, reference: Tensor | None = None) -> Tensor:
+        """As `forward`, for frames (n, 3, S, S) of the input size, of any dtype."""
+        seen = self.normalize(frames)
+        if self.config.kind == "paired":
+            others = frames if reference is None else reference
+            difference = (frames.float() - others.float()).abs().amax(1, keepdim=True)
+            changed = ((difference - _FAINT) / (_CLEAR - _FAINT)).clamp(0, 1)
+            seen = torch.cat([seen, changed * seen, changed * self.normalize(others)], 1)
+        return self.body(seen)
+
+    def _at_input_size(self, frames: Tensor) -> Tensor:
+        """Frames (…, 3, S, S) -> (n, 3, S', S') with S' the input size."""
+        flat = frames.flatten(0, -4) if frames.ndim > 3 else frames[None]
+        if flat.shape[-1] == self.config.input_size:
+            return flat
+        return box_resize(flat.movedim(-3, -1), self.config.input_size).movedim(-1, -3)
 
     def normalize(self, frames: Tensor) -> Tensor:
         """Frames uint8 (n, 3, S, S) as the body sees them, float32 (n, 3, S, S)."""
@@ -96,10 +118,10 @@ def _keypoints_body(config: EncoderConfig) -> nn.Module:
     return nn.Sequential(*maps, SpatialSoftmax(), head)
 
 
-def _halvings(config: EncoderConfig) -> list[nn.Module]:
-    """Convolutions that each halve the image."""
+def _halvings(config: EncoderConfig, seen: int = 3) -> list[nn.Module]:
+    """Convolutions that each halve the image; seen: channels of what they take."""
     layers: list[nn.Module] = []
-    for width, channels in pairwise([3, *config.channels]):
+    for width, channels in pairwise([seen, *config.channels]):
         layers += [nn.Conv2d(width, channels, 4, stride=2, padding=1), nn.BatchNorm2d(channels), nn.GELU()]
     return layers
 
@@ -113,7 +135,7 @@ def _cnn_body(config: EncoderConfig) -> nn.Module:
 
 def _strided_body(config: EncoderConfig) -> nn.Module:
     """Strided convolutions whose last maps are read pixel by pixel, by one hidden layer: what is where stays known."""
-    layers, width = _halvings(config), config.channels[-1]
+    layers, width = _halvings(config, 9 if config.kind == "paired" else 3), config.channels[-1]
     layers += [nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.GELU()]
     side = config.input_size // 2 ** len(config.channels)
     head = mlp(width * side**2, [config.hidden], config.num_latents, batch_norm=True)
@@ -164,5 +186,6 @@ _BODIES = {
     "glimpse": Glimpse,
     "cnn": _cnn_body,
     "strided": _strided_body,
+    "paired": _strided_body,
     "vit": _vit_body,
 }

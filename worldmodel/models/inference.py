@@ -40,15 +40,17 @@ class PlanningModel:
         if self.reward_head is not None:
             for_inference(self.reward_head)
         self._encoder = fold_batch_norm(model.eye)
+        self.uses_reference = self._encoder.config.kind == "paired"
+        """Whether latents depend on the reference that `embed` is given."""
         assert model.predictor is not None  # num_context_frames has asked for it
         self._planning_state = model.predictor.planning_state
         with torch.no_grad():
             self._predictor = model.predictor.for_planning(dtype)
 
     @torch.no_grad()
-    def embed(self, frames: Tensor) -> Tensor:
+    def embed(self, frames: Tensor, reference: Tensor | None = None) -> Tensor:
         """As `WorldModel.embed`."""
-        return self._encoder(frames)
+        return self._encoder(frames, reference)
 
     def encode(self, latents: Tensor, actions: Tensor) -> Tensor:
         """As `WorldModel.encode`."""
@@ -57,6 +59,20 @@ class PlanningModel:
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `WorldModel.rollout`."""
         return self._predictor.rollout(z0, actions, context)
+
+
+class WithReference:
+    """A planning model that embeds frames with given references; satisfies `LatentDynamics`, as the model does."""
+
+    def __init__(self, model: PlanningModel, reference: Tensor) -> None:
+        """reference: uint8 (B, 3, S, S), see `WorldModel.embed`."""
+        self._model, self._reference = model, reference
+        self.num_context_frames, self.action_dim = model.num_context_frames, model.action_dim
+        self.encode, self.rollout = model.encode, model.rollout
+
+    def embed(self, frames: Tensor) -> Tensor:
+        """As `PlanningModel.embed`, of frames uint8 (B, 3, S, S)."""
+        return self._model.embed(frames, self._reference)
 
 
 def fold_batch_norm(encoder: Encoder | BothEncoders) -> Encoder | BothEncoders:

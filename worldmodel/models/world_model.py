@@ -154,9 +154,13 @@ class WorldModel(nn.Module):
         return seeing
 
     @torch.no_grad()
-    def embed(self, frames: Tensor) -> Tensor:
-        """Frames uint8 (…, 3, S, S), seen or wanted -> latents float32 (…, D)."""
-        return self.eye(frames)
+    def embed(self, frames: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Frames uint8 (…, 3, S, S), seen or wanted -> latents float32 (…, D).
+
+        reference: another frame of the same episode for each, or its static background, uint8 (…, 3, S, S). It shows a
+        robust encoder what moves; other encoders do not use it.
+        """
+        return self.eye(frames, reference)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

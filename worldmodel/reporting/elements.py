@@ -41,11 +41,11 @@ class Line:
     """One line of a chart."""
 
     label: str
-    """Its name in the legend."""
+    """What it is."""
     x: Sequence[float]
-    """Its x values."""
+    """Where its points are."""
     y: Sequence[float | None]
-    """Its y values; None leaves a point out."""
+    """How high they are; None leaves a point out."""
     colour: Literal["accent", "second", "quiet"] = "accent"
     """Which of the page's colours it has."""
     low: Sequence[float | None] | None = None
@@ -62,9 +62,9 @@ class Chart:
     x_label: str
     series: list[Line]
     log: bool = False
-    """Whether the y axis is logarithmic."""
+    """Whether heights are logarithmic."""
     from_zero: bool = True
-    """Whether the y axis begins at 0 where all values are positive and not all far from 0."""
+    """Whether the axis begins at 0 where all heights are positive and not all far from it."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class Tile:
     """One headline number."""
 
     label: str
-    """The name of the number."""
+    """What it is."""
     value: str
     """The number."""
     detail: str
-    """A figure to compare it with."""
+    """What it is to be compared with."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The figures of the demo, from its three runs."""
+"""What the demo found, over its three runs."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -17,54 +17,55 @@ class ConstantEstimate:
     name: str
     """Name of the factor."""
     recording: str | None
-    """The recording that it belongs to; None: common to all recordings."""
+    """Whose constant it is; None: common to all recordings."""
     unit: str
     """Unit of its value; "1" for none."""
     value: float
     """The estimate: the mode of the posterior."""
     interval: Interval | None
-    """95 % interval of the posterior; None where the fit is not to be trusted."""
+    """Where it is with a chance of 95 %; None where the fit is not to be trusted."""
     prior_interval: Interval
-    """95 % interval of the prior."""
+    """The same before anything was seen."""
     nominal: float
-    """The value of the simulator before calibration."""
+    """The value of the simulator as it was."""
     known: Known
-    """How far the recordings narrow the prior."""
+    """How much of what was unknown the recordings tell."""
     learned: float | None = None
-    """The value read from the run's learned context of the recording; None where it has none, or several recordings
+    """What the run's learned context reads of the recording in one pass; None where it has none, or several recordings
     share the constant."""
     learned_interval: Interval | None = None
-    """95 % interval of the constant by that reading alone."""
+    """Where the constant is with a chance of 95 % by that reading alone."""
     true: float | None = None
-    """The true value, where the recording's file has it; no estimate uses it."""
+    """The value at work, where the recording's file has it; no estimate uses it."""
 
 
 @dataclass(frozen=True)
 class CombinationEstimate:
-    """A product of powers of constants that recordings determine better than its factors, such as force over mass."""
+    """A product of powers of constants that recordings tell where they do not tell each of them, such as force over
+    mass."""
 
     text: str
     """Such as `force_gain^1 mass^-1`."""
     value: float
     """The estimate, in the units of its constants."""
     interval: Interval | None
-    """95 % interval; None where the fit is not to be trusted."""
+    """Where it is with a chance of 95 %; None where the fit is not to be trusted."""
 
 
 @dataclass(frozen=True)
 class NuisanceEstimate:
-    """A property of the camera or the actuators of a recording that was fitted too."""
+    """Something about the camera or the actuators of a recording that was left free."""
 
     name: str
     """camera_gain, offset_JOINT, delay or actuator_gain."""
     recording: str
-    """The recording that it belongs to."""
+    """Whose it is."""
     unit: str
     """Unit of its value; "1" for a share."""
     value: float
-    """The estimate, relative to the simulator: 0 where they agree."""
+    """The estimate; 0 is what the simulator has."""
     interval: Interval | None
-    """95 % interval; None where the fit is not to be trusted."""
+    """Where it is with a chance of 95 %; None where the fit is not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -72,27 +73,25 @@ class FitQuality:
     """How well the simulator explains the recordings."""
 
     misfit: float
-    """Mean squared residual over that expected from the readout's errors: about 1 in recordings of the simulator."""
+    """Mean squared residual, in units of what the readout's errors explain: about 1 in recordings of the simulator."""
     misfit_limit: float
-    """A fit with a larger misfit is not trusted; few simulated recordings of known constants exceed it."""
+    """Above it a fit is not trusted: few simulated recordings of known constants are."""
     unfamiliar: float
-    """Median squared distance of the recording's frames from the span of the simulator's pictures, over what 95 % of
-    these stay below: about .5 where they look alike."""
+    """What pictures of the simulator do not explain of the recording's, over what they leave of their own: about 1."""
     iterations: int
     """Steps of the optimiser."""
     converged: bool
-    """Whether the optimiser converged."""
+    """Whether it came to rest."""
     readout_rmse: dict[str, float] = field(default_factory=dict)
-    """Number read from a frame -> root mean squared error in simulated recordings, in metres; of cosines and sines
-    without a unit."""
+    """Number that is read of a frame -> root mean squared error, in simulated recordings: metres; 1 for cosines."""
 
 
 @dataclass(frozen=True)
 class HeldOutCheck:
     """Errors of simulators that predict the end of the recordings, of which the fit has seen only the beginning.
 
-    calibrated: with the estimated constants. nominal: with the values before calibration, from the same state. true:
-    with the true constants, where they are known. learned: the run's own latent dynamics.
+    calibrated: with the estimated constants. nominal: with those that it had, from the same state. true: with those at
+    work, where they are known. learned: the run's own latent dynamics.
     """
 
     fitted_steps: int
@@ -102,7 +101,7 @@ class HeldOutCheck:
     rms: dict[str, dict[str, list[float]]]
     """Joint -> simulator -> root mean squared error over recordings at each of `steps`, in metres or radians."""
     compared_with: Literal["true positions", "readings"]
-    """The reference: positions in the recording's file, or those read from its frames, with the readout's error."""
+    """Where the joints were: as the recording's file says, or as was read of its frames, with the readout's error."""
 
 
 @dataclass(frozen=True)
@@ -112,27 +111,27 @@ class NextExcitation:
     policy: str
     """Options of `worldmodel collect` that choose the excitation: `policy=coasting policy.std=1.2`."""
     file: str
-    """The policy as a YAML file, relative to the run."""
+    """The same as YAML; relative to the run."""
     shrinks_to: dict[str, float]
     """Constant -> width of its interval after that recording, as a share of the width now."""
     repeated: dict[str, float]
-    """Constant -> that share after another recording under the run's own policy instead."""
+    """The same after another recording under the run's own policy."""
 
 
 @dataclass(frozen=True)
 class RoundResult:
-    """A further recording, simulated under the excitation that was designed at the estimate before it."""
+    """A further recording, simulated under the excitation that the estimate before it asked for."""
 
     policy: str
     """Options of `worldmodel collect` that choose the excitation."""
     expected: dict[str, float]
-    """Constant -> width of its interval as a share of the width before this round, as the design predicted."""
+    """Constant -> width of its interval as a share of the width before this round, as the design foresaw."""
     shrunk_to: dict[str, float]
-    """Constant -> that share as the round measured it."""
+    """The same, as it came."""
     since_first: dict[str, float]
-    """Constant -> width of its interval as a share of the width after the first recording alone."""
+    """Width of its interval as a share of the width after the first recording alone."""
     intervals: dict[str, Interval | None]
-    """Constant -> 95 % interval by all recordings so far; None where the fit is not to be trusted."""
+    """Where the constant is with a chance of 95 % by all recordings so far; None where the fit is not to be trusted."""
     alarms: list[str]
     """Why the estimate is not to be trusted; empty where nothing speaks against it."""
 
@@ -142,7 +141,7 @@ class RecordingUsed:
     """A recording behind an estimate."""
 
     name: str
-    """Its name, as it was given to the command."""
+    """As it was given."""
     steps: int
     """Control steps."""
 
@@ -155,17 +154,17 @@ class IdentifyResult:
     world: str
     """Name of the simulated world."""
     recordings: list[RecordingUsed]
-    """The recordings behind the estimate."""
+    """What was looked at."""
     constants: list[ConstantEstimate]
-    """The estimated constants."""
+    """What was sought."""
     correlations: list[list[float]]
-    """Correlations of the errors of these estimates, a row each."""
+    """Correlations of the errors of these estimates."""
     combinations: list[CombinationEstimate]
     """Products of constants that the recording determines where it does not determine each constant."""
     nuisances: list[NuisanceEstimate]
-    """Properties of camera and actuators that were fitted too."""
+    """What else was free."""
     fit: FitQuality
-    """How well the simulator explains the recordings."""
+    """How well it fits."""
     alarms: list[str]
     """Why the estimate is not to be trusted; empty where nothing speaks against it."""
     check: HeldOutCheck | None
@@ -179,7 +178,7 @@ class IdentifyResult:
     factors: str
     """The constants as YAML; relative to the run."""
     readings: list[str]
-    """Readings of each recording as npz files, for other tools such as `mujoco.sysid`; relative to the run."""
+    """What was read of each recording, as npz for other tools such as `mujoco.sysid`; relative to the run."""
     calibration_recordings: int
     """Simulated recordings of known constants behind the error model and the width of the intervals."""
     seed: int
@@ -194,7 +193,7 @@ class IdentifyResult:
         """The estimate of a constant, that of one recording where it differs between them.
 
         Raises:
-            KeyError: it was not estimated.
+            KeyError: it was not sought.
         """
         for estimate in self.constants:
             if estimate.name == name and recording in (None, estimate.recording):

@@ -42,7 +42,7 @@ class Summary:
 
     kind: ClassVar[str] = "run"
     name: str
-    """Name of the run."""
+    """What the run is called."""
     train: TrainResult
     """What `train` found."""
     control: ControlResult | None = None

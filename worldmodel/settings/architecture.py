@@ -28,10 +28,11 @@ both: `encoder`, and `robust` for frames on which the two disagree."""
 class EncoderConfig(Settings):
     """The frame encoder: one frame to one latent."""
 
-    kind: Literal["mlp", "keypoints", "glimpse", "cnn", "strided", "vit"] = "mlp"
+    kind: Literal["mlp", "keypoints", "glimpse", "cnn", "strided", "paired", "vit"] = "mlp"
     """mlp: all pixels at once. keypoints: a spatial softmax, which shows where things are. glimpse: keypoints, one
     location and the pixels around it, which show which way a moving thing points. cnn: feature maps averaged over the
-    image. strided: a CNN whose last feature maps are read pixel by pixel. vit: a vision transformer."""
+    image. strided: a CNN whose last feature maps are read pixel by pixel. paired: the same, which also sees what
+    differs from a reference frame of the same episode, where there is one. vit: a vision transformer."""
     input_size: Count = 16
     """Side in pixels of the frames that the encoder sees; recorded frames are box-averaged to it."""
     latent_dim: Count | None = None
@@ -66,7 +67,7 @@ class EncoderConfig(Settings):
                 "encoder.latent_dim must be >= 4 with encoder.kind=glimpse (two latents for the location, the others "
                 f"for what is seen there and for the keypoints), got {self.latent_dim}"
             )
-        if self.kind in ("cnn", "strided") and self.input_size % 2 ** len(self.channels):
+        if self.kind in ("cnn", "strided", "paired") and self.input_size % 2 ** len(self.channels):
             raise UserError(
                 f"a CNN of {len(self.channels)} halvings takes a multiple of {2 ** len(self.channels)} pixels, got "
                 f"encoder.input_size={self.input_size}; use {2 ** len(self.channels)} x n or fewer encoder.channels"

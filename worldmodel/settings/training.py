@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from worldmodel.settings.architecture import (
     ContextConfig,
@@ -186,6 +186,8 @@ class TrainConfig(Settings):
             stage = _STAGE_OF_SETTING.get(path.split(".")[0], "encoder")
             if path != "rounds":
                 stages["encoder" if lewm and stage == "predictor" else stage][path] = value
+        if self.robust:  # runs of earlier versions have one of another kind, which cannot be taken up
+            stages["looks"]["robust_encoder.kind"] = ROBUST_KIND
         return stages
 
 
@@ -208,6 +210,9 @@ _STAGE_OF_SETTING = {
     "distillation": "looks",
 }
 """Part of the settings -> the stage whose weights depend on it; the others concern the encoder."""
+
+ROBUST_KIND: Final = "paired"
+"""Of robust encoders that are trained now."""
 
 HEADS = HeadsConfig()
 HEADS_TRAINING = OptimConfig(steps=3000, batch_size=512, lr=2e-3)

@@ -13,9 +13,11 @@ from worldmodel.evaluation.control.adaptation import Adaptation
 from worldmodel.evaluation.control.context_sources import ContextSource
 from worldmodel.evaluation.control.landmarks import LandmarkGraph
 from worldmodel.evaluation.control.oracle import SimulatorDynamics, goal_features
+from worldmodel.evaluation.control.static_scenes import StaticScenes
 from worldmodel.evaluation.control.tasks import Tasks
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.models.heads import GoalHeads
+from worldmodel.models.inference import WithReference
 from worldmodel.models.reward_head import RewardHead
 from worldmodel.planners import (
     MPC,
@@ -51,6 +53,7 @@ class LatentController(ABC):
         contexts: ContextSource | None = None,
         seed: int = 0,
         adapts: bool = False,
+        goals: Tensor | None = None,
     ) -> None:
         """
         Args:
@@ -58,6 +61,7 @@ class LatentController(ABC):
             contexts: where the planner's context comes from; None for a model that knows no constants.
             seed: of every plan's samples.
             adapts: whether the predictor is corrected by its own errors as each task goes on.
+            goals: further pictures of the scene of each task, uint8 (n, 3, S, S); None: there are none.
         """
         self._model, self._plan = model, plan
         self._adaptation = Adaptation(model, num_tasks, planner.horizon, model.device) if adapts else None
@@ -67,6 +71,7 @@ class LatentController(ABC):
         self._contexts = contexts
         self._num_tasks, self._open = num_tasks, torch.arange(num_tasks)
         self._state: MPCState | None = None
+        self._scenes = StaticScenes(goals, num_tasks) if model.uses_reference else None
         self._latents: list[Tensor] = []
         self._actions: list[Tensor] = []
         self._progress: list[np.ndarray] = []
@@ -115,6 +120,8 @@ class LatentController(ABC):
             self._contexts.keep(which)
         if self._adaptation:
             self._adaptation.keep(which)
+        if self._scenes:
+            self._scenes.keep(which.tolist())
         self._latents = [latents[which] for latents in self._latents]
         self._actions = [actions[which] for actions in self._actions]
 
@@ -137,15 +144,23 @@ class LatentController(ABC):
     def _see(self, frames: np.ndarray) -> MPCState:
         """The state after a look at the frames uint8 (n, S, S, 3) of the open tasks."""
         seen = self._tensor(frames)
+        mpc = replace(self._mpc, dynamics=self._eyes(seen))
         if self._state is None:
-            self._state = self._mpc.init(seen)
+            self._state = mpc.init(seen)
         else:
-            self._state = self._mpc.observe(self._state, seen, self._actions[-1])
+            self._state = mpc.observe(self._state, seen, self._actions[-1])
         self._latents.append(self._state.latents[:, -1])
         progress = np.full(self._num_tasks, np.nan)
         progress[self._open.numpy()] = self._reached_so_far(self._state).double().cpu().numpy()
         self._progress.append(progress)
         return self._state
+
+    def _eyes(self, seen: Tensor) -> LatentDynamics:
+        """The model, embedding the frames of the open tasks, uint8 (n', 3, S, S), with their references."""
+        if self._scenes is None:
+            return self._model
+        self._scenes.look(seen)
+        return WithReference(self._model, self._scenes.reference(seen))
 
     def _context(self, actions: list[Tensor]) -> Tensor | None:
         return self._contexts(self._latents, actions) if self._contexts else None
@@ -186,14 +201,22 @@ class GoalController(LatentController):
             contexts, seed, adapts: see `LatentController`.
             graph: says by which subgoals far goals are reached; None plans to the goals themselves.
         """
-        super().__init__(model, planner, plan, len(goal_frames), contexts, seed, adapts)
+        goals = torch.from_numpy(goal_frames).movedim(-1, -3).to(model.device)
+        super().__init__(model, planner, plan, len(goal_frames), contexts, seed, adapts, goals)
         self._graph = graph
         self._horizon = planner.horizon
-        self._goal = model.embed(self._tensor(goal_frames))
+        self._goal_frames, self._goal = goals, model.embed(goals)
 
     def keep(self, open_: np.ndarray) -> None:
         super().keep(open_)
-        self._goal = self._goal[torch.from_numpy(np.flatnonzero(open_))]
+        which = torch.from_numpy(np.flatnonzero(open_))
+        self._goal_frames, self._goal = self._goal_frames[which], self._goal[which]
+
+    def _eyes(self, seen: Tensor) -> LatentDynamics:
+        eyes = super()._eyes(seen)
+        if self._scenes and self._scenes.changed:  # a better reference shows more of the goal as well
+            self._goal = self._model.embed(self._goal_frames, self._scenes.reference(self._goal_frames))
+        return eyes
 
     def _objective(self, state: MPCState) -> Objective:
         now, target = self._latents[-1], self._target(state)
