@@ -65,7 +65,8 @@ class GradientPlanner:
             free = free - step if self.projection == "tanh" else (free - step).clamp(-1, 1)
         candidates = self._to_box(free)
         best = best.update(candidates, search.cost(candidates))
-        return best_plan(search, replace(best, curve=best.curve[1:]))  # its first entry is the cost before any step
+        plan = best_plan(search, best)
+        return replace(plan, cost_curve=plan.cost_curve[1:])  # its first entry is the cost before any step
 
     def _to_box(self, free: Tensor) -> Tensor:
         return free.tanh() if self.projection == "tanh" else free

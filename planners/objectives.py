@@ -120,7 +120,12 @@ class LearnedDistance(RecordableObjective):
 
 def over_horizon(reduction: Reduction | OverHorizon) -> OverHorizon:
     """The reduction of this name with its default parameters, or the one given."""
-    return OverHorizon(reduction) if isinstance(reduction, str) else reduction
+    if isinstance(reduction, str):
+        return _BY_NAME.get(reduction) or OverHorizon(reduction)
+    return reduction
+
+
+_BY_NAME = {reduction: OverHorizon(reduction) for reduction in REDUCTIONS}
 
 
 def _check_goal(goal: Tensor, latents: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from worldmodel.planners.checks import check_at_least, check_horizon
 from worldmodel.planners.interfaces import Plan, Problem
-from worldmodel.planners.sampling import BlockSearch, Incumbent, best_plan, with_first
+from worldmodel.planners.sampling import BlockSearch, Incumbent, best_plan
 
 
 @final
@@ -35,6 +35,7 @@ class RandomShooting:
         search = BlockSearch(problem, self.horizon, self.action_block)
         starts = search.starts()
         uniform = (search.normal(1, self.num_samples, generator) / math.sqrt(2)).erf()  # the normal CDF, on [-1, 1]
-        candidates = with_first(starts, uniform.expand(len(starts), -1, -1, -1))
+        drawn = uniform[0, starts.shape[1] :].expand(len(starts), -1, -1, -1)
+        candidates = torch.cat([starts, drawn], 1)[:, : self.num_samples]
         best = Incumbent.at(starts[:, 0]).update(candidates, search.cost(candidates))
         return best_plan(search, best)

@@ -77,16 +77,10 @@ class BlockSearch:
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The best candidate of a search so far."""
+    """The best candidate of a search so far: of the best of each iteration the first of the lowest cost."""
 
-    blocks: Tensor
-    """Its blocks (B, G, A)."""
-
-    cost: Tensor
-    """Its cost (B,)."""
-
-    curve: tuple[Tensor, ...] = ()
-    """The lowest cost (B,) after each update."""
+    found: tuple[tuple[Tensor, Tensor], ...]
+    """The start of the search, and the best of each iteration: blocks (B, G, A) and cost (B,)."""
 
     num_rollouts: int = 0
     """Sequences rolled out so far for each environment."""
@@ -94,26 +88,29 @@ class Incumbent:
     @staticmethod
     def at(start: Tensor) -> "Incumbent":
         """Begin at blocks (B, G, A), which any candidate of finite cost will replace."""
-        return Incumbent(start, start.new_full(start.shape[:1], math.inf))
+        return Incumbent(((start, start.new_full(start.shape[:1], math.inf)),))
 
     def update(self, candidates: Tensor, cost: Tensor) -> "Incumbent":
-        """Take the best of candidates (B, N, G, A) with cost (B, N) where it is strictly better."""
+        """Consider the best of candidates (B, N, G, A) with cost (B, N)."""
         return self.challenge(*lowest(candidates, cost, 1), num_rollouts=cost.shape[1])
 
     def challenge(self, elites: Tensor, elite_cost: Tensor, num_rollouts: int) -> "Incumbent":
-        """Take the first of the elites (B, E, G, A) where it is strictly better.
+        """Consider the first of the elites (B, E, G, A).
 
         Args:
             elites: the best of the candidates, best first.
             elite_cost: their costs (B, E).
             num_rollouts: how many candidates they were chosen from.
         """
-        blocks, cost = self.choose(elites[:, 0], elite_cost[:, 0], elite_cost[:, 0] < self.cost)
-        return Incumbent(blocks, cost, (*self.curve, cost), self.num_rollouts + num_rollouts)
+        best = elites[:, 0], elite_cost[:, 0]
+        return Incumbent((*self.found, best), self.num_rollouts + num_rollouts)
 
-    def choose(self, blocks: Tensor, cost: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Blocks (B, G, A) and cost (B,) where the mask (B,) holds, the incumbent's elsewhere."""
-        return torch.where(mask[:, None, None], blocks, self.blocks), torch.where(mask, cost, self.cost)
+    def settle(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Its blocks (B, G, A) and cost (B,), and the lowest cost up to the end of each iteration (I, B)."""
+        blocks, costs = (torch.stack(of) for of in zip(*self.found, strict=True))
+        first = costs.argmin(0)  # of equal costs the first
+        curve = costs.cummin(0).values
+        return blocks.gather(0, first[None, :, None, None].expand_as(blocks[:1]))[0], curve[-1], curve[1:]
 
 
 def lowest(candidates: Tensor, cost: Tensor, num: int) -> tuple[Tensor, Tensor]:
@@ -130,14 +127,9 @@ def candidates_around(mean: Tensor, std: Tensor, noise: Tensor, kept: Tensor) ->
         noise: (N, G, A).
         kept: (B, M, G, A).
     """
-    drawn = mean[:, None] + std[:, None] * noise
-    return with_first(torch.cat([mean[:, None], kept], dim=1), drawn)
-
-
-def with_first(given: Tensor, drawn: Tensor) -> Tensor:
-    """Drawn sequences (B, N, G, A) whose first M are replaced by the given ones (B, M, G, A), clipped to [-1, 1]."""
-    num_samples = drawn.shape[1]
-    return torch.cat([given[:, :num_samples], drawn[:, given.shape[1] :]], dim=1).clamp(-1, 1)
+    centre = mean[:, None]
+    drawn = torch.addcmul(centre, std[:, None], noise[1 + kept.shape[1] :])
+    return torch.cat([centre, kept, drawn], dim=1)[:, : len(noise)].clamp(-1, 1)
 
 
 def refit(
@@ -153,10 +145,11 @@ def refit(
         min_std: the standard deviation never falls below this.
     """
     total = weights.sum(1, keepdim=True)
-    share = (weights / total.clamp_min(1e-30))[:, :, None, None]
-    new_mean = (share * candidates).sum(1)
-    spread = (share * (candidates - new_mean[:, None]).square()).sum(1)
-    new_std = (spread / (1 - share.square().sum(1)).clamp_min(1e-6)).sqrt()
+    share, flat = (weights / total.clamp_min(1e-30))[:, None], candidates.flatten(2)  # (B, 1, N), (B, N, G A)
+    flat_mean = torch.bmm(share, flat)
+    spread = torch.bmm(share, (flat - flat_mean).square())
+    flat_std = (spread / (1 - share.square().sum(2, keepdim=True)).clamp_min(1e-6)).sqrt()
+    new_mean, new_std = flat_mean.view_as(mean), flat_std.view_as(std)
     any_weight = (total > 0)[:, :, None]
     if momentum:
         new_mean, new_std = torch.lerp(new_mean, mean, momentum), torch.lerp(new_std, std, momentum)
@@ -187,22 +180,23 @@ def shift(actions: Tensor, num_steps: int, tail: Literal["zero", "repeat"] = "ze
 
 def best_plan(search: BlockSearch, best: Incumbent) -> Plan:
     """The incumbent as a plan."""
-    return _plan(search, best, best.blocks, best.cost)
+    return _plan(search, *best.settle(), best.num_rollouts)
 
 
 def mean_plan(search: BlockSearch, best: Incumbent, mean: Tensor) -> Plan:
     """The mean (B, G, A) as a plan, or the incumbent where the mean has no finite cost. Rolls out the mean once."""
-    cost = search.cost(mean[:, None])[:, 0]
-    blocks, cost = best.choose(mean, cost, cost.isfinite())
-    spent = Incumbent(best.blocks, best.cost, best.curve, best.num_rollouts + 1)
-    return _plan(search, spent, blocks, cost)
+    mean_cost = search.cost(mean[:, None])[:, 0]
+    best_blocks, best_cost, curve = best.settle()
+    finite = mean_cost < math.inf
+    blocks, cost = torch.where(finite[:, None, None], mean, best_blocks), torch.where(finite, mean_cost, best_cost)
+    return _plan(search, blocks, cost, curve, best.num_rollouts + 1)
 
 
-def _plan(search: BlockSearch, best: Incumbent, blocks: Tensor, cost: Tensor) -> Plan:
+def _plan(search: BlockSearch, blocks: Tensor, cost: Tensor, curve: Tensor, num_rollouts: int) -> Plan:
     return Plan(
         actions=search.hold(blocks),
         cost=cost,
-        valid=cost.isfinite(),
-        cost_curve=torch.stack(best.curve),
-        num_rollouts=torch.full((), best.num_rollouts, device=cost.device),
+        valid=cost < math.inf,
+        cost_curve=curve,
+        num_rollouts=torch.full((), num_rollouts, device=cost.device),
     )

@@ -5,7 +5,7 @@ import torch
 from planner_fakes import A, B, H, seeded
 
 from worldmodel.planners.mppi import boltzmann_weights
-from worldmodel.planners.sampling import coloured, refit, shift
+from worldmodel.planners.sampling import Incumbent, candidates_around, coloured, refit, shift
 
 pytestmark = pytest.mark.numerics
 
@@ -35,6 +35,29 @@ def test_shift_drops_the_executed_steps():
     assert torch.equal(repeat[:, 3:], actions[:, -1:].expand(B, 2, A))
     assert torch.equal(shift(actions, 0), actions)
     assert torch.equal(shift(actions, H + 3), torch.zeros(B, H, A))
+
+
+def test_candidates_are_the_mean_then_the_kept_then_drawn_ones_in_the_box():
+    mean, std, kept = torch.rand(B, H, A), torch.rand(B, H, A), torch.rand(B, 2, H, A)
+    noise = 2 * torch.randn(7, H, A, generator=seeded())
+    drawn = mean[:, None] + std[:, None] * noise
+    expected = torch.cat([mean[:, None], kept, drawn[:, 3:]], 1).clamp(-1, 1)
+    torch.testing.assert_close(candidates_around(mean, std, noise, kept), expected)
+    torch.testing.assert_close(candidates_around(mean, std, noise[:2], kept), expected[:, :2])
+
+
+def test_the_incumbent_is_the_first_of_the_lowest_cost_and_the_start_until_one_is_finite():
+    """Of four environments the first never has a finite cost; the others are best in iteration 1, in 2, in both."""
+    blocks = torch.arange(3.0)[:, None, None, None].expand(3, 4, H, A)
+    costs = torch.tensor([[math.inf] * 4, [math.inf, 1.0, 3.0, 2.0], [math.inf, 2.0, 1.0, 2.0]])
+    best = Incumbent.at(blocks[0])
+    for found, cost in zip(blocks[1:], costs[1:], strict=True):
+        best = best.update(torch.stack([found + 7, found], 1), torch.stack([cost + 1, cost], 1))
+    actions, cost, curve = best.settle()
+    assert actions[:, 0, 0].tolist() == [0, 1, 2, 1]
+    assert cost.tolist() == [math.inf, 1, 1, 2]
+    assert curve.tolist() == [[math.inf, 1, 3, 2], [math.inf, 1, 1, 2]]
+    assert best.num_rollouts == 4
 
 
 def test_refit_is_the_unbiased_weighted_fit():

@@ -19,7 +19,7 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.glimpse import Glimpse
 from worldmodel.models.keypoints import SpatialSoftmax
 from worldmodel.models.kinds import AnyPredictor, make_predictor
-from worldmodel.models.layers import InferenceLinear, PlainLinear
+from worldmodel.models.layers import InferenceLinear, PlainLinear, for_inference
 from worldmodel.models.predictor import Predictor
 from worldmodel.models.weak_form import weak_form
 from worldmodel.planners import CEM, GoalDistance, Problem
@@ -511,17 +511,47 @@ def test_fewer_steps_are_computed_by_the_units_that_they_may_see(layer_of, steps
 @pytest.mark.parametrize("shape", [(1,), (5,), (3, 70), (2, 3, 4)])
 def test_a_layer_for_inference_is_the_layer_to_rounding_and_has_its_gradient(shape, gelu):
     layer, x = nn.Linear(40, 24), normal(*shape, 40)
-    quick, plain = InferenceLinear(layer.weight, layer.bias), PlainLinear(layer.weight, layer.bias)
+    quick, plain = (kind(layer.weight, layer.bias, gelu) for kind in (InferenceLinear, PlainLinear))
     with torch.no_grad():
-        found, exact = quick(x, gelu), plain(x, gelu)
+        found, exact = quick(x), plain(x)
     assert found.shape == exact.shape == (*shape, 24)
     assert (found - exact).abs().max() < 40 * torch.finfo(torch.float32).eps * 8
     gradients = []
     for one in (quick, plain):
         given = x.clone().requires_grad_()
-        one(given, gelu).sum().backward()
+        one(given).sum().backward()
         gradients.append(given.grad)
     assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("rows", [(1, 1), (3, 1), (3, 5)])
+def test_an_offset_is_added_before_gelu_to_all_rows_or_to_each(rows, gelu):
+    layer, x, offset = nn.Linear(40, 24, bias=False), normal(3, 5, 40), normal(*rows, 24).requires_grad_()
+    expected = layer(x) + offset
+    expected = nn.functional.gelu(expected) if gelu else expected
+    (gradient,) = torch.autograd.grad(expected.sum(), offset)
+    for kind in (InferenceLinear, PlainLinear):
+        one = kind(layer.weight, None, gelu)
+        assert_same_up_to_rounding(one(x, offset), expected, terms=40)
+        (found,) = torch.autograd.grad(one(x, offset).sum(), offset)
+        assert_same_up_to_rounding(found, gradient, terms=15)
+        with torch.no_grad():
+            assert_same_up_to_rounding(one(x, offset), expected, terms=40)
+
+
+def test_linear_layers_of_a_module_and_gelu_after_them_become_one():
+    first, x = nn.Linear(6, 6), normal(7, 6)
+    rest = nn.Sequential(nn.Linear(6, 5), nn.Identity(), nn.GELU(), nn.Linear(5, 5), nn.GELU("tanh"), nn.Linear(5, 2))
+    expected = rest(first(x)).detach()
+    module = nn.ModuleList([first, rest])
+    for_inference(module)
+    with torch.no_grad():
+        assert_same_up_to_rounding(rest(module[0](x)), expected, terms=6, depth=4)
+    assert [type(layer) for layer in rest] == [
+        InferenceLinear, nn.Identity, nn.Identity, InferenceLinear, nn.GELU, InferenceLinear
+    ]  # fmt: skip
+    assert [layer.gelu for layer in rest if isinstance(layer, InferenceLinear)] == [True, False, False]
 
 
 @pytest.mark.parametrize("horizon", [H - 2, H + 4])

@@ -91,17 +91,22 @@ class Predictor(nn.Module):
         Args:
             dtype: of the matrix products; None takes that of the weights. Predicted changes are added to latents in
                 the dtype of the latents.
-            layer_of: makes a layer from its weight and bias.
+            layer_of: makes a layer from its weight and bias, and whether GELU follows.
         """
         state, context = self.from_state.weight.to(dtype).split([self.state_dim, self.context_dim], 1)
-        actions = (self.from_actions.weight * self.causal_in).to(dtype)
-        layers = [(layer, self.causal_mid) for layer in self.middle] + [(self.out, self.causal_out)]
-        *hidden, out = [
-            layer_of((layer.weight * mask).to(dtype), layer.bias.to(dtype))
-            for layer, mask in layers
-            if isinstance(layer, nn.Linear)
-        ]
-        return FoldedPredictor(self, layer_of, state, context, self.from_state.bias.to(dtype), actions, hidden, out)
+        return FoldedPredictor(
+            self,
+            layer_of,
+            from_state=layer_of(state, self.from_state.bias.to(dtype)),
+            from_context=layer_of(context) if self.context_dim else None,
+            from_actions=layer_of((self.from_actions.weight * self.causal_in).to(dtype), gelu=True),
+            hidden=[
+                layer_of((layer.weight * self.causal_mid).to(dtype), layer.bias.to(dtype), gelu=True)
+                for layer in self.middle
+                if isinstance(layer, nn.Linear)
+            ],
+            out=layer_of((self.out.weight * self.causal_out).to(dtype), self.out.bias.to(dtype)),
+        )
 
 
 @dataclass(frozen=True)
@@ -111,15 +116,13 @@ class FoldedPredictor:
     predictor: Predictor
     """Whose weights these are."""
     layer_of: type[LinearLayer]
-    """Makes a layer from its weight and bias."""
-    state_weight: Tensor
-    """Part of the first layer that reads the planning state (hidden, D')."""
-    context_weight: Tensor
-    """Part that reads the context (hidden, C)."""
-    bias: Tensor
-    """Its bias (hidden,)."""
-    action_weight: Tensor
-    """Part that reads the actions (hidden, H A), masked."""
+    """Makes a layer from its weight and bias, and whether GELU follows."""
+    from_state: LinearLayer
+    """Part of the first layer that reads the planning state, D' inputs, with its bias."""
+    from_context: LinearLayer | None
+    """Part that reads the context, C inputs; None where there is none."""
+    from_actions: LinearLayer
+    """Part that reads the actions, H A inputs, masked; it adds what the other parts give."""
     hidden: list[LinearLayer]
     """Hidden layers, masked."""
     out: LinearLayer
@@ -152,38 +155,36 @@ class FoldedPredictor:
             size, units = steps * self.predictor.latent_dim, self.predictor.num_units(steps)
             self.shorter[steps] = replace(
                 self,
-                state_weight=self.state_weight[:units],
-                context_weight=self.context_weight[:units],
-                bias=self.bias[:units],
-                action_weight=self.action_weight[:units, : steps * self.predictor.action_dim].contiguous(),
+                from_state=self._part(self.from_state, units),
+                from_context=self.from_context and self._part(self.from_context, units),
+                from_actions=self._part(self.from_actions, units, steps * self.predictor.action_dim),
                 hidden=[self._part(layer, units, units) for layer in self.hidden],
                 out=self._part(self.out, size, units),
             )
         return self.shorter[steps]
 
-    def _part(self, layer: LinearLayer, units: int, inputs: int) -> LinearLayer:
-        assert layer.bias is not None
-        return self.layer_of(layer.weight[:units, :inputs].contiguous(), layer.bias[:units])
+    def _part(self, layer: LinearLayer, units: int, inputs: int | None = None) -> LinearLayer:
+        bias = None if layer.bias is None else layer.bias[:units]
+        return self.layer_of(layer.weight[:units, :inputs].contiguous(), bias, layer.gelu)
 
     def _predict(self, state: Tensor, actions: Tensor, context: Tensor | None) -> Tensor:
         """One pass from planning states (B, N, D'), or from one for all candidates (B, 1, D') -> (B, N, H', D)."""
-        steps, given, offset = actions.shape[2], self._cast(actions.flatten(2)), self._offset(state, context)
-        x = nn.functional.gelu(nn.functional.linear(given, self.action_weight) + offset)
+        x = self.from_actions(self._cast(actions.flatten(2)), self._offset(state, context))
         for layer in self.hidden:
-            x = layer(x, gelu=True)
-        change = self.out(x).unflatten(-1, (steps, self.predictor.latent_dim))
+            x = layer(x)
+        change = self.out(x).unflatten(-1, (actions.shape[2], self.predictor.latent_dim))
         return state[:, :, None, : self.predictor.latent_dim] + change
 
     def _offset(self, state: Tensor, context: Tensor | None) -> Tensor:
         """What the first layer makes of planning state and context: (B, N or 1, hidden)."""
-        offset = nn.functional.linear(self._cast(state), self.state_weight, self.bias)
-        if not self.predictor.context_dim:
+        offset = self.from_state(self._cast(state))
+        if self.from_context is None:
             return offset
         assert context is not None  # checked
-        return offset + nn.functional.linear(self._cast(context), self.context_weight)[:, None]
+        return offset + self.from_context(self._cast(context))[:, None]
 
     def _cast(self, x: Tensor) -> Tensor:
-        return x.to(self.action_weight.dtype)
+        return x.to(self.from_actions.weight.dtype)
 
     def _advance(self, latents: Tensor, actions: Tensor) -> Tensor:
         """Planning states (B, N, D') after h predicted latents (B, N, h, D) and the actions (B, N, h, A), h >= K."""
