@@ -34,7 +34,7 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def train_lines(found: TrainResult) -> str:
-    """How well the latents show the world, and how far the predictor sees."""
+    """How well the latents determine the state, and the predictor's error."""
     rows = [("latents", f"{found.model.latent_dim}, by {found.model.encoder} with method={found.method}")]
     if found.identifiability:
         rows.append(("true state from latents, linear R2, held out", digits(found.identifiability.r2_h_to_z)))
@@ -76,7 +76,7 @@ def achievement(found: ControllerResult) -> str:
 
 
 def control_lines(found: ControlResult, of_runs: Mapping[str, ControlResult]) -> str:
-    """What the latent planner achieved with each run, and other controllers beside it."""
+    """The success of the latent planner with each run, and of other controllers for comparison."""
     protocol, latent = found.protocol, found.latent
     told = "the reward head" if protocol.by_head else "a picture of the state that earns it"
     what = f"return, planned by {told}" if protocol.rewarded else f"goals reached, {protocol.goal_steps} steps ahead"
@@ -114,7 +114,7 @@ def _doubt(found: DoubtResult) -> str:
 
 
 def view_lines(found: ViewResult) -> str:
-    """How long a view lasted, how quick it was, and what was reached meanwhile."""
+    """Length and rate of a view, and the goals reached in it."""
     rate = "" if found.steps_per_s is None else f", up to {found.steps_per_s:.0f} a second with everything shown"
     rows = [("control steps", f"{found.steps}{rate}"), ("first picture after", f"{found.first_picture_s:.1f} s")]
     if finished := found.goals_reached + found.goals_given_up:

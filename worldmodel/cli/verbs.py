@@ -241,7 +241,7 @@ VERBS = {
         ("run", "protocol", "tasks", "planner", "goal_steps", "videos", "oracle", "out"),
     ),
     "imagine": Verb(
-        "film what a run imagines beside what happened, and say how far off its state is",
+        "film imagined futures beside what happened, and measure the error of the imagined state",
         ImagineConfig,
         _imagine,
         ("run", "steps", "windows", "shown", "tasks", "out"),
@@ -296,5 +296,7 @@ VERBS = {
     "runs": Verb("look after runs: list, compare, verify, remove", RunsConfig, _runs, ("what", "run")),
     "zoo": Verb("list the trained models that come with the package", ZooConfig, _zoo, ("name",)),
     "data": Verb("look after data sets: info, verify, merge, convert", DataConfig, _data, ("what", "path", "out")),
-    "demo": Verb("all of it, small, on a CPU, in minutes", DemoConfig, _demo, ("runs", "data", "seed", "tasks"), True),
+    "demo": Verb(
+        "the whole pipeline in small: minutes on a CPU", DemoConfig, _demo, ("runs", "data", "seed", "tasks"), True
+    ),
 }

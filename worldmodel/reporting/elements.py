@@ -41,11 +41,11 @@ class Line:
     """One line of a chart."""
 
     label: str
-    """What it is."""
+    """Its name in the legend."""
     x: Sequence[float]
-    """Where its points are."""
+    """Its x values."""
     y: Sequence[float | None]
-    """How high they are; None leaves a point out."""
+    """Its y values; None leaves a point out."""
     colour: Literal["accent", "second", "quiet"] = "accent"
     """Which of the page's colours it has."""
     low: Sequence[float | None] | None = None
@@ -62,9 +62,9 @@ class Chart:
     x_label: str
     series: list[Line]
     log: bool = False
-    """Whether heights are logarithmic."""
+    """Whether the y axis is logarithmic."""
     from_zero: bool = True
-    """Whether the axis begins at 0 where all heights are positive and not all far from it."""
+    """Whether the y axis begins at 0 where all values are positive and not all far from 0."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class Tile:
     """One headline number."""
 
     label: str
-    """What it is."""
+    """The name of the number."""
     value: str
     """The number."""
     detail: str
-    """What it is to be compared with."""
+    """A figure to compare it with."""
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ def imagination_section(run: ReportedRun, figures: list[Path]) -> Section:
         "What it imagines",
         "Held-out episodes: the camera's frames above what the model imagines, from the first frames and the actions "
         f"taken alone.{last}",
-        "From +1 on the model sees nothing more. A blur is what it cannot tell. An error is read from the imagined "
+        "From +1 on the model sees nothing more. Blur is what it does not know. An error is read from the imagined "
         "latent; no forecast can be expected to be better than what is read from the true frame. A band is "
         "calibrated on validation episodes: it should hold the truth of 95 % of forecasts."
         if found
-        else "From +1 on the model sees nothing more. A blur is what it cannot tell.",
+        else "From +1 on the model sees nothing more. Blur is what it does not know.",
         command(run, "imagine"),
         [
             *(figure for figure in figures if not found or not figure.stem.endswith(("errors", "paths"))),

@@ -26,10 +26,10 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
         "picture shows each look as its instances drew it, and looks that move at moments of one episode; goals are "
         "photographed in the same shifted world, as the episode begins.",
         "Kept: success as a share of that in the world as it is (clean), on the same tasks. Left out: tasks whose "
-        "start or goal the look hides wholly, or all difference between them. Before a task begins, its start and goal "
-        "are novel if the decoder draws them worse than 99 % of usual frames, and doubted if the encoder does not read "
-        "the same from that drawing. The robust encoder learned to give the encoder's latents under other looks as "
-        "well.",
+        "start or goal the look hides wholly, or of which it hides every difference. Before a task begins, its start "
+        "and goal are novel if the decoder draws them worse than 99 % of usual frames, and doubted if the encoder does "
+        "not read the same from that drawing. The robust encoder learned to give the encoder's latents under other "
+        "looks as well.",
         command(run, "robust"),
         [*figures, *tables, *doubts, *about, *([replace(_facts(found), folded=True)] if found else [])],
         robust_verdict(found) if found else "",

@@ -9,7 +9,7 @@ from worldmodel.settings import Choosable, TrainConfig, options_of, with_options
 CHOICE = "choice.json"
 """Where a run keeps its choice, while it is made and from then on."""
 OptionValue = int | float | None
-"""What an option that can be chosen is set to; None where the data decide."""
+"""Value of an option that can be chosen; None where the data decide."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class ShortTraining:
     steps_off: float | None
     """Control steps that its predictions are off in time, mean over episodes; None where it learned nothing finite."""
     by_episode: list[float]
-    """The same of every episode."""
+    """`steps_off` of each episode."""
     ratio_to_persistence: float | None
     """Error of these predictions over that of the forecast that nothing moves."""
     share: float
-    """What it cost, over what the training to come costs: multiplications of encoder and predictor."""
+    """Its cost over that of the training to come, in multiplications of encoder and predictor."""
     seconds: float
     """Wall seconds that it took."""
     better_by: float | None = None
@@ -49,7 +49,7 @@ class ChoiceResult:
     settings: str
     """Digest of the settings that it was made for."""
     what: list[Choosable]
-    """What was to be chosen, in this order."""
+    """The settings to choose, in this order."""
     before: dict[str, OptionValue]
     """Option -> its value in the settings as they were."""
     episodes: int = 0
@@ -63,7 +63,7 @@ class ChoiceResult:
     left_out: dict[str, str] = field(default_factory=dict)
     """Candidate -> why it was not tried."""
     complete: bool = False
-    """Whether everything has been chosen; a choice that was interrupted goes on."""
+    """Whether everything has been chosen; an interrupted choice continues."""
 
     @property
     def chosen(self) -> dict[str, int | float]:
@@ -72,7 +72,7 @@ class ChoiceResult:
 
     @property
     def share(self) -> float:
-        """What all short trainings cost, over what the training to come costs."""
+        """Cost of all short trainings over that of the training to come."""
         return sum(of.share for of in self.trainings)
 
     @property

@@ -1,4 +1,4 @@
-"""What the demo found, over its three runs."""
+"""The figures of the demo, from its three runs."""
 
 from dataclasses import dataclass
 from typing import ClassVar

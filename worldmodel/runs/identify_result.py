@@ -17,55 +17,54 @@ class ConstantEstimate:
     name: str
     """Name of the factor."""
     recording: str | None
-    """Whose constant it is; None: common to all recordings."""
+    """The recording that it belongs to; None: common to all recordings."""
     unit: str
     """Unit of its value; "1" for none."""
     value: float
     """The estimate: the mode of the posterior."""
     interval: Interval | None
-    """Where it is with a chance of 95 %; None where the fit is not to be trusted."""
+    """95 % interval of the posterior; None where the fit is not to be trusted."""
     prior_interval: Interval
-    """The same before anything was seen."""
+    """95 % interval of the prior."""
     nominal: float
-    """The value of the simulator as it was."""
+    """The value of the simulator before calibration."""
     known: Known
-    """How much of what was unknown the recordings tell."""
+    """How far the recordings narrow the prior."""
     learned: float | None = None
-    """What the run's learned context reads of the recording in one pass; None where it has none, or several recordings
+    """The value read from the run's learned context of the recording; None where it has none, or several recordings
     share the constant."""
     learned_interval: Interval | None = None
-    """Where the constant is with a chance of 95 % by that reading alone."""
+    """95 % interval of the constant by that reading alone."""
     true: float | None = None
-    """The value at work, where the recording's file has it; no estimate uses it."""
+    """The true value, where the recording's file has it; no estimate uses it."""
 
 
 @dataclass(frozen=True)
 class CombinationEstimate:
-    """A product of powers of constants that recordings tell where they do not tell each of them, such as force over
-    mass."""
+    """A product of powers of constants that recordings determine better than its factors, such as force over mass."""
 
     text: str
     """Such as `force_gain^1 mass^-1`."""
     value: float
     """The estimate, in the units of its constants."""
     interval: Interval | None
-    """Where it is with a chance of 95 %; None where the fit is not to be trusted."""
+    """95 % interval; None where the fit is not to be trusted."""
 
 
 @dataclass(frozen=True)
 class NuisanceEstimate:
-    """Something about the camera or the actuators of a recording that was left free."""
+    """A property of the camera or the actuators of a recording that was fitted too."""
 
     name: str
     """camera_gain, offset_JOINT, delay or actuator_gain."""
     recording: str
-    """Whose it is."""
+    """The recording that it belongs to."""
     unit: str
     """Unit of its value; "1" for a share."""
     value: float
-    """The estimate; 0 is what the simulator has."""
+    """The estimate, relative to the simulator: 0 where they agree."""
     interval: Interval | None
-    """Where it is with a chance of 95 %; None where the fit is not to be trusted."""
+    """95 % interval; None where the fit is not to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -73,25 +72,27 @@ class FitQuality:
     """How well the simulator explains the recordings."""
 
     misfit: float
-    """Mean squared residual, in units of what the readout's errors explain: about 1 in recordings of the simulator."""
+    """Mean squared residual over that expected from the readout's errors: about 1 in recordings of the simulator."""
     misfit_limit: float
-    """Above it a fit is not trusted: few simulated recordings of known constants are."""
+    """A fit with a larger misfit is not trusted; few simulated recordings of known constants exceed it."""
     unfamiliar: float
-    """What pictures of the simulator do not explain of the recording's, over what they leave of their own: about 1."""
+    """Median squared distance of the recording's frames from the span of the simulator's pictures, over what 95 % of
+    these stay below: about .5 where they look alike."""
     iterations: int
     """Steps of the optimiser."""
     converged: bool
-    """Whether it came to rest."""
+    """Whether the optimiser converged."""
     readout_rmse: dict[str, float] = field(default_factory=dict)
-    """Number that is read of a frame -> root mean squared error, in simulated recordings: metres; 1 for cosines."""
+    """Number read from a frame -> root mean squared error in simulated recordings, in metres; of cosines and sines
+    without a unit."""
 
 
 @dataclass(frozen=True)
 class HeldOutCheck:
     """Errors of simulators that predict the end of the recordings, of which the fit has seen only the beginning.
 
-    calibrated: with the estimated constants. nominal: with those that it had, from the same state. true: with those at
-    work, where they are known. learned: the run's own latent dynamics.
+    calibrated: with the estimated constants. nominal: with the values before calibration, from the same state. true:
+    with the true constants, where they are known. learned: the run's own latent dynamics.
     """
 
     fitted_steps: int
@@ -101,7 +102,7 @@ class HeldOutCheck:
     rms: dict[str, dict[str, list[float]]]
     """Joint -> simulator -> root mean squared error over recordings at each of `steps`, in metres or radians."""
     compared_with: Literal["true positions", "readings"]
-    """Where the joints were: as the recording's file says, or as was read of its frames, with the readout's error."""
+    """The reference: positions in the recording's file, or those read from its frames, with the readout's error."""
 
 
 @dataclass(frozen=True)
@@ -111,27 +112,27 @@ class NextExcitation:
     policy: str
     """Options of `worldmodel collect` that choose the excitation: `policy=coasting policy.std=1.2`."""
     file: str
-    """The same as YAML; relative to the run."""
+    """The policy as a YAML file, relative to the run."""
     shrinks_to: dict[str, float]
     """Constant -> width of its interval after that recording, as a share of the width now."""
     repeated: dict[str, float]
-    """The same after another recording under the run's own policy."""
+    """Constant -> that share after another recording under the run's own policy instead."""
 
 
 @dataclass(frozen=True)
 class RoundResult:
-    """A further recording, simulated under the excitation that the estimate before it asked for."""
+    """A further recording, simulated under the excitation that was designed at the estimate before it."""
 
     policy: str
     """Options of `worldmodel collect` that choose the excitation."""
     expected: dict[str, float]
-    """Constant -> width of its interval as a share of the width before this round, as the design foresaw."""
+    """Constant -> width of its interval as a share of the width before this round, as the design predicted."""
     shrunk_to: dict[str, float]
-    """The same, as it came."""
+    """Constant -> that share as the round measured it."""
     since_first: dict[str, float]
-    """Width of its interval as a share of the width after the first recording alone."""
+    """Constant -> width of its interval as a share of the width after the first recording alone."""
     intervals: dict[str, Interval | None]
-    """Where the constant is with a chance of 95 % by all recordings so far; None where the fit is not to be trusted."""
+    """Constant -> 95 % interval by all recordings so far; None where the fit is not to be trusted."""
     alarms: list[str]
     """Why the estimate is not to be trusted; empty where nothing speaks against it."""
 
@@ -141,7 +142,7 @@ class RecordingUsed:
     """A recording behind an estimate."""
 
     name: str
-    """As it was given."""
+    """Its name, as it was given to the command."""
     steps: int
     """Control steps."""
 
@@ -154,17 +155,17 @@ class IdentifyResult:
     world: str
     """Name of the simulated world."""
     recordings: list[RecordingUsed]
-    """What was looked at."""
+    """The recordings behind the estimate."""
     constants: list[ConstantEstimate]
-    """What was sought."""
+    """The estimated constants."""
     correlations: list[list[float]]
-    """Correlations of the errors of these estimates."""
+    """Correlations of the errors of these estimates, a row each."""
     combinations: list[CombinationEstimate]
     """Products of constants that the recording determines where it does not determine each constant."""
     nuisances: list[NuisanceEstimate]
-    """What else was free."""
+    """Properties of camera and actuators that were fitted too."""
     fit: FitQuality
-    """How well it fits."""
+    """How well the simulator explains the recordings."""
     alarms: list[str]
     """Why the estimate is not to be trusted; empty where nothing speaks against it."""
     check: HeldOutCheck | None
@@ -178,7 +179,7 @@ class IdentifyResult:
     factors: str
     """The constants as YAML; relative to the run."""
     readings: list[str]
-    """What was read of each recording, as npz for other tools such as `mujoco.sysid`; relative to the run."""
+    """Readings of each recording as npz files, for other tools such as `mujoco.sysid`; relative to the run."""
     calibration_recordings: int
     """Simulated recordings of known constants behind the error model and the width of the intervals."""
     seed: int
@@ -193,7 +194,7 @@ class IdentifyResult:
         """The estimate of a constant, that of one recording where it differs between them.
 
         Raises:
-            KeyError: it was not sought.
+            KeyError: it was not estimated.
         """
         for estimate in self.constants:
             if estimate.name == name and recording in (None, estimate.recording):

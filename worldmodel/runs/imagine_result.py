@@ -13,17 +13,17 @@ class StateErrors:
     unit: str
     """deg, mm, or nothing where the variable's own unit is not known."""
     imagined: list[float]
-    """Of the state read from imagined latents."""
+    """Error of the state read from imagined latents."""
     imagined_interval: list[Interval | None]
-    """Its interval; None from a single episode."""
+    """95 % interval of that error; None from a single episode."""
     persistence: list[float]
-    """Of the forecast that nothing moves: the state read from the last frame that was seen."""
+    """Error of the forecast that nothing moves: of the state read from the last frame that was seen."""
     read: list[float]
-    """Of the state read from the camera's own frame at that step: what one latent allows, without any forecast."""
+    """Error of the state read from the camera's own frame at that step, which needs no forecast."""
     times_read: float | None
-    """At the last step, the imagined error over what one latent allows; None where that makes no error."""
+    """At the last step, `imagined` over `read`; None where `read` is 0."""
     times_read_interval: Interval | None
-    """Its interval."""
+    """95 % interval of that ratio."""
     within: list[float] = field(default_factory=list)
     """Bound on the imagined state's error: half the width of the 95 % predictive interval at each step, calibrated on
     validation episodes (split conformal prediction); empty where none is long enough, and in results of earlier
@@ -65,7 +65,7 @@ class ImagineResult:
     num_windows: int
     """Windows behind every error."""
     num_episodes: int
-    """Held-out episodes that they are from."""
+    """Held-out episodes that these windows are from."""
     steps: list[int]
     """Control steps ahead."""
     errors: dict[str, StateErrors]
@@ -79,4 +79,4 @@ class ImagineResult:
     runs: list[str] = field(default_factory=list)
     """The runs that imagined the same windows, where there were several."""
     disagreement: dict[str, Disagreement] = field(default_factory=dict)
-    """State variable -> how these disagree; empty of a single run."""
+    """State variable -> how these runs disagree; empty for a single run."""

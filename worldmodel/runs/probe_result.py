@@ -45,7 +45,7 @@ class SequentialCount:
     interval: list[Interval | None]
     """Its interval, by the bootstrap over episodes."""
     shuffled: list[float | None]
-    """99 % quantile of the same for shuffled pairs."""
+    """99 % quantile of that correlation for shuffled pairs."""
     reason: str | None = None
     """Why the number cannot be determined."""
 
@@ -55,16 +55,16 @@ class ContextCorrelations:
     """Canonical correlations of the contexts of an episode's two halves, between which the constants drift."""
 
     values: list[float]
-    """Falling. A constant that drifts by rho correlates by rho, its square by rho squared."""
+    """In descending order. A constant that drifts by rho correlates by rho, its square by rho squared."""
     drift_rho: float | None
-    """Correlation of the constants between the halves; None: they stay."""
+    """Correlation of the constants between the halves; None: they do not drift."""
     count: SequentialCount
     """How many constants the contexts hold."""
 
 
 @dataclass(frozen=True)
 class WindowLengths:
-    """How an estimate of the constants sharpens with the window it is read from."""
+    """How well constants are read from context windows of several lengths."""
 
     steps: list[int]
     """Control steps of the window."""
@@ -77,16 +77,16 @@ class ContextErrors:
     """Root mean squared error of predicted latents at each step of the horizon, by where the context comes from."""
 
     learned: list[float]
-    """Estimated from the window before the prediction."""
+    """With the context estimated from the window before the prediction."""
     true: list[float]
-    """What the true constants say the context is."""
+    """With the context that belongs to the true constants."""
     mean: list[float]
-    """The average context: constants unknown."""
+    """With the mean context, as if the constants were unknown."""
 
 
 @dataclass(frozen=True)
 class ShiftedReading:
-    """How well a constant is read where training never was."""
+    """How well a constant is read outside of the training distribution."""
 
     r2: float | None
     """R2 from one window."""
@@ -103,9 +103,9 @@ class PositionErrors:
     rmse: dict[str, float]
     """Position -> root mean squared error of the best polynomial of the latents: metres, radians for angles."""
     noise_m: float
-    """Their mean over positions in metres."""
+    """Mean of these errors over positions in metres."""
     noise_rad: float
-    """Their mean over angles."""
+    """Mean of these errors over angles, in radians."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ class ProbeResult:
     variables: dict[str, ProbedVariable]
     """Name -> how well it is read; physical constants first."""
     correlations: ContextCorrelations | None = None
-    """How many constants the contexts hold; this and what follows only where constants vary."""
+    """How many constants the contexts hold; None, as all that follows, where no constant varies."""
     window_lengths: WindowLengths | None = None
     """Estimates from shorter windows."""
     context_errors: ContextErrors | None = None
-    """What knowing the constants is worth to the predictor; None where episodes are too short to tell."""
+    """Prediction errors with known, estimated and unknown constants; None where episodes are too short to tell."""
     shifts: dict[str, dict[str, ShiftedReading]] = field(default_factory=dict)
     """Shift -> constant -> how well it is read there."""
     position_errors: PositionErrors | None = None

@@ -42,7 +42,7 @@ class DataUsed:
     lowest_reward: float | None = None
     """Lowest reward of the training episodes; None where the version that trained the run did not look."""
     highest_reward: float | None = None
-    """Highest one."""
+    """Highest reward of the training episodes."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PredictionErrors:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A trained world model: what it is, how well its latents show the world, and what it took."""
+    """A trained world model: its settings and size, the quality of its latents and predictions, and its cost."""
 
     kind: ClassVar[str] = "train"
     run: str
@@ -86,15 +86,15 @@ class TrainResult:
     env: str
     """Name of the world with its settings."""
     method: str
-    """How the encoder learned."""
+    """Method by which the encoder was trained, such as lejepa."""
     seed: int
     """Seed of training."""
     data: DataUsed
-    """What it was trained on."""
+    """The data it was trained on."""
     model: ModelSize
-    """What was trained."""
+    """Kind and size of the model."""
     identifiability: Identifiability | None = None
-    """How well the latents show the true state; None where the data hold no state."""
+    """How well the true state can be read from the latents; None where the data hold no state."""
     prediction: PredictionErrors | None = None
     """Error of the latent dynamics; None for a world without actions."""
     decoding: DecodingResult | None = None
@@ -104,7 +104,7 @@ class TrainResult:
     reward: RewardResult | None = None
     """The reward head; None where none was trained, as where all recorded rewards are the same."""
     choice: ChoiceResult | None = None
-    """What it chose by itself before it began; None where nothing was left open."""
+    """Settings that training chose by itself; None where nothing was left open."""
     rounds: list[TrainingRound] = field(default_factory=list)
     """The recording and what each round added; empty without rounds."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -274,7 +274,7 @@ class ControlResult:
     adapt: bool = False
     """Whether the latent planner adapted."""
     change: ChangeResult | None = None
-    """What becomes of its success when the robot changes; None where that was not asked."""
+    """Its success when the robot changes; None where no change was asked for."""
 
     @property
     def latent(self) -> ControllerResult:
@@ -353,14 +353,14 @@ class SurpriseResult:
 
 @dataclass(frozen=True)
 class ViewResult:
-    """What a view came to."""
+    """Length and rate of a live view, and the goals reached in it."""
 
     url: str | None
     """Where the page was; None where none was served."""
     steps: int
     """Control steps made."""
     steps_per_s: float | None
-    """How many a second it could make with everything shown; None where none was made."""
+    """Control steps a second that it could make with everything shown; None where none was made."""
     first_picture_s: float
     """Seconds from the start to the first picture."""
     goals_reached: int

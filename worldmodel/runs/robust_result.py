@@ -17,21 +17,21 @@ class SuiteSetting:
     """A setting of the Distracting Control Suite (arXiv:2101.02722)."""
 
     axis: Literal["backgrounds", "cameras", "colours", "all"]
-    """What differs; `all` is all three together."""
+    """What is distracting; `all` is all three together."""
     level: Level
-    """How much."""
+    """Strength: easy, medium or hard."""
     motion: Motion
-    """Whether it stays for the episode."""
+    """static: the same for the whole episode. dynamic: it moves."""
 
 
 @dataclass(frozen=True)
 class LookResult:
-    """What a run still does when the world looks different."""
+    """Goals reached and positions read under one look."""
 
     look: str
     """Kind of look, or `clean`."""
     strength: float | None
-    """How strong; None for the world as it is, and where the name says it."""
+    """Strength of the look; None for the world as it is, and where the name says it."""
     unit: str
     """Unit of the strength."""
     success: Success | None
@@ -48,8 +48,8 @@ class LookResult:
     """Tasks that do not: the look hides wholly what moves, at their start or in their goal image, or all difference
     between the two."""
     novel: float | None = None
-    """Share of tasks whose start or goal differs more from what the decoder makes of its latent than 99 % of clean
-    frames do; None for a run without a decoder."""
+    """Share of tasks whose start or goal differs more from its decoded picture than 99 % of clean frames do; None for a
+    run without a decoder."""
     doubted: float | None = None
     """Share of tasks that are doubted before they begin; see `DoubtResult`."""
     suite: SuiteSetting | None = None
@@ -81,6 +81,6 @@ class RobustResult:
     seed: int
     """Seed of tasks, instances and planning."""
     encoders: dict[EncoderName, list[LookResult]]
-    """Encoder -> what it does under each look, the world as it is first."""
+    """Encoder -> its results under each look, the world as it is first."""
     doubt: dict[EncoderName, DoubtResult] = field(default_factory=dict)
     """Encoder -> whether tasks under all looks together are doubted before they fail; empty without a decoder."""

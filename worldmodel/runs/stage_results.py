@@ -7,7 +7,7 @@ from worldmodel.measures.statistics import mean_known
 
 @dataclass(frozen=True)
 class PictureQuality:
-    """How well pictures show what held-out frames show."""
+    """How close pictures are to held-out frames, and how well the state is read from them."""
 
     psnr_db: float | None
     """Peak signal-to-noise ratio, in decibels; None where the pictures are equal."""
@@ -25,18 +25,18 @@ class PictureQuality:
 
 @dataclass(frozen=True)
 class DecodingResult:
-    """How much of held-out frames the decoder brings back from their latents."""
+    """How well the decoder reconstructs held-out frames from their latents."""
 
     image_size: int
     """Pixels on a side of a decoded frame."""
     num_frames: int
     """Held-out frames."""
     decoded: PictureQuality
-    """Of decoded frames."""
+    """Quality of decoded frames."""
     nearest: PictureQuality
-    """Of the training frames with the nearest latents: a memory of all frames in place of a decoder."""
+    """Quality of the training frames with the nearest latents, which would take the place of a decoder."""
     camera_r2: dict[str, float | None] | None
-    """`state_r2` of the held-out frames themselves: what encoder and linear map read, and the most to be expected."""
+    """`state_r2` of the held-out frames themselves, the most to be expected."""
     videos: list[str] = field(default_factory=list)
     """Films of what the model imagines, relative to the run directory; none of a world without actions."""
 
@@ -56,12 +56,12 @@ class RobustEncoderResult:
     error: float
     """Mean squared difference of their latents of frames as they are, over the latents' variance."""
     error_under_looks: float
-    """The same where the robust encoder sees the frames under the looks that it was trained on."""
+    """That error where the robust encoder sees the frames under the looks that it was trained on."""
     r2: float | None
     """R2 of the true positions, mean over them, from its latents, by the map that was fitted on the encoder's; None
     where the data hold no state."""
     r2_encoder: float | None
-    """The same from the encoder's own latents."""
+    """That R2 from the encoder's own latents."""
     moving_share: float
     """Share of pixels that differ from the background."""
     used: bool
@@ -82,13 +82,13 @@ class StepsOff:
 
     @property
     def chance(self) -> float:
-        """Steps off of a prediction that says nothing: every moment is as likely to be found."""
+        """Mean steps off by chance, where every moment is equally likely to be found."""
         return mean_known(abs(step - self.steps_ahead) for step in range(1, 2 * self.steps_ahead + 1)) or 0.0
 
 
 @dataclass(frozen=True)
 class RewardResult:
-    """The rewards of the test episodes, and how well the reward head knows them."""
+    """The rewards of the test episodes, and how well the reward head reads them."""
 
     lowest: float
     """Lowest reward of a control step."""
@@ -97,14 +97,14 @@ class RewardResult:
     mean: float
     """Mean reward of a control step."""
     num_steps: int
-    """How many there are."""
+    """Number of these control steps."""
     horizon: int
     """Control steps that the predictor looks ahead."""
     r2: float | None
     """R2 of rewards, read from the frames that are seen; None where the test episodes hold one
     reward only, or rewards that differ by less than a ten-thousandth of those trained on."""
     r2_ahead: float | None
-    """The same at the end of the horizon, from the latents that the predictor imagines there."""
+    """R2 of rewards at the end of the horizon, read from the latents that the predictor imagines there."""
 
 
 @dataclass(frozen=True)

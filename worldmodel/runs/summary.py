@@ -42,7 +42,7 @@ class Summary:
 
     kind: ClassVar[str] = "run"
     name: str
-    """What the run is called."""
+    """Name of the run."""
     train: TrainResult
     """What `train` found."""
     control: ControlResult | None = None
