@@ -1,5 +1,6 @@
 """Comparison: equal budgets, finished cells are kept, measures and verdicts follow their rules."""
 
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from worldmodel.comparing.compare_result import (
 )
 from worldmodel.comparing.encoder_cells import EncoderCell, VariableScore
 from worldmodel.comparing.measurements import convergence
-from worldmodel.comparing.memory import kept_bytes
+from worldmodel.comparing.memory import kept_bytes, peak_bytes
 from worldmodel.comparing.recovery import rank_correlation
 from worldmodel.comparing.scale import Scale, scale_of
 from worldmodel.data.store import DataSet
@@ -154,6 +155,14 @@ def test_bytes_that_a_step_keeps(data: DataSet):
     average, plain = kept("jepa_ema", 32), kept("jepa_stop_gradient", 32)
     assert average.optimizer == plain.optimizer and average.weights > 1.5 * plain.weights
     assert kept("supervised", 32).activations > 0  # of which each pair needs its own label, and the data holds few
+
+
+def test_peak_memory_is_measured_of_a_method_with_options_of_its_own(data: DataSet):
+    """In a process of its own, which first trains another method."""
+    method = override(CANDIDATES["jepa_ema"].configure(MethodConfig(), 0), {"optim.batch_size": 64})
+    assert method.options
+    found = peak_bytes(method, EncoderConfig(input_size=16, hidden=64, latent_dim=4), data.directory)
+    assert (found.cpu is None) == (not sys.platform.startswith("linux"))
 
 
 def test_frames_out_of_range_are_kept_from_training(data: DataSet):

@@ -1,5 +1,6 @@
 """What training a method keeps in memory: counted in tensors, and measured in a process of its own."""
 
+import dataclasses
 import multiprocessing
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ def peak_bytes(method: MethodConfig, encoder: EncoderConfig, data: Path) -> Peak
 def _measure(method: MethodConfig, encoder: EncoderConfig, directory: Path) -> PeakBytes:
     torch.set_num_threads(1)
     data = DataSet(directory)
-    warm_up = CANDIDATES["lejepa"].configure(method, 0)
+    warm_up = CANDIDATES["lejepa"].configure(dataclasses.replace(method, options={}), 0)
     _train(_stage(warm_up, EncoderConfig(input_size=4, hidden=4, latent_dim=2), data, torch.device("cpu")), 2)
     before = _reset_peak()
     _train(_stage(method, encoder, data, torch.device("cpu")), NUM_STEPS)
