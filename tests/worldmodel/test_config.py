@@ -237,7 +237,7 @@ def test_a_world_beside_a_recipe_is_put_into_it():
         (ControlConfig, {"planner": "follow"}, r"planner=follow only follows proposals; add proposal=true"),
         (DesignConfig, {"env": "reacher_ou"}, r"env=reacher_ou is kinematic"),
         (PositionsConfig, {"context.window": 300}, r"do not fit into episodes of 200 steps"),
-        (CompareConfig, {"scale": "slow"}, r"scale must be one of quick, full, got 'slow'"),
+        (CompareConfig, {"scale": "slow"}, r"scale must be one of recipe, quick, got 'slow'"),
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_are_one_line(cls: type[Any], chosen: dict[str, Any], message: str):
