@@ -133,7 +133,7 @@ def _scene(name: str) -> Scene:
 def _gym_scene(name: str) -> Scene:
     """The scene of "gym:ID": around its MuJoCo model where it has one, otherwise around its own pictures."""
     env = gym_ids.make_environment(name)
-    with gym_ids.quietly():
+    with gym_ids.quietly(), gym_ids.acting(name, "reset"):
         env.reset(seed=0)
     if has_simulation(env):
         return GymScene(name, env)

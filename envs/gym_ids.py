@@ -82,6 +82,19 @@ def quietly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def acting(name: str, what: str) -> Iterator[None]:
+    """While an environment does something: without its remarks; ValueError, in one line, for whatever it raises.
+
+    name, what: whose doing and which, for the message.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            yield
+        except Exception as error:  # each library fails in its own way
+            raise ValueError(f"{name} failed in its {what}: {_kind_and_text(error)}") from error
+
+
+@contextlib.contextmanager
 def global_seed(seed: int) -> Iterator[None]:
     """Python's and NumPy's global generators seeded for a while: some resets draw from them (ogbench's task)."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
@@ -98,9 +111,10 @@ def _registered(name: str) -> str:
     """The id under which Gymnasium knows the environment."""
     asked = name.removeprefix(PREFIX).partition("?")[0]
     module, rest = package_of(name), asked.rpartition("/")[2]
-    if module is not None:
+    if module is not None and asked not in gymnasium.registry:  # a namespace need not be the name of a module
         _import(name, module)
-    found = next((known for known in (asked, rest) if known in gymnasium.registry), None)
+    spellings = (asked, asked.partition("/")[2], rest)
+    found = next((known for known in spellings if known in gymnasium.registry), None)
     if found is None and module is None:
         for family, beginnings in _FAMILIES.items():
             if asked.startswith(beginnings):
@@ -142,8 +156,12 @@ def _import(name: str, module: str) -> None:
 
 
 def _why(error: Exception) -> str:
+    return f"with mujoco {mujoco.__version__} and gymnasium {gymnasium.__version__}: {_kind_and_text(error)}"
+
+
+def _kind_and_text(error: Exception) -> str:
     """The error in one line; where it has no message, the line of code that failed."""
     text = " ".join(str(error).split())
     if not text:
         text = traceback.extract_tb(error.__traceback__)[-1].line or ""
-    return f"with mujoco {mujoco.__version__} and gymnasium {gymnasium.__version__}: {type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {text}"

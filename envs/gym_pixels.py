@@ -6,7 +6,7 @@ by seed.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,9 +17,9 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from worldmodel.envs.gym_ids import global_seed, max_steps, quietly
+from worldmodel.envs.gym_ids import acting, global_seed, max_steps, quietly
 from worldmodel.envs.gym_scene import action_range, native_action, objects_of, plain_attributes, put_back, success_flag
-from worldmodel.envs.scene import Scene
+from worldmodel.envs.scene import Scene, one_number
 
 _MOST_COPIES = 128  # of an environment, each at a moment of its own
 _DEFAULT_FPS = 10.0
@@ -50,6 +50,7 @@ class PixelScene(Scene):
 
     camera = "own"
     state_is_whole = False
+    tells_state = True
     num_substeps = 1
 
     def __init__(self, name: str, make: Callable[[], gymnasium.Env]) -> None:
@@ -63,12 +64,11 @@ class PixelScene(Scene):
         self.action_dim, self._low_high = action_range(name, env)
         self.ctrl_centre = self.ctrl_half_range = np.zeros(0)
         self._env, self._now = env, _Moment(0)
-        observation, info = self._seeded_reset(0)
-        self._told = _told(observation, info)
-        self._now = _Moment(0, numbers=self._numbers(observation, info))
-        if not isinstance(picture := env.render(), np.ndarray) or picture.ndim != 3:
-            given = type(picture).__name__
-            raise ValueError(f"{name} shows no pictures (render gives {given}), and worldmodel learns from pictures")
+        at_reset = self._seeded_reset(0)
+        observation, _, _, _, info = self._step(np.zeros(self.action_dim, np.float32))
+        self._told = _told(at_reset, (observation, info))
+        self._now = _Moment(0, numbers=self._numbers(*self._seeded_reset(0)))
+        self.picture(1)
         self.control_dt_s = 1 / float(env.metadata.get("render_fps") or _DEFAULT_FPS)
         self.time_limit_s = (max_steps(env) or _DEFAULT_STEPS) * self.control_dt_s
 
@@ -91,7 +91,7 @@ class PixelScene(Scene):
 
     def advance(self, action: np.ndarray) -> None:
         observation, reward, ended, _, info = self._step(action)
-        outcome = float(reward), bool(ended), success_flag(info)
+        outcome = one_number(reward), bool(ended), success_flag(info)
         self._now = _Moment(self._now.seed, self._now, action.copy(), outcome, self._numbers(observation, info))
         self.data.time += self.control_dt_s
 
@@ -112,8 +112,15 @@ class PixelScene(Scene):
         raise ValueError(f"{self.name} holds no MuJoCo model: it cannot be put into a state, only reset and stepped")
 
     def picture(self, size: int) -> np.ndarray:
-        with quietly():
-            return reduced(np.asarray(self._env.render()), size)
+        with quietly(), acting(self.name, "render"):
+            picture: Any = self._env.render()
+        if not _is_picture(picture):
+            given = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+            raise ValueError(
+                f"{self.name} shows no pictures, from which worldmodel learns: render gives {given}, uint8 "
+                "(height, width, 3) is expected; wrap the environment"
+            )
+        return reduced(picture if picture.ndim == 3 else picture[..., None], size)
 
     def moment(self) -> object:
         return self._now
@@ -141,41 +148,82 @@ class PixelScene(Scene):
         # as a new environment: some draw what was left from the episode before (gym-pusht its last action)
         for holder, attributes in zip(objects_of(self._env), self._new, strict=False):
             put_back(holder, attributes)
-        with quietly(), global_seed(seed):
-            return self._env.reset(seed=seed)
+        with quietly(), acting(self.name, "reset"), global_seed(seed):
+            observation, info = self._env.reset(seed=seed)
+            if not isinstance(info, dict):
+                raise TypeError("Gymnasium's reset returns (observation, info)")
+            return observation, info
 
     def _step(self, action: np.ndarray) -> Any:
-        return self._env.step(native_action(action, self._low_high, self._env.action_space))
+        native = native_action(action, self._low_high, self._env.action_space)
+        with acting(self.name, "step"):
+            observation, reward, ended, truncated, info = self._env.step(native)
+            return observation, reward, ended, truncated, info
 
     def _numbers(self, observation: Any, info: dict[str, Any]) -> np.ndarray:
-        told = _parts(observation, info)
-        return np.concatenate([np.zeros(0), *(np.ravel(told[key]).astype(float) for key in self._told)])
+        told = {**_numbers_in({"obs": observation}), **_numbers_in(info)}
+        for key, size in self._told.items():
+            if key not in told or told[key].size != size:
+                raise ValueError(
+                    f"{self.name} told {size} numbers as {key} when it was made, and {told.get(key, np.zeros(0)).size} "
+                    "now; wrap the environment so that it tells the same in every step"
+                )
+        return np.concatenate([np.zeros(0), *(told[key] for key in self._told)])
 
 
-def _parts(observation: Any, info: dict[str, Any]) -> dict[str, Any]:
-    observed = observation if isinstance(observation, dict) else {"obs": observation}
-    return {**observed, **info}
+def _told(first: tuple[Any, dict[str, Any]], second: tuple[Any, dict[str, Any]]) -> dict[str, int]:
+    """Name -> how many numbers, of what the environment tells of its state: info, or else the observation.
+
+    first, second: observation and info of a reset and of a step; what only one of them tells is left out.
+    """
+
+    def told(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, int]:
+        found, again = _numbers_in(one), _numbers_in(other)
+        sizes = {key: numbers.size for key, numbers in found.items()}
+        return {key: size for key, size in sizes.items() if key in again and again[key].size == size}
+
+    return told(first[1], second[1]) or told({"obs": first[0]}, {"obs": second[0]})
 
 
-def _told(observation: Any, info: dict[str, Any]) -> dict[str, int]:
-    """Name -> how many numbers, of what the environment tells of its state: info, or else the observation."""
+def _numbers_in(parts: Mapping[str, Any], within: str = "") -> dict[str, np.ndarray]:
+    """Name -> numbers (n,) of every number and vector in nested mappings and tuples; an observation that is a mapping
+    gives the names in it."""
+    found: dict[str, np.ndarray] = {}
+    for key, value in parts.items():
+        name = f"{within}_{key}" if within else str(key)
+        if isinstance(value, Mapping):
+            found |= _numbers_in(value, "" if name == "obs" else name)
+        elif isinstance(value, tuple):
+            found |= _numbers_in({str(index): part for index, part in enumerate(value)}, name)
+        elif isinstance(value, np.ndarray | np.generic | int | float | list):
+            array = _array(value)
+            if array.dtype.kind in "fiu" and 0 < array.size and array.ndim < 2:
+                found[name] = array.reshape(-1).astype(float)
+    return found
 
-    def counts(parts: dict[str, Any]) -> dict[str, int]:
-        arrays = {key: np.asarray(value) for key, value in parts.items()}
-        return {
-            key: array.size
-            for key, array in arrays.items()
-            if array.dtype.kind in "fiu" and 0 < array.size and array.ndim < 2
-        }
 
-    return counts(info) or counts(_parts(observation, {}))
+def _array(value: Any) -> np.ndarray:
+    """A value as an array; without numbers where a list is ragged."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.zeros(0)
+
+
+def _is_picture(picture: object) -> bool:
+    """Whether it is uint8 (height, width, 3), with alpha (4), or gray (1, or no third axis)."""
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or 0 in picture.shape:
+        return False
+    return picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (1, 3, 4))
 
 
 def reduced(picture: np.ndarray, size: int) -> np.ndarray:
-    """The middle square of a picture uint8 (height, width, 3 or more), averaged over areas: uint8 (size, size, 3)."""
+    """The middle square of a picture uint8 (height, width, 1 or 3 or 4), averaged over areas: uint8 (size, size, 3)."""
     side = min(picture.shape[:2])
     top, left = ((length - side) // 2 for length in picture.shape[:2])
     square = picture[top : top + side, left : left + side, :3].astype(float)
+    if square.shape[2] == 1:
+        square = square.repeat(3, 2)
     for axis in (0, 1):
         square = _averaged(square, size, axis)
     return np.rint(square).astype(np.uint8)

@@ -18,13 +18,14 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs.factors import Factor
-from worldmodel.envs.gym_ids import global_seed, max_steps, quietly
+from worldmodel.envs.gym_ids import acting, global_seed, max_steps, quietly
 from worldmodel.envs.named_factors import named_factors
-from worldmodel.envs.scene import FREE, Scene, unlimited_hinges
+from worldmodel.envs.scene import FREE, Scene, one_number, unlimited_hinges
 from worldmodel.envs.scenes import palette
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _DEFAULT_STEPS = 1000  # of an episode that the environment itself never ends
+_UNBOUNDED = 1e10  # some write the largest number of their type for none
 _SUCCESS_KEYS = ("success", "is_success")
 # Of the model, what environments are known to change while an episode runs: colours of success, locks of joints.
 _STEP_FIELDS = ("geom_rgba", "site_rgba", "mat_rgba", "dof_damping", "dof_frictionloss", "jnt_range", "jnt_stiffness")
@@ -88,8 +89,10 @@ class GymScene(Scene):
             raise ValueError(f"{self.name} compiles another model at each reset, which worldmodel cannot follow")
 
     def advance(self, action: np.ndarray) -> None:
-        _, reward, ended, _, info = self._env.step(native_action(action, self._low_high, self._env.action_space))
-        self._outcome = float(reward), bool(ended), success_flag(info)
+        native = native_action(action, self._low_high, self._env.action_space)
+        with acting(self.name, "step"):
+            _, reward, ended, _, info = self._env.step(native)
+        self._outcome = one_number(reward), bool(ended), success_flag(info)
         if getattr(self._base, "_reset_next_step", False):  # ogbench would start another episode by itself
             self._base._reset_next_step = False
 
@@ -128,7 +131,7 @@ class GymScene(Scene):
         self._outcome = moment.outcome
 
     def _seeded_reset(self, seed: int) -> None:
-        with quietly(), global_seed(seed):
+        with quietly(), acting(self.name, "reset"), global_seed(seed):
             self._env.reset(seed=seed)
 
     def _measured_rate(self) -> tuple[int, float]:
@@ -201,13 +204,14 @@ def _find_simulation(base: Any) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
 
 
 def action_range(name: str, env: gymnasium.Env) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
-    """A, and the lowest and highest action (A,); where it is unbounded -1 and 1."""
+    """A, and the lowest and highest action (A,); where it is unbounded -1 and 1, or 2 from the bound that there is."""
     space = env.action_space
     if not isinstance(space, gymnasium.spaces.Box):
         raise ValueError(f"{name} has actions {space}; worldmodel plans continuous ones (gymnasium.spaces.Box)")
     low, high = space.low.reshape(-1).astype(float), space.high.reshape(-1).astype(float)
-    bounded = np.isfinite(low) & np.isfinite(high)
-    return low.size, (np.where(bounded, low, -1.0), np.where(bounded, high, 1.0))
+    has_low, has_high = np.abs(low) < _UNBOUNDED, np.abs(high) < _UNBOUNDED
+    lowest = np.where(has_low, low, np.where(has_high, high - 2, -1.0))
+    return low.size, (lowest, np.where(has_high, high, lowest + 2))
 
 
 def native_action(action: np.ndarray, low_high: tuple[np.ndarray, np.ndarray], space: gymnasium.Space) -> np.ndarray:

@@ -112,6 +112,9 @@ class Scene(ABC):
     state_is_whole: bool = True
     """Whether the state determines an episode, so that one can begin in any state; else tasks begin from snapshots."""
 
+    tells_state: bool = False
+    """Whether the state is what the world tells of itself, and not MuJoCo's, which notices what is not finite."""
+
     @cached_property
     def state_names(self) -> tuple[str, ...]:
         """A name for each number of the state; see `state_names`."""
@@ -268,6 +271,11 @@ class MjcfScene(Scene):
         text = mjcf.lstrip("\ufeff").lstrip() if isinstance(mjcf, str) else ""  # editors put a byte-order mark first
         is_text = text.startswith("<")
         source = text if is_text else str(mjcf)
+        if not is_text and not Path(source).is_file():
+            raise ValueError(
+                f"there is no MJCF file {Path(source).absolute()}; in a world's Python file, write "
+                "Path(__file__).parent / NAME for what stands beside it"
+            )
         self.model = (mujoco.MjModel.from_xml_string if is_text else mujoco.MjModel.from_xml_path)(source)
         self._load_spec = partial(mujoco.MjSpec.from_string if is_text else mujoco.MjSpec.from_file, source)
         self.data = mujoco.MjData(self.model)
@@ -306,10 +314,27 @@ class MjcfScene(Scene):
         mujoco.mj_step1(self.model, self.data)
 
     def reward(self) -> float:
-        return 0.0 if self._reward is None else float(self._reward(self.model, self.data))
+        return 0.0 if self._reward is None else one_number(self._reward(self.model, self.data))
 
     def terminated(self) -> bool:
         return self._terminated is not None and bool(self._terminated(self.model, self.data))
+
+
+def one_number(reward: object) -> float:
+    """A reward as a float: nan for what is not one number, which `MujocoWorld` refuses."""
+    try:
+        return float(np.asarray(reward, float).reshape(()))
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def checked_camera(scene: Scene, camera: str | int) -> str | int:
+    """`camera`, a name or a number that the scene has; ValueError for another."""
+    names = [scene.model.camera(index).name for index in range(scene.model.ncam)]
+    is_own = camera == scene.camera and (scene.draws_itself or (camera == FREE and scene.free_camera is not None))
+    if camera not in names and camera not in range(len(names)) and not is_own:
+        raise ValueError(f"{scene.name} has no camera {camera!r}; it has {', '.join(names) or 'none, and needs one'}")
+    return camera
 
 
 def position_units(model: mujoco.MjModel) -> tuple[str, ...]:

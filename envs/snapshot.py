@@ -1,6 +1,8 @@
 """Snapshots, from which a simulation continues exactly, and the detection of simulations that diverge."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,15 +68,32 @@ class SimulationDiverged(RuntimeError):
     """The state of a simulation is no longer finite."""
 
 
-def forget_divergence(data: mujoco.MjData) -> None:
-    """Before a step: what `check_finite` finds afterwards is that step's."""
-    data.warning.number[_DIVERGENCE] = 0
+@contextmanager
+def finite(scene: Scene, num_steps: int, factors: Mapping[str, float]) -> Iterator[None]:
+    """While a scene is reset (num_steps 0) or stepped.
 
-
-def check_finite(scene: Scene, num_steps: int, factors: Mapping[str, float]) -> None:
-    """Raises SimulationDiverged if MuJoCo has found a number that is not finite, and reset the simulation."""
+    Raises SimulationDiverged where MuJoCo finds a number that is not finite, and resets the simulation; or where a
+    world tells one.
+    """
+    scene.data.warning.number[_DIVERGENCE] = 0  # what is found afterwards came of this
+    yield
+    if num_steps == 0 and not np.isfinite(scene.state()).all():  # MuJoCo would notice it in its next step
+        raise SimulationDiverged(f"{scene.name} was reset to a state that is not finite; mend its reset")
     if scene.data.warning.number[_DIVERGENCE].any():
         raise SimulationDiverged(
             f"{scene.name} diverged after {num_steps} steps with factors {dict(factors)}; "
             "narrow the factor bounds or shorten the physics step"
         )
+    if scene.tells_state and not np.isfinite(state := scene.state()).all():
+        name = scene.state_names[int(np.flatnonzero(~np.isfinite(state))[0])]
+        raise SimulationDiverged(f"{scene.name} told a value of {name} that is not finite after {num_steps} steps")
+
+
+def outcome(scene: Scene, num_steps: int) -> tuple[float, bool]:
+    """Reward and end of the state just reached; ValueError where the reward is no finite number."""
+    reward = scene.reward()
+    if not math.isfinite(reward):
+        raise ValueError(
+            f"{scene.name} gave a reward that is no finite number after {num_steps} steps; mend its reward"
+        )
+    return reward, scene.terminated()

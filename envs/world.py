@@ -18,8 +18,8 @@ from worldmodel.envs.episode_model import EpisodeModel
 from worldmodel.envs.factor_draws import FactorDraws
 from worldmodel.envs.looks.appearance import Appearance
 from worldmodel.envs.looks.redrawn import LOOKS, RedrawnLooks, factors_in, redrawn_looks
-from worldmodel.envs.scene import Scene
-from worldmodel.envs.snapshot import PHYSICS, SimulationDiverged, Snapshot, check_finite, forget_divergence, physics_of
+from worldmodel.envs.scene import Scene, checked_camera
+from worldmodel.envs.snapshot import PHYSICS, SimulationDiverged, Snapshot, finite, outcome, physics_of
 
 __all__ = ["MujocoWorld", "SimulationDiverged", "Snapshot"]
 
@@ -63,7 +63,7 @@ class MujocoWorld(gymnasium.Env):
         self.scene, self.render_mode = scene, render_mode
         self.image_size, self.supersample = image_size, supersample
         self.quality: Quality = quality
-        self.camera = _checked_camera(scene, scene.camera if camera is None else camera)
+        self.camera = scene.camera if camera is None else checked_camera(scene, camera)
         self.time_limit_s = scene.time_limit_s if time_limit_s is None else time_limit_s
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / scene.control_dt_s)}
         self.state_names = scene.state_names
@@ -184,7 +184,7 @@ class MujocoWorld(gymnasium.Env):
         self._draws.assign_nominal()
         if self.factors:
             self._write_factors()
-        with self.episode_model.keeping_reset():
+        with self.episode_model.keeping_reset(), finite(self.scene, 0, {}):
             self.scene.reset(self.np_random)
         self._draws.draw(self.np_random)
         self._draws.assign(self._draws.check(factors or {}))
@@ -196,14 +196,13 @@ class MujocoWorld(gymnasium.Env):
         """Physics only: one control step under an action (A,), clipped to [-1, 1]; the reward and terminated.
 
         Raises:
-            ValueError: the action has another shape, or a value that is not finite.
+            ValueError: the action has another shape, or a value that is not finite; or the reward is not finite.
             SimulationDiverged: the state is no longer finite.
         """
-        forget_divergence(self.scene.data)
-        self.scene.advance(_checked_action(self, action))
+        with finite(self.scene, self._num_steps + 1, self.factor_values):
+            self.scene.advance(_checked_action(self, action))
         self._num_steps += 1
-        check_finite(self.scene, self._num_steps, self.factor_values)
-        result = (self.scene.reward(), self.scene.terminated()) if self._is_judged else (0.0, False)
+        result = outcome(self.scene, self._num_steps) if self._is_judged else (0.0, False)
         self.drift()
         return result
 
@@ -215,12 +214,11 @@ class MujocoWorld(gymnasium.Env):
         Raises:
             SimulationDiverged: a state is no longer finite.
         """
-        forget_divergence(self.scene.data)
         states = [self.state()]
-        for action in actions:
-            self.scene.advance(action)
-            states.append(self.state())
-        check_finite(self.scene, len(actions), self.factor_values)
+        with finite(self.scene, len(actions), self.factor_values):
+            for action in actions:
+                self.scene.advance(action)
+                states.append(self.state())
         return np.stack(states)
 
     def frame(self, moving: bool = True) -> np.ndarray:
@@ -228,6 +226,7 @@ class MujocoWorld(gymnasium.Env):
         if (own := self.scene.picture(self.image_size)) is not None:
             return own
         if self._renderer is None:
+            checked_camera(self.scene, self.camera)  # a world that is never seen needs none
             self._renderer = FrameRenderer(self.scene.model, self.image_size, self.supersample, self.quality)
         shown = self.scene.drawn(), self.scene.view_of(self.camera)
         if self.appearance is not None:
@@ -377,13 +376,6 @@ def _check_scene(scene: Scene, render_mode: str | None, randomize: Sequence[str]
                 f"{what} of {scene.name} names {unknown[0]!r}, which is no state variable; there are "
                 f"{', '.join(scene.state_names)}"
             )
-
-
-def _checked_camera(scene: Scene, camera: str | int) -> str | int:
-    names = [scene.model.camera(index).name for index in range(scene.model.ncam)]
-    if camera not in names and camera not in range(len(names)) and camera != scene.camera:
-        raise ValueError(f"{scene.name} has no camera {camera!r}; it has {', '.join(names) or 'none, and needs one'}")
-    return camera
 
 
 def _known_options(options: dict[str, Any] | None) -> dict[str, Any]:

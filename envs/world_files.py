@@ -23,6 +23,7 @@ def scene_from_file(name: str) -> object:
 
     Raises:
         UnknownWorld: no such file, or no such function in it.
+        ValueError: whatever the file raises.
     """
     path, _, attribute = name.rpartition(":")
     if not Path(path).is_file():
@@ -32,10 +33,15 @@ def scene_from_file(name: str) -> object:
     module = importlib.util.module_from_spec(spec)
     with _importable(Path(path).resolve().parent):
         sys.modules[spec.name] = module  # dataclasses look their module up
-        spec.loader.exec_module(module)
-        if not callable(factory := getattr(module, attribute, None)):
-            raise UnknownWorld(f"world {name!r}: {path} defines no function {attribute!r} that returns a Scene")
-        return factory()
+        try:
+            spec.loader.exec_module(module)
+            factory = getattr(module, attribute, None)
+            if callable(factory):
+                return factory()
+        except (Exception, SystemExit) as error:
+            text = " ".join(str(error).split())
+            raise ValueError(f"world {name!r} cannot be made: {type(error).__name__}: {text}") from error
+        raise UnknownWorld(f"world {name!r}: {path} defines no function {attribute!r} that returns a Scene")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import importlib.util
 import warnings
 
 import gymnasium
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -275,6 +276,37 @@ def test_two_state_variables_of_one_name_are_refused(joints: str, actuators: str
 def test_what_is_said_of_no_state_variable_is_refused(said: dict):
     with pytest.raises(ValueError, match=rf"{next(iter(said))} of slider names 't'.*there are s, s_vel"):
         envs.MujocoWorld(envs.MjcfScene(SLIDER, name="slider", control_dt_s=0.02, **said))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"camera": "top"}, "w has no camera 'top'; it has c"),
+        ({"camera": 1}, "w has no camera 1; it has c"),
+    ],
+)
+def test_what_a_scene_says_wrongly_is_refused(said: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        envs.MujocoWorld(envs.MjcfScene(SLIDER, name="w", control_dt_s=0.02, **said)).reset()
+
+
+@pytest.mark.parametrize("reward", [None, float("nan"), np.zeros(2), "much"])
+def test_a_reward_that_is_no_number_is_refused(reward: object):
+    world = envs.MujocoWorld(envs.MjcfScene(SLIDER, name="w", control_dt_s=0.02, reward=lambda model, data: reward))
+    world.restart(seed=0)
+    with pytest.raises(ValueError, match="w gave a reward that is no finite number after 1 steps"):
+        world.advance(np.zeros(1))
+
+
+def test_a_reset_to_what_is_not_finite_is_refused():
+    """MuJoCo would put it to its initial state, and say so on the terminal alone."""
+
+    def reset(model: object, data: mujoco.MjData, rng: object) -> None:
+        data.qpos[0] = np.nan
+
+    world = envs.MujocoWorld(envs.MjcfScene(SLIDER, name="w", control_dt_s=0.02, reset=reset))
+    with pytest.raises(SimulationDiverged, match="w was reset to a state that is not finite"):
+        world.restart(seed=0)
 
 
 @pytest.mark.parametrize("mode", ["human", "depth_array"])

@@ -1,6 +1,7 @@
 """What holds for every environment of Gymnasium that is installed here: one contract over them all."""
 
 import importlib.util
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -9,7 +10,8 @@ from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
 
 from worldmodel import envs
 from worldmodel.envs.gym_ids import make_environment, package_of
-from worldmodel.envs.gym_pixels import reduced
+from worldmodel.envs.gym_pixels import PixelScene, reduced
+from worldmodel.envs.world import SimulationDiverged
 from worldmodel.envs.world_files import UnknownWorld
 
 MUJOCO = (
@@ -202,6 +204,140 @@ def test_a_world_without_mujoco_refuses_a_state_in_one_line():
     world.restart(seed=0)
     with pytest.raises(ValueError, match="cannot be put into a state, only reset and stepped"):
         world.set_state(world.state())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# environments without a model, well made and not
+
+
+class Dot(gymnasium.Env):
+    """A dot that actions move in a picture; `says` replaces what its methods give, by time t since the reset."""
+
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 10}
+    observation_space = gymnasium.spaces.Box(-9, 9, (2,), np.float64)
+
+    def __init__(self, says, action_space):
+        self.says, self.action_space = says, action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.t = self.np_random.uniform(-0.5, 0.5, 2), 0
+        return self.said("observation", self.place.copy()), self.said("info", {})
+
+    def step(self, action):
+        self.action, self.t = action, self.t + 1
+        self.place = np.clip(self.place + 0.1 * np.resize(action, 2), -1, 1)
+        observation, info = self.said("observation", self.place.copy()), self.said("info", {})
+        return self.said("step", (observation, self.said("reward", 0.0), False, False, info))
+
+    def said(self, what, otherwise):
+        return self.says[what](self) if what in self.says else otherwise
+
+    def picture(self):
+        image = np.full((32, 32, 3), 40, np.uint8)
+        x, y = ((self.place + 1) * 14).astype(int)
+        image[y : y + 4, x : x + 4] = 250
+        return image
+
+    def render(self):
+        return self.said("picture", self.picture())
+
+
+def dot(action_space=None, **says):
+    space = action_space or gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    return envs.MujocoWorld(PixelScene("dot", lambda: Dot(says, space)), image_size=16)
+
+
+def advanced(world, num=3):
+    world.restart(seed=0)
+    return [world.advance(np.full(world.scene.action_dim, -1.0, np.float32)) for _ in range(num)]
+
+
+def box(low, high):
+    return gymnasium.spaces.Box(np.array(low, np.float32), np.array(high, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("space", "lowest", "highest"),
+    [
+        (box([2, 0], [np.inf, np.inf]), [2, 0], [4, 2]),
+        (box([-np.inf, -3], [5, 1]), [3, -3], [5, 1]),
+        (box([-3e38, -np.inf], [3e38, np.inf]), [-1, -1], [1, 1]),
+    ],
+)
+def test_actions_keep_to_the_bounds_that_there_are(space, lowest, highest):
+    world = dot(space)
+    for action, expected in ((-1, lowest), (1, highest)):
+        world.restart(seed=0)
+        world.advance(np.full(2, action, np.float32))
+        np.testing.assert_array_equal(world.scene._env.action, expected)
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        ({"observation": lambda dot: (dot.place, 3)}, ("obs_0_0", "obs_0_1", "obs_1")),
+        ({"observation": lambda dot: {"arm": {"q": dot.place}, "on": 1, "text": "x"}}, ("arm_q_0", "arm_q_1", "on")),
+        ({"info": lambda dot: {"x": 1.0} if dot.t == 0 else {}}, ("obs_0", "obs_1")),
+        ({"info": lambda dot: {"x": np.zeros(2 + dot.t), "y": 2}}, ("y",)),
+        ({"observation": lambda dot: "text"}, ()),
+    ],
+)
+def test_what_is_told_in_every_step_is_the_state(told, names):
+    world = dot(**told)
+    advanced(world)
+    assert world.state_names == names and world.state().shape == (len(names),)
+
+
+def test_gray_pictures_have_three_channels():
+    expected = dot().reset(seed=0)[0]["pixels"]
+    for picture in (lambda dot: Dot.picture(dot)[..., 0], lambda dot: Dot.picture(dot)[..., :1]):
+        np.testing.assert_array_equal(dot(picture=picture).reset(seed=0)[0]["pixels"], expected)
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ({"picture": lambda dot: Dot.picture(dot) / 255}, r"render gives float64 \(32, 32, 3\), uint8"),
+        ({"picture": lambda dot: Dot.picture(dot).transpose(2, 0, 1)}, r"render gives uint8 \(3, 32, 32\)"),
+        ({"picture": lambda dot: None if dot.t > 1 else Dot.picture(dot)}, "render gives NoneType"),
+        ({"step": lambda dot: (dot.place, 0.0, False, {})}, "dot failed in its step: ValueError: not enough values"),
+        ({"step": lambda dot: 1 / 0}, "dot failed in its step: ZeroDivisionError"),
+        (
+            {"info": lambda dot: None},
+            r"dot failed in its reset: TypeError: Gymnasium's reset returns \(observation, info\)",
+        ),
+        ({"reward": lambda dot: None}, "no finite number after 1 steps"),
+        (
+            {"observation": lambda dot: dot.place * (np.nan if dot.t > 1 else 1)},
+            "told a value of obs_0 that is not finite",
+        ),
+        ({"info": lambda dot: {"x": 1.0} if dot.t < 2 else {}}, "told 1 numbers as x when it was made, and 0 now"),
+    ],
+)
+def test_an_environment_that_misbehaves_is_refused_in_one_line(says, message):
+    with pytest.raises((ValueError, SimulationDiverged), match=message):
+        world = dot(**says)
+        advanced(world)
+        world.frame()
+
+
+def test_what_an_environment_prints_stays_away(capsys):
+    def step(dot):
+        print("noise")
+        return dot.place, 0.0, False, False, {}
+
+    advanced(dot(step=step))
+    assert capsys.readouterr().out == ""
+
+
+def test_an_id_may_have_a_namespace_that_is_no_module():
+    gymnasium.register("dots/Dot-v0", entry_point=lambda render_mode=None: Dot({}, box([-1], [1])))
+    try:
+        for name in ("gym:dots/Dot-v0", "gym:json/dots/Dot-v0"):
+            assert envs.make(name, image_size=16).reset(seed=0)[0]["pixels"].max() > 200
+    finally:
+        del gymnasium.registry["dots/Dot-v0"]
 
 
 def test_pictures_are_reduced_by_area():

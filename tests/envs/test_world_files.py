@@ -63,7 +63,7 @@ def test_a_failing_file_leaves_the_search_path_alone(tmp_path):
     (tmp_path / "parts.py").write_text("")
     (tmp_path / "broken.py").write_text("import parts\nraise OSError('no robot')\n")
     path = [*sys.path]
-    with pytest.raises(OSError, match="no robot"):
+    with pytest.raises(ValueError, match=r"broken.py:factory' cannot be made: OSError: no robot"):
         envs.make(f"{tmp_path}/broken.py:factory")
     assert sys.path == path and "parts" not in sys.modules
 
@@ -84,6 +84,25 @@ def test_a_factory_must_return_a_scene(tmp_path):
     )
     with pytest.raises(ValueError, match=r"must return a Scene, e.g. envs.MjcfScene\(...\), got MujocoWorld; return"):
         envs.make(f"{tmp_path}/world.py:factory")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def factory(: pass", r"SyntaxError: .*world.py, line 1"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("def factory(size): pass", r"TypeError: factory\(\) missing 1 required positional argument: 'size'"),
+        (
+            "from worldmodel import envs\ndef factory(): return envs.MjcfScene('arm.xml', name='a', control_dt_s=.1)",
+            r"there is no MJCF file /.*arm.xml; in a world's Python file, write Path\(__file__\).parent",
+        ),
+    ],
+)
+def test_whatever_a_file_raises_is_one_line_with_its_name(tmp_path, text, reason):
+    (tmp_path / "world.py").write_text(text)
+    with pytest.raises(ValueError, match=rf"world.py:factory' cannot be made: .*{reason}") as caught:
+        envs.make(f"{tmp_path}/world.py:factory")
+    assert "\n" not in str(caught.value)
 
 
 def test_worlds_need_no_torch():

@@ -436,6 +436,10 @@ def test_a_video_and_its_table_are_read_back(film, world):
 def test_recordings_that_do_not_fit_are_refused_in_a_line(film, world, tmp_path: Path):
     path, episode = film
     table = path.with_suffix(".csv")
+    write_table(table, episode.actions)
+    table.write_text(table.read_text().partition("\n")[2])
+    with pytest.raises(UserError, match="its first line is numbers; the first line names the columns"):
+        open_recording(str(path), world, 32)
     for actions, said in (
         (episode.actions[:9], r"clip.mp4 lasts 1.50 s \(15 frames\), but 9 actions every 0.1 s take 1.00 s"),
         (episode.actions[:, :1], "has actions of shape .14, 1., puck takes 2 numbers a step"),

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 import struct
 import subprocess
@@ -26,6 +27,7 @@ from worldmodel.data.arrays import write_arrays
 from worldmodel.data.curation import LeftOut, VerifyResult, convert, describe, merge, verify
 from worldmodel.data.interchange import fit_frames, open_foreign, write_stable_worldmodel
 from worldmodel.data.interchange.foreign import choose_camera
+from worldmodel.data.interchange.video_frames import VideoReader
 from worldmodel.data.leases import lease
 from worldmodel.data.shards import ShardCheck, shard_path, verify_shard
 from worldmodel.data.store import DataSet
@@ -242,6 +244,68 @@ def test_a_video_that_ends_early_is_one_line_with_its_rate(tmp_path: Path):
     assert "\n" not in str(caught.value)
 
 
+def test_frames_of_a_camera_without_a_constant_rate_are_found_by_their_times(tmp_path: Path):
+    """Ten frames at 10 a second, then ten at 25: no rate that a header could name is right for both."""
+    levels = np.arange(20, dtype=np.uint8) * 12
+    frames = np.full((20, 32, 32, 3), levels[:, None, None, None])
+    even, file = tmp_path / "even.mp4", tmp_path / "uneven.mp4"
+    imageio.imwrite(even, frames, plugin="FFMPEG", fps=10, codec="libx264rgb", output_params=["-qp", "0"])
+    times = np.concatenate([np.arange(10) / 10, 1 + np.arange(10) / 25])
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(even), "-fps_mode", "passthrough"]
+    command += ["-vf", "setpts='if(lt(N,10),N/10,1+(N-10)/25)/TB'", "-enc_time_base", "1/1000"]
+    subprocess.run(
+        [*command, "-video_track_timescale", "1000", "-vcodec", "libx264rgb", "-qp", "0", str(file)], check=True
+    )
+    reader = VideoReader()
+    for shift, wanted in ((0.0, slice(None)), (0.02, slice(None)), (0.0, slice(10, None)), (0.0, slice(None, 10))):
+        found = np.stack(list(reader.frames(file, times[wanted] + shift)))
+        np.testing.assert_array_equal(found[:, 0, 0, 0], levels[wanted])
+    reader.close()
+
+
+def irregular(**columns: list) -> dict[str, Any]:
+    """Arguments of `write_lerobot`; its second episode has rows 7 to 10."""
+    regular = {"frame_index": [t for n in LENGTHS for t in range(n)]}
+    regular |= {"timestamp": [t / FPS for t in regular["frame_index"]]}
+    for name, values in columns.items():
+        regular[name][7:11] = values
+    return {"columns": regular, "features": {"timestamp": {"dtype": "float32", "shape": [1]}}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ({"frame_index": [0, 1, 1, 2]}, "its frame_index goes from 1 to 1"),
+        ({"frame_index": [0, 1, 3, 4]}, "its frame_index goes from 1 to 3"),
+        (
+            {"timestamp": [0.0, 0.05, 0.5, 0.55]},
+            "its row 2 is 0.5 s after its first, at 20 frames a second 0.1 s are expected",
+        ),
+    ],
+)
+def test_episodes_whose_rows_are_not_one_after_another_are_left_out(tmp_path: Path, rows: dict[str, list], reason: str):
+    write_lerobot(tmp_path / "theirs", as_video=False, **irregular(**rows))
+    assert convert(tmp_path / "theirs", tmp_path / "ours").left_out == (LeftOut(1, reason),)
+
+
+def test_a_rate_that_the_rows_contradict_is_refused(tmp_path: Path):
+    """They are 0.05 s apart; a model would learn motions that are twice as fast."""
+    write_lerobot(tmp_path, as_video=False, **irregular())
+    assert open_foreign(tmp_path).columns(0).problem() == ""
+    info = json.loads((tmp_path / "meta" / "info.json").read_text())
+    (tmp_path / "meta" / "info.json").write_text(json.dumps({**info, "fps": 40}))
+    with pytest.raises(UserError, match=r"none of the 3 .* its row 1 is 0.05 s after its first, at 40 frames a second"):
+        convert(tmp_path, tmp_path / "ours")
+
+
+def test_episodes_that_a_source_promises_and_lacks_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_lerobot(tmp_path / "theirs", as_video=False)
+    file = tmp_path / "theirs" / "meta" / "info.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "total_episodes": 50}))
+    assert main(["data", "convert", f"path={tmp_path / 'theirs'}", f"out={tmp_path / 'ours'}"]) == 0
+    assert "missing: 47 episodes that the source promises" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("key", ["is_depth_map", "video.is_depth_map"])
 def test_depth_is_no_camera(tmp_path: Path, key: str):
     depth = {"dtype": "video", "shape": [S, S, 1], "info": {key: True}}
@@ -407,6 +471,92 @@ def test_whole_numbers_in_columns_are_numbers(tmp_path: Path):
     assert columns.actions.dtype == columns.states.dtype == np.float32 and columns.states.shape == (7, 2)
     write_minari(tmp_path / "minari", actions=lambda group, episode: group.update({"actions": whole_numbers(6, 2)}))
     assert open_foreign(tmp_path / "minari").columns(0).actions.shape == (6, 2)
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "channels first": lambda frames: frames.transpose(0, 3, 1, 2),
+    "fractions": lambda frames: (frames / 255).astype(np.float32),
+    "fractions, channels first": lambda frames: frames.transpose(0, 3, 1, 2) / 255,
+    "alpha": lambda frames: np.concatenate([frames, np.full_like(frames[..., :1], 255)], 3),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_images_in_other_layouts_are_the_same_frames(tmp_path: Path, layout: str):
+    write_minari(tmp_path, lambda group, episode: group.update({"observations/rgb": LAYOUTS[layout](episode.frames)}))
+    np.testing.assert_array_equal(open_foreign(tmp_path).frames(1), EPISODES[1].frames)
+
+
+@pytest.mark.parametrize(
+    ("images", "named"),
+    [
+        (lambda frames: frames.astype(np.float32), "type float32 from 0 to 255; store them as uint8, or as fractions"),
+        (lambda frames: frames[..., [0, 1, 2, 0]], "four channels, the last of which is no alpha"),
+        (lambda frames: frames.astype(np.uint16), r"there are episode_0/observations/rgb uint16 \(7, 8, 8, 3\)"),
+        (lambda frames: frames[..., 0], r"there are episode_0/observations/rgb uint8 \(7, 8, 8\)"),
+    ],
+)
+def test_images_that_cannot_be_told_are_refused_by_name(
+    tmp_path: Path, images: Callable[[np.ndarray], np.ndarray], named: str
+):
+    write_minari(tmp_path, lambda group, episode: group.update({"observations/rgb": images(episode.frames)}))
+    with pytest.raises(StoreError, match=named):
+        open_foreign(tmp_path).frames(0)
+
+
+def test_truth_values_in_columns_are_numbers(tmp_path: Path):
+    touch = whole_numbers(7, 2) > 1
+    write_peer_file(tmp_path / "theirs.h5", action=np.resize(touch, (20, 2)), proprio=np.resize(touch, (20, 2)))
+    columns = open_foreign(tmp_path / "theirs.h5").columns(0)
+    np.testing.assert_array_equal(columns.actions, touch[:6])
+    np.testing.assert_array_equal(columns.states, touch)
+
+
+def test_an_action_too_many_leaves_its_episode_out(tmp_path: Path):
+    def actions(group: h5py.Group, episode: Episode) -> None:
+        group["actions"] = 3 * np.resize(episode.actions, (len(episode.actions) + (episode.seed == 1), A))
+
+    write_minari(tmp_path / "theirs", actions=actions)
+    reason = "it has 4 actions for 4 frames, one between two is needed"
+    assert convert(tmp_path / "theirs", tmp_path / "ours").left_out == (LeftOut(1, reason),)
+
+
+def test_episodes_of_two_robots_are_named(tmp_path: Path):
+    def actions(group: h5py.Group, episode: Episode) -> None:
+        group["actions"] = np.zeros((len(episode.actions), A + (episode.seed == 1)))
+
+    write_minari(tmp_path / "theirs", actions=actions)
+    with pytest.raises(UserError, match=rf"episode 1 of .* has actions of {A + 1} .* {A} and {X} are expected"):
+        convert(tmp_path / "theirs", tmp_path / "ours")
+
+
+def test_episodes_that_share_rows_are_refused(tmp_path: Path):
+    write_peer_file(tmp_path / "theirs.h5", ep_offset=np.array([0, 6, 11]))
+    with pytest.raises(StoreError, match="begins at row 6, where another one still lasts until row 6"):
+        open_foreign(tmp_path / "theirs.h5")
+
+
+@pytest.mark.parametrize("name", ["my data", "[x]", ".hidden", "x" * 201])
+def test_a_data_set_has_a_name_that_train_takes(tmp_path: Path, name: str):
+    write_peer_file(tmp_path / "theirs.h5")
+    with pytest.raises(UserError, match="a data set's name is one folder's name"):
+        convert(tmp_path / "theirs.h5", tmp_path / name)
+    with pytest.raises(UserError, match="a data set's name is one folder's name"):
+        merge([tmp_path / "a", tmp_path / "b"], tmp_path / name)
+
+
+def test_the_command_that_comes_next_works_in_any_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_peer_file(tmp_path / "theirs.h5")
+    out = tmp_path / "my data" / "arm"
+    assert main(["data", "convert", f"path={tmp_path / 'theirs.h5'}", f"out={out}"]) == 0
+    command = shlex.split(capsys.readouterr().out.partition("next: ")[2])
+    assert command == ["worldmodel", "train", "env=recorded", "env.name=arm", f"data={out.parent}"]
+
+
+def test_a_data_set_is_not_merged_with_itself(tmp_path: Path):
+    write_fake_data(tmp_path / "a", EPISODES)
+    with pytest.raises(UserError, match="a is named twice"):
+        merge([tmp_path / "a", tmp_path / "b" / ".." / "a"], tmp_path / "both")
 
 
 def test_discrete_choices_are_refused_by_name(tmp_path: Path):
@@ -659,7 +809,7 @@ def test_a_damaged_shard_is_not_made_to_look_whole(tmp_path: Path, what: str):
     shard.write_bytes(content)
     with pytest.raises(StoreError, match=r"shard-00002.h5 is damaged \(the checksum of /pixels differs"):
         if what == "merge":
-            merge([tmp_path / "a", tmp_path / "a"], tmp_path / "out.h5")
+            merge([tmp_path / "a"], tmp_path / "out.h5")
         else:
             convert(tmp_path / "a", tmp_path / "out.h5")
     with pytest.raises(StoreError):

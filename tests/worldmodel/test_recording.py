@@ -307,6 +307,19 @@ def test_a_wrong_world_is_reported_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_reset_that_does_not_heed_the_seed_is_refused(tmp_path):
+    (tmp_path / "world.py").write_text(
+        "import numpy as np\nfrom worldmodel.envs.suite import VariedPendulum\n"
+        "own = np.random.default_rng(0)\n"
+        "class Pendulum(VariedPendulum):\n"
+        "    def reset(self, rng): super().reset(own)\n"
+    )
+    world = {**WORLD, "name": f"{tmp_path}/world.py:Pendulum", "randomize": []}
+    with pytest.raises(UserError, match=r"does not heed the seed: two resets with seed 0 differ in pixels and state"):
+        record(tmp_path / "data", settings(world=world), 2, 1)
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(
     "policy",
     [{"name": "walk"}, {"name": "ou", "st": 1.0}, {"name": "ou_tracking", "std": [1.0] * 5}, {}],

@@ -24,6 +24,7 @@ from worldmodel.settings import (
     WorldsConfig,
     ZooConfig,
 )
+from worldmodel.system.printable import command
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def _collect(config: CollectConfig) -> str:
 
     found = collect(config)
     text = f"data set: {found.directory} ({found.episodes} episodes, {found.frames:,} frames)"
-    return f"{text}\nnext: worldmodel train with the same options, or worldmodel data info path={found.directory}"
+    return f"{text}\nnext: worldmodel train with the same options, or {command('data info', path=found.directory)}"
 
 
 def _train(config: TrainConfig) -> str:
@@ -83,7 +84,7 @@ def _control(config: ControlConfig) -> str:
     pooled = f"all runs together: {config.out}\n" if config.out else ""
     verdict = control_verdict(found)
     text = control_lines(found, of_runs) + (f"\n{verdict}" if verdict else "")
-    return f"{text}\n{results}\n{pooled}next: worldmodel report run={found.runs[0]}"
+    return f"{text}\n{results}\n{pooled}next: {command('report', run=found.runs[0])}"
 
 
 def _design(config: DesignConfig) -> str:
@@ -104,7 +105,7 @@ def _imagine(config: ImagineConfig) -> str:
 
     found, run = imagine(config), find_runs(config.run)[0].path
     films = ", ".join([*(f"{run}/{film}" for film in found.videos), *([config.out] if config.out else [])])
-    told = [imagine_lines(found), imagine_verdict(found), f"films: {films}", f"next: worldmodel report run={run}"]
+    told = [imagine_lines(found), imagine_verdict(found), f"films: {films}", f"next: {command('report', run=run)}"]
     return "\n".join(line for line in told if line)
 
 
@@ -126,7 +127,7 @@ def _probe(config: ProbeConfig) -> str:
 
     found, run = probe(config), Run(config.run).path
     files = f"results: {run}/summary.json, figures: {run}/figures"
-    return "\n".join([probe_lines(found), probe_verdict(found), files, f"next: worldmodel report run={run}"])
+    return "\n".join([probe_lines(found), probe_verdict(found), files, f"next: {command('report', run=run)}"])
 
 
 def _identify(config: IdentifyConfig) -> str:
@@ -149,7 +150,7 @@ def _surprise(config: SurpriseConfig) -> str:
 
     found, run = surprise(config), Run(config.run).path
     files = f"results: {run}/summary.json, figure: {run}/figures/surprise.png"
-    return "\n".join([surprise_lines(found), surprise_verdict(found), files, f"next: worldmodel report run={run}"])
+    return "\n".join([surprise_lines(found), surprise_verdict(found), files, f"next: {command('report', run=run)}"])
 
 
 def _robust(config: RobustConfig) -> str:
@@ -161,7 +162,7 @@ def _robust(config: RobustConfig) -> str:
     results = [f"results: {run}/summary.json, figures: {run}/figures" for run in found.runs]
     pooled = [f"all runs together: {config.out}"] if config.out else []
     lines = [robust_lines(found), robust_verdict(found), *results, *pooled]
-    return "\n".join([*lines, f"next: worldmodel report run={found.runs[0]}"])
+    return "\n".join([*lines, f"next: {command('report', run=found.runs[0])}"])
 
 
 def _view(config: ViewConfig) -> str:

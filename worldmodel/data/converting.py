@@ -15,8 +15,12 @@ from worldmodel.data.interchange import ForeignData, is_written_from, open_forei
 from worldmodel.data.store import DataSet
 from worldmodel.data.writing import write_data_set
 from worldmodel.envs.rollout import Episode
+from worldmodel.settings.names import check_name
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
+
+MAX_IMAGE_SIZE = 4096
+"""Pixels a side of the largest frames that are written."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,9 @@ class ConvertResult:
     left_out: tuple[LeftOut, ...] = ()
     """Episodes that could not be used."""
 
+    missing: int = 0
+    """Episodes that the source promises and does not list."""
+
 
 def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> ConvertResult:
     """From another toolkit's layout to ours, or from ours to stable-worldmodel's.
@@ -72,8 +79,11 @@ def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> C
     Raises StoreError where the source cannot be read, or `out` holds something else; UserError where no episode can
     be used, or `camera` is not there.
     """
+    if image_size > MAX_IMAGE_SIZE:
+        raise UserError(f"image_size must be at most {MAX_IMAGE_SIZE} pixels, got {image_size}")
     if (source / INDEX_NAME).exists():
         return _to_stable_worldmodel(source, out)
+    check_name(f"{out}: a data set's name", out.name)
     with closing(open_foreign(source, camera)) as foreign:
         survey = _survey(foreign, source)
         first = foreign.frames(survey.episodes[0], image_size)
@@ -89,7 +99,14 @@ def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> C
         write_data_set(out, index, episodes, "convert")
         others = tuple(name for name in foreign.cameras if name != foreign.camera)
         return ConvertResult(
-            out, foreign.kind, len(survey.episodes), survey.num_frames, foreign.camera, others, tuple(survey.left_out)
+            out,
+            foreign.kind,
+            len(survey.episodes),
+            survey.num_frames,
+            foreign.camera,
+            others,
+            tuple(survey.left_out),
+            missing=max(0, foreign.num_promised - foreign.num_episodes),
         )
 
 
@@ -137,6 +154,13 @@ def _survey(foreign: ForeignData, source: Path) -> _Survey:
         if problem := columns.problem():
             left_out.append(LeftOut(episode, problem))
             continue
+        widths = columns.actions.shape[1], columns.states.shape[1]
+        expected = lows[0].shape[0] if lows else widths[0], len(foreign.state_names)
+        if widths != expected:
+            raise UserError(
+                f"episode {episode} of {source} has actions of {widths[0]} and states of {widths[1]} numbers, "
+                f"{expected[0]} and {expected[1]} are expected: it is of another robot, or the source is wrong"
+            )
         usable.append(episode)
         num_frames += len(columns.states)
         lows.append(columns.actions.min(0))

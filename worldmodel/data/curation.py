@@ -9,9 +9,10 @@ from worldmodel.data.index import INDEX_NAME, RecordingRecord, plain, read_index
 from worldmodel.data.merging import MergeResult, merge
 from worldmodel.data.shards import shard_path, verify_shard
 from worldmodel.data.store import DataSet
-from worldmodel.settings import DataConfig
+from worldmodel.settings import RECORDED, DataConfig
 from worldmodel.system.digest import carries_checksum
 from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.printable import command
 from worldmodel.system.progress import progress
 
 __all__ = [
@@ -216,9 +217,11 @@ def _converted(found: ConvertResult) -> str:
         more = f" and {len(found.left_out) - 5} more" if len(found.left_out) > 5 else ""
         total = found.episodes + len(found.left_out)
         lines.append(f"left out: {len(found.left_out)} of {total} episodes: {named}{more}")
+    if found.missing:
+        lines.append(f"missing: {found.missing} episodes that the source promises are not in it; was it copied whole?")
     return "\n".join([*lines, _done(found.path, found.episodes)])
 
 
 def _done(out: Path, num_episodes: int) -> str:
-    command = f"worldmodel train env=recorded env.name={out.name} data={out.parent}"
-    return f"data set: {out} ({num_episodes} episodes)\nnext: {command}"
+    training = command("train", **{"env": RECORDED, "env.name": out.name, "data": out.parent})
+    return f"data set: {out} ({num_episodes} episodes)\nnext: {training}"

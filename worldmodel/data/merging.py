@@ -13,7 +13,8 @@ from worldmodel.data.shards import digest_of_shards
 from worldmodel.data.store import DataSet
 from worldmodel.data.writing import write_data_set
 from worldmodel.envs.rollout import Episode
-from worldmodel.system.errors import StoreError
+from worldmodel.settings.names import check_name
+from worldmodel.system.errors import StoreError, UserError
 
 Bounds = tuple[np.ndarray, np.ndarray]
 
@@ -41,6 +42,11 @@ def merge(paths: Sequence[Path], out: Path) -> MergeResult:
 
     Raises StoreError where a source is damaged or of another world, or where `out` holds something else.
     """
+    if twice := [path for path in paths if [other.resolve() for other in paths].count(path.resolve()) > 1]:
+        raise UserError(
+            f"{twice[0]} is named twice; episodes that are there twice would be tested as they were trained"
+        )
+    check_name(f"{out}: a data set's name", out.name)
     sources = [DataSet(path) for path in paths]
     first = sources[0].index
     for source in sources[1:]:
@@ -86,14 +92,20 @@ class _Joined:
 
 
 def _check_same_world(first: DataSet, other: DataSet) -> None:
-    differing = [f"world.{key}" for key, _, _ in differences(first.index.world, other.index.world)]
+    found = {key: (one, another) for key, one, another in differences(first.index.world, other.index.world)}
     if other.actions.shape[1] == first.actions.shape[1]:
-        differing = [key for key in differing if key != "world.action_bounds"]  # made equal by scaling anew
+        found.pop("action_bounds", None)  # made equal by scaling anew
+    differing = [f"{key}: {_short(another)} and {_short(one)}" for key, (one, another) in found.items()]
     one, another = first.index.digest, other.index.digest
     if one and another and one.simulator == another.simulator and one != another:
         differing.append("its compiled model, or its Python file")
     if differing:
         raise StoreError(f"{other.directory} and {first.directory} are of different worlds ({', '.join(differing)})")
+
+
+def _short(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def _bounds_of(source: DataSet) -> Bounds:

@@ -190,7 +190,7 @@ def _claim(directory: Path, recording: Recording) -> None:
     world = envs.make(**recording.world)
     try:
         now = provenance(arguments, world)
-        world.reset(seed=0)  # renders, so that a machine without OpenGL is noticed here too
+        _check_reproducible(world)  # renders, so that a machine without OpenGL is noticed here too
         policy.begin(world, np.random.default_rng(0))
         _check_factors_act(world, policy, recording)
         if recording.engine == "warp":
@@ -205,6 +205,17 @@ def _claim(directory: Path, recording: Recording) -> None:
     except FileExistsError:
         _episodes_recorded(directory, recording)
         check_same_world(directory, read_index(directory), arguments, now)
+
+
+def _check_reproducible(world: envs.MujocoWorld) -> None:
+    """UserError where two resets with one seed differ: a shard would depend on when it is recorded, and a controller's
+    episodes on their order."""
+    first, second = (world.reset(seed=0)[0] for _ in range(2))
+    if differing := [name for name in first if not np.array_equal(first[name], second[name])]:
+        raise UserError(
+            f"{world.name} does not heed the seed: two resets with seed 0 differ in {' and '.join(differing)}; draw "
+            "all that is random from the generator that reset is given"
+        )
 
 
 def _check_factors_act(world: envs.MujocoWorld, policy: Policy, recording: Recording) -> None:

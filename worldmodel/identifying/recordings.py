@@ -4,6 +4,7 @@ Letters: T+1 frames, S image side, A numbers of an action, X state.
 """
 
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from worldmodel.data.interchange.video_frames import VideoReader, check_is_video
 from worldmodel.envs import MujocoWorld
 from worldmodel.identifying.array_files import read_arrays
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import check_regular
+from worldmodel.system.files import check_regular, read_text
 
 SHORTEST = 12
 """Control steps of the shortest recording."""
@@ -124,13 +125,29 @@ def _actions(path: Path, world: MujocoWorld) -> np.ndarray:
             try:
                 if table.suffix == ".npz":
                     return np.asarray(read_arrays(table, MAX_TABLE_BYTES, "actions")["actions"], np.float32)
-                return np.loadtxt(table, np.float32, delimiter=",", skiprows=1, ndmin=2)
+                return _rows_under_names(table)
             except Exception as error:  # numpy raises whatever the file provokes
                 raise UserError(
                     f"{table} holds no table of actions ({' '.join(str(error).split())}); write a column for each of "
                     f"{world.scene.action_dim} actions and a row a control step"
                 ) from error
     raise UserError(f"{path} needs a table of its actions beside it: {path.with_suffix('.csv').name} or .npz")
+
+
+def _rows_under_names(table: Path) -> np.ndarray:
+    """float32 (T, A) of a CSV; ValueError where its first line is a row already, which would be taken for names."""
+    names, _, rows = read_text(table, MAX_TABLE_BYTES).partition("\n")
+    if all(_is_number(name) for name in names.split(",")):
+        raise ValueError("its first line is numbers; the first line names the columns")
+    return np.loadtxt(StringIO(rows), np.float32, delimiter=",", ndmin=2)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_fits(name: str, actions: np.ndarray, world: MujocoWorld) -> None:

@@ -1,7 +1,6 @@
 """The sections of a page about training: what the latents are, how far the model predicts, how it was made."""
 
 import os
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.verdicts import prediction_verdict, reward_verdict, state_verdict
 from worldmodel.runs.doubt_result import DoubtResult
 from worldmodel.runs.results import Success, TrainResult
+from worldmodel.system import printable
 
 _MEASURES = (
     (
@@ -246,7 +246,7 @@ def command(run: ReportedRun, verb: str) -> str:
         return f"worldmodel train env={run.summary.train.env}"
     relative = os.path.relpath(run.path)
     shown = str(run.path) if relative.startswith("..") else relative
-    return f"worldmodel {verb} {shlex.quote(f'run={shown}')}"
+    return printable.command(verb, run=shown)
 
 
 def success_cells(of: Success | None) -> list[Cell]:

@@ -1,5 +1,6 @@
 """What a result means, in a sentence, and what to try next."""
 
+import shlex
 from pathlib import Path
 
 from worldmodel.evaluation.trust import distrusted
@@ -22,6 +23,7 @@ from worldmodel.runs.robust_result import CLEAN, LookResult, RobustResult
 from worldmodel.runs.stage_results import DecodingResult, RewardResult
 from worldmodel.runs.summary import Summary
 from worldmodel.settings import RECORDED, TrainConfig, ViewConfig
+from worldmodel.system.printable import command
 
 READS_WELL, READS_PARTLY = 0.9, 0.5
 """R2 from which a variable is called read well, and read in part."""
@@ -108,8 +110,8 @@ def next_commands(found: TrainResult, config: TrainConfig) -> list[str]:
         verbs.insert(0, "imagine")
     if found.prediction is not None and config.env.world != RECORDED:
         verbs.insert(0, "control")
-    trust = " trust_world=true" if distrusted(config.env.world) else ""
-    return [f"worldmodel {verb} run={found.run}{'' if verb == 'report' else trust}" for verb in verbs]
+    trust = {"trust_world": "true"} if distrusted(config.env.world) else {}
+    return [command(verb, run=found.run, **({} if verb == "report" else trust)) for verb in verbs]
 
 
 def control_verdict(found: ControlResult) -> str | None:
@@ -205,10 +207,9 @@ def probe_verdict(found: ProbeResult) -> str:
 def view_verdict(found: ViewResult, config: ViewConfig) -> str:
     """That a session is no measurement, and the command that measures the same."""
     if found.goals_reached + found.goals_given_up and config.run:
-        return f"a session is no measurement\nnext: worldmodel control run={config.run}"
-    return (
-        f"next: worldmodel probe run={config.run}" if config.run else f"next: worldmodel data info path={config.data}"
-    )
+        return f"a session is no measurement\nnext: {command('control', run=config.run)}"
+    follows = command("probe", run=config.run) if config.run else command("data info", path=config.data)
+    return f"next: {follows}"
 
 
 def surprise_verdict(found: SurpriseResult) -> str:
@@ -239,8 +240,9 @@ def identify_verdict(found: IdentifyResult) -> list[str]:
 def identify_next(found: IdentifyResult, run: Path) -> str:
     """A command that works on what was found."""
     if found.mjcf and not found.alarms:
-        return f"python -m mujoco.viewer --mjcf={run / found.mjcf[0]}, worldmodel report run={run}"
-    return f"worldmodel report run={run}"
+        viewer = shlex.join(["python", "-m", "mujoco.viewer", f"--mjcf={run / found.mjcf[0]}"])
+        return f"{viewer}, {command('report', run=run)}"
+    return command("report", run=run)
 
 
 def robust_verdict(found: RobustResult) -> str:

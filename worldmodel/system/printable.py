@@ -1,6 +1,7 @@
 """Text from files of others, fit for a terminal and a page."""
 
 import re
+import shlex
 import sys
 import unicodedata
 
@@ -18,6 +19,11 @@ def printable(text: str) -> str:
 def say(text: str, to_stderr: bool = False) -> None:
     """Print text that may hold what others have written; the only way to do so, and a test keeps it so."""
     print(printable(text), file=sys.stderr if to_stderr else sys.stdout, flush=True)
+
+
+def command(verb: str, **options: object) -> str:
+    """A command of this toolkit as one writes it in a shell: values with spaces and the like in quotes."""
+    return shlex.join(["worldmodel", *verb.split(), *(f"{name}={value}" for name, value in options.items())])
 
 
 def file_name(text: str) -> str:

@@ -30,10 +30,18 @@ class ForeignColumns:
     rewards: np.ndarray
     """float32 (T,), of each action; zeros where the source has none."""
 
+    gap: str = ""
+    """What the source says of its rows that contradicts one row after another at a constant rate; empty: nothing."""
+
     def problem(self) -> str:
         """Why the episode cannot be used; empty where it can."""
         if len(self.states) < 2:
             return f"it has {len(self.states)} frame{'s' * (len(self.states) != 1)}"
+        for name, values in (("actions", self.actions), ("rewards", self.rewards)):
+            if len(values) != len(self.states) - 1:
+                return f"it has {len(values)} {name} for {len(self.states)} frames, one between two is needed"
+        if self.gap:
+            return self.gap
         for name, values in (("actions", self.actions), ("states", self.states), ("rewards", self.rewards)):
             if not np.isfinite(values).all():
                 return f"its {name} are not all finite numbers"
@@ -61,6 +69,9 @@ class ForeignData(Protocol):
     num_episodes: int
     """Episodes in the source, those that cannot be used included."""
 
+    num_promised: int
+    """Episodes that the source says it has; it may have been copied in part."""
+
     def columns(self, episode: int) -> ForeignColumns:
         """Everything but the frames of an episode; StoreError or UserError where it cannot be read."""
         ...
@@ -83,13 +94,19 @@ _NO_VIEWS = ("goal", "mask", "segment", "depth")
 """What is in the names of image columns that show something else than what the robot sees."""
 
 
-def choose_camera(names: Sequence[str], wanted: str, path: Path) -> str:
+def choose_camera(names: Sequence[str], wanted: str, path: Path, others: Sequence[str] = ()) -> str:
     """The image column to take: the one that was asked for, or the one called "pixels", or the first.
+
+    others: columns that are no images, each with its type and shape, for the message.
 
     Pictures of goals, masks and depths come last: they are what a camera saw only where there is nothing else.
     """
     if not names:
-        raise StoreError(f"{path} holds no images (uint8, three channels, or encoded); this toolkit learns from pixels")
+        there = f"; there are {', '.join(others)[:300]}" if others else ""
+        raise StoreError(
+            f"{path} holds no images, from which this toolkit learns: uint8 (rows, height, width, 3), or gray, "
+            f"channels first, fractions of 1, or encoded{there}"
+        )
     if not wanted:
         likely = sorted(names, key=lambda name: any(word in name.lower() for word in _NO_VIEWS))
         return next((name for name in likely if name.rpartition("/")[2] == "pixels"), likely[0])
@@ -100,8 +117,9 @@ def choose_camera(names: Sequence[str], wanted: str, path: Path) -> str:
 
 
 def as_actions(values: np.ndarray, path: Path) -> np.ndarray:
-    """Actions as float32 (T, A): whole numbers in columns (MultiDiscrete) are numbers, those without are names."""
-    if values.dtype.kind not in "fiu":
+    """Actions as float32 (T, A): whole numbers and truth values in columns (MultiDiscrete, MultiBinary) are numbers,
+    those without are names."""
+    if values.dtype.kind not in ("fiub" if values.ndim > 1 else "fiu"):
         raise UserError(f"{path}: actions are of type {values.dtype}; numbers are needed")
     if values.ndim == 1 and values.dtype.kind in "iu":
         raise UserError(

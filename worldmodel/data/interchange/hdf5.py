@@ -9,6 +9,7 @@ import numpy as np
 
 from worldmodel.data.hdf5_files import open_hdf5
 from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
+from worldmodel.data.interchange.images import CHANNELS_FIRST, CHANNELS_LAST
 from worldmodel.system.errors import StoreError, UserError
 
 # A column that promises more than this share of what is stored, and more than a little, is a bomb.
@@ -47,8 +48,9 @@ def arrays(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
 def column(group: Any, name: str, path: Path) -> h5py.Dataset:
     """A column that lies in the file itself and is no bomb."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise StoreError(f"{path}: {name} is missing, or not in the file itself")
-    found = group[name]
+        there = ", ".join(sorted(group)[:10]) or "nothing"
+        raise StoreError(f"{path}: {_full(group, name)} is missing, or not in the file itself; there is {there}")
+    found, name = group[name], _full(group, name)
     if isinstance(found, h5py.Group):
         raise StoreError(
             f"{path}: {name} is a group of {', '.join(sorted(found)) or 'nothing'}, such as a dictionary space is "
@@ -59,6 +61,16 @@ def column(group: Any, name: str, path: Path) -> h5py.Dataset:
     if found.nbytes > max(ALWAYS_READ_BYTES, MAX_COMPRESSION * found.id.get_storage_size()):
         raise StoreError(f"{path}: {name} promises {found.nbytes} bytes, far more than are stored")
     return found
+
+
+def _full(group: Any, name: str) -> str:
+    """The path of a column within its file."""
+    return f"{group.name}/{name}".lstrip("/")
+
+
+def described(found: h5py.Dataset) -> str:
+    """Name, type and shape of a column, for a message."""
+    return f"{str(found.name).lstrip('/')} {found.dtype} {found.shape}"
 
 
 def rows(found: h5py.Dataset, start: int, stop: int, path: Path) -> np.ndarray:
@@ -80,13 +92,14 @@ def blocks(found: h5py.Dataset, start: int, stop: int, path: Path) -> Iterator[n
 
 
 def is_image(found: h5py.Dataset) -> bool:
-    """Whether a column holds frames as arrays: uint8 (rows, H, W, 1 or 3)."""
-    return found.dtype == np.uint8 and found.ndim == 4 and found.shape[3] in (1, 3)
+    """Whether a column holds frames as arrays that `as_frames` takes."""
+    has_channels = found.ndim == 4 and (found.shape[3] in CHANNELS_LAST or found.shape[1] in CHANNELS_FIRST)
+    return has_channels and (found.dtype == np.uint8 or found.dtype.kind == "f")
 
 
 def is_vector(found: h5py.Dataset) -> bool:
-    """Whether a column holds numbers: (rows,) or (rows, x), of any number type."""
-    return found.dtype.kind in "fiu" and found.ndim in (1, 2)
+    """Whether a column holds numbers or truth values: (rows,) or (rows, x), of any type."""
+    return found.dtype.kind in "fiub" and found.ndim in (1, 2)
 
 
 def width(found: h5py.Dataset) -> int:

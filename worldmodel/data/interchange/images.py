@@ -12,6 +12,8 @@ from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
 from worldmodel.system.errors import StoreError
 
 MAX_IMAGE_PIXELS = 4096 * 4096
+CHANNELS_LAST, CHANNELS_FIRST = (1, 3, 4), (1, 3)
+"""How many channels an array of images may have, (n, H, W, channels) or (n, channels, H, W)."""
 _PNG, _JPEG, _RIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF"
 _PNG_BIT_DEPTH = 24  # byte of the file
 
@@ -45,9 +47,23 @@ def decode(content: bytes, path: Path) -> np.ndarray:
         ) from error
 
 
-def as_frames(values: np.ndarray) -> np.ndarray:
-    """uint8 (n, H, W, 1 or 3) with three channels."""
-    return values.repeat(3, 3) if values.shape[3] == 1 else values
+def as_frames(values: np.ndarray, path: Path) -> np.ndarray:
+    """Images as uint8 (n, H, W, 3): of uint8 or as fractions of 1, with channels last or first, gray or with alpha.
+
+    StoreError where fractions are none, or a fourth channel is no alpha: four gray images are stored so, too.
+    """
+    if values.shape[3] not in CHANNELS_LAST:
+        values = np.moveaxis(values, 1, 3)
+    if values.dtype != np.uint8:
+        if not ((values >= 0) & (values <= 1)).all():
+            raise StoreError(
+                f"{path} has images of type {values.dtype} from {values.min():g} to {values.max():g}; store them as "
+                "uint8, or as fractions from 0 to 1"
+            )
+        values = np.rint(255 * values).astype(np.uint8)
+    if values.shape[3] == 4 and (values[..., 3] != 255).any():
+        raise StoreError(f"{path} has images of four channels, the last of which is no alpha; store one image of three")
+    return values.repeat(3, 3) if values.shape[3] == 1 else values[..., :3]
 
 
 def fitted(blocks: Iterable[np.ndarray], size: int, path: Path) -> np.ndarray:

@@ -16,6 +16,8 @@ from worldmodel.system.files import check_inside, check_regular, read_json
 _DATA = "data/chunk-{chunk:03d}/file-{file:03d}.parquet"
 _VIDEO = "videos/{key}/chunk-{chunk:03d}/file-{file:03d}.mp4"
 _ALWAYS_READ_BYTES, _ROWS_AT_ONCE = 128 * 2**20, 64
+# How far a row may be from its time: in frames, and as a share of the rate.
+_MOST_FRAMES_OFF, _MOST_RATE_OFF = 0.5, 0.02
 _STATE, _REWARD, _TIME = "observation.state", "next.reward", "timestamp"
 
 
@@ -59,6 +61,8 @@ class LeRobotFolder:
         self._image = [] if is_video else [self.camera]
         self._episodes = _read_episodes(path, self.camera if is_video else "")
         self.num_episodes = len(self._episodes)
+        promised = info.get("total_episodes")
+        self.num_promised = promised if isinstance(promised, int) else self.num_episodes
         self.state_names = numbered(["state"], [_num_values(features.get(_STATE, {}), path)])
         self._table: tuple[Path, Any] | None = None
         self._video = VideoReader()
@@ -73,6 +77,7 @@ class LeRobotFolder:
             as_actions(read["action"][:-1].astype(np.float32), found.table),
             stacked(states, len(rows)),
             rewards.reshape(-1).astype(np.float32),
+            self._gap(table, rows, found),
         )
 
     def frames(self, episode: int, size: int = 0) -> np.ndarray:
@@ -90,6 +95,24 @@ class LeRobotFolder:
 
     def close(self) -> None:
         self._video.close()
+
+    def _gap(self, table: Any, rows: np.ndarray, found: _Episode) -> str:
+        """Where rows are missing or double, or not as far apart as the rate says; empty where they are regular."""
+        numbers = _numbers(table, "frame_index", rows, found.table).reshape(-1)
+        if (odd := np.flatnonzero(np.diff(numbers) != 1)).size:
+            return f"its frame_index goes from {numbers[odd[0]]:g} to {numbers[odd[0] + 1]:g}"
+        if _TIME not in self._columns or len(rows) == 0:
+            return ""
+        seconds = _numbers(table, _TIME, rows, found.table).reshape(-1)
+        expected = np.arange(len(rows))
+        off = np.abs((seconds - seconds[0]) * self._fps - expected) > _MOST_FRAMES_OFF + _MOST_RATE_OFF * expected
+        if not off.any():
+            return ""
+        row = int(np.argmax(off))
+        return (
+            f"its row {row} is {seconds[row] - seconds[0]:.4g} s after its first, at {self._fps:g} frames a second "
+            f"{row / self._fps:.4g} s are expected"
+        )
 
     def _rows(self, found: _Episode) -> tuple[Any, np.ndarray]:
         """The table of an episode, and its rows there, in the order of its frames."""
@@ -110,7 +133,10 @@ def _read_info(path: Path) -> dict[str, Any]:
     try:
         info = read_json(check_inside(file, path))
         if not str(info.get("codebase_version", "")).startswith("v3"):
-            raise ValueError(f"LeRobot v3 is read, this is {info.get('codebase_version')!r}")
+            raise ValueError(
+                f"LeRobot v3 is read, this is {info.get('codebase_version')!r}: LeRobot's own script "
+                "convert_dataset_v21_to_v30 makes v3 of v2.1"
+            )
         features = info["features"]
         if not isinstance(features, dict) or not all(isinstance(feature, dict) for feature in features.values()):
             raise ValueError("features must be an object of objects")
@@ -174,14 +200,14 @@ def _read_parquet(path: Path, columns: list[str]) -> Any:
         parts, num_bytes = [], 0
         with parquet.ParquetFile(path, memory_map=True) as file:
             if absent := set(columns) - set(file.schema_arrow.names):
-                raise KeyError(f"it has no {', '.join(sorted(absent))}")
+                raise ValueError(f"it has no column {', '.join(sorted(absent))}")
             for part in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
                 parts.append(part)
                 num_bytes += part.nbytes
                 if num_bytes > most:  # a dictionary's entry can be repeated any number of times
                     raise ValueError("it unpacks to far more than it has")
             return pyarrow.Table.from_batches(parts, schema=None if parts else file.schema_arrow)
-    except (OSError, ValueError, KeyError, MemoryError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
         raise StoreError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
 
 

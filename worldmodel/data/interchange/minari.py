@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
-from worldmodel.data.interchange.hdf5 import blocks, column, is_image, is_vector, opened, rows, width
+from worldmodel.data.interchange.hdf5 import blocks, column, described, is_image, is_vector, opened, rows, width
 from worldmodel.data.interchange.images import as_frames, decode, fitted, is_encoded
 from worldmodel.system.errors import StoreError
 from worldmodel.system.files import check_inside
@@ -42,12 +42,12 @@ class MinariFile:
             observations = dict(_observations(file[self._groups[0]], "observations"))
             self._encoded = {name for name, found in observations.items() if _is_encoded(found)}
             self.cameras = tuple(n for n, found in observations.items() if n in self._encoded or is_image(found))
-            self.camera = choose_camera(self.cameras, camera, path)
+            self.camera = choose_camera(self.cameras, camera, path, [described(one) for one in observations.values()])
             vectors = {n: found for n, found in observations.items() if n not in self._encoded and is_vector(found)}
             self._vectors = list(vectors)
             names = [name.removeprefix("observations/") for name in vectors]
             self.state_names = numbered(names, [width(found) for found in vectors.values()])
-        self.num_episodes = len(self._groups)
+        self.num_episodes = self.num_promised = len(self._groups)
 
     def columns(self, episode: int) -> ForeignColumns:
         with opened(self._path) as file:
@@ -69,7 +69,9 @@ class MinariFile:
                 return fitted(self._decoded(found), size, self._path)
             if not is_image(found):
                 raise StoreError(f"{self._path}: {found.name} holds no frames, though that of the first episode does")
-            return fitted(map(as_frames, blocks(found, 0, len(found), self._path)), size, self._path)
+            return fitted(
+                (as_frames(block, self._path) for block in blocks(found, 0, len(found), self._path)), size, self._path
+            )
 
     def _decoded(self, found: h5py.Dataset) -> Iterator[np.ndarray]:
         """Encoded images one by one, each (1, H, W, 3); no more of them than the file holds."""

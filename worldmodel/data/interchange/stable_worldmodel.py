@@ -1,12 +1,14 @@
 """stable-worldmodel's HDF5: flat columns, `ep_len` and `ep_offset`; the action of a row is taken after its frame."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
-from worldmodel.data.interchange.hdf5 import arrays, blocks, column, is_image, is_vector, opened, rows, width
+from worldmodel.data.interchange.hdf5 import arrays, blocks, column, described, is_image, is_vector, opened, rows, width
 from worldmodel.data.interchange.images import as_frames, fitted
+from worldmodel.system.errors import StoreError
 
 _VECTORS = ("state", "proprio", "observation")
 
@@ -22,13 +24,14 @@ class StableWorldModelFile:
         with opened(path) as file:
             found = dict(arrays(file))
             self.cameras = tuple(name for name in found if is_image(found[name]))
-            self.camera = choose_camera(self.cameras, camera, path)
+            self.camera = choose_camera(self.cameras, camera, path, [described(one) for one in found.values()])
             length = column(file, "ep_len", path)[:].astype(np.int64)
             offset = column(file, "ep_offset", path)[:].astype(np.int64)
             self._spans = list(zip(offset.tolist(), (offset + length).tolist(), strict=True))
             self._vectors = [name for name in _VECTORS if name in found and is_vector(found[name])]
             self.state_names = numbered(self._vectors, [width(found[name]) for name in self._vectors])
-        self.num_episodes = len(self._spans)
+        self.num_episodes = self.num_promised = len(self._spans)
+        _check_apart(self._spans, path)
 
     def columns(self, episode: int) -> ForeignColumns:
         start, stop = self._spans[episode]
@@ -46,7 +49,19 @@ class StableWorldModelFile:
     def frames(self, episode: int, size: int = 0) -> np.ndarray:
         with opened(self._path) as file:
             found = column(file, self.camera, self._path)
-            return fitted(map(as_frames, blocks(found, *self._spans[episode], self._path)), size, self._path)
+            parts = blocks(found, *self._spans[episode], self._path)
+            return fitted((as_frames(part, self._path) for part in parts), size, self._path)
 
     def close(self) -> None:
         pass
+
+
+def _check_apart(spans: list[tuple[int, int]], path: Path) -> None:
+    """StoreError where two episodes, each (first row, row after the last), share rows."""
+    ordered = sorted(span for span in spans if span[0] < span[1])
+    for (_, stop), (start, _) in pairwise(ordered):
+        if start < stop:
+            raise StoreError(
+                f"{path}: an episode begins at row {start}, where another one still lasts until row {stop - 1}; "
+                "ep_offset and ep_len contradict each other"
+            )
