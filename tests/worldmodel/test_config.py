@@ -190,6 +190,26 @@ def test_paths_and_names_are_taken_as_they_are_written_alone_and_in_a_sweep(text
     assert [values([f"name={one}"], TrainConfig)["name"] for one in swept] == ["a", text]
 
 
+@pytest.mark.parametrize("text", ["~/runs", "'~/runs'"])
+def test_the_home_directory_is_meant_in_every_shell(text: str):
+    """zsh and programs pass it on as it stands, and a folder called ~ would be made."""
+    home = str(Path.home() / "runs")
+    assert values([f"runs={text}"], TrainConfig) == {"runs": home}
+    assert values([f"others=[{text},a~/b]"], DataConfig) == {"others": [home, "a~/b"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"seed": 2**63}, "seed must be a number below 2\\^63, got 9223372036854775808"),
+        ({"method.optim.lr": float("inf")}, r"method\.optim\.lr must be a number > 0, got inf"),
+    ],
+)
+def test_a_number_that_nothing_can_hold_is_refused(value: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
+        configure(TrainConfig, value)
+
+
 def test_what_is_no_text_is_read_as_before():
     arguments = ["seed=1", "env.randomize=[mass]", "name=null", "policy={name: ou, std: 1}", "goal_heads=true"]
     assert values(arguments, TrainConfig) == {

@@ -1,5 +1,6 @@
 """`key=value` arguments, read by Hydra's grammar: numbers, quoted text, lists, mappings, sweeps."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +49,7 @@ def values(arguments: Sequence[str], cls: type[Any]) -> dict[str, Any]:
 
 
 def _text(text: str) -> str | list[str] | None:
+    """What stands after the `=`; `~/` is the home directory, which not every shell has put there."""
     if text == "null":
         return None
     if text.startswith("[") and text.endswith("]"):
@@ -58,8 +60,8 @@ def _text(text: str) -> str | list[str] | None:
 def _unquoted(text: str) -> str:
     """Text without the quotes around it, which Hydra's grammar would ask for."""
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1].replace(f"\\{text[0]}", text[0])
-    return text
+        text = text[1:-1].replace(f"\\{text[0]}", text[0])
+    return os.path.expanduser(text) if text.startswith("~/") else text
 
 
 def quoted(argument: str, cls: type[Any]) -> str:

@@ -7,6 +7,7 @@ same types check values that come from Python, from a YAML file or from the comm
 import ast
 import dataclasses
 import inspect
+import math
 import re
 import textwrap
 import types
@@ -27,6 +28,7 @@ NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 OpenFraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
+_TOO_LARGE = 2**63
 _NO_EFFECT = "no effect on weights"
 
 
@@ -53,8 +55,10 @@ class Settings:
 def check_value(name: str, value: Any, hint: Any) -> None:
     """UserError where `value` is not of the type `hint`."""
     try:
-        if isinstance(value, float) and value != value:
+        if isinstance(value, float) and not math.isfinite(value):
             raise msgspec.ValidationError("Expected a number")
+        if isinstance(value, int) and abs(value) >= _TOO_LARGE:  # torch and files of JSON hold no larger ones
+            raise UserError(f"{name} must be a number below 2^63, got {value}")
         msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
         raise UserError(f"{name} must be {expected(hint)}, got {value!r}") from error
