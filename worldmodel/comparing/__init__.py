@@ -1,18 +1,18 @@
 """`worldmodel compare`: methods side by side on one world, and the article's claims about them.
 
-candidates         who is compared, and what each is tuned over
-scale              how much of everything
-laboratory         one world: trains and measures an encoder for each cell, keeps what is finished
-encoder_cells      what a cell is
-recovery           what is read from its latents
+candidates         the methods that are compared, and the settings each is tuned over
+scale              sizes of networks, trainings and evaluations
+laboratory         one world: trains and measures an encoder for each cell, keeps finished cells
+encoder_cells      a cell (one training of an encoder) and the figures kept of it
+recovery           measures of an encoder's latents
 shifts             test sets out of the training distribution
 measurements       the rows of the table, through memory and planning_success
 constant_reading   physical constants from contexts on a method's latents
-claims             what the rows say about the article's claims
+claims             the article's claims, judged by the rows
 light_study        the study of the lit ball
 running            `compare`
 study_figures      its figures
-compare_result     what is found
+compare_result     its typed results
 """
 
 from worldmodel.comparing.compare_result import (

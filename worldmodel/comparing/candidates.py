@@ -1,4 +1,4 @@
-"""Who is compared, and the settings each may be tuned over: as many for one as for another."""
+"""The methods that are compared, and the settings each is tuned over: equally many for every method."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ class Candidate:
     """A method under comparison."""
 
     name: str
-    """What it is called."""
+    """Name of the candidate in options and results."""
     family: str
-    """How the article's table speaks of it."""
+    """Family of methods to which the article's table counts it."""
     preset: Mapping[str, Any]
     """Dotted options of `MethodConfig` and their values."""
     knob: Sequence[Mapping[str, Any]]
-    """Three values of what the method itself adds."""
+    """Three values of the method's own hyperparameter."""
 
     @property
     def settings(self) -> list[dict[str, Any]]:
-        """The tuning budget, four: every knob at the fast learning rate, the middle one at the slow rate too."""
+        """The tuning budget, four settings: each value at the fast learning rate, the middle one also at the slow."""
         return [*({"optim.lr": FAST, **knob} for knob in self.knob), {"optim.lr": SLOW, **self.knob[1]}]
 
     def configure(self, method: MethodConfig, setting: int) -> MethodConfig:

@@ -1,7 +1,6 @@
 """The article's claims, each with the rule by which the measurements agree with it or not.
 
-S1 to S9 are the numbers of the claims in `docs/LOG.md`. A claim that the measurements do not speak about has no
-verdict.
+S1 to S9 are the numbers of the claims in `docs/LOG.md`. A claim for which nothing was measured has no verdict.
 """
 
 from collections.abc import Mapping
@@ -13,21 +12,21 @@ from worldmodel.comparing.compare_result import CompareResult, Grade, MethodRow,
 Rows = Mapping[str, MethodRow]
 
 HIGH, MODERATE = 0.9, 0.5
-"""Shares of the best that is possible."""
+"""Shares of the best possible value from which a figure counts as high, and as moderate."""
 RECOVERED = 0.95
 """Share of the ceiling at which variables count as recovered."""
 TURN = 0.2
 """Orthogonality error of a map that still counts as a rotation."""
 SLOWER = 1.25
-"""Times the steps of the fastest that do not count as slower."""
+"""Largest ratio to the fastest method's steps that does not count as slower."""
 DROP = 0.05
-"""Of R2."""
+"""Fall of R2 above which small batches count as unstable."""
 LEAN, HEAVY = 1.25, 2.0
-"""Times the bytes of the leanest."""
+"""Ratios to the leanest method's bytes: memory is low under the first and high from the second."""
 
 
 def verdicts(result: CompareResult) -> list[Verdict]:
-    """Every claim that the measurements speak about."""
+    """The verdict on every claim for which something was measured; none without a row of lejepa."""
     rows = result.methods
     if "lejepa" not in rows:
         return []
@@ -176,7 +175,7 @@ def _s7_planning(result: CompareResult, rows: Rows) -> Verdict | None:
         return None
     best = max(rates.values())
     rule = f"closed-loop success over the best method's: poor under {MODERATE}, excellent from {HIGH}"
-    if not best:  # shares of nothing
+    if not best:  # no method solved a task
         return Verdict("S7 planning", _article_says("planning"), rule, {"success_rate": {**rates}}, None)
     return _graded("planning", {n: v / best for n, v in rates.items()}, ("poor", "moderate", "excellent"), rule)
 

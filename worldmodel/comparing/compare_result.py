@@ -1,4 +1,4 @@
-"""What `compare` finds: a row for each method, and what the rows say about the article's claims."""
+"""The results of `compare`: a row for each method, and verdicts on the article's claims."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -34,7 +34,7 @@ class CurvePoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Convergence:
-    """When the mean curve first stands at the threshold; None where it never does."""
+    """When the mean curve first reaches the threshold; None where it never does."""
 
     steps_to_threshold: float | None
     """Training steps."""
@@ -64,21 +64,21 @@ class PeakBytes:
     """Peak memory of a few training steps in a fresh process; None where it cannot be measured."""
 
     cpu: int | None
-    """Resident, above what stood before the encoder was made."""
+    """Peak resident memory above that before the encoder was made."""
     gpu: int | None
-    """Allocated on the GPU."""
+    """Peak of the memory allocated on the GPU above that before the encoder was made."""
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """What training a method takes."""
+    """Memory that training a method takes."""
 
     kept: dict[int, KeptBytes]
     """Pairs in a batch -> bytes of a step."""
     peak_bytes: PeakBytes
     """Peak at the largest batch."""
     peak_batch: int
-    """That batch."""
+    """Pairs in that batch."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class PlanningSuccess:
     random_success_rate: OverSeeds
     """Share that random actions solve."""
     prediction_error_ratio: OverSeeds
-    """Squared error of the longest prediction over that of standing still."""
+    """Squared error of the longest prediction, divided by that of persistence."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class MethodRow:
     """One method: tuned over as many settings as every other, trained with every seed, read on test episodes."""
 
     family: str
-    """How the article's table speaks of it."""
+    """Family of methods to which the article's table counts it."""
     setting: Setting
     """The setting that was chosen."""
     tried: list[TriedSetting]
@@ -150,7 +150,7 @@ class MethodRow:
     effective_rank: OverSeeds
     """exp(entropy of the eigenvalues of the latents' covariance), between 1 and their number."""
     latent_variance: list[list[float]]
-    """Variance of every latent, a list a seed."""
+    """Variance of every latent, one list for each seed."""
     latent_std: OverSeeds
     """Standard deviation of latents, mean over them."""
     collapsed_share: float
@@ -160,15 +160,15 @@ class MethodRow:
     curve: list[CurvePoint]
     """R2 in the course of training, mean over seeds."""
     convergence: Convergence = field(default_factory=lambda: Convergence(None, None))
-    """When the curve stands at the result's threshold."""
+    """When the curve reaches the result's threshold."""
     memory: MemoryUse | None = None
-    """What training takes; None where it was not measured, as below."""
+    """Memory that training takes; None where it was not measured."""
     planning: PlanningSuccess | None = None
-    """What planning with the latents achieves."""
+    """Success of planning with the latents; None where it was not measured."""
     looks: dict[str, OverSeeds] = field(default_factory=dict)
     """Look and its strength -> share of goals reached under it, as in `robust`; empty where that was not measured."""
     constants: dict[ContextMethod, ConstantsRead] = field(default_factory=dict)
-    """How contexts are learned -> what they tell of physical constants; empty where that was not measured."""
+    """Method by which contexts are learned -> constants read from them; empty where that was not measured."""
     batch: dict[int, OverSeeds] = field(default_factory=dict)
     """Pairs in a batch, with equally many pairs in all -> R2 on test episodes; empty where the method is not swept."""
     data: dict[int, DataSizeReading] = field(default_factory=dict)
@@ -206,7 +206,7 @@ class RawPixels:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What is read without training."""
+    """Figures without training."""
 
     random_encoder: RandomEncoder
     """An untrained encoder."""
@@ -223,11 +223,11 @@ class Grade:
     """A method in a column of the article's table."""
 
     value: float
-    """What was measured, over the best or the leanest method's."""
+    """The measured figure, divided by the ceiling, the leanest or the best method's figure."""
     word: str
-    """What that is called."""
+    """The grade in a word, such as `high`."""
     article: str
-    """What the article calls it."""
+    """The article's word."""
 
 
 @dataclass(frozen=True)
@@ -235,22 +235,22 @@ class Verdict:
     """One of the article's claims, and whether the measurements agree with it."""
 
     claim: str
-    """Its number."""
+    """Number of the claim, such as `S1`."""
     article_says: str
-    """What it says."""
+    """The claim in words."""
     rule: str
-    """When the measurements agree."""
+    """The condition under which the measurements agree."""
     measured: dict[str, Measured]
-    """What they are; empty for a column of the article's table."""
+    """The figures that the rule compares; empty for a column of the article's table."""
     agrees: bool | None
-    """Whether they agree; None where they cannot tell."""
+    """Whether the condition holds; None where the measurements do not decide."""
     graded: dict[str, Grade] = field(default_factory=dict)
     """Method -> its grade, for a column of the article's table."""
 
 
 @dataclass(frozen=True)
 class StudySetup:
-    """What all trainings of a study share."""
+    """Sizes that all trainings of a study share."""
 
     scale: str
     """recipe or quick."""
@@ -280,13 +280,13 @@ class CompareResult:
     tuning: str
     """How settings were chosen."""
     baselines: Baselines
-    """What is read without training."""
+    """Figures without training."""
     methods: dict[str, MethodRow]
-    """Method -> what was measured of it."""
+    """Method -> its row of the table."""
     convergence_threshold: float | None
-    """R2 at which a training counts as converged: 95 % of what the supervised one (or else the best) ends at."""
+    """R2 at which a training counts as converged: 95 % of the final R2 of the supervised one (or else of the best)."""
     claims: list[Verdict] = field(default_factory=list)
-    """The article's claims that the measurements speak about."""
+    """Verdicts on the article's claims for which something was measured."""
 
 
 @dataclass(frozen=True)
@@ -300,23 +300,23 @@ class BallReading:
     light: OverSeeds
     """R2 of the light."""
     effective_rank: OverSeeds
-    """Of the latents, between 1 and their number."""
+    """Effective rank of the latents, between 1 and their number."""
     x_under_shift: dict[str, ShiftedSetReading]
     """Test set out of the training distribution -> how well the ball's position is read."""
 
 
 @dataclass(frozen=True)
 class PairCondition:
-    """What the two views of a pair share."""
+    """A kind of pairs, by what the two views of a pair share."""
 
     env: str
-    """The world that records them."""
+    """The world that records the pairs."""
     explanation: str
-    """In words."""
+    """The kind in words."""
     variables: list[str]
-    """What latents are measured against."""
+    """The true variables that latents are measured against."""
     methods: dict[str, BallReading]
-    """Method -> what is read."""
+    """Method -> its reading."""
 
 
 @dataclass(frozen=True)
@@ -327,4 +327,4 @@ class LitBallResult:
     setup: StudySetup
     """What all trainings share."""
     conditions: dict[str, PairCondition]
-    """Condition -> what was measured under it."""
+    """Condition -> the readings of all methods."""

@@ -30,18 +30,18 @@ CONTEXTS: Mapping[str, tuple[ContextMethod, ...]] = {
     "vicreg": ("vicreg",),
     "supervised": ("supervised",),
 }
-"""Candidate -> how contexts are learned on its latents: as its encoder was. Contexts that predict motion have no such
-counterpart in every world, and learn on LeJEPA's latents."""
+"""Candidate -> methods by which contexts are learned on its latents: its own. `prediction` is no encoder's method in
+every world, and is learned on LeJEPA's latents."""
 
 
 @dataclass(frozen=True)
 class ContextFigures:
-    """What is kept of a trial: a linear probe's R2 of every constant, from contexts of one window."""
+    """The figures kept of a trial: a linear probe's R2 of every constant, from contexts of one window."""
 
     validation: list[float | None]
-    """On validation episodes."""
+    """R2 on validation episodes, one for each constant."""
     test: list[float | None]
-    """On test episodes."""
+    """R2 on test episodes, one for each constant."""
 
 
 class ConstantsStudy:
@@ -55,7 +55,7 @@ class ConstantsStudy:
     def read(self, candidate: Candidate, setting: int, seeds: Sequence[int]) -> dict[ContextMethod, ConstantsRead]:
         """Constants from the candidate's latents, its encoder trained with its setting number `setting`.
 
-        Each way of learning contexts is tuned over four settings of its optimiser with the seed of tuning.
+        Each method of learning contexts is tuned over four settings of its optimiser, with `TUNING_SEED`.
         """
         return {method: self._read(candidate, setting, seeds, method) for method in CONTEXTS[candidate.name]}
 

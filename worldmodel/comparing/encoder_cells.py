@@ -1,4 +1,4 @@
-"""One training of an encoder, and what is kept of it."""
+"""A cell of the study, which is one training of an encoder, and the figures kept of it."""
 
 from dataclasses import dataclass
 
@@ -25,14 +25,14 @@ class EncoderCell:
 
     @property
     def label(self) -> str:
-        """What the cell is called."""
+        """Name of the cell, in messages and in its file's name."""
         kept = f"-share{self.share:.4f}" if self.share < 1 else ""
         return f"{self.candidate}-{self.setting}-seed{self.seed}-batch{self.batch_size}{kept}{'-inside' * self.inside}"
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """How well latents show the true variables, on one split."""
+    """How well the true variables are recovered by linear maps, on one split."""
 
     r2_h_to_z: float | None
     """R2 of the true variables from latents by a linear map, mean over variables."""
@@ -72,7 +72,7 @@ class ShiftScore:
 
 @dataclass(frozen=True)
 class EncoderReading:
-    """What is read from an encoder's latents."""
+    """All measures of an encoder's latents."""
 
     validation: Recovery
     """On validation episodes."""
@@ -81,14 +81,14 @@ class EncoderReading:
     nuisances: dict[str, float | None]
     """Visual factor that is not to be recovered -> R2 on test episodes."""
     spread: LatentSpread
-    """Of the latents of training frames."""
+    """Spread of the latents of training frames."""
     shifts: dict[str, ShiftScore]
     """Test set out of the training distribution -> how well it is read."""
 
 
 @dataclass(frozen=True)
 class TrainedEncoder:
-    """What is kept of a cell."""
+    """The figures kept of a cell."""
 
     steps: int
     """Training steps."""
@@ -99,4 +99,4 @@ class TrainedEncoder:
     curve: list[CurvePoint]
     """R2 on validation episodes in the course of training."""
     reading: EncoderReading
-    """What is read from its latents in the end."""
+    """Measures of its latents at the end of training."""

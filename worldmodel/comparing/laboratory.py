@@ -39,13 +39,16 @@ class Laboratory:
     """Trains encoders on one world's data and measures them on its validation and test episodes."""
 
     def __init__(self, config: TrainConfig, scale: Scale, folder: Path, lewm_block: int = 5) -> None:
-        """Collects what is missing of the data.
+        """Collects data sets that are missing or incomplete.
 
         Args:
-            config: the world, and what all encoders share.
-            scale: how much of everything.
-            folder: where cells are kept.
+            config: the world, and the settings that all encoders share.
+            scale: sizes of networks, trainings and evaluations.
+            folder: where finished cells are kept.
             lewm_block: control steps to the latent that lewm predicts.
+
+        Raises:
+            UserError: held-out episodes show no variable in motion, so that no method can be scored.
         """
         self.scale, self.folder, self._lewm_block = scale, folder, lewm_block
         self.config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, hidden=scale.hidden))
@@ -85,7 +88,7 @@ class Laboratory:
 
     @cached_property
     def variables(self) -> Variables:
-        """What latents are measured against, in standard units."""
+        """The true variables that latents are measured against, in standard deviations."""
         variables = latent_variables(self.poses.data)
         if self.poses.data.index.world.kinematic:
             return variables
@@ -98,7 +101,7 @@ class Laboratory:
         return draw_shifts(self.config, self.poses, self.variables, self.device)
 
     def method(self, cell: EncoderCell) -> MethodConfig:
-        """The settings of a cell: as many pairs in all whatever the batch, learning rate by the root of the batch."""
+        """The settings of a cell: equally many pairs in all for every batch size, learning rate by its square root."""
         method = CANDIDATES[cell.candidate].configure(self.config.method, cell.setting)
         if method.name == "lewm":
             method = dataclasses.replace(method, options={"block": self._lewm_block})
@@ -115,7 +118,7 @@ class Laboratory:
     # cells
 
     def result(self, cell: EncoderCell) -> TrainedEncoder:
-        """Figures of a cell: from its file, or by training it. A cut loses at most the cell it falls into."""
+        """Figures of a cell: from its file, or by training it. A kill loses at most the cell that is being trained."""
         return self._cells.result(self.key(cell), lambda: self._train(cell))
 
     def key(self, cell: EncoderCell) -> CellKey:
@@ -186,12 +189,12 @@ class Laboratory:
         return self._pairs[key]
 
     def read(self, encoder: Encoder, episodes: EpisodeIndex) -> EncoderReading:
-        """What the latents of an encoder hold, linear maps fitted on the training `episodes`."""
+        """Measures of an encoder's latents; linear maps are fitted on the training `episodes`."""
         return read_encoder(encoder, self.poses, self.variables, self.shifts, episodes)
 
 
 def baselines(lab: Laboratory, with_constants: bool) -> Baselines:
-    """What is read without training: an encoder at its initial weights, and the pixels themselves (by ridge)."""
+    """Figures without training: of an encoder at its initial weights, and of the pixels themselves (by ridge)."""
     encoder = lab.new_encoder(1_000_003).train()
     with torch.no_grad():  # BatchNorm's statistics, which training would have set
         for rows in spread_rows(lab.poses.train, 4096).split(512):

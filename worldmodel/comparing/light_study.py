@@ -19,16 +19,16 @@ CONDITIONS = {
     "redrawn light": ("lit_ball_poses", 2, "the ball is an OU process, the light of each view is drawn anew"),
     "redrawn light, one latent": ("lit_ball_poses", 1, "the same, and no latent more than the world has variables"),
 }
-"""What the two views of a pair share: the world that records them, latents (None: one a variable), words."""
+"""Condition -> (world that records the pairs, number of latents (None: one for each variable), explanation)."""
 LAG = 10
-"""Control steps from a frame to its partner, and to what lewm predicts."""
+"""Control steps from a frame to its partner, and to the latent that lewm predicts."""
 
 
 def conditions(config: CompareConfig, runs: Path) -> Iterator[tuple[str, PairCondition]]:
     """For each condition: R2 of ball and light by method, in distribution and under shifts; yields as they finish.
 
     Encoders are trained on frames within the range that the shifts leave out, and tuned on the validation episodes of
-    their own condition, by the R2 of what that condition asks for.
+    their own condition, by the R2 of the variables that it asks to recover.
     """
     for name, (env, latent_dim, explanation) in CONDITIONS.items():
         recipe_of = training(config, env, latent_dim)

@@ -22,6 +22,7 @@ from worldmodel.comparing.planning_success import plan_under_looks, plan_with
 from worldmodel.measures.statistics import OverSeeds, best_known, over_seeds
 
 TUNING_SEED = 1000
+"""Seed of all trainings that choose settings, apart from those of the table."""
 COLLAPSED = 0.1
 """Share of the untrained encoder's standard deviation under which latents have collapsed."""
 MEMORY_BATCHES = (64, 256, 1024)
@@ -30,11 +31,11 @@ SWEPT = {
     "batch": ("lejepa", "jepa_ema", "infonce", "vicreg", "supervised"),
     "data": ("lejepa", "jepa_ema", "infonce", "vicreg", "autoencoder", "supervised"),
 }
-"""The methods that the sweeps are about; the others have their row in the table."""
+"""Sweep -> the methods that it covers; the others have only their row in the table."""
 
 
 def tune(lab: Laboratory, candidate: Candidate) -> tuple[int, list[TriedSetting]]:
-    """The setting with the highest R2 on validation episodes, and what each one reached."""
+    """Number of the setting with the highest R2 on validation episodes, and the R2 of each one."""
     tried = []
     for index, setting in enumerate(candidate.settings):
         trained = lab.result(EncoderCell(candidate.name, index, TUNING_SEED, lab.scale.batch_size))
@@ -82,7 +83,7 @@ def _mean_curve(curves: list[list[CurvePoint]]) -> list[CurvePoint]:
 
 
 def convergence(curve: Sequence[CurvePoint], threshold: float) -> Convergence:
-    """Steps and CPU seconds after which the curve first stands at `threshold`."""
+    """Steps and CPU seconds after which the curve first reaches `threshold`."""
     reached = next((point for point in curve if point.r2 >= threshold), None)
     return Convergence(reached.step, reached.cpu_s) if reached else Convergence(None, None)
 

@@ -1,4 +1,4 @@
-"""What training a method keeps in memory: counted in tensors, and measured in a process of its own."""
+"""Memory that training a method takes: counted in tensors, and measured in a fresh process."""
 
 import dataclasses
 import multiprocessing
@@ -18,11 +18,13 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.settings import EncoderConfig, MethodConfig
 
 NUM_ROWS = 2048
+"""Random frames that stand for the data set's."""
 NUM_STEPS = 5
+"""Training steps of which the peak is taken."""
 
 
 class _AnyRows:
-    """Random rows as pairs: memory does not depend on which."""
+    """Random rows as pairs, since memory does not depend on which rows they are."""
 
     def __init__(self, num_rows: int) -> None:
         self._num_rows = num_rows
@@ -63,7 +65,7 @@ def kept_bytes(method: MethodConfig, encoder: EncoderConfig, data: DataSet) -> K
 
 
 def peak_bytes(method: MethodConfig, encoder: EncoderConfig, data: Path) -> PeakBytes:
-    """Peak memory of a few training steps, in a fresh process; of the CPU on Linux only."""
+    """Peak memory of a few training steps, in a fresh process; the CPU's on Linux only."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_measure, (method, encoder, data))
@@ -72,6 +74,7 @@ def peak_bytes(method: MethodConfig, encoder: EncoderConfig, data: Path) -> Peak
 def _measure(method: MethodConfig, encoder: EncoderConfig, directory: Path) -> PeakBytes:
     torch.set_num_threads(1)
     data = DataSet(directory)
+    # memory that any first training takes for good, such as libraries loaded late, is not this method's
     warm_up = CANDIDATES["lejepa"].configure(dataclasses.replace(method, options={}), 0)
     _train(_stage(warm_up, EncoderConfig(input_size=4, hidden=4, latent_dim=2), data, torch.device("cpu")), 2)
     before = _reset_peak()

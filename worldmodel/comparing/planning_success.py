@@ -1,4 +1,4 @@
-"""Planning readiness: the same predictor and planner on every method's frozen latents, by the tool's own verbs."""
+"""Planning on every method's frozen latents with the same predictor and planner, by `train`, `control` and `robust`."""
 
 import dataclasses
 from contextlib import closing
@@ -19,16 +19,16 @@ from worldmodel.system.printable import say
 
 @dataclass(frozen=True)
 class PlannedTasks:
-    """What planning with one training's latents achieves."""
+    """Success of planning with one training's latents."""
 
     success_rate: float
     """Share of tasks solved."""
     random_success_rate: float
     """Share that random actions solve."""
     num_tasks: int
-    """Tasks."""
+    """Number of tasks."""
     prediction_error_ratio: dict[int, float | None]
-    """Control steps ahead -> squared prediction error over that of standing still."""
+    """Control steps ahead -> squared prediction error, divided by that of persistence."""
 
     @property
     def farthest_error_ratio(self) -> float | None:
@@ -65,7 +65,7 @@ def refusal_of_looks(env: EnvConfig) -> str | None:
 
 
 def _training(lab: Laboratory, cell: EncoderCell) -> TrainConfig:
-    """The cell's method in a world model of the lab's scale, without what is learned beside the method's latents."""
+    """The cell's method in a world model of the lab's scale, without decoder and robust encoder."""
     scale, config = lab.scale, lab.config
     training = dataclasses.replace(
         config,

@@ -1,4 +1,4 @@
-"""What latents hold: recovery of the true variables, distances, nuisances, and R2 in the course of training."""
+"""Measures of an encoder's latents: recovery of the true variables, distances, nuisances, and R2 during training."""
 
 import time
 
@@ -22,7 +22,9 @@ from worldmodel.models.encoders import Encoder
 NUM_MEASURED = 2000
 """Frames of each split behind a figure."""
 NUM_CURVE_POINTS, NUM_CURVE_FRAMES = 12, 1500
+"""Points of a training curve, and frames of each split behind a point."""
 NUM_DISTANCES = 20_000
+"""Pairs of frames behind a rank correlation."""
 
 
 def latents_of(encoder: Encoder, source: Source, rows: torch.Tensor) -> np.ndarray:
@@ -93,7 +95,7 @@ def rank_correlation(z: np.ndarray, h: np.ndarray) -> float | None:
 
 
 class TrainingCurve:
-    """R2 on validation frames while an encoder trains, against steps and CPU seconds (its own not counted)."""
+    """R2 on validation frames during training, against steps and CPU seconds (without those spent measuring)."""
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class TrainingCurve:
         episodes: EpisodeIndex,
         num_steps: int,
     ) -> None:
-        """module: what is trained, the encoder and what the method adds to it."""
+        """module: the encoder together with the modules that the method trains beside it."""
         self._encoder, self._module, self._poses, self._z = encoder, module, poses, variables.values
         fit_rows = spread_rows(episodes, NUM_MEASURED)
         self._fit_rows = fit_rows[:: max(1, len(fit_rows) // NUM_CURVE_FRAMES)]

@@ -1,6 +1,5 @@
-"""`worldmodel compare`: runs a study part by part, and writes what stands after each."""
+"""`worldmodel compare`: runs a study part by part, and writes the result after each."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,9 +32,9 @@ from worldmodel.settings import CompareConfig, EncoderConfig
 from worldmodel.system.errors import UserError
 
 _SWEPT = {**SWEPT, "constants": tuple(CONTEXTS)}
-"""Part -> the methods that it is about; of others it is about all."""
+"""Part -> the methods that it covers; parts that are not listed cover all."""
 CONVERGED = 0.95
-"""Share of what supervised training reaches in the end."""
+"""Share of supervised training's final R2 at which a training counts as converged."""
 
 
 def compare(config: CompareConfig) -> CompareResult | LitBallResult:
@@ -44,7 +43,7 @@ def compare(config: CompareConfig) -> CompareResult | LitBallResult:
     Finished trainings are kept, so that the same command continues after an interruption.
 
     Raises:
-        UserError: a method that does not exist or that the world does not allow; a world that tells nothing.
+        UserError: a method or a part does not exist or is not allowed by the world; or no variable of the world moves.
     """
     check_out(config.out, LitBallResult if config.study == "lit_ball" else CompareResult, config.overwrite)
     check_names(config.methods)
@@ -93,7 +92,7 @@ def _methods(config: CompareConfig) -> CompareResult:
 
 
 def _parts(config: CompareConfig, lab: Laboratory) -> dict[str, Callable[[Candidate, int], Any]]:
-    """Field of a method's row -> what measures it, in the order of the study."""
+    """Field of a method's row -> the function that measures it, in the order of the study."""
     seeds, constants = range(config.num_seeds), ConstantsStudy(lab)
     return {
         "memory": lambda candidate, setting: memory(lab, candidate, setting),
@@ -141,8 +140,8 @@ def _setup(config: CompareConfig, scale: Scale, encoder: EncoderConfig) -> Study
 
 
 def _written(config: CompareConfig, result: CompareResult) -> CompareResult:
-    """The result with the verdicts that it allows, as it stands on the disk."""
-    judged = dataclasses.replace(result, claims=verdicts(result))
+    """The result with the verdicts that it allows, after writing it."""
+    judged = replace(result, claims=verdicts(result))
     _write(config, judged)
     return judged
 

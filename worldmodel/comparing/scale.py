@@ -1,4 +1,4 @@
-"""How much of everything: trainings as long as the world's recipe, or a fraction of that for a first look."""
+"""Sizes of a study: those of the world's recipe, or a fraction of them for a first look."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from worldmodel.settings import CompareConfig, TrainConfig
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes of everything in a study."""
+    """Sizes of networks, trainings and evaluations of a study."""
 
     hidden: int
     """Units of a hidden layer of every encoder."""
@@ -16,13 +16,13 @@ class Scale:
     batch_size: int
     """Pairs in the usual batch."""
     predictor_hidden: int
-    """Units of a hidden layer of the predictor that plans."""
+    """Units of a hidden layer of the predictor that the planner uses."""
     predictor_steps: int
-    """Its training steps."""
+    """Training steps of that predictor."""
     tasks: int
-    """Tasks of its closed loop."""
+    """Closed-loop tasks of each training."""
     tasks_under_looks: int
-    """Tasks of its closed loop under each look."""
+    """Closed-loop tasks under each look."""
     batch_sizes: tuple[int, ...] = (32, 1024)
     """Other batches, swept with as many pairs in all: steps in inverse proportion, learning rates by the root."""
     shares: tuple[float, ...] = (1 / 64, 1.0)

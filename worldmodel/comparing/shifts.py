@@ -20,7 +20,7 @@ from worldmodel.settings import TrainConfig
 RANGE_SD = 2.5
 """Kinematic latents and visual factors beyond so many standard deviations are kept from training."""
 SECTOR_RAD = math.radians(18)
-"""Either side of zero: a tenth of a circle."""
+"""Half the angle of the sector around zero that is kept from training; the sector is a tenth of a circle."""
 NUM_FRAMES, MIN_FRAMES = 2000, 50
 """Frames of a test set, and the fewest that make one."""
 STEPS = 9
@@ -70,7 +70,7 @@ def is_inside(data: DataSet) -> np.ndarray:
 def in_sector(data: DataSet) -> np.ndarray:
     """Rows bool (rows,) of a dynamic world in which its first joint on a circle stands in the sector about zero.
 
-    Where an angle runs round there is nothing beyond a range, but a place can be kept from training.
+    A joint that turns freely has no range to leave, but a sector of it can be kept from training.
     """
     angles = data.index.world.angle_names
     if data.index.world.kinematic or not angles:
@@ -80,8 +80,7 @@ def in_sector(data: DataSet) -> np.ndarray:
 
 
 def inside_episodes(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
-    """What training may see of episodes: those without a frame out of range, and of them all stretches out of the
-    sector."""
+    """The parts of episodes that training may see: all stretches outside the sector, of episodes that stay in range."""
     inside, outside_sector = is_inside(data), ~in_sector(data)
     offset, length = [], []
     for start, num in zip(episodes.offset, episodes.length, strict=True):
@@ -105,7 +104,7 @@ def _beyond(data: DataSet) -> tuple[np.ndarray, np.ndarray]:
 def draw_shifts(config: TrainConfig, poses: Source, variables: Variables, device: torch.device) -> list[Shift]:
     """Poses and light beyond the range that `is_inside` leaves to training, and factors that never varied in it.
 
-    variables: of the rows of `poses`, in the units that errors are counted in.
+    variables: those of the rows of `poses`, in the units of the reported errors.
     """
     unseen = [_unseen(config, poses, name, device) for name in _still_factors(poses.data)]
     return [*_beyond_range(poses, variables), *unseen]
@@ -117,7 +116,7 @@ def _beyond_range(poses: Source, variables: Variables) -> list[Shift]:
     groups = {
         f"poses beyond {RANGE_SD:g} sd": np.flatnonzero(poses_beyond),
         f"light beyond {RANGE_SD:g} sd": np.flatnonzero(light_beyond),
-        # as many as of the other sets: a tenth of all frames would take longer to encode than to train on
+        # no more than in the other sets: a tenth of all frames would take longer to encode than to train on
         "unseen sector of poses": _evenly(np.flatnonzero(in_sector(poses.data)), NUM_FRAMES),
     }
     return [

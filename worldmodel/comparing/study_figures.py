@@ -1,4 +1,4 @@
-"""The figures of a study: from its result to what `figures.comparison` draws."""
+"""The figures of a study: turns its result into the arrays that `figures.comparison` draws."""
 
 from collections.abc import Mapping
 from pathlib import Path

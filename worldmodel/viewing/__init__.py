@@ -1,6 +1,6 @@
 """`worldmodel view`: a model at work, live in the browser; or a recording, with a model's prediction beside it.
 
-`open_session` gives what is shown without a server: a `Session` whose every step is a `Moment`.
+`open_session` opens the same without a server: a `Session`, each step of which returns a `Moment`.
 """
 
 from worldmodel.runs import ViewResult

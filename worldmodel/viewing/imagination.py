@@ -1,4 +1,4 @@
-"""The future that a model imagines, beside the one that comes: pictures, paths and how far they differ."""
+"""The future that a model imagines beside the simulated or recorded one: pictures, paths and errors."""
 
 from dataclasses import dataclass
 
@@ -15,27 +15,27 @@ from worldmodel.viewing.solids import Solids, path_of
 from worldmodel.viewing.watching import Search
 
 NUM_TILES = 5
-"""Pictures of a future, evenly spread over the horizon."""
-_NUM_CANDIDATES = 12
-_NUM_COSTS = 64
+"""Number of pictures of a future, evenly spread over the horizon."""
+_NUM_CANDIDATES = 12  # best candidates whose paths are drawn
+_NUM_COSTS = 64  # lowest costs that are shown
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a moment shows of a plan."""
+    """The part of a moment that is about the chosen plan."""
 
     imagined: Imagined | None
     paths: list[Path]
     solids: list[Solid]
     """The robot at the end of the plan, as imagined."""
     costs: list[float]
-    """Of the candidates, lowest first."""
+    """Costs of the candidates, lowest first."""
     cost: float | None
-    """Of the plan."""
+    """Cost of the plan; None where it is not finite."""
 
 
 def outlook(search: Search, model: WorldModel, world: MujocoWorld, solids: Solids, reader: StateReadout) -> Outlook:
-    """A search for a plan from the world's current state, and what the simulator says of the chosen plan.
+    """The chosen plan of a search, imagined by the model beside its simulation from the world's current state.
 
     The world is left as it was.
     """
@@ -82,28 +82,31 @@ def outlook(search: Search, model: WorldModel, world: MujocoWorld, solids: Solid
 
 
 def decoded(model: WorldModel, latents: torch.Tensor) -> bytes | None:
-    """Tiles of what latents (n, D) decode to; None without a decoder."""
+    """Decoded frames of latents (n, D) side by side, JPEG; None without a decoder."""
     return None if model.decoder is None else tiles(model.decode(latents.to(model.device)).cpu().numpy())
 
 
 def reconstruction(model: WorldModel, latent: torch.Tensor) -> bytes | None:
-    """What one latent (D,) decodes to; None without a decoder."""
+    """The decoded frame of one latent (D,), JPEG; None without a decoder."""
     return None if model.decoder is None else jpeg(model.decode(latent.to(model.device)).cpu().numpy())
 
 
 def relative_error(imagined: torch.Tensor, real: torch.Tensor, now: torch.Tensor) -> float | None:
-    """Distance of latents (D,) imagined and real, over that of real and now; None where nothing moves."""
+    """Distance of the imagined from the real latent (D,), divided by that of the real from the present one.
+
+    None where nothing moves.
+    """
     moved = float((real - now).norm())
     return round(float((imagined - real).norm()) / moved, 3) if moved > 1e-6 else None
 
 
 def tile_steps(horizon: int) -> list[int]:
-    """Which control steps ahead are shown, the last one among them."""
+    """The control steps ahead whose pictures are shown; the last of them is the horizon."""
     return sorted({round(horizon * (k + 1) / NUM_TILES) for k in range(NUM_TILES)} - {0})
 
 
 def _simulated(world: MujocoWorld, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """What the simulator makes of actions (H, A): states (H+1, X), and frames (n, S, S, 3) of some steps."""
+    """Simulate actions (H, A): states (H+1, X), frames (n, S, S, 3) of the steps that are shown, and these steps."""
     before = world.snapshot()
     steps = tile_steps(len(actions))
     try:

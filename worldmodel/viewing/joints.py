@@ -1,4 +1,4 @@
-"""The positions of a model by name: their units, ranges, and what a goal may set."""
+"""The positions of a model by name: their units, their ranges, and which of them a goal may set."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +10,7 @@ from worldmodel.system.errors import UserError
 from worldmodel.viewing.messages import PositionControl
 
 _SCALAR = {int(mujoco.mjtJoint.mjJNT_HINGE): "rad", int(mujoco.mjtJoint.mjJNT_SLIDE): "m"}
+_LEAST_SPAN = 0.01  # share of the largest movement below which a joint has no slider
 
 
 def units(world: MujocoWorld) -> dict[str, str]:
@@ -27,8 +28,8 @@ def units(world: MujocoWorld) -> dict[str, str]:
 def position_controls(world: MujocoWorld, states: np.ndarray) -> list[PositionControl]:
     """A slider for every hinge and slide that moves, over its range in states (n, X) and its limits.
 
-    A hinge that turns freely has the whole circle. What moves less than a hundredth of the largest movement has no
-    slider.
+    The slider of a hinge that turns freely covers the whole circle. A joint that moves less than a hundredth of the
+    largest movement has no slider.
     """
     model, controls = world.scene.model, []
     spans = np.ptp(states[:, : model.nq], axis=0)
@@ -36,7 +37,7 @@ def position_controls(world: MujocoWorld, states: np.ndarray) -> list[PositionCo
         unit = _SCALAR.get(int(model.jnt_type[joint]))
         address = int(model.jnt_qposadr[joint])
         name = world.state_names[address]
-        if unit is None or spans[address] <= _TREMBLES * spans.max():
+        if unit is None or spans[address] <= _LEAST_SPAN * spans.max():
             continue
         low, high = (float(end(states[:, address])) for end in (np.min, np.max))
         if name in world.scene.angle_names:
@@ -47,13 +48,10 @@ def position_controls(world: MujocoWorld, states: np.ndarray) -> list[PositionCo
     return controls
 
 
-_TREMBLES = 0.01
-
-
 def posed(
     goal: np.ndarray, values: Mapping[str, float], names: Sequence[str], controls: Sequence[PositionControl]
 ) -> np.ndarray:
-    """The goal state (X,) with some positions changed, at rest.
+    """The goal state (X,), which is at rest, with some positions changed.
 
     Raises:
         UserError: a position that has no slider, or a value outside its range.

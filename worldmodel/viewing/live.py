@@ -1,4 +1,4 @@
-"""The live session: a simulation, a model that drives it, and all that there is to see of both, step by step.
+"""The live session: a simulation, the model that drives it, and everything that a page shows of both.
 
 It knows neither browser nor server. A step executes the chosen action, observes, chooses the next one, and returns a
 `Moment`: the present state, and the plan that is about to be executed.
@@ -16,7 +16,7 @@ from worldmodel.evaluation.control.landmarks import LandmarkGraph
 from worldmodel.models import WorldModel
 from worldmodel.settings import PlanConfig
 from worldmodel.system.errors import UserError
-from worldmodel.viewing import messages as say
+from worldmodel.viewing import messages
 from worldmodel.viewing.imagination import Outlook, outlook, reconstruction
 from worldmodel.viewing.joints import freedom, posed, position_controls
 from worldmodel.viewing.picture_files import png
@@ -29,24 +29,28 @@ NUM_GOALS = 12
 """Goal pictures to choose from."""
 HOLD_STEPS = 5
 """Control steps for which a goal must be held, as in protocol "strict"."""
-_REST_STEPS = 10  # after a goal was reached, for people to see it
-_LOST_SPANS = 1.5  # of a position's range, from its middle, after which another episode begins
-_GOAL_STEPS = 150  # after which a goal that is not reached is given up
-_RENEW_STEPS = 2_000  # after which the controller, which keeps all that it saw, is made anew
+_REST_STEPS = 10  # control steps that a held goal stays, for people to see it
+_LOST_SPANS = 1.5  # distance from the middle of a position's range, in ranges, at which a body is lost
+_GOAL_STEPS = 150  # control steps after which a goal that is not reached is given up
+_RENEW_STEPS = 2_000  # control steps after which the controller is made anew, since it keeps every observation
 
 
 @dataclass(frozen=True)
 class LiveSubject:
-    """What a live session is about."""
+    """What a live session needs."""
 
     title: str
+    """Heading of the page."""
     model: WorldModel
     world: MujocoWorld
     plan: PlanConfig
+    """How to plan at first; the page can change planner and budget."""
     reference: Reference
+    """Episodes on which readouts are fitted and from which goals are taken."""
     seed: int
+    """Seed of episodes, goals, random actions and planning."""
     graph: LandmarkGraph | None = None
-    """By which subgoals far goals are reached; None plans to the goals themselves."""
+    """Landmarks that give subgoals on the way to far goals; None plans to the goals themselves."""
 
 
 class LiveSession:
@@ -67,45 +71,45 @@ class LiveSession:
         self.opening = self._opened(subject)
         self._take_goal(self._goals[0])
 
-    # What the page asks for
+    # Commands
 
-    def obey(self, command: say.AnyCommand) -> None:
+    def obey(self, command: messages.AnyCommand) -> None:
         """Do as the page asks.
 
         Raises:
             UserError, ValueError: it cannot be done; nothing has changed.
         """
         match command:
-            case say.Play():
+            case messages.Play():
                 self.playing = command.on
-            case say.StepOnce():
+            case messages.StepOnce():
                 self.playing = False
-            case say.Reset():
+            case messages.Reset():
                 self._restart()
                 self._take_goal(self._goal)
-            case say.KeepGoing():
+            case messages.KeepGoing():
                 self.keep_going = command.on
-            case say.PickGoal():
+            case messages.PickGoal():
                 self._take_goal(self._picked(command.number))
-            case say.PoseGoal():
+            case messages.PoseGoal():
                 self._take_goal(posed(self._goal, command.positions, self.world.state_names, self._controls))
-            case say.DragGoal():
+            case messages.DragGoal():
                 self._take_goal(self._dragged(command))
-            case say.SetFactor():
+            case messages.SetFactor():
                 self._set_factor(command.name, command.value)
-            case say.ChooseDriver():
+            case messages.ChooseDriver():
                 self._pilot.choose_driver(command.driver)
                 self._aim()
-            case say.ChoosePlanner():
+            case messages.ChoosePlanner():
                 self._pilot.choose_planner(command)
                 self._aim()
             case _:
                 raise UserError("this view is live: there are no recorded episodes to go to")
 
-    # What happens
+    # Steps
 
-    def advance(self) -> say.Moment:
-        """One control step, and what is to be seen after it."""
+    def advance(self) -> messages.Moment:
+        """Make one control step; returns the moment after it."""
         try:
             terminated = self.world.advance(self._action)[1]
         except SimulationDiverged:
@@ -121,14 +125,14 @@ class LiveSession:
             self._judge()
         return self.moment()
 
-    def moment(self) -> say.Moment:
-        """What is to be seen now."""
+    def moment(self) -> messages.Moment:
+        """The present moment."""
         if self._looks_changed:
             self._aim()
         state, senses = self.world.state(), self._senses
-        search, outside = self._pilot.search, Outlook(None, [], [], [], None)
-        seen = outlook(search, self._model, self.world, self.solids, senses.reader) if search else outside
-        return say.Moment(
+        search, no_plan = self._pilot.search, Outlook(None, [], [], [], None)
+        seen = outlook(search, self._model, self.world, self.solids, senses.reader) if search else no_plan
+        return messages.Moment(
             step=self._step,
             episode=self._episode,
             frame_number=self._frame_number,
@@ -163,7 +167,7 @@ class LiveSession:
         self.world.close()
 
     def _restart(self) -> None:
-        """Another episode under the factors that are set."""
+        """Begin another episode with the present values of the factors."""
         factors = self.world.factor_values
         self.world.restart(seed=int(self._rng.integers(2**31)), factors=factors)
         self._episode, self._frame_number, self._held, self._since_goal = self._episode + 1, 0, 0, 0
@@ -217,8 +221,8 @@ class LiveSession:
         self._aim()
 
     def _aim(self) -> None:
-        """Choose the next action anew."""
-        self._goal_frame = self.world.goal_frame(self._goal)  # as it looks under the factors of now
+        """Embed the goal, hand it to the driver, and choose the next action."""
+        self._goal_frame = self.world.goal_frame(self._goal)  # rendered anew, since visual factors may have changed
         self._goal_latent, self._looks_changed = self._senses.embedded(self._goal_frame), False
         self._pilot.aim(self._goal_frame, self._senses.past)
         self._look_and_decide()
@@ -229,7 +233,7 @@ class LiveSession:
             raise UserError(f"there are goals 0..{len(self._goals) - 1}, got {number}")
         return self._goals[number]
 
-    def _dragged(self, pull: say.DragGoal) -> np.ndarray:
+    def _dragged(self, pull: messages.DragGoal) -> np.ndarray:
         model, goal = self.world.scene.model, self._goal.copy()
         if not 0 <= pull.geom < model.ngeom or not np.isfinite([*pull.grip, *pull.point]).all():
             raise UserError(f"there is no geom {pull.geom} to pull to {pull.point}")
@@ -243,9 +247,9 @@ class LiveSession:
             value = shorter_way(value)
         return round(value, 4)
 
-    def _opened(self, subject: LiveSubject) -> say.Opening:
+    def _opened(self, subject: LiveSubject) -> messages.Opening:
         world, scene = self.world, self.world.scene
-        return say.Opening(
+        return messages.Opening(
             title=subject.title,
             mode="live",
             world=world.name,
@@ -273,10 +277,10 @@ def _goal_states(world: MujocoWorld, reference: Reference) -> list[np.ndarray]:
     return goals
 
 
-def factor_controls(world: MujocoWorld) -> list[say.FactorControl]:
+def factor_controls(world: MujocoWorld) -> list[messages.FactorControl]:
     """A slider for every factor of a world."""
     return [
-        say.FactorControl(
+        messages.FactorControl(
             name=of.name,
             kind="visual" if of.kind == "visual" else "physical",
             unit=of.unit,
@@ -290,8 +294,8 @@ def factor_controls(world: MujocoWorld) -> list[say.FactorControl]:
     ]
 
 
-def _notes(subject: LiveSubject, shown: say.PlannerShown | None, reads_constants: bool) -> list[str]:
-    """What the view cannot show, and where its readouts come from."""
+def _notes(subject: LiveSubject, shown: messages.PlannerShown | None, reads_constants: bool) -> list[str]:
+    """Lines for the page: where its readouts come from, and why something is not shown."""
     notes = [f"Readouts are linear maps fitted on {subject.reference.origin}."]
     if subject.model.decoder is None:
         notes.append("No pictures of the imagination: this run has no decoder; the command that trained it adds one.")

@@ -1,7 +1,7 @@
-"""What the page and a session say to each other: typed commands one way, moments and notices the other, as JSON.
+"""The messages between a page and a session, as JSON: typed commands one way, moments and notices the other.
 
-Nothing else passes. A command that is not one of these, or holds more than it should, is refused before it is read; a
-page can neither name a file nor hand over code. Pictures are encoded files (`picture_files.py`), base64 in JSON.
+Anything else, an unknown field too, is refused while it is decoded, so that a page can neither name a file nor send
+code. Pictures are encoded files (`picture_files.py`), base64 in JSON.
 """
 
 from typing import Annotated, Literal
@@ -34,15 +34,17 @@ class Reset(Command, frozen=True, tag="reset"):
 
 
 class Pace(Command, frozen=True, tag="pace"):
-    """Go at most so many control steps a second."""
+    """Limit the rate of control steps."""
 
     steps_per_s: Annotated[float, msgspec.Meta(gt=0, le=1000)]
+    """Control steps a second, at most."""
 
 
 class PickGoal(Command, frozen=True, tag="pick_goal"):
-    """Take the state of a goal picture for the goal: the number of one in `Opening.goals`; None: any."""
+    """Take the state of a goal picture as the goal."""
 
     number: int | None = None
+    """Its index in `Opening.goals`; None draws one at random."""
 
 
 class PoseGoal(Command, frozen=True, tag="pose_goal"):
@@ -52,14 +54,14 @@ class PoseGoal(Command, frozen=True, tag="pose_goal"):
 
 
 class DragGoal(Command, frozen=True, tag="drag_goal"):
-    """Pull at a geom of the goal, so that the place where it is held comes near to a point."""
+    """Change the goal by pulling a point of one of its geoms towards a point of the world."""
 
     geom: int
     """Its number, as in `Solid.geom`."""
     grip: tuple[float, float, float]
-    """Where it is held, in its own frame, metres."""
+    """The point that is held, in the geom's frame, metres."""
     point: tuple[float, float, float]
-    """Where that place is wanted, metres."""
+    """Where that point should go, in the world's frame, metres."""
 
 
 class KeepGoing(Command, frozen=True, tag="keep_going"):
@@ -76,7 +78,7 @@ class SetFactor(Command, frozen=True, tag="set_factor"):
 
 
 class ChooseDriver(Command, frozen=True, tag="driver"):
-    """Who decides actions."""
+    """Choose what decides the actions."""
 
     driver: Literal["model", "random", "nobody"]
 
@@ -113,11 +115,11 @@ AnyCommand = (
 )
 _DECODER = msgspec.json.Decoder(AnyCommand)
 LONGEST_COMMAND = 4_000
-"""Bytes of a command at most."""
+"""Largest size of a command, in bytes."""
 
 
 def read_command(text: str | bytes) -> AnyCommand:
-    """The command in a message; UserError where it is none."""
+    """Decode a command; UserError where the message is none."""
     if len(text) > LONGEST_COMMAND:
         raise UserError(f"a command has at most {LONGEST_COMMAND} bytes, got {len(text)}")
     try:
@@ -138,9 +140,9 @@ class Solid(Struct, frozen=True, array_like=True):
     size: list[float]
     """MuJoCo's three sizes, in metres."""
     position: list[float]
-    """Of its centre, metres, (3,)."""
+    """Position of its centre, metres, (3,)."""
     rotation: list[float]
-    """Row by row, (9,)."""
+    """Rotation matrix, row by row, (9,)."""
     colour: list[float]
     """Red, green, blue, opacity, in [0, 1]."""
     geom: int
@@ -151,21 +153,21 @@ class Mesh(Struct, frozen=True):
     """Triangles of a mesh."""
 
     vertices: list[float]
-    """Metres, three a vertex."""
+    """Coordinates in metres, three for each vertex."""
     faces: list[int]
-    """Three vertex numbers a triangle."""
+    """Three vertex numbers for each triangle."""
 
 
 class Path(Struct, frozen=True):
-    """Where a body goes."""
+    """The path of a body's centre of mass."""
 
     kind: Literal["plan", "simulated", "candidate"]
-    """plan: as the model imagines the chosen plan; simulated: as the simulator says of the same actions; candidate: as
-    the model imagines one that was not chosen."""
+    """plan: the chosen plan, as the model imagines it; simulated: the same actions in the simulator; candidate: a plan
+    that was not chosen, as the model imagines it."""
     points: list[float]
-    """Metres, three a control step."""
+    """Coordinates in metres, three for each control step."""
     goodness: float = 1.0
-    """1 for the cheapest candidate, 0 for the dearest that is shown."""
+    """1 for the candidate of lowest cost, 0 for that of highest cost among those shown."""
 
 
 class FactorControl(Struct, frozen=True):
@@ -213,7 +215,7 @@ class Opening(Struct, frozen=True, tag_field="kind", tag="opening"):
     mode: Literal["live", "recording"]
     world: str
     notes: list[str]
-    """What the view cannot show, and why; where its figures come from."""
+    """Where the view's figures come from; what it cannot show, and why."""
     control_dt_s: float
     frame_size: int
     viewpoint: Viewpoint | None
@@ -236,8 +238,9 @@ class StateShown(Struct, frozen=True):
     unit: str
     truth: float
     read: float | None
+    """The value read; None without a model."""
     error: float | None
-    """Standard deviation of what the readout errs by on held-out episodes."""
+    """Root mean square error of the readout on held-out episodes; None without a model."""
 
 
 class ConstantShown(Struct, frozen=True):
@@ -252,20 +255,21 @@ class ConstantShown(Struct, frozen=True):
     """Lower end of the 95 % interval."""
     high: float | None
     settled: bool
-    """Whether the constant stood still for as long as the estimate looks back."""
+    """Whether the constant did not change within the steps that the estimate uses."""
 
 
 class Imagined(Struct, frozen=True):
-    """Pictures of a future, and how far it is off."""
+    """Pictures of an imagined future, and its error."""
 
     steps: list[int]
     """Control steps ahead of each tile."""
     decoded: bytes | None
     """Tiles side by side, as the model imagines them, JPEG; None without a decoder."""
     actual: bytes | None
-    """Tiles as they really come to be: simulated or recorded, JPEG."""
+    """Tiles of the simulated or recorded future, JPEG."""
     error: float | None
-    """At the last tile: how far the imagined latent is from the real one, as a share of how far that is from now."""
+    """At the last tile: distance of the imagined from the real latent, divided by that of the real from the present
+    one; None where nothing moves."""
     error_mm: float | None
     """At the last step: mean distance of moving bodies between the imagined and the simulated future, millimetres."""
 
@@ -277,17 +281,17 @@ class Moment(Struct, frozen=True, tag_field="kind", tag="moment"):
     """Control steps since the session began."""
     episode: int
     frame_number: int
-    """Of the frame in its episode."""
+    """Number of the frame in its episode, from 0."""
     playing: bool
     frame: bytes
     """What the camera sees, PNG."""
     reconstruction: bytes | None
-    """What the decoder makes of the latent of that frame, JPEG."""
+    """The latent of that frame, decoded, JPEG; None without a decoder."""
     goal: bytes | None
     """The goal's picture, PNG."""
     latent: list[float]
     distance: float | None
-    """Between the latents of frame and goal."""
+    """Euclidean distance between the latents of frame and goal."""
     reached: bool
     goals_reached: int
     """Goals held for five steps."""
@@ -295,7 +299,7 @@ class Moment(Struct, frozen=True, tag_field="kind", tag="moment"):
     """Goals that were not reached in time."""
     decision_ms: float | None
     costs: list[float]
-    """Of the candidates of the last iteration, lowest first."""
+    """Costs of the candidates of the last iteration, lowest first."""
     plan_cost: float | None
     driver: str
     planner: PlannerShown | None

@@ -5,15 +5,15 @@ import numpy as np
 
 
 def png(frame: np.ndarray) -> bytes:
-    """A frame uint8 (S, S, 3), as it is."""
+    """A frame uint8 (S, S, 3) as PNG, without loss."""
     return imageio.imwrite("<bytes>", frame, plugin="pillow", extension=".png", compress_level=3)
 
 
 def jpeg(picture: np.ndarray) -> bytes:
-    """A picture uint8 (height, width, 3), nearly as it is."""
+    """A picture uint8 (height, width, 3) as JPEG of high quality."""
     return imageio.imwrite("<bytes>", picture, plugin="pillow", extension=".jpg", quality=92, subsampling=0)
 
 
 def tiles(frames: np.ndarray) -> bytes:
-    """Frames uint8 (n, S, S, 3) side by side, nearly as they are."""
+    """Frames uint8 (n, S, S, 3) side by side as one JPEG."""
     return jpeg(np.concatenate(list(frames), 1))

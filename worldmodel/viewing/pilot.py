@@ -1,9 +1,8 @@
-"""Who chooses the actions in a live view: the model's planner, a random policy, or nobody; at any step."""
+"""Chooses the actions of a live view: by the model's planner, at random, or none; can be switched at any step."""
 
-import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -21,9 +20,9 @@ from worldmodel.viewing.messages import ChoosePlanner, PlannerShown
 from worldmodel.viewing.watching import Search, WatchedPlanner
 
 PLANNER_NAMES = [name for name in PLANNERS if name != "follow"]
-"""Planners to choose from; following proposals alone needs other goal heads than most runs have."""
-_BOUNDS = {"horizon": 60, "num_samples": 4096, "num_iterations": 60}
-_ELITES_SHARE = 8
+"""Planners to choose from; `follow` needs other goal heads than most runs have."""
+_BOUNDS = {"horizon": 60, "num_samples": 4096, "num_iterations": 60}  # largest values that a page may ask for
+_SAMPLES_PER_ELITE = 8
 
 Past = Sequence[tuple[np.ndarray, np.ndarray]]
 """Frames uint8 (S, S, 3) of the last control steps, and the action (A,) taken after each."""
@@ -34,10 +33,10 @@ class Pilot:
 
     Args:
         model: the run's model; without a predictor nothing can be planned.
-        world: where it acts.
+        world: the world to act in.
         plan: how to plan at first.
-        seed: of random actions and of planning.
-        graph: says by which subgoals far goals are reached; None plans to the goals themselves.
+        seed: seed of random actions and of planning.
+        graph: landmarks that give subgoals on the way to far goals; None plans to the goals themselves.
     """
 
     def __init__(
@@ -76,27 +75,27 @@ class Pilot:
         return PlannerShown(self.plan.planner["name"], self._planner.horizon, *budget)
 
     def choose_driver(self, driver: str) -> None:
-        """Hand over; UserError where the model cannot plan, or the world takes no actions."""
+        """Let another driver choose the actions; UserError where the model cannot plan, or the world has no actions."""
         if driver not in self.drivers:
             raise UserError(f"{driver} cannot drive this world with this model; choose {', '.join(self.drivers)}")
         self.driver = driver
 
     def choose_planner(self, wish: ChoosePlanner) -> None:
-        """Plan otherwise from now on; UserError where there is no such planner, or a budget is out of range."""
+        """Plan with another planner or budget; UserError where the planner is unknown or the budget out of range."""
         for name, most in _BOUNDS.items():
             value = getattr(wish, name)
             if value is not None and not 1 <= value <= most:
                 raise UserError(f"{name} must be in 1..{most}, got {value}")
         if wish.name not in PLANNER_NAMES:
             raise UserError(f"there is no planner {wish.name!r}; choose {', '.join(PLANNER_NAMES)}")
-        known = {item.name for item in dataclasses.fields(PLANNERS[wish.name])}
+        known = {item.name for item in fields(PLANNERS[wish.name])}
         same = self.plan.planner["name"] == wish.name
         chosen: dict[str, object] = dict(self.plan.planner) if same else {"name": wish.name}
         for name in _BOUNDS:
             if name in known and getattr(wish, name) is not None:
                 chosen[name] = getattr(wish, name)
         if "num_elites" in known and wish.num_samples is not None:
-            num_elites = max(1, wish.num_samples // _ELITES_SHARE)
+            num_elites = max(1, wish.num_samples // _SAMPLES_PER_ELITE)
             chosen |= {"num_elites": num_elites, "num_kept_elites": min(2, num_elites)}
         plan = replace(self.plan, planner=chosen, replan_every=min(self.plan.replan_every, wish.horizon))
         self._planner = self._made(plan)  # refuses what does not fit before anything is changed
@@ -104,7 +103,7 @@ class Pilot:
         self._watched = WatchedPlanner(self._planner)
 
     def aim(self, goal_frame: np.ndarray, past: Past) -> None:
-        """Plan to a goal picture uint8 (S, S, 3) from now on, after having seen the past.
+        """Plan to a goal picture uint8 (S, S, 3) from now on; the controller first observes the past.
 
         Raises:
             UserError: the model makes no finite latent of the picture.

@@ -1,4 +1,4 @@
-"""A recording played: a data set's episodes, in 3-D where its world is known, and a model's prediction beside them."""
+"""Playback of a recording: a data set's episodes, in 3-D where its world is known, beside a model's prediction."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from worldmodel.evaluation.fits import check_actions, check_frames
 from worldmodel.evaluation.trust import distrusted
 from worldmodel.models import WorldModel
 from worldmodel.system.errors import UserError
-from worldmodel.viewing import messages as say
+from worldmodel.viewing import messages
 from worldmodel.viewing.imagination import decoded, reconstruction, relative_error, tile_steps
 from worldmodel.viewing.joints import units
 from worldmodel.viewing.live import factor_controls
@@ -29,7 +29,7 @@ def open_playback(folder: Path, model: WorldModel | None, trust_world: bool) -> 
     """The recording in a data set's folder; `model` predicts beside it where there is one.
 
     Raises:
-        UserError: there is no such data set, or the model is one of other actions.
+        UserError: there is no such data set, or the model takes other frames or actions.
     """
     data = DataSet(folder)
     if model is not None:
@@ -40,13 +40,13 @@ def open_playback(folder: Path, model: WorldModel | None, trust_world: bool) -> 
 
 
 def _world(data: DataSet, trust_world: bool) -> MujocoWorld | None:
-    """The world that was recorded; None where there is no simulator of it, or where making it needs trust."""
+    """The world that was recorded; None where it has no simulator here, or is a Python file that is not trusted."""
     arguments = data.index.settings.world
     if arguments is None or (distrusted(arguments.name) and not trust_world):
         return None
     try:
         world = envs.make(**msgspec.to_builtins(arguments))
-    except ValueError:  # a world that another version, or another folder, knows
+    except ValueError:  # the world belongs to another version of the toolkit, or to another folder
         return None
     if list(world.state_names) == data.state_names:
         return world
@@ -60,7 +60,7 @@ class _Played:
 
     episode: Episode
     latents: torch.Tensor | None
-    """Of its frames, float32 (T+1, D); None without a model."""
+    """Latents of its frames, float32 (T+1, D); None without a model."""
 
 
 class Playback:
@@ -77,25 +77,25 @@ class Playback:
         self._played = self._load(0)
         self.opening = self._opened()
 
-    def obey(self, command: say.AnyCommand) -> None:
+    def obey(self, command: messages.AnyCommand) -> None:
         """Do as the page asks.
 
         Raises:
             UserError: it cannot be done with a recording.
         """
         match command:
-            case say.Play():
+            case messages.Play():
                 self.playing = command.on
-            case say.StepOnce():
+            case messages.StepOnce():
                 self.playing = False
-            case say.Reset():
+            case messages.Reset():
                 self._frame = 0
-            case say.Seek():
+            case messages.Seek():
                 self._seek(command)
             case _:
                 raise UserError("this is a recording: nothing in it can be changed")
 
-    def advance(self) -> say.Moment:
+    def advance(self) -> messages.Moment:
         """The next frame; after an episode's last one, the first of the next episode."""
         self._step += 1
         self._frame += 1
@@ -104,12 +104,12 @@ class Playback:
             self._played, self._frame = self._load(self._number), 0
         return self.moment()
 
-    def moment(self) -> say.Moment:
-        """The frame, and what the model makes of it."""
+    def moment(self) -> messages.Moment:
+        """The present frame, with the state read from it and the model's prediction."""
         episode, t = self._played.episode, self._frame
         latents, imagined = self._played.latents, self._imagined()
         state, factors = episode.states[t].astype(np.float64), self._factors(t)
-        return say.Moment(
+        return messages.Moment(
             step=self._step,
             episode=self._number,
             frame_number=t,
@@ -144,7 +144,7 @@ class Playback:
         if self._world is not None:
             self._world.close()
 
-    def _seek(self, command: say.Seek) -> None:
+    def _seek(self, command: messages.Seek) -> None:
         lengths = self._data.length
         if not 0 <= command.episode < len(lengths):
             raise UserError(f"there are episodes 1..{len(lengths)}, got {command.episode + 1}")
@@ -168,8 +168,8 @@ class Playback:
         return _Played(episode, torch.from_numpy(encode(self._model, [episode])[0].latents))
 
     @torch.no_grad()
-    def _imagined(self) -> say.Imagined | None:
-        """What the model predicts from here under the recorded actions, beside what was recorded."""
+    def _imagined(self) -> messages.Imagined | None:
+        """The model's prediction from the present frame under the recorded actions, beside the recording."""
         model, latents, episode, t = self._model, self._played.latents, self._played.episode, self._frame
         if model is None or model.predictor is None or latents is None or t >= len(episode.actions):
             return None
@@ -185,7 +185,7 @@ class Playback:
             context = self._contexts([*seen[:, None].to(model.device)], [*actions[before][:, None].to(model.device)])
         predicted = model.rollout(z0, future[None, None].to(model.device), context)[0, 0].cpu()
         steps = tile_steps(len(future))
-        return say.Imagined(
+        return messages.Imagined(
             steps=steps,
             decoded=decoded(model, predicted[[step - 1 for step in steps]]),
             actual=tiles(episode.frames[[t + step for step in steps]]),
@@ -193,7 +193,7 @@ class Playback:
             error_mm=None,
         )
 
-    def _bodies(self, state: np.ndarray, factors: dict[str, float]) -> list[say.Solid]:
+    def _bodies(self, state: np.ndarray, factors: dict[str, float]) -> list[messages.Solid]:
         if self._world is None or self._solids is None:
             return []
         bounds = {name: of.bounds for name, of in self._world.factors.items()}
@@ -206,18 +206,18 @@ class Playback:
         values = self._played.episode.factors[t]
         return {name: float(value) for name, value in zip(self._data.factor_names, values, strict=True)}
 
-    def _states(self, state: np.ndarray) -> list[say.StateShown]:
+    def _states(self, state: np.ndarray) -> list[messages.StateShown]:
         names, latents, t = self._data.state_names, self._played.latents, self._frame
         if self._reader is not None and latents is not None:
             before = latents[max(0, t - self._reader.lag)]
             return self._reader.readings(latents[t].double().numpy(), before.double().numpy(), state)
         unit_of = {} if self._world is None else units(self._world)
         return [
-            say.StateShown(name, unit_of.get(name, ""), float(value), None, None)
+            messages.StateShown(name, unit_of.get(name, ""), float(value), None, None)
             for name, value in zip(names, state, strict=True)
         ]
 
-    def _opened(self) -> say.Opening:
+    def _opened(self) -> messages.Opening:
         data, world, model = self._data, self._world, self._model
         notes = []
         if world is None:
@@ -230,7 +230,7 @@ class Playback:
             )
         if world is not None and self._solids is not None:
             world.restart(seed=0)
-        return say.Opening(
+        return messages.Opening(
             title=str(data.directory),
             mode="recording",
             world=data.index.world.name,
@@ -249,7 +249,7 @@ class Playback:
 
 
 def _reader(data: DataSet, model: WorldModel, world: MujocoWorld | None) -> StateReadout | None:
-    """What reads the recorded state from latents; None where nothing recorded moves, or too little was recorded."""
+    """The readout of the recorded state; None where no recorded variable moves, or with fewer than 10 episodes."""
     if not data.state_names or not len(data.states) or data.states.std(0).max() < 1e-9 or data.num_episodes < 10:
         return None
     lag = 1 if model.predictor is None else max(1, model.predictor.config.history[-1])

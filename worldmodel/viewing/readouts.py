@@ -1,7 +1,7 @@
-"""What is read from latents while the view runs: the state by linear maps, and constants with intervals.
+"""Readouts from latents while the view runs: the state by linear maps, and constants with intervals.
 
-The maps are the linear probes of `worldmodel probe`, fitted once on reference episodes: three quarters of the episodes
-fit them, the rest say how far they err.
+The maps are the linear probes of `worldmodel probe`, fitted once on three quarters of the reference episodes; their
+errors are measured on the rest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from worldmodel.viewing.messages import ConstantShown, StateShown
 _FITTED_SHARE = 0.75
 _INTERVAL_SD = 1.96  # of a normal distribution, for 95 %
 _NUM_WINDOWS = 4  # lengths of windows at which the error of constants is measured
-_CHUNK = 512
+_CHUNK = 512  # frames that are embedded at once
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StateReadout:
         units: Mapping[str, str],
         lag: int,
     ) -> None:
-        """angles: names that live on a circle. lag: control steps between the two latents that show a velocity."""
+        """angles: names of angles, compared on the circle. lag: control steps between the two latents of a velocity."""
         self.lag = lag
         self._names, self._angles, self._units = list(state_names), angles, units
         states = np.concatenate([each.episode.states[lag:] for each in encoded])
@@ -81,7 +81,7 @@ class StateReadout:
         return [name for name in self._names if name in self.errors]
 
     def positions(self, latents: np.ndarray) -> dict[str, np.ndarray]:
-        """Position name -> what latents (n, D) show of it, (n,); angles in radians."""
+        """Position name -> its value (n,) read from latents (n, D); angles in radians."""
         return {} if self._position is None else joined(self._slow, self._position(latents))
 
     def read(self, now: np.ndarray, before: np.ndarray) -> dict[str, np.ndarray]:
@@ -97,7 +97,7 @@ class StateReadout:
         readings = []
         for name in self.names:
             truth, value = float(state[self._names.index(name)]), float(found[name][0])
-            if name in self._angles:  # on the turn that the simulation is on
+            if name in self._angles:  # in the same turn as the simulation's
                 value = truth + float(self._difference(name, np.array([value]), np.array([truth]))[0])
             readings.append(StateShown(name, self._units[name], truth, value, self.errors[name]))
         return readings
@@ -108,7 +108,7 @@ class StateReadout:
 
 
 class ConstantReadout:
-    """Physical constants from contexts, with intervals that depend on how much was seen."""
+    """Physical constants from contexts, with intervals that depend on the number of control steps seen."""
 
     def __init__(self, encoded: Sequence[Encoded], encoder: ContextEncoder, world: MujocoWorld) -> None:
         self._factors = [world.factors[name] for name in world.randomized("physical")]
@@ -138,7 +138,7 @@ class ConstantReadout:
         Args:
             context: (C,); None before enough was seen.
             num_steps: control steps that it was estimated from.
-            settled: whether the constants stood still meanwhile.
+            settled: whether the constants did not change during these steps.
         """
         if context is None:
             return [ConstantShown(of.name, of.unit, truth[of.name], None, None, None, False) for of in self._factors]

@@ -1,4 +1,4 @@
-"""Episodes that a view needs beside its own: to fit what it reads from latents, and to take goals from."""
+"""Reference episodes, on which a view fits its readouts and from which it takes goals."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,10 @@ from worldmodel.system.progress import progress
 
 _SEED_STREAM = 7_004
 STATE_EPISODES, STATE_STEPS = 24, 80
+"""Episodes, and control steps of each, for readouts of the state alone."""
 CONSTANT_EPISODES = 160
-_FEWEST_FRAMES = 3
-"""Of a stretch, for velocities."""
+"""Episodes for readouts of constants as well."""
+_FEWEST_FRAMES = 3  # of a stretch that shows a velocity
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,19 @@ class Reference:
     """Episodes of a run's world, under its own policy and priors."""
 
     origin: str
-    """Where they come from, for the page."""
+    """Where the episodes come from, for the page."""
     episodes: list[Episode]
-    """Cut to what is needed of each."""
+    """The episodes, cut to the frames that are needed."""
 
 
 def reference(trained: TrainConfig, world: MujocoWorld, seed: int, window: int | None) -> Reference:
-    """Episodes from the run's data set; where that is not there, or holds single pairs, as many simulated on the spot.
+    """Episodes from the run's data set; where that is missing, or holds single pairs, as many are simulated instead.
 
     Args:
-        window: control steps from which constants are estimated; None where the model knows no constants.
+        trained: settings of the run.
+        world: the world to simulate in.
+        seed: seed of simulated episodes.
+        window: control steps from which constants are estimated; None for a model without a context encoder.
     """
     num, steps = (STATE_EPISODES, STATE_STEPS) if window is None else (CONSTANT_EPISODES, window)
     try:

@@ -1,8 +1,7 @@
-"""A session on one page without a server: the same page, with the moments in it."""
+"""The page, for a server or, with the moments of a session in it, as a file that needs none."""
 
 import base64
 import gzip
-import secrets
 import threading
 from collections import deque
 from importlib import resources
@@ -22,7 +21,7 @@ class Recorder:
         self._lock = threading.Lock()
 
     def keep(self, moment: bytes) -> None:
-        """Keep a moment, encoded; the oldest goes where there are too many. From any thread, as is `page`."""
+        """Keep an encoded moment; beyond `LONGEST` the oldest is dropped. Any thread may call this and `page`."""
         with self._lock:
             self._moments.append(moment)
 
@@ -38,7 +37,7 @@ def page(recording: bytes = b"", nonce: str | None = None) -> str:
 
     Args:
         recording: messages as lines of JSON, compressed by gzip; empty: the page connects to its server.
-        nonce: under which its script may run; None in a file, which has no server to say so.
+        nonce: of the content security policy, which allows only scripts that carry it; None in a file.
     """
     parts = {
         "{{ style }}": _asset("style.css"),
@@ -51,11 +50,6 @@ def page(recording: bytes = b"", nonce: str | None = None) -> str:
     for place, content in parts.items():
         html = html.replace(place, content)
     return html
-
-
-def new_nonce() -> str:
-    """A word that nobody can guess."""
-    return secrets.token_urlsafe(16)
 
 
 def _asset(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a live session has seen of the episode so far, and what can be read from it."""
+"""The observations of a live session's episode so far, and the state and constants read from them."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from worldmodel.viewing.reference import Reference
 
 @dataclass(frozen=True)
 class _Seen:
-    """A control step that is over."""
+    """A past control step."""
 
     frame: np.ndarray
     latent: torch.Tensor
     action: np.ndarray
-    """Taken on seeing that frame."""
+    """The action taken after that frame."""
 
 
 class Senses:
-    """The present latent, those before it, and what they tell of the state and the constants.
+    """The present and the past latents of an episode, and the state and constants read from them.
 
     Args:
-        model: makes the latents.
-        world: what the latents are compared with.
+        model: its encoder makes the latents, its context encoder the contexts.
+        world: the world whose state and constants are read.
         reference: episodes on which the readouts are fitted.
     """
 
@@ -47,7 +47,7 @@ class Senses:
         self._steps_unchanged = 0
         self._frame = np.zeros(0)
         self.latent = torch.zeros(0)
-        """Of the present frame, float32 (D,)."""
+        """Latent of the present frame, float32 (D,)."""
 
     @property
     def past(self) -> Past:
@@ -59,30 +59,30 @@ class Senses:
         return self._model.embed(torch.from_numpy(frame).movedim(-1, -3)[None].to(self._model.device))[0].cpu()
 
     def see(self, frame: np.ndarray) -> None:
-        """Look at the present, uint8 (S, S, 3): for the first time, or again where it looks otherwise now."""
+        """Take a frame uint8 (S, S, 3) as the present one; also where the same moment was rendered anew."""
         self._frame, self.latent = frame, self.embedded(frame)
 
     def act(self, action: np.ndarray) -> None:
-        """The present is over: this action (A,) was taken."""
+        """Move the present frame to the past, with the action (A,) taken after it."""
         self._past.append(_Seen(self._frame, self.latent, action))
         self._steps_unchanged += 1
 
     def forget(self) -> None:
-        """Another episode begins."""
+        """Drop the past, since another episode begins."""
         self._past.clear()
 
     def notice_change(self) -> None:
-        """A constant was changed just now."""
+        """Note that a constant has just changed."""
         self._steps_unchanged = 0
 
     def states(self, truth: np.ndarray) -> list[StateShown]:
-        """State variables as they are read, beside a state (X,)."""
+        """State variables read from the latents, beside the true state (X,)."""
         lag = self.reader.lag
         before = self._past[-lag].latent if len(self._past) >= lag else self.latent
         return self.reader.readings(self.latent.double().numpy(), before.double().numpy(), truth)
 
     def constants(self, truth: dict[str, float]) -> list[ConstantShown]:
-        """Physical constants as they are estimated, beside their values now."""
+        """Physical constants estimated from the past, beside their true values by name."""
         if self._constants is None or self._contexts is None:
             return []
         num_steps = min(len(self._past), self._window)

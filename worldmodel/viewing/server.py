@@ -6,6 +6,7 @@ other sites are refused by their origin. The only module that needs aiohttp.
 
 import asyncio
 import errno
+import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -14,18 +15,18 @@ from aiohttp import WSMsgType, web
 
 from worldmodel.system.errors import UserError
 from worldmodel.viewing.messages import LONGEST_COMMAND, Moment, Notice, Opening, encoded, read_command
-from worldmodel.viewing.replay_page import Recorder, new_nonce, page
+from worldmodel.viewing.replay_page import Recorder, page
 from worldmodel.viewing.session import Commands
 
 HOST = "127.0.0.1"
 _FAREWELL_S = 2.0
 """Longest wait for a page to hear that the view ends."""
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-_MOST_CLIENTS = 20
+_MOST_CLIENTS = 20  # open pages
 
 
 def check_port(port: int) -> None:
-    """UserError where a port is in use or may not be used; before a model is loaded. 0 stands for any."""
+    """UserError where a port is in use or may not be used, so that no model is loaded in vain; 0 stands for any."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: one that has just ended is gone
         try:
@@ -41,7 +42,7 @@ def _refused(port: int, error: OSError) -> UserError:
 
 
 class _Client:
-    """One open page. It is sent the newest moment whenever it has taken the last one, so a slow one lags nobody."""
+    """One open page. It gets the newest moment when it has received the last one, so a slow page delays nobody."""
 
     def __init__(self, page: web.WebSocketResponse) -> None:
         self.page = page
@@ -50,7 +51,7 @@ class _Client:
         self._news, self._ready = asyncio.Event(), True
 
     def offer(self, message: bytes, droppable: bool) -> None:
-        """Something to send; of what may be dropped only the newest is kept."""
+        """Queue a message; of droppable ones only the newest is kept."""
         if droppable:
             self._moment = message
         else:
@@ -58,12 +59,12 @@ class _Client:
         self._news.set()
 
     def taken(self) -> None:
-        """The page has got the last moment."""
+        """Note that the page has received the last moment."""
         self._ready = True
         self._news.set()
 
     async def send_all(self) -> None:
-        """Send what is offered, until the page is gone."""
+        """Send queued messages until the page is gone."""
         with suppress(ConnectionError):
             while True:
                 await self._news.wait()
@@ -80,19 +81,19 @@ class Server:
     """Serves one session to any number of pages on this machine.
 
     Args:
-        opening: of the session that is shown.
-        commands: where what pages ask for goes.
+        opening: the session's opening message.
+        commands: the queue that takes the pages' commands.
     """
 
     def __init__(self, opening: Opening, commands: Commands) -> None:
         self._opening, self._commands = encoded(opening).decode(), commands
         self.recorder = Recorder(opening)
-        """Keeps what is shown."""
+        """Keeps the moments shown, for the replay."""
         self._clients: set[_Client] = set()
         self._last: bytes | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.port = 0
-        """Where it serves; 0 before it does."""
+        """Port at which it serves; 0 before `serving`."""
 
     @property
     def url(self) -> str:
@@ -115,7 +116,7 @@ class Server:
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[None]:
-        """While the page can be opened.
+        """Serve the page for as long as the context is open.
 
         Raises:
             UserError: the port is in use, or may not be used.
@@ -154,13 +155,13 @@ class Server:
             await runner.cleanup()
 
     def _is_own(self, request: web.Request) -> bool:
-        """Whether a browser asks for this page by this machine's name; not one that is at another site's page."""
+        """Whether a request names this machine and does not come from another site's page."""
         own = {f"{host}:{self.port}" for host in (HOST, "localhost")}
         origin = request.headers.get("Origin")
         return request.host in own and (origin is None or origin.removeprefix("http://") in own)
 
     async def _page(self, request: web.Request) -> web.Response:
-        nonce = new_nonce()
+        nonce = secrets.token_urlsafe(16)
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src data:; "
             f"connect-src ws://{request.host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -1,4 +1,4 @@
-"""What a server needs of a session, and the loop that runs one: commands in by one queue, messages out."""
+"""The interface of a session, and the loop that runs one: commands come in by one queue, messages go out."""
 
 import queue
 import threading
@@ -20,24 +20,24 @@ class Session(Protocol):
     """A simulation or a recording that can be looked at, stepped and changed."""
 
     opening: Opening
-    """What stays the same."""
+    """What stays the same throughout the session."""
     playing: bool
     """Whether it goes on by itself."""
 
     def advance(self) -> Moment:
-        """One control step, and what is to be seen after it."""
+        """Make one control step; returns the moment after it."""
         ...
 
     def moment(self) -> Moment:
-        """What is to be seen now."""
+        """The present moment."""
         ...
 
     def obey(self, command: AnyCommand) -> None:
-        """Do as a command says; UserError or ValueError, in one line, where that cannot be done."""
+        """Carry out a command; UserError or ValueError, in one line, where that cannot be done."""
         ...
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Free simulators and renderers."""
         ...
 
 
@@ -64,16 +64,16 @@ def run_session(
     most_steps: int | None = None,
     progress: Progress | None = None,
 ) -> Progress:
-    """Run a session until it is told to stop, or has made `most_steps`.
+    """Run a session until `stop` is set, or it has made `most_steps`.
 
     A command that cannot be done is answered by a notice, and the session goes on.
 
     Args:
-        commands: the only way in.
+        commands: queue of the commands to carry out.
         tell: called with every moment and notice, in order.
         stop: ends the session at the next step.
         steps_per_s: control steps a second at most.
-        progress: brought up to date meanwhile.
+        progress: updated while the session runs, for readers in other threads.
     """
     progress = progress or Progress()
     first = True
@@ -125,7 +125,7 @@ def _stumble(session: Session, error: Exception, tell: Tell) -> None:
 
 
 def _drained(commands: Commands, patience_s: float) -> list[AnyCommand]:
-    """All commands that wait; where none does, one that comes soon."""
+    """All waiting commands; where there are none, one that comes within `patience_s` seconds."""
     found: list[AnyCommand] = []
     try:
         found.append(commands.get(timeout=patience_s) if patience_s else commands.get_nowait())

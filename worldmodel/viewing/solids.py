@@ -1,4 +1,4 @@
-"""A MuJoCo simulation as solids: what MuJoCo itself would draw, as numbers that a page can draw.
+"""The visible geometry of a MuJoCo simulation, as numbers that a page can draw.
 
 `mjv_updateScene` lists all that is visible of any model: geoms, sites and tendons at their current place, size and
 colour. It needs no OpenGL.
@@ -19,7 +19,9 @@ _SHAPES = {
 }
 _MESH = int(mujoco.mjtGeom.mjGEOM_MESH)
 _MAX_GEOMS = 2_000
-_TILT_RAD = np.radians(38)
+_TILT_RAD = np.radians(38)  # elevation of the first viewpoint where the camera looks straight down
+_PULL_ITERATIONS, _DAMPING = 10, 1e-4
+_LARGEST_CHANGE = 0.3  # of a position in one iteration, metres or radians
 
 
 class Solids:
@@ -54,12 +56,12 @@ class Solids:
         return self._solids(data, mujoco.mjtCatBit.mjCAT_ALL)
 
     def at(self, positions: np.ndarray) -> list[Solid]:
-        """What moves, at other positions (nq,)."""
+        """The moving solids at other positions (nq,)."""
         self._place(positions)
         return self._solids(self._scratch, mujoco.mjtCatBit.mjCAT_DYNAMIC)
 
     def path(self, positions: np.ndarray) -> np.ndarray:
-        """Where the outermost moving bodies are at each of T positions (T, nq): metres (bodies, T, 3)."""
+        """Centres of mass of the outermost moving bodies at each of T positions (T, nq): metres (bodies, T, 3)."""
         places = []
         for row in positions:
             self._place(row)
@@ -67,7 +69,7 @@ class Solids:
         return np.stack(places, 1)
 
     def pulled(self, positions: np.ndarray, pull: DragGoal, free: np.ndarray) -> np.ndarray:
-        """Positions (nq,) at which a place on a geom is nearer to a point: damped least squares on its Jacobian.
+        """Positions (nq,) at which a point of a geom is nearer to a target: damped least squares on its Jacobian.
 
         free: degrees of freedom that may move, bool (nv,).
         """
@@ -87,7 +89,7 @@ class Solids:
         return positions
 
     def viewpoint(self, data: mujoco.MjData, camera: str | int) -> Viewpoint:
-        """Where to look from at first: what the camera sees, from half way above."""
+        """The first viewpoint: the camera's own, or a slanted one where the camera looks straight down."""
         number = self._model.camera(camera).id
         eye, forward = data.cam_xpos[number], -data.cam_xmat[number].reshape(3, 3)[:, 2]
         drop = eye[2] / -forward[2] if forward[2] < -0.2 else np.linalg.norm(self._model.stat.center - eye)
@@ -123,17 +125,13 @@ class Solids:
         )
 
 
-_PULL_ITERATIONS, _DAMPING = 10, 1e-4
-_LARGEST_CHANGE = 0.3  # of a position in one iteration, metres or radians
-
-
 def path_of(kind: str, places: np.ndarray, goodness: float = 1.0) -> list[Path]:
     """A path for each body of `Solids.path`, (bodies, T, 3)."""
     return [Path(kind, _rounded(of_body.ravel()), round(goodness, 3)) for of_body in places]  # type: ignore[arg-type]
 
 
 def _moving_bodies(model: mujoco.MjModel) -> np.ndarray:
-    """The outermost bodies that move: those with a moving ancestor or joint of their own, and no children that have."""
+    """The outermost bodies that move: those with a joint, their own or an ancestor's, and without moving children."""
     moves = np.zeros(model.nbody, bool)
     for body in range(1, model.nbody):
         moves[body] = model.body_dofnum[body] > 0 or moves[model.body_parentid[body]]

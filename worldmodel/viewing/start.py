@@ -1,4 +1,4 @@
-"""`worldmodel view`: open what is to be seen, run it, and serve it."""
+"""`worldmodel view`: opens a session, runs it, and serves it."""
 
 import asyncio
 import importlib.util
@@ -33,7 +33,7 @@ from worldmodel.viewing.replay_page import Recorder
 from worldmodel.viewing.session import Commands, Progress, Session, run_session
 
 _MARK = b"<title>worldmodel view</title>"
-"""Stands in the head of every page."""
+"""In the head of every page, so that `save` replaces nothing but earlier pages."""
 
 
 def view(config: ViewConfig) -> ViewResult:
@@ -65,7 +65,7 @@ def view(config: ViewConfig) -> ViewResult:
 
 
 def _check_serving(port: int) -> None:
-    """UserError where no page can be served; before a model is loaded."""
+    """UserError where no page can be served, so that no model is loaded in vain."""
     if not importlib.util.find_spec("aiohttp"):
         raise UserError("view serves its page with aiohttp; install it with: pip install 'worldmodel[view]'")
     from worldmodel.viewing.server import check_port
@@ -74,7 +74,7 @@ def _check_serving(port: int) -> None:
 
 
 def _served(config: ViewConfig, session: Session) -> tuple[Progress, str, Recorder]:
-    """Run a session in a thread of its own and serve it from this one; how far it came, where, and its last moments."""
+    """Run a session in its own thread and serve it from this one; returns progress, address and recorder."""
     from worldmodel.viewing.server import Server
 
     commands, stop, progress = Commands(), threading.Event(), Progress()
@@ -116,7 +116,7 @@ def _recorded(config: ViewConfig, session: Session) -> tuple[Progress, None, Rec
 
 
 def open_session(config: ViewConfig) -> Session:
-    """What is to be seen, without a server: step it by `advance`, tell it what to do by `obey`.
+    """Open a live session or a recording without a server: `advance` steps it, `obey` carries out a command.
 
     Raises:
         UserError: the run or the data set cannot be shown.
@@ -155,7 +155,7 @@ def _set_tolerance(world: MujocoWorld, trained: TrainConfig) -> None:
 
 
 def _held(env: EnvConfig) -> EnvConfig:
-    """A world whose factors stay where a person puts them."""
+    """Settings of the same world with factors that do not drift from where a person sets them."""
     return env if env.kinematic else replace(env, factor_rho={})
 
 

@@ -1,4 +1,4 @@
-"""A planner that is watched: what it was asked, what it weighed, what it chose."""
+"""A planner that records its searches: problem, candidates, costs and chosen plan."""
 
 from dataclasses import dataclass, replace
 
@@ -13,23 +13,23 @@ class Search:
     """One plan and the candidates of its last iteration."""
 
     problem: Problem
-    """What was asked."""
+    """The problem that was solved."""
     plan: Plan
-    """What was chosen."""
+    """The plan that was chosen."""
     latents: Tensor
-    """Of the candidates of the last iteration, (B, N, H, D)."""
+    """Latents of the candidates of the last iteration, (B, N, H, D)."""
     costs: Tensor
     """Their costs (B, N)."""
 
     @torch.no_grad()
     def imagined(self) -> Tensor:
-        """Latents (B, H, D) that the chosen plan leads to, as the model has it."""
+        """Latents (B, H, D) that the model predicts for the chosen plan."""
         problem = self.problem
         return problem.dynamics.rollout(problem.z0, self.plan.actions[:, None], problem.context)[:, 0]
 
 
 class WatchedPlanner:
-    """Another planner, whose last search is kept. Its plans are those of the planner itself."""
+    """Wraps a planner and keeps its last search; plans are unchanged to the bit."""
 
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
@@ -44,17 +44,15 @@ class WatchedPlanner:
     def plan(self, problem: Problem, generator: torch.Generator) -> Plan:
         """See `Planner.plan`."""
         objective = problem.objective
-        weighed: list[tuple[Tensor, Tensor]] = []
+        evaluated: list[tuple[Tensor, Tensor]] = []
 
         def watched(latents: Tensor, actions: Tensor) -> Tensor:
             costs = objective(latents, actions)
-            weighed[:] = [
-                *weighed[-1:],
-                (latents.detach(), costs.detach()),
-            ]  # a planner may end by weighing one plan alone
+            # the last two, since a planner may evaluate its one plan after the last iteration
+            evaluated[:] = [*evaluated[-1:], (latents.detach(), costs.detach())]
             return costs
 
         plan = self._planner.plan(replace(problem, objective=watched), generator)
-        latents, costs = max(weighed, key=lambda pair: pair[1].shape[1])
+        latents, costs = max(evaluated, key=lambda pair: pair[1].shape[1])
         self.search = Search(problem, plan, latents, costs)
         return plan

@@ -8,9 +8,9 @@ const make = (tag, properties = {}, ...children) => {
   element.append(...children.filter(child => child !== null));
   return element;
 };
-const told = (value, digits = 3) => value === null || value === undefined ? "–" : Math.abs(value) >= 1e4 || (value && Math.abs(value) < 1e-3) ? value.toExponential(1) : String(+value.toPrecision(digits));
+const short = (value, digits = 3) => value === null || value === undefined ? "–" : Math.abs(value) >= 1e4 || (value && Math.abs(value) < 1e-3) ? value.toExponential(1) : String(+value.toPrecision(digits));
 const degrees = unit => unit.startsWith("rad");
-const inUnit = (value, unit) => degrees(unit) ? (value * 180 / Math.PI).toFixed(unit === "rad" ? 1 : 0) + (unit === "rad" ? "°" : "°/s") : told(value) + (unit && unit !== "1" ? " " + unit : "");
+const inUnit = (value, unit) => degrees(unit) ? (value * 180 / Math.PI).toFixed(unit === "rad" ? 1 : 0) + (unit === "rad" ? "°" : "°/s") : short(value) + (unit && unit !== "1" ? " " + unit : "");
 const picture = (kind, content) => `data:image/${kind};base64,${content}`;
 const colourOf = name => getComputedStyle(document.documentElement).getPropertyValue(name);
 const words = name => name.replaceAll("_", " ");
@@ -20,7 +20,7 @@ const history = { distance: [], error: [], decision: [] };
 const LENGTH = 200;
 
 // --------------------------------------------------------------------------------------------------------------------
-// what is shown
+// the moment on the page
 
 const scene = new SceneView($("scene"), (geom, grip, point) => send({ do: "drag_goal", geom, grip, point }));
 const parts = {};
@@ -34,9 +34,9 @@ function open(message) {
   if (message.viewpoint && scene.gl) scene.open(message); else $("stage").classList.add("flat");
   if (message.viewpoint && !scene.gl) notice("This browser has no WebGL 2, so there is no 3-D view; all else works.", true);
   const recorded = message.mode === "recording";
-  const legend = [["what is, and what will be", "--real"], [recorded ? "" : "what the model imagines", "--model"], [recorded ? "" : "goal", "--goal"]];
+  const legend = [[recorded ? "recorded" : "simulated", "--real"], [recorded ? "" : "what the model imagines", "--model"], [recorded ? "" : "goal", "--goal"]];
   $("legend").replaceChildren(...legend.filter(([text]) => text).map(([text, of]) => make("span", { textContent: text, style: `--of: var(${of})` })));
-  $("hint").textContent = "drag to turn · scroll to come nearer" + (message.positions.length && live ? " · drag the green goal to move it" : "");
+  $("hint").textContent = "drag to turn · scroll to zoom" + (message.positions.length && live ? " · drag the green goal to move it" : "");
   bar(); pictures(); plots(); sliders(); goals(); planning();
   $("states").replaceChildren(); $("constants").replaceChildren();
   parts.states = parts.constants = null;
@@ -52,7 +52,7 @@ function pictures() {
   parts.latent = make("div", { className: "latent", title: "the latent: one cell a number, orange above 0, blue below" });
   card("seen", "What it sees", make("div", { className: "pictures" }, shown("frame", "camera"), shown("reconstruction", "its latent, decoded", "smooth"), shown("goal", "goal", "goal")), make("p", { className: "figure", style: "margin-top: 8px" }, "latent"), parts.latent);
   parts.decoded = make("img", { alt: "the future as the model imagines it" });
-  parts.actual = make("img", { alt: "the future as it really comes" });
+  parts.actual = make("img", { alt: "the simulated or recorded future" });
   parts.ticks = make("div", { className: "ticks" });
   parts.off = make("p", { className: "figure" });
   const recorded = opening.mode === "recording";
@@ -67,7 +67,7 @@ function plots() {
     return make("div", { className: "plot" }, make("p", {}, title, parts[name + "_value"]), parts[name]);
   };
   const planned = opening.planners.length > 0;
-  card("curves", planned ? "Plan" : "Prediction", ...(planned ? [plot("distance", "latent distance to the goal"), plot("costs", "cost of each candidate, lowest first")] : []), plot("error", "error of imagined latents, of how far they move"));
+  card("curves", planned ? "Plan" : "Prediction", ...(planned ? [plot("distance", "latent distance to the goal"), plot("costs", "cost of each candidate, lowest first")] : []), plot("error", "error of imagined latents, as a share of how far they move"));
 }
 
 function shown(next) {
@@ -78,12 +78,12 @@ function shown(next) {
   }
   const top = Math.max(1e-6, ...next.latent.map(Math.abs));
   parts.latent.hidden = parts.latent.previousSibling.hidden = !next.latent.length;
-  parts.latent.replaceChildren(...next.latent.map(v => make("span", { title: told(v), style: `background: color-mix(in srgb, var(${v > 0 ? "--model" : "--real"}) ${Math.round(100 * Math.abs(v) / top)}%, var(--track))` })));
+  parts.latent.replaceChildren(...next.latent.map(v => make("span", { title: short(v), style: `background: color-mix(in srgb, var(${v > 0 ? "--model" : "--real"}) ${Math.round(100 * Math.abs(v) / top)}%, var(--track))` })));
   future(next.imagined);
   remember("distance", next.distance); remember("error", next.imagined && next.imagined.error);
-  curve("distance", history.distance, "--real", told(next.distance));
+  curve("distance", history.distance, "--real", short(next.distance));
   curve("error", history.error, "--model", next.imagined && next.imagined.error !== null ? Math.round(100 * next.imagined.error) + " %" : "–");
-  curve("costs", next.costs, "--soft", next.costs.length ? `${told(next.costs[0])} to ${told(next.costs.at(-1))}, plan ${told(next.plan_cost)}` : "–", true);
+  curve("costs", next.costs, "--soft", next.costs.length ? `${short(next.costs[0])} to ${short(next.costs.at(-1))}, plan ${short(next.plan_cost)}` : "–", true);
   states(next.states); constants(next.constants); follow(next); chips(next);
   if (opening.viewpoint && scene.gl) scene.show(next, [
     { solids: next.goal_solids, colour: [.1, .65, .4, .45] },
@@ -97,8 +97,8 @@ function future(imagined) {
   for (const part of parts.future) part.hidden = !imagined.decoded;
   if (imagined.decoded) parts.decoded.src = picture("jpeg", imagined.decoded);
   if (imagined.actual) parts.actual.src = picture("jpeg", imagined.actual);
-  parts.ticks.replaceChildren(...imagined.steps.map(step => make("span", { textContent: `+${told(step * opening.control_dt_s)} s` })));
-  const off = imagined.error_mm === null ? "" : `After ${imagined.steps.at(-1)} steps the imagined body is ${told(imagined.error_mm)} mm from where the simulator puts it.`;
+  parts.ticks.replaceChildren(...imagined.steps.map(step => make("span", { textContent: `+${short(step * opening.control_dt_s)} s` })));
+  const off = imagined.error_mm === null ? "" : `After ${imagined.steps.at(-1)} steps the imagined body is ${short(imagined.error_mm)} mm from where the simulator puts it.`;
   parts.off.textContent = off;
 }
 
@@ -150,20 +150,20 @@ function states(readings) {
     row.track.replaceChildren(mark("truth", at(reading.truth)), ...(reading.read === null ? [] : [mark("read", at(reading.read))]));
     const read = reading.read === null ? null : make("span", { className: "model", textContent: inUnit(reading.read, reading.unit) });
     row.value.replaceChildren(...(read ? [read, " · "] : []), make("span", { className: "real", textContent: inUnit(reading.truth, reading.unit) }));
-    row.element.title = reading.error === null ? "" : `errs by ${inUnit(reading.error, reading.unit)} (root mean square) on held-out episodes`;
+    row.element.title = reading.error === null ? "" : `root mean square error ${inUnit(reading.error, reading.unit)} on held-out episodes`;
   });
 }
 
 function constants(readings) {
-  const explain = make("p", { className: "figure" }, make("span", {}, make("span", { className: "model", textContent: "estimate and 95 % interval" }), " beside ", make("span", { className: "real", textContent: "the truth" }), "; pale while a change is still in its window"));
+  const explain = make("p", { className: "figure" }, make("span", {}, make("span", { className: "model", textContent: "estimate and 95 % interval" }), " beside ", make("span", { className: "real", textContent: "the truth" }), "; pale while the window still holds steps from before a change"));
   const shownRows = rows("constants", "Constants", readings, explain);
   readings.forEach((reading, k) => {
     const row = shownRows[k], factor = opening.factors.find(of => of.name === reading.name), at = v => position(factor, v);
     const known = reading.estimate !== null;
     const band = known && make("i", { className: reading.settled ? "band" : "band unsettled", style: `left: ${100 * at(reading.low)}%; right: ${100 - 100 * at(reading.high)}%` });
     row.track.replaceChildren(...(known ? [band, mark("read", at(reading.estimate))] : []), mark("truth", at(reading.truth)));
-    row.value.replaceChildren(make("span", { className: "model", textContent: known ? told(reading.estimate) : "not yet" }), " · ", make("span", { className: "real", textContent: inUnit(reading.truth, reading.unit) }));
-    row.element.title = known ? `95 %: ${told(reading.low)} to ${told(reading.high)} ${reading.unit}` : "too little was seen yet";
+    row.value.replaceChildren(make("span", { className: "model", textContent: known ? short(reading.estimate) : "not yet" }), " · ", make("span", { className: "real", textContent: inUnit(reading.truth, reading.unit) }));
+    row.element.title = known ? `95 %: ${short(reading.low)} to ${short(reading.high)} ${reading.unit}` : "too few steps seen yet";
   });
 }
 
@@ -172,16 +172,16 @@ function chips(next) {
   if (opening.mode === "live") {
     const goal = opening.goals.length && next.driver === "model";
     if (goal) list.push(["goals reached", `${next.goals_reached} of ${next.goals_reached + next.goals_given_up}`, next.reached]);
-    if (next.decision_ms !== null && next.driver === "model") list.push(["decision", `${told(next.decision_ms, 2)} ms`]);
+    if (next.decision_ms !== null && next.driver === "model") list.push(["decision", `${short(next.decision_ms, 2)} ms`]);
   } else list.push(["episode", `${next.episode + 1} of ${opening.episode_lengths.length}`], ["frame", `${next.frame_number + 1} of ${opening.episode_lengths[next.episode]}`]);
   if (opening.mode === "live" && next.episode > 1) list.push(["episode", next.episode]);
   list.push(["step", next.step]);
-  if (rate) list.push(["steps a second", told(rate, 2)]);
+  if (rate) list.push(["steps a second", short(rate, 2)]);
   $("chips").replaceChildren(...list.map(([label, value, reached]) => make("span", { className: reached ? "chip reached" : "chip" }, `${label} `, make("b", { textContent: value }))));
 }
 
 // --------------------------------------------------------------------------------------------------------------------
-// what can be asked for
+// controls, which send commands
 
 const position = (factor, value) => factor.logarithmic ? Math.log(value / factor.low) / Math.log(factor.high / factor.low) : (value - factor.low) / (factor.high - factor.low);
 const valueAt = (factor, t) => Math.min(factor.high, Math.max(factor.low, factor.logarithmic ? factor.low * (factor.high / factor.low) ** t : factor.low + t * (factor.high - factor.low)));
@@ -214,7 +214,7 @@ function sliders() {
         later(factor.name, { do: "set_factor", name: factor.name, value: wanted });
       }, ondblclick: () => send({ do: "set_factor", name: factor.name, value: factor.nominal }) });
       parts.factors[factor.name] = { input, value, factor };
-      return make("div", { className: "row", title: `${factor.description || words(factor.name)} (double-click: ${told(factor.nominal)} ${factor.unit})` }, make("span", { className: "name", textContent: words(factor.name) }), input, value);
+      return make("div", { className: "row", title: `${factor.description || words(factor.name)} (double-click: ${short(factor.nominal)} ${factor.unit})` }, make("span", { className: "name", textContent: words(factor.name) }), input, value);
     }));
   }
 }
@@ -239,7 +239,7 @@ function goals() {
 function planning() {
   if (!opening.drivers.length) return $("planning").replaceChildren();
   const driver = make("select", { id: "driver", onchange: event => send({ do: "driver", driver: event.target.value }) }, ...opening.drivers.map(name => make("option", { value: name, textContent: name })));
-  const fields = [make("label", {}, "who drives", driver)];
+  const fields = [make("label", {}, "driver", driver)];
   parts.planner = null;
   if (opening.planners.length) {
     const change = () => {
@@ -255,7 +255,7 @@ function planning() {
   card("planning", "Planner and budget", make("div", { className: "fields" }, ...fields));
 }
 
-/* Bring controls that nobody holds to what the session says. */
+/* Set every control that is not in use to the session's value. */
 function follow(next) {
   const free = element => document.activeElement !== element;
   if (parts.play) parts.play.textContent = next.playing ? "Pause" : "Play";
@@ -298,7 +298,7 @@ function notice(text, error = false) {
 }
 
 // --------------------------------------------------------------------------------------------------------------------
-// where it comes from
+// moments from the server, or from the recording in the page
 
 let rate = 0, counted = null;
 function measure(next) {
@@ -352,7 +352,7 @@ async function replay(text) {
   });
 }
 
-/* Keys press the buttons of the bar, unless a control that takes them has the focus. */
+/* Keys press the buttons of the bar, unless the focus is on a control that needs them. */
 const KEYS = { " ": "play", s: "step", r: "reset", g: "new-goal" };
 addEventListener("keydown", event => {
   const pressed = KEYS[event.key] && $(KEYS[event.key]), taken = event.key === " " ? "input, select, button, a" : "input, select";

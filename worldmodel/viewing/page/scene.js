@@ -88,7 +88,7 @@ const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 const unit = a => { const n = Math.hypot(...a) || 1; return a.map(x => x / n); };
 
-/* Whether WebGL runs on the CPU, where every pixel counts. */
+/* Whether WebGL runs on the CPU, where fewer pixels keep drawing quick. */
 function drawsInSoftware() {
   const probe = document.createElement("canvas").getContext("webgl2");
   if (!probe) return true;
@@ -97,7 +97,7 @@ function drawsInSoftware() {
 }
 
 class SceneView {
-  /* onPull(geom, grip, point): the goal is dragged. */
+  /* onPull(geom, grip, point): called while the goal is dragged. */
   constructor(canvas, onPull) {
     this.canvas = canvas; this.onPull = onPull;
     const slow = drawsInSoftware();
@@ -258,7 +258,7 @@ class SceneView {
     return unit(plus(plus(back.map(v => -v), right, t * w / h * (2 * x / w - 1)), up, t * (1 - 2 * y / h)));
   }
 
-  /* Ask for the goal to be where the pointer is, in the plane in which it was taken hold of. */
+  /* Ask for the held point to move under the pointer, within the plane in which it was grabbed. */
   pull(held, event) {
     const direction = this.ray(event.offsetX, event.offsetY), t = dot(minus(held.hit, this.eye), held.plane) / dot(direction, held.plane);
     if (isFinite(t) && t > 0) this.onPull(held.geom, held.grip, plus(this.eye, direction, t));
@@ -293,7 +293,7 @@ class SceneView {
       this.draw();
     });
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, event => {
-      if (held) this.pull(held, event); // where it was let go, however quick the hand was
+      if (held) this.pull(held, event); // where it was released, which the limit on commands above may have skipped
       pointers.delete(event.pointerId); held = null;
     });
     canvas.addEventListener("wheel", event => {
@@ -309,7 +309,7 @@ class SceneView {
     });
   }
 
-  /* What of the goal is under a place of the canvas: {geom, grip, hit, plane}; null where nothing is. */
+  /* The part of the goal under a point of the canvas: {geom, grip, hit, plane}; null where there is none. */
   grab(x, y) {
     const { moment } = this;
     if (!this.onPull || !moment || !moment.goal_solids.length) return null;
