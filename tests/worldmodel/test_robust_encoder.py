@@ -9,6 +9,7 @@ from worldmodel_fakes import seeded
 
 from worldmodel.data.frames import box_resize
 from worldmodel.evaluation.control import control
+from worldmodel.evaluation.control.landmarks import ways
 from worldmodel.evaluation.control.static_scenes import StaticScenes
 from worldmodel.evaluation.robustness import robust
 from worldmodel.learning.composites import Composites, median_background, random_pictures
@@ -20,7 +21,15 @@ from worldmodel.models.encoders import Encoder
 from worldmodel.models.inference import fold_batch_norm
 from worldmodel.models.world_model import read_weights
 from worldmodel.runs import Run
-from worldmodel.settings import ControlConfig, DistillationConfig, EncoderConfig, RobustConfig, StepsConfig, TrainConfig
+from worldmodel.settings import (
+    ControlConfig,
+    DistillationConfig,
+    EncoderConfig,
+    PlanConfig,
+    RobustConfig,
+    StepsConfig,
+    TrainConfig,
+)
 from worldmodel.settings.arguments import configure
 from worldmodel.system.errors import UserError
 
@@ -210,5 +219,9 @@ def test_a_finished_run_gets_a_robust_encoder_and_keeps_all_else(tmp_path: Path,
     kept = Run(found.run).model().config
     assert found.robust.used == (kept.sees_by == "both") and found.robust.agreement == kept.agreement
     assert not found.robust.used, "two steps of training teach nothing"
+    run = Run(found.run)
+    seen = [run.model().seeing_by(name) for name in ("encoder", "both")]
+    graphs = [ways(PlanConfig(subgoals=True), model, run.config) for model in seen]
+    assert graphs[0] and graphs[1] and torch.equal(graphs[0].moments, graphs[1].moments), "recordings look as usual"
     judged = robust(RobustConfig(run=found.run, looks={}, tasks=1, instances=1, frames=20, budget_steps=2))
     assert list(judged.encoders) == ["encoder", "both"]

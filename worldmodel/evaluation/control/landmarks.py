@@ -13,8 +13,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
+from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet, EpisodeIndex
-from worldmodel.learning.sources import latent_table, segments
+from worldmodel.learning.sources import encoded_table, segments
 from worldmodel.models import WorldModel
 from worldmodel.planners import make_planner
 from worldmodel.settings import PlanConfig, TrainConfig
@@ -138,7 +139,9 @@ def ways(plan: PlanConfig, model: WorldModel, trained: TrainConfig) -> LandmarkG
     if not plan.subgoals:
         return None
     data = _recording(trained)
-    table = latent_table(model, data)
+    # recorded frames look as the encoder knows them, so a robust one, ten times as slow, has nothing to add
+    frames = load_frames(data, model.encoder.config.input_size, model.device)
+    table = encoded_table(model.encoder, data, frames)
     reach = max(1, round(_REACH * make_planner(**plan.planner).horizon))
     return landmark_graph(table.latents, segments(data, data.split("train")), reach, model.num_context_frames - 1)
 
