@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord, WorldRecord, read_index
-from worldmodel.data.shards import shard_path, write_shard
+from worldmodel.data.shards import FRAMES_PER_SHARD, shard_path, write_shard
 from worldmodel.data.writing import alone_in, claim, finish
 from worldmodel.envs.rollout import Episode
 from worldmodel.settings import RECORDED
 from worldmodel.system.errors import StoreError, UserError
-
-FRAMES_PER_SHARD = 10_000
 
 
 def write_arrays(
@@ -32,12 +30,12 @@ def write_arrays(
 
     Args:
         directory: data/NAME; must not hold a data set yet.
-        episodes: of each, "frames" uint8 (T+1, S, S, 3) and "actions" float (T, A); where known, "states" float
+        episodes: for each, "frames" uint8 (T+1, S, S, 3) and "actions" float (T, A); where known, "states" float
             (T+1, X) and "rewards" float (T,). They are taken one by one, so that they may exceed memory.
         state_names: X names. Velocities end in "_vel".
         action_bounds: lowest and highest action, float (A,): scaled to [-1, 1], where planners look for actions.
         control_dt_s: seconds from one frame to the next.
-        source: where they are from; kept in the index.
+        source: where the episodes are from; kept in the index.
 
     Returns:
         The number of episodes.
@@ -75,7 +73,7 @@ def recorded_world(
     bounds: tuple[np.ndarray, np.ndarray] | None,
     camera: str | None = None,
 ) -> WorldRecord:
-    """What an index says of a world that was recorded elsewhere."""
+    """The index's description of a world that was recorded elsewhere."""
     return WorldRecord(
         name=RECORDED,
         image_size=image_size,

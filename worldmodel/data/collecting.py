@@ -22,7 +22,7 @@ class CollectResult:
     """Frames of all these episodes."""
 
     seconds: float
-    """What recording took; nearly nothing where all episodes were recorded before."""
+    """Wall seconds of recording; nearly none where all episodes were recorded before."""
 
 
 def collect(config: CollectConfig) -> CollectResult:

@@ -60,7 +60,7 @@ class ConvertResult:
     """Episodes that could not be used."""
 
     missing: int = 0
-    """Episodes that the source promises and does not list."""
+    """Episodes that the source says it has and does not list."""
 
 
 def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> ConvertResult:
@@ -68,7 +68,7 @@ def convert(source: Path, out: Path, camera: str = "", image_size: int = 0) -> C
 
     Args:
         source: a LeRobot v3 folder, a Minari folder or an HDF5 file of stable-worldmodel; or a data set of ours.
-        out: where to: a folder; for a data set of ours a file that ends in .h5.
+        out: the new data set's folder; for a data set of ours the new file, which ends in .h5.
         camera: which image column to take; empty takes the one called "pixels", or the first.
         image_size: pixels a side that frames are reduced to, after their middle square was cut out; 0 keeps theirs.
 
@@ -123,7 +123,7 @@ def _to_stable_worldmodel(source: Path, out: Path) -> ConvertResult:
 
 @dataclass(frozen=True)
 class _Survey:
-    """What a first pass over everything but the frames has found."""
+    """The result of a first pass over everything but the frames."""
 
     episodes: list[int]
     """Numbers of the episodes that can be used."""

@@ -1,4 +1,4 @@
-"""Looking after data sets: what one holds, and whether it is whole."""
+"""Data sets described and verified, and the verb `data`, which also merges and converts them."""
 
 import json
 from dataclasses import dataclass
@@ -52,13 +52,13 @@ class DataSetDescription:
     """Frames of all episodes."""
 
     frame_shape: tuple[int, ...]
-    """Of one frame, (S, S, 3)."""
+    """Shape of one frame, (S, S, 3)."""
 
     shards: int
     """Files that hold them."""
 
     num_bytes: int
-    """Of these files."""
+    """Size of these files."""
 
     state_names: tuple[str, ...]
     """State variables."""
@@ -73,7 +73,7 @@ class DataSetDescription:
     """Those of them that vary."""
 
     settings: RecordingRecord
-    """How the episodes came about."""
+    """How the episodes were made."""
 
 
 def describe(path: Path) -> DataSetDescription:
@@ -160,7 +160,12 @@ def verify(path: Path) -> VerifyResult:
 
 
 def manage(config: DataConfig) -> str:
-    """Do what `config.what` says; returns what there is to say about it."""
+    """Do what `config.what` names, and return the lines to print.
+
+    Raises:
+        UserError: an option is missing.
+        StoreError: a data set cannot be opened, or `verify` found damage.
+    """
     if not config.path:
         raise UserError(f"which data set? worldmodel data {config.what} path=data/NAME")
     path = Path(config.path)

@@ -52,7 +52,7 @@ class Frames(Protocol):
     """Pixels a side."""
 
     place: str
-    """How many there are and where, for a reader: "4,020 of 16 x 16 in memory (3.09 MB)"."""
+    """Their number, size and place in words: "4,020 of 16 x 16 in memory (3.09 MB)"."""
 
     def gather(self, rows: Tensor) -> Tensor:
         """Frames of rows, int64 (…) -> uint8 (…, 3, size, size), on the training device."""
@@ -60,7 +60,7 @@ class Frames(Protocol):
 
 
 class MemoryFrames:
-    """All frames in memory: of the training device where they fit there, else of the host."""
+    """All frames in the memory of the training device where they fit there, else of the host."""
 
     def __init__(self, frames: Tensor, device: torch.device) -> None:
         self.size = frames.shape[1]
@@ -109,11 +109,11 @@ def _fits(num_bytes: int, device: torch.device) -> bool:
     return num_bytes < _available_bytes() // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
-_ASSUMED_BYTES = 4 * 2**30
+_ASSUMED_BYTES = 4 * 2**30  # free memory on Windows
 
 
 def _available_bytes() -> int:
-    """Free memory of the host; Linux counts what the page cache would give back, and Windows is not asked."""
+    """Free memory of the host: on Linux with what the page cache would give back, on Windows a careful guess."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists() and (found := re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())):
         return 1024 * int(found[1])

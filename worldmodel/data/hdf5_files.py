@@ -1,4 +1,4 @@
-"""HDF5 files, opened and made: through the door, and without locks."""
+"""HDF5 files, opened after the checks of `system.files`, and created; both without locks."""
 
 from pathlib import Path
 
@@ -17,5 +17,6 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def make_hdf5(path: Path, latest: bool = False) -> h5py.File:
-    """A new HDF5 file that nobody else knows yet. latest: in the newest format, which other toolkits write."""
+    """Create an HDF5 file; no lock, since no other process knows it yet. latest: in the newest format, which other
+    toolkits write."""
     return h5py.File(path, "w", libver="latest" if latest else None, locking=False)

@@ -87,7 +87,7 @@ class WorldRecord:
     """The world that the frames show, as it was when they were recorded."""
 
     name: Name
-    """Of the scene; "recorded" where the data come from elsewhere and there is no simulator."""
+    """Name of the scene; "recorded" where the data come from elsewhere and there is no simulator."""
 
     image_size: Annotated[int, Meta(ge=1)]
     """Side of a frame, pixels."""
@@ -96,7 +96,7 @@ class WorldRecord:
     """How many times larger than `image_size` a frame was rendered before it was averaged."""
 
     quality: Name | None = None
-    """Of the rendering, "fast" or "suite"."""
+    """Quality of rendering, "fast" or "suite"."""
 
     camera: Name | int | None = None
     """Name or number of the camera."""
@@ -111,7 +111,7 @@ class WorldRecord:
     """Columns of `DataSet.states`; velocities end in "_vel"."""
 
     angle_names: tuple[Name, ...]
-    """State variables that live on a circle, radians."""
+    """State variables that are angles, compared on the circle; radians."""
 
     goal_tolerance: dict[Name, float] = field(default_factory=dict)
     """State variable -> how near counts as reached, in the state's unit."""
@@ -187,14 +187,14 @@ class WorldArguments:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordingRecord:
-    """How the episodes came about: by a simulator here, from elsewhere (`source`), or out of other data sets
+    """How the episodes were made: recorded here, taken from elsewhere (`source`), or copied from other data sets
     (`merged`)."""
 
     name: Name | None = None
-    """What the data set was recorded as."""
+    """Name under which the data set was recorded."""
 
     world: WorldArguments | None = None
-    """The world that was asked for."""
+    """Arguments of the recorded world."""
 
     policy: dict[str, Any] | None = None
     """Name of the excitation policy, and its parameters, whatever it has; `make_policy` checks them."""
@@ -209,19 +209,19 @@ class RecordingRecord:
     """Correlation of the drawn physical constants before and after the middle of an episode; None: they stay."""
 
     restart_midway: bool = False
-    """Whether the second half of an episode is a motion of its own."""
+    """Whether the second half of an episode starts anew, from another state."""
 
     engine: Literal["classic", "warp"] = "classic"
-    """What simulated and drew: MuJoCo and OpenGL, or MuJoCo Warp."""
+    """Simulator and renderer: MuJoCo and OpenGL, or MuJoCo Warp."""
 
     worlds: int | None = None
     """With "warp": how many episodes were simulated at once."""
 
     source: Name | None = None
-    """Where data from elsewhere are from."""
+    """Where the episodes were taken from; None where they were recorded here."""
 
     source_digest: Name | None = None
-    """SHA-256 of what was taken from there: of all columns, for data from another toolkit without the frames."""
+    """SHA-256 of the columns that were taken from there; for data from another toolkit without the frames."""
 
     merged: tuple[Name, ...] = ()
     """The data sets that were joined."""
@@ -229,7 +229,7 @@ class RecordingRecord:
 
 @dataclass(frozen=True, slots=True)
 class WorldDigest:
-    """What tells the world that was recorded from one that was edited since; see `provenance`."""
+    """Digests of the recorded world, which differ from those of a world that was edited since; see `provenance`."""
 
     simulator: Name
     """Version of MuJoCo that compiled the model."""
@@ -255,16 +255,17 @@ class Index:
     """Episodes of every shard but the last."""
 
     settings: RecordingRecord
-    """How the episodes came about."""
+    """How the episodes were made."""
 
     world: WorldRecord
-    """What the frames show."""
+    """The world that the frames show."""
 
     digest: WorldDigest | None = None
-    """Of the world; None where there is no simulator, or the data set was begun by a version without digests."""
+    """Digests of the world; None without a simulator, or where a version without digests began the data set."""
 
     @property
     def num_shards(self) -> int:
+        """Shards that the episodes fill."""
         return -(-self.num_episodes // self.episodes_per_shard)
 
 

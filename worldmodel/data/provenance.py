@@ -1,4 +1,4 @@
-"""Which world a data set was recorded in, so that one that was edited since is not taken for it."""
+"""Identity of the world that a data set was recorded in, so that one edited since is not taken for it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from worldmodel.envs.world import MujocoWorld
 from worldmodel.system.digest import digest_of_file
 from worldmodel.system.errors import StoreError
 
-# Not what the model is, but where its files were and how its memory is laid out.
+# Fields that are not part of the model: where its files were, and how its memory is laid out.
 _IGNORED = {"paths", "npaths", "signature", "nbuffer", "narena"}
-# Smaller numbers are what rounding leaves of zero.
+# Smaller numbers are rounding errors of zero.
 _SMALLEST = 1e-12
 
 
@@ -26,10 +26,10 @@ class Provenance:
     """A world as it is now."""
 
     record: WorldRecord
-    """What a data set's index says of it."""
+    """Its description, as in a data set's index."""
 
     digest: WorldDigest
-    """What tells it from an edited one."""
+    """Its digests, which change when it is edited."""
 
 
 def provenance(arguments: WorldArguments, world: MujocoWorld) -> Provenance:

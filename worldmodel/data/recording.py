@@ -32,7 +32,7 @@ from worldmodel.data.index import (
 )
 from worldmodel.data.leases import index_lease, lease, remove_leases
 from worldmodel.data.provenance import check_same_world, provenance
-from worldmodel.data.shards import open_shard, read_column, shard_path, write_shard
+from worldmodel.data.shards import FRAMES_PER_SHARD, open_shard, read_column, shard_path, write_shard
 from worldmodel.data.workers import Work, WorkerPool, report_progress
 from worldmodel.envs.effects import effect
 from worldmodel.envs.excitation import Policy, make_policy
@@ -42,8 +42,6 @@ from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import remove_leftovers, write_new
 from worldmodel.system.printable import say
 from worldmodel.system.progress import progress
-
-FRAMES_PER_SHARD = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Recording:
     """Correlation of the drawn physical constants before and after the middle of an episode; None: they stay."""
 
     restart_midway: bool = False
-    """The second half of an episode is a motion of its own, from another start."""
+    """Whether the second half of an episode starts anew, from another state."""
 
     engine: Literal["classic", "warp"] = "classic"
     """"classic" simulates one episode after the other with MuJoCo; "warp" `worlds` at a time with MuJoCo Warp."""
@@ -79,6 +77,7 @@ class Recording:
 
     @property
     def episodes_per_shard(self) -> int:
+        """Episodes of every shard but the last."""
         return self.worlds if self.engine == "warp" else max(1, FRAMES_PER_SHARD // (self.episode_steps + 1))
 
     def arguments(self) -> WorldArguments:
@@ -121,7 +120,7 @@ class Recording:
 
 
 def recording_of(config: CollectConfig) -> Recording:
-    """What the settings of `collect` ask for; UserError where they name no policy."""
+    """The recording that the settings of `collect` describe; UserError where they name no policy."""
     if "name" not in config.policy:
         raise UserError('policy names no excitation policy; give one, such as policy={"name": "ou"}')
     return Recording(
@@ -181,7 +180,7 @@ def record(
 
 
 def _claim(directory: Path, recording: Recording) -> None:
-    """Say what the data set will be, unless that is_recorded already; StoreError where it is_recorded differently.
+    """Write the index of the data set to be recorded, unless it is there; StoreError where it has other settings.
 
     The world and the policy are tried out before, so that what is wrong with them is reported before workers start.
     """
@@ -285,7 +284,7 @@ def _episodes_recorded(directory: Path, recording: Recording) -> int:
 
 
 def _is_recorded(directory: Path, recording: Recording, job: range) -> bool:
-    """Whether the shard of these episodes is_recorded and holds as many."""
+    """Whether the shard of these episodes is recorded and holds as many."""
     return _num_episodes(shard_path(directory, job.start // recording.episodes_per_shard)) >= len(job)
 
 

@@ -37,6 +37,8 @@ from worldmodel.system.digest import CHECKSUM
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import require_space, write_atomically
 
+FRAMES_PER_SHARD = 10_000
+"""Frames up to which whole episodes are put into one shard; a longer episode has its own."""
 COLUMNS = {"pixels": (4, "u1"), "state": (2, "f4"), "action": (2, "f4"), "reward": (1, "f4"), "factors": (2, "f4"),
            "ep_len": (1, "i8"), "ep_offset": (1, "i8")}  # fmt: skip
 
@@ -49,7 +51,7 @@ def shard_path(directory: Path, index: int) -> Path:
 def write_shard(path: Path, episodes: Iterable[Episode], unless: Callable[[], bool] | None = None) -> None:
     """Write whole episodes to `path`, which is not there until all of them are on the disk.
 
-    unless: called then; where it returns True, another command was faster, and its file is kept.
+    unless: called when all are written; where it returns True, another command was faster, and its file is kept.
     """
 
     def fill(temporary: Path) -> None:
@@ -154,12 +156,12 @@ def plain_column(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 
 
 def missing(path: Path) -> StoreError:
-    """What to say of a shard that is not there."""
+    """The error for a shard that is not there."""
     return StoreError(f"shard {path} is missing: the data set is incomplete; give the command that made it again")
 
 
 def damaged(path: Path, reason: str) -> StoreError:
-    """What to say of a shard that is not as it was written."""
+    """The error for a shard that is not as it was written; reason: one line."""
     reason = " ".join(reason.split())[:120]
     return StoreError(f"shard {path} is damaged ({reason}); delete it and give the command that made it again")
 

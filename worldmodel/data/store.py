@@ -31,7 +31,7 @@ class EpisodeIndex:
     """Rows of each episode, one a frame, int64 (E,)."""
 
     restart_midway: bool = False
-    """Whether the second half of an episode is a motion of its own."""
+    """Whether the second half of an episode starts anew, from another state."""
 
     def __len__(self) -> int:
         return len(self.offset)

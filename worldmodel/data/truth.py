@@ -33,7 +33,7 @@ class Variables:
 
 
 def latent_variables(data: DataSet) -> Variables:
-    """The variables that an encoder should recover: what a single frame can show.
+    """The variables that an encoder should recover: those that a single frame can show.
 
     In a kinematic world: its OU latents in standard units, and factors that move within an episode. Elsewhere: every
     position that varies, angles on a circle as cosine and sine.
@@ -47,16 +47,12 @@ def latent_variables(data: DataSet) -> Variables:
         moving = [name for name, rho in world.factor_rho.items() if 0 < rho < 1 and name in data.factor_names]
         coordinates = [standardized_factor(data, name)[:, None] for name in moving]
         return Variables(names + moving, ["sd"] * (len(names) + len(moving)), np.concatenate([values, *coordinates], 1))
-    return _positions(data)
+    return _state_columns(data, [name for name in data.state_names if not name.endswith("_vel")])
 
 
 def state_variables(data: DataSet) -> Variables:
     """Every varying state variable, velocities included; angles on a circle as cosine and sine."""
     return _state_columns(data, data.state_names)
-
-
-def _positions(data: DataSet) -> Variables:
-    return _state_columns(data, [name for name in data.state_names if not name.endswith("_vel")])
 
 
 def _state_columns(data: DataSet, chosen: list[str]) -> Variables:

@@ -18,13 +18,13 @@ from typing import Any
 from worldmodel.system.errors import UserError
 from worldmodel.system.scripts import workers_leave_script_alone
 
-# between two looks at a job that another command is working on
 BUSY_POLL_S = 0.5
-# workers on a busy machine may take so long to start, the import of the simulator included
+"""Seconds between two looks at a job that another command is working on."""
 START_S = 120.0
-# worker processes may die or hang that often in a row without a job being finished
-_START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # on Windows
+"""Seconds that workers may take to start on a busy machine, with the import of the simulator."""
 MAX_FAILURES = 2
+"""How often in a row workers may die or hang without finishing a job."""
+_START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # on Windows
 
 
 class _Stalled(Exception):
@@ -33,7 +33,7 @@ class _Stalled(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What a pool does. Its functions are called with one job, a range of episodes."""
+    """The work of a pool. Its functions are called with one job, a range of episodes."""
 
     do: Callable[[range], bool]
     """Runs in a worker process, hence can be pickled; False where another command is working on the job."""
@@ -125,7 +125,7 @@ class WorkerPool:
 
 
 def report_progress(amount: int) -> None:
-    """Called by work in a worker process: the parent's bar moves by so much."""
+    """Called by work in a worker process: move the parent's progress bar by `amount`."""
     if _progress is not None:
         with _progress.get_lock():
             _progress.value += amount

@@ -1,4 +1,4 @@
-"""Writing a data set whose episodes come from elsewhere: so that a command that was cut off can be given again.
+"""Writing a data set whose episodes come from elsewhere, by a command that can be given again after it was killed.
 
 The index is written first, with no episodes: it says what the directory will hold, so that a command with other content
 does not complete what this one began. Then come the shards, each whole or not at all, and last the index with the
@@ -57,7 +57,7 @@ def alone_in(directory: Path) -> Iterator[None]:
 
 
 def claim(directory: Path, index: Index) -> None:
-    """Write down what `directory` will hold; StoreError where it holds something else, or part of something else."""
+    """Write the index of the data set that `directory` will hold; StoreError where it holds another, or part of one."""
     if not (directory / INDEX_NAME).exists():
         if stranger := next((path.name for path in directory.iterdir() if not path.name.startswith(".")), ""):
             raise StoreError(f"{directory} holds {stranger} and no {INDEX_NAME}; choose another place, or delete it")

@@ -7,9 +7,9 @@
     control_figures    goals reached, convergence of plans, surprise
     look_figures       looks, and goals reached under them
     contact_sheet      pictures side by side, each with a name
-    design_figure, comparison   what those studies found
+    design_figure, comparison   figures of those studies
     videos             films of control
-    style, geometry    the one look; the maps that figures draw
+    style, geometry    palette, type and axes of every figure; projections of latents
 
 `videos` and the two studies' figures are imported from their modules.
 """

@@ -27,7 +27,7 @@ _COLOURS = {
 
 @dataclass(frozen=True)
 class MethodFigures:
-    """What is drawn of a method."""
+    """The figures of one method."""
 
     r2: float
     """R2 of the true variables from latents, on test episodes."""
@@ -48,7 +48,7 @@ _Panel = Callable[[Axes, Methods], None]
 
 
 def methods(path: Path, drawn: Methods) -> Path:
-    """Draw recovery with its intervals, convergence, and whatever sweeps there are."""
+    """Draw recovery with its intervals, convergence, and the sweeps that were measured."""
     panels: list[_Panel] = [_recovery, _convergence]
     panels += [_batch] * any(method.by_batch for method in drawn.values())
     panels += [_data] * any(method.by_frames for method in drawn.values())
@@ -114,7 +114,7 @@ def _shifted(axes: Axes, drawn: Methods) -> None:
 
 @dataclass(frozen=True)
 class SeparationFigures:
-    """What is drawn of a method that was to tell a ball from the light."""
+    """The figures of one method in one condition of the study of the lit ball."""
 
     ball: float
     """R2 of the ball's position."""

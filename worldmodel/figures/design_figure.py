@@ -1,4 +1,4 @@
-"""The figure of `design`: what the data say about each constant, before and after the design."""
+"""The figure of `design`: bounds on each constant, before and after the design."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ class Excitation:
     """One excitation, for P constants."""
 
     policy: str
-    """Its name."""
+    """Name of its policy."""
     bounds: Mapping[str, float]
     """Constant -> bound on R2 from one window."""
     intervals: Mapping[str, Sequence[float] | None]
-    """Constant -> its interval."""
+    """Constant -> 95 % interval of its bound."""
     growth: Sequence[tuple[float, float, Mapping[str, float]]]
     """(multiple of the noise, seconds of a window, constant -> bound)."""
     information: Sequence[float]
     """Information along each of P directions, falling; the prior's is 1."""
     correlation: np.ndarray
-    """Correlations (P, P) of what is left unknown."""
+    """Correlations (P, P) of the remaining errors."""
 
 
 def design(path: Path, excitations: Mapping[str, Excitation], threshold: float) -> Path:

@@ -1,4 +1,4 @@
-"""What is drawn of a latent plane: latents turned onto the truth, and where a grid of true values lands.
+"""The latent plane as it is drawn: latents rotated onto the truth, and the image of a grid of true values.
 
 Letters: N samples, Z true variables, D latents.
 """

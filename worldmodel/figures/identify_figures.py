@@ -20,7 +20,7 @@ SIMULATOR_COLOURS = {
 
 @dataclass(frozen=True)
 class DrawnConstant:
-    """A constant, over its nominal value where its prior is logarithmic; else as it is."""
+    """A constant, divided by its nominal value where its prior is logarithmic; else in its unit."""
 
     label: str
     """Its name."""
@@ -29,17 +29,17 @@ class DrawnConstant:
     interval: Sequence[float] | None
     """Its interval."""
     prior: Sequence[float]
-    """The prior's."""
+    """95 % interval of the prior."""
     true: float | None
-    """The value at work."""
+    """The true value; None where it is not known."""
 
 
 @dataclass(frozen=True)
 class DrawnJoint:
-    """What was read of a joint, and what the fit says."""
+    """Readings of a joint, and its fitted motion."""
 
     name: str
-    """The joint."""
+    """Name of the joint."""
     unit: str
     """m or rad."""
     read: np.ndarray

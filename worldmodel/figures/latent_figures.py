@@ -1,4 +1,4 @@
-"""Figures of what the latents show: each true variable against its readout, and the latent plane under a true grid.
+"""Figures of latents: each true variable against its readout, and the latent plane under a grid of true values.
 
 Letters: N samples, Z true variables, D latents, S image side.
 """
@@ -32,7 +32,7 @@ def latents_against_truth(
     Args:
         truth, readout: (N, Z) in `units`, of held-out frames.
         latents: (N, D) of the same frames.
-        r2: of every variable's readout; None where it cannot be determined.
+        r2: R2 of every variable's readout; None where it cannot be determined.
     """
     fits = truth.ndim == latents.ndim == 2 and len(truth) == len(latents) and truth.shape == readout.shape
     style.require(fits, "truth and readout (N, Z) and latents (N, D)", truth, readout, latents)
@@ -59,7 +59,7 @@ def hero(
     names: Sequence[str],
     rates: Mapping[str, Rate],
 ) -> Path:
-    """Draw the one picture that tells the story: what it sees, what it learns, what it does.
+    """Draw the demo in one picture: frames, the latent plane, and the share of goals reached.
 
     frames (N, S, S, 3) uint8 fill a strip, truth (M, 2) and latents (M, D) the plane; rates as for `success_bars`.
     """

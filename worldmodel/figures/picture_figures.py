@@ -1,4 +1,4 @@
-"""What a model decodes and imagines: rows of frames, and errors of the imagined state."""
+"""Figures of decoded and imagined frames in rows, and of errors of the imagined state."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,7 +62,8 @@ def filmstrip(path: Path, rows: Mapping[str, np.ndarray], captions: Sequence[str
 
 
 def state_errors(path: Path, steps: Sequence[int], errors: Mapping[str, StateErrorCurves]) -> Path:
-    """Draw errors of imagined state variables by control steps ahead, a panel each, beside no motion and one frame."""
+    """Draw errors of imagined state variables by control steps ahead, a panel each, beside those of persistence and of
+    the true frame."""
     with style.styled():
         figure, axes = style.panels(len(errors), 3, (3.1, 2.4))
         for panel, (name, of) in zip(axes, errors.items(), strict=True):

@@ -1,4 +1,4 @@
-"""The one look of every figure: palette, type, axes, and the single place where a figure becomes a file."""
+"""The style of every figure: palette, type, axes, and the only function that writes a figure to a file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -90,7 +90,7 @@ def panels(count: int, columns: int, panel_in: tuple[float, float]) -> tuple[Fig
 
 @contextmanager
 def drawing(what: str) -> Iterator[None]:
-    """A picture costs no result: one that cannot be drawn is told in a line.
+    """Draw in this context, so that an error is reported in one line and the command's result is kept.
 
     UserError, such as of a full disk, is raised all the same.
     """
@@ -163,7 +163,7 @@ def scatter(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
 
 
 def padded_range(values: np.ndarray) -> tuple[float, float]:
-    """The range of finite `values` with four per cent of air at either end; never empty."""
+    """The range of finite `values` with a margin of four per cent at either end; never empty."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
     air = 0.04 * (high - low) or 0.5

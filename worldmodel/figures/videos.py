@@ -25,7 +25,7 @@ _EDGE_PX = 3
 _GAP_PX = 12
 _TILE_PX = 128
 PAUSE_FRAMES = 6
-"""How long a film of imagined frames rests on its last one."""
+"""Frames for which a film of imagined frames rests on its last one."""
 
 
 def write_video(path: Path, frames: np.ndarray, fps: float) -> Path:
@@ -70,7 +70,7 @@ def rows_of_films(rows: Mapping[str, np.ndarray], notes: Sequence[str]) -> np.nd
     """Several films in one, uint8 (T', h, w, 3): rows, label -> uint8 (n, T, S, S, 3), one below the other, n of them
     side by side. The last frame stays for a while.
 
-    notes: what stands beside the labels at each of the T frames.
+    notes: text beside the labels at each of the T frames.
     """
     side = next(iter(rows.values())).shape[-2]
     scale = max(1, round(_TILE_PX / side))

@@ -10,7 +10,8 @@ import numpy as np
 from worldmodel import envs
 from worldmodel.data.index import Index
 from worldmodel.data.provenance import provenance
-from worldmodel.data.recording import FRAMES_PER_SHARD, recording_of
+from worldmodel.data.recording import recording_of
+from worldmodel.data.shards import FRAMES_PER_SHARD
 from worldmodel.data.store import DataSet
 from worldmodel.data.writing import write_data_set
 from worldmodel.envs import BatchWorld, Episode, MujocoWorld

@@ -1,4 +1,4 @@
-"""Two encoders that check each other."""
+"""The encoder and the robust encoder together, each used where it is the better one."""
 
 import torch
 from torch import Tensor, nn

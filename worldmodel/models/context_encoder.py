@@ -55,7 +55,7 @@ class ContextEncoder(nn.Module):
 
     @property
     def num_outputs(self) -> int:
-        """O, what those equations explain."""
+        """O, the outputs of all equations of motion."""
         return sum(equation.num_outputs for equation in self.law.equations)
 
     @property
@@ -95,7 +95,7 @@ class ContextEncoder(nn.Module):
         return self.from_features(self.features(moments.flatten(0, -2))).view(*moments.shape[:-1], -1)
 
     def features(self, moments: Tensor) -> Tensor:
-        """Moments of windows (n, F) -> what the MLP sees of them (n, F'): nothing here is learned."""
+        """Moments of windows (n, F) -> inputs of the MLP (n, F'); nothing here is learned."""
         coefficients = [*map(self._regress, self.grams(moments))]
         return torch.cat([moments, *coefficients] if self.law.moments_are_features else coefficients, -1)
 

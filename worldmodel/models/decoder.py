@@ -20,8 +20,8 @@ class Decoder(nn.Module):
 
     An MLP and transposed convolutions, each of which doubles the side (as in the generator of arXiv:1511.06434). The
     MLP sees sines of random projections as well (arXiv:2006.10739): a thin arm moves by its width where latents hardly
-    change, and a plain MLP is slow to learn that. What the latent does not tell is a blur: a squared error is least at
-    the mean.
+    change, and a plain MLP is slow to learn that. What a latent does not determine is blurred, since the mean minimises
+    a squared error.
     """
 
     FREQUENCY = 3.0

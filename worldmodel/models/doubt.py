@@ -1,4 +1,4 @@
-"""How unlike its training frames are to a model, from the model alone."""
+"""How much frames differ from those that a model was trained on, measured by the model alone."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ class Unlikeness:
     """Two errors of n frames: both are small for frames like those of training."""
 
     picture: Tensor
-    """Mean squared difference between a frame and what the decoder makes of its latent, in grey levels squared,
-    float32 (n,). High where something is seen that the latent does not tell."""
+    """Mean squared difference between a frame and its latent's decoded picture, in grey levels squared, float32 (n,).
+    High where the frame shows something that the latent does not hold."""
     reading: Tensor
     """Mean squared difference between the latent and the one that the encoder reads from that picture, float32 (n,).
     High where the latent is unlike any of training: nothing that is planned from it can be relied on."""

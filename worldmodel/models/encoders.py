@@ -62,7 +62,7 @@ class Encoder(nn.Module):
                 frame itself where there is none. Only an encoder of kind `paired` uses it.
 
         Raises:
-            UserError: these are no such frames, or S is no multiple of the input size.
+            UserError: frames of another dtype or shape, or S is no multiple of the input size.
         """
         _check_frames(frames)
         others = self._at_input_size(reference) if reference is not None and self.config.kind == "paired" else None
@@ -119,7 +119,7 @@ def _keypoints_body(config: EncoderConfig) -> nn.Module:
 
 
 def _halvings(config: EncoderConfig, seen: int = 3) -> list[nn.Module]:
-    """Convolutions that each halve the image; seen: channels of what they take."""
+    """Convolutions that each halve the image; seen: channels of their input."""
     layers: list[nn.Module] = []
     for width, channels in pairwise([seen, *config.channels]):
         layers += [nn.Conv2d(width, channels, 4, stride=2, padding=1), nn.BatchNorm2d(channels), nn.GELU()]
@@ -134,7 +134,7 @@ def _cnn_body(config: EncoderConfig) -> nn.Module:
 
 
 def _strided_body(config: EncoderConfig) -> nn.Module:
-    """Strided convolutions whose last maps are read pixel by pixel, by one hidden layer: what is where stays known."""
+    """Strided convolutions whose last maps are read pixel by pixel by one hidden layer, so that places are kept."""
     layers, width = _halvings(config, 9 if config.kind == "paired" else 3), config.channels[-1]
     layers += [nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.GELU()]
     side = config.input_size // 2 ** len(config.channels)

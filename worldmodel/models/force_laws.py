@@ -1,6 +1,6 @@
 """The equations of motion that a context encoder can fit to a window: one class a law, chosen by `context.forces`.
 
-A law is linear in its (transformed) constants. It says what is regressed on what, and computes these terms from latents
+A law is linear in its (transformed) constants. It names regressors and outputs, and computes these terms from latents
 and actions; it holds no weights. The regression itself is the encoder's.
 
 Letters as in `weak_form.py`: T control steps, D latents, A numbers of an action, n = stride.
@@ -25,7 +25,7 @@ class Equation:
     blocks: list[int]
     """Numbers of regressors that belong together; the norm of each block's coefficients is a feature of its own."""
     num_outputs: int
-    """Numbers that they explain."""
+    """Numbers that the regressors explain."""
 
     @property
     def num_inputs(self) -> int:
@@ -45,7 +45,7 @@ class ForceLaw(ABC):
     """Equations of motion for latents of D numbers under actions of A."""
 
     equations: tuple[Equation, ...]
-    """What explains what. Terms are the regressors of all equations, in this order, and then their outputs."""
+    """Sizes of each equation. Terms are the regressors of all equations, in this order, and then their outputs."""
     moments_are_features: bool
     """Whether the encoder's MLP also sees the mean products of terms, beside the coefficients found from them."""
     latents_are_one_direction: bool = False

@@ -16,7 +16,7 @@ class LocationLatents:
     """The first latents of an encoder, where they are the image position of one thing that the others depend on.
 
     A method whose objective is a sum over all latents is indifferent to which of them holds the slowest variable.
-    Where the location follows something else, the pixels around it tell nothing. So a method that aligns two views
+    Where the location follows something else, the pixels around it are of no use. So a method that aligns two views
     also counts the mean distance between their locations, see `losses.stillness`.
     """
 
@@ -48,7 +48,7 @@ class Glimpse(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.size = config.glimpse_size
-        # what saved weights are called; the location's map comes before those of the keypoints
+        # one module, since saved weights have it under this name; the location's map comes before the keypoints'
         self.maps = keypoint_maps(config.num_keypoints, 1 + config.num_keypoints)
         self.softmax = SpatialSoftmax()
         self.place_norm = nn.BatchNorm1d(self.LOCATION.count, affine=False)

@@ -14,7 +14,7 @@ class GoalHeads(nn.Module):
     whitening: Tensor
     """Factor L (D, D) of the metric L L^T: the inverse covariance of latents."""
     precision: Tensor
-    """The same of the predictor's errors."""
+    """The same factor for the inverse covariance of the predictor's errors."""
 
     def __init__(self, config: HeadsConfig, latent_dim: int, state_dim: int, action_dim: int, horizon: int) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ class PlanningModel:
     """
 
     def __init__(self, model: WorldModel, dtype: torch.dtype | None = None) -> None:
-        """dtype: of the matrix products in rollouts; None keeps that of the weights.
+        """dtype: type of the matrix products in rollouts; None keeps that of the weights.
 
         Raises:
             CheckpointError: the model has no predictor.

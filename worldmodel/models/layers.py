@@ -22,7 +22,7 @@ def mlp(num_inputs: int, hidden: Sequence[int], num_outputs: int, batch_norm: bo
 
 
 _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-_USUAL_ROWS = 64  # for which the weights are laid out; others are computed as well
+_USUAL_ROWS = 64  # rows of an input for which the layout of the weights is chosen; any number can be computed
 
 
 @dataclass(frozen=True)

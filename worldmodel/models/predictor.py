@@ -15,6 +15,9 @@ from worldmodel.models.layers import InferenceLinear, LinearLayer, PlainLinear
 from worldmodel.settings import PredictorConfig
 from worldmodel.system.errors import UserError
 
+DIFFERENCE_GAIN = 4.0
+"""Latents of neighbouring steps differ little; this brings their differences to the size of the latents."""
+
 
 class Predictor(nn.Module):
     """Latents z_{t+1} … z_{t+H} from z_t, earlier latents, past and future actions, and a context where there is one.
@@ -57,7 +60,7 @@ class Predictor(nn.Module):
         self.register_buffer("causal_out", _mask(group, step.repeat_interleave(self.latent_dim)), persistent=False)
 
     def num_units(self, steps: int) -> int:
-        """How many hidden units of a layer, its first, the latents of the first `steps` steps may see."""
+        """Number of hidden units, the first of a layer, that the latents of the first `steps` steps may depend on."""
         shared = self.config.hidden // 4
         return shared + math.ceil(steps * (self.config.hidden - shared) / self.config.horizon)
 
@@ -89,8 +92,8 @@ class Predictor(nn.Module):
         """The same function with the causal masks multiplied into the weights, for many calls with these weights.
 
         Args:
-            dtype: of the matrix products; None takes that of the weights. Predicted changes are added to latents in
-                the dtype of the latents.
+            dtype: type of the matrix products; None takes that of the weights. Predicted changes are added to latents
+                in the dtype of the latents.
             layer_of: makes a layer from its weight and bias, and whether GELU follows.
         """
         state, context = self.from_state.weight.to(dtype).split([self.state_dim, self.context_dim], 1)
@@ -114,7 +117,7 @@ class FoldedPredictor:
     """A `Predictor` ready to be called, see `Predictor.fold`."""
 
     predictor: Predictor
-    """Whose weights these are."""
+    """The predictor whose weights these are."""
     layer_of: type[LinearLayer]
     """Makes a layer from its weight and bias, and whether GELU follows."""
     from_state: LinearLayer
@@ -122,13 +125,13 @@ class FoldedPredictor:
     from_context: LinearLayer | None
     """Part that reads the context, C inputs; None where there is none."""
     from_actions: LinearLayer
-    """Part that reads the actions, H A inputs, masked; it adds what the other parts give."""
+    """Part that reads the actions, H A inputs, masked; the outputs of the other parts are added to its own."""
     hidden: list[LinearLayer]
     """Hidden layers, masked."""
     out: LinearLayer
     """The last layer, masked, to the changes of H latents."""
     shorter: dict[int, "FoldedPredictor"] = field(default_factory=dict)
-    """H' -> what computes the first H' steps alone, made when first needed."""
+    """H' -> the part that computes the first H' steps alone, made when first needed."""
 
     def __call__(self, state: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """As `Predictor.forward`."""
@@ -148,7 +151,7 @@ class FoldedPredictor:
         return latents
 
     def _up_to(self, steps: int) -> "FoldedPredictor":
-        """What predicts so many steps: hidden units that only later ones read, which stand last, are left out."""
+        """The part that predicts so many steps, without the hidden units, the last of a layer, of later steps."""
         if steps == self.predictor.config.horizon:
             return self
         if steps not in self.shorter:
@@ -176,7 +179,7 @@ class FoldedPredictor:
         return state[:, :, None, : self.predictor.latent_dim] + change
 
     def _offset(self, state: Tensor, context: Tensor | None) -> Tensor:
-        """What the first layer makes of planning state and context: (B, N or 1, hidden)."""
+        """The first layer's output for planning state and context, without actions: (B, N or 1, hidden)."""
         offset = self.from_state(self._cast(state))
         if self.from_context is None:
             return offset
@@ -199,7 +202,7 @@ class FoldedPredictor:
 
 
 class Conditioned(Protocol):
-    """What every predictor says of its inputs."""
+    """The sizes of a predictor's inputs."""
 
     action_dim: int
     """A, the numbers of an action."""
@@ -229,12 +232,8 @@ def planning_state(latents: Tensor, actions: Tensor, history: Sequence[int]) -> 
     now, *earlier = (latents[:, -1 - lag] for lag in history)
     if not earlier:
         return torch.cat([now, actions.flatten(1)], -1)
-    differences = (torch.stack(earlier, 1) - now[:, None]) * _DIFFERENCE_GAIN
+    differences = (torch.stack(earlier, 1) - now[:, None]) * DIFFERENCE_GAIN
     return torch.cat([now, differences.flatten(1), actions.flatten(1)], -1)
-
-
-_DIFFERENCE_GAIN = 4.0
-"""Latents of neighbouring steps differ little; this brings their differences to the size of the latents."""
 
 
 def _mask(seen: Tensor, by: Tensor) -> Tensor:

@@ -4,10 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.models.layers import mlp
+from worldmodel.models.predictor import DIFFERENCE_GAIN
 from worldmodel.settings import RewardConfig
-
-_DIFFERENCE_GAIN = 4.0
-"""Latents of neighbouring steps differ little; this brings their differences to the size of the latents."""
 
 
 class RewardHead(nn.Module):
@@ -24,14 +22,14 @@ class RewardHead(nn.Module):
     levels: Tensor
     """Rewards that the distribution is over, float32 (num_bins,), evenly spaced."""
     mean: Tensor
-    """Of a state's numbers, which is subtracted from them."""
+    """Mean of every number of a state, which is subtracted from it, (I,)."""
     std: Tensor
-    """Their divisor after that."""
+    """Its divisor after that, (I,)."""
     scale: Tensor
     """Unit of values: a reward's standard deviation times the steps that a discounted sum spans, ()."""
 
     def __init__(self, config: RewardConfig, latent_dim: int, action_dim: int, history: list[int]) -> None:
-        """history: which latents a state is made of, in control steps before it, the first of them 0."""
+        """history: ages of the latents that a state is made of, in control steps, ascending from 0."""
         super().__init__()
         self.config, self.history = config, list(history)
         num_inputs, hidden = latent_dim * len(history), [config.hidden] * 2
@@ -79,7 +77,7 @@ class RewardHead(nn.Module):
         """From the first latent that has a history to the last: (…, T, D) -> (…, T - history[-1], I)."""
         oldest, num = self.history[-1], sequences.shape[-2]
         now, *earlier = (sequences[..., oldest - lag : num - lag, :] for lag in self.history)
-        return torch.cat([now, *((before - now) * _DIFFERENCE_GAIN for before in earlier)], -1)
+        return torch.cat([now, *((before - now) * DIFFERENCE_GAIN for before in earlier)], -1)
 
 
 def two_hot(rewards: Tensor, levels: Tensor) -> Tensor:

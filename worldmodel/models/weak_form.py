@@ -1,4 +1,4 @@
-"""Equations of motion in weak form: what a regression for physical constants needs, from noisy positions.
+"""Equations of motion in weak form: the terms of a regression for physical constants, from noisy positions.
 
 An equation of motion z'' = f(z, z', a) is averaged over the 2n control steps around a frame, with triangular weights.
 The average of z'' is then the second difference z(t+n) - 2 z(t) + z(t-n), divided by n^2 dt^2: no derivative of noisy
@@ -23,7 +23,7 @@ class WindowMotion(NamedTuple):
     direction: Tensor
     """Unit vector of the velocity (…, T+1-2n, D), shorter where the velocity is lost in noise."""
     action: Tensor
-    """(…, T+1-2n, A)."""
+    """Action (…, T+1-2n, A)."""
     change: Tensor
     """Second difference (…, T+1-2n, D): n^2 times the mean acceleration."""
 
@@ -50,7 +50,7 @@ def weak_form(latents: Tensor, actions: Tensor, stride: int, speed: Tensor | flo
 def placed_terms(
     latents: Tensor, actions: Tensor, stride: int, speed: Tensor | float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What forces that depend on the position add to `weak_form`, for latents (…, T+1, D) and actions (…, T, A).
+    """Further terms of forces that depend on the position, for latents (…, T+1, D) and actions (…, T, A).
 
     The position z (…, D), its products z_i z_j with i <= j (…, D (D + 1) / 2), its products with the action (…, D A)
     and |v|^2 z (…, D), with v in units of `speed`. Between two frames the position is their mean.
@@ -79,7 +79,7 @@ def power_balance(latents: Tensor, actions: Tensor, stride: int) -> tuple[Tensor
 
 
 class TorqueBalance(NamedTuple):
-    """What a torque does to a hinge, around each of the frames n … T-n."""
+    """Terms of a hinge's torque balance, around each of the frames n … T-n."""
 
     acceleration: Tensor
     """n^2 times the angular acceleration (…, T+1-2n, D (D - 1) / 2)."""
@@ -92,7 +92,7 @@ class TorqueBalance(NamedTuple):
 
 
 def torque_balance(latents: Tensor, actions: Tensor, stride: int) -> TorqueBalance:
-    """What balances the torque a (…, T, A) of a hinge that is seen as a direction z (…, T+1, D).
+    """The terms that balance the torque a (…, T, A) of a hinge that is seen as a direction z (…, T+1, D).
 
     In a step the hinge turns by z_i v_j - z_j v_i, i < j. Inertia, damping and weight times acceleration, turn and
     position are the torque. It is known without noise and is therefore the regression's response; the coefficients are
@@ -111,18 +111,18 @@ def torque_balance(latents: Tensor, actions: Tensor, stride: int) -> TorqueBalan
 
 
 class HingeBalance(NamedTuple):
-    """What moves a hinge and the body that carries it, around each of the frames n … T-n."""
+    """Terms of the balances of a hinge and of the body that carries it, around each of the frames n … T-n."""
 
     carried: Tensor
     """Acceleration of the carrier times the hinge's direction, n^2 times (…, T+1-2n, 2 (D - 2))."""
     direction: Tensor
     """Direction of the hinge (…, T+1-2n, 2)."""
     turn: Tensor
-    """Angle it turns a step (…, T+1-2n, 1)."""
+    """Angle that the hinge turns a step (…, T+1-2n, 1)."""
     change: Tensor
     """Second difference of all latents, n^2 times their acceleration (…, T+1-2n, D)."""
     velocity: Tensor
-    """Their change a step (…, T+1-2n, D)."""
+    """Change of all latents a step (…, T+1-2n, D)."""
     acceleration: Tensor
     """n^2 times the angular acceleration of the hinge (…, T+1-2n, 1), which the first three explain."""
     action: Tensor

@@ -1,4 +1,4 @@
-"""Modules made without memory, for the shapes of their tensors alone."""
+"""Modules made without allocating memory, for the shapes of their tensors alone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,8 @@ _SHAPES: dict[Callable[..., Any], Callable[..., Tensor]] = {
     torch.eye: lambda size, **_: torch.empty(size, size),
     torch.triu_indices: lambda rows, columns, **_: torch.empty(2, rows * (columns + 1) // 2),
 }
-"""What fills a tensor -> a tensor of the same shape; of a product with a number, and of as many columns as rows."""
+"""Function that initialises a tensor -> one that only gives its shape: for `mul` by a number, for `triu_indices` of a
+square matrix."""
 
 
 class _NoNumbers(TorchFunctionMode):

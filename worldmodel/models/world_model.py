@@ -65,8 +65,8 @@ class ModelConfig:
     sees_by: EncoderName = "encoder"
     """Which encoder embeds frames."""
     agreement: float | None = None
-    """Mean squared difference of two encoders' latents from which on the first is not believed; None where there is
-    one."""
+    """Mean squared difference of two encoders' latents from which on the first is not believed; None with a single
+    encoder."""
 
     def __post_init__(self) -> None:
         if self.robust is not None and self.robust.num_latents != self.encoder.num_latents:
@@ -130,7 +130,7 @@ class WorldModel(nn.Module):
 
     @property
     def eye(self) -> Encoder | BothEncoders:
-        """What embeds frames, as `config.sees_by` says."""
+        """The encoder that embeds frames, chosen by `config.sees_by`."""
         if self.robust_encoder is None or self.config.sees_by == "encoder":
             return self.encoder
         if self.config.sees_by == "robust" or self.config.agreement is None:
@@ -166,11 +166,11 @@ class WorldModel(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents float32 (…, D) -> frames uint8 (…, S, S, 3), of the size that the world renders.
 
-        A frame is the mean of those that share the latent: what the latent does not tell is blurred.
+        A frame is the mean of those that share the latent: what the latent does not determine is blurred.
 
         Raises:
             CheckpointError: the model has no decoder.
-            UserError: these are no such latents.
+            UserError: latents of another dtype or width.
         """
         if self.decoder is None:
             raise CheckpointError(

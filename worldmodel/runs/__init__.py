@@ -1,9 +1,9 @@
-"""Runs and what was found about them: the run directory, typed results, and the one reader and writer of both.
+"""Runs and their results: the run directory, typed results, and the one reader and writer of both.
 
     run             Run, an opened run: settings, model, results
-    results         what train, control and surprise find; *_result: what the verb of that name finds
+    results         results of train, control, surprise and view; *_result: those of the verb of that name
     summary         summary.json, and files with one result: read, checked, written
-    version1        what version 0.1 wrote, as this version keeps it
+    version1        results of version 0.1, converted to those of this version
     run_directory   the files of a run, its lock, its log
     trackers        TensorBoard, Trackio, Weights & Biases
     process_info    command, versions, machine

@@ -19,10 +19,10 @@ FiguresT = TypeVar("FiguresT")
 
 @dataclass(frozen=True)
 class CellKey:
-    """Which cell: everything that its figures depend on."""
+    """Identity of a cell: everything that its figures depend on."""
 
     label: str
-    """What the cell is called; the file's name begins with it."""
+    """Name of the cell, with which its file's name begins."""
     identity: Mapping[str, Any]
     """Everything that the figures depend on, in plain values."""
 
@@ -36,8 +36,8 @@ class CellKey:
 def cell_key(label: str, **parts: Any) -> CellKey:
     """The key of a cell that depends on these parts: settings, or plain values.
 
-    Of settings counts what weights depend on and what is not at its default: an option that is added later, and a
-    change of a folder or of the number of processes, leave finished cells valid.
+    Of settings only those options count that weights depend on and that differ from their defaults, so that an option
+    added later, and a change of a folder or of the number of processes, leave finished cells valid.
     """
     identity = {name: changed(part) if dataclasses.is_dataclass(part) else part for name, part in parts.items()}
     return CellKey(label, identity)
@@ -47,7 +47,7 @@ class CellStore(Generic[FiguresT]):
     """Finished cells of one kind in a folder, a JSON file each."""
 
     def __init__(self, folder: Path, figures: type[FiguresT]) -> None:
-        """figures: what is kept of a cell: a dataclass, or a dictionary of numbers."""
+        """figures: type of a cell's figures: a dataclass, or a dictionary of numbers."""
         self._folder, self._figures = folder, figures
 
     def path(self, key: CellKey) -> Path:
@@ -55,7 +55,7 @@ class CellStore(Generic[FiguresT]):
         return self._folder / f"{key.name}.json"
 
     def result(self, key: CellKey, measure: Callable[[], FiguresT]) -> FiguresT:
-        """The figures of a cell: from its file, or else measured and kept. A cut loses at most the cell it falls into.
+        """The figures of a cell: from its file, or else measured and kept, so that a kill loses one cell at most.
 
         Raises:
             UserError: the file is damaged, or not a cell of this kind.

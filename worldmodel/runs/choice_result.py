@@ -1,4 +1,4 @@
-"""What training chose by itself before it began, and the short trainings by which it chose."""
+"""Settings that training chose by itself, and the short trainings by which it chose them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ class ChoiceResult:
         return sum(of.seconds for of in self.trainings)
 
     def applied_to(self, config: TrainConfig) -> TrainConfig:
-        """The settings with what was chosen of that which they leave open, and nothing left to choose."""
+        """The settings with the chosen values of the options that they leave open, and nothing left to choose."""
         left_open = {option for what in config.choose for option in options_of(what)}
         options = {option: value for option, value in self.chosen.items() if option in left_open}
         return with_options(config, {**options, "choose": []})

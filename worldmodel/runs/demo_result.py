@@ -10,7 +10,7 @@ from worldmodel.runs.results import ControlResult, PredictionErrors
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What `worldmodel demo` found: each figure from the run that is about it."""
+    """Result of `worldmodel demo`: each figure from the run that is about it."""
 
     kind: ClassVar[str] = "demo"
     identifiability: Identifiability
@@ -18,9 +18,9 @@ class DemoResult:
     prediction: PredictionErrors
     """Error of the second run's dynamics."""
     control: ControlResult
-    """What the second run's planner achieved."""
+    """Control result of the second run."""
     variables: dict[str, ProbedVariable]
-    """What is read from the second and the third run."""
+    """Variables probed in the second and the third run."""
     correlations: ContextCorrelations
     """How many constants the third run's contexts hold."""
     seconds: dict[str, float]

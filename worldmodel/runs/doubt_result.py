@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DoubtResult:
-    """Doubt of tasks before their first step, from their start and their goal image, beside what came of them.
+    """Doubt of tasks before their first step, from their start and their goal image, beside their outcome.
 
-    A model doubts what its encoder reads differently once its decoder has drawn it: its latent is none of training.
+    A frame is doubted where the encoder reads its decoded picture differently: its latent is then unlike those of
+    training.
     """
 
     auroc: float | None

@@ -1,4 +1,4 @@
-"""What the stages found: frozen dataclasses, returned by the verbs, kept in `summary.json` and shown on the page.
+"""Results of the verbs: frozen dataclasses, which verbs return, `summary.json` keeps and the page shows.
 
 Figures are of held-out episodes. None stands for what cannot be determined: the R2 of a variable that stands still, the
 interval of a single value, what the version that wrote a file did not record.
@@ -183,7 +183,7 @@ class Returns:
 
 @dataclass(frozen=True)
 class ControllerResult:
-    """What one controller achieved: `success`, or `returns` where the protocol counts rewards."""
+    """Result of one controller: `success`, or `returns` where the protocol counts rewards."""
 
     num_tasks: int
     """Tasks of each run."""
@@ -204,7 +204,7 @@ class ControllerResult:
 
 @dataclass(frozen=True)
 class Regret:
-    """What the true state and simulator would add to the same planner, on the oracle's tasks."""
+    """Advantage of the same planner with the true state and simulator, on the oracle's tasks."""
 
     value: float
     """Share of tasks, or return, of the oracle less that of the latent planner."""
@@ -219,13 +219,13 @@ class ChangeResult:
     change: ChangeConfig
     """What changes, and when."""
     unchanged: Success
-    """In the world as it is, without adaptation."""
+    """Success in the world as it is, without adaptation."""
     fixed: Success
-    """With the change, without adaptation."""
+    """Success with the change, without adaptation."""
     adapting: Success
-    """With the change and adaptation."""
+    """Success with the change and adaptation."""
     mean_context: Success | None
-    """With the change, without adaptation and with mean constants; None for a run that knows no constants."""
+    """Success with the change, without adaptation and with the mean context; None for a run without contexts."""
     won_back: float | None
     """Share of the success lost by the change that adaptation wins back; None where no success was lost."""
     won_back_interval: Interval | None
@@ -236,7 +236,7 @@ class ChangeResult:
 
 @dataclass(frozen=True)
 class ControlResult:
-    """What planning achieved on one set of tasks: by the runs named, together, and by other controllers."""
+    """Results of control on one set of tasks: of all runs named, together, and of other controllers."""
 
     kind: ClassVar[str] = "control"
     world: str | None
@@ -248,7 +248,7 @@ class ControlResult:
     plan: PlanConfig
     """How plans were made."""
     context: Literal["online", "known", "mean"]
-    """Where unknown constants were known from."""
+    """Source of the context: estimated online, that of the known constants, or the mean one."""
     drift_rho: float | None
     """Correlation of the constants before and after a quarter of the budget; None: they stayed."""
     dtype: str
@@ -260,7 +260,7 @@ class ControlResult:
     seed: int | None
     """Seed of tasks and of planning."""
     controllers: dict[ControllerName, ControllerResult]
-    """Controller -> what it achieved."""
+    """Controller -> its result."""
     cpu_ms_per_decision: float
     """CPU milliseconds of one decision of the latent planner, many tasks at once."""
     regret: Regret | None = None
@@ -278,7 +278,7 @@ class ControlResult:
 
     @property
     def latent(self) -> ControllerResult:
-        """What the latent planner achieved."""
+        """Result of the latent planner."""
         return self.controllers["latent"]
 
     def labelled_rates(self) -> dict[str, tuple[float, float, float]]:

@@ -1,4 +1,4 @@
-"""A trained run, opened: its settings, its model, and what the verbs found."""
+"""A trained run, opened: its settings, its model, and the results of verbs."""
 
 import glob
 from dataclasses import replace

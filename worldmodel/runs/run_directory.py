@@ -26,7 +26,7 @@ from worldmodel.system.locks import lock_file
 from worldmodel.system.printable import printable
 
 MAX_LOG_BYTES = 64 * 2**20
-"""Of `metrics.jsonl`; a stage writes some 200 lines."""
+"""Largest `metrics.jsonl` that is read; a stage writes some 200 lines."""
 
 
 class LogLine(TypedDict):
@@ -111,11 +111,11 @@ class RunDirectory:
         return inner_folder(self.path / "videos")
 
     def read_summary(self) -> Summary:
-        """What the verbs found so far; ResultError where `summary.json` cannot be read."""
+        """Results of the verbs so far; ResultError where `summary.json` cannot be read."""
         return read_summary(self.summary_file)
 
     def record(self, result: RunResult) -> None:
-        """Put what a verb found into `summary.json`; only inside `locked()`."""
+        """Put the result of a verb into `summary.json`; only inside `locked()`."""
         assert self._is_locked, "results are recorded inside `with run.locked():`"
         add_to_summary(self.summary_file, result)
 

@@ -1,4 +1,4 @@
-"""What single stages of a training found; `results.TrainResult` holds them."""
+"""Results of single stages of training, which `results.TrainResult` holds."""
 
 from dataclasses import dataclass, field
 
@@ -65,7 +65,7 @@ class RobustEncoderResult:
     moving_share: float
     """Share of pixels that differ from the background."""
     used: bool
-    """Whether the run sees by it where the encoders disagree: it is nearly as good on frames as they are."""
+    """Whether it embeds the frames on which the encoders disagree: it is nearly as good on frames as they are."""
     agreement: float | None = None
     """Mean squared difference of the two latents that 99 % of frames as they are stay below, and from which on the
     encoder is not believed; None in runs of earlier versions, which saw by the robust encoder alone."""
@@ -73,10 +73,10 @@ class RobustEncoderResult:
 
 @dataclass(frozen=True)
 class StepsOff:
-    """How far off predictions are in time: the nearest true latent is looked for among those that follow."""
+    """How far off predictions are in time: distance from the predicted step to that with the nearest true latent."""
 
     mean: float
-    """Control steps between the moment that was meant and the one that was found, mean over windows."""
+    """Control steps between the predicted step and the one whose true latent is nearest, mean over windows."""
     steps_ahead: int
     """Control steps ahead of the predictions; twice as many are searched."""
 
@@ -109,12 +109,12 @@ class RewardResult:
 
 @dataclass(frozen=True)
 class TrainingRound:
-    """What a round added to the data; round 0 is the recording before the first."""
+    """The data that a round added; round 0 is the recording before the first."""
 
     number: int
-    """Which round."""
+    """Number of the round."""
     policy: str
-    """Who moved the world: an excitation policy, or `controller`, the run's own."""
+    """The policy that acted: an excitation policy, or `controller`, the run's own."""
     episodes: int
     """Episodes that it added."""
     steps: int

@@ -1,4 +1,4 @@
-"""`summary.json` of a run, and results on their own: what the files hold, and the one reader and writer of both."""
+"""`summary.json` of a run, and files with a single result: their content, and the one reader and writer of both."""
 
 import os
 import re
@@ -27,9 +27,10 @@ RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult | Identif
 
 
 class Result(Protocol):
-    """A dataclass that says in a word what it is the result of."""
+    """A result dataclass."""
 
     kind: ClassVar[str]
+    """The verb whose result it is."""
 
 
 ResultT = TypeVar("ResultT", bound=Result)
@@ -46,7 +47,7 @@ class Summary:
     train: TrainResult
     """What `train` found."""
     control: ControlResult | None = None
-    """What `control` found last; None where it was not run, as below."""
+    """What `control` found last; None where it was not run, as with the other verbs below."""
     probe: ProbeResult | None = None
     """What `probe` found."""
     surprise: SurpriseResult | None = None
@@ -62,7 +63,7 @@ class Summary:
     commands: dict[str, str] = field(default_factory=dict)
     """Verb -> the command that was run last; for `earlier_control` under "control PROTOCOL"."""
     weights: dict[str, str] = field(default_factory=dict)
-    """Verb -> checksum of the weights that it found what it found with; for `earlier_control` as in `commands`."""
+    """Verb -> checksum of the weights that its result is about; for `earlier_control` as in `commands`."""
     versions: dict[str, str] = field(default_factory=dict)
     """Package -> its version, when the last verb was run."""
     hardware: Hardware | None = None
@@ -70,13 +71,13 @@ class Summary:
 
     @property
     def results(self) -> dict[str, RunResult]:
-        """Verb -> what it found, of the verbs that were run."""
+        """Verb -> its result, for the verbs that were run."""
         found = (self.train, self.control, self.probe, self.surprise, self.identify, self.robust, self.imagine)
         return {result.kind: result for result in found if result is not None}
 
     @property
     def outdated(self) -> list[str]:
-        """What was found with other weights than the last training left, as `commands` names it."""
+        """Results, named as in `commands`, that are about other weights than those of the last training."""
         now = self.weights.get(TrainResult.kind)
         return [verb for verb, used in self.weights.items() if now and used != now]
 
@@ -142,7 +143,7 @@ def _used(weights: dict[str, str], of: dict[str, str | None]) -> dict[str, str]:
 
 
 def _checksum(run: Path) -> str | None:
-    """That of a run's weights; None where none can be read."""
+    """Checksum of a run's weights; None where none can be read."""
     try:
         return weights_checksum(run / WEIGHTS)
     except CheckpointError:
@@ -164,9 +165,9 @@ def read_record(path: Path, cls: type[ResultT]) -> Record[ResultT]:
 
 
 def check_out(out: str | None, cls: type[Result], overwrite: bool) -> None:
-    """UserError where a result of class `cls` would replace a file that is none; before minutes are spent.
+    """UserError where a result of class `cls` would replace anything else, before minutes are spent.
 
-    overwrite: whatever is there may be replaced, unless it is no file.
+    overwrite: any regular file may be replaced.
     """
     if out is None or not os.path.lexists(out):
         return

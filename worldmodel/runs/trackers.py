@@ -27,7 +27,7 @@ GIF_SIDE = 160
 
 
 class Tracker(Protocol):
-    """What the toolkit asks of an experiment tracker. Names are paths, such as `encoder/loss`."""
+    """Interface of an experiment tracker. Names are paths, such as `encoder/loss`."""
 
     def settings(self, values: Mapping[str, object]) -> None:
         """Settings of the run: dotted path -> plain value."""
@@ -73,7 +73,7 @@ def open_tracker(name: TrackerName, run: Path) -> Tracker:
 def track_result(
     name: TrackerName, run: Path, stage: str, values: Mapping[str, float], media: Sequence[Path] = ()
 ) -> None:
-    """Log what a command found: numbers, and pictures (PNG) and videos (MP4) under the names of their files."""
+    """Log a command's figures: numbers, and pictures (PNG) and videos (MP4) under the names of their files."""
     tracker = open_tracker(name, run)
     tracker.scalars(stage, 0, values)
     for path in media:

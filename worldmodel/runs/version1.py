@@ -1,4 +1,4 @@
-"""Results that version 0.1 wrote, as this version keeps them: plain values in, plain values out.
+"""Results of version 0.1 converted to those of this version: plain values in, plain values out.
 
 Every function takes what it knows out of its argument. What is left is handed on, for the reader to name as unknown.
 """
@@ -12,8 +12,7 @@ from worldmodel.runs.version1_studies import compare_file, design_file, lit_ball
 Values = dict[str, Any]
 _PREFIXES = {"latent": "", "random": "random_", "oracle": "oracle_", "supervised": "supervised_"}
 _PLAN = ("planner", "reduction", "shrinking", "metric", "proposal", "replan_every", "lead_steps")
-# written at the top of a summary, though of control, probe or surprise
-_NEVER_READ = "unconditioned_predictor"
+_NEVER_READ = "unconditioned_predictor"  # an entry that version 0.1 wrote and nothing used
 
 
 def upgraded(kind: str, old: Mapping[str, Any]) -> Values:

@@ -1,4 +1,4 @@
-"""Results of `design`, `positions` and `compare` that version 0.1 wrote, as this version keeps them.
+"""Results of `design`, `positions` and `compare` of version 0.1, converted to those of this version.
 
 As in `version1`, every function takes what it knows out of its argument; what is left is named as unknown.
 """

@@ -1,4 +1,4 @@
-"""Checksums: torch's files and JSON load with bits flipped, and say nothing."""
+"""Checksums, since torch's files and JSON load with flipped bits without an error."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from worldmodel.system.files import open_regular, read_json
 
 CHECKSUM = "sha256"
-"""Under which name a file holds the checksum of its content."""
+"""Name under which a file holds the checksum of its content."""
 
 
 def digest(content: Any) -> str:
@@ -42,7 +42,7 @@ def with_checksum(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_checksum(content: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """JSON content without its checksum, and whether there was one; ValueError where it is of other content."""
+    """JSON content without its checksum, and whether there was one; ValueError where it does not match the content."""
     bare = {key: value for key, value in content.items() if key != CHECKSUM}
     if CHECKSUM not in content:
         return bare, False
@@ -52,7 +52,7 @@ def without_checksum(content: dict[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def carries_checksum(path: Path) -> bool:
-    """Whether a JSON file holds a checksum: those of older versions do not; ValueError where it is of other content."""
+    """Whether a JSON file holds a checksum, as files of older versions do not; ValueError where it does not match."""
     return without_checksum(read_json(path))[1]
 
 

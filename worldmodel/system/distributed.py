@@ -163,7 +163,7 @@ class Processes:
     device: torch.device
     """Where this process computes."""
     rank: int = 0
-    """Which process this is."""
+    """Number of this process, from 0."""
     size: int = 1
     """How many there are."""
     fabric: Any = None
@@ -240,7 +240,7 @@ _TORCHRUN = "TORCHELASTIC_RUN_ID"
 def places(devices: int, environ: Mapping[str, str]) -> tuple[int, int]:
     """Processes on each machine, and machines.
 
-    torchrun says both. srun counts as the launcher where it started as many tasks as `devices` on each of its machines.
+    torchrun gives both. srun is the launcher where it started as many tasks as `devices` on each of its machines.
     """
     if _TORCHRUN in environ:
         here = int(environ["LOCAL_WORLD_SIZE"])

@@ -2,7 +2,7 @@
 
 from worldmodel.system.printable import printable
 
-_LONGEST, _END = 1000, 300
+_LONGEST, _END = 1000, 300  # characters of a message, and of its end where the middle is left out
 
 
 class UserError(ValueError):

@@ -25,10 +25,10 @@ from typing import Any, BinaryIO
 
 from worldmodel.system.errors import UserError
 
-SPARE_BYTES = 32 * 2**20
+SPARE_BYTES = 32 * 2**20  # that must stay free on the disk after a write
 MAX_JSON_BYTES = 16 * 2**20
 MAX_JSON_DEPTH = 50
-MAX_INTEGER = 2**63
+MAX_INTEGER = 2**63  # whole numbers in JSON are smaller
 # A file may be this many times as large as what the disk keeps of it, and this large anyway: file systems that compress
 # keep less than a file has; a file of holes has any size, and was sent in a few bytes.
 MAX_HOLES, NEVER_HOLES = 64, 64 * 2**20
@@ -101,7 +101,7 @@ def read_start(path: Path, most: int) -> bytes:
 
 
 def read_text(path: Path, most: int) -> str:
-    """The same as text; ValueError where it is not UTF-8."""
+    """The content of a text file of at most `most` bytes, as by `read_regular`; ValueError where it is not UTF-8."""
     return read_regular(path, most).decode("utf-8")
 
 
@@ -118,7 +118,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_replaceable(path: Path, marks: Sequence[bytes], what: str, remedy: str) -> None:
-    """UserError where a file at `path`, which the user named, is none of ours; before minutes are spent.
+    """UserError where a file at `path`, which the user named, is not of the kind `what`, before minutes are spent.
 
     marks: bytes of which one stands in the first thousand of every file of the kind `what`.
     """
@@ -134,7 +134,7 @@ def check_replaceable(path: Path, marks: Sequence[bytes], what: str, remedy: str
 
 
 def parse_json(text: str, constant: Callable[[str], Any] | None = None) -> Any:
-    """What JSON text says; ValueError where it can only be meant to exhaust or to confuse the reader.
+    """The value of JSON text; ValueError where it can only be meant to exhaust or to confuse the reader.
 
     That is nesting beyond `MAX_JSON_DEPTH`, whole numbers beyond 64 bits, others beyond any float, and what is no JSON
     number, such as NaN, unless `constant` makes something of it.
@@ -273,7 +273,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def remove_all_leftovers(folder: Path) -> None:
-    """The same for every file of a folder; nothing where the folder is a link."""
+    """As `remove_leftovers`, for every file of a folder; does nothing where the folder is a link."""
     for leftover in [] if folder.is_symlink() else folder.glob(".*.tmp"):
         if _is_abandoned(leftover):
             leftover.unlink(missing_ok=True)

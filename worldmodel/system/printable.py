@@ -17,7 +17,7 @@ def printable(text: str) -> str:
 
 
 def say(text: str, to_stderr: bool = False) -> None:
-    """Print text that may hold what others have written; the only way to do so, and a test keeps it so."""
+    """Print text that may quote others' files; a test makes sure that such text is printed by no other function."""
     print(printable(text), file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 

@@ -10,5 +10,5 @@ from worldmodel.system.printable import printable
 
 def progress(*args: Any, desc: str | None = None, **kwargs: Any) -> "tqdm[Any]":
     """A tqdm bar on standard error, with rate and time left; in a file instead of a terminal, a line every 5 s."""
-    told = None if desc is None else printable(desc)  # it may hold the name of a stranger's world
-    return tqdm(*args, desc=told, mininterval=0.2 if sys.stderr.isatty() else 5.0, dynamic_ncols=True, **kwargs)
+    label = None if desc is None else printable(desc)  # it may hold the name of a stranger's world
+    return tqdm(*args, desc=label, mininterval=0.2 if sys.stderr.isatty() else 5.0, dynamic_ncols=True, **kwargs)

@@ -25,7 +25,7 @@ class ZooModel:
     name: str
     """Its world; `run=zoo/NAME` opens it."""
     summary: Summary
-    """What was found about it: its training and 100 control tasks."""
+    """Results of its training and of 100 control tasks."""
     megabytes: float
     """Size of its weights, in 10^6 bytes."""
 
@@ -41,7 +41,7 @@ def zoo() -> list[ZooModel]:
 
 
 def find_model(name: str) -> ZooModel:
-    """One of them; UserError where there is none of this name."""
+    """The model of this name; UserError where there is none."""
     if name not in names():
         raise UserError(f"there is no {name!r} in the zoo; there is {', '.join(names())}")
     folder = FOLDER / name
@@ -50,7 +50,7 @@ def find_model(name: str) -> ZooModel:
 
 
 def names() -> list[str]:
-    """The worlds there are models of."""
+    """Names of the models, in alphabetical order."""
     return sorted(path.parent.name for path in FOLDER.glob("*/model.json"))
 
 

@@ -12,7 +12,7 @@ def card(name: str, config: TrainConfig, summary: Summary, megabytes: float) -> 
     """A page in Markdown.
 
     Args:
-        name: of the model in the zoo.
+        name: name of the model in the zoo.
         config: settings of its training.
         summary: its results, control among them.
         megabytes: size of its weights.
