@@ -1,9 +1,9 @@
 """Angles as circles: wrapped joints recovered without a ceiling.
 
 An image shows an angle modulo 2 pi, so a latent on a line is right up to a ceiling only. On the torus, with angles
-uniform and moving by Gaussian steps, cosine and sine of every angle are the functions that two views share best
+uniform and moving by Gaussian steps, cosine and sine of every angle are the functions on which two views agree best
 (exp(-step^2 / 2); products and double angles less), as the linear ones are under the Gaussian. So two latents a circle,
-with a torus as the target in place of N(0, I), recover every angle up to its zero and its sense.
+with a torus as the target in place of N(0, I), recover every angle up to its zero and its direction.
 """
 
 import math
@@ -22,9 +22,9 @@ from worldmodel.measures import affine_apply, affine_fit, r2
 from worldmodel.settings import KinematicConfig
 
 STEP_RAD = 0.35
-# of a Gaussian angle whose direction is as good as uniform: exp(-scale^2 / 2) is .01
+# standard deviation of a Gaussian angle that is nearly uniform on the circle: exp(-scale^2 / 2) is .01
 _UNIFORM_SCALE_RAD = 3.0
-_kept: dict[str, Pixels] = {}
+_kept: dict[str, Pixels] = {}  # world -> its recording
 
 
 class TorusLeJEPA(nn.Module):

@@ -1,4 +1,4 @@
-"""What a table is: conditions, a function that measures one of them with one seed, and the published values."""
+"""The definition of a table: conditions, a function that measures one of them with one seed, and published values."""
 
 import json
 import math
@@ -23,14 +23,14 @@ class Condition:
     key: str
     """Its name, also among the published values."""
     settings: Mapping[str, Any]
-    """What `Table.measure` gets."""
+    """Settings that `Table.measure` gets."""
     candidates: Sequence[Mapping[str, Any]] = ({},)
     """Settings to choose from. Each is run with the first seed; the one with the highest "validation" figure goes on to
     the other seeds."""
     series: str = ""
     """The line of the figure that it belongs to."""
     x: float | None = None
-    """Where it stands on that line."""
+    """Its x value on that line."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Cell:
     """A condition with one choice of settings and one seed."""
 
     settings: Mapping[str, Any]
-    """Those of the condition, and the choice over them."""
+    """Settings of the condition, with those of one candidate in their place."""
     seed: int
     """Seed of training."""
     folder: Path
@@ -56,7 +56,7 @@ class Table:
     """A table that can be reproduced."""
 
     name: str
-    """What `table=` calls it."""
+    """Its name in `table=`."""
     title: str
     """What it shows."""
     measures: Mapping[str, str]
@@ -66,7 +66,7 @@ class Table:
     measure: Callable[[Cell], Figures]
     """The figures of one cell: any of `measures`, and "validation"."""
     known: Callable[[Condition], Figures] | None = None
-    """Figures of a row that need no measurement, such as what the theory allows."""
+    """Figures of a row that need no measurement, such as a limit from theory."""
     measure_together: Callable[[list[Cell]], Iterator[Figures]] | None = None
     """As `measure`, for several cells that agree in `shape`, in their order, as they are ready."""
     shape: Callable[[Mapping[str, Any]], Hashable] = lambda settings: ()
@@ -120,5 +120,5 @@ def read_published(name: str) -> Published:
 
 
 def or_nan(value: float | None) -> float:
-    """A figure as tables take it: NaN for None, what cannot be determined."""
+    """A figure as tables take it: NaN in place of None, for one that cannot be determined."""
     return math.nan if value is None else value

@@ -1,4 +1,4 @@
-"""One figure for every table: ours with intervals, the published values as open diamonds."""
+"""One figure for every table: measured values with intervals, published ones as open diamonds."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Encoders of pixels, trained by LeJEPA on positive pairs of a data set: what the pixel tables have in common.
+"""Encoders of pixels, trained by LeJEPA on positive pairs of a data set; shared by the pixel tables.
 
 Letters: Z true variables, D latents, V views, F features, n samples.
 """
@@ -29,7 +29,7 @@ NUM_ROWS = 5_000
 
 @dataclass(frozen=True)
 class Scenes:
-    """What is recorded: a world, how it moves, how much of it."""
+    """A recording: its world, how that moves, and its size."""
 
     name: str
     """Name of the data set."""
@@ -42,7 +42,7 @@ class Scenes:
     episode_steps: int
     """Control steps of an episode."""
     policy: Mapping[str, Any]
-    """What moves it: the policy's name and parameters."""
+    """Name and parameters of the policy."""
     kinematic: KinematicConfig | None = None
     """Poses of an exact OU process, in place of forces."""
     supersample: int = 1
@@ -63,6 +63,7 @@ class Pixels:
     """The variables that latents should hold, float64 (rows, Z) in their own units."""
 
     def split(self, name: str) -> EpisodeIndex:
+        """Episodes of "train", "validation" or "test"."""
         return self.data.split(name)
 
     def rows(self, split: str, most: int = NUM_ROWS) -> np.ndarray:
@@ -72,7 +73,11 @@ class Pixels:
 
 
 def open_scenes(scenes: Scenes, request: ReproduceConfig, input_size: int = 16) -> Pixels:
-    """Record what is missing, and load it."""
+    """Record the episodes that are missing, and load the data set.
+
+    Raises:
+        UserError: the world lacks one of the variables.
+    """
     world = envs.make(scenes.world)
     have = world.state_names
     world.close()
@@ -187,7 +192,7 @@ class Reader:
     encoder: Encoder
     """The encoder."""
     readout: CanonicalReadout | None = None
-    """Reads its features in its place; None: latents as the encoder gives them."""
+    """Gives the latents from its features; None takes the encoder's own latents."""
 
     def __call__(self, pixels: Pixels, rows: np.ndarray) -> np.ndarray:
         if self.readout is not None:
@@ -206,7 +211,7 @@ def identify(read: Reader, pixels: Pixels, split: str) -> Identifiability:
 def readers(encoder: Encoder, seen: Pixels, pairs_of: PairsOfSplit, cell: Cell) -> dict[str, Reader]:
     """The encoder as trained, under "", and if asked for with the canonical readout, under "_polished".
 
-    seen: what the pairs are rows of.
+    seen: the data set whose rows the pairs are.
     """
     found = {"": Reader(encoder)}
     if cell.request.polish:
@@ -220,7 +225,7 @@ def figures_of(
 ) -> dict[str, float]:
     """R2 both ways on the test split, as trained and polished; "validation" for choosing settings.
 
-    seen: what the pairs are rows of, where it is not `pixels`.
+    seen: the data set whose rows the pairs are, where it is not `pixels`.
     """
     figures = {VALIDATION: or_nan(identify(Reader(encoder), pixels, "validation").r2_h_to_z)}
     for suffix, read in readers(encoder, seen or pixels, pairs_of, cell).items():

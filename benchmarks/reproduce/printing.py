@@ -1,4 +1,4 @@
-"""The table as it grows in the terminal: theirs in brackets beside ours."""
+"""The table as it grows in the terminal: published values in brackets beside the measured ones."""
 
 from benchmarks.reproduce.definitions import Table, read_published
 from benchmarks.reproduce.result import MeasuredFigure, RowResult
@@ -24,7 +24,7 @@ def row_line(table: Table, row: RowResult) -> str:
 
 
 def _cell(found: MeasuredFigure | None) -> str:
-    """Ours, half its interval, and theirs in brackets."""
+    """The measured value, half its interval, and the published value in brackets."""
     if found is None or found.mean is None:
         return "-"
     half = f"±{found.interval[1] - found.mean:.1g}" if found.interval else ""

@@ -21,10 +21,10 @@ RHOS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 SCALES_RAD = (1.0, 0.7)
 LAMBDAS = ({"sigreg_end": 0.3}, {"sigreg_end": 0.1})
 LONG_LAMBDAS = (*LAMBDAS, {"sigreg_end": 0.03})  # SIGReg grows with the batch, which is twice as large at full scale
-NUM_VIEWS = 4  # of one state, any two of them an exact pair: less noise at the price of as many frames
+NUM_VIEWS = 4  # views of one state, any two of them an exact pair: less noise from as many frames
 NUM_GROUPS = 200_000
-# of the atlas where angles wrap and pairs are close: an N(0, 1) one has so few poses near the turn that both ends of a
-# pair are often the same
+# spread of the atlas where angles wrap and pairs are close: one of N(0, 1) has so few poses near the turn that both
+# ends of a pair are often the same
 WIDE_ATLAS_RAD, CLOSE_RHO = 1.6, 0.9
 # autocorrelations of the further lags of one process that steady a slow one
 LAGGED_RHOS = (0.9, 0.7)
@@ -54,6 +54,7 @@ def atlas(scale_rad: float, request: ReproduceConfig) -> Scenes:
 
 @functools.lru_cache(maxsize=2)
 def open_atlas(scale_rad: float, request: ReproduceConfig, input_size: int = 16) -> Pixels:
+    """The atlas, recorded where it is missing, with frames of `input_size` pixels a side."""
     return open_scenes(atlas(scale_rad, request), request, input_size)
 
 
@@ -147,7 +148,7 @@ def _measure_together(cells: list[Cell]) -> Iterator[dict[str, float]]:
 
 
 def _shape(settings: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What cells that are trained side by side have in common: their atlas, and the encoder's shape."""
+    """What cells must share to be trained side by side: their atlas, and the encoder's shape."""
     return settings.get("atlas_rad", settings["scale_rad"]), *sorted(settings["run"].items())
 
 
@@ -158,7 +159,7 @@ def angle_ceiling(pixels: Pixels, scale_rad: float) -> float:
 
 
 def _known(condition: Condition) -> dict[str, float]:
-    """What the best-aligned latents of wrapped angles reach, with no error of learning at all."""
+    """R2 of the best-aligned latents of wrapped angles, without any error of learning."""
     return {"aligned_optimum": aligned_angle_r2(condition.settings["scale_rad"], _rhos(condition.settings))}
 
 

@@ -14,10 +14,7 @@ DESIGNED = {"name": "designed_gaussian", "std": 0.6, "bandwidth_rad_s": 4.0, "tr
 _ROLLOUTS = {"names": list(JOINTS), "episode_steps": 30}
 NUM_EPISODES = 2000
 _DESIGNED_STRIDE = 10  # autocorrelation .905
-
-
-# latents for the two circles of a uniform pose (cosine and sine each), and some
-_WIDE_LATENTS = 6
+_WIDE_LATENTS = 6  # cosine and sine of both angles, and two more
 
 
 def _conditions(request: ReproduceConfig) -> list[Condition]:

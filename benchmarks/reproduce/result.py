@@ -1,4 +1,4 @@
-"""What `results.json` of a table holds: figures of every row, theirs beside ours."""
+"""The content of a table's `results.json`: figures of every row, published values beside measured ones."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,20 +13,20 @@ from worldmodel.system import UserError, read_json
 
 @dataclass(frozen=True)
 class MeasuredFigure:
-    """A figure over several seeds, beside the published one; None stands for what cannot be determined."""
+    """A figure over several seeds, beside the published one; None stands for a value that cannot be determined."""
 
     mean: float | None
     """Mean of the values that are known."""
     interval: tuple[float, float] | None
     """Its 95 % interval by Student's t; None from fewer than two values."""
     values: list[float | None]
-    """One value a seed."""
+    """One value for each seed."""
     published: float | None = None
-    """What was published; None where nothing was."""
+    """The published value; None where there is none."""
 
     @property
     def over_seeds(self) -> OverSeeds:
-        """Our side of it."""
+        """The measured values alone."""
         return OverSeeds(self.mean, self.interval, self.values)
 
 
@@ -39,9 +39,9 @@ class RowResult:
     series: str
     """The line of the figure that it belongs to."""
     x: float | None
-    """Where it stands on that line."""
+    """Its x value on that line."""
     settings: dict[str, Any]
-    """Those of the condition, with the candidate that was chosen."""
+    """Settings of the condition, with those of the chosen candidate."""
     tried: list[dict[str, Any]]
     """Every candidate and its validation figure, where there was a choice."""
     measures: dict[str, MeasuredFigure]
@@ -69,7 +69,7 @@ class TableResult:
     source: str
     """Where it was published."""
     rows: list[RowResult]
-    """What was measured."""
+    """The measured rows."""
     command: str
     """The command that measured it."""
     versions: dict[str, str]

@@ -1,4 +1,4 @@
-"""Dynamic rollouts as training data: encoders from lag pairs, and how far the data is from what the theorem assumes."""
+"""Dynamic rollouts as training data: encoders from lag pairs, and how far the data are from the theorem's premises."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +15,13 @@ from worldmodel.models import Encoder
 UNIFORM = {"name": "uniform", "hold_steps": 1}
 
 
-def scenes_of(settings: Mapping[str, Any], request: ReproduceConfig) -> Scenes:
-    """The recording that a condition's settings ask for."""
+_kept: dict[str, Pixels] = {}  # the last recording, for the next seed
+
+
+def open_rollouts(settings: Mapping[str, Any], request: ReproduceConfig) -> Pixels:
+    """The recording that a condition's settings ask for, kept in memory for the next seed."""
     world = settings["world"]
-    return Scenes(
+    scenes = Scenes(
         name=f"{world}_{settings['policy']['name']}",
         world=world,
         names=tuple(settings["names"]),
@@ -27,19 +30,11 @@ def scenes_of(settings: Mapping[str, Any], request: ReproduceConfig) -> Scenes:
         policy=settings["policy"],
         supersample=settings.get("supersample", 1),
     )
-
-
-def open_rollouts(settings: Mapping[str, Any], request: ReproduceConfig) -> Pixels:
-    """The recording, kept in memory for the next seed."""
-    scenes = scenes_of(settings, request)
     key = f"{scenes.name}-{scenes.episodes}"
     if key not in _kept:
         _kept.clear()
         _kept[key] = open_scenes(scenes, request)
     return _kept[key]
-
-
-_kept: dict[str, Pixels] = {}
 
 
 def measure_rollouts(cell: Cell) -> dict[str, float]:
@@ -59,7 +54,7 @@ def learn_rollouts(cell: Cell) -> tuple[Pixels, Encoder]:
 
 
 def rollout_figures(pixels: Pixels, encoder: Encoder, cell: Cell) -> dict[str, float]:
-    """R2 on held-out episodes, and how far the data is from what the theorem assumes."""
+    """R2 on held-out episodes, and how far the data are from the theorem's assumptions."""
     stride = cell.settings["stride"]
     rhos = autocorrelations(pixels, stride)
     return figures_of(encoder, pixels, lag_pairs(pixels, stride), cell) | {
@@ -76,7 +71,7 @@ def lag_pairs(pixels: Pixels, stride: int) -> PairsOfSplit:
 
 
 def autocorrelations(pixels: Pixels, stride: int) -> np.ndarray:
-    """Of every variable over `stride` control steps within an episode, (Z,)."""
+    """Autocorrelation of every variable over `stride` control steps within an episode, (Z,)."""
     starts = pixels.data.offset[:, None] + np.arange(int(pixels.data.length.min()) - stride)
     first = starts.ravel()
     z = pixels.z - pixels.z.mean(0)

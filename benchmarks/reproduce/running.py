@@ -1,4 +1,4 @@
-"""How a table is measured: settings chosen on a validation split, cells that a cut-off run does not lose."""
+"""How a table is measured: settings chosen on a validation split, finished cells kept on the disk."""
 
 import time
 from collections import defaultdict
@@ -29,14 +29,14 @@ from worldmodel.system import write_json
 
 @dataclass(frozen=True)
 class FinishedCell:
-    """What is kept of a cell."""
+    """Figures and cost of a cell."""
 
     figures: dict[str, float | None]
     """Name -> value; None where it cannot be determined."""
     cpu_s: float
     """CPU seconds of this process, or the cell's share of several that were measured together."""
     wall_s: float
-    """The same on the clock."""
+    """Wall seconds, in the same way."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class MeasuredRow:
     """A finished condition."""
 
     condition: Condition
-    """What was measured."""
+    """The condition that was measured."""
     chosen: Mapping[str, Any]
-    """The candidate that the figures are of."""
+    """The candidate whose figures these are."""
     figures: dict[str, list[float | None]]
     """Name -> a value for each seed; None where it cannot be determined."""
     cpu_s: list[float]
@@ -108,7 +108,7 @@ class Runner:
             clock = _Clock()
             found = self._table.measure_together([cell for _, cell in group])
             for (key, _), figures in zip(group, found, strict=True):
-                # what was spent so far, shared: the training is all of it but for the reading of each
+                # the time spent so far, shared equally: nearly all of it is the training of the whole group
                 self._cells.keep(key, clock.finished(figures, len(group)))
 
     def _tuned(self, conditions: list[Condition]) -> list[Condition]:

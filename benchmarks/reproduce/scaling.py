@@ -52,15 +52,15 @@ def _condition(request: ReproduceConfig, dim: int, loss: str) -> Condition:
 def _in_views(dim: int) -> Condition:
     """SIGReg with eight views of a parent, at the same size at either scale.
 
-    As many frames a step as the reference's 256 pairs. V views tell (V - 1) / V of what one frame can about
-    alignment's gradient, so half as many steps do.
+    As many frames a step as the reference's 256 pairs. V views carry (V - 1) / V of the information that one frame can
+    give about alignment's gradient, so half as many steps suffice.
     """
     views = {"num_views": 8, "batch_size": REFERENCE_BATCH // 4, "steps": 10_000, "lr": 0.1 / math.sqrt(dim / 2)}
     return Condition(f"N={dim}-lejepa-views", _matched(dim) | views, series="lejepa, eight views", x=float(dim))
 
 
 def _matched(dim: int) -> dict[str, Any]:
-    """What all trainings of the table have in common."""
+    """Settings that all trainings of the table share."""
     return {
         "mixing": "coupling", "dim": dim, "num_layers": NUM_LAYERS, "encoder": "matched",
         "sigreg_start": _SIGREG, "sigreg_end": _SIGREG, "absolute": True, "weight_decay": 0.0, "grad_clip": 1e9,

@@ -1,12 +1,11 @@
-"""Encoders of mixed vectors, trained by any loss of the field: what the synthetic tables have in common.
+"""Encoders of mixed vectors, trained by any loss of the field; shared by the synthetic tables.
 
 Letters: Z latents, V views, n samples.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -152,14 +151,14 @@ class RatePrediction(nn.Module):
 
 @dataclass(frozen=True)
 class Learned:
-    """A trained encoder with the mixing it sees through."""
+    """A trained encoder with its mixing."""
 
     run: VectorRun
     """How it was trained."""
     world: synthetic.Mixing
-    """From latents to what the encoder sees."""
+    """Maps true latents to the encoder's input."""
     encoder: FourierMLP | MatchedEncoder
-    """From that to learned latents."""
+    """Maps that input to learned latents."""
     train_s: float
     """Seconds of its training, or its share of several."""
 
@@ -195,7 +194,7 @@ def learn(run: VectorRun, cell: Cell) -> Learned:
 
 
 def world_and_encoder(run: VectorRun, seed: int) -> tuple[synthetic.Mixing, FourierMLP | MatchedEncoder]:
-    """What a run looks at, and the encoder before its first step."""
+    """The mixing of a run, and its encoder before the first step."""
     torch.manual_seed(seed)
     world = synthetic.make_mixing(run.mixing, run.dim, run.num_layers, seed)
     if run.encoder == "matched":
@@ -246,7 +245,7 @@ def recovery(learned: Learned, cell: Cell, num: int = NUM_HELD_OUT) -> dict[str,
 
 
 def _read(learned: Learned, fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """True latents `held_out` (n, Z) as a linear map of the learned ones, fitted on `fit`, tells them."""
+    """Prediction (n, Z) of the true latents `held_out` from the learned ones, by a linear map fitted on `fit`."""
     return affine_apply(affine_fit(learned.latents(fit), fit), learned.latents(held_out))
 
 
@@ -264,11 +263,10 @@ def _measured(
 
 def measure_run(cell: Cell) -> dict[str, float]:
     """Train as the cell's settings say, and measure."""
-    settings: Mapping[str, Any] = cell.settings
-    run = VectorRun(**settings)
+    run = VectorRun(**cell.settings)
     return recovery(learn(run, cell), cell, num_held_out(run))
 
 
 def num_held_out(run: VectorRun) -> int:
-    """Latents to fit a linear map on, and to test it on: the map's own error adds 1 / 8 to what is unexplained."""
+    """Latents to fit a linear map on, and to test it on; the map's own error adds 1 / 8 to the unexplained variance."""
     return max(NUM_HELD_OUT, 8 * run.dim)

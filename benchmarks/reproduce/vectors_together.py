@@ -27,7 +27,7 @@ from worldmodel.system import pick_device
 
 
 def shape_of(settings: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What runs that are trained side by side must have in common."""
+    """What runs must share to be trained side by side."""
     run = VectorRun(**settings)
     optim = (run.steps, run.batch_size, run.lr, run.weight_decay, run.grad_clip)
     return run.encoder, run.dim, run.num_views, run.num_layers, run.latent_dim, run.num_slices, *optim

@@ -39,7 +39,7 @@ def _subjects(folder: Path) -> Subjects:
 
 
 def measure(config: TrustConfig) -> dict[str, Any]:
-    """Measure one thing; its figures by name, which are also written as JSON where `out` says."""
+    """Run the measurement `config.what`; returns its figures by name, and writes them to `config.out` as JSON."""
     with tempfile.TemporaryDirectory(dir=_IN_MEMORY if config.what == "fuzz" else None) as folder:
         figures = _MEASURES[config.what](config, Path(folder))
     if config.out:

@@ -1,4 +1,4 @@
-"""What differs between what two commands left."""
+"""Differences between the files that two commands left."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def _bytes(path: Path) -> bytes | None:
 
 
 def same_training(reference: Path, victim: Path) -> list[str]:
-    """What differs between two runs: weights, optimiser and generator states, logged losses, evaluation."""
+    """Differences between two runs: weights, optimiser and generator states, logged losses, evaluation, leftovers."""
     differing = [] if _bytes(reference / "model.safetensors") == _bytes(victim / "model.safetensors") else ["weights"]
     saved = [torch.load(path / "trainer.pt", weights_only=True) for path in (reference, victim)]
     differing += [f"trainer.pt {key}" for key in saved[0] if not same(saved[0][key], saved[1][key])]

@@ -21,16 +21,16 @@ from worldmodel.system import UserError
 
 @dataclass
 class Flipped:
-    """What became of the flips in one file."""
+    """Outcomes of the flips in one file."""
 
     refused: int = 0
-    """In one line for the user."""
+    """Flips that were refused in one line."""
     the_same: int = 0
-    """Read as before: the bit means nothing, such as one of white space or of a zip archive's date."""
+    """Flips that changed nothing that is read, such as in white space or in a zip archive's date."""
     different: list[int] = field(default_factory=list)
-    """Read as something else, without a word: the numbers of the bits."""
+    """Numbers of the bits whose flip changed what is read, without a message."""
     crashed: list[str] = field(default_factory=list)
-    """Any other exception."""
+    """Flips that raised any other exception."""
 
 
 def flips(subjects: Subjects, scratch: Path, num: int, seed: int) -> dict[str, Flipped]:

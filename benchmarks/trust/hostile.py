@@ -1,4 +1,4 @@
-"""What a hostile run, data set or recording costs before it is refused: seconds and memory, each in a process alone.
+"""Cost of hostile runs, data sets and recordings until they are refused: seconds and memory, each in its own process.
 
 Every file here is small to send and large to read: it promises more than it holds, or never ends.
 """
@@ -35,7 +35,7 @@ _SPARSE_BYTES = 10**12
 
 @dataclass(frozen=True)
 class Cost:
-    """What one hostile file costs."""
+    """Cost of one hostile file."""
 
     seconds: float
     """Wall seconds until it was refused, or left out of a page."""
@@ -100,7 +100,7 @@ def _peak_mb() -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# what is read
+# readers
 
 
 def _model(folder: Path) -> None:
@@ -138,7 +138,7 @@ def _converted(folder: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# what is made
+# hostile files
 
 
 def _changed(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
@@ -175,7 +175,7 @@ def _pipe(name: str) -> Callable[[Path], None]:
 
 
 def _wide(folder: Path) -> None:
-    """A hidden layer whose masks alone take gigabytes, beside weights that are its own."""
+    """A hidden layer whose masks alone take gigabytes, beside the weights of a small model."""
     _changed("run/model.json", lambda model: model["model"]["predictor"].update(hidden=30_000))(folder)
 
 
@@ -196,7 +196,7 @@ def _deflated(folder: Path) -> None:
 
 
 def _repeated(folder: Path) -> None:
-    """A tensor of one number, repeated a hundred billion times by a stride of nothing."""
+    """A tensor of one number, repeated a hundred billion times by a stride of zero."""
     torch.save({"schema": 2, "model": torch.zeros(1).expand(10**11)}, folder / "run/trainer.pt")
 
 

@@ -1,7 +1,7 @@
 """Three machines and one shared folder: the same data set collected, and the same run trained, by all of them at once.
 
-A machine is a process with a host name, process numbers and network of its own (`unshare`, Linux, as root). What they
-leave is compared with what one machine leaves that is alone.
+A machine is a process with a host name, process numbers and network of its own (`unshare`, Linux, as root). The files
+that they leave are compared with those of one machine that works alone.
 """
 
 import shutil
@@ -23,22 +23,22 @@ from worldmodel.system import UserError, read_json, write_json
 
 NUM_HOSTS = 3
 EPISODES = (12, 16, 20)
-"""Of the data set, as each machine asks for it."""
+"""Episodes of the data set that each machine asks for."""
 _PATIENCE_S = 1800.0
 
 
 @dataclass(frozen=True)
 class HostReport:
-    """What happened on one machine."""
+    """Events on one machine."""
 
     turned_away: dict[str, int]
-    """Process and machine that trained meanwhile -> how often it was told so."""
+    """Process and machine that held the run -> how often this machine was refused because of it."""
     trained_s: float
-    """Seconds of its own training; nearly none where another one had done it."""
+    """Seconds of its own training; nearly none where another machine had trained the run."""
 
 
 def hosts(scratch: Path) -> dict[str, Any]:
-    """Let the machines work, and say what was lost, what differs, and who was turned away."""
+    """Let the machines work; returns failures, differences and the machines' reports."""
     alone, shared = scratch / "alone", scratch / "shared"
     _work(alone, max(EPISODES))
     processes = [_start(shared, number) for number in range(NUM_HOSTS)]
@@ -62,7 +62,7 @@ def _start(folder: Path, number: int) -> subprocess.Popen[bytes]:
 
 
 def at_work(folder: str, number: int) -> None:
-    """What one machine does; its report goes into the folder."""
+    """The work of one machine, which writes its report into the folder."""
     write_json(Path(folder) / f"host-{number}.json", asdict(_work(Path(folder), EPISODES[number])))
 
 

@@ -1,4 +1,4 @@
-"""What is damaged: a small data set, and a small run of every kind of file."""
+"""The files to be damaged: a small data set, and a small run with every kind of file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +32,11 @@ class Subjects:
 
 
 class ShortShards(Recording):
-    """Shards of four episodes, so that several are at work; a class, to reach the processes that record."""
+    """Shards of four episodes, so that there are several; a class, since worker processes must unpickle it."""
 
     @property
     def episodes_per_shard(self) -> int:
+        """See `Recording.episodes_per_shard`."""
         return 4
 
 

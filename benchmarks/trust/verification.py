@@ -1,4 +1,4 @@
-"""What checksums cost when a training starts: everything that it does before its first step, with them and without."""
+"""Cost of checksums at the start of a training: CPU time before its first step, with them and without."""
 
 import dataclasses
 import hashlib
@@ -40,7 +40,7 @@ class _Remembering:
         return self.made[-1]
 
     def known(self) -> Callable[..., _Known]:
-        """What gives the same checksums in the same order, without computing them."""
+        """A function that gives the same checksums in the same order, without computing them."""
         values = iter([made.hexdigest() for made in self.made])
         return lambda *_: _Known(next(values))
 

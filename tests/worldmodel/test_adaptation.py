@@ -68,7 +68,7 @@ def adapted(latents: list[Tensor], sent: list[Tensor]) -> Adaptation:
 GAIN, DELAY = torch.tensor([[0.5, 1.0], [0.0, 1.0], [1.0, -1.0], [1.0, 1.0]]), [0, 3, 1, 2]
 
 
-def test_a_change_of_a_linear_system_is_found_and_foretold():
+def test_a_change_of_a_linear_system_is_found_and_predicted():
     latents, sent = motion(GAIN, DELAY, 24)
     adaptation = Adaptation(Drawer(), 4, 9, CPU)
     for step in range(1, 17):

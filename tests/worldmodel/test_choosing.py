@@ -1,4 +1,4 @@
-"""What training chooses by itself: what the rule says, what is left alone, what a kill costs, what it may cost."""
+"""Settings that training chooses by itself: the rule, the options left alone, continuation after a kill, the cost."""
 
 import dataclasses
 from pathlib import Path

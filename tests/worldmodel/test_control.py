@@ -1,4 +1,4 @@
-"""Protocols of control: which tasks are drawn, when one counts as solved, and what the figures say."""
+"""Protocols of control: which tasks are drawn, when one counts as solved, and how figures are pooled."""
 
 from dataclasses import dataclass, field, replace
 

@@ -1,5 +1,5 @@
-"""What data cannot tell is None, not a number, and ends no command: still variables, single episodes, views without
-rank, numbers that are not finite."""
+"""A figure that the data do not determine is None, not a number, and ends no command: still variables, single
+episodes, views without rank, numbers that are not finite."""
 
 import json
 from dataclasses import asdict, replace
@@ -335,5 +335,5 @@ def test_whitening_what_does_not_vary_is_the_identity():
         assert torch.equal(whitening(x), torch.eye(3))
 
 
-def test_errors_are_no_share_of_nothing():
+def test_a_ratio_to_an_error_of_zero_is_none():
     assert shares(np.array([0.1, 0.1, 0.0, np.nan]), np.array([0.4, 0.0, 0.0, 1.0])) == [0.25, None, None, None]

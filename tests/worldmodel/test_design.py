@@ -1,4 +1,4 @@
-"""`design`: what worlds let be known, what the command writes, what it refuses."""
+"""`design`: which constants worlds reveal, the command's output, and refused input."""
 
 from pathlib import Path
 from typing import Any

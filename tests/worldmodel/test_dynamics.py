@@ -1,4 +1,4 @@
-"""What is learned on frozen latents: windows stay in their half episode, and the measures know known answers."""
+"""Learning on frozen latents: windows stay in their half episode, and measures give known answers."""
 
 from functools import partial
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Goal heads: what hindsight teaches on dynamics whose answers are known, and how controllers use it."""
+"""Goal heads, learned in hindsight on dynamics whose answers are known, and their use by controllers."""
 
 import numpy as np
 import pytest

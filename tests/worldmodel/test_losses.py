@@ -53,7 +53,7 @@ def test_infonce_is_the_mean_surprise_at_the_partner(similarity):
 
 
 @pytest.mark.parametrize("similarity", ["gaussian", "cosine"])
-def test_infonce_ranges_from_nothing_to_guessing(similarity):
+def test_infonce_ranges_from_zero_to_that_of_guessing(similarity):
     same = torch.ones(B, D)
     assert infonce(same, same, similarity).item() == pytest.approx(math.log(B), abs=1e-5)
     apart = torch.eye(B)

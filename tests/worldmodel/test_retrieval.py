@@ -13,7 +13,7 @@ from worldmodel.runs import StepsOff
 from worldmodel.settings import EncoderConfig, PredictorConfig
 
 
-def test_predictions_of_the_right_moment_are_nought_steps_off(monkeypatch):
+def test_predictions_of_the_right_moment_are_zero_steps_off(monkeypatch):
     """A point that moves steadily: foreseen rightly, .4 steps too far, three steps too far, and as standing still."""
     latents = torch.arange(80.0)[:, None].repeat(2, 1)
     table, episodes = LatentTable(latents, torch.zeros(160, 1)), EpisodeIndex(np.array([0, 80]), np.array([80, 80]))

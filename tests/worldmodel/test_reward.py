@@ -1,4 +1,4 @@
-"""Rewards: what the reward head learns, what planners make of it, and what is said where there is nothing to learn."""
+"""Rewards: what the reward head learns, how planners use it, and refusals where there is nothing to learn."""
 
 import sys
 from dataclasses import replace

@@ -103,7 +103,7 @@ def test_results_of_other_protocols_are_kept(tmp_path: Path, controlled: Control
     assert then.control == strict and then.earlier_control.keys() == {controlled.protocol.name}
 
 
-def test_results_of_earlier_weights_are_told(tmp_path: Path, controlled: ControlResult):
+def test_results_of_earlier_weights_are_reported_as_outdated(tmp_path: Path, controlled: ControlResult):
     strict = replace(controlled, protocol=replace(controlled.protocol, name="strict"))
     run = RunDirectory(tmp_path / "new")
 

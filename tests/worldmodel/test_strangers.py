@@ -1,4 +1,4 @@
-"""What a stranger's run, data set or folder makes the verbs do: nothing beyond reading it. What `out` may replace."""
+"""Verbs only read a stranger's run, data set or folder; and `out` replaces only results of its own kind."""
 
 import json
 import sys

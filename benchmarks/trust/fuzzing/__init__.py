@@ -1,8 +1,8 @@
-"""`python -m benchmarks.trust what=fuzz`: changed files, thousands for each reader, and what became of them.
+"""`python -m benchmarks.trust what=fuzz`: thousands of changed files for each reader, and how they were received.
 
 texts, archives, columnar, media  one change of a valid file, by its format
 valid                             the valid files
-readers                           which reader gets which of them
-attempts                          one reader and one changed file, and what it took
-campaign                          many, in a process that may die
+readers                           the file, the change and the function of every reader
+attempts                          one reader and one changed file: outcome and cost
+campaign                          many attempts, in a process that may die
 """

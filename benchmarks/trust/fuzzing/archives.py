@@ -16,7 +16,7 @@ from benchmarks.trust.fuzzing.texts import INTEGERS, nest, raw
 
 
 def as_safetensors(rng: Random, content: bytes) -> bytes:
-    """The header of a safetensors file, whose numbers say where tensors are."""
+    """Change the header of a safetensors file, whose numbers say where tensors are."""
     num = int.from_bytes(content[:8], "little")
     header, body = json.loads(content[8 : 8 + num]), content[8 + num :]
     header.pop("__metadata__", None)
@@ -25,13 +25,13 @@ def as_safetensors(rng: Random, content: bytes) -> bytes:
     return promised.to_bytes(8, "little") + text + body
 
 
-@functools.lru_cache(maxsize=2)  # what is valid, and what a first change made of it
+@functools.lru_cache(maxsize=2)  # the valid content, and that after a first change
 def _saved(content: bytes) -> dict[str, Any]:
     return torch.load(io.BytesIO(content), weights_only=True)
 
 
 def as_checkpoint(rng: Random, content: bytes) -> bytes:
-    """What torch saved: its values, or the entries of its archive."""
+    """Change a file that torch saved: its values, or the entries of its archive."""
     if rng.random() < 0.4:
         return as_zip(rng, content)
     saved = {key: value for key, value in _saved(content).items() if key != "sha256"}
@@ -51,7 +51,7 @@ _TENSORS: list[Callable[[], torch.Tensor]] = [
 
 
 def as_zip(rng: Random, content: bytes) -> bytes:
-    """An archive with one entry changed, renamed, repeated or left out; its own checksums are right again."""
+    """Change, rename, repeat or leave out one entry of an archive; its own checksums are right again."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
     index = rng.randrange(len(entries))
@@ -71,7 +71,7 @@ def as_zip(rng: Random, content: bytes) -> bytes:
 
 
 def as_arrays(rng: Random, content: bytes) -> bytes:
-    """An npz file: its arrays, or the entries of its archive."""
+    """Change an npz file: its arrays, or the entries of its archive."""
     if rng.random() < 0.5:
         return as_zip(rng, content)
     with np.load(io.BytesIO(content)) as arrays:
@@ -83,7 +83,7 @@ def as_arrays(rng: Random, content: bytes) -> bytes:
 
 
 def array(rng: Random, values: np.ndarray) -> np.ndarray:
-    """An array of another type or shape, or with values that are no measurement."""
+    """The array with another type or shape, or with values that are no measurement."""
     change = rng.randrange(4)
     if change == 0:
         with np.errstate(all="ignore"):

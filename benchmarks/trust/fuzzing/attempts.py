@@ -1,4 +1,4 @@
-"""One reader and one changed file: what became of it, and what it took."""
+"""One reader and one changed file: outcome and cost."""
 
 import os
 import resource
@@ -20,7 +20,7 @@ Outcome = Literal["read", "refused", "failed"]
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one changed file."""
+    """Outcome and cost of reading one changed file."""
 
     outcome: Outcome
     told: str
@@ -35,21 +35,21 @@ class Attempts:
     """A folder of valid files in which one is changed again and again, and read."""
 
     def __init__(self, valid: Path, scratch: Path, name: str) -> None:
-        """valid: what `make_valid` made; it is copied to `scratch`. name: of the reader."""
+        """valid: folder that `make_valid` wrote, copied to `scratch`. name: name of the reader."""
         self._folder, self._valid, self._reader = scratch, valid, READERS[name]
         shutil.copytree(valid, scratch, dirs_exist_ok=True)
         self.file = scratch / self._reader.file
         self._content = self.file.read_bytes()
-        self._reader.read(scratch)  # what is valid is read; and what is loaded once is there
+        self._reader.read(scratch)  # valid content must be read; this also loads libraries, which are loaded once
         self._clean()
         self._before_mb = _memory_mb("VmRSS")
 
     def changed(self, rng: Random) -> bytes:
-        """Content to be tried."""
+        """The valid content with changes."""
         return self._reader.changed(rng, self._content)
 
     def of(self, content: bytes) -> Attempt:
-        """Have content read."""
+        """Let the reader read this content."""
         self.file.write_bytes(content)
         start, outcome, told = _cpu_s(), "read", ""
         try:

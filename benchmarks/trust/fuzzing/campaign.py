@@ -18,32 +18,32 @@ from benchmarks.trust.fuzzing.valid import make_valid
 from worldmodel.system import UserError, read_json, write_json
 
 PATIENCE_S = 300.0
-"""After so many seconds on the clock a reader hangs; on a busy machine, one that works takes a while too."""
+"""Wall seconds without a result after which a reader counts as hanging; long, since busy machines are slow."""
 _SAVE_EVERY_S = 20.0
 _PAUSE_S = 0.03
-"""Between looks at what came: were the reader stopped for each of its inputs, that would take longer than reading."""
+"""Seconds between looks at the results: waking up for each of them would take longer than reading the files."""
 _KEPT = 20
 
 
 @dataclass
 class Tally:
-    """What became of the inputs of one reader."""
+    """Outcomes of the inputs of one reader."""
 
     inputs: int = 0
     read: int = 0
-    """As valid content, changed where it does not matter or into other valid content."""
+    """Inputs read: changed where it does not matter, or into other valid content."""
     refused: int = 0
-    """In one plain line."""
+    """Inputs refused in one plain line."""
     failed: int = 0
-    """Any other exception, a signal, a hang, or more time or memory than a file may cost."""
+    """Inputs that led to any other exception, a signal, a hang, or more time or memory than a file may cost."""
     failures: list[str] = field(default_factory=list)
     """Some of these: number of the input, and what happened."""
     most_cpu_s: float = 0.0
-    """CPU-seconds of the dearest input."""
+    """CPU-seconds of the most expensive input."""
     most_mb: float = 0.0
     """Largest growth of memory, 10^6 bytes."""
     seconds: float = 0.0
-    """On the clock, of all."""
+    """Wall seconds of all inputs."""
 
     def add(self, number: int, attempt: Attempt) -> None:
         self.inputs = number + 1
@@ -57,7 +57,7 @@ class Tally:
 
 
 def fuzz(config: TrustConfig, folder: Path) -> dict[str, Any]:
-    """Change and read files until every reader has had its inputs, or its minutes; what became of them.
+    """Change and read files until every reader has had its inputs, or its minutes; returns the outcomes.
 
     With `out`, the figures are written there every few seconds, and a command that was cut off goes on from them.
     """
@@ -81,8 +81,8 @@ def fuzz(config: TrustConfig, folder: Path) -> dict[str, Any]:
 def _figures(tallies: dict[str, Tally]) -> dict[str, Any]:
     each = tallies.values()
     total = {"inputs": sum(of.inputs for of in each), "failed": sum(of.failed for of in each)}
-    dearest = {"most_cpu_s": max(of.most_cpu_s for of in each), "most_mb": max(of.most_mb for of in each)}
-    return total | dearest | {"readers": {name: asdict(of) for name, of in tallies.items()}}
+    largest = {"most_cpu_s": max(of.most_cpu_s for of in each), "most_mb": max(of.most_mb for of in each)}
+    return total | largest | {"readers": {name: asdict(of) for name, of in tallies.items()}}
 
 
 def _run(name: str, tally: Tally, folder: Path, config: TrustConfig, save: Callable[[], None]) -> None:

@@ -19,7 +19,7 @@ _MOST_BYTES = 10**7
 
 
 def as_hdf5(rng: Random, content: bytes) -> bytes:
-    """An HDF5 file: its columns, links, attributes and storage."""
+    """Change an HDF5 file: its columns, links, attributes and storage."""
     with h5py.File.in_memory(content) as file:
         names: list[str] = []
         file.visit(names.append)
@@ -143,13 +143,13 @@ _HDF5_CHANGES: list[Callable[[Random, Any, str], None]] = [
 ]  # fmt: skip
 
 
-@functools.lru_cache(maxsize=2)  # what is valid, and what a first change made of it
+@functools.lru_cache(maxsize=2)  # the valid content, and that after a first change
 def _columns(content: bytes) -> dict[str, Any]:
     return parquet.read_table(io.BytesIO(content)).to_pydict()
 
 
 def as_parquet(rng: Random, content: bytes) -> bytes:
-    """A Parquet table: its values and types."""
+    """Change a Parquet table: its values and types."""
     changed = nest(rng, _columns(content))
     if not isinstance(changed, dict):
         return content

@@ -9,7 +9,7 @@ from benchmarks.trust.fuzzing.texts import INTEGERS, raw
 
 
 def as_picture(rng: Random, content: bytes) -> bytes:
-    """A PNG: one of its chunks, whose checksum is right again. Of other formats, bytes."""
+    """Change one chunk of a PNG, whose checksum is right again; in other formats, bytes."""
     if not content.startswith(b"\x89PNG"):
         return raw(rng, content)
     chunks, place = [], 8
@@ -46,7 +46,7 @@ _HOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"udt
 
 
 def as_mp4(rng: Random, content: bytes) -> bytes:
-    """An MP4 film: the size, the kind or a number of one of its boxes."""
+    """Change the size, the kind or a number of one box of an MP4 film."""
     start, size = rng.choice(list(_boxes(content, 0, len(content))))
     change, changed = rng.randrange(8), bytearray(content)
     if change == 0:

@@ -1,4 +1,4 @@
-"""Everything that reads what somebody else may have written: which file is changed, how, and what reads it."""
+"""Every reader of files that somebody else may have written: the file, how it is changed, and the reading function."""
 
 import functools
 import io
@@ -31,7 +31,7 @@ from worldmodel.viewing import read_command
 
 @dataclass(frozen=True)
 class FuzzedReader:
-    """A kind of file, and what reads it."""
+    """A kind of file and its reader."""
 
     file: str
     """Which of the valid files is changed."""
@@ -73,7 +73,7 @@ def _scene() -> Any:
     return make("puck").scene
 
 
-@functools.lru_cache(maxsize=2)  # what is valid, and what a first change made of it
+@functools.lru_cache(maxsize=2)  # the valid content, and that after a first change
 def _table(content: bytes) -> pyarrow.Table:
     return parquet.read_table(io.BytesIO(content))
 

@@ -1,7 +1,7 @@
 """Values, text and bytes with one change.
 
-Everything in this package takes a generator and valid content, and returns content that is not. The generator is
-Python's, so that hypothesis can stand in for it and shrink what fails.
+Every function `as_…` of this package takes a generator and valid content, and returns content with one change. The
+generator is Python's, so that hypothesis can stand in for it and shrink failing inputs.
 """
 
 import copy
@@ -67,7 +67,7 @@ def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def raw(rng: Random, content: bytes) -> bytes:
-    """Bytes overwritten, removed, repeated or cut off, without a look at what they are."""
+    """Overwrite, remove, repeat or cut off bytes, without regard to the format."""
     if not content:
         return b"\0"
     start = rng.randrange(len(content))
@@ -88,7 +88,7 @@ def raw(rng: Random, content: bytes) -> bytes:
 
 
 def as_json(rng: Random, content: bytes) -> bytes:
-    """A JSON file; mostly without its checksum, which would refuse any change."""
+    """Change a JSON file; mostly without its checksum, which would refuse any change."""
     values = json.loads(content)
     if isinstance(values, dict) and rng.random() < 0.9:
         values.pop("sha256", None)
@@ -96,7 +96,7 @@ def as_json(rng: Random, content: bytes) -> bytes:
 
 
 def as_json_lines(rng: Random, content: bytes) -> bytes:
-    """A file with an object in every line."""
+    """Change a file with a JSON object in every line."""
     lines = content.splitlines(keepends=True)
     index = rng.randrange(len(lines))
     lines[index] = json.dumps(nest(rng, json.loads(lines[index]))).encode() + rng.choice(
@@ -115,7 +115,7 @@ _YAML_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def as_yaml(rng: Random, content: bytes) -> bytes:
-    """A YAML file: its values, or its text."""
+    """Change a YAML file: its values, or its text."""
     values = yaml.load(content, _YAML_LOADER)  # noqa: S506  # one of the two safe ones
     if not isinstance(values, dict) or rng.random() < 0.3:
         text = content.decode(errors="replace")
@@ -127,7 +127,7 @@ def as_yaml(rng: Random, content: bytes) -> bytes:
 
 
 def as_csv(rng: Random, content: bytes) -> bytes:
-    """A table of numbers in text."""
+    """Change a table of numbers in text."""
     rows = [line.split(",") for line in content.decode().splitlines()]
     changed = nest(rng, rows)
     if not isinstance(changed, list):
@@ -148,7 +148,7 @@ _ELEMENTS = [
 
 
 def as_mjcf(rng: Random, content: bytes) -> bytes:
-    """A model file of MuJoCo: attributes and elements."""
+    """Change a model file of MuJoCo: attributes and elements."""
     root = ElementTree.fromstring(content)
     elements = list(root.iter())
     element, other = rng.choice(elements), rng.choice(elements)

@@ -30,7 +30,7 @@ from worldmodel.settings import (
 CAMERA = "observation.images.top"
 FPS = 50
 STAGES = {"encoder": {"method.lag": 5}}
-"""Stage -> what its weights depend on."""
+"""Stage -> the options that its weights depend on."""
 _SIZE, _FRAMES, _EPISODES = 16, 15, 2
 
 
