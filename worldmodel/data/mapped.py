@@ -2,9 +2,9 @@
 
 Frames are stored in chunks without compression, so HDF5's index says at which byte each chunk begins. It is read once
 per shard; from then on a row is a known range of bytes of the file, and gathering it is one copy. Data sets larger than
-memory stream through the page cache. The operating system is told of all rows of a batch before the first is copied, so
-that the disk reads them together. Rows that are read so are not compared with their checksum, which is of whole
-columns.
+memory stream through the page cache. All rows of a batch are announced to the operating system before the first is
+copied, so that the disk reads them together. Rows that are read so are not compared with a checksum, since those are of
+whole columns.
 """
 
 import mmap

@@ -8,7 +8,7 @@ from worldmodel.models.layers import mlp
 from worldmodel.models.weak_form import fit_circle
 from worldmodel.settings import ContextConfig
 
-_FAINT = 1e-3  # norm of standardised coefficients below which their logarithm tells nothing
+_FAINT = 1e-3  # norm of standardised coefficients below which their logarithm is noise
 
 
 class ContextEncoder(nn.Module):

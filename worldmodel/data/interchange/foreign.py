@@ -1,4 +1,4 @@
-"""What a reader of another toolkit's data set offers, and what all readers check.
+"""The interface of readers of other toolkits' data sets, and the checks that all of them share.
 
 Readers take files from untrusted sources: no path and no format string out of them is followed, and what one
 episode may hold is bounded.
@@ -31,7 +31,7 @@ class ForeignColumns:
     """float32 (T,), of each action; zeros where the source has none."""
 
     gap: str = ""
-    """What the source says of its rows that contradicts one row after another at a constant rate; empty: nothing."""
+    """Where the source's own numbers contradict one row after another at a constant rate; empty where they do not."""
 
     def problem(self) -> str:
         """Why the episode cannot be used; empty where it can."""
@@ -91,7 +91,7 @@ class ForeignData(Protocol):
 
 
 _NO_VIEWS = ("goal", "mask", "segment", "depth")
-"""What is in the names of image columns that show something else than what the robot sees."""
+"""Words in the names of image columns that do not show the robot's view."""
 
 
 def choose_camera(names: Sequence[str], wanted: str, path: Path, others: Sequence[str] = ()) -> str:

@@ -1,4 +1,4 @@
-"""HDF5 files of other toolkits, read with suspicion."""
+"""HDF5 files of other toolkits, whose content is not trusted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
 from worldmodel.data.interchange.images import CHANNELS_FIRST, CHANNELS_LAST
 from worldmodel.system.errors import StoreError, UserError
 
-# A column that promises more than this share of what is stored, and more than a little, is a bomb.
+# A column is refused that promises more than this many times its stored bytes, unless it is small in any case.
 MAX_COMPRESSION, ALWAYS_READ_BYTES = 100, 128 * 2**20
 _BLOCK_BYTES = 32 * 2**20
 
@@ -46,7 +46,7 @@ def arrays(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def column(group: Any, name: str, path: Path) -> h5py.Dataset:
-    """A column that lies in the file itself and is no bomb."""
+    """A column that lies in the file itself and promises hardly more bytes than are stored; StoreError otherwise."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         there = ", ".join(sorted(group)[:10]) or "nothing"
         raise StoreError(f"{path}: {_full(group, name)} is missing, or not in the file itself; there is {there}")

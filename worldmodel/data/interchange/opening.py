@@ -1,4 +1,4 @@
-"""Which toolkit wrote a data set, told from its files."""
+"""Opens a data set of another toolkit, which is recognised by its files."""
 
 from pathlib import Path
 

@@ -44,7 +44,7 @@ class VideoReader:
         self._frame = np.zeros(0, np.uint8)
 
     def frames(self, file: Path, seconds: np.ndarray) -> Iterator[np.ndarray]:
-        """What the video shows at these times, float (n,) ascending: n frames, each uint8 (H, W, 3).
+        """The frames shown at these times, float (n,) seconds, ascending: n frames, each uint8 (H, W, 3).
 
         A camera may be faster than the rows of a table, and skip frames, or slower, and show one for several rows.
         """
