@@ -46,7 +46,7 @@ def arrays(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def column(group: Any, name: str, path: Path) -> h5py.Dataset:
-    """A column that lies in the file itself and promises hardly more bytes than are stored; StoreError otherwise."""
+    """A column that lies in the file itself and promises no more than the limits above; StoreError otherwise."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         there = ", ".join(sorted(group)[:10]) or "nothing"
         raise StoreError(f"{path}: {_full(group, name)} is missing, or not in the file itself; there is {there}")
