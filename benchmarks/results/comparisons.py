@@ -43,8 +43,9 @@ def _comparison(record: Record[CompareResult]) -> str:
 def _introduction(record: Record[CompareResult]) -> str:
     found, setup, beside = record.result, record.result.setup, record.result.baselines
     command = " ".join(word for word in (record.command or "").split() if not word.startswith(_PLACES))
+    length = "trained as long as the recipe says" if setup.scale == "recipe" else f"{setup.scale} scale"
     return (
-        f"`{command}`: {setup.scale} scale, {setup.encoder}, {setup.steps} steps of {setup.batch_size} pairs, "
+        f"`{command}`: {length}, {setup.encoder}, {setup.steps} steps of {setup.batch_size} pairs, "
         f"{setup.num_seeds} seeds; {found.tuning}. Mean [95 % interval by Student's t over seeds], test episodes. R2 "
         f"ceiling {found.r2_ceiling:.4f}; untrained encoder {digits(beside.random_encoder.r2_h_to_z)}, raw pixels by "
         f"ridge {digits(beside.raw_pixels.r2_h_to_z)}."

@@ -53,6 +53,16 @@ def test_no_way_is_found_that_was_not_recorded():
     assert torch.equal(cut.subgoals(at(places[[0]]), places[[22]]), places[[22]])
 
 
+def test_plans_go_straight_from_where_nothing_was_recorded():
+    """As under a look that the encoder does not know: the nearest landmark would be any, and its way a detour."""
+    places = u_shape()
+    graph = landmark_graph(torch.cat([places, places.flip(0)]), episodes(NUM, NUM), reach=4, num_landmarks=12)
+    far = places + torch.tensor([100.0, 0.0])
+    goals = places[-1:].expand(NUM, -1)
+    assert torch.equal(graph.subgoals(at(far), goals), goals)
+    assert torch.equal(graph.subgoals(at(places), far), far), "nor to such a goal"
+
+
 def test_moments_of_one_place_differ_by_velocity():
     """On a line walked right only from the left half and left only from the right half, its middle is passed twice."""
     line = torch.arange(9.0)[:, None]

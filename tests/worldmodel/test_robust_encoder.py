@@ -132,12 +132,14 @@ def test_only_a_paired_encoder_looks_at_another_frame():
     torch.manual_seed(0)
     frames = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=seeded())
     strided, paired = (Encoder(EncoderConfig(kind, 8, 3, 8, channels=[4])).eval() for kind in ("strided", "paired"))
-    others = frames.roll(1, 0)
+    others = frames.clone()
+    others[..., 4:12, 4:8] = 255 - others[..., 4:12, 4:8]
     assert torch.equal(strided(frames, others), strided(frames))
     assert torch.equal(paired(frames, frames), paired(frames))
     assert not torch.allclose(paired(frames, others), paired(frames))
     nearly = (frames.int() + 2).clamp(0, 255).to(torch.uint8)
     torch.testing.assert_close(paired(frames, nearly), paired(frames), msg="so small a change is no motion")
+    assert torch.equal(paired(frames, frames.roll(1, 0)), paired(frames)), "another scene shows no background"
 
 
 def test_what_stands_still_is_found_from_goal_and_frames_in_which_the_robot_is_elsewhere():

@@ -16,6 +16,8 @@ from worldmodel.system.errors import UserError
 
 _FAINT, _CLEAR = 8.0, 32.0
 """Differences between frame and reference, in grey levels, at which the mask of what has moved is 0 and 1."""
+_MOST_CHANGED = 0.25
+"""Mean of that mask from which on a reference is not used."""
 
 
 class Encoder(nn.Module):
@@ -75,6 +77,8 @@ class Encoder(nn.Module):
             others = frames if reference is None else reference
             difference = (frames.float() - others.float()).abs().amax(1, keepdim=True)
             changed = ((difference - _FAINT) / (_CLEAR - _FAINT)).clamp(0, 1)
+            # where nearly everything differs, as under noise or before a film, that does not show where the robot is
+            changed = changed * (changed.mean((-3, -2, -1), keepdim=True) < _MOST_CHANGED)
             seen = torch.cat([seen, changed * seen, changed * self.normalize(others)], 1)
         return self.body(seen)
 

@@ -51,7 +51,8 @@ class LandmarkGraph:
         """Latents (n, D) to plan to: the landmark within reach that has the fewest steps left to the goal.
 
         It is the goal itself where that is within two such stages, about the planner's horizon, since stages cost some
-        precision; and where no way to it was recorded.
+        precision; where no way to it was recorded; and where the robot or the goal is farther from all landmarks than
+        any recorded frame was, as under a look that the encoder does not know.
 
         Args:
             latents: of the last K observations, (n, K, D), oldest first.
@@ -60,11 +61,12 @@ class LandmarkGraph:
         now = torch.stack([latents[:, -1], latents[:, 0]], 1)
         here = torch.cdist(now.flatten(1), self.moments.flatten(1)).argmin(1)
         # a picture shows no velocity, so that a goal may be reached at any
-        off = torch.cdist(goals, self.moments[:, 0])
+        off, lost = torch.cdist(goals, self.moments[:, 0]), torch.cdist(latents[:, -1], self.moments[:, 0]).amin(1)
         is_goal = off <= off.amin(1, keepdim=True).clamp_min(self.spacing)
         to_go = torch.stack([self.steps[:, chosen].amin(1) for chosen in is_goal])
         left, ahead = to_go.gather(1, here[:, None])[:, 0], to_go.where(self.steps[here] <= self.reach, torch.inf)
-        direct = (left <= 2 * self.reach) | left.isinf()
+        unknown = (lost > self.spacing) | (off.amin(1) > self.spacing)
+        direct = (left <= 2 * self.reach) | left.isinf() | unknown
         return torch.where(direct[:, None], goals, self.moments[ahead.argmin(1), 0])
 
 
