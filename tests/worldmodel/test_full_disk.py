@@ -20,7 +20,7 @@ WRITERS = {
         "encoder.input_size=16", "encoder.hidden=8", "predictor.hidden=8", "predictor.horizon=4",
         "predictor.history=[0,1]", *_OPTIM,
     ],
-    "merge": ["data", "merge", "path=data", "others=[data]", "out=twice"],
+    "merge": ["data", "merge", "path=data", "others=[again]", "out=twice"],
     "convert": ["data", "convert", "path=data", "out=data.h5"],
     "control": ["control", "run=run", "tasks=2", "goal_steps=4", "budget_steps=2", "videos=1", "oracle=false"],
     "report": ["report", "run=run"],
@@ -45,8 +45,8 @@ def disk(tmp_path: Path, valid: Path, monkeypatch: pytest.MonkeyPatch):
     mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(disk)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("may not mount a disk here")
-    for name in ("run", "data", "many"):
-        shutil.copytree(valid / name, disk / name)
+    for name, source in (("run", "run"), ("data", "data"), ("again", "data"), ("many", "many")):
+        shutil.copytree(valid / source, disk / name)
     before = Path.cwd()
     os.chdir(disk)
     yield disk
