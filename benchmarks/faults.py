@@ -173,7 +173,12 @@ def _train(directory: Path) -> None:
 
 
 def _merge(data: Path, directory: Path) -> None:
-    merge([data] * 6, directory / "whole")
+    copies = [data.with_name(f"{data.name}-{number}") for number in range(6)]
+    for copy in copies:
+        if not copy.exists():
+            shutil.copytree(data, copy.with_suffix(".partial"), dirs_exist_ok=True)
+            copy.with_suffix(".partial").rename(copy)
+    merge(copies, directory / "whole")
 
 
 def _convert(data: Path, directory: Path) -> None:
