@@ -553,10 +553,11 @@ def test_the_command_that_comes_next_works_in_any_folder(tmp_path: Path, capsys:
     assert command == ["worldmodel", "train", "env=recorded", "env.name=arm", f"data={out.parent}"]
 
 
-def test_a_data_set_is_not_merged_with_itself(tmp_path: Path):
+def test_a_data_set_that_is_merged_with_itself_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_fake_data(tmp_path / "a", EPISODES)
-    with pytest.raises(UserError, match="a is named twice"):
-        merge([tmp_path / "a", tmp_path / "b" / ".." / "a"], tmp_path / "both")
+    found = merge([tmp_path / "a", tmp_path / "a" / ".." / "a"], tmp_path / "both")
+    assert found.episodes == 2 * len(EPISODES)
+    assert "a is named twice: the same episodes will be trained on and tested" in capsys.readouterr().out
 
 
 def test_discrete_choices_are_refused_by_name(tmp_path: Path):

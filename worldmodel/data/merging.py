@@ -14,7 +14,8 @@ from worldmodel.data.store import DataSet
 from worldmodel.data.writing import write_data_set
 from worldmodel.envs.rollout import Episode
 from worldmodel.settings.names import check_name
-from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.errors import StoreError
+from worldmodel.system.printable import say
 
 Bounds = tuple[np.ndarray, np.ndarray]
 
@@ -43,9 +44,7 @@ def merge(paths: Sequence[Path], out: Path) -> MergeResult:
     Raises StoreError where a source is damaged or of another world, or where `out` holds something else.
     """
     if twice := [path for path in paths if [other.resolve() for other in paths].count(path.resolve()) > 1]:
-        raise UserError(
-            f"{twice[0]} is named twice; episodes that are there twice would be tested as they were trained"
-        )
+        say(f"warning: {twice[0]} is named twice: the same episodes will be trained on and tested")
     check_name(f"{out}: a data set's name", out.name)
     sources = [DataSet(path) for path in paths]
     first = sources[0].index
