@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from worldmodel.models.encoders import moved_mask
 from worldmodel.settings import SeenLook
 
 _CLEAN = 0.25  # share of views that are left unchanged
 _NUM_PICTURES = 400  # half of them by each generator
 _NUM_NOISES = 100
-_FAINT, _CLEAR = 8.0, 32.0  # differences from the background, in grey levels, at which the robot's mask is 0 and 1
 
 
 _Change = Callable[[Tensor, torch.Generator], Tensor]
@@ -75,8 +75,7 @@ class Composites:
 
     def _static_view(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Frames under all looks that do not change within an episode, (n, 3, S, S)."""
-        robot = ((clean - self._background).abs().amax(1, keepdim=True) - _FAINT) / (_CLEAR - _FAINT)
-        robot, behind, front = robot.clamp(0, 1), self._background.expand_as(clean), clean
+        robot, behind, front = moved_mask(clean, self._background), self._background.expand_as(clean), clean
         for kind, change in self._behind_robot.items():
             behind = change(behind, generator) if kind in self._kinds else behind
         for kind, change in self._of_robot.items():

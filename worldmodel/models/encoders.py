@@ -75,8 +75,7 @@ class Encoder(nn.Module):
         seen = self.normalize(frames)
         if self.config.kind == "paired":
             others = frames if reference is None else reference
-            difference = (frames.float() - others.float()).abs().amax(1, keepdim=True)
-            changed = ((difference - _FAINT) / (_CLEAR - _FAINT)).clamp(0, 1)
+            changed = moved_mask(frames.float(), others.float())
             # where nearly everything differs, as under noise or before a film, that does not show where the robot is
             changed = changed * (changed.mean((-3, -2, -1), keepdim=True) < _MOST_CHANGED)
             seen = torch.cat([seen, changed * seen, changed * self.normalize(others)], 1)
@@ -97,6 +96,12 @@ class Encoder(nn.Module):
             # two grey levels keep an almost uniform image from being blown up to noise
             return x / (x.square().mean((-3, -2, -1), keepdim=True).sqrt() + 2.0)
         return (x - self.mean) / self.scale
+
+
+def moved_mask(frames: Tensor, others: Tensor) -> Tensor:
+    """Where frames differ from others, by grey levels: from 0 to 1, (n, 1, S, S), of float32 (n, 3, S, S) each."""
+    difference = (frames - others).abs().amax(1, keepdim=True)
+    return ((difference - _FAINT) / (_CLEAR - _FAINT)).clamp(0, 1)
 
 
 def _check_frames(frames: Tensor) -> None:
