@@ -22,7 +22,7 @@ OPENERS = {
 """Last names of functions that open files, in the libraries that are installed, or parse what others wrote."""
 OPENERS_OF = {"shutil": {"copy", "copy2", "copyfile", "copytree", "move"}, "yaml": {"parse"}}
 """Module -> names that mean something else elsewhere."""
-LIBRARIES = {"Path", "os", "io", "shutil", "json", "yaml", "np", "torch", "h5py", "imageio", "mujoco.MjModel"}
+LIBRARIES = {"Path", "os", "io", "shutil", "json", "yaml", "np", "torch", "h5py", "imageio", "Image", "mujoco.MjModel"}
 """Whose functions count when they are mentioned, too, and not only when they are called."""
 OWN = {"WorldModel.load", "RunDirectory.open", "model.save", "suite.load"}
 """Methods of this package that have such a name."""
@@ -33,7 +33,7 @@ ALLOWED = {
     "worldmodel/models/weights.py": {"safe_open", "save_file"},
     "worldmodel/learning/checkpoints.py": {"ZipFile", "load", "save"},
     "worldmodel/settings/yaml_files.py": {"parse", "load"},  # of text that the door has read
-    "worldmodel/data/interchange/images.py": {"improps", "imread"},  # of bytes in memory
+    "worldmodel/data/interchange/images.py": {"open"},  # of bytes in memory
     "worldmodel/data/interchange/lerobot.py": {"ParquetFile"},
     "worldmodel/data/interchange/video_frames.py": {"read_frames"},
     "worldmodel/identifying/recordings.py": {"loadtxt"},  # of a table beside the user's own film

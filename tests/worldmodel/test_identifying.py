@@ -1,5 +1,6 @@
 """Constants from recordings: exact replay, honest errors, known optima, model files that simulate to the bit."""
 
+import importlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -503,7 +504,13 @@ def test_a_named_pipe_in_a_model_file_is_not_waited_for(part: str, tmp_path: Pat
         open_worlds(recipe("puck"), IdentifyConfig(mjcf=str(model)))
 
 
-def test_a_model_file_takes_the_place_of_the_world(tmp_path: Path):
+@pytest.mark.parametrize("beside", [True, False], ids=["library", "bindings"])
+def test_a_model_file_takes_the_place_of_the_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool):
+    compiling = importlib.import_module("worldmodel.identifying.other_model")
+    if beside:
+        assert Path(compiling._library()).is_file()
+    else:
+        monkeypatch.setattr(compiling, "_library", lambda: "")
     source = envs.make("puck").scene.spec()
     source.actuator("x").gear[0] = 9.0
     path = tmp_path / "strong.xml"

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import imageio_ffmpeg
 import numpy as np
 import pyarrow
 import pytest
+from PIL import Image
 from pyarrow import parquet
 from worldmodel_fakes import A, S, X, fake_episode, write_fake_data
 
@@ -341,14 +343,23 @@ def gray(image: np.ndarray) -> np.ndarray:
     return image.mean(2).astype(np.uint8)
 
 
+def animated(*images: np.ndarray) -> bytes:
+    """A PNG of several pictures."""
+    file = BytesIO()
+    first, *others = map(Image.fromarray, images)
+    first.save(file, "PNG", save_all=True, append_images=others)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("encode", "expected"),
     [
         (lambda image: png(gray(image)), lambda image: gray(image)[..., None].repeat(3, 2)),
         (lambda image: png(np.dstack([image, image[..., 0]])), lambda image: image),
         (lambda image: imageio.imwrite("<bytes>", image, extension=".webp", lossless=True), lambda image: image),
+        (lambda image: animated(image, 255 - image), lambda image: image),
     ],
-    ids=["gray", "alpha", "webp"],
+    ids=["gray", "alpha", "webp", "animated"],
 )
 def test_images_of_one_channel_or_with_alpha_become_frames(tmp_path: Path, encode, expected):
     write_lerobot(tmp_path, as_video=False, encode=encode)
@@ -533,6 +544,13 @@ def test_episodes_of_two_robots_are_named(tmp_path: Path):
 def test_episodes_that_share_rows_are_refused(tmp_path: Path):
     write_peer_file(tmp_path / "theirs.h5", ep_offset=np.array([0, 6, 11]))
     with pytest.raises(StoreError, match="begins at row 6, where another one still lasts until row 6"):
+        open_foreign(tmp_path / "theirs.h5")
+
+
+def test_more_episodes_than_rows_are_refused_before_they_are_listed(tmp_path: Path):
+    num = sum(LENGTHS) + 1
+    write_peer_file(tmp_path / "theirs.h5", ep_len=np.ones(num, int), ep_offset=np.arange(num))
+    with pytest.raises(StoreError, match=f"ep_len has {num} episodes, but there are {num - 1} rows"):
         open_foreign(tmp_path / "theirs.h5")
 
 

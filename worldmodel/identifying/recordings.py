@@ -11,7 +11,7 @@ import numpy as np
 
 from worldmodel.data import DataSet
 from worldmodel.data.interchange.images import fit_frames, fitted
-from worldmodel.data.interchange.video_frames import VideoReader, check_is_video
+from worldmodel.data.interchange.video_frames import VideoReader
 from worldmodel.envs import MujocoWorld
 from worldmodel.identifying.array_files import read_arrays
 from worldmodel.system.errors import UserError
@@ -89,30 +89,22 @@ def _video(path: Path, world: MujocoWorld, image_size: int) -> RecordedMotion:
     """A video whose first frame shows the start, and the table of actions beside it: a row a control step."""
     if not path.exists():
         raise UserError(f"there is no recording {path}; give an episode as data/NAME:NUMBER, or a video as clip.mp4")
-    actions = _actions(path, world)
-    _check_duration(path, len(actions), world.control_dt_s)
-    _check_fits(str(path), actions, world)  # before frames are read, which takes longer
-    reader = VideoReader()
+    actions, reader = _actions(path, world), VideoReader()
     try:
+        _check_duration(path, reader.times(path), len(actions), world.control_dt_s)
+        _check_fits(str(path), actions, world)  # before frames are decoded, which takes longer
         frames = reader.frames(path, world.control_dt_s * np.arange(len(actions) + 1))
         return RecordedMotion(str(path), fitted((frame[None] for frame in frames), image_size, path), actions)
     finally:
         reader.close()
 
 
-def _check_duration(path: Path, num_actions: int, dt_s: float) -> None:
-    """UserError where the video is much longer or shorter than its table says."""
-    import imageio_ffmpeg
-
-    check_is_video(path)
-    try:
-        num_frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
-    except (RuntimeError, OSError) as error:
-        raise UserError(f"{path} is not a video that ffmpeg reads") from error
-    expected = (num_actions + 1) * dt_s
-    if seconds is None or abs(seconds - expected) > max(_MOST_SECONDS_OFF * expected, 1.5 * dt_s):
+def _check_duration(path: Path, times: np.ndarray, num_actions: int, dt_s: float) -> None:
+    """UserError where the video is much longer or shorter than its table says; times: of its frames and its end."""
+    seconds, expected = times[-1], (num_actions + 1) * dt_s
+    if abs(seconds - expected) > max(_MOST_SECONDS_OFF * expected, 1.5 * dt_s):
         raise UserError(
-            f"{path} lasts {seconds or 0:.2f} s ({num_frames} frames), but {num_actions} actions every {dt_s:g} s take "
+            f"{path} lasts {seconds:.2f} s ({len(times) - 1} frames), but {num_actions} actions every {dt_s:g} s take "
             f"{expected:.2f} s: frames were dropped, or the rate is another; give as many actions as the video is long"
         )
 

@@ -1,6 +1,7 @@
 """Write one self-contained HTML page over one or several runs."""
 
 import base64
+import functools
 import json
 import re
 import struct
@@ -105,23 +106,32 @@ def _drawn_figures(run: ReportedRun, scratch: Path) -> list[Path]:
     return drawn
 
 
-def _render(runs: Sequence[ReportedRun], contents: Sequence[RunContent], title: str | None) -> str:
-    """The page as text."""
+@functools.cache
+def _template() -> jinja2.Template:
+    """The page's template; to compile it takes longer than to fill it."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, finalize=_shown
     )
     environment.globals.update(picture=_picture, video_uri=_video_uri, chart_data=_chart_data)
     environment.globals.update(caption=_caption, explained=lambda path: path.stem in _CAPTIONS)
-    folder = resources.files("worldmodel.reporting")
-    source = folder.joinpath("template.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return environment.from_string(_packaged("template.html"))
+
+
+def _packaged(name: str) -> str:
+    """A text file of this folder."""
+    return resources.files("worldmodel.reporting").joinpath(name).read_text(encoding="utf-8")
+
+
+def _render(runs: Sequence[ReportedRun], contents: Sequence[RunContent], title: str | None) -> str:
+    """The page as text."""
+    return _template().render(
         title=title or (f"World model: {runs[0].summary.name}" if len(runs) == 1 else "World models"),
         headline=headline(runs),
         overview=overview(runs) if len(runs) > 1 else None,
         settings=settings_table(runs) if len(runs) > 1 else None,
         runs=contents,
         max_videos=MAX_VIDEOS_PER_RUN,
-        chart_script=folder.joinpath("charts.js").read_text(encoding="utf-8"),
+        chart_script=_packaged("charts.js"),
     )
 
 

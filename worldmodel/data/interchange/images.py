@@ -1,11 +1,12 @@
 """Pictures of other toolkits as frames: decoded, with three channels of 8 bits, cut square."""
 
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
@@ -14,6 +15,7 @@ from worldmodel.system.errors import StoreError
 MAX_IMAGE_PIXELS = 4096 * 4096
 CHANNELS_LAST, CHANNELS_FIRST = (1, 3, 4), (1, 3)
 """How many channels an array of images may have, (n, H, W, channels) or (n, channels, H, W)."""
+_FORMATS = ("PNG", "JPEG", "WEBP")
 _PNG, _JPEG, _RIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF"
 _PNG_BIT_DEPTH = 24  # byte of the file
 
@@ -24,7 +26,8 @@ def is_encoded(content: bytes) -> bool:
 
 
 def decode(content: bytes, path: Path) -> np.ndarray:
-    """A PNG, JPEG or WebP file as uint8 (H, W, 3): gray is repeated, alpha left out; StoreError where it is neither.
+    """A PNG, JPEG or WebP file as uint8 (H, W, 3): gray is repeated, alpha left out, of several pictures
+    the first taken; StoreError where it is neither.
 
     path: the file that holds it, for messages.
     """
@@ -35,11 +38,13 @@ def decode(content: bytes, path: Path) -> np.ndarray:
             f"{path} holds images of 16 bits, such as depth; frames have 8 bits a channel: choose another camera"
         )
     try:
-        height, width = imageio.improps(content, plugin="pillow").shape[:2]
-        if height * width > MAX_IMAGE_PIXELS:
-            raise StoreError(f"{path} holds an image of {width} x {height} pixels, more than {MAX_IMAGE_PIXELS}")
-        return np.asarray(imageio.imread(content, plugin="pillow", mode="RGB"))
-    except (OSError, ValueError, SyntaxError, KeyError, EOFError, MemoryError) as error:
+        with Image.open(BytesIO(content), formats=_FORMATS) as image:
+            if image.width * image.height > MAX_IMAGE_PIXELS:
+                raise StoreError(
+                    f"{path} holds an image of {image.width} x {image.height} pixels, more than {MAX_IMAGE_PIXELS}"
+                )
+            return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, KeyError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(

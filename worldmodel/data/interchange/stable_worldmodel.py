@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
@@ -25,13 +26,19 @@ class StableWorldModelFile:
             found = dict(arrays(file))
             self.cameras = tuple(name for name in found if is_image(found[name]))
             self.camera = choose_camera(self.cameras, camera, path, [described(one) for one in found.values()])
-            length = column(file, "ep_len", path)[:].astype(np.int64)
-            offset = column(file, "ep_offset", path)[:].astype(np.int64)
+            length, offset = (self._of_episodes(file, name) for name in ("ep_len", "ep_offset"))
             self._spans = list(zip(offset.tolist(), (offset + length).tolist(), strict=True))
             self._vectors = [name for name in _VECTORS if name in found and is_vector(found[name])]
             self.state_names = numbered(self._vectors, [width(found[name]) for name in self._vectors])
         self.num_episodes = self.num_promised = len(self._spans)
         _check_apart(self._spans, path)
+
+    def _of_episodes(self, file: h5py.File, name: str) -> np.ndarray:
+        """A number of each episode, int64 (episodes,); StoreError where there are more than rows."""
+        found, num_rows = column(file, name, self._path), len(column(file, self.camera, self._path))
+        if len(found) > num_rows:
+            raise StoreError(f"{self._path}: {name} has {len(found)} episodes, but there are {num_rows} rows")
+        return found[:].astype(np.int64)
 
     def columns(self, episode: int) -> ForeignColumns:
         start, stop = self._spans[episode]

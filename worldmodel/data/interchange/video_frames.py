@@ -26,12 +26,6 @@ _DISCARDED = 4  # of a packet's flags: before the beginning that an edit has set
 _DEEP_GRAY = re.compile(r"gray(9|1\d|f)")
 
 
-def check_is_video(path: Path) -> None:
-    """UserError where a file is no MP4: ffmpeg would open the files that a playlist names."""
-    if read_start(path, MAX_VIDEO_BYTES)[4:8] != b"ftyp":
-        raise UserError(f"{path} is no MP4 file; only those are read")
-
-
 class VideoReader:
     """Decodes videos from front to back, each once where episodes are asked for in their order."""
 
@@ -43,15 +37,19 @@ class VideoReader:
         self._next = 0
         self._frame = np.zeros(0, np.uint8)
 
+    def times(self, file: Path) -> np.ndarray:
+        """When each frame of a video begins, float64 seconds (n + 1,), ascending from 0; last, when the video ends."""
+        if self._times is None or self._times[0] != file:
+            _check_readable(file)
+            self._times = file, _frame_times(file)
+        return self._times[1]
+
     def frames(self, file: Path, seconds: np.ndarray) -> Iterator[np.ndarray]:
         """The frames shown at these times, float (n,) seconds, ascending: n frames, each uint8 (H, W, 3).
 
         A camera may be faster than the rows of a table, and skip frames, or slower, and show one for several rows.
         """
-        if self._times is None or self._times[0] != file:
-            _check_readable(file)
-            self._times = file, _frame_times(file)
-        times = self._times[1]
+        times = self.times(file)
         wanted = np.searchsorted(times, seconds + _EARLY * np.median(np.diff(times)), "right") - 1
         if not np.isfinite(seconds).all() or (np.diff(wanted) < 0).any() or wanted[0] < 0:
             raise StoreError(f"{file}: the times of an episode's rows, from {seconds[0]:g} s on, do not ascend")
@@ -114,19 +112,20 @@ class VideoReader:
 
 
 def _check_readable(file: Path) -> None:
-    """StoreError where a file is missing, or no MP4."""
+    """StoreError where a file is missing, or no MP4: ffmpeg would open the files that a playlist names."""
     try:
-        check_is_video(file)
+        start = read_start(file, MAX_VIDEO_BYTES)
     except FileNotFoundError:
         raise StoreError(f"{file} is missing") from None
     except UserError as error:
         raise StoreError(str(error)) from error
+    if start[4:8] != b"ftyp":
+        raise StoreError(f"{file} is no MP4 file; only those are read")
 
 
 def _frame_times(file: Path) -> np.ndarray:
-    """When each frame of a video begins, float64 seconds (n + 1,), ascending from 0; last, when the video ends.
-
-    They are those of its container: a rate in the header is rounded, and not every camera keeps one.
+    """As `VideoReader.times`. They are those of the container: a rate in the header is rounded, and not every camera
+    keeps one.
     """
     import imageio_ffmpeg
 
