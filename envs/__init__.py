@@ -21,6 +21,7 @@ from worldmodel.envs.factors import Factor
 from worldmodel.envs.gym_pixels import PixelScene
 from worldmodel.envs.gym_scene import GymScene, has_simulation
 from worldmodel.envs.named_factors import named_factors
+from worldmodel.envs.objects import movable_objects
 from worldmodel.envs.ou import OUScene
 from worldmodel.envs.rendering import GLUnavailable
 from worldmodel.envs.rollout import BatchWorld, Episode, rollout
@@ -48,6 +49,7 @@ __all__ = [
     "gym_ids",
     "make",
     "make_policy",
+    "movable_objects",
     "named_factors",
     "names",
     "register",

@@ -80,6 +80,11 @@ class GymScene(Scene):
         self.factors = _general_factors(self.model)
         self._seeded_reset(0)
 
+    @property
+    def environment(self) -> Any:
+        """The environment of the other library, without wrappers."""
+        return self._base
+
     def reset(self, rng: np.random.Generator) -> None:
         for field, value in self._pristine.items():
             getattr(self.model, field)[:] = value

@@ -16,7 +16,7 @@ LEAF_IMPORTS = {
     "planners": {"worldmodel.planners", "torch"},
 }
 # one module each, imported only where it is asked for
-OPTIONAL_IMPORTS = {"envs/warp.py": {"warp", "mujoco_warp"}}
+OPTIONAL_IMPORTS = {"envs/warp.py": {"warp", "mujoco_warp"}, "envs/excitation/ogbench_cubes.py": {"ogbench"}}
 UNPICKLERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
 
 WITHOUT_HEAVY_LIBRARIES = {"settings": {"torch", "mujoco", "dm_control", "hydra", "omegaconf", "h5py"}}

@@ -16,6 +16,7 @@ from worldmodel.envs.excitation.designed_gaussian import DesignedGaussian
 from worldmodel.envs.excitation.noise import colored_noise, ou_process
 from worldmodel.envs.excitation.open_loop import OU, ColoredNoise, Mixture, Uniform
 from worldmodel.envs.excitation.parameters import check_known, check_parameters
+from worldmodel.envs.excitation.play import ObjectPlay
 from worldmodel.envs.excitation.policy import Actor, Policy
 from worldmodel.envs.excitation.tracking import Coasting, OUTracking
 
@@ -28,6 +29,7 @@ __all__ = [
     "DesignedGaussian",
     "Mixture",
     "OUTracking",
+    "ObjectPlay",
     "Policy",
     "Uniform",
     "colored_noise",
@@ -42,6 +44,7 @@ POLICIES: dict[str, type] = {
     "coasting": Coasting,
     "ou_tracking": OUTracking,
     "designed_gaussian": DesignedGaussian,
+    "play": ObjectPlay,
     "mixture": Mixture,
 }
 

@@ -129,7 +129,7 @@ class CollectConfig(Settings):
     env: EnvConfig = field(default_factory=EnvConfig)
     """The world."""
     policy: dict[str, Any] = field(default_factory=lambda: {"name": "uniform"})
-    """Open-loop policy that moves the world: its name and parameters."""
+    """Policy that moves the world, with its parameters: noise, or play, which moves objects to short goals."""
     episodes: Count = 200
     """Episodes to record."""
     episode_steps: Count = 200

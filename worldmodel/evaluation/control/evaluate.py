@@ -10,6 +10,7 @@ import numpy as np
 
 from worldmodel import figures
 from worldmodel.envs import MujocoWorld
+from worldmodel.envs.futures import can_simulate
 from worldmodel.evaluation.control.achieved import ChangedOutcomes, Outcomes, achieved, change_result
 from worldmodel.evaluation.control.changes import Change, check_change, world_that_changes
 from worldmodel.evaluation.control.context_sources import context_source
@@ -27,7 +28,6 @@ from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
 from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.manifests import manifest_tasks
 from worldmodel.evaluation.control.moments import draw_moments
-from worldmodel.evaluation.control.oracle import can_simulate
 from worldmodel.evaluation.control.tasks import (
     Tasks,
     draw_tasks,
@@ -189,7 +189,7 @@ def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcom
     config, world = evaluation.config, evaluation.world
     random = RandomController(world.scene.action_dim, config.seed)
     beside: Outcomes = {"random": [_run(evaluation, random, "random")]}
-    if config.oracle and not can_simulate(world):
+    if config.oracle and not can_simulate(world.scene):
         say(f"note: no oracle: the steps of {world.name} are not those of a MuJoCo model under held controls")
     elif config.oracle and not evaluation.tasks.have_goals:
         say(f"note: no oracle: it plans to states, and the reward of {world.name} asks for no one state")

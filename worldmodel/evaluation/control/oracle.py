@@ -4,19 +4,12 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 
-import mujoco
 import numpy as np
 import torch
-from mujoco.rollout import Rollout
 from torch import Tensor
 
+from worldmodel.envs.futures import HeldControls
 from worldmodel.envs.world import MujocoWorld, Snapshot
-
-
-def can_simulate(world: MujocoWorld) -> bool:
-    """Whether the oracle knows how actions become controls. It does not where another library's controller computes
-    them, or without a MuJoCo model."""
-    return world.scene.state_is_whole or world.scene.holds_control
 
 
 def goal_features(world: MujocoWorld, states: np.ndarray) -> np.ndarray:
@@ -62,9 +55,7 @@ class SimulatorDynamics:
             else:
                 world.restore(moments[index])
             self.models.append(copy.copy(world.scene.model))
-        num_threads = os.cpu_count() or 1
-        self._pool = Rollout(nthread=num_threads)
-        self._data = [mujoco.MjData(world.scene.model) for _ in range(num_threads)]
+        self._futures = HeldControls(world.scene, os.cpu_count() or 1)
 
     def embed(self, frames: Tensor) -> Tensor:
         raise TypeError("the oracle plans from true states; pass them to the planner as z0")
@@ -74,18 +65,12 @@ class SimulatorDynamics:
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, X), (B, N, H, A) -> goal features (B, N, H, Z); the models are those of the first B environments."""
-        batch, num, horizon, _ = actions.shape
-        scene = self._world.scene
-        state = np.concatenate([np.zeros((batch, 1)), z0.double().numpy()], 1)  # time first
-        control = scene.ctrl_centre + scene.ctrl_half_range * actions.double().numpy()
-        states, _ = self._pool.rollout(
+        batch, num, horizon, action_dim = actions.shape
+        reached = self._futures.states(
             [model for model in self.models[:batch] for _ in range(num)],
-            self._data,
-            state.repeat(num, 0),
-            control.repeat(scene.num_substeps, axis=2).reshape(batch * num, horizon * scene.num_substeps, -1),
-        )
-        assert states is not None
-        reached = states.reshape(batch, num, horizon, scene.num_substeps, -1)[:, :, :, -1, 1:]
+            z0.double().numpy().repeat(num, 0),
+            actions.double().numpy().reshape(batch * num, horizon, action_dim),
+        ).reshape(batch, num, horizon, -1)
         return torch.from_numpy(goal_features(self._world, reached)).float()
 
     def subset(self, indices: np.ndarray) -> "SimulatorDynamics":

@@ -1,0 +1,75 @@
+"""Futures: what many sequences of actions would lead to, simulated from one moment on or from several.
+
+Shape letters are those of planners/interfaces.py; K sequences are simulated.
+"""
+
+from collections.abc import Sequence
+
+import worldmodel.envs.rendering  # noqa: F401  # first: it sets MUJOCO_GL  # isort: skip
+
+import mujoco
+import numpy as np
+from mujoco.rollout import Rollout
+
+from worldmodel.envs.scene import Scene
+
+
+def can_simulate(scene: Scene) -> bool:
+    """Whether it is known how actions become controls. It is not where another library's controller computes them, or
+    without a MuJoCo model."""
+    return scene.state_is_whole or scene.holds_control
+
+
+class HeldControls:
+    """The futures of a scene whose control steps only hold controls, in MuJoCo's own thread pool."""
+
+    def __init__(self, scene: Scene, num_threads: int = 0) -> None:
+        """
+        num_threads: 0 simulates in the calling thread; the states are the same, to the bit, with any number.
+        """
+        self._scene = scene
+        self._pool = Rollout(nthread=num_threads)
+        self._data = [mujoco.MjData(scene.model) for _ in range(max(1, num_threads))]
+
+    def states(self, models: Sequence[mujoco.MjModel], starts: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Simulate K sequences of actions.
+
+        Args:
+            models: of each sequence.
+            starts: states, float64 (K, X).
+            actions: (K, H, A) in [-1, 1].
+
+        Returns:
+            float64 (K, H, X), the state after each action.
+        """
+        scene, (num, horizon, _) = self._scene, actions.shape
+        controls = scene.ctrl_centre + scene.ctrl_half_range * actions
+        states, _ = self._pool.rollout(
+            models,
+            self._data,
+            np.concatenate([np.zeros((num, 1)), starts], 1),  # time first
+            controls.repeat(scene.num_substeps, axis=1),
+        )
+        assert states is not None
+        return states.reshape(num, horizon, scene.num_substeps, -1)[:, :, -1, 1:]
+
+
+def stepped(scene: Scene, actions: np.ndarray) -> np.ndarray:
+    """The futures of a scene under its own control steps, from where it is now: slower, and right for any controller.
+
+    Args:
+        scene: is left as it was.
+        actions: (K, H, A) in [-1, 1].
+
+    Returns:
+        float64 (K, H, X), the state after each action.
+    """
+    moment, futures = scene.moment(), []
+    for sequence in actions:
+        states = []
+        for action in sequence:
+            scene.advance(action)
+            states.append(scene.state())
+        futures.append(states)
+        scene.go_back(moment)
+    return np.array(futures)
