@@ -33,11 +33,11 @@ def rows() -> list[Row]:
         rows.append((label, value, "5 s, 500 MB", "`python -m benchmarks.trust what=hostile`"))
     if fuzz := read("bench-fuzz.json"):
         each = [of["inputs"] for of in fuzz["readers"].values()]
-        full = sum(num == max(each) for num in each)
-        label = (
-            f"files changed within their formats, neither read nor refused: {len(each)} readers, {max(each):,} for "
-            f"{full} of them and at least {min(each):,} for the others"
-        )
+        most, full = f"{max(each):,}", each.count(max(each))
+        how_many = f"{most} for {full} of them and at least {min(each):,} for the others"
+        if full == len(each):
+            how_many = f"{most} for each"
+        label = f"files changed within their formats, neither read nor refused: {len(each)} readers, {how_many}"
         value = f"{fuzz['failed']} of {fuzz['inputs']:,}"
         rows.append((label, value, "0", "`python -m benchmarks.trust what=fuzz`"))
     if hosts := read("bench-hosts.json"):

@@ -75,8 +75,10 @@ class EncoderConfig(Settings):
 
     @property
     def num_latents(self) -> int:
-        """`latent_dim`, where it has been decided; it has in a model's description."""
-        assert self.latent_dim is not None, "the latent dimension is chosen when training begins"
+        """`latent_dim`, where it has been decided; UserError where it has not, as it must have in a model's
+        description."""
+        if self.latent_dim is None:
+            raise UserError("encoder.latent_dim is null, where a model has a number: it is chosen when training begins")
         return self.latent_dim
 
     @property
@@ -186,8 +188,9 @@ class ContextConfig(Settings):
 
     @property
     def num_values(self) -> int:
-        """`dim`, where it has been decided; it has in a model's description."""
-        assert self.dim is not None, "the dimension of the context is chosen when training begins"
+        """`dim`, where it has been decided; UserError where it has not, as it must have in a model's description."""
+        if self.dim is None:
+            raise UserError("context.dim is null, where a model has a number: it is chosen when training begins")
         return self.dim
 
 

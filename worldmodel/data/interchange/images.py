@@ -27,9 +27,12 @@ def is_encoded(content: bytes) -> bool:
 
 def decode(content: bytes, path: Path) -> np.ndarray:
     """A PNG, JPEG or WebP file as uint8 (H, W, 3): gray is repeated, alpha left out, of several pictures
-    the first taken; StoreError where it is neither.
+    the first taken.
 
     path: the file that holds it, for messages.
+
+    Raises:
+        StoreError: it is none of these, damaged, too large, or of 16 bits a channel.
     """
     if not is_encoded(content):
         raise StoreError(f"{path} holds an image that is no PNG, JPEG or WebP file; only those are decoded")
@@ -44,9 +47,9 @@ def decode(content: bytes, path: Path) -> np.ndarray:
                     f"{path} holds an image of {image.width} x {image.height} pixels, more than {MAX_IMAGE_PIXELS}"
                 )
             return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, KeyError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        if isinstance(error, StoreError):
-            raise
+    except StoreError:
+        raise
+    except Exception as error:  # Pillow raises whatever the file provokes
         raise StoreError(
             f"{path} holds a damaged image ({type(error).__name__}: {' '.join(str(error).split())[:80]})"
         ) from error
