@@ -12,6 +12,7 @@ import numpy as np
 from mujoco.rollout import Rollout
 
 from worldmodel.envs.scene import Scene
+from worldmodel.envs.world import MujocoWorld
 
 
 def can_simulate(scene: Scene) -> bool:
@@ -21,15 +22,15 @@ def can_simulate(scene: Scene) -> bool:
 
 
 class HeldControls:
-    """The futures of a scene whose control steps only hold controls, in MuJoCo's own thread pool."""
+    """The futures of a world whose control steps only hold controls, in MuJoCo's own thread pool."""
 
-    def __init__(self, scene: Scene, num_threads: int = 0) -> None:
+    def __init__(self, world: MujocoWorld, num_threads: int = 0) -> None:
         """
         num_threads: 0 simulates in the calling thread; the states are the same, to the bit, with any number.
         """
-        self._scene = scene
+        self._scene, self._num_substeps = world.scene, world.action_repeat * world.scene.num_substeps
         self._pool = Rollout(nthread=num_threads)
-        self._data = [mujoco.MjData(scene.model) for _ in range(max(1, num_threads))]
+        self._data = [mujoco.MjData(world.scene.model) for _ in range(max(1, num_threads))]
 
     def states(self, models: Sequence[mujoco.MjModel], starts: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Simulate K sequences of actions.
@@ -48,27 +49,30 @@ class HeldControls:
             models,
             self._data,
             np.concatenate([np.zeros((num, 1)), starts], 1),  # time first
-            controls.repeat(scene.num_substeps, axis=1),
+            controls.repeat(self._num_substeps, axis=1),
         )
         assert states is not None
-        return states.reshape(num, horizon, scene.num_substeps, -1)[:, :, -1, 1:]
+        return states.reshape(num, horizon, self._num_substeps, -1)[:, :, -1, 1:]
 
 
-def stepped(scene: Scene, actions: np.ndarray) -> np.ndarray:
-    """The futures of a scene under its own control steps, from where it is now: slower, and right for any controller.
+def stepped(world: MujocoWorld, actions: np.ndarray) -> np.ndarray:
+    """The futures of a world under its scene's own control steps, from where it is now: slower, and right for any
+    controller.
 
     Args:
-        scene: is left as it was.
+        world: its scene is left as it was.
         actions: (K, H, A) in [-1, 1].
 
     Returns:
         float64 (K, H, X), the state after each action.
     """
-    moment, futures = scene.moment(), []
+    scene, futures = world.scene, []
+    moment = scene.moment()
     for sequence in actions:
         states = []
         for action in sequence:
-            scene.advance(action)
+            for _ in range(world.action_repeat):
+                scene.advance(action)
             states.append(scene.state())
         futures.append(states)
         scene.go_back(moment)

@@ -6,7 +6,7 @@ Shape letters are those of planners/interfaces.py; the state is described in env
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from worldmodel.envs.rendering import FrameRenderer, Quality, check_frame_options  # first: it sets MUJOCO_GL  # isort: skip
 
@@ -16,10 +16,11 @@ import numpy as np
 
 from worldmodel.envs.episode_model import EpisodeModel
 from worldmodel.envs.factor_draws import FactorDraws
+from worldmodel.envs.held_actions import advance_held, num_repeats
 from worldmodel.envs.looks.appearance import Appearance
 from worldmodel.envs.looks.redrawn import LOOKS, RedrawnLooks, factors_in, redrawn_looks
 from worldmodel.envs.scene import Scene, checked_camera
-from worldmodel.envs.snapshot import PHYSICS, SimulationDiverged, Snapshot, finite, outcome, physics_of
+from worldmodel.envs.snapshot import PHYSICS, SimulationDiverged, Snapshot, finite, physics_of
 
 __all__ = ["MujocoWorld", "SimulationDiverged", "Snapshot"]
 
@@ -37,6 +38,7 @@ class MujocoWorld(gymnasium.Env):
         randomize, factor_rho, factor_shell, factor_spread: what is drawn, and how; see `FactorDraws`, `RedrawnLooks`.
         time_limit_s: seconds until truncation; by default the scene's.
         camera: name or number of the camera that sees the frames; by default the scene's.
+        action_repeat: control steps of the scene in one of this world, which holds its action; see `num_repeats`.
         render_mode: "rgb_array", for Gymnasium.
 
     Raises:
@@ -56,16 +58,17 @@ class MujocoWorld(gymnasium.Env):
         factor_spread: Mapping[str, float] | None = None,
         time_limit_s: float | None = None,
         camera: str | int | None = None,
+        action_repeat: int | Literal["auto"] = 1,
         render_mode: str | None = "rgb_array",
     ) -> None:
         check_frame_options(image_size, supersample, quality)
         _check_scene(scene, render_mode, randomize)
-        self.scene, self.render_mode = scene, render_mode
+        self.scene, self.render_mode, self.action_repeat = scene, render_mode, num_repeats(scene, action_repeat)
         self.image_size, self.supersample = image_size, supersample
         self.quality: Quality = quality
         self.camera = scene.camera if camera is None else checked_camera(scene, camera)
         self.time_limit_s = scene.time_limit_s if time_limit_s is None else time_limit_s
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / scene.control_dt_s)}
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": max(1, round(1 / self.control_dt_s))}
         self.state_names = scene.state_names
         names = factors_in(randomize)
         self._draws = FactorDraws(
@@ -90,7 +93,7 @@ class MujocoWorld(gymnasium.Env):
 
     @property
     def control_dt_s(self) -> float:
-        return self.scene.control_dt_s
+        return self.action_repeat * self.scene.control_dt_s
 
     @property
     def max_steps(self) -> int:
@@ -199,10 +202,9 @@ class MujocoWorld(gymnasium.Env):
             ValueError: the action has another shape, or a value that is not finite; or the reward is not finite.
             SimulationDiverged: the state is no longer finite.
         """
-        with finite(self.scene, self._num_steps + 1, self.factor_values):
-            self.scene.advance(_checked_action(self, action))
+        held = _checked_action(self, action), self.action_repeat
+        result = advance_held(self.scene, *held, self._is_judged, self._num_steps + 1, self.factor_values)
         self._num_steps += 1
-        result = outcome(self.scene, self._num_steps) if self._is_judged else (0.0, False)
         self.drift()
         return result
 
@@ -217,7 +219,8 @@ class MujocoWorld(gymnasium.Env):
         states = [self.state()]
         with finite(self.scene, len(actions), self.factor_values):
             for action in actions:
-                self.scene.advance(action)
+                for _ in range(self.action_repeat):
+                    self.scene.advance(action)
                 states.append(self.state())
         return np.stack(states)
 
@@ -334,6 +337,7 @@ def _description(world: MujocoWorld, draws: FactorDraws) -> dict[str, Any]:
         "supersample": world.supersample,
         "quality": world.quality,
         "camera": world.camera,
+        "action_repeat": world.action_repeat,
         "control_dt_s": world.control_dt_s,
         "time_limit_s": world.time_limit_s,
         "state_names": list(world.state_names),

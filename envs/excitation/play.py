@@ -77,7 +77,7 @@ class _Player:
         self._objects = _objects(world)
         self._model = copy.copy(world.scene.model)  # the constants at the start of the episode
         self._data = mujoco.MjData(self._model)
-        self._held = HeldControls(world.scene) if can_simulate(world.scene) else None
+        self._held = HeldControls(world) if can_simulate(world.scene) else None
         self._first = world.scene.data.qpos.copy()
         self._noise = ou_process(rng, world.scene.action_dim, world.control_dt_s, policy.time_constant_s)
         self._plan = np.zeros((self._steps(policy.horizon_s), world.scene.action_dim))
@@ -119,7 +119,7 @@ class _Player:
             num = len(candidates)
             futures = self._held.states([self._model] * num, state[None].repeat(num, 0), candidates)
         else:
-            futures = stepped(self._world.scene, candidates)
+            futures = stepped(self._world, candidates)
         looks = np.unique(np.linspace(0, futures.shape[1] - 1, _LOOKS + 1).astype(int)[1:])
         costs = np.array([self._cost(future[looks]) for future in futures])
         return candidates[np.argmin(np.where(np.isfinite(costs), costs, np.inf))]  # some may diverge

@@ -160,6 +160,45 @@ def test_a_taken_name_is_refused():
         envs.register("puck", envs.make("puck").scene.__class__)
 
 
+def test_a_held_action_is_the_same_motion_in_fewer_steps_and_earns_the_sum():
+    each, held = envs.make("cartpole-swingup"), envs.make("cartpole-swingup", action_repeat=5)
+    assert (held.control_dt_s, held.max_steps, each.max_steps) == (pytest.approx(0.05), 200, 1000)
+    assert each.describe()["action_repeat"] == 1 and held.describe()["action_repeat"] == 5
+    for world in (each, held):
+        world.restart(seed=3)
+    for action in np.array([[0.9], [-0.4]]):
+        earned = [each.advance(action)[0] for _ in range(5)]
+        assert held.advance(action) == (pytest.approx(sum(earned)), False)
+        assert np.array_equal(each.state(), held.state())
+    moment = held.snapshot()
+    held.advance(np.array([0.2]))
+    later = held.state()
+    held.restore(moment)
+    assert np.array_equal(held.simulate(np.array([[0.2]], np.float32))[-1], later)
+
+
+def test_an_action_is_held_no_longer_than_its_episode_lasts():
+    scene = envs.MjcfScene(
+        SLIDER,
+        name="slider",
+        control_dt_s=0.02,
+        reward=lambda model, data: 1.0,
+        terminated=lambda model, data: bool(data.time > 0.05),
+    )
+    world = envs.MujocoWorld(scene, action_repeat=10)
+    world.restart(seed=0)
+    assert world.advance(np.zeros(1)) == (3.0, True)
+
+
+def test_by_itself_an_action_is_held_for_a_twentieth_of_a_second():
+    worlds = {"cartpole-swingup": 5, "reacher-easy": 3, "walker-walk": 2, "cheetah-run": 5, "puck": 1}
+    assert {name: envs.make(name, action_repeat="auto").action_repeat for name in worlds} == worlds
+    with pytest.raises(ValueError, match='action_repeat must be >= 1 or "auto", got 0'):
+        envs.make("puck", action_repeat=0)
+    with pytest.raises(ValueError, match="has no actions that could be repeated"):
+        envs.make("ou-puck", action_repeat=2)
+
+
 def test_description_rebuilds_the_world():
     world = envs.make("ou-puck", image_size=16, randomize=["visual"], factor_rho={"light": 0.5})
     given = world.describe()
@@ -168,6 +207,7 @@ def test_description_rebuilds_the_world():
         "kinematic",
         "image_size",
         "supersample",
+        "action_repeat",
         "quality",
         "randomize",
         "factor_rho",

@@ -63,7 +63,7 @@ def test_futures_are_those_of_the_world(world_of):
     world = world_of("push_t")
     world.restart(seed=3)
     start, actions = world.state(), np.random.default_rng(0).uniform(-1, 1, (2, 7, 2))
-    found = HeldControls(world.scene).states([world.scene.model] * 2, start[None].repeat(2, 0), actions)
+    found = HeldControls(world).states([world.scene.model] * 2, start[None].repeat(2, 0), actions)
     for sequence, states in zip(actions, found, strict=True):
         world.set_state(start)
         np.testing.assert_array_equal(world.simulate(sequence)[1:], states)
@@ -78,7 +78,7 @@ def test_futures_by_steps_leave_the_world_as_it_was(world_of):
         world.state(),
         np.random.default_rng(0).uniform(-1, 1, (3, 5, 1)).astype(np.float32),
     )
-    found = stepped(world.scene, actions)
+    found = stepped(world, actions)
     np.testing.assert_array_equal(world.state(), there)
     for sequence, states in zip(actions, found, strict=True):
         world.restore(before)

@@ -102,7 +102,12 @@ def test_the_head_reads_velocities_and_actions_and_its_value_is_their_discounted
     given = torch.from_numpy(rewards.reshape(-1)).float()
     windows = table.latents.view(num, steps, 1)
     head.fit_normalization(windows, given[given.isfinite()])
-    fit_quietly(reward_stage(head, table, given.nan_to_num(), episodes, OptimConfig(steps=300, batch_size=256)), 0)
+    optim, horizon = OptimConfig(steps=300, batch_size=256), 3
+
+    def recorded(start: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return table.latents[start[:, None] + torch.arange(2 + horizon)]
+
+    fit_quietly(reward_stage(head, table, given.nan_to_num(), episodes, optim, horizon, recorded), 0)
     with torch.no_grad():
         found = head.rewards(windows, table.actions.view(num, steps, 1)[:, 1:-1]).numpy()
         worth = head.values(windows[:, :20]).numpy()

@@ -38,6 +38,7 @@ SMALL = {
     "decoder": False,
     "robust": False,
     "plan.planner.num_samples": 8,
+    "plan.planner.num_elites": 4,
     "plan.planner.horizon": 3,
 }
 
@@ -138,12 +139,29 @@ def test_what_rounds_cannot_do_is_refused_in_a_line(one_round):
         configure(TrainConfig, {"env": "reacher_ou", "rounds": 1})
     with pytest.raises(UserError, match="rounds=2 are collected by one process"):
         configure(TrainConfig, {"env": "reacher", "rounds": 2, "devices": 2})
+    with pytest.raises(ValueError, match=r"num_elites must be <= num_samples = 8, got 9; set planner\.num_elites"):
+        train(configure(TrainConfig, {**SMALL, "rounds": 1, "name": "none", "plan.planner.num_elites": 9}))
+    assert not one_round.path.with_name("none").exists(), "refused before minutes are spent"
     other = DataSet(one_round.config.collection.directory)
     other.index = read_index(one_round.path / "rounds" / "1")
     wrong = DataSet(one_round.path / "rounds" / "1")
     object.__setattr__(wrong.index.world, "image_size", 99)
     with pytest.raises(StoreError, match="are of different worlds \\(image_size differs\\)"):
         JoinedDataSet([other, wrong])
+
+
+def test_rounds_hold_actions_where_a_world_has_no_recipe_of_its_own(one_round):
+    index = read_index(one_round.path / "rounds" / "1")
+    assert one_round.path.name == "cartpole-swingup-rounds" and index.name == "cartpole-swingup-rounds"
+    assert index.world.action_repeat == 5 and index.world.control_dt_s == pytest.approx(0.05)
+    chosen = configure(TrainConfig, {"env": "gym:HalfCheetah-v5", "rounds": 3, "action_repeat": 1})
+    assert (chosen.run_name, chosen.env.action_repeat) == ("HalfCheetah-v5-rounds", 1)
+    without, own = (
+        configure(TrainConfig, {"env": "cheetah-run"}),
+        configure(TrainConfig, {"env": "reacher", "rounds": 3}),
+    )
+    assert (without.run_name, without.env.action_repeat) == ("cheetah-run", 1)
+    assert (own.run_name, own.env.action_repeat) == ("reacher", 1)
 
 
 def test_more_rounds_continue_a_finished_run_and_fewer_are_refused(one_round):
@@ -153,5 +171,5 @@ def test_more_rounds_continue_a_finished_run_and_fewer_are_refused(one_round):
     assert [of.number for of in more.train.rounds] == [0, 1, 2]
     stages = dict.fromkeys(line["stage"] for line in more.metrics)
     assert {"encoder-1", "predictor-1", "encoder-2", "predictor-2"} <= stages.keys()
-    with pytest.raises(UserError, match="swingup has gone through 2 rounds; give rounds=2, or another name="):
+    with pytest.raises(UserError, match="swingup-rounds has gone through 2 rounds; give rounds=2, or another name="):
         train(configure(TrainConfig, {**SMALL, "rounds": 1}))

@@ -101,6 +101,9 @@ class WorldRecord:
     camera: Name | int | None = None
     """Name or number of the camera."""
 
+    action_repeat: Annotated[int, Meta(ge=1)] = 1
+    """Control steps of the scene for which an action was held: they are one step of the data set."""
+
     control_dt_s: Positive
     """Seconds from one frame to the next."""
 
@@ -178,6 +181,7 @@ class WorldArguments:
     image_size: int = 64
     camera: Name | int | None = None
     supersample: int = 1
+    action_repeat: Annotated[int, Meta(ge=1)] | Literal["auto"] = 1
     quality: Name = "fast"
     randomize: tuple[Name, ...] = ()
     factor_rho: dict[Name, float] = field(default_factory=dict)

@@ -136,7 +136,7 @@ def _write_readings(folder: Path, explained: Explained, number: int) -> str:
     controls = scene.ctrl_centre + scene.ctrl_half_range * track.actions.astype(np.float64)
     _, _, starts = track.split(explained.solution.x[None, explained.layout.places[number]])
     arrays = {
-        "times": scene.control_dt_s * np.arange(track.num_steps + 1),
+        "times": explained.simulator.world.control_dt_s * np.arange(track.num_steps + 1),
         "controls": np.concatenate([controls, controls[-1:]]),
         "positions": track.observation.positions(track.numbers),
         "joints": np.array(track.observation.joints),

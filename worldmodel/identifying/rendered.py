@@ -113,7 +113,7 @@ def _world(arguments: dict[str, Any], mjcf: str | None, constants: tuple[str, ..
     made = envs.make(**arguments)
     if mjcf is None:
         return made
-    names = ("image_size", "camera", "supersample", "quality", "randomize", "factor_spread")
+    names = ("image_size", "camera", "supersample", "action_repeat", "quality", "randomize", "factor_spread")
     return MujocoWorld(other_model(made.scene, mjcf, constants), **{name: arguments[name] for name in names})
 
 

@@ -54,7 +54,7 @@ class Replay:
     @property
     def substeps(self) -> int:
         """s, recorded positions of a control step."""
-        return self.world.scene.num_substeps if self.world.scene.holds_control else 1
+        return self.world.action_repeat * self.world.scene.num_substeps if self.world.scene.holds_control else 1
 
     def values(self, coordinates: np.ndarray) -> dict[str, float]:
         """Values of the constants at standardised coordinates (P,)."""
@@ -77,7 +77,7 @@ class Replay:
         batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         batch.qpos[:], batch.qvel[:], batch.act[:] = np.split(states, np.cumsum([scene.model.nq, scene.model.nv]), 1)
         controls = scene.ctrl_centre + scene.ctrl_half_range * actions.astype(np.float64)
-        controls = np.repeat(controls, scene.num_substeps, 1)
+        controls = np.repeat(controls, self.substeps, 1)
         found = batch.rollout(controls.shape[1], np.ascontiguousarray(controls))["qpos"]
         return np.concatenate([states[:, None, : scene.model.nq], found], 1)
 

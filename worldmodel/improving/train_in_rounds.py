@@ -7,8 +7,10 @@ from worldmodel import learning
 from worldmodel.choosing import choose, left_open
 from worldmodel.data.index import INDEX_NAME, read_index
 from worldmodel.improving.driven_episodes import collect_round
+from worldmodel.planners import PLANNERS, make_planner
 from worldmodel.runs import ChoiceResult, RunDirectory, TrainResult
 from worldmodel.settings import TrainConfig
+from worldmodel.settings.names import check_parameters
 from worldmodel.system.errors import UserError
 
 
@@ -23,7 +25,11 @@ def train(config: TrainConfig) -> TrainResult:
 
     Raises:
         UserError: the settings do not fit the world, or the run has gone through more rounds.
+        ValueError: the planner that rounds drive by does not fit together.
     """
+    if config.rounds:  # whose planner is refused now, not when the first round begins
+        check_parameters("planner", config.plan.planner, PLANNERS)
+        make_planner(**config.plan.planner)
     config = replace(config, choose=left_open(config))
     choice = choose(config) if config.choose else None
     found = _train_in_rounds(choice.applied_to(config) if choice else config)

@@ -12,7 +12,7 @@ from torch import Tensor
 from worldmodel import figures
 from worldmodel.data.mapped import MappedFrames
 from worldmodel.data.pairs import window_starts
-from worldmodel.data.store import DataSet
+from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.figures.videos import rows_of_films, write_film
 from worldmodel.learning.constants import Contexts, Windows
@@ -98,11 +98,16 @@ def film_fps(control_dt_s: float) -> float:
 
 def held_out_contexts(model: WorldModel, source: Source, table: LatentTable) -> Callable[[Tensor], Tensor] | None:
     """A function from rows of test episodes (n,) to their contexts (n, C); None for a model without contexts."""
+    contexts = contexts_of(model, source, table, source.test)
+    return contexts and partial(contexts.of_rows, generator=torch.Generator().manual_seed(0))
+
+
+def contexts_of(model: WorldModel, source: Source, table: LatentTable, episodes: EpisodeIndex) -> Contexts | None:
+    """Contexts of some episodes of a data set; None for a model without contexts."""
     if model.context_encoder is None:
         return None
     windows = Windows(model.context_encoder, table)
-    contexts = Contexts(model.context_encoder, windows, source.test, source.data.num_rows)
-    return partial(contexts.of_rows, generator=torch.Generator().manual_seed(0))
+    return Contexts(model.context_encoder, windows, episodes, source.data.num_rows)
 
 
 def film_held_out(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> str:

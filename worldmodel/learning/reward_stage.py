@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.imagining import held_out_contexts, imagine_futures
+from worldmodel.learning.imagining import contexts_of, held_out_contexts, imagine_futures
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.sources import Source, segments
 from worldmodel.measures.identifiability import scores
@@ -67,12 +66,17 @@ def reward_range(data: DataSet) -> tuple[float, float]:
 
 def train_reward(model: WorldModel, trainer: Trainer, source: Source, table: LatentTable) -> tuple[float, RewardResult]:
     """Train the reward head; returns its seconds, and how well it predicts held-out rewards."""
-    head, stretches = model.reward_head, segments(source.data, source.train)
-    assert head is not None
+    head, predictor, stretches = model.reward_head, model.predictor, segments(source.data, source.train)
+    assert head is not None and predictor is not None
     if "reward" not in trainer.stages_done:
         _fit_units(head, table, source.data, stretches)
-    rewards = torch.from_numpy(np.nan_to_num(source.data.rewards))
-    seconds = trainer.fit(reward_stage(head, table, rewards, stretches, _OPTIM))
+    rewards, horizon = torch.from_numpy(np.nan_to_num(source.data.rewards)), predictor.eval().config.horizon
+    contexts = contexts_of(model, source, table, source.train)
+
+    def imagine(start: Tensor, generator: torch.Generator) -> Tensor:
+        return imagine_futures(model, table, start, horizon, contexts.of_rows(start, generator) if contexts else None)
+
+    seconds = trainer.fit(reward_stage(head, table, rewards, stretches, _OPTIM, horizon, imagine))
     context_of = held_out_contexts(model, source, table)
     return seconds, judge_reward(model, table, source.data, segments(source.data, source.test), context_of)
 
@@ -86,13 +90,21 @@ def _fit_units(head: RewardHead, table: LatentTable, data: DataSet, episodes: Ep
 
 
 def reward_stage(
-    head: RewardHead, table: LatentTable, rewards: Tensor, episodes: EpisodeIndex, optim: OptimConfig
+    head: RewardHead,
+    table: LatentTable,
+    rewards: Tensor,
+    episodes: EpisodeIndex,
+    optim: OptimConfig,
+    horizon: int,
+    imagine: Callable[[Tensor, torch.Generator], Tensor],
 ) -> Stage:
     """The stage that trains a reward head: the reward by cross-entropy, the value by expectile regression.
 
+    Both learn on recorded and on imagined latents alike, because plans are judged by imagined ones: where these are
+    blurred, the head learns the mean reward of what may be, and not the reward of the blur.
+
     A value's target is the discounted sum of the next recorded rewards and of the value of the recorded state after
     them: implicit Q-learning (arXiv:2110.06169) without a Q function, which is enough where dynamics are deterministic.
-    It needs only the actions that were taken, so that no error of the predictor enters.
 
     Args:
         head: the reward head, its units fitted.
@@ -100,35 +112,39 @@ def reward_stage(
         rewards: reward of the action taken at each row, float32 (rows,).
         episodes: training episodes, from which windows are drawn.
         optim: the optimiser.
+        horizon: H, control steps that are imagined.
+        imagine: first rows of windows int64 (n,), and what draws contexts -> latents (n, K+H, D), K of them seen; see
+            `imagine_futures`.
     """
     oldest, learner = head.history[-1], _Learner(head)
-    starts = window_starts(episodes, oldest + 2)
-    ends = _last_rows(episodes, oldest + 2)
+    starts, ends = window_starts(episodes, oldest + 1 + horizon), _last_rows(episodes, oldest + 1 + horizon)
     device = table.latents.device
     rewards, discounts = rewards.to(device), (head.config.discount ** torch.arange(_MOST_STEPS + 1)).to(device)
 
-    def losses(start: Tensor, end: Tensor, steps: Tensor) -> Tensor:
-        now = start + oldest
-        states = head.states(table.latents[start[:, None] + torch.arange(oldest + 2)])[:, 0]
-        targets = two_hot(rewards[now], head.levels)
-        reward = F.cross_entropy(head.logits(states, table.actions[now]), targets, reduction="none")
+    def losses(first: Tensor, end: Tensor, steps: Tensor, imagined: Tensor) -> Tensor:
+        """Of windows from `first` to one row after the action; imagined: the same rows, (n, oldest + 2, D)."""
+        now = first + oldest
         steps = torch.minimum(steps, end - now)  # an episode may end before
         taken = torch.minimum(now[:, None] + torch.arange(_MOST_STEPS), end[:, None] - 1)
         counts = (torch.arange(_MOST_STEPS) < steps[:, None]).to(device) * discounts[:-1]
         with torch.no_grad():
-            after = head.last_state(table.latents[(start + steps)[:, None] + torch.arange(oldest + 1)])
+            after = head.last_state(table.latents[(first + steps)[:, None] + torch.arange(oldest + 1)])
             later = discounts[steps] * learner.slow(after).squeeze(-1)
             target = (rewards[taken] * counts).sum(1) / head.scale + later
-        before = head.last_state(table.latents[start[:, None] + torch.arange(oldest + 1)])
-        short = target - head.value(before).squeeze(-1)
+        sequences = torch.stack([table.latents[first[:, None] + torch.arange(oldest + 2)], imagined])
+        logits = head.logits(head.states(sequences)[:, :, 0], table.actions[now].expand(2, -1, -1))
+        reward = -(two_hot(rewards[now], head.levels) * logits.log_softmax(-1)).sum(-1)
+        short = target - head.value(head.last_state(sequences[:, :, :-1])).squeeze(-1)
         weight = torch.where(short > 0, _EXPECTILE, 1 - _EXPECTILE)
-        return torch.stack([reward, weight * short.square()], 1)
+        return torch.stack([reward.mean(0), (weight * short.square()).mean(0)], 1)
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         learner.follow()
         chosen = torch.randint(len(starts), (optim.batch_size,), generator=generator)
         steps = torch.randint(1, _MOST_STEPS + 1, (optim.batch_size,), generator=generator)
-        reward, value = in_parallel(learner, losses, starts[chosen], ends[chosen], steps).mean(0)
+        depth = int(torch.randint(horizon, (), generator=generator))
+        imagined = imagine(starts[chosen], generator)[:, depth : depth + oldest + 2]
+        reward, value = in_parallel(learner, losses, starts[chosen] + depth, ends[chosen], steps, imagined).mean(0)
         return {"loss": reward + value, "reward": reward, "value": value}
 
     steps = min(optim.steps, max(1, _MOST_PASSES * len(starts) // optim.batch_size))

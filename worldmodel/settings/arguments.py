@@ -13,7 +13,7 @@ from worldmodel.settings.choosing import options_of
 from worldmodel.settings.collection import CollectConfig
 from worldmodel.settings.convert import SettingsT, option_paths, settings_tree, structure, unknown_option
 from worldmodel.settings.method import LEWM_SIGREG
-from worldmodel.settings.recipes import merged, over_defaults, preset, recipe_values
+from worldmodel.settings.recipes import ROUNDS, merged, over_defaults, preset, recipe_values, sizes
 from worldmodel.settings.training import TrainConfig
 from worldmodel.system.errors import UserError
 
@@ -43,7 +43,8 @@ def configured_tree(cls: type[Any], chosen: Mapping[str, Any], base: Mapping[str
     rest = dict(chosen)
     section = recipe_section(cls)
     if section is not None:
-        values = recipe_values(_take_recipe(cls, rest), rest.pop("size", None))
+        env, size = _take_recipe(cls, rest), rest.pop("size", None)
+        values = recipe_values(env, size or _size_for_rounds(env, rest))
         if section != "" or cls is TrainConfig:
             values = _nested(section, values)
         else:
@@ -71,6 +72,11 @@ def _take_recipe(cls: type[Any], rest: dict[str, Any]) -> str:
     path = ".".join(part for part in parts if part)
     world = next((name for name in rest if name != "size" and locate(cls, name)[0] == path), None)
     return "reacher" if world is None else str(rest.pop(world))
+
+
+def _size_for_rounds(env: str, chosen: Mapping[str, Any]) -> str | None:
+    """The size that rounds ask for, in worlds without a recipe of their own."""
+    return ROUNDS if chosen.get("rounds") and ROUNDS in sizes(env) else None
 
 
 def _share_folders(tree: dict[str, Any], chosen: Mapping[str, Any]) -> None:

@@ -66,6 +66,9 @@ class EnvConfig(Settings):
     """Name or number of the camera; null takes the world's own."""
     supersample: Count = 1
     """Frames are rendered this many times larger and box-averaged."""
+    action_repeat: Count | Literal["auto"] = 1
+    """Control steps of the world for which an action is held; they count as one, whose reward is their sum. auto: as
+    few as last a twentieth of a second."""
     factors: dict[str, Any] = field(default_factory=dict)
     """Factors by MJCF name, besides the world's own: {heavy: {of: body.puck.mass, prior: 0.3, bounds: [0.2, 5]}}."""
     randomize: list[str] = field(default_factory=list)
@@ -104,6 +107,7 @@ class EnvConfig(Settings):
             "image_size": self.image_size,
             "camera": self.camera,
             "supersample": self.supersample,
+            "action_repeat": self.action_repeat,
             "quality": "fast",
             "randomize": list(self.randomize),
             "factor_rho": dict(self.factor_rho),

@@ -9,6 +9,8 @@ A recipe is a part of the tree of `TrainConfig`, in plain values; what it leaves
     collection.policy      a mapping with a name, or the name of a file in `configs/policy`
     sizes: {large: {…}}    trainings of the same world, chosen by `size=large`; a size may be built `from:` another
     default_size: base     the size where none is chosen
+
+Worlds without a recipe have one size besides their own settings: `rounds`, of configs/rounds.yaml.
 """
 
 import copy
@@ -20,11 +22,14 @@ from typing import Any
 
 import worldmodel
 from worldmodel.settings.base import settings_class, type_hints
+from worldmodel.settings.collection import EnvConfig
 from worldmodel.settings.convert import settings_tree, structure
 from worldmodel.settings.training import TrainConfig
 from worldmodel.settings.yaml_files import read_yaml
 from worldmodel.system.errors import UserError
 
+ROUNDS = "rounds"
+"""The size that rounds=N chooses in a world without a recipe."""
 _DEPTH = 5  # of recipes that inherit from one another
 
 
@@ -51,7 +56,8 @@ def recipe_values(env: str, size: str | None = None) -> dict[str, Any]:
         return values
     if size not in sizes:
         raise UserError(f"env={env} has no size={size}; it has {_listed(sizes) or 'one size only'}")
-    label = env if size == default else f"{env}-{size}"
+    label = EnvConfig(world=env).label
+    label = label if size == default else f"{label}-{size}"
     values = merged(values, {"name": label, "collection": {"env": {"name": label}}})
     return merged(values, _sized(sizes, size, 0))
 
@@ -118,8 +124,10 @@ def _read(env: str, depth: int) -> dict[str, Any]:
         raise UserError(f"the recipe {env} inherits from itself")
     path = folder() / "env" / f"{env}.yaml"
     if not path.exists():
-        world = {"collection": {"env": {"world": _known_world(env)}}}
-        return world if env.startswith("ou-") else merged(_default(), world)  # pairs of an exact OU process want no lag
+        world: dict[str, Any] = {"collection": {"env": {"world": _known_world(env)}}}
+        if env.startswith("ou-"):  # pairs of an exact OU process want no lag
+            return world
+        return merged(_default(), world) | {"sizes": {ROUNDS: _with_policy(_file(folder() / "rounds.yaml"))}}
     values = _with_policy(_file(path))
     parent = values.pop("inherits", None)
     if parent is None:

@@ -66,7 +66,8 @@ class TrainConfig(Settings):
     command line, is kept; [] chooses nothing."""
     rounds: NonNegativeInt = 0
     """Rounds after the first training. In each, the model drives the robot, by reward or to recorded goal images, and
-    training goes on with the new episodes: a fifth as many as were recorded at first. More can be added later."""
+    training goes on with the new episodes: a fifth as many as were recorded at first. More can be added later. A world
+    without a recipe of its own takes size=rounds, where an action is held for a twentieth of a second."""
     plan: PlanConfig = no_effect_on_weights(None)
     """How `control` plans with this model where it is not set otherwise."""
     goal_s: Positive | None = no_effect_on_weights(None)

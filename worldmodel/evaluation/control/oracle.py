@@ -55,7 +55,7 @@ class SimulatorDynamics:
             else:
                 world.restore(moments[index])
             self.models.append(copy.copy(world.scene.model))
-        self._futures = HeldControls(world.scene, os.cpu_count() or 1)
+        self._futures = HeldControls(world, os.cpu_count() or 1)
 
     def embed(self, frames: Tensor) -> Tensor:
         raise TypeError("the oracle plans from true states; pass them to the planner as z0")
