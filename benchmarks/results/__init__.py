@@ -14,6 +14,7 @@ below them. Both are empty where nothing was measured.
     control         goals and rewards, by protocol and by world
     chosen_settings settings that training chooses without labels
     board           the audited board of LeWM's tasks
+    played          objects touched and moved, by policy
     surprises       what cannot happen
     imagined_futures   what default runs decode and imagine
     speed           rendering, collecting, loading, training

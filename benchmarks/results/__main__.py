@@ -16,6 +16,7 @@ from benchmarks.results import (
     lit_ball,
     long_runs,
     plan_times,
+    played,
     positions,
     readme,
     reproductions,
@@ -42,6 +43,7 @@ DETAILS = (
     positions,
     reproductions,
     chosen_settings,
+    played,
     long_runs,
 )
 
@@ -54,7 +56,7 @@ def page() -> str:
         "What the toolkit is for, and its two commands": first,
         "Identifiability": row_table([*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]),
         "Pictures and imagination": row_table(imagined_futures.rows()),
-        "Worlds": row_table([*control.world_rows(), *chosen_settings.rows()]),
+        "Worlds": row_table([*control.world_rows(), *played.rows(), *chosen_settings.rows()]),
         "Speed and endurance": row_table([*speed.rows(), *long_runs.rows(), *plan_times.rows()]),
     }
     measured = "\n\n".join(f"## {title}\n\n{table}" for title, table in tables.items())
