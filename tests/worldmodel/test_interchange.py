@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shlex
 import shutil
 import struct
@@ -547,10 +548,10 @@ def test_episodes_that_share_rows_are_refused(tmp_path: Path):
         open_foreign(tmp_path / "theirs.h5")
 
 
-def test_more_episodes_than_rows_are_refused_before_they_are_listed(tmp_path: Path):
-    num = sum(LENGTHS) + 1
-    write_peer_file(tmp_path / "theirs.h5", ep_len=np.ones(num, int), ep_offset=np.arange(num))
-    with pytest.raises(StoreError, match=f"ep_len has {num} episodes, but there are {num - 1} rows"):
+@pytest.mark.parametrize("shape", [(sum(LENGTHS) + 1,), (len(LENGTHS), 1), ()])
+def test_spans_of_episodes_are_one_number_each_and_fewer_than_rows(tmp_path: Path, shape: tuple[int, ...]):
+    write_peer_file(tmp_path / "theirs.h5", ep_len=np.ones(shape, int), ep_offset=np.ones(shape, int))
+    with pytest.raises(StoreError, match=rf"ep_len has shape {re.escape(str(shape))}; one number an episode is needed"):
         open_foreign(tmp_path / "theirs.h5")
 
 

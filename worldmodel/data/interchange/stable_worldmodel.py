@@ -34,10 +34,13 @@ class StableWorldModelFile:
         _check_apart(self._spans, path)
 
     def _of_episodes(self, file: h5py.File, name: str) -> np.ndarray:
-        """A number of each episode, int64 (episodes,); StoreError where there are more than rows."""
+        """A number of each episode, int64 (episodes,); StoreError where there are several, or more than rows."""
         found, num_rows = column(file, name, self._path), len(column(file, self.camera, self._path))
-        if len(found) > num_rows:
-            raise StoreError(f"{self._path}: {name} has {len(found)} episodes, but there are {num_rows} rows")
+        if found.ndim != 1 or len(found) > num_rows:
+            raise StoreError(
+                f"{self._path}: {name} has shape {found.shape}; one number an episode is needed, and no more episodes "
+                f"than rows, {num_rows}"
+            )
         return found[:].astype(np.int64)
 
     def columns(self, episode: int) -> ForeignColumns:
