@@ -167,7 +167,8 @@ def time_plan(
     captured = CapturedPlanner(planner)
 
     def plan(search: Planner, dynamics: LatentDynamics, objective: Objective) -> None:
-        search.plan(Problem(dynamics, objective, z0), generator)
+        with torch.inference_mode(model.device.type == "cpu"):  # as in `worldmodel control`
+            search.plan(Problem(dynamics, objective, z0), generator)
 
     whole_ms = clock.median_ms(lambda: plan(captured, model, goal), repeats)
     gflop = gflops(lambda: plan(planner, model, goal))
@@ -223,7 +224,8 @@ def closed_loop_ms(model: PlanningModel, planner: Planner, clock: Clock, num_ste
     for step in range(-5, num_steps):
         if step == 0:  # the first five warm up
             start = clock.now()
-        actions, state, _ = mpc.act(state, goal, generator)
+        with torch.inference_mode(model.device.type == "cpu"):
+            actions, state, _ = mpc.act(state, goal, generator)
         world.advance(actions[0].cpu().numpy())
         state = mpc.observe(state, seen(), actions)
     taken = clock.now() - start

@@ -76,8 +76,8 @@ class GradientPlanner:
 
     def _descend_from(self, search: BlockSearch, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Candidates (B, N, G, A), their cost (B, N), and its gradient by the free variable (B, N, G, A)."""
-        with torch.enable_grad():
-            free = free.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            search, free = search.outside_inference_mode(), free.clone().requires_grad_()
             candidates = self._to_box(free)
             cost = search.cost(candidates)
             if not cost.requires_grad:

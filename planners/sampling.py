@@ -5,7 +5,7 @@ synchronises with the host.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -33,6 +33,17 @@ class BlockSearch:
     def __post_init__(self) -> None:
         if self.horizon > MAX_HORIZON:
             raise ValueError(f"horizon must be <= {MAX_HORIZON}, got {self.horizon}; set planner.horizon")
+
+    def outside_inference_mode(self) -> "BlockSearch":
+        """The search with copies of tensors that were made in `torch.inference_mode`, through which autograd refuses
+        to go."""
+        problem = self.problem
+        copies = {
+            name: of.clone()
+            for name in ("z0", "context")
+            if (of := getattr(problem, name)) is not None and of.is_inference()
+        }
+        return replace(self, problem=replace(problem, **copies)) if copies else self
 
     def starts(self) -> Tensor:
         """The sequences of blocks from which to start, (B, M, G, A) in [-1, 1]: the warm start, or zeros.

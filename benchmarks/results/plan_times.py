@@ -20,12 +20,12 @@ def _cpu_rows() -> list[Row]:
         return f"{bench[f'{case}_encode_ms'] + bench[f'{case}_plan_ms']:.2f}"
 
     return [
-        ("CPU ms of one reacher decision (encode and plan), batched", decision(batch), "2", command),
-        ("… alone", decision("alone"), "5", command),
+        ("CPU ms of one reacher decision (encode and plan), batched", decision(batch), "0.5", command),
+        ("… alone", decision("alone"), "1.0", command),
         (
             "CPU s of one plan, 300 samples x 30 iterations x 5 blocks of 5",
             f"{bench['lewm_budget_plan_ms'] / 1e3:.2f} ({bench['lewm_budget_ratio_to_floor']:.1f} x the floor)",
-            "0.4",
+            "0.07",
             command,
         ),
         (

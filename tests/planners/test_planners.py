@@ -283,6 +283,17 @@ def test_gradient_planning_works_under_no_grad_and_leaves_weights_alone():
     assert (plan.cost_curve[-1] < plan.cost_curve[0]).all()
 
 
+@pytest.mark.parametrize("name", ["cem", "gradient"])
+def test_plans_are_the_same_in_inference_mode(name):
+    dynamics, objective, z0 = linear_problem()
+    planner = make_planner(name, horizon=H)
+    usual = planner.plan(Problem(dynamics, objective, z0), seeded())
+    with torch.inference_mode():
+        inside = planner.plan(Problem(dynamics, objective, z0.clone()), seeded())
+    assert torch.equal(inside.actions, usual.actions)
+    assert torch.equal(inside.cost, usual.cost)
+
+
 def test_a_non_finite_gradient_does_not_stop_the_descent():
     """The norm of the first action has no gradient at zero, where the search starts; the others still improve."""
 
