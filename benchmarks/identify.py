@@ -252,7 +252,10 @@ def _misread(calibration: Calibration, simulator: Simulator, disturbance: Distur
     if disturbance == "scaled":
         factor = np.where(slides, 1.03, 1.0)
         readout = dataclasses.replace(
-            readout, weights=factor[:, None] * readout.weights, offset=factor * readout.offset
+            readout,
+            weights=factor[:, None] * readout.weights,
+            offset=factor * readout.offset,
+            rest=readout.rest and readout.rest.scaled(factor),
         )
     elif disturbance == "shifted":
         readout = dataclasses.replace(readout, offset=readout.offset + np.where(slides, 0.005, 0.0))

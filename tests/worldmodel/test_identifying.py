@@ -18,14 +18,14 @@ from worldmodel.envs.sensitivity import Motion, sensitivities
 from worldmodel.figures.videos import write_video
 from worldmodel.identifying import estimation
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
-from worldmodel.identifying.calibration import Calibration, Looks
+from worldmodel.identifying.calibration import Calibration, Looks, _shrinkage
 from worldmodel.identifying.calibration_file import _flat, _read, write_arrays
 from worldmodel.identifying.context_reader import fit_context_reader
 from worldmodel.identifying.estimation import Errors, estimate, known_at
 from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
 from worldmodel.identifying.least_squares import Layout, LeastSquares
 from worldmodel.identifying.observation import Observation, Start, observation_of, start_of
-from worldmodel.identifying.readout import Readout
+from worldmodel.identifying.readout import Network, Readout, fit_readout
 from worldmodel.identifying.recordings import open_recording
 from worldmodel.identifying.rendered import open_worlds
 from worldmodel.identifying.replay import Replay
@@ -36,6 +36,26 @@ from worldmodel.system.errors import UserError
 
 PUCK_POLICY = {"name": "ou_tracking", "std": 0.3, "time_constant_s": 0.94, "stiffness": 20.0, "damping": 2.0}
 NOISE_M = 0.002
+
+
+def _a_calibration() -> Calibration:
+    rng = np.random.default_rng(0)
+    local = LocalErrors(np.ones(2), rng.standard_normal((9, 2)), rng.random((9, 2)))
+    network = Network(*(rng.random(shape) for shape in ((3, 4), 4, (4, 4), 4, (4, 2), 2)))
+    return Calibration(
+        Readout(np.zeros(3), np.ones(3), 2, rng.standard_normal((2, 10)), np.zeros(2), np.ones(2), network),
+        Errors(Autoregressive(np.ones(2), 0.5), ErrorField(local, rng.random((2, 7)), np.ones(2))),
+        np.ones(2),
+        Looks(rng.random(5), rng.random((4, 5)), 0.1),
+        np.full(2, 0.1),
+        np.ones(2),
+        np.ones(2),
+        3.0,
+        None,
+    )
+
+
+A_CALIBRATION = _a_calibration()
 
 
 @pytest.fixture(scope="module")
@@ -331,23 +351,48 @@ def test_a_context_reader_is_as_wide_as_the_errors_that_leave_out_each_recording
     np.testing.assert_allclose(found.width, np.quantile(left_out, 0.95, axis=0, method="higher"), rtol=0.02)
 
 
+def test_a_network_reads_what_no_polynomial_does():
+    rng = np.random.default_rng(0)
+
+    def numbers(latents: np.ndarray) -> np.ndarray:
+        return np.stack([latents[:, 0] + np.abs(latents[:, 1]) * np.sign(latents[:, 2]), latents[:, 3]], 1)
+
+    latents, new = rng.standard_normal((6000, 12)), rng.standard_normal((2000, 12))
+    readout = fit_readout(latents, numbers(latents))
+    rmse = np.sqrt(((readout(new) - numbers(new)) ** 2).mean(0))
+    polynomial = np.sqrt(((replace(readout, rest=None)(new) - numbers(new)) ** 2).mean(0))
+    assert readout.rest is not None
+    assert rmse[0] < 0.7 * polynomial[0]
+    np.testing.assert_allclose(readout.rmse[0], rmse[0], rtol=0.2)
+
+
+def test_a_linear_map_is_read_without_a_network():
+    latents = np.random.default_rng(0).standard_normal((2000, 3))
+    readout = fit_readout(latents, latents @ np.array([[1.0, 2.0], [0.5, 0.0], [0.0, 1.0]]))
+    assert readout.degree == 1 and readout.rmse.max() < 1e-3
+
+
+def test_estimates_that_tell_nothing_become_the_priors_mean():
+    """Estimates with independent errors: the best factor is the share of their variance that the true values have."""
+    rng = np.random.default_rng(0)
+    true = rng.standard_normal((4000, 3))
+    found = true * [1.0, 1.0, 0.0] + rng.standard_normal((4000, 3)) * [0.01, 1.0, 1.0]
+    np.testing.assert_allclose(_shrinkage(found, true), [1.0, 0.5, 0.0], atol=0.03)
+
+
+def test_more_recordings_need_less_shrinkage():
+    calibration = replace(A_CALIBRATION, shrinkage=np.array([1.0, 0.5, 0.0]))
+    one, three = (calibration.estimates(np.ones(3), np.full(3, num)) for num in (1, 3))
+    np.testing.assert_allclose(one, [1.0, 0.5, 0.0])
+    np.testing.assert_allclose(three, [1.0, 0.75, 0.0])  # errors of a third of the variance
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # files
 
 
 def test_a_calibration_comes_back_from_its_file_unless_that_is_damaged(tmp_path: Path):
-    rng = np.random.default_rng(0)
-    local = LocalErrors(np.ones(2), rng.standard_normal((9, 2)), rng.random((9, 2)))
-    made = Calibration(
-        Readout(np.zeros(3), np.ones(3), 2, rng.standard_normal((2, 10)), np.zeros(2), np.ones(2)),
-        Errors(Autoregressive(np.ones(2), 0.5), ErrorField(local, rng.random((2, 7)), np.ones(2))),
-        np.ones(2),
-        Looks(rng.random(5), rng.random((4, 5)), 0.1),
-        np.full(2, 0.1),
-        np.ones(2),
-        3.0,
-        None,
-    )
+    made = A_CALIBRATION
     path = tmp_path / "calibration.npz"
     write_arrays(path, {**_flat(made), "made_for": np.array("abc")})
     found = _read(path, "abc")

@@ -15,7 +15,7 @@ from worldmodel.identifying.context_reader import ContextReader, context_of, fit
 from worldmodel.identifying.estimation import Errors, estimate
 from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
 from worldmodel.identifying.observation import start_of
-from worldmodel.identifying.readout import Readout, encode, fit_readout
+from worldmodel.identifying.readout import Readout, encode, fit_readout, held_out
 from worldmodel.identifying.rendered import Simulator, rendered_poses, rendered_windows
 from worldmodel.identifying.tracks import Nuisances, Track
 from worldmodel.measures.statistics import Z_95, conformal_bound
@@ -31,6 +31,8 @@ _FLOOR = 0.5
 (Papadopoulos et al. 2011, Regression conformal prediction with nearest neighbours)."""
 _LIMIT_QUANTILE, _LIMIT_ROOM = 0.98, 1.5
 """A fit is not trusted where its misfit exceeds this quantile of the good ones by more than this factor."""
+_NO_SHRINKAGE = 0.95
+"""Estimates are left alone where shrinking them by so little would bring them nearest to the true constants."""
 LEAST_READ = 0.5
 """Least R2 of the readout, in simulated recordings, that at least one number must reach."""
 _COMPONENTS, _MOST_FRAMES = 64, 1500
@@ -93,10 +95,17 @@ class Calibration:
     stretch: np.ndarray
     """Factor by which the interval of each constant is widened to cover 95 % of simulated recordings, (P,): the
     geometric mean of its own factor and the one for all constants, since a quantile of few recordings is uncertain."""
+    shrinkage: np.ndarray
+    """Factor by which the estimate of each constant, from one recording, is moved towards the prior's mean, (P,): 1
+    where recordings tell it, 0 where the fit tells nothing of it."""
     misfit_limit: float
     """Largest misfit of a fit that is trusted."""
     context_reader: ContextReader | None
     """Reads constants from the run's learned context; None where it has none."""
+
+    def estimates(self, found: np.ndarray, num_recordings: np.ndarray) -> np.ndarray:
+        """Estimates (P,) from those of the fit, each informed by `num_recordings` (P,) with independent errors."""
+        return found * self.shrinkage * num_recordings / (1 + self.shrinkage * (num_recordings - 1))
 
     def deviations(self, found: np.ndarray, num_recordings: np.ndarray) -> np.ndarray:
         """Calibrated posterior standard deviations (P,) of constants, each informed by `num_recordings` (P,)."""
@@ -147,7 +156,8 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
     rmse = np.sqrt(((read - true) ** 2).mean((0, 1)))
     _check_reads(simulator, rmse)
     scale = simulator.number_scale
-    local = LocalErrors(scale, numbers / scale, (readout(latents) - numbers) ** 2)
+    new = held_out(len(numbers))
+    local = LocalErrors(scale, numbers[new] / scale, (readout(latents[new]) - numbers[new]) ** 2)
     errors = Errors(Autoregressive.fit(read - true), ErrorField.fit(read - true, true, local))
     fits = [
         fit_known(simulator, config, errors, window, numbers)
@@ -156,7 +166,8 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
     misfits = np.array([fit.misfit for fit in fits])
     good = [fit for fit in fits if fit.converged and fit.misfit <= _WELL_FITTED * np.median(misfits)] or fits
     floor = _FLOOR * np.median([fit.std for fit in good], 0)
-    deviations = np.stack([np.abs(fit.found - fit.true) / np.hypot(fit.std, floor) for fit in good])
+    shrinkage = _shrinkage(np.stack([fit.found for fit in good]), np.stack([fit.true for fit in good]))
+    deviations = np.stack([np.abs(shrinkage * fit.found - fit.true) / np.hypot(fit.std, floor) for fit in good])
     return Calibration(
         readout,
         errors,
@@ -164,9 +175,17 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
         looks,
         floor,
         np.sqrt(conformal_bound(deviations) * conformal_bound(deviations.reshape(-1, 1))) / Z_95,
+        shrinkage,
         _LIMIT_ROOM * float(np.quantile([fit.misfit for fit in good], _LIMIT_QUANTILE)),
         _context_reader(model, seen, windows, np.stack([fit.true for fit in fits])),
     )
+
+
+def _shrinkage(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Factors (P,) in [0, 1] that bring estimates (W, P) nearest to the true constants (W, P), by least squares; 1
+    where that is nearly so."""
+    factor = np.clip((found * true).sum(0) / np.maximum((found**2).sum(0), 1e-12), 0.0, 1.0)
+    return np.where(factor > _NO_SHRINKAGE, 1.0, factor)
 
 
 def _check_reads(simulator: Simulator, rmse: np.ndarray) -> None:

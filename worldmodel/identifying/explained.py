@@ -52,8 +52,14 @@ class Explained:
         return self.layout.places[number][: len(self.simulator.constants)]
 
     def coordinates(self, number: int) -> np.ndarray:
-        """Standardised coordinates of the constants of a recording, (P,)."""
-        return self.solution.x[self.place(number)]
+        """Standardised coordinates of the constants of a recording, (P,): those of the fit, moved towards the prior's
+        mean where the calibration found fits to tell little."""
+        return self.calibration.estimates(self.solution.x[self.place(number)], self._num_behind)
+
+    @property
+    def _num_behind(self) -> np.ndarray:
+        """How many recordings inform each constant, (P,)."""
+        return np.array([1 if name in self.own else len(self.tracks) for name in self.simulator.constants])
 
     def widened(self) -> tuple[np.ndarray, np.ndarray]:
         """Posterior covariance (P, P) of the constants of the first recording, and by how much the calibration widened
@@ -68,7 +74,6 @@ class Explained:
         """Posterior standard deviations (K,): those of the error model, widened by the misfit and, for constants, by
         the calibration; for constants and nuisances at most the prior's."""
         found = self.solution.deviations.copy()
-        behind = np.array([1 if name in self.own else len(self.tracks) for name in self.simulator.constants])
         for place in (place[: len(self.simulator.constants)] for place in self.layout.places):
-            found[place] = self.calibration.deviations(self.solution.deviations[place], behind)
+            found[place] = self.calibration.deviations(self.solution.deviations[place], self._num_behind)
         return np.where(self.layout.is_start, found, np.minimum(found, 1.0))

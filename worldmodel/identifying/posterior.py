@@ -19,7 +19,8 @@ def constants_found(explained: Explained, trusted: bool) -> list[ConstantEstimat
     factors, deviations = explained.simulator.world.factors, explained.deviations
     found = []
     for place, name, number in explained.sought():
-        factor, t, deviation = factors[name], float(explained.solution.x[place]), float(deviations[place])
+        factor, deviation = factors[name], float(deviations[place])
+        t = float(explained.coordinates(number or 0)[explained.simulator.constants.index(name)])
         true = explained.recordings[number or 0].factors
         learned, learned_interval = _learned(explained, name, number)
         found.append(

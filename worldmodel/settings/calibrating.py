@@ -36,7 +36,7 @@ class IdentifyConfig(Settings):
     check_steps: NonNegativeInt | None = None
     """Control steps at the end that a first fit does not see and must predict; null: a quarter, at most 15; 0: no
     check."""
-    poses: int = 6000
+    poses: int = 20_000
     """Poses rendered to fit the readout from latents to positions; at least 200."""
     calibration_recordings: int = 128
     """Recordings of known constants simulated to fit the error model and the width of intervals; at least 8."""
