@@ -156,14 +156,15 @@ class FoldedPredictor:
             return self
         if steps not in self.shorter:
             size, units = steps * self.predictor.latent_dim, self.predictor.num_units(steps)
-            self.shorter[steps] = replace(
-                self,
-                from_state=self._part(self.from_state, units),
-                from_context=self.from_context and self._part(self.from_context, units),
-                from_actions=self._part(self.from_actions, units, steps * self.predictor.action_dim),
-                hidden=[self._part(layer, units, units) for layer in self.hidden],
-                out=self._part(self.out, size, units),
-            )
+            with torch.inference_mode(False):  # it outlives the plan that needs it first, and may be differentiated
+                self.shorter[steps] = replace(
+                    self,
+                    from_state=self._part(self.from_state, units),
+                    from_context=self.from_context and self._part(self.from_context, units),
+                    from_actions=self._part(self.from_actions, units, steps * self.predictor.action_dim),
+                    hidden=[self._part(layer, units, units) for layer in self.hidden],
+                    out=self._part(self.out, size, units),
+                )
         return self.shorter[steps]
 
     def _part(self, layer: LinearLayer, units: int, inputs: int | None = None) -> LinearLayer:
