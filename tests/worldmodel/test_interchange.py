@@ -524,12 +524,14 @@ def test_truth_values_in_columns_are_numbers(tmp_path: Path):
     np.testing.assert_array_equal(columns.states, touch)
 
 
-def test_an_action_too_many_leaves_its_episode_out(tmp_path: Path):
+@pytest.mark.parametrize(("too_many", "told"), [(1, "4"), (2**20, "5 or more")])
+def test_actions_too_many_leave_their_episode_out(tmp_path: Path, too_many: int, told: str):
     def actions(group: h5py.Group, episode: Episode) -> None:
-        group["actions"] = 3 * np.resize(episode.actions, (len(episode.actions) + (episode.seed == 1), A))
+        num = len(episode.actions) + (too_many if episode.seed == 1 else 0)
+        group["actions"] = 3 * np.resize(episode.actions, (num, A))
 
     write_minari(tmp_path / "theirs", actions=actions)
-    reason = "it has 4 actions for 4 frames, one between two is needed"
+    reason = f"it has {told} actions for 4 frames, one between two is needed"
     assert convert(tmp_path / "theirs", tmp_path / "ours").left_out == (LeftOut(1, reason),)
 
 

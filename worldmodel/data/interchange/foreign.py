@@ -35,11 +35,13 @@ class ForeignColumns:
 
     def problem(self) -> str:
         """Why the episode cannot be used; empty where it can."""
-        if len(self.states) < 2:
-            return f"it has {len(self.states)} frame{'s' * (len(self.states) != 1)}"
+        num_frames = len(self.states)
+        if num_frames < 2:
+            return f"it has {num_frames} frame{'s' * (num_frames != 1)}"
         for name, values in (("actions", self.actions), ("rewards", self.rewards)):
-            if len(values) != len(self.states) - 1:
-                return f"it has {len(values)} {name} for {len(self.states)} frames, one between two is needed"
+            if len(values) != num_frames - 1:
+                more = " or more" if len(values) > num_frames else ""  # not all of them need have been read
+                return f"it has {len(values)}{more} {name} for {num_frames} frames, one between two is needed"
         if self.gap:
             return self.gap
         for name, values in (("actions", self.actions), ("states", self.states), ("rewards", self.rewards)):

@@ -53,11 +53,12 @@ class MinariFile:
         with opened(self._path) as file:
             group: Any = file[self._groups[episode]]
             num_frames = len(column(group, self.camera, self._path))
-            actions = self._whole(group, "actions")
-            states = [self._whole(group, name) for name in self._vectors]
+            most = num_frames + 1  # what has more rows belongs to other frames
+            actions = self._first(group, "actions", most)
+            states = [self._first(group, name, most) for name in self._vectors]
             rewards = np.zeros(len(actions), np.float32)
             if "rewards" in group:
-                rewards = self._whole(group, "rewards")
+                rewards = self._first(group, "rewards", most)
             return ForeignColumns(
                 as_actions(actions, self._path), stacked(states, num_frames), rewards.reshape(-1).astype(np.float32)
             )
@@ -86,9 +87,10 @@ class MinariFile:
     def close(self) -> None:
         pass
 
-    def _whole(self, group: Any, name: str) -> np.ndarray:
+    def _first(self, group: Any, name: str, most: int) -> np.ndarray:
+        """The first rows of a column, at most so many."""
         found = column(group, name, self._path)
-        return rows(found, 0, len(found), self._path)
+        return rows(found, 0, min(most, len(found)), self._path)
 
 
 def _observations(group: Any, name: str, holders: tuple[int, ...] = ()) -> Iterator[tuple[str, h5py.Dataset]]:
