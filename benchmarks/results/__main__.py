@@ -22,6 +22,7 @@ from benchmarks.results import (
     reproductions,
     robustness,
     speed,
+    suite_returns,
     surprises,
 )
 from benchmarks.results.markdown import row_table
@@ -34,6 +35,7 @@ DETAILS = (
     lit_ball,
     control,
     board,
+    suite_returns,
     robustness,
     changes,
     surprises,
@@ -56,7 +58,7 @@ def page() -> str:
         "What the toolkit is for, and its two commands": first,
         "Identifiability": row_table([*reproductions.rows(), *lit_ball.rows(), *speed.cost_rows()]),
         "Pictures and imagination": row_table(imagined_futures.rows()),
-        "Worlds": row_table([*control.world_rows(), *played.rows(), *chosen_settings.rows()]),
+        "Worlds": row_table([*control.world_rows(), *suite_returns.rows(), *played.rows(), *chosen_settings.rows()]),
         "Speed and endurance": row_table([*speed.rows(), *long_runs.rows(), *plan_times.rows()]),
     }
     measured = "\n\n".join(f"## {title}\n\n{table}" for title, table in tables.items())

@@ -17,6 +17,7 @@ from worldmodel.learning.dynamics_stages import shares
 from worldmodel.learning.loop import fit_quietly
 from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.learning.retrieval import retrieved
+from worldmodel.learning.round_stages import STEPS_SHARE
 from worldmodel.learning.sources import latent_table, segments, spread_rows
 from worldmodel.learning.train import architecture
 from worldmodel.models import ModelConfig, WorldModel
@@ -81,8 +82,9 @@ class ShortTrainings:
         return replace(of, context=None, heads=None, decoder=None, robust=None, reward=None)
 
     def cost_of_training(self, config: TrainConfig) -> float:
-        """Multiplications of the whole training: its encoder and its predictor."""
-        return self._cost(config, config.method.optim, config.predictor_training)
+        """Multiplications of the whole training: its encoder and its predictor, rounds included."""
+        once = self._cost(config, config.method.optim, config.predictor_training)
+        return once * (1 + STEPS_SHARE * config.rounds)
 
     def cost(self, config: TrainConfig) -> float:
         """Multiplications of a short training, with the encoding of all frames."""

@@ -16,7 +16,7 @@ from worldmodel.runs import TrainingRound
 from worldmodel.settings import TrainConfig, in_round
 from worldmodel.system.errors import UserError
 
-_STEPS_SHARE = 0.3
+STEPS_SHARE = 0.3
 """Share of a stage's optimiser steps that a round adds."""
 _LR_SHARE = 0.5
 """Share of a stage's highest learning rate with which rounds continue it."""
@@ -64,7 +64,7 @@ def train_rounds(
 
 def _continued(stage: Stage, number: int) -> Stage:
     """A stage that continues where it ended: with the final weights of its loss terms, and a smaller learning rate."""
-    steps = max(1, round(_STEPS_SHARE * stage.optim.steps))
+    steps = max(1, round(STEPS_SHARE * stage.optim.steps))
     return replace(
         stage,
         name=in_round(stage.name, number),
