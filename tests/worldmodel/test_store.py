@@ -170,7 +170,8 @@ def test_an_index_of_version_0_1_is_read_and_gains_defaults_and_a_checksum(tmp_p
     assert found == [False, True]
     del content["sha256"]
     world = content["settings"]["world"]
-    assert (world.pop("factors"), world.pop("camera")) == ({}, None), "what later versions can be told besides"
+    added = (world.pop("factors"), world.pop("camera"), world.pop("action_repeat"))
+    assert added == ({}, None, 1), "what later versions can be told besides"
     assert json.dumps(content, indent=2) + "\n" == text
 
 

@@ -1,22 +1,29 @@
 """Verbs only read a stranger's run, data set or folder; and `out` replaces only results of its own kind."""
 
 import json
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from worldmodel_fakes import fake_episode, write_fake_data
 
+from worldmodel.cli.main import main
 from worldmodel.cli.runs_table import runs
+from worldmodel.data import DataSet
+from worldmodel.data.curation import verify
 from worldmodel.designing import worlds
 from worldmodel.evaluation.imagination import imagine
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.robustness.films import read_films
 from worldmodel.identifying.array_files import read_arrays
+from worldmodel.runs import CellStore, cell_key
 from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.runs.zoo import FOLDER, find_run
 from worldmodel.settings import (
     ImagineConfig,
     RobustConfig,
@@ -25,11 +32,11 @@ from worldmodel.settings import (
     ViewConfig,
     WorldsConfig,
 )
-from worldmodel.system.errors import UserError
+from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.printable import say
-from worldmodel.system.progress import progress
+from worldmodel.system.progress import end_open_bars, progress
 from worldmodel.viewing import view
-from worldmodel.viewing.playback import open_playback
+from worldmodel.viewing.playback import Playback, open_playback
 
 
 @pytest.mark.parametrize(
@@ -51,6 +58,69 @@ def test_playing_a_data_set_imports_and_opens_nothing_that_it_names(
     assert "a_stranger_s_module" not in sys.modules
 
 
+def write_contradicting(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """A data set whose index was changed afterwards, by whoever can leave out its checksum."""
+    write_fake_data(folder, [fake_episode(0)])
+    index = json.loads((folder / "dataset.json").read_text())
+    del index["sha256"]
+    change(index)
+    (folder / "dataset.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("told", "change"),
+    [
+        ("pixels has 8 pixels a side, dataset.json says 9", lambda of: of["world"].update(image_size=9)),
+        ("action has 2 columns, dataset.json says 1", lambda of: of["world"].update(action_bounds=[[0.0], [1.0]])),
+        ("action_bounds are no lowest", lambda of: of["world"].update(action_bounds=[[1.0, 1.0], [0.0, 2.0]])),
+        ("'wings' in randomize is no factor", lambda of: of["world"].update(randomize=["wings"])),
+        ("'factor1' in factor_rho is no factor that was", lambda of: of["world"].update(factor_rho={"factor1": 0.5})),
+        ("'wings' in goal_tolerance is no state", lambda of: of["world"].update(goal_tolerance={"wings": 1.0})),
+        ("nominal=0, bounds=9 to -9", lambda of: of["world"]["factors"][0].update(bounds=[9.0, -9.0])),
+        ("nominal=0, bounds=-9 to 9", lambda of: of["world"]["factors"][0].update(transform="log")),
+        ("control_dt_s", lambda of: of["world"].update(control_dt_s=1e-300)),
+        ("episode_steps", lambda of: of["settings"].update(episode_steps=-5)),
+        ("length <= 1000", lambda of: of.update(name="x" * 2000)),
+        ("state has 3 columns", lambda of: of["world"].update(state_names=[f"x{k}" for k in range(100_000)])),
+    ],
+)
+def test_an_index_that_contradicts_itself_or_its_shards_is_refused(
+    tmp_path: Path, told: str, change: Callable[[dict[str, Any]], object]
+):
+    with pytest.raises(StoreError, match=told):
+        DataSet(write_contradicting(tmp_path / "data", change))
+
+
+def test_numbers_of_a_data_set_are_finite(tmp_path: Path):
+    episodes = [fake_episode(0), fake_episode(1)]
+    episodes[1].states[3, 0] = np.nan
+    write_fake_data(tmp_path / "data", episodes)
+    data = DataSet(tmp_path / "data")
+    assert np.isnan(data.actions[6]).all()  # an episode's last frame has no action
+    with pytest.raises(StoreError, match="state of episode 1 is not finite"):
+        _ = data.states
+    assert verify(tmp_path / "data").damaged
+
+
+def test_a_view_without_a_page_ends_where_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_fake_data(tmp_path / "data", [fake_episode(0)])
+    monkeypatch.setattr(Playback, "advance", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        view(ViewConfig(data=str(tmp_path / "data"), serve=False, steps=2, save=str(tmp_path / "view.html")))
+
+
+def test_a_list_of_runs_follows_no_link(tmp_path: Path):
+    for name in ("runs", "elsewhere/run"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("summary.json", "config.yaml"):
+        (tmp_path / "elsewhere" / "run" / name).write_text("{}")
+    (tmp_path / "runs" / "gift").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="no run at"):
+        runs(RunsConfig(runs=str(tmp_path / "runs")))
+    assert "cannot be read" in runs(RunsConfig(runs=str(tmp_path / "elsewhere")))
+
+
 TEXT = b"a thesis"
 REPLACING: dict[str, Callable[[str], object]] = {
     "thesis.json": lambda out: robust(RobustConfig(run="runs/none", out=out)),
@@ -66,6 +136,13 @@ def test_what_is_of_another_kind_is_not_replaced(tmp_path: Path, name: str):
     with pytest.raises(UserError, match="exists and is no"):
         REPLACING[name](str(tmp_path / name))
     assert (tmp_path / name).read_bytes() == TEXT
+
+
+@pytest.mark.parametrize("name", REPLACING)
+def test_a_place_where_nothing_can_be_written_is_named_first(tmp_path: Path, name: str):
+    (tmp_path / "notes").write_bytes(TEXT)
+    with pytest.raises(UserError, match="notes is no folder; choose another place"):
+        REPLACING[name](str(tmp_path / "notes" / "in" / name))
 
 
 def test_a_round_is_inside_its_run(tmp_path: Path):
@@ -106,6 +183,25 @@ def test_a_table_of_arrays_takes_no_more_than_its_file(tmp_path: Path, trick: Ca
         read_arrays(tmp_path / "calibration.npz", 10**6)
 
 
+def test_an_error_stands_on_a_line_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    write_fake_data(tmp_path / "data", [fake_episode(0)])
+    (tmp_path / "data" / "shard-00000.h5").write_bytes(b"no shard")
+    assert main(["data", "verify", f"path={tmp_path / 'data'}"]) == 1
+    errors = [line for line in capfd.readouterr().err.splitlines() if "error: " in line]
+    assert len(errors) == 1 and errors[0].startswith("error: ")
+    with pytest.raises(UserError):
+        list(read_films(of_text(tmp_path / "pictures"), 16, 60))
+    end_open_bars()
+    assert capfd.readouterr().err.endswith("\n")
+
+
+def of_text(folder: Path) -> Path:
+    """A folder with a picture that is none."""
+    folder.mkdir()
+    (folder / "x.png").write_bytes(TEXT)
+    return folder
+
+
 def test_a_table_of_arrays_is_read_whole_or_by_names(tmp_path: Path):
     np.savez(tmp_path / "x.npz", a=np.ones(3), b=np.array([None]))
     assert read_arrays(tmp_path / "x.npz", 10**6, "a")["a"].tolist() == [1, 1, 1]
@@ -120,6 +216,45 @@ def test_a_link_to_a_run_is_not_removed(tmp_path: Path):
     with pytest.raises(UserError):
         runs(RunsConfig("remove", str(tmp_path / "gift")))
     assert (tmp_path / "mine").is_dir()
+
+
+def test_a_run_of_the_zoo_is_copied_whole_and_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    target, mine = tmp_path / "zoo" / "puck", tmp_path / "mine"
+    mine.write_text("mine")
+    target.mkdir(parents=True)
+    (target / "model.json").symlink_to(mine)
+    with monkeypatch.context() as cut_off, pytest.raises(KeyboardInterrupt):
+        left = iter([shutil.copyfile] * 3)
+        cut_off.setattr("shutil.copyfile", lambda *paths: next(left, interrupt)(*paths))
+        find_run("zoo/puck", tmp_path)
+    assert not (target / "summary.json").exists()
+    find_run("zoo/puck", tmp_path)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == {
+        path.name: path.read_bytes() for path in (FOLDER / "puck").iterdir()
+    }
+    assert mine.read_text() == "mine"
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_finished_cell_is_what_was_written_and_where(tmp_path: Path):
+    store, key = CellStore(tmp_path / "cells", dict[str, float]), cell_key("reacher", seed=1)
+    assert store.result(key, lambda: {"r2": 0.25}) == store.read(key) == {"r2": 0.25}
+    store.path(key).write_text(store.path(key).read_text().replace("0.25", "0.75"))
+    with pytest.raises(UserError, match="checksum differs"):
+        store.read(key)
+    (tmp_path / "linked").symlink_to(tmp_path / "cells")
+    with pytest.raises(UserError, match="is a link"):
+        CellStore(tmp_path / "linked", dict[str, float]).result(cell_key("puck"), dict)
+
+
+def test_a_folder_with_the_name_of_a_temporary_file_is_left_alone(tmp_path: Path):
+    (tmp_path / ".summary.json.x-1-y.tmp").mkdir()
+    with RunDirectory(tmp_path).locked():
+        pass
+    assert (tmp_path / ".summary.json.x-1-y.tmp").is_dir()
 
 
 def test_a_logged_step_is_a_number_of_a_step(tmp_path: Path):

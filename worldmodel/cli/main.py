@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        from worldmodel.system.progress import end_open_bars
+
+        end_open_bars()
         if show_traceback:
             traceback.print_exc()
         else:

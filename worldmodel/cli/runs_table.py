@@ -1,8 +1,9 @@
 """`worldmodel runs`: list, compare, verify and remove runs."""
 
 import glob
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from worldmodel.cli.terminal import achievement, table
@@ -25,12 +26,26 @@ def runs(config: RunsConfig) -> str:
 
 def _paths(config: RunsConfig) -> list[Path]:
     """Folders with a run in them."""
-    pattern = config.run or f"{config.runs}/**"
-    found = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
-    paths = [path for path in found if (path / "summary.json").is_file() and (path / "config.yaml").is_file()]
+    if config.run is None:
+        paths = sorted(_below(Path(config.runs)))
+    else:
+        paths = [path for path in map(Path, sorted(glob.glob(config.run, recursive=True))) if _is_run(path)]
     if not paths:
-        raise UserError(f"no run at {pattern}; train one with: worldmodel train env=NAME")
+        place = config.run or f"{config.runs}/**"
+        raise UserError(f"no run at {place}; train one with: worldmodel train env=NAME")
     return paths
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Runs in a folder and in the folders within it; no link below it is followed, which may lead anywhere."""
+    for place, folders, _ in os.walk(folder):
+        if _is_run(Path(place)):
+            yield Path(place)
+            folders.clear()  # folders of a run are no runs
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "summary.json").is_file() and (path / "config.yaml").is_file()
 
 
 def _listed(paths: Sequence[Path]) -> str:

@@ -1,9 +1,9 @@
 """One world, ready for experiments: encoders are trained and measured cell by cell, and finished cells are kept."""
 
 import dataclasses
-import shutil
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from worldmodel.runs import CellKey, CellStore, RunDirectory, cell_key
 from worldmodel.settings import MethodConfig, TrainConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
+from worldmodel.system.files import inner_folder
 from worldmodel.system.printable import say
 
 NUM_LOGGED = 40
@@ -169,14 +170,11 @@ class Laboratory:
         pairs = None if method.name == "lewm" else self._prepared_pairs(cell, method, episodes)
         objective = encoder_objective(method, encoder, self.poses.data, episodes, cell.seed, pairs)
         stage = encoder_stage(objective, encoder, self.poses.frames, method.optim, method.on_collapse)
-        work = self.folder / "work" / cell.label
-        shutil.rmtree(work, ignore_errors=True)
         curve = TrainingCurve(encoder, stage.module, self.poses, self.variables, episodes, method.optim.steps)
-        trainer = Trainer(
-            RunDirectory(work), encoder, {stage.name: {}}, cell.seed, checkpoint_every_s=1e9, num_log_points=NUM_LOGGED
-        )
-        trainer.fit(stage, curve.observe)
-        shutil.rmtree(work)
+        with TemporaryDirectory(dir=inner_folder(self.folder / "work")) as work:  # several commands may train at once
+            run, stages = RunDirectory(Path(work)), {stage.name: {}}
+            trainer = Trainer(run, encoder, stages, cell.seed, checkpoint_every_s=1e9, num_log_points=NUM_LOGGED)
+            trainer.fit(stage, curve.observe)
         return encoder, curve
 
     def _prepared_pairs(

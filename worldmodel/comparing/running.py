@@ -30,6 +30,7 @@ from worldmodel.learning.judging import r2_ceiling
 from worldmodel.runs import check_out, write_record
 from worldmodel.settings import CompareConfig, EncoderConfig
 from worldmodel.system.errors import UserError
+from worldmodel.system.files import inner_folder
 
 _SWEPT = {**SWEPT, "constants": tuple(CONTEXTS)}
 """Part -> the methods that it covers; parts that are not listed cover all."""
@@ -54,6 +55,10 @@ def study_folder(config: CompareConfig) -> Path:
     """Where a study keeps its cells, its result and its figure."""
     label = "lit-ball-study" if config.study == "lit_ball" else config.training.env.label
     return Path(config.training.runs) / f"compare-{label}"
+
+
+def _figures(config: CompareConfig) -> Path:
+    return inner_folder(study_folder(config) / "figures")
 
 
 def _methods(config: CompareConfig) -> CompareResult:
@@ -87,7 +92,7 @@ def _methods(config: CompareConfig) -> CompareResult:
             found = {candidate.name: work(candidate, chosen[candidate.name]) for candidate in swept}
             result = _written(config, _with_part(result, part, found))
     with drawing("the figure of the study"):
-        study_figures.draw_methods(study_folder(config) / "figures" / f"compare-{lab.label}.png", result)
+        study_figures.draw_methods(_figures(config) / f"compare-{lab.label}.png", result)
     return result
 
 
@@ -161,5 +166,5 @@ def _lit_ball(config: CompareConfig) -> LitBallResult:
         _write(config, LitBallResult(setup, dict(found)))
     result = LitBallResult(setup, found)
     with drawing("the figure of the study"):
-        study_figures.draw_lit_ball(study_folder(config) / "figures" / "lit-ball.png", result)
+        study_figures.draw_lit_ball(_figures(config) / "lit-ball.png", result)
     return result

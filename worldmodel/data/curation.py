@@ -149,7 +149,8 @@ def verify(path: Path) -> VerifyResult:
             warnings.append(f"{shard_path(path, shard)} carries no checksum of {', '.join(found.unchecked)}")
     if not damaged:
         try:
-            DataSet(path)  # shapes, and the index against them
+            data = DataSet(path)  # shapes, and the index against them
+            _ = data.states, data.actions, data.rewards, data.factors  # which must be finite
         except StoreError as error:
             damaged.append(str(error))
     return VerifyResult(path, index.num_shards, index.num_episodes, frames, tuple(damaged), tuple(warnings))

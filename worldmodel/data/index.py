@@ -6,6 +6,7 @@ something. Unknown keys are ignored, so that versions of this package read each 
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,10 +23,11 @@ from worldmodel.system.files import read_json, write_atomically, write_json
 SCHEMA_VERSION = 1
 INDEX_NAME = "dataset.json"
 
-Name = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Name = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$", max_length=1000)]
 """Text without control characters: names are printed to terminals and become file names."""
 
 Positive = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(ge=1e-6, le=1e6)]
 Correlation = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -59,6 +61,11 @@ class FactorRecord:
 
     description: str = ""
     """One line for a reader."""
+
+    def __post_init__(self) -> None:
+        low, high = self.bounds
+        if not low <= self.nominal <= high or (self.transform == "log" and self.nominal <= 0):
+            raise UserError(f"factor {self.name!r} has nominal={self.nominal:g}, bounds={low:g} to {high:g}")
 
     def coordinate(self, values: np.ndarray) -> np.ndarray:
         """Standardised coordinates of values in the factor's unit."""
@@ -104,7 +111,7 @@ class WorldRecord:
     action_repeat: Annotated[int, Meta(ge=1)] = 1
     """Control steps of the scene for which an action was held: they are one step of the data set."""
 
-    control_dt_s: Positive
+    control_dt_s: Seconds
     """Seconds from one frame to the next."""
 
     time_limit_s: float | None = None
@@ -142,11 +149,22 @@ class WorldRecord:
 
     def __post_init__(self) -> None:
         for what, names in (("state_names", self.state_names), ("factors", self.factor_names)):
-            if twice := [name for name in names if names.count(name) > 1]:
-                raise UserError(f"{twice[0]!r} is there twice in {what}")
-        for what, names in (("angle_names", self.angle_names), ("kinematic.latents", self.latent_names)):
-            if unknown := [name for name in names if name not in self.state_names]:
-                raise UserError(f"{unknown[0]!r} in {what} is no state variable")
+            if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+                raise UserError(f"{twice!r} is there twice in {what}")
+        for what, names, kind, known in (
+            ("angle_names", self.angle_names, "state variable", self.state_names),
+            ("kinematic.latents", self.latent_names, "state variable", self.state_names),
+            ("goal_tolerance", self.goal_tolerance, "state variable", self.state_names),
+            ("randomize", self.randomize, "factor", self.factor_names),
+            ("factor_rho", self.factor_rho, "factor that was drawn", self.randomize),
+            ("factor_shell", self.factor_shell, "factor that was drawn", self.randomize),
+            ("factor_spread", self.factor_spread, "factor that was drawn", self.randomize),
+        ):
+            if unknown := sorted(set(names) - set(known)):
+                raise UserError(f"{unknown[0]!r} in {what} is no {kind}")
+        low, high = self.action_bounds or ((), ())
+        if len(low) != len(high) or any(not lowest <= highest for lowest, highest in zip(low, high, strict=True)):
+            raise UserError("action_bounds are no lowest and highest action, number by number")
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -203,7 +221,7 @@ class RecordingRecord:
     policy: dict[str, Any] | None = None
     """Name of the excitation policy, and its parameters, whatever it has; `make_policy` checks them."""
 
-    episode_steps: int | None = None
+    episode_steps: Annotated[int, Meta(ge=1)] | None = None
     """Control steps of an episode, unless the world ends it earlier."""
 
     seed: int | None = None

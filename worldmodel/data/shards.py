@@ -186,9 +186,13 @@ def check_shard(file: h5py.File, path: Path, world: WorldRecord) -> None:
         raise damaged(path, "rows do not add up")
     if columns["pixels"].shape[3] != 3 or columns["pixels"].shape[1] != columns["pixels"].shape[2]:
         raise damaged(path, f"frames of shape {columns['pixels'].shape[1:]}")
-    for name, named in (("state", world.state_names), ("factors", world.factors)):
-        if columns[name].shape[1] != len(named):
-            raise damaged(path, f"{name} has {columns[name].shape[1]} columns, {INDEX_NAME} names {len(named)}")
+    sides = [("pixels", "pixels a side", world.image_size), ("state", "columns", len(world.state_names))]
+    sides.append(("factors", "columns", len(world.factors)))
+    if world.action_bounds is not None:
+        sides.append(("action", "columns", len(world.action_bounds[0])))
+    for name, what, promised in sides:
+        if columns[name].shape[1] != promised:
+            raise damaged(path, f"{name} has {columns[name].shape[1]} {what}, {INDEX_NAME} says {promised}")
 
 
 @dataclass(frozen=True)

@@ -233,4 +233,14 @@ class DataSet:
         for path in self.shards:
             with open_shard(path) as file:
                 parts.append(read_column(file, column, path))
-        return np.concatenate(parts)[: self.num_rows]
+        values = np.concatenate(parts)[: self.num_rows]
+        is_number = np.isfinite(values)
+        if column in ("action", "reward"):  # which an episode's last frame has none of
+            is_number[self.offset + self.length - 1] = True
+        if not is_number.all():
+            episode = int(np.searchsorted(self.offset, np.argwhere(~is_number)[0, 0], "right")) - 1
+            raise StoreError(
+                f"{self.directory}: {column} of episode {episode} is not finite; record it anew, or leave the "
+                "episode out"
+            )
+        return values

@@ -45,7 +45,8 @@ def open_reported(run: Run) -> ReportedRun:
     """
     notes: list[str] = []
     summary = run.summary
-    names = [f"figures/{path.name}" for path in sorted((run.path / "figures").glob("*.png"))]
+    folder = run.path / "figures"
+    names = ["figures"] if folder.is_symlink() else [f"figures/{path.name}" for path in sorted(folder.glob("*.png"))]
     figures = _usable(run.path, names, notes, "PNG", MAX_PICTURE_BYTES, _is_png)
     decoding = summary.train.decoding
     films = {

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from worldmodel.settings import changed
+from worldmodel.system.digest import with_checksum, without_checksum
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import read_json, write_json
+from worldmodel.system.files import inner_folder, read_json, write_json
 
 FiguresT = TypeVar("FiguresT")
 
@@ -58,15 +59,17 @@ class CellStore(Generic[FiguresT]):
         """The figures of a cell: from its file, or else measured and kept, so that a kill loses one cell at most.
 
         Raises:
-            UserError: the file is damaged, or not a cell of this kind.
+            UserError: the file is damaged, or not a cell of this kind; or the folder is a link.
         """
+        inner_folder(self._folder)  # before minutes are spent
         return self.read(key) if self.path(key).exists() else self.keep(key, measure())
 
     def read(self, key: CellKey) -> FiguresT:
         """The figures of a finished cell."""
         path = self.path(key)
         try:
-            return msgspec.convert(read_json(path)["figures"], self._figures, str_keys=True)
+            content, _ = without_checksum(read_json(path))
+            return msgspec.convert(content["figures"], self._figures, str_keys=True)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is not a finished cell of this study ({error}); delete it and run again"
@@ -74,5 +77,6 @@ class CellStore(Generic[FiguresT]):
 
     def keep(self, key: CellKey, figures: FiguresT) -> FiguresT:
         """Write the figures of a cell, and return them."""
-        write_json(self.path(key), {"identity": dict(key.identity), "figures": msgspec.to_builtins(figures)})
+        content = {"identity": dict(key.identity), "figures": msgspec.to_builtins(figures)}
+        write_json(self.path(key), with_checksum(content))
         return figures

@@ -20,6 +20,7 @@ from worldmodel.system.files import (
     parse_json,
     read_regular,
     remove_all_leftovers,
+    remove_temporary,
     write_text,
 )
 from worldmodel.system.locks import lock_file
@@ -84,7 +85,7 @@ class RunDirectory:
             file.flush()
             for leftover in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
                 if not leftover.name.startswith(".report.html."):  # which takes no lock
-                    leftover.unlink(missing_ok=True)
+                    remove_temporary(leftover)
             for folder in (self.path / "figures", self.path / "videos"):
                 remove_all_leftovers(folder)
             if os.path.lexists(self.summary_file):

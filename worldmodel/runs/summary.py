@@ -20,7 +20,7 @@ from worldmodel.runs.version1 import upgraded
 from worldmodel.settings import without_gone
 from worldmodel.system.digest import with_checksum, without_checksum
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
-from worldmodel.system.files import check_regular, read_json, write_json
+from worldmodel.system.files import check_place, check_regular, read_json, write_json
 
 SCHEMA = 2
 RunResult = TrainResult | ControlResult | ProbeResult | SurpriseResult | IdentifyResult | RobustResult | ImagineResult
@@ -169,9 +169,12 @@ def check_out(out: str | None, cls: type[Result], overwrite: bool) -> None:
 
     overwrite: any regular file may be replaced.
     """
-    if out is None or not os.path.lexists(out):
+    if out is None:
         return
     path = Path(out)
+    check_place(path)
+    if not os.path.lexists(path):
+        return
     check_regular(path.resolve())
     if overwrite:
         return

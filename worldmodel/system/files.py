@@ -117,11 +117,21 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def check_place(path: Path) -> None:
+    """UserError where no file can be made at `path`, which the user named, before minutes are spent."""
+    folder = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not folder.is_dir():
+        raise UserError(f"{path} cannot be written, since {folder} is no folder; choose another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written, since nothing may be written into {folder}; choose another place")
+
+
 def check_replaceable(path: Path, marks: Sequence[bytes], what: str, remedy: str) -> None:
     """UserError where a file at `path`, which the user named, is not of the kind `what`, before minutes are spent.
 
     marks: bytes of which one stands in the first thousand of every file of the kind `what`.
     """
+    check_place(path)
     try:
         with open_regular(path.resolve()) as file:
             start = file.read(1000)
@@ -269,14 +279,20 @@ def remove_leftovers(path: Path) -> None:
     """
     for leftover in path.parent.glob(f".{escape(path.name)}.*.tmp"):
         if _is_abandoned(leftover):
-            leftover.unlink(missing_ok=True)
+            remove_temporary(leftover)
 
 
 def remove_all_leftovers(folder: Path) -> None:
     """As `remove_leftovers`, for every file of a folder; does nothing where the folder is a link."""
     for leftover in [] if folder.is_symlink() else folder.glob(".*.tmp"):
         if _is_abandoned(leftover):
-            leftover.unlink(missing_ok=True)
+            remove_temporary(leftover)
+
+
+def remove_temporary(leftover: Path) -> None:
+    """Remove a temporary file; a folder of such a name is none of ours, and stays."""
+    with suppress(FileNotFoundError, IsADirectoryError):
+        leftover.unlink()
 
 
 def _is_abandoned(leftover: Path) -> bool:

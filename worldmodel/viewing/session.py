@@ -54,6 +54,14 @@ class Progress:
     last: Moment | None = None
     """The last moment; None before the first."""
 
+    def advance(self, session: Session) -> Moment:
+        """Make one control step of a session."""
+        begun = time.perf_counter()
+        self.last = session.advance()
+        self.stepping_s += time.perf_counter() - begun
+        self.steps += 1
+        return self.last
+
 
 def run_session(
     session: Session,
@@ -89,12 +97,9 @@ def run_session(
                 once |= isinstance(command, StepOnce)
         try:
             if (session.playing or once) and not first:
-                begun = time.perf_counter()
-                progress.last = session.advance()
-                progress.stepping_s += time.perf_counter() - begun
-                progress.steps += 1
+                now = progress.advance(session)
             elif wanted or first:
-                progress.last = session.moment()
+                now = progress.last = session.moment()
             else:
                 continue
         except Exception as error:  # whatever it is, people at the page are told, and may go on
@@ -103,7 +108,7 @@ def run_session(
             continue
         if first:
             first, progress.first_at = False, time.monotonic()
-        tell(progress.last)
+        tell(now)
         stop.wait(max(0.0, due - time.monotonic()))
     return progress
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.util
-import math
 import os
 import sys
 import threading
@@ -26,7 +25,7 @@ from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_replaceable, write_text
 from worldmodel.system.printable import say
 from worldmodel.viewing.live import LiveSession, LiveSubject
-from worldmodel.viewing.messages import Moment, Notice, encoded
+from worldmodel.viewing.messages import encoded
 from worldmodel.viewing.playback import open_playback
 from worldmodel.viewing.reference import reference
 from worldmodel.viewing.replay_page import Recorder
@@ -103,16 +102,13 @@ def _served(config: ViewConfig, session: Session) -> tuple[Progress, str, Record
 
 
 def _recorded(config: ViewConfig, session: Session) -> tuple[Progress, None, Recorder]:
-    """Run a session without a page."""
-    recorder = Recorder(session.opening)
-
-    def tell(message: Moment | Notice) -> None:
-        if isinstance(message, Moment):
-            recorder.keep(encoded(message))
-        else:
-            say(message.text, to_stderr=True)
-
-    return run_session(session, Commands(), tell, threading.Event(), math.inf, config.steps), None, recorder
+    """Make the steps of a session without a page; nobody could set it going again, so that an error ends it."""
+    recorder, progress = Recorder(session.opening), Progress(last=session.moment(), first_at=time.monotonic())
+    assert progress.last is not None and config.steps is not None  # checked with the settings
+    recorder.keep(encoded(progress.last))
+    for _ in range(config.steps):
+        recorder.keep(encoded(progress.advance(session)))
+    return progress, None, recorder
 
 
 def open_session(config: ViewConfig) -> Session:

@@ -20,6 +20,7 @@ from worldmodel.measures.statistics import mean_known
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.runs import CellKey, CellStore, cell_key
 from worldmodel.settings import ContextMethod, ContextTraining, PositionsConfig, TrainConfig
+from worldmodel.system.files import inner_folder
 
 
 class OptimSetting(NamedTuple):
@@ -89,7 +90,7 @@ class ContextStudy:
         """UserError when no physical constant varies."""
         self._config, self._device = config, device
         self._world = make_world(config)
-        folder = config.run_directory / "cells"
+        folder = inner_folder(config.run_directory / "cells")
         self._validated = CellStore(folder / "validation", ValidationFigures)
         self._tested = CellStore(folder / "test", ReportedFigures)
 

@@ -5,14 +5,16 @@ A model's card, README.md in its folder, is written from its results by `__main_
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from worldmodel.models.weights import WEIGHTS
 from worldmodel.runs.summary import Summary, read_summary
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import read_text
+from worldmodel.system.files import inner_folder, read_text, write_atomically
 
 FOLDER = Path(__file__).parent
+_LAST = "summary.json"  # the file that is copied last, so that a run that has it is whole
 PREFIX = "zoo/"
 _LARGEST_CARD = 2**16
 _PREFIX_01 = "pretrained/"  # what version 0.1 called it
@@ -67,6 +69,9 @@ def find_run(run: str, runs: Path = Path("runs")) -> str:
         return run
     model = find_model(run.removeprefix(prefix))
     target = runs / PREFIX / model.name
-    if not (target / "summary.json").exists():
-        shutil.copytree(FOLDER / model.name, target, dirs_exist_ok=True)
+    if not (target / _LAST).exists():
+        inner_folder(target.parent)
+        files = sorted((FOLDER / model.name).iterdir(), key=lambda path: path.name == _LAST)
+        for file in files:  # each whole or not at all, so that a copy that was cut off is completed
+            write_atomically(inner_folder(target) / file.name, partial(shutil.copyfile, file))
     return str(target)
