@@ -10,6 +10,7 @@ import struct
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -398,6 +399,45 @@ def test_what_is_no_image_is_one_line(tmp_path: Path, content: bytes):
     with pytest.raises(StoreError, match=r"file-000\.parquet") as caught:
         open_foreign(tmp_path).frames(0)
     assert "\n" not in str(caught.value)
+
+
+NUM_ROWS = sum(LENGTHS)
+BROKEN = {
+    "frames in no order": ({}, {"frame_index": [{"a": 1}] * NUM_ROWS}, "frame_index does not hold a number in every"),
+    "episodes without a number": ({}, {"episode_index": [[0]] * NUM_ROWS}, "episode_index does not hold a number"),
+    "images as text": ({}, {CAMERA: [{"bytes": "x", "path": ""}] * NUM_ROWS}, "names images in other files"),
+    "images as numbers": ({}, {CAMERA: [1] * NUM_ROWS}, "holds no images where its description names them"),
+    "times beyond dates": (
+        {},
+        {"action": pyarrow.array([2**62] * NUM_ROWS, pyarrow.timestamp("us"))},
+        "action does not",
+    ),
+    "a name with a zero": ({"a\0b": {"dtype": "video"}}, {}, "feature name"),
+    "a name of any length": ({"a" * 300: {"dtype": "video"}}, {}, "feature name"),
+    "a shape of any length": (
+        {"observation.state": {"dtype": "float32", "shape": [2**62] * 300}},
+        {},
+        "at most 8 whole",
+    ),
+}
+
+
+@pytest.mark.parametrize(("features", "columns", "told"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_lerobot_folder_is_refused_in_one_line(tmp_path: Path, features: dict, columns: dict, told: str):
+    write_lerobot(tmp_path, as_video=False, features=features, columns=columns)
+    with pytest.raises(StoreError, match=told), closing(open_foreign(tmp_path)) as foreign:
+        foreign.columns(0)
+        foreign.frames(0)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path):
+    write_lerobot(tmp_path, as_video=False)
+    table = parquet.read_table(tmp_path / "data/chunk-000/file-000.parquet")
+    parquet.write_table(
+        table.append_column("frame_index", table["frame_index"]), tmp_path / "data/chunk-000/file-000.parquet"
+    )
+    with pytest.raises(StoreError, match="no column frame_index, or several of that name"):
+        open_foreign(tmp_path).columns(0)
 
 
 def test_rewards_of_lerobot_come_along(tmp_path: Path):

@@ -18,6 +18,7 @@ _VIDEO = "videos/{key}/chunk-{chunk:03d}/file-{file:03d}.mp4"
 _ALWAYS_READ_BYTES, _ROWS_AT_ONCE = 128 * 2**20, 64
 # How far a row may be from its time: in frames, and as a share of the rate.
 _MOST_FRAMES_OFF, _MOST_RATE_OFF = 0.5, 0.02
+_LONGEST_NAME = 100
 _STATE, _REWARD, _TIME = "observation.state", "next.reward", "timestamp"
 
 
@@ -84,9 +85,8 @@ class LeRobotFolder:
         found = self._episodes[episode]
         table, rows = self._rows(found)
         if found.video is None:
-            images = (table[self.camera][int(row)].as_py() for row in rows)
-            decoded = (decode(_bytes(image, found.table), found.table)[None] for image in images)
-            return fitted(decoded, size, found.table)
+            images = (_bytes(table[self.camera][int(row)], found.table) for row in rows)
+            return fitted((decode(image, found.table)[None] for image in images), size, found.table)
         seconds = np.arange(len(rows)) / self._fps
         if _TIME in self._columns:
             seconds = _numbers(table, _TIME, rows, found.table).reshape(-1)
@@ -120,12 +120,12 @@ class LeRobotFolder:
             wanted = [*self._columns, *self._image, "episode_index", "frame_index"]
             self._table = found.table, _read_parquet(check_inside(found.table, self._path), wanted)
         table = self._table[1]
-        rows = np.flatnonzero(table["episode_index"].to_numpy() == found.number)
+        rows = np.flatnonzero(_column(table, "episode_index", found.table) == found.number)
         if len(rows) != found.num_frames:
             raise StoreError(
                 f"{found.table} has {len(rows)} rows of episode {found.number}, its index promises {found.num_frames}"
             )
-        return table, rows[np.argsort(table["frame_index"].to_numpy()[rows])]
+        return table, rows[np.argsort(_column(table, "frame_index", found.table)[rows])]
 
 
 def _read_info(path: Path) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _read_info(path: Path) -> dict[str, Any]:
         if not 0 < float(info["fps"]) < 10_000 or "action" not in features:
             raise ValueError("fps and features.action are needed")
         for name in features:  # they become folder names
-            if "/" in name or name.startswith("."):
+            if "/" in name or name.startswith(".") or not name.isprintable() or len(name) > _LONGEST_NAME:
                 raise ValueError(f"feature name {name!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{file} cannot be used ({error})") from error
@@ -153,8 +153,8 @@ def _read_info(path: Path) -> dict[str, Any]:
 def _num_values(feature: dict[str, Any], path: Path) -> int:
     """Numbers in a row of a feature."""
     shape = feature.get("shape", [0])
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise StoreError(f"{path}: a feature's shape is a list of whole numbers, got {shape!r}")
+    if not isinstance(shape, list) or len(shape) > 8 or not all(type(size) is int and size >= 0 for size in shape):
+        raise StoreError(f"{path}: a feature's shape is a list of at most 8 whole numbers, got {str(shape)[:100]}")
     return math.prod(shape)
 
 
@@ -171,20 +171,25 @@ def _read_episodes(path: Path, video_key: str) -> list[_Episode]:
         keys += [f"{place}/chunk_index", f"{place}/file_index", f"{place}/from_timestamp"]
     folder, found = path / "meta" / "episodes", []
     for file in sorted(folder.glob("chunk-*/file-*.parquet")):
-        for row in _read_parquet(check_inside(file, path), keys).to_pylist():
-            try:
-                chunk, number = int(row["data/chunk_index"]), int(row["data/file_index"])
-                video, start_s = None, 0.0
-                if video_key:
-                    names = {"chunk": int(row[f"{place}/chunk_index"]), "file": int(row[f"{place}/file_index"])}
-                    video, start_s = path / _VIDEO.format(key=video_key, **names), float(row[f"{place}/from_timestamp"])
-                table = path / _DATA.format(chunk=chunk, file=number)
-                found.append(_Episode(int(row["episode_index"]), int(row["length"]), table, video, start_s))
-            except (TypeError, ValueError, OverflowError) as error:
-                raise StoreError(f"{file} does not say where every episode is ({error})") from error
+        table = _read_parquet(check_inside(file, path), keys)
+        try:
+            found += [_episode(row, path, video_key) for row in table.to_pylist()]
+        except Exception as error:  # pyarrow raises whatever the file provokes
+            raise StoreError(f"{file} does not say where every episode is ({error})") from error
     if not found:
         raise StoreError(f"{folder} lists no episodes")
     return sorted(found, key=lambda episode: episode.number)
+
+
+def _episode(row: dict[str, Any], path: Path, video_key: str) -> _Episode:
+    """What a row of the index says."""
+    chunk, number = int(row["data/chunk_index"]), int(row["data/file_index"])
+    place, video, start_s = f"videos/{video_key}", None, 0.0
+    if video_key:
+        names = {"chunk": int(row[f"{place}/chunk_index"]), "file": int(row[f"{place}/file_index"])}
+        video, start_s = path / _VIDEO.format(key=video_key, **names), float(row[f"{place}/from_timestamp"])
+    table = path / _DATA.format(chunk=chunk, file=number)
+    return _Episode(int(row["episode_index"]), int(row["length"]), table, video, start_s)
 
 
 def _read_parquet(path: Path, columns: list[str]) -> Any:
@@ -199,8 +204,9 @@ def _read_parquet(path: Path, columns: list[str]) -> Any:
         most = 50 * check_regular(path) + _ALWAYS_READ_BYTES
         parts, num_bytes = [], 0
         with parquet.ParquetFile(path, memory_map=True) as file:
-            if absent := set(columns) - set(file.schema_arrow.names):
-                raise ValueError(f"it has no column {', '.join(sorted(absent))}")
+            there = file.schema_arrow.names
+            if absent := [name for name in columns if there.count(name) != 1]:
+                raise ValueError(f"it has no column {', '.join(absent)}, or several of that name")
             for part in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
                 parts.append(part)
                 num_bytes += part.nbytes
@@ -217,12 +223,24 @@ def _numbers(table: Any, name: str, rows: np.ndarray, path: Path) -> np.ndarray:
         return np.zeros((0, 1))
     try:
         return np.array(table[name].take(rows).to_pylist(), np.float64).reshape(len(rows), -1)
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # pyarrow raises whatever the file provokes
         raise StoreError(f"{path}: {name} does not hold as many numbers in every row ({error})") from error
 
 
+def _column(table: Any, name: str, path: Path) -> np.ndarray:
+    """A column of a number in every row, float64 (n,)."""
+    try:
+        return np.asarray(table[name].to_numpy(), np.float64)
+    except Exception as error:  # pyarrow raises whatever the file provokes
+        raise StoreError(f"{path}: {name} does not hold a number in every row ({error})") from error
+
+
 def _bytes(image: Any, path: Path) -> bytes:
-    content = image.get("bytes") if isinstance(image, dict) else None
-    if not content:
+    """The file that a row's image is."""
+    try:
+        content = image.as_py().get("bytes")
+    except Exception as error:  # pyarrow raises whatever the file provokes
+        raise StoreError(f"{path} holds no images where its description names them ({error})") from error
+    if not content or not isinstance(content, bytes):
         raise StoreError(f"{path} names images in other files; only such inside it are read")
     return content
