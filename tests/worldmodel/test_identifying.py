@@ -497,6 +497,13 @@ def test_recordings_that_do_not_fit_are_refused_in_a_line(film, world, tmp_path:
     table.write_text("push_x,push_y\n0.1,left\n")
     with pytest.raises(UserError, match="holds no table of actions"):
         open_recording(str(path), world, 32)
+    table.write_text("push_x,push_y\n")
+    with pytest.raises(UserError, match="it has no rows"):
+        open_recording(str(path), world, 32)
+    np.savez(path.with_suffix(".npz"), actions=episode.actions.astype(complex))
+    with pytest.raises(UserError, match="it holds complex128"):
+        open_recording(str(path), world, 32)
+    path.with_suffix(".npz").unlink()
     table.unlink()
     with pytest.raises(UserError, match="needs a table of its actions beside it"):
         open_recording(str(path), world, 32)

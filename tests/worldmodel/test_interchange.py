@@ -414,6 +414,11 @@ BROKEN = {
     ),
     "a name with a zero": ({"a\0b": {"dtype": "video"}}, {}, "feature name"),
     "a name of any length": ({"a" * 300: {"dtype": "video"}}, {}, "feature name"),
+    "actions of another robot": (
+        {"action": {"dtype": "float32", "shape": [A + 1]}},
+        {},
+        f"action has {A} numbers a row, meta/info.json says {A + 1}; copy",
+    ),
     "a shape of any length": (
         {"observation.state": {"dtype": "float32", "shape": [2**62] * 300}},
         {},
@@ -428,6 +433,17 @@ def test_a_broken_lerobot_folder_is_refused_in_one_line(tmp_path: Path, features
     with pytest.raises(StoreError, match=told), closing(open_foreign(tmp_path)) as foreign:
         foreign.columns(0)
         foreign.frames(0)
+
+
+def test_an_aborted_lerobot_episode_is_left_out_and_named(tmp_path: Path):
+    write_lerobot(tmp_path / "L", as_video=False)
+    file = tmp_path / "L" / "data/chunk-000/file-000.parquet"
+    parquet.write_table(parquet.read_table(file).slice(0, NUM_ROWS - 1), file)
+    found = convert(tmp_path / "L", tmp_path / "mine")
+    assert [(of.episode, of.reason) for of in found.left_out] == [
+        (2, f"its table has {LENGTHS[2] - 1} rows, its index promises {LENGTHS[2]}")
+    ]
+    assert DataSet(tmp_path / "mine").length.tolist() == list(LENGTHS[:2])
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path):

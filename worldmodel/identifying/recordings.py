@@ -116,7 +116,7 @@ def _actions(path: Path, world: MujocoWorld) -> np.ndarray:
             check_regular(table, MAX_TABLE_BYTES)
             try:
                 if table.suffix == ".npz":
-                    return np.asarray(read_arrays(table, MAX_TABLE_BYTES, "actions")["actions"], np.float32)
+                    return _real(read_arrays(table, MAX_TABLE_BYTES, "actions")["actions"])
                 return _rows_under_names(table)
             except Exception as error:  # numpy raises whatever the file provokes
                 raise UserError(
@@ -131,7 +131,16 @@ def _rows_under_names(table: Path) -> np.ndarray:
     names, _, rows = read_text(table, MAX_TABLE_BYTES).partition("\n")
     if all(_is_number(name) for name in names.split(",")):
         raise ValueError("its first line is numbers; the first line names the columns")
+    if not rows.strip():
+        raise ValueError("it has no rows")
     return np.loadtxt(StringIO(rows), np.float32, delimiter=",", ndmin=2)
+
+
+def _real(actions: np.ndarray) -> np.ndarray:
+    """As float32; ValueError where an array holds anything but real numbers."""
+    if actions.dtype.kind not in "fiu":
+        raise ValueError(f"it holds {actions.dtype}")
+    return actions.astype(np.float32)
 
 
 def _is_number(text: str) -> bool:
@@ -145,7 +154,8 @@ def _is_number(text: str) -> bool:
 def _check_fits(name: str, actions: np.ndarray, world: MujocoWorld) -> None:
     if actions.ndim != 2 or actions.shape[1] != world.scene.action_dim:
         raise UserError(
-            f"{name} has actions of shape {actions.shape}, {world.name} takes {world.scene.action_dim} numbers a step"
+            f"{name} has actions of shape {actions.shape}, {world.name} takes {world.scene.action_dim} numbers a step; "
+            "give a row a control step, and a column a number"
         )
     if not np.isfinite(actions).all() or np.abs(actions).max(initial=0.0) > 1 + 1e-6:
         raise UserError(f"the actions of {name} must be numbers in [-1, 1], as shares of each actuator's range")

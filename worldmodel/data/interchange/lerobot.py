@@ -19,6 +19,7 @@ _ALWAYS_READ_BYTES, _ROWS_AT_ONCE = 128 * 2**20, 64
 # How far a row may be from its time: in frames, and as a share of the rate.
 _MOST_FRAMES_OFF, _MOST_RATE_OFF = 0.5, 0.02
 _LONGEST_NAME = 100
+_COPY_AGAIN = "copy the data set again, whole, or leave out what is damaged"
 _STATE, _REWARD, _TIME = "observation.state", "next.reward", "timestamp"
 
 
@@ -65,6 +66,7 @@ class LeRobotFolder:
         promised = info.get("total_episodes")
         self.num_promised = promised if isinstance(promised, int) else self.num_episodes
         self.state_names = numbered(["state"], [_num_values(features.get(_STATE, {}), path)])
+        self._num_actions = _num_values(features["action"], path)
         self._table: tuple[Path, Any] | None = None
         self._video = VideoReader()
 
@@ -72,6 +74,11 @@ class LeRobotFolder:
         found = self._episodes[episode]
         table, rows = self._rows(found)
         read = {name: _numbers(table, name, rows, found.table) for name in self._columns}
+        if len(rows) and read["action"].shape[1] != self._num_actions:
+            raise StoreError(
+                f"{found.table}: action has {read['action'].shape[1]} numbers a row, meta/info.json says "
+                f"{self._num_actions}; {_COPY_AGAIN}"
+            )
         states = [read[_STATE]] if self.state_names else []
         rewards = read.get(_REWARD, np.zeros(len(rows)))[:-1]
         return ForeignColumns(
@@ -98,6 +105,8 @@ class LeRobotFolder:
 
     def _gap(self, table: Any, rows: np.ndarray, found: _Episode) -> str:
         """Where rows are missing or double, or not as far apart as the rate says; empty where they are regular."""
+        if len(rows) != found.num_frames:  # the recording was aborted, or copied in part
+            return f"its table has {len(rows)} rows, its index promises {found.num_frames}"
         numbers = _numbers(table, "frame_index", rows, found.table).reshape(-1)
         if (odd := np.flatnonzero(np.diff(numbers) != 1)).size:
             return f"its frame_index goes from {numbers[odd[0]]:g} to {numbers[odd[0] + 1]:g}"
@@ -121,10 +130,6 @@ class LeRobotFolder:
             self._table = found.table, _read_parquet(check_inside(found.table, self._path), wanted)
         table = self._table[1]
         rows = np.flatnonzero(_column(table, "episode_index", found.table) == found.number)
-        if len(rows) != found.num_frames:
-            raise StoreError(
-                f"{found.table} has {len(rows)} rows of episode {found.number}, its index promises {found.num_frames}"
-            )
         return table, rows[np.argsort(_column(table, "frame_index", found.table)[rows])]
 
 
@@ -146,7 +151,7 @@ def _read_info(path: Path) -> dict[str, Any]:
             if "/" in name or name.startswith(".") or not name.isprintable() or len(name) > _LONGEST_NAME:
                 raise ValueError(f"feature name {name!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{file} cannot be used ({error})") from error
+        raise StoreError(f"{file} cannot be used ({error}); give a whole folder of LeRobot v3") from error
     return info
 
 
@@ -175,9 +180,9 @@ def _read_episodes(path: Path, video_key: str) -> list[_Episode]:
         try:
             found += [_episode(row, path, video_key) for row in table.to_pylist()]
         except Exception as error:  # pyarrow raises whatever the file provokes
-            raise StoreError(f"{file} does not say where every episode is ({error})") from error
+            raise StoreError(f"{file} does not say where every episode is ({error}); {_COPY_AGAIN}") from error
     if not found:
-        raise StoreError(f"{folder} lists no episodes")
+        raise StoreError(f"{folder} lists no episodes; record some, or copy the data set again")
     return sorted(found, key=lambda episode: episode.number)
 
 
@@ -214,7 +219,7 @@ def _read_parquet(path: Path, columns: list[str]) -> Any:
                     raise ValueError("it unpacks to far more than it has")
             return pyarrow.Table.from_batches(parts, schema=None if parts else file.schema_arrow)
     except (OSError, ValueError, MemoryError, pyarrow.ArrowException) as error:
-        raise StoreError(f"{path} cannot be read ({' '.join(str(error).split())[:120]})") from error
+        raise StoreError(f"{path} cannot be read ({' '.join(str(error).split())[:120]}); {_COPY_AGAIN}") from error
 
 
 def _numbers(table: Any, name: str, rows: np.ndarray, path: Path) -> np.ndarray:

@@ -52,12 +52,14 @@ class VideoReader:
         times = self.times(file)
         wanted = np.searchsorted(times, seconds + _EARLY * np.median(np.diff(times)), "right") - 1
         if not np.isfinite(seconds).all() or (np.diff(wanted) < 0).any() or wanted[0] < 0:
-            raise StoreError(f"{file}: the times of an episode's rows, from {seconds[0]:g} s on, do not ascend")
+            raise StoreError(
+                f"{file}: the times of an episode's rows, from {seconds[0]:g} s on, do not ascend; record it anew"
+            )
         num_frames = len(times) - 1
         if wanted[-1] >= num_frames:
             raise StoreError(
                 f"{file} ends after {num_frames} frames ({num_frames / times[-1]:.4g} a second), but its table has "
-                f"rows until {seconds[-1]:g} s"
+                f"rows until {seconds[-1]:g} s; copy it again, or leave the episode out"
             )
         if file != self._file or wanted[0] < self._next - 1:
             self._open(file)
@@ -89,7 +91,7 @@ class VideoReader:
             self._decoder = imageio_ffmpeg.read_frames(str(file), input_params=_BOUNDED, output_params=_EACH_ONCE)
             described = next(self._decoder)
         except (OSError, RuntimeError, KeyError, StopIteration) as error:
-            raise StoreError(f"{file} is not a video that ffmpeg reads") from error
+            raise StoreError(f"{file} is not a video that ffmpeg reads; copy it again") from error
         pixel_format = described.get("pix_fmt", "").partition("(")[0]
         if _DEEP_GRAY.match(pixel_format):
             raise StoreError(
@@ -151,5 +153,5 @@ def _frame_times(file: Path) -> np.ndarray:
             raise StoreError(f"{file} does not say when each of its frames is shown ({error})") from error
     times = np.sort(np.array([*begin, max(begin, default=0) + max(duration, 1)], np.float64))
     if len(begin) == 0 or not unit_s > 0:
-        raise StoreError(f"{file} is not a video that ffmpeg reads")
+        raise StoreError(f"{file} is not a video that ffmpeg reads; copy it again")
     return (times - times[0]) * unit_s
