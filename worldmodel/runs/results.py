@@ -116,15 +116,17 @@ class TrainResult:
 # ---------------------------------------------------------------------------------------------------------------------
 # control
 
-ControllerName = Literal["latent", "random", "oracle", "changed_oracle", "supervised"]
+ControllerName = Literal["latent", "random", "oracle", "changed_oracle", "recorded", "supervised"]
 """latent: MPC in the latent space, from pixels. random: uniform actions. oracle: the same planner on the true
-simulator. changed_oracle: that with a robot and a simulator that have both changed. supervised: as latent, with an
-encoder trained on true states."""
+simulator. changed_oracle: that with a robot and a simulator that have both changed. recorded: the actions that led to
+the goals when they were recorded, where no oracle can plan. supervised: as latent, with an encoder trained on true
+states."""
 CONTROLLER_LABELS: dict[ControllerName, str] = {
     "latent": "latent MPC",
     "random": "random actions",
     "oracle": "same planner, true simulator",
     "changed_oracle": "same planner, true simulator, changed robot",
+    "recorded": "recorded actions, replayed",
     "supervised": "same planner, supervised encoder",
 }
 

@@ -91,8 +91,8 @@ class ControlConfig(Settings):
     (arXiv:2603.19312). strict: pairs that are solved at the start left out, angles compared on the circle, the goal
     held for 5 steps. reward: the world's own reward over its own episode; the goal is a picture of the state that
     earns it where the world names one, else the run's reward head predicts the rewards. clear_moderate, clear_strict,
-    clear08_moderate, clear08_strict: the rules of the CLEAR-LeWM board, versions 0.3 and 0.8, for push_t, reacher and
-    two_room, on a hundred tasks that come with the package."""
+    clear08_moderate, clear08_strict: the rules of the CLEAR-LeWM board, versions 0.3 and 0.8, for push_t, reacher,
+    two_room and OGBench's cube-single, on a hundred tasks that come with the package."""
     task_policy: str | None = None
     """Policy that draws the tasks; null takes that of the run's data."""
     tasks: Count = 100

@@ -19,6 +19,7 @@ from worldmodel.evaluation.control.controllers import (
     LatentController,
     OracleController,
     RandomController,
+    RecordedController,
     RewardController,
     check_heads,
     plans_by_head,
@@ -185,16 +186,17 @@ def _judge(evaluation: Evaluation, runs: list[Run], supervised: list[Run]) -> Co
 
 
 def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcomes:
-    """Outcomes of the other controllers: random actions, the oracle, and runs trained on true states."""
+    """Outcomes of random actions, of the oracle or what was recorded, and of runs trained on true states."""
     config, world = evaluation.config, evaluation.world
-    random = RandomController(world.scene.action_dim, config.seed)
-    beside: Outcomes = {"random": [_run(evaluation, random, "random")]}
+    few = evaluation.tasks.part(0, config.oracle_tasks)
+    beside: Outcomes = {"random": [_run(evaluation, RandomController(world.scene.action_dim, config.seed), "random")]}
     if config.oracle and not can_simulate(world.scene):
         say(f"note: no oracle: the steps of {world.name} are not those of a MuJoCo model under held controls")
+        if few.way is not None:
+            beside["recorded"] = [_run(replace(evaluation, tasks=few), RecordedController(few.way), "recorded actions")]
     elif config.oracle and not evaluation.tasks.have_goals:
         say(f"note: no oracle: it plans to states, and the reward of {world.name} asks for no one state")
     elif config.oracle:
-        few = evaluation.tasks.part(0, config.oracle_tasks)
         oracle = OracleController(world, few, evaluation.planner, evaluation.plan, config.seed)
         beside["oracle"] = [_run(replace(evaluation, tasks=few), oracle, "simulator oracle")]
         if evaluation.change is not None:

@@ -5,6 +5,7 @@ The board is CLEAR-LeWM (https://github.com/DavidSunok/CLEAR-LeWM), an audit of 
 stays nearer to the published rules in `moderate`. Both are here, since results of both are published.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,6 +15,7 @@ import numpy as np
 
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.angles import shorter_way
+from worldmodel.evaluation.control.cube_turns import cube_turn
 from worldmodel.runs import TaskProtocol
 from worldmodel.system.errors import UserError
 
@@ -96,10 +98,25 @@ def _geom_position(world: MujocoWorld, scratch: mujoco.MjData, geom: str, state:
 
 
 @dataclass(frozen=True)
+class Aligned:
+    """A cube turned by less than an angle from the goal, where its 24 rotations look alike."""
+
+    names: tuple[str, ...]
+    """Names of the state variables that are its quaternion (w, x, y, z)."""
+    less_than: float
+    """The angle, in radians."""
+
+    def distance(self, world: MujocoWorld, scratch: mujoco.MjData, state: np.ndarray, goal: np.ndarray) -> float:
+        """Angle between the cubes of two states (X,), in radians."""
+        columns = [world.state_names.index(name) for name in self.names]
+        return cube_turn(state[columns], goal[columns])
+
+
+@dataclass(frozen=True)
 class AuditedRule:
     """A rule of the audited board: pairs unsolved at the start, and all of `near` held for some steps."""
 
-    near: tuple[Near, ...]
+    near: tuple[Near | Aligned, ...]
     """State variables that must be near the goal, all at once."""
     hold_steps: int = 1
     """Consecutive control steps for which it must be."""
@@ -160,29 +177,49 @@ def _two_room(px: float, hold_steps: int) -> AuditedRule:
     return AuditedRule((Near(("x", "y"), px * TWO_ROOM_PX_M),), hold_steps, crosses="x")
 
 
+_CUBE = "object_joint_0"
+
+
+def _cube(m: float, degrees: float | None, hold_steps: int, moved_m: float = 0.0) -> AuditedRule:
+    place = tuple(f"{_CUBE}_{name}" for name in "xyz")
+    turned = () if degrees is None else (Aligned(tuple(f"{_CUBE}_q{name}" for name in "wxyz"), degrees * _DEGREE),)
+    return AuditedRule((Near(place, m), *turned), hold_steps, Near(place, moved_m) if moved_m else None)
+
+
 AUDITED: Mapping[str, Mapping[str, AuditedRule]] = {
     "clear_moderate": {
         "push_t": _push_t(20, 20, 3, moved_px=25),
         "reacher": _reacher(0.075, wrap_wrist=True),
         "two_room": _two_room(12, 3),
+        "cube": _cube(0.04, 30, 3),
     },
     "clear_strict": {
         "push_t": _push_t(15, 15, 5, moved_px=50),
         "reacher": _reacher(0.05, wrap_wrist=True),
         "two_room": _two_room(8, 5),
+        "cube": _cube(0.03, 15, 5, moved_m=0.08),
     },
     "clear08_moderate": {
         "push_t": _push_t(20, 20, 1, pusher=True),
         "reacher": _reacher(0.05, wrap_wrist=False),
         "two_room": _two_room(16, 1),
+        "cube": _cube(0.04, None, 1),
     },
     "clear08_strict": {
         "push_t": _push_t(10, 10, 3),
         "reacher": AuditedRule((Near(("finger",), 0.01, is_geom=True),), 2),
         "two_room": _two_room(8, 1),
+        "cube": _cube(0.03, 15, 3),
     },
 }
-"""Protocol -> world -> its rule. Rules of version 0.3: clear_*; of version 0.8: clear08_*."""
+"""Protocol -> world, as the board calls it -> its rule. Rules of version 0.3: clear_*; of version 0.8: clear08_*."""
+
+_CUBE_WORLDS = re.compile(r"gym:(ogbench/)?(visual-)?cube-single-v0(\?.*)?")
+
+
+def board_name(world: str) -> str:
+    """The name of a world on the board: `cube` for OGBench's single cube, with whatever options, else its own."""
+    return "cube" if _CUBE_WORLDS.fullmatch(world) else world
 
 
 def goal_rule(world: MujocoWorld, protocol: TaskProtocol) -> GoalRule:
@@ -194,7 +231,7 @@ def goal_rule(world: MujocoWorld, protocol: TaskProtocol) -> GoalRule:
 
 def audited_rule(protocol: str, world: str) -> AuditedRule:
     """The board's rule for a world; UserError where it has none."""
-    rules = AUDITED[protocol]
-    if world not in rules:
+    rules, name = AUDITED[protocol], board_name(world)
+    if name not in rules:
         raise UserError(f"protocol={protocol} has rules for {', '.join(rules)}, not for {world}; use protocol=strict")
-    return rules[world]
+    return rules[name]

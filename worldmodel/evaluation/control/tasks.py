@@ -67,6 +67,8 @@ class Tasks:
     """Where each task begins (or its lead), in worlds whose state does not determine an episode."""
     pictures: np.ndarray | None = None
     """Goal images in these worlds, as they were seen, uint8 (n, S, S, 3)."""
+    way: np.ndarray | None = None
+    """The actions that led from the starts to the goals when they were recorded, (n, H, A); None where nobody went."""
 
     def __len__(self) -> int:
         return len(self.start)
@@ -82,8 +84,9 @@ class Tasks:
         lead = None if self.lead is None else (self.lead[0][rows], self.lead[1][rows])
         moments = None if self.moments is None else self.moments[rows]
         pictures = None if self.pictures is None else self.pictures[rows]
+        way = None if self.way is None else self.way[rows]
         seed = self.seed + first
-        return Tasks(self.start[rows], self.goal[rows], self.factors[rows], seed, lead, moments, pictures)
+        return Tasks(self.start[rows], self.goal[rows], self.factors[rows], seed, lead, moments, pictures, way)
 
     def solved_at_start(self, rule: GoalRule) -> float:
         """Share of tasks that are solved by their start already."""
@@ -126,10 +129,11 @@ def draw_tasks(
     # what is watched before the clock runs must happen under the constants that hold afterwards
     drift_rho = None if lead_steps else recorded.collection.drift_rho
     rule, rare = goal_rule(world, protocol), protocol.name in AUDITED or bool(protocol.goal_apart)
+    by_state = world.scene.state_is_whole or protocol.name in AUDITED
     drawn: list[_Drawn] = []
     for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):
         span = _Span(num_steps, lead_steps, protocol.goal_steps, drift_rho)
-        if world.scene.state_is_whole:
+        if by_state:
             task = _from_states(world, policy, int(seed), span, rule if rare else None)
         else:
             task = _from_moments(world, policy, int(seed), span)
@@ -137,7 +141,8 @@ def draw_tasks(
             continue
         drawn.append(task)
         if len(drawn) == config.tasks:
-            return _together(drawn, lead_steps > 0)
+            tasks = _together(drawn, lead_steps > 0)
+            return begun(world, tasks) if by_state and not world.scene.state_is_whole else tasks
     raise UserError(
         f"{_EPISODES_PER_TASK * config.tasks} episodes of {num_steps} steps gave only {len(drawn)} of {config.tasks} "
         "tasks: the others were solved at the start or ended early; set goal_steps, or a task_policy that moves more"
@@ -164,6 +169,7 @@ class _Drawn(NamedTuple):
     goal: np.ndarray
     factors: dict[str, float]
     lead: tuple[np.ndarray, np.ndarray]
+    way: np.ndarray
     moment: Snapshot | None = None
     picture: np.ndarray | None = None
 
@@ -183,8 +189,9 @@ def _from_states(world: MujocoWorld, policy: Policy, seed: int, span: _Span, rul
     start, goal = (states[r].astype(np.float64) for r in (row, row + span.goal_steps))
     first = row - span.lead_steps
     lead = states[first].astype(np.float64), episode.actions[first:row]
+    way = episode.actions[row : row + span.goal_steps]
     return _Drawn(
-        start, goal, bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))), lead
+        start, goal, bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))), lead, way
     )
 
 
@@ -208,7 +215,8 @@ def _from_moments(world: MujocoWorld, policy: Policy, seed: int, span: _Span) ->
         if terminated and not world.scene.goes_on_after_end and step + 1 < last:
             return None
     lead = states[first], np.array(actions[first:row], np.float32).reshape(span.lead_steps, world.scene.action_dim)
-    return _Drawn(states[row], states[last], world.factor_values, lead, moment, world.frame())
+    way = np.array(actions[row:last], np.float32)
+    return _Drawn(states[row], states[last], world.factor_values, lead, way, moment, world.frame())
 
 
 def _together(drawn: Sequence[_Drawn], has_lead: bool) -> Tasks:
@@ -222,7 +230,17 @@ def _together(drawn: Sequence[_Drawn], has_lead: bool) -> Tasks:
         lead=(states, actions) if has_lead else None,
         moments=moments or None,
         pictures=np.stack(pictures) if pictures else None,
+        way=np.stack([task.way for task in drawn]),
     )
+
+
+def begun(world: MujocoWorld, tasks: Tasks) -> Tasks:
+    """Tasks as snapshots of their starts, in a world whose state can be set but is not all of an episode."""
+    moments = []
+    for index, (start, factors) in enumerate(zip(tasks.start, tasks.factors, strict=True)):
+        world.restart(seed=tasks.seed + index, factors=factors, state=start)
+        moments.append(world.snapshot())
+    return replace(tasks, moments=moments)
 
 
 def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence) -> Tasks:
