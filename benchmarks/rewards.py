@@ -155,7 +155,7 @@ def _measured(config: TrainConfig, episodes: int) -> RewardsCell:
     random, latent, repeat = driven.controllers["random"].returns, driven.latent.returns, _action_repeat(config)
     assert random and latent and trained.reward
     return RewardsCell(
-        control_steps=repeat * sum(of.steps for of in trained.rounds),
+        control_steps=repeat * (trained.data.frames - trained.data.episodes),
         action_repeat=repeat,
         returns=latent,
         random=random.mean,
