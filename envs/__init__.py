@@ -120,10 +120,9 @@ def _scene(name: str) -> Scene:
     elif ".py:" in name:
         scene = scene_from_file(name)
     else:
-        close = difflib.get_close_matches(name, _FACTORIES, n=4) or list(_FACTORIES)
-        raise UnknownWorld(
-            f"unknown world {name!r}; did you mean {', '.join(close)}? or give path/to/file.py:factory or gym:ID"
-        )
+        close = difflib.get_close_matches(name, _FACTORIES, n=4)
+        meant = f"did you mean {', '.join(close)}?" if close else "worldmodel worlds lists what there is;"
+        raise UnknownWorld(f"unknown world {name!r}; {meant} or give path/to/file.py:factory or gym:ID")
     if not isinstance(scene, Scene):
         raise ValueError(
             f"the factory of world {name!r} must return a Scene, e.g. envs.MjcfScene(...), got {type(scene).__name__}; "

@@ -112,6 +112,37 @@ def test_nothing_overflows(opened, width):
     assert opened.execute_script("return document.documentElement.scrollWidth") <= width
 
 
+def test_the_contents_are_all_in_sight(opened):
+    resize(opened, 1280)
+    hidden = opened.execute_script(
+        "const nav = document.querySelector('nav > div'); return nav.scrollWidth - nav.clientWidth"
+    )
+    assert hidden <= 0
+
+
+def test_a_tall_film_leaves_no_gap_beside_it(opened):
+    resize(opened, 1280)
+    heights = opened.execute_script("return [...document.querySelectorAll('video')].map(v => v.clientHeight)")
+    assert max(heights) <= 24 * 16
+
+
+@pytest.mark.parametrize("width", [1280, 900])
+def test_tables_begin_at_the_edge_of_their_section_or_beside_another(opened, width):
+    resize(opened, width)
+    indented = opened.execute_script(
+        "return [...document.querySelectorAll('.evidence')].flatMap(box => [...box.children].filter((child, k, all) =>"
+        " (k == 0 || child.offsetTop >= all[k - 1].offsetTop + all[k - 1].offsetHeight)"
+        " && Math.abs(child.getBoundingClientRect().left - box.getBoundingClientRect().left) > 1).length)"
+    )
+    assert sum(indented) == 0
+
+
+def test_the_shadow_at_the_right_edge_of_a_table_is_covered_where_nothing_goes_on(opened):
+    place = opened.execute_script("return getComputedStyle(document.querySelector('.scroll')).backgroundPosition")
+    cover, shadow = place.split(", ")[1], place.split(", ")[3]
+    assert (cover, shadow) == ("right -1px top 0%", "100% 0%") or cover.startswith("calc(100% + 1px)"), place
+
+
 def test_a_chart_shows_its_values_at_the_pointer_and_enlarges_what_is_dragged(opened):
     resize(opened, 1280)
     first, second = opened.find_elements(By.CSS_SELECTOR, "[id$=imagination] .chart")

@@ -9,7 +9,7 @@ import report_fakes as fakes
 
 from worldmodel.measures.identifiability import Identifiability
 from worldmodel.reporting import report, write_page
-from worldmodel.reporting.elements import duration, number
+from worldmodel.reporting.elements import Cell, Table, duration, facts, number, without_empty_columns
 from worldmodel.runs import PredictionErrors, ProbedVariable, ProbeResult
 from worldmodel.settings import ReportConfig
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
@@ -144,6 +144,15 @@ def test_what_cannot_be_told_is_a_dash(tmp_path):
     row = html[html.index("block x (m)") :]
     assert row[: row.index("</tr>")].count("–") == 4
     assert not re.findall(r"\b(nan|None)\b", re.sub(r'base64,[^"]*', "", html))
+
+
+def test_rows_and_columns_that_hold_nothing_are_left_out(tmp_path):
+    rows = [[Cell("x"), number(None, 1), Cell("")], [Cell("y"), Cell(""), number(1, 0)]]
+    table = without_empty_columns(Table("", ("a", "b", "c"), rows))
+    assert table.headers == ("a", "c") and [len(row) for row in table.rows] == [2, 2]
+    assert [row[0].text for row in facts("", {"cores": 2, "gpu": None}).rows] == ["cores"]
+    html = page_of([fakes.bare_run(tmp_path / "x", train=fakes.TRAIN)], tmp_path)
+    assert "Dots on the diagonal" not in html and "An R² of 1 means" in html, "there is no figure with dots"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from report_fakes import BARE, CONTROL, PROBE, REWARDED, SURPRISE, TRAIN
 
 from worldmodel.cli.terminal import control_lines, probe_lines, surprise_lines, train_lines
-from worldmodel.reporting.verdicts import surprise_verdict, train_verdict
+from worldmodel.reporting.verdicts import next_commands, surprise_verdict, train_verdict
 from worldmodel.runs import (
     ContextCorrelations,
     ControllerResult,
@@ -16,6 +16,7 @@ from worldmodel.runs import (
     SequentialCount,
     Success,
 )
+from worldmodel.settings import recipe
 
 
 def test_train_says_how_good_the_model_is_and_when_it_is_no_better_than_nothing():
@@ -94,3 +95,9 @@ def test_surprise_says_what_was_noticed():
         "  mass      AUROC 0.497, p = 6.9e-01",
     ]
     assert surprise_verdict(SURPRISE) == "noticed: teleport; not noticed: mass"
+
+
+def test_of_a_predictor_no_better_than_standing_still_control_is_not_the_first_thing_to_do():
+    for ratio, first in ((0.2, "control"), (0.99, "imagine")):
+        trained = replace(TRAIN, prediction=PredictionErrors(15, {15: ratio}))
+        assert next_commands(trained, recipe("reacher"))[0].split()[1] == first

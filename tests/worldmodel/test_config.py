@@ -129,7 +129,7 @@ def test_a_world_without_a_recipe_has_the_default_one_however_it_is_named(world:
     config = recipe(world)
     assert config == training(env=world) == training(env__world=world)
     other = recipe("cheetah-run")
-    env = dataclasses.replace(other.env, world=world)
+    env = dataclasses.replace(other.env, world=world, name=config.env.name)
     assert config == dataclasses.replace(other, collection=dataclasses.replace(other.collection, env=env))
     assert (config.method.lag, config.method.sigreg_end, config.encoder.input_size, config.goal_s) == (5, 0.005, 32, 1)
     assert config.collection.policy == preset("policy", "uniform_and_ou")
@@ -148,7 +148,7 @@ def test_worlds_with_recipes_set_goals_in_steps_as_their_figures_were_measured()
 
 def test_the_names_of_runs_and_data_sets():
     assert recipe("walker-walk").run_name == "walker-walk"
-    assert recipe("my_world.py:make").env.label == "my_world-py-make"
+    assert recipe("my_world.py:make").env.label == "my_world-make"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def test_a_world_beside_a_recipe_is_put_into_it():
 @pytest.mark.parametrize(
     ("cls", "chosen", "message"),
     [
-        (TrainConfig, {"env": "pukc"}, r"unknown env 'pukc' \(did you mean puck\?\); choose one of: .*reacher"),
+        (TrainConfig, {"env": "pukc"}, r"unknown env 'pukc' \(did you mean puck\?\); worldmodel worlds lists"),
         (TrainConfig, {"size": "huge"}, r"env=reacher has no size=huge; it has small, base, lewm"),
         (TrainConfig, {"env": "two_room", "size": "base"}, r"env=two_room has no size=base; it has one size only"),
         (TrainConfig, {"episods": 3}, r"unknown option 'episods' \(did you mean collection\.episodes\?\)"),

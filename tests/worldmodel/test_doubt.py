@@ -73,3 +73,7 @@ def test_the_area_counts_pairs_and_its_interval_is_that_of_hanley_and_mcneil():
     # their example of two modalities: area .893 with a standard error of .032, of 51 and 58 patients
     low, high = auroc_interval(0.893, 51, 58)
     assert (high - 0.893) / 1.96 == pytest.approx(0.032, abs=0.001) and low + high == pytest.approx(2 * 0.893)
+    # an area of 0 or 1 is no certainty: the fewer the pairs, the wider the interval
+    variance_of_one_sixth = (5 / 36 + 2 * (1 / 11 - 1 / 36)) / 3
+    assert auroc_interval(0.0, 3, 1) == pytest.approx((0.0, 1.96 * variance_of_one_sixth**0.5), abs=1e-3)
+    assert auroc_interval(1.0, 3, 1)[0] < auroc_interval(1.0, 10, 90)[0] < 1.0 == auroc_interval(1.0, 10, 90)[1]

@@ -16,9 +16,12 @@ from worldmodel.evaluation.control import control
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.robustness.films import read_films
 from worldmodel.evaluation.robustness.grid import GridCell, check_can_look, shifts_of
+from worldmodel.figures import style
+from worldmodel.figures.look_figures import looks_success
 from worldmodel.measures.statistics import share_kept
 from worldmodel.reporting.verdicts import robust_verdict
 from worldmodel.runs import RobustResult, Run, read_record
+from worldmodel.runs.robust_result import ENCODER_LABELS
 from worldmodel.runs.zoo import find_run
 from worldmodel.settings import RECORDED, ControlConfig, EnvConfig, RobustConfig
 from worldmodel.settings.robust import usual_looks
@@ -60,7 +63,19 @@ def test_each_look_of_the_grid_is_there_once(found: RobustResult, run: str):
     assert {path.name for path in (Path(run) / "figures").glob("*.png")} >= {"looks.png", "robust.png"}
     said = robust_lines(found)
     assert all(name in said for name in names) and robust_verdict(found)
+    heads, first = said.splitlines()[1:3]
+    assert heads.split("  ")[1] == "encoder alone" and heads.index("share of clean") == first.index("1.00")
     assert all(of.num_tasks + of.num_hidden == 3 for of in found.encoders["encoder"])
+
+
+def test_the_legend_of_the_figure_covers_no_label(monkeypatch):
+    figures = []
+    monkeypatch.setattr(style, "save_png", lambda figure, path: figures.append(figure))
+    looks_success(Path(), {name: {"clean": (0.5, 0.4, 0.6)} for name in ENCODER_LABELS.values()})
+    (axes,) = figures[0].axes
+    figures[0].canvas.draw()
+    legend = axes.get_legend().get_window_extent()
+    assert not legend.overlaps(axes.xaxis.label.get_window_extent()) and not legend.overlaps(axes.bbox.padded(-1))
 
 
 def test_the_page_has_a_section_about_looks(found: RobustResult, run: str):
@@ -74,6 +89,7 @@ def test_the_page_has_a_section_about_looks(found: RobustResult, run: str):
 
 def test_the_verdict_says_what_fails_and_what_to_try(found: RobustResult):
     clean, *others = found.encoders["encoder"]
+    clean = replace(clean, success=None)  # of a run that fails anyway there is more to say
 
     def verdict(*kept: float | None) -> str:
         looks = [replace(of, kept=share, suite=None) for of, share in zip(others, kept, strict=False)]
@@ -87,8 +103,19 @@ def test_the_verdict_says_what_fails_and_what_to_try(found: RobustResult):
     assert verdict(None, None).startswith("nothing to keep") and verdict().startswith("only the world as it is")
 
 
+def test_of_a_run_that_fails_anyway_the_verdict_says_so_first(found: RobustResult):
+    clean, look = (replace(of, suite=None, kept=1.0) for of in found.encoders["encoder"][:2])
+    assert clean.success
+    for rate, warned in ((0.25, True), (0.6, False)):
+        seldom = replace(clean, success=replace(clean.success, rate=rate))
+        said = robust_verdict(replace(found, encoders={"encoder": [seldom, look]}))
+        assert said.startswith("WARNING: the run reaches 25% of the goals") == warned
+        assert said.endswith(f"nine tenths of the clean success or more under {look.label}")
+
+
 def test_the_verdict_says_what_is_kept_at_each_level(found: RobustResult):
     clean, *others = found.encoders["encoder"]
+    clean = replace(clean, success=None)  # of a run that fails anyway there is more to say
     looks = [clean, *(replace(of, kept=0.5) for of in others if of.suite)]
     lines = robust_verdict(replace(found, encoders={"both": looks, "encoder": looks})).split("\n")
     axes = "all 0.50 easy; backgrounds 0.50 easy; cameras 0.50 easy; colours 0.50 easy"

@@ -68,12 +68,14 @@ def choose(config: TrainConfig) -> ChoiceResult:
     if not config.choose:
         raise UserError(f"{config.run_directory} leaves nothing to choose; name settings, such as choose=[lag,sigreg]")
     run = RunDirectory(config.run_directory)
+    if not _begun(run.path, config).complete:  # what cannot be trained or recorded leaves no run directory
+        check_collection(config)
+        check_installed(config.encoder)
+        _record(config)
     with run.locked():
         begun = _begun(run.path, config)
         if begun.complete:
             return begun
-        check_collection(config)
-        check_installed(config.encoder)
         set_cpu_threads(config.encoder, config.threads)
         found = begun
         for found in _Search(config, _recording(config), begun).results():
@@ -98,16 +100,17 @@ def _begun(run: Path, config: TrainConfig) -> ChoiceResult:
     return found if found.settings == fresh.settings or (found.complete and has_trained) else fresh
 
 
+def _record(config: TrainConfig) -> None:
+    """Record the first episodes, where they are missing."""
+    if config.collection.env.world != RECORDED:
+        collect(replace(config.collection, episodes=min(EPISODES, config.collection.episodes)))
+
+
 def _recording(config: TrainConfig) -> ShortTrainings:
-    """Short trainings on the first episodes of the recording; missing episodes are recorded."""
+    """Short trainings on the first episodes of the recording."""
     collection = config.collection
-    if collection.env.world == RECORDED:
-        data = DataSet(collection.directory)
-        data = DataSet(collection.directory, min(EPISODES, data.num_episodes))
-    else:
-        num = min(EPISODES, collection.episodes)
-        collect(replace(collection, episodes=num))
-        data = DataSet(collection.directory, num)
+    there = DataSet(collection.directory).num_episodes if collection.env.world == RECORDED else collection.episodes
+    data = DataSet(collection.directory, min(EPISODES, there))
     return ShortTrainings(long_enough(data, config.context_or_default.window), pick_device(config.device))
 
 

@@ -13,8 +13,7 @@ from worldmodel.settings.arguments import configured_tree, recipe_section
 from worldmodel.settings.base import expected, field_docs, settings_class, type_hints
 from worldmodel.settings.convert import plain
 from worldmodel.settings.recipes import preset_names, sizes
-
-WIDTH = 110
+from worldmodel.system.printable import terminal_width
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], 
     plan = kept_plan(cls, chosen) or (PlanConfig() if explained else None)
     listed = {} if explained else {"plan": "(See `worldmodel control --help`.)"}
     tree = configured_tree(cls, chosen, plan and {"plan": plain(plan)})
-    lines = [f"worldmodel {verb}: {summary}", "", _filled(inspect.cleandoc(cls.__doc__ or ""), ""), ""]
+    lines = [_filled(f"worldmodel {verb}: {summary}", ""), "", _filled(inspect.cleandoc(cls.__doc__ or ""), ""), ""]
     section = recipe_section(cls)
     if section is not None:
         lines += [*_choices(str(chosen.get("env", "reacher"))), ""]
@@ -61,20 +60,22 @@ def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], 
         if rest:
             lines += [group.path or "Options", *_lines(rest), ""]
     if unused := list(unused_sections(cls, tree, listed)):
-        lines += ["Further groups, each with defaults of its own; they are set as GROUP.NAME=VALUE", *unused, ""]
-    lines += [
-        "Options are written key=value. Any unambiguous end of an option's path will do: episodes=50 for",
-        "collection.episodes=50. Quote lists and mappings, so that the shell leaves them alone: 'history=[0,1]',",
-        "'goal_apart={y: 1}'. With -m, values separated by commas are a sweep: one run after the other.",
-    ]
-    return "\n".join(lines)
+        further = "Further groups, each with defaults of its own; they are set as GROUP.NAME=VALUE"
+        lines += [_filled(further, ""), *unused, ""]
+    return "\n".join([*lines, _filled(HOW_TO_WRITE, "")])
+
+
+HOW_TO_WRITE = """\
+Options are written key=value. Any unambiguous end of an option's path will do: episodes=50 for collection.episodes=50.
+Quote lists and mappings, so that the shell leaves them alone: 'history=[0,1]', 'goal_apart={y: 1}'. With -m, values
+separated by commas are a sweep: one run after the other."""
 
 
 def _choices(env: str) -> list[str]:
     """The recipes, and the sizes of the one that is chosen."""
     known = sizes(env)
-    lines = ["Recipes", _filled(f"env={' | '.join(preset_names('env'))}, any other world (default settings), "
-                                "or path/to/file.py:factory", "  ")]  # fmt: skip
+    others = "any other world that `worldmodel worlds` lists, path/to/file.py:factory or gym:ID (default settings)"
+    lines = ["Recipes", _filled(f"env={' | '.join(preset_names('env'))}, {others}", "  ")]
     return [*lines, f"  size={' | '.join(known)}   for env={env}"] if known else lines
 
 
@@ -110,7 +111,7 @@ def unused_sections(
         if nested is None:
             continue
         if value is None or full in listed:
-            yield f"  {full}: {', '.join(field.name for field in dataclasses.fields(nested))}"
+            yield _head(f"{full}: {', '.join(field.name for field in dataclasses.fields(nested))}")
             yield _filled(f"{docs[item.name]} {listed.get(full, '')}", "      ")
         else:
             yield from unused_sections(nested, value, listed, f"{full}.")
@@ -119,7 +120,7 @@ def unused_sections(
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{','.join(map(_shown, value))}]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
@@ -130,13 +131,19 @@ def _lines(options: list[Option]) -> list[str]:
     lines = []
     for option in options:
         kind = f" ({option.kind})" if option.kind.startswith("one of") else ""
-        lines += [f"  {option.path}={option.value}", _filled(option.meaning + kind, "      ")]
+        lines += [_head(f"{option.path}={option.value}"), _filled(option.meaning + kind, "      ")]
     return lines
+
+
+def _head(text: str) -> str:
+    """The first line of an entry, which may need another one."""
+    lines = textwrap.wrap(text, terminal_width() - 6, break_long_words=False, break_on_hyphens=False)
+    return "  " + "\n      ".join(lines)
 
 
 def _filled(text: str, indent: str) -> str:
     paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
     return "\n\n".join(
-        textwrap.fill(part, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+        textwrap.fill(part, terminal_width(), initial_indent=indent, subsequent_indent=indent, break_long_words=False)
         for part in paragraphs
     )

@@ -2,24 +2,22 @@
 
 import os
 import sys
+import textwrap
 import traceback
 from functools import partial
 
 from worldmodel.system import interrupts
 from worldmodel.system.errors import UserError
-from worldmodel.system.printable import say
+from worldmodel.system.printable import say, terminal_width
 
-USAGE = """\
-usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]
-
-Train a world model on MuJoCo pixels, check what its latents are, plan in them, and read physical constants.
-
-{verbs}
-
-  worldmodel VERB --help   the verb's options, their defaults and units
-  --traceback              show where an error came from
-  -m                       sweep: comma-separated values, any Hydra launcher (hydra/launcher=joblib)
-"""
+USAGE = "usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]"
+ABOUT = "Train a world model on MuJoCo pixels, check what its latents are, plan in them, and read physical constants."
+FLAGS = {
+    "worldmodel VERB --help": "the verb's options, their defaults and units",
+    "--traceback": "show where an error came from",
+    "-m": "sweep: comma-separated values, any Hydra launcher (hydra/launcher=joblib)",
+    "--version": "the version of the package",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,12 +69,13 @@ def _one_line(error: Exception) -> str:
 def _dispatch(arguments: list[str]) -> int:
     from worldmodel.cli.verbs import VERBS
 
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        verbs = "\n".join(f"  {name:10}{verb.summary}" for name, verb in VERBS.items())
-        print(USAGE.format(verbs=verbs))
+    if arguments[:1] == ["help"]:  # help VERB is VERB --help
+        arguments = [*arguments[1:], "--help"]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
         return 0
     name, rest = arguments[0], arguments[1:]
-    if name == "--version":
+    if name in ("--version", "-V", "version"):
         from worldmodel import __version__
 
         print(f"worldmodel {__version__}")
@@ -104,6 +103,18 @@ def _dispatch(arguments: list[str]) -> int:
     else:
         _run(name, options)
     return 0
+
+
+def _usage() -> str:
+    """What the program is and its verbs, as wide as the terminal."""
+    from worldmodel.cli.verbs import VERBS
+
+    def wrapped(text: str, indent: int) -> str:
+        return textwrap.fill(text, terminal_width(), subsequent_indent=" " * indent)
+
+    verbs = "\n".join(wrapped(f"  {name:10}{verb.summary}", 12) for name, verb in VERBS.items())
+    flags = "\n".join(wrapped(f"  {flag:25}{meaning}", 27) for flag, meaning in FLAGS.items())
+    return "\n\n".join([wrapped(USAGE, 7), wrapped(ABOUT, 0), verbs, flags])
 
 
 _FLAGS = ("-h", "--help", "-m", "--multirun")

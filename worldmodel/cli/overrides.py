@@ -8,7 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import OverrideParseException
 
-from worldmodel.settings.arguments import takes_text
+from worldmodel.settings.arguments import recipe_section, takes_text
+from worldmodel.settings.base import type_hints
+from worldmodel.settings.convert import option_paths
 from worldmodel.system.errors import UserError
 
 
@@ -34,6 +36,8 @@ def values(arguments: Sequence[str], cls: type[Any]) -> dict[str, Any]:
     """
     chosen: dict[str, Any] = {}
     for argument in arguments:
+        if problem := _not_key_value(argument, cls):
+            raise UserError(problem)
         key, equals, text = argument.lstrip("+").partition("=")
         if equals and takes_text(cls, key):
             chosen[key] = _text(text)
@@ -46,6 +50,36 @@ def values(arguments: Sequence[str], cls: type[Any]) -> dict[str, Any]:
             )
         chosen[override.key_or_group] = override.value()
     return chosen
+
+
+def _not_key_value(argument: str, cls: type[Any]) -> str:
+    """What is wrong with an argument that is written as other programs take it, and how to write it; else empty."""
+    name, equals, text = argument.partition("=")
+    if name.startswith("-"):
+        return f"unknown flag {argument!r}; options have no dashes: {name.strip('-')}={text or 'VALUE'}"
+    if not name and argument:
+        return f"cannot read {argument!r}; write key=value without spaces around the ="
+    if equals or not argument or argument.startswith("~"):
+        return ""
+    if _is_option(cls, name):
+        return f"{argument!r} has no value; write {argument}=VALUE, without spaces around the ="
+    first = main_option(cls)
+    meant = f", such as {first}={argument}" if first else ""
+    return f"cannot read {argument!r}; options are written key=value{meant}"
+
+
+def _is_option(cls: type[Any], name: str) -> bool:
+    """Whether this is the name of an option, or of a setting in one, such as `planner.horizon`."""
+    ends = [end for end in (name, name.rpartition(".")[0]) if end]
+    return any(f".{path}".endswith(f".{end}") for path, _, _ in option_paths(cls) for end in ends)
+
+
+def main_option(cls: type[Any]) -> str | None:
+    """The option that a verb is about: a world, a run, a data set; None where there is no such option."""
+    if recipe_section(cls) is not None:
+        return "env"
+    names = type_hints(cls)
+    return next((name for name in ("run", "path", "env", "name") if name in names), None)
 
 
 def _text(text: str) -> str | list[str] | None:

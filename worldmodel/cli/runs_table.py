@@ -9,8 +9,8 @@ from pathlib import Path
 from worldmodel.cli.terminal import achievement, table
 from worldmodel.learning.verifying import verify_run
 from worldmodel.measures.wording import digits
-from worldmodel.runs import Run
-from worldmodel.settings import RunsConfig, differing
+from worldmodel.runs import Run, RunDirectory
+from worldmodel.settings import RunsConfig, differing, read_run_config
 from worldmodel.system.errors import UserError
 
 
@@ -27,13 +27,14 @@ def runs(config: RunsConfig) -> str:
 def _paths(config: RunsConfig) -> list[Path]:
     """Folders with a run in them."""
     if config.run is None:
-        paths = sorted(_below(Path(config.runs)))
+        begun = sorted(_below(Path(config.runs)))
     else:
-        paths = [path for path in map(Path, sorted(glob.glob(config.run, recursive=True))) if _is_run(path)]
-    if not paths:
-        place = config.run or f"{config.runs}/**"
-        raise UserError(f"no run at {place}; train one with: worldmodel train env=NAME")
-    return paths
+        begun = [path for path in map(Path, sorted(glob.glob(config.run, recursive=True))) if _is_run(path)]
+    wanted = begun if config.what in ("list", "remove") else [path for path in begun if _is_finished(path)]
+    if not wanted:
+        kind, place = "finished run" if begun else "run", config.run or f"{config.runs}/**"
+        raise UserError(f"no {kind} at {place}; train one with: worldmodel train env=NAME")
+    return wanted
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -45,7 +46,12 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "summary.json").is_file() and (path / "config.yaml").is_file()
+    """Many a folder has a file config.yaml: that of an unfinished run is told by the lock that training leaves."""
+    return (path / "config.yaml").is_file() and (_is_finished(path) or (path / ".lock").is_file())
+
+
+def _is_finished(run: Path) -> bool:
+    return (run / "summary.json").is_file()
 
 
 def _listed(paths: Sequence[Path]) -> str:
@@ -56,6 +62,10 @@ def _listed(paths: Sequence[Path]) -> str:
 
 def _row(path: Path) -> tuple[str, ...]:
     try:
+        if not _is_finished(path):
+            config = read_run_config(path)
+            told = "not finished; its train command continues it"
+            return (str(path), config.env.world, config.method.name, str(config.seed), "–", "–", "–", told)
         run = Run(path)
         trained, control = run.train, run.control
     except UserError as error:
@@ -94,7 +104,7 @@ def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:
     if linked := [str(path) for path in paths if path.is_symlink()]:
         raise UserError(f"{', '.join(linked)} are links; remove the runs where they are")
     for path in paths:
-        with Run(path).directory.locked():  # not one that is being trained
+        with RunDirectory(path).locked():  # not one that is being trained
             pass
         shutil.rmtree(path)
     return f"removed: {', '.join(map(str, paths))}"

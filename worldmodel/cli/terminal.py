@@ -17,7 +17,7 @@ from worldmodel.runs.results import (
     TrainResult,
     ViewResult,
 )
-from worldmodel.runs.robust_result import LookResult, RobustResult
+from worldmodel.runs.robust_result import ENCODER_LABELS, LookResult, RobustResult
 
 
 def aligned(rows: Sequence[tuple[str, str]]) -> str:
@@ -200,16 +200,17 @@ def _constant_value(found: ConstantEstimate) -> str:
 def robust_lines(found: RobustResult) -> str:
     """Goals reached and positions read under every look, encoder by encoder."""
     protocol, parts = found.protocol, []
-    head = f"protocol {protocol.name}, {protocol.budget_steps} steps, {found.instances} instances of each look"
+    instances = f"{found.instances} instance{'s' if found.instances > 1 else ''} of each look"
+    head = f"protocol {protocol.name}, {protocol.budget_steps} steps, {instances}"
     for encoder, looks in found.encoders.items():
-        rows = [(of.label, _under_look(of)) for of in looks]
+        heads = (f"  {ENCODER_LABELS[encoder]}", "goals reached", "share of clean", "R2 of positions")
+        parts.append(table([heads, *map(_under_look, looks)]))
         if encoder in found.doubt:
-            rows.append(("start or goal unlike training", _doubt(found.doubt[encoder])))
-        parts.append(f"{encoder}: goals reached, share of clean, R2 of positions\n{aligned(rows)}")
+            parts.append(f"  start or goal unlike training: {_doubt(found.doubt[encoder])}")
     return "\n".join([head, *parts])
 
 
-def _under_look(found: LookResult) -> str:
+def _under_look(found: LookResult) -> tuple[str, ...]:
     reached = with_interval(found.success.rate, found.success.interval, ".0%") if found.success else DASH
-    hidden = f", {found.num_hidden} tasks left out: the look hides what differs" if found.num_hidden else ""
-    return f"{reached}, {digits(found.kept, '.2f')}, {digits(found.r2, '.2f')}{hidden}"
+    hidden = (f"{found.num_hidden} tasks left out: the look hides what differs",) if found.num_hidden else ()
+    return (f"  {found.label}", reached, digits(found.kept, ".2f"), digits(found.r2, ".2f"), *hidden)

@@ -57,7 +57,7 @@ def _train(config: TrainConfig) -> str:
     found = train(config)
     before = outdated_verdict(Run(found.run).summary)
     lines = [train_lines(found), *train_verdict(found), *before, f"trained: {found.run}"]
-    return "\n".join([*lines, f"next: {', '.join(next_commands(found, config))}"])
+    return "\n".join([*lines, "next: " + "\n      ".join(next_commands(found, config))])
 
 
 def _compare(config: CompareConfig) -> str:
@@ -177,7 +177,7 @@ def _view(config: ViewConfig) -> str:
 def _report(config: ReportConfig) -> str:
     from worldmodel.reporting import report
 
-    return f"page: {report(config).resolve()}"
+    return f"page: {report(config).resolve()}\nopen it in a browser; it is one file and needs no network"
 
 
 def _data(config: DataConfig) -> str:

@@ -1,10 +1,12 @@
 """The text of `worldmodel worlds`: a table of worlds, or a closer look at one."""
 
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
 from worldmodel.cli.terminal import aligned, table
 from worldmodel.designing import FactorView, WorldsResult, WorldSummary, WorldView
+from worldmodel.system.printable import terminal_width
 
 
 def worlds_lines(found: WorldsResult) -> str:
@@ -13,9 +15,9 @@ def worlds_lines(found: WorldsResult) -> str:
     if found.others:
         domains = groupby(found.others, key=lambda name: name.partition("-")[0])
         lines += ["", 'dm_control\'s tasks (worldmodel worlds env="walker-*" lists some of them like those above)']
-        lines += [
-            f"  {domain}: {', '.join(name.removeprefix(f'{domain}-') for name in names)}" for domain, names in domains
-        ]
+        for domain, names in domains:
+            told = f"{domain}: {', '.join(name.removeprefix(f'{domain}-') for name in names)}"
+            lines.append(textwrap.fill(told, terminal_width(), initial_indent="  ", subsequent_indent="    "))
         lines += ["", "any environment of Gymnasium: env=gym:ID, of another package env=gym:MODULE/ID"]
     if found.picture:
         lines.append(f"picture: {found.picture}")
@@ -24,12 +26,20 @@ def worlds_lines(found: WorldsResult) -> str:
     return "\n".join(lines)
 
 
+_SHOWN = 3
 _HEADS = ("env", "about", "sizes", "actions", "state", "factors")
 
 
 def _row(world: WorldSummary) -> tuple[str, ...]:
     known = ", ".join(world.sizes) if world.sizes else "default settings"
-    return (world.name, world.kind, known, str(world.num_actions), str(world.num_states), ", ".join(world.factors))
+    return (world.name, world.kind, known, str(world.num_actions), str(world.num_states), _few(world.factors))
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are: `worlds env=NAME` lists all of them."""
+    shown = names if len(names) <= _SHOWN + 1 else names[:_SHOWN]
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
 def _view_lines(view: WorldView) -> str:
@@ -56,16 +66,23 @@ def _view_lines(view: WorldView) -> str:
 
 
 def _factor_table(factors: Sequence[FactorView]) -> str:
-    return table([("name", "nominal", "unit", "what it changes", "effect"), *map(_factor_row, factors)])
+    """Those that act, a row each; the names of the others, which would be most of the lines."""
+    acting = [factor for factor in factors if factor.effect]
+    lines = [table([("name", "nominal", "unit", "what it changes", "effect"), *map(_factor_row, acting)])]
+    others = {
+        "no effect seen under random actions": [factor.name for factor in factors if factor.effect == 0],
+        "not measured, for want of seconds=": [factor.name for factor in factors if factor.effect is None],
+    }
+    for why, names in others.items():
+        if names:
+            told = f"{why}: {', '.join(names)}"
+            lines.append(textwrap.fill(told, terminal_width(), subsequent_indent="  ", break_on_hyphens=False))
+    return "\n".join(lines)
 
 
 def _factor_row(factor: FactorView) -> tuple[str, ...]:
     unit = "of a state" if factor.kind == "physical" else "levels of a picture"
-    if factor.effect is None:
-        acts = "not measured: give it more seconds="
-    else:
-        acts = f"{factor.effect:.2g} {unit}" if factor.effect else "none seen"
     what = "motion" if factor.kind == "physical" else "picture"
     if factor.description not in (factor.name, ""):
         what += f": {factor.description}"
-    return (factor.name, f"{factor.nominal:.4g}", factor.unit, what, acts)
+    return (factor.name, f"{factor.nominal:.4g}", factor.unit, what, f"{factor.effect:.2g} {unit}")

@@ -43,6 +43,6 @@ def looks_success(path: Path, rates: Mapping[str, Mapping[str, Rate]]) -> Path:
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         if len(rates) > 1:
             handles = [axes.barh([-9], [0], color=(style.BLUE, style.GREY)[i % 2]) for i in range(len(rates))]
-            axes.legend(handles, list(rates), loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(rates))
+            axes.legend(handles, list(rates), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(rates))
         style.light_grid(axes, "x")
         return style.save_png(figure, path)

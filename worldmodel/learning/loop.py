@@ -136,23 +136,16 @@ class Trainer:
 
     def _take_up(self, saved: dict[str, Any], run: Path, parts: Mapping[str, str]) -> None:
         """Load the weights of stages whose settings are the same; forget the others."""
-        trained = saved["settings"]
-        changed = next((stage for stage, values in self._settings.items() if trained.get(stage, {}) != values), None)
+        kept, changed, differences = _stages_kept(saved, self._settings)
         if changed is None:
-            self.stages_done = list(saved["stages_done"])
+            self.stages_done = kept
             # a stage that this version has and the one that trained the run had not is still to be done
             new = tuple(prefix for stage, prefix in parts.items() if stage not in self.stages_done)
             fresh = {name: value for name, value in self._model.state_dict().items() if name.startswith(new)}
             self._model.load_state_dict({**fresh, **saved["model"]})
             return
-        order = list(self._settings)
-        before = order[: order.index(changed)]
-        kept = [stage for stage in saved["stages_done"] if stage in before]
-        differences = _differences(trained.get(changed, {}), self._settings[changed])
         if not kept or not parts:
-            raise CheckpointError(
-                f"{run} holds a run with other settings ({differences}); choose another name=…, or delete {run}"
-            )
+            raise _other_settings(run, differences)
         if self._processes.is_first and changed in saved["settings"]:
             say(f"{run}: keeps {', '.join(kept)}; trains {changed} again ({differences})")
         prefixes = tuple(parts[stage] for stage in kept)
@@ -353,6 +346,35 @@ def _of_this_model(run: Path) -> Iterator[None]:
         raise CheckpointError(
             f"{run / CHECKPOINT} is of another model; choose another name=…, or delete {run}"
         ) from error
+
+
+def _stages_kept(saved: Mapping[str, Any], settings: StageSettings) -> tuple[list[str], str | None, str]:
+    """Of a checkpoint: the finished stages that stay, the first stage with other settings or None, and what differs."""
+    trained, done = saved["settings"], list(saved["stages_done"])
+    changed = next((stage for stage, values in settings.items() if trained.get(stage, {}) != values), None)
+    if changed is None:
+        return done, None, ""
+    order = list(settings)
+    kept = [stage for stage in done if stage in order[: order.index(changed)]]
+    return kept, changed, _differences(trained.get(changed, {}), settings[changed])
+
+
+def check_settings(run: Path, settings: StageSettings) -> None:
+    """Refuse, before anything is recorded, to train with these settings in a run that began with others.
+
+    Raises:
+        CheckpointError: no finished stage of the run could be kept, or its checkpoint cannot be read.
+    """
+    saved = read_checkpoint(run / CHECKPOINT)
+    kept, changed, differences = _stages_kept(saved, settings) if saved else ([], None, "")
+    if changed is not None and not kept:
+        raise _other_settings(run, differences)
+
+
+def _other_settings(run: Path, differences: str) -> CheckpointError:
+    return CheckpointError(
+        f"{run} holds a run with other settings ({differences}); choose another name=…, or delete {run}"
+    )
 
 
 def _differences(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

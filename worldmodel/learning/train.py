@@ -20,7 +20,7 @@ from worldmodel.learning.dynamics_stages import measured_prediction, train_dynam
 from worldmodel.learning.imagining import film_held_out
 from worldmodel.learning.judging import judge_latents
 from worldmodel.learning.looks_stage import robust_encoder_config, train_robust_encoder
-from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
+from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer, check_settings
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
 from worldmodel.learning.reward_stage import reward_range, train_reward
 from worldmodel.learning.round_stages import recorded_rounds, stage_parts, train_rounds
@@ -79,6 +79,7 @@ def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -
     device = pick_device(config.device)
     check_installed(config.encoder)
     check_tracker(config.track)
+    check_settings(config.run_directory, config.stage_settings())
     collected_s = collect_all(config)
     processes = launch(config.devices, config.strategy, device)
     set_cpu_threads(config.encoder, config.threads)

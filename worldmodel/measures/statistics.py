@@ -117,10 +117,15 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
 
 
 def auroc_interval(area: float, num_positive: int, num_negative: int) -> tuple[float, float]:
-    """95 % interval of an area under the ROC curve, after Hanley and McNeil (1982)."""
-    both_positive, both_negative = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (num_positive - 1) * (both_positive - area**2)
-    variance += (num_negative - 1) * (both_negative - area**2)
+    """95 % interval of an area under the ROC curve, after Hanley and McNeil (1982).
+
+    Their variance is 0 for an area of 0 or 1, however few the pairs; there it is that of an area half a pair inside.
+    """
+    half_a_pair = 0.5 / (num_positive * num_negative)
+    inside = min(max(area, half_a_pair), 1 - half_a_pair)
+    both_positive, both_negative = inside / (2 - inside), 2 * inside**2 / (1 + inside)
+    variance = inside * (1 - inside) + (num_positive - 1) * (both_positive - inside**2)
+    variance += (num_negative - 1) * (both_negative - inside**2)
     half = Z_95 * math.sqrt(max(variance, 0.0) / (num_positive * num_negative))
     return max(0.0, area - half), min(1.0, area + half)
 

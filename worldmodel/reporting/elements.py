@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -173,8 +173,16 @@ def setting(value: object) -> Cell:
 
 
 def facts(caption: str, values: dict[str, object]) -> Table:
-    """A table of what is known, a row each."""
-    return Table(caption, ("What", "Value"), [[Cell(plain(name)), setting(value)] for name, value in values.items()])
+    """A table of what is known, a row each; None is not known, or does not apply, and has no row."""
+    known = {name: value for name, value in values.items() if value is not None}
+    return Table(caption, ("What", "Value"), [[Cell(plain(name)), setting(value)] for name, value in known.items()])
+
+
+def without_empty_columns(table: Table) -> Table:
+    """The table without the columns that hold nothing but dashes."""
+    shown = [k for k in range(len(table.headers)) if any(row[k].text not in ("", DASH) for row in table.rows)]
+    rows = [[row[k] for k in shown] for row in table.rows]
+    return replace(table, headers=tuple(table.headers[k] for k in shown), rows=rows)
 
 
 def plain(name: str) -> str:

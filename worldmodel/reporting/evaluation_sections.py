@@ -18,6 +18,7 @@ from worldmodel.reporting.elements import (
     plain,
     scientific,
     short,
+    without_empty_columns,
 )
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command, doubt_facts, success_cells
@@ -77,7 +78,7 @@ def _success_table(found: ControlResult) -> Table:
     ]
     if found.regret:
         rows.append(_regret_row(found.regret, len(headers), percent, percent_interval))
-    return Table("Goals reached", headers, rows)
+    return without_empty_columns(Table("Goals reached", headers, rows))
 
 
 def _details(found: ControlResult) -> list[Table]:
@@ -100,7 +101,7 @@ def _change_table(found: ChangeResult) -> Table:
     per_decision = number(found.cpu_ms_per_decision, 2)
     rows.append([Cell("CPU milliseconds of one decision, adapting"), per_decision, *[Cell(DASH)] * 3])
     headers = ("The robot", "Reached", "95 % interval", "By run", "Median steps to the goal")
-    return Table("When the robot changes", headers, rows)
+    return without_empty_columns(Table("When the robot changes", headers, rows))
 
 
 def _earlier_table(run: ReportedRun) -> Table:
@@ -141,7 +142,7 @@ def _returns_table(found: ControlResult) -> Table:
         rows.append(
             _regret_row(found.regret, len(headers), lambda value: number(value, 1), lambda ends: interval(ends, 1))
         )
-    return Table("Return: sum of rewards over an episode", headers, rows)
+    return without_empty_columns(Table("Return: sum of rewards over an episode", headers, rows))
 
 
 def _counts(label: str, of: ControllerResult) -> list[Cell]:

@@ -3,11 +3,21 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from worldmodel.reporting.elements import Cell, Section, Table, facts, interval, number, percent
+from worldmodel.reporting.elements import (
+    Cell,
+    Section,
+    Table,
+    facts,
+    interval,
+    number,
+    percent,
+    short,
+    without_empty_columns,
+)
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.sections import command, doubt_facts, success_cells
 from worldmodel.reporting.verdicts import robust_verdict
-from worldmodel.runs.robust_result import LookResult, RobustResult
+from worldmodel.runs.robust_result import ENCODER_LABELS, EncoderName, LookResult, RobustResult
 
 
 def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
@@ -16,7 +26,7 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
     by_encoder = found.encoders if found else {}
     levels = [_levels_table(name, looks) for name, looks in by_encoder.items() if any(of.suite for of in looks)]
     tables = [*levels, *(_looks_table(name, looks) for name, looks in by_encoder.items())]
-    doubts = [doubt_facts(of, f", {encoder}") for encoder, of in found.doubt.items()] if found else []
+    doubts = [doubt_facts(of, f", {ENCODER_LABELS[encoder]}") for encoder, of in found.doubt.items()] if found else []
     learned = run.summary.train.robust
     about = [facts("The robust encoder, on validation frames", asdict(learned))] if learned else []
     return Section(
@@ -36,7 +46,7 @@ def robust_section(run: ReportedRun, figures: list[Path]) -> Section:
     )
 
 
-def _levels_table(encoder: str, looks: list[LookResult]) -> Table:
+def _levels_table(encoder: EncoderName, looks: list[LookResult]) -> Table:
     """Share of the clean success kept by axis and level of the Distracting Control Suite."""
     found = {(of.suite.motion, of.suite.axis, of.suite.level): of for of in looks if of.suite}
     levels = list(dict.fromkeys(level for _, _, level in found))
@@ -46,10 +56,10 @@ def _levels_table(encoder: str, looks: list[LookResult]) -> Table:
         cells = [(found[motion, axis, level].kept, found[motion, axis, level].kept_interval) for level in levels]
         row = [cell for kept, ends in cells for cell in (number(kept, 2, bar=True), interval(ends, 2))]
         rows.append([Cell(f"{axis}, {motion}"), *row])
-    return Table(f"Distracting Control Suite, {encoder}", headers, rows)
+    return Table(f"Distracting Control Suite, {ENCODER_LABELS[encoder]}", headers, rows)
 
 
-def _looks_table(encoder: str, looks: list[LookResult]) -> Table:
+def _looks_table(encoder: EncoderName, looks: list[LookResult]) -> Table:
     headers = ("Look", "Strength", "Goals reached", "95 % interval", "By run", "Median steps", "Kept", "95 % interval")
     headers = (*headers, "R² of positions", "Novel", "Doubted", "Tasks", "Left out")
     rows = []
@@ -57,7 +67,7 @@ def _looks_table(encoder: str, looks: list[LookResult]) -> Table:
         rows.append(
             [
                 Cell(of.look.replace("_", " "), exact=of.unit),
-                number(of.strength, 3),
+                short(of.strength),
                 *success_cells(of.success),
                 number(of.kept, 2, bar=True),
                 interval(of.kept_interval, 2),
@@ -68,7 +78,7 @@ def _looks_table(encoder: str, looks: list[LookResult]) -> Table:
                 number(of.num_hidden, 0),
             ]
         )
-    return Table(f"Looks, {encoder}", headers, rows)
+    return without_empty_columns(Table(f"Looks, {ENCODER_LABELS[encoder]}", headers, rows))
 
 
 def _facts(found: RobustResult) -> Table:

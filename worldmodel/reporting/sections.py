@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.figures import logged_curves, running_median, spans_decades, style
+from worldmodel.measures.wording import DASH
 from worldmodel.reporting.elements import (
     Cell,
     Chart,
@@ -20,6 +21,7 @@ from worldmodel.reporting.elements import (
     percent,
     percent_interval,
     plain,
+    without_empty_columns,
 )
 from worldmodel.reporting.reported_run import ReportedRun
 from worldmodel.reporting.verdicts import prediction_verdict, reward_verdict, state_verdict
@@ -72,11 +74,20 @@ def identifiability_section(run: ReportedRun, figures: list[Path]) -> Section:
         "identifiability",
         "What the latents are",
         "The true state of the world, read linearly from the latents of frames that were not trained on.",
-        "Dots on the diagonal mean that nothing is lost. Where a grid is drawn, it is a regular grid of true values "
-        "after a rotation alone: square cells mean that the latents are the world's own variables.",
+        _how_to_read(figures),
         command(run, "train"),
         [*figures, *tables],
         state_verdict(run.summary.train),
+    )
+
+
+def _how_to_read(figures: list[Path]) -> str:
+    """What the figures of the latents mean; of a run without them, what the share of variance does."""
+    if not figures:
+        return "An R² of 1 means that nothing is lost, 0 that a linear map knows no more than the mean."
+    return (
+        "Dots on the diagonal mean that nothing is lost. Where a grid is drawn, it is a regular grid of true values "
+        "after a rotation alone: square cells mean that the latents are the world's own variables."
     )
 
 
@@ -250,8 +261,8 @@ def command(run: ReportedRun, verb: str) -> str:
 
 
 def success_cells(of: Success | None) -> list[Cell]:
-    """Share of tasks solved, its interval, the share of each run, and the median steps."""
-    by_run = [percent(rate) for rate in of.by_run] if of else []
+    """Share of tasks solved, its interval, the share of each of several runs, and the median steps."""
+    by_run = [percent(rate) for rate in of.by_run] if of and len(of.by_run) > 1 else [Cell(DASH, True)]
     return [
         percent(of.rate if of else None),
         percent_interval(of.interval if of else None),
@@ -268,4 +279,5 @@ def doubt_facts(found: DoubtResult, of: str = "") -> Table:
         [Cell("solved, of the others"), percent(found.success_trusted), Cell("")],
         [Cell("AUROC, for tasks that fail"), number(found.auroc, 3), interval(found.auroc_interval, 3)],
     ]
-    return Table(f"Start or goal unlike training{of}", ("", "Value", "95 % interval"), rows)
+    rows = [row for row in rows if row[1].text != DASH]
+    return without_empty_columns(Table(f"Start or goal unlike training{of}", ("", "Value", "95 % interval"), rows))

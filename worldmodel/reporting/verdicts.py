@@ -27,6 +27,8 @@ from worldmodel.system.printable import command
 
 READS_WELL, READS_PARTLY = 0.9, 0.5
 """R2 from which a variable is called read well, and read in part."""
+FEW_GOALS = 0.5
+"""Clean success below which a share of it says little."""
 HOLDS = 0.9
 """Share of clean success from which a run is said to hold under a look."""
 FORETELLS = 0.3
@@ -109,7 +111,8 @@ def next_commands(found: TrainResult, config: TrainConfig) -> list[str]:
     if found.prediction is not None and found.decoding is not None:
         verbs.insert(0, "imagine")
     if found.prediction is not None and config.env.world != RECORDED:
-        verbs.insert(0, "control")
+        _, ratio = found.prediction.farthest  # of no use to a planner: first see what the latents hold
+        verbs.insert(len(verbs) if ratio is not None and ratio >= NO_BETTER else 0, "control")
     trust = {"trust_world": "true"} if distrusted(config.env.world) else {}
     return [command(verb, run=found.run, **({} if verb == "report" else trust)) for verb in verbs]
 
@@ -247,7 +250,9 @@ def identify_next(found: IdentifyResult, run: Path) -> str:
 
 def robust_verdict(found: RobustResult) -> str:
     """Under which looks the run still reaches nine tenths of the goals that it reaches in the world as it is."""
-    shifted = [of for of in next(iter(found.encoders.values())) if of.look != CLEAN]
+    looks = next(iter(found.encoders.values()))
+    clean = next((of.success for of in looks if of.look == CLEAN), None)
+    shifted = [of for of in looks if of.look != CLEAN]
     judged = [of for of in shifted if of.kept is not None]
     if not shifted:
         return "only the world as it is was tried; name looks= or levels="
@@ -259,8 +264,12 @@ def robust_verdict(found: RobustResult) -> str:
         holds = (
             f"holds under {len(own) - len(fails)} of {len(own)} looks; loses more than a tenth under {', '.join(fails)}"
         )
-        all_hold = f"holds: nine tenths of the clean success or more under all of {len(own)} looks"
+        which = f"all of {len(own)} looks" if len(own) > 1 else own[0].label
+        all_hold = f"holds: nine tenths of the clean success or more under {which}"
         verdicts = [holds if fails else all_hold, *verdicts]
+    if clean and clean.rate < FEW_GOALS:
+        seldom = f"WARNING: the run reaches {clean.rate:.0%} of the goals in the world as it is"
+        verdicts = [f"{seldom}, too few to tell what is lost; see what train said of the predictor", *verdicts]
     needs_remedy = len(found.encoders) == 1 and not all(map(_holds, judged))
     return "\n".join(verdicts) + ("; give the run's train command again with robust=true" if needs_remedy else "")
 

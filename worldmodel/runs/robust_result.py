@@ -10,6 +10,12 @@ from worldmodel.settings.robust import Level, Motion
 
 CLEAN = "clean"
 """Name of the world as it is, among looks."""
+ENCODER_LABELS: dict[EncoderName, str] = {
+    "encoder": "encoder alone",
+    "robust": "robust encoder",
+    "both": "both encoders",
+}
+"""Encoders as figures and tables call them."""
 
 
 @dataclass(frozen=True)

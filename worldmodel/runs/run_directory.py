@@ -1,5 +1,6 @@
 """A run directory: everything one training run leaves on the disk, and what later verbs add to it."""
 
+import difflib
 import json
 import os
 import platform
@@ -58,9 +59,7 @@ class RunDirectory:
         """
         run = RunDirectory(path)
         if not os.path.lexists(run.summary_file):
-            raise CheckpointError(
-                f"{path} is not a finished run (no summary.json); train it first: worldmodel train env=NAME"
-            )
+            raise CheckpointError(f"{path} is not a finished run (no summary.json); {_remedy(path)}")
         run.read_summary()
         return run
 
@@ -187,3 +186,14 @@ def _curves(values: Mapping[str, float | list[float]]) -> Iterator[tuple[str, fl
             yield from ((f"{name}/{index}", entry) for index, entry in enumerate(value))
         else:
             yield name, value
+
+
+def _remedy(path: Path) -> str:
+    """What to do where a run was asked for and is not there: a run of a similar name, or the command that makes one."""
+    if (path / "config.yaml").exists():
+        return "its training was interrupted; give its worldmodel train command again, which continues from there"
+    nearby = [summary.parent for folder in (path.parent, Path("runs")) for summary in folder.glob("*/summary.json")]
+    by_name = {run.name: run for run in nearby}
+    close = difflib.get_close_matches(path.name, by_name, n=1)
+    meant = f"did you mean run={by_name[close[0]]}? or " if close else ""
+    return f"{meant}train it first: worldmodel train env=NAME"

@@ -133,7 +133,9 @@ class CollectConfig(Settings):
     env: EnvConfig = field(default_factory=EnvConfig)
     """The world."""
     policy: dict[str, Any] = field(default_factory=lambda: {"name": "uniform"})
-    """Policy that moves the world, with its parameters: noise, or play, which moves objects to short goals."""
+    """Policy that moves the world, with its settings: noise, or play, which moves objects to short goals. policy=NAME
+    takes another one: uniform, ou, colored_noise, coasting, ou_tracking, designed_gaussian, play, or mixture.
+    policy.SETTING=VALUE changes a setting, such as policy.std; an unknown name is answered with a list of all."""
     episodes: Count = 200
     """Episodes to record."""
     episode_steps: Count = 200

@@ -30,7 +30,9 @@ class PlanConfig(Settings):
     """How to plan in the latent space of a model. A run keeps the settings that suit it."""
 
     planner: dict[str, Any] = field(default_factory=fast_planner)
-    """The planner: its name and hyperparameters."""
+    """The planner: its name and settings. planner=NAME takes another one: cem, icem, mppi, gradient, random_shooting,
+    or follow. planner.SETTING=VALUE changes a setting, such as planner.horizon (control steps that a plan looks ahead,
+    15 unless shown), planner.num_samples or planner.num_iterations; an unknown name is answered with a list of all."""
     reduction: Literal["sum", "terminal", "min", "mixed"] = "sum"
     """How latent distance to the goal counts over the horizon: sum of all steps, last step, lowest, or a mixture."""
     metric: Metric = "l2"

@@ -61,8 +61,10 @@ def with_options(settings: SettingsT, options: Mapping[str, Any]) -> SettingsT:
 
 def unknown_option(name: str, known: list[str]) -> str:
     """One line about an option that does not exist."""
-    # of options with equal last words the first is meant: an atlas, which repeats a collection, comes after it
-    last_words = {path.rsplit(".", 1)[-1]: path for path in reversed(known)}
+    # of options with equal last words the one with the shortest path is meant, and then the first: an atlas repeats a
+    # collection and comes after it
+    shortest_last = sorted(known, key=lambda path: path.count("."))[::-1]
+    last_words = {path.rsplit(".", 1)[-1]: path for path in shortest_last}
     by_path = difflib.get_close_matches(name, known, n=1) if "." in name else []
     by_word = difflib.get_close_matches(name.rsplit(".", 1)[-1], last_words, n=1)
     close = by_path or [last_words[word] for word in by_word]

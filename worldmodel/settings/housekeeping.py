@@ -67,8 +67,9 @@ class RunsConfig(Settings):
     """Look after runs: worldmodel runs list|compare|verify|remove."""
 
     what: Literal["list", "compare", "verify", "remove"] = "list"
-    """list: every run of the folder with its few figures. compare: several runs side by side, and what differs between
-    their settings. verify: every file against its checksum. remove: delete runs from the disk."""
+    """list: every run of the folder with its few figures, also what is not finished. compare: several runs side by
+    side, and what differs between their settings. verify: every file against its checksum. remove: delete runs from the
+    disk."""
     run: str | None = None
     """Which runs: a folder or a pattern such as "runs/push_t-s?"; null: all of `runs`."""
     runs: str = "runs"

@@ -15,6 +15,7 @@ Worlds without a recipe have one size besides their own settings: `rounds`, of c
 
 import copy
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,7 @@ def recipe_values(env: str, size: str | None = None) -> dict[str, Any]:
         return values
     if size not in sizes:
         raise UserError(f"env={env} has no size={size}; it has {_listed(sizes) or 'one size only'}")
-    label = EnvConfig(world=env).label
+    label = _file_label(env).get("name") or EnvConfig(world=env).label
     label = label if size == default else f"{label}-{size}"
     values = merged(values, {"name": label, "collection": {"env": {"name": label}}})
     return merged(values, _sized(sizes, size, 0))
@@ -124,7 +125,7 @@ def _read(env: str, depth: int) -> dict[str, Any]:
         raise UserError(f"the recipe {env} inherits from itself")
     path = folder() / "env" / f"{env}.yaml"
     if not path.exists():
-        world: dict[str, Any] = {"collection": {"env": {"world": _known_world(env)}}}
+        world: dict[str, Any] = {"collection": {"env": {"world": _known_world(env)} | _file_label(env)}}
         if env.startswith("ou-"):  # pairs of an exact OU process want no lag
             return world
         return merged(_default(), world) | {"sizes": {ROUNDS: _with_policy(_file(folder() / "rounds.yaml"))}}
@@ -168,8 +169,31 @@ def _known_world(name: str) -> str:
 
     known = envs.names()
     if name not in known:
-        raise UserError(unknown("env", name, sorted({*known, *preset_names("env")})))
+        raise UserError(_unknown_world(name, sorted({*known, *preset_names("env")})))
     return name
+
+
+def _file_label(env: str) -> dict[str, str]:
+    """The name of the data set and the run of path/to/arm.py:factory: `arm`; `arm-heavy` of path/to/arm.py:heavy."""
+    path, is_file, factory = env.rpartition(".py:")
+    if not is_file:
+        return {}
+    stem = re.sub(r"\W+", "-", Path(path).name)
+    return {"name": stem if factory == "factory" else f"{stem}-{factory}"}
+
+
+def _unknown_world(name: str, known: list[str]) -> str:
+    """One line: what was perhaps meant, and where all worlds are listed, which are too many for a line."""
+    listed = "worldmodel worlds lists what there is"
+    if name.endswith(".py"):
+        return f"env={name} names a file and no world; add the function that makes it: env={name}:factory"
+    if re.fullmatch(r"[\w/.-]+-v\d+", name):
+        return f"unknown env {name!r}; environments of Gymnasium are written gym:ID: env=gym:{name}"
+    if set(name.split(",")) <= set(known):
+        return f"env={name} names several worlds: add -m to run once for each"
+    beginning = [world for world in known if name and world.startswith(f"{name}-")]
+    close = beginning or difflib.get_close_matches(name, known, n=1)
+    return f"unknown env {name!r}{f' (did you mean {_listed(close)}?)' if close else ''}; {listed}"
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

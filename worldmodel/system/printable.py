@@ -2,10 +2,12 @@
 
 import re
 import shlex
+import shutil
 import sys
 import unicodedata
 
 _KEPT = "\n\t"
+_WIDEST = 110
 
 
 def printable(text: str) -> str:
@@ -19,6 +21,11 @@ def printable(text: str) -> str:
 def say(text: str, to_stderr: bool = False) -> None:
     """Print text that may quote others' files; a test makes sure that such text is printed by no other function."""
     print(printable(text), file=sys.stderr if to_stderr else sys.stdout, flush=True)
+
+
+def terminal_width() -> int:
+    """Characters of a line of text: those of the terminal, from 40 to as many as are read with ease."""
+    return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
 
 
 def command(verb: str, **options: object) -> str:

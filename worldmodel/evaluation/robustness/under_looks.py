@@ -29,6 +29,7 @@ from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import Planner, make_planner
 from worldmodel.runs import DoubtResult, LookResult, RobustResult, Run, TaskProtocol, check_out, find_runs, write_record
 from worldmodel.runs.results import as_interval
+from worldmodel.runs.robust_result import ENCODER_LABELS
 from worldmodel.settings import ControlConfig, EncoderName, PlanConfig, RobustConfig, TrainConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.progress import progress
@@ -263,7 +264,7 @@ def _share_above_one(scores: list[np.ndarray]) -> float | None:
 
 def _draw(run: Run, result: RobustResult, found: list[_Found]) -> None:
     rates = {
-        encoder: {of.label: (of.success.rate, *of.success.interval) for of in looks if of.success}
+        ENCODER_LABELS[encoder]: {of.label: (of.success.rate, *of.success.interval) for of in looks if of.success}
         for encoder, looks in result.encoders.items()
     }
     figures.looks_sheet(
