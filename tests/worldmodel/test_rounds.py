@@ -76,6 +76,12 @@ def test_a_round_is_a_data_set_that_says_who_drove(one_round):
     assert [len(part) for part in (joined.split("validation"), joined.split("test"))] == [2, 2]
 
 
+def test_constants_that_are_drawn_are_refused_before_anything_is_recorded(home):
+    with pytest.raises(UserError, match="need constants that stay, and puck draws mass; leave out rounds="):
+        train(configure(TrainConfig, {**SMALL, "env": "puck", "env.randomize": ["mass"], "rounds": 1, "data": "none"}))
+    assert not (home / "none").exists()
+
+
 def test_stages_go_on_and_the_result_tells_of_every_round(one_round):
     stages = dict.fromkeys(line["stage"] for line in one_round.metrics)
     assert [*stages] == ["encoder", "predictor", "encoder-1", "predictor-1", "reward"]

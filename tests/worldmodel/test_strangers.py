@@ -31,6 +31,8 @@ from worldmodel.settings import (
     TrainConfig,
     ViewConfig,
     WorldsConfig,
+    read_run_config,
+    write_run_config,
 )
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.printable import say
@@ -255,6 +257,15 @@ def test_a_folder_with_the_name_of_a_temporary_file_is_left_alone(tmp_path: Path
     with RunDirectory(tmp_path).locked():
         pass
     assert (tmp_path / ".summary.json.x-1-y.tmp").is_dir()
+
+
+def test_settings_that_are_cut_off_are_no_settings(tmp_path: Path):
+    write_run_config(tmp_path, TrainConfig())
+    lines = (tmp_path / "config.yaml").read_text().splitlines(keepends=True)
+    for number in range(len(lines)):
+        (tmp_path / "config.yaml").write_text("".join(lines[:number]))
+        with pytest.raises(UserError, match=r"config\.yaml"):
+            read_run_config(tmp_path)
 
 
 def test_a_logged_step_is_a_number_of_a_step(tmp_path: Path):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from worldmodel import learning
+from worldmodel import envs, learning
 from worldmodel.choosing import choose, left_open
 from worldmodel.data.index import INDEX_NAME, read_index
 from worldmodel.improving.driven_episodes import collect_round
@@ -30,6 +30,8 @@ def train(config: TrainConfig) -> TrainResult:
     if config.rounds:  # whose planner is refused now, not when the first round begins
         check_parameters("planner", config.plan.planner, PLANNERS)
         make_planner(**config.plan.planner)
+    if _rounds_collected(config) < config.rounds:
+        _check_constants_stay(config)
     config = replace(config, choose=left_open(config))
     choice = choose(config) if config.choose else None
     found = _train_in_rounds(choice.applied_to(config) if choice else config)
@@ -57,6 +59,18 @@ def _train_in_rounds(config: TrainConfig) -> TrainResult:
         learning.train(replace(config, rounds=number, decoder=False, robust=False))
         collect_round(config, number + 1)
     return learning.train(config)
+
+
+def _check_constants_stay(config: TrainConfig) -> None:
+    """UserError, before anything is trained, where episodes differ in constants, by which rounds do not drive."""
+    world = envs.make(**config.env.make_arguments())
+    drawn = [name for name in world.randomize if world.factors[name].kind == "physical"]
+    world.close()
+    if drawn:
+        raise UserError(
+            f"rounds={config.rounds} need constants that stay, and {config.env.label} draws {', '.join(drawn)}; leave "
+            "out rounds=, or set env.randomize=[]"
+        )
 
 
 def _rounds_collected(config: TrainConfig) -> int:

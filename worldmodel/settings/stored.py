@@ -29,7 +29,9 @@ def write_run_config(directory: Path, config: TrainConfig) -> None:
         file, is_file, factory = collection["env"]["world"].rpartition(".py:")
         if is_file:
             collection["env"]["world"] = f"{Path(f'{file}.py').resolve()}:{factory}"
-    text = yaml.safe_dump(with_checksum({"schema": SCHEMA, **values}), sort_keys=False, allow_unicode=True)
+    content = with_checksum({"schema": SCHEMA, **values})
+    content = {CHECKSUM: content[CHECKSUM], **content}  # first, or settings that are cut off would be whole ones
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     write_text(directory / FILE_NAME, text)
 
 
@@ -64,6 +66,8 @@ def has_checksum(directory: Path) -> bool:
 def _checked(path: Path) -> tuple[dict[str, Any], bool]:
     """The values in a file, and whether they carry a checksum."""
     values = read_yaml(path)
+    if not values:
+        raise CheckpointError(f"{path} is empty; restore it, or train again")
     try:
         return without_checksum(values)
     except ValueError as error:

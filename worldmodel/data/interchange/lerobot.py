@@ -97,7 +97,7 @@ class LeRobotFolder:
         seconds = np.arange(len(rows)) / self._fps
         if _TIME in self._columns:
             seconds = _numbers(table, _TIME, rows, found.table).reshape(-1)
-        frames = self._video.frames(found.video, found.video_start_s + seconds)
+        frames = self._video.frames(check_inside(found.video, self._path), found.video_start_s + seconds)
         return fitted((frame[None] for frame in frames), size, found.video)
 
     def close(self) -> None:
@@ -175,7 +175,8 @@ def _read_episodes(path: Path, video_key: str) -> list[_Episode]:
     if video_key:
         keys += [f"{place}/chunk_index", f"{place}/file_index", f"{place}/from_timestamp"]
     folder, found = path / "meta" / "episodes", []
-    for file in sorted(folder.glob("chunk-*/file-*.parquet")):
+    chunks = sorted(check_inside(folder, path).glob("chunk-*"))
+    for file in (file for chunk in chunks for file in sorted(check_inside(chunk, path).glob("file-*.parquet"))):
         table = _read_parquet(check_inside(file, path), keys)
         try:
             found += [_episode(row, path, video_key) for row in table.to_pylist()]
