@@ -17,6 +17,7 @@ from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.goal_rules import AUDITED, PUSH_T_PX_M, TWO_ROOM_PX_M, board_name, goal_rule
 from worldmodel.evaluation.control.manifests import manifest_path, manifest_tasks, write_manifest
 from worldmodel.evaluation.control.tasks import draw_tasks, goal_frames, make_protocol
+from worldmodel.evaluation.trust import distrusted
 from worldmodel.settings import ControlConfig, PlanConfig, recipe
 from worldmodel.system.errors import UserError
 
@@ -210,6 +211,11 @@ def test_a_manifest_is_read_as_it_was_written(worlds, tmp_path, monkeypatch):
     assert np.array_equal(again.goal.astype(np.float32), tasks.goal[:2].astype(np.float32))
     with pytest.raises(UserError, match="has 3 tasks in reacher, not 4"):
         manifest_tasks("clear_moderate", world, 4)
+
+
+def test_worlds_of_recipes_are_no_strangers():
+    assert not distrusted(recipe("cube").env.world)
+    assert distrusted("gym:Ant-v5?xml_file=ant.xml") == "has options that may name a file"
 
 
 def test_what_the_board_cannot_judge_is_refused():

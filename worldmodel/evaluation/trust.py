@@ -7,7 +7,8 @@ from worldmodel.data.index import INDEX_NAME, read_index
 from worldmodel.data.provenance import check_same_world, provenance
 from worldmodel.data.recording import recording_of
 from worldmodel.envs import MujocoWorld, gym_ids
-from worldmodel.settings import RECORDED, CollectConfig, EnvConfig
+from worldmodel.settings import RECORDED, CollectConfig, EnvConfig, recipe
+from worldmodel.settings.recipes import preset_names
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.printable import say
 
@@ -19,7 +20,9 @@ def distrusted(world: str) -> str:
     module = gym_ids.package_of(world)
     if module is not None and module not in gym_ids.PACKAGES:
         return f"imports the module {module}"
-    return "has options that may name a file" if gym_ids.has_text_options(world) else ""
+    if not gym_ids.has_text_options(world) or world in {recipe(name).env.world for name in preset_names("env")}:
+        return ""  # what a recipe of this package names is no stranger's
+    return "has options that may name a file"
 
 
 def check_trusted(env: EnvConfig, trust_world: bool) -> None:
