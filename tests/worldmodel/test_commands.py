@@ -255,7 +255,7 @@ def test_windows_that_do_not_fit_are_refused_before_anything_is_trained(
 
 def test_a_world_that_names_no_tolerance_is_judged_by_its_own_motion(home: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["train", "env=walker-walk", *SMALL]) == 0
-    assert "next: worldmodel control run=runs/walker-walk" in capsys.readouterr().out
+    assert "worldmodel control run=runs/walker-walk\n" in capsys.readouterr().out
     few = ["run=runs/walker-walk", "tasks=2", "budget_steps=3", "oracle=false", "videos=1"]
     assert main(["control", *few]) == 0
     said = capsys.readouterr().out
