@@ -155,7 +155,8 @@ def test_the_help_of_control_shows_how_the_run_plans(capsys: pytest.CaptureFixtu
 def test_bad_input_is_one_line(trained: Path, monkeypatch, error_of, arguments: list[str], named: str):
     monkeypatch.chdir(trained)
     if arguments[0] in ("train", "collect") and not arguments[-1].startswith("--"):
-        arguments = [arguments[0], "data=new", *arguments[1:]]
+        fresh = ["data=new", *(["name=new"] if arguments[0] == "train" else [])]  # or the run that is there is refused
+        arguments = [arguments[0], *fresh, *arguments[1:]]
     assert named in error_of(arguments)
     assert not Path("new").exists()
 
