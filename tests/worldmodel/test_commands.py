@@ -147,7 +147,7 @@ def test_other_methods_encoders_and_worlds(
     home: Path, name: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ):
     assert main(["train", f"name={name}", *SMALL, *arguments]) == 0
-    assert ("control run=runs/own trust_world=true," in capsys.readouterr().out) == (name == "own"), "the next command"
+    assert ("control run=runs/own trust_world=true\n" in capsys.readouterr().out) == (name == "own"), "the next command"
     found = Run(Path("runs") / name).train
     assert found.identifiability and (found.prediction is not None) == (name != "cnn")
 
