@@ -1,6 +1,7 @@
 """Constants of recordings by replay: `python -m benchmarks.identify`, `identify_rounds` and `identify_control`; several
 files of one setting are pooled."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,9 +62,13 @@ _Setting = tuple[str, int, str, str]
 
 
 def _command(file: dict[str, Any], module: str = "identify") -> str:
-    """The command of a file, with the sizes that it was given."""
-    sizes = ("tasks", "recordings", "steps", "search", "calibration_recordings")
-    options = [f"{name}={file['settings'][name]}" for name in sizes if name in file["settings"]]
+    """The command of a file, with the sizes, constants and factors that it was given."""
+    given, sizes = file["settings"], ("tasks", "recordings", "steps", "search", "calibration_recordings")
+    options = [f"{name}={given[name]}" for name in sizes if name in given]
+    if given.get("constants"):
+        options.append(f'"constants=[{",".join(given["constants"])}]"')
+    if given.get("factors"):
+        options.append(f'"factors={json.dumps(given["factors"]).replace(chr(34), "")}"')
     return f"`python -m benchmarks.{module} run={_run(file['run'])} {' '.join(options)}`"
 
 
