@@ -20,6 +20,9 @@ _TARGETS = {  # world, constant -> R2, median relative error, as asked for
     **{("varied_cartpole", name): (".95", "") for name in ("cart_damping", "pole_damping", "cart_mass", "pole_1_mass")},
 }
 
+_UNKNOWN = 1.96 * 0.5**0.5
+"""Half width, in the prior's standard deviations, from which a constant is called unknown."""
+
 
 @dataclass(frozen=True)
 class _Pooled:
@@ -35,6 +38,14 @@ class _Pooled:
     bias: float
     width: float
     """Half of an interval, in prior standard deviations."""
+
+    @property
+    def target(self) -> str:
+        """What is asked of the R2 of a constant that has no number of its own: nearly its bound, or, where `identify`
+        calls it unknown, an interval as wide as the prior's."""
+        if self.width > _UNKNOWN:
+            return f"none: called unknown, half width {self.width:.2f} of the prior's sd"
+        return "" if self.bound is None else f".9 x the bound of {self.bound:.3f}"
 
     @property
     def coverage(self) -> str:
@@ -118,7 +129,8 @@ def rows() -> list[Row]:
         number = sum(file.fits["recordings"] for file in files)
         command = files[0].command
         for name in files[0].readers["replay"]:
-            of, (r2, error) = _pooled(files, name), _TARGETS.get((world, name), ("", ""))
+            of = _pooled(files, name)
+            r2, error = _TARGETS.get((world, name), (of.target, ""))
             label = f"{world}: {name} of a recording of {steps} steps by replay, from pixels"
             found.append((f"{label}, R2", f"{of.r2:.4f}", r2, command))
             found.append((f"… median relative error, {number} recordings", digits(of.error, ".2%"), error, "the same"))
