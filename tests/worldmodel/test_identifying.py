@@ -18,7 +18,7 @@ from worldmodel.envs.sensitivity import Motion, sensitivities
 from worldmodel.figures.videos import write_video
 from worldmodel.identifying import estimation
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
-from worldmodel.identifying.calibration import Calibration, Looks, _shrinkage
+from worldmodel.identifying.calibration import Calibration, Looks, _shrinkage, _stretch
 from worldmodel.identifying.calibration_file import _flat, _read, write_arrays
 from worldmodel.identifying.context_reader import fit_context_reader
 from worldmodel.identifying.estimation import Errors, estimate, known_at
@@ -378,6 +378,14 @@ def test_estimates_that_tell_nothing_become_the_priors_mean():
     true = rng.standard_normal((4000, 3))
     found = true * [1.0, 1.0, 0.0] + rng.standard_normal((4000, 3)) * [0.01, 1.0, 1.0]
     np.testing.assert_allclose(_shrinkage(found, true), [1.0, 0.5, 0.0], atol=0.03)
+
+
+def test_constants_that_nothing_tells_do_not_narrow_the_intervals_of_others():
+    rng = np.random.default_rng(0)
+    deviations = np.abs(rng.standard_normal((1000, 3))) * [3.0, 2.0, 0.1]
+    alone = _stretch(deviations[:, :2], np.array([True, True]))
+    np.testing.assert_allclose(_stretch(deviations, np.array([True, True, False])), [*alone, 0.1], rtol=0.1)
+    assert 2.0 < alone[1] < alone[0] < 3.1
 
 
 def test_more_recordings_need_less_shrinkage():

@@ -33,6 +33,8 @@ _LIMIT_QUANTILE, _LIMIT_ROOM = 0.98, 1.5
 """A fit is not trusted where its misfit exceeds this quantile of the good ones by more than this factor."""
 _NO_SHRINKAGE = 0.95
 """Estimates are left alone where shrinking them by so little would bring them nearest to the true constants."""
+_TOLD = 0.5
+"""Shrinkage up to which the fits do not tell a constant."""
 LEAST_READ = 0.5
 """Least R2 of the readout, in simulated recordings, that at least one number must reach."""
 _COMPONENTS, _MOST_FRAMES = 64, 1500
@@ -93,8 +95,7 @@ class Calibration:
     """Added in quadrature to posterior standard deviations, (P,): where a recording seems far more informative than
     most, readout and linearisation are not that exact."""
     stretch: np.ndarray
-    """Factor by which the interval of each constant is widened to cover 95 % of simulated recordings, (P,): the
-    geometric mean of its own factor and the one for all constants, since a quantile of few recordings is uncertain."""
+    """Factor by which the interval of each constant is widened to cover 95 % of simulated recordings, (P,)."""
     shrinkage: np.ndarray
     """Factor by which the estimate of each constant, from one recording, is moved towards the prior's mean, (P,): 1
     where recordings tell it, 0 where the fit tells nothing of it."""
@@ -174,7 +175,7 @@ def calibrate(simulator: Simulator, model: WorldModel, config: IdentifyConfig, n
         rmse,
         looks,
         floor,
-        np.sqrt(conformal_bound(deviations) * conformal_bound(deviations.reshape(-1, 1))) / Z_95,
+        _stretch(deviations, shrinkage > _TOLD),
         shrinkage,
         _LIMIT_ROOM * float(np.quantile([fit.misfit for fit in good], _LIMIT_QUANTILE)),
         _context_reader(model, seen, windows, np.stack([fit.true for fit in fits])),
@@ -186,6 +187,17 @@ def _shrinkage(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     where that is nearly so."""
     factor = np.clip((found * true).sum(0) / np.maximum((found**2).sum(0), 1e-12), 0.0, 1.0)
     return np.where(factor > _NO_SHRINKAGE, 1.0, factor)
+
+
+def _stretch(deviations: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Factors (P,) for errors in posterior standard deviations (W, P) of constants that fits tell or not, bool (P,).
+
+    A quantile of few recordings is uncertain. For constants that fits tell it is the geometric mean of their own and
+    that of all of them; the errors of others are as large as the prior, and say nothing of a fit.
+    """
+    own = conformal_bound(deviations)
+    together = conformal_bound(deviations[:, told].reshape(-1, 1)) if told.any() else own
+    return np.sqrt(own * np.where(told, together, own)) / Z_95
 
 
 def _check_reads(simulator: Simulator, rmse: np.ndarray) -> None:
