@@ -224,7 +224,7 @@ class _Worlds:
         scene, model = world.scene, world.scene.model
         self._device = wp.get_preferred_device() if device == "auto" else wp.get_device(device)
         self._scene, self._name = scene, world.name
-        self._num_substeps = world.action_repeat * scene.num_substeps
+        self._action_repeat = world.action_repeat
         own = [name for name in _model_fields(model)[0] if name != "gravity"]
         side = world.image_size * world.supersample
         with wp.ScopedDevice(self._device), warnings.catch_warnings():
@@ -286,7 +286,7 @@ class _Worlds:
         return self._frames.numpy()
 
     def _substeps(self) -> None:
-        for _ in range(self._num_substeps):
+        for _ in range(self._action_repeat * self._scene.num_substeps):
             mjw.step(self._model, self._data)
 
     def _look(self) -> None:

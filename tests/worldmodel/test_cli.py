@@ -78,7 +78,8 @@ def test_without_a_verb_the_verbs_are_listed(arguments: list[str], capsys: pytes
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert text.startswith("usage: worldmodel VERB")
-    assert all(f"\n  {name} " in text and verb.summary in text for name, verb in VERBS.items())
+    unwrapped = " ".join(text.split())  # the lines are as wide as the terminal
+    assert all(f"\n  {name} " in text and verb.summary in unwrapped for name, verb in VERBS.items())
 
 
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]):
