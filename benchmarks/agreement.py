@@ -36,7 +36,7 @@ LEFT_OUT = {
     "reproduce-*": "the others render a data set first, or measure time",
     "state-*": "the others have options of the context encoder that docs/LOG.md keeps, and the file does not",
     "identify-*, rounds-*, calibrated-*, imagined-*, robust-*, left_out-*, change-*": "they need trained runs",
-    "recipes-*": "an hour of trainings",
+    "recipes-*, rewards-*": "an hour of trainings or more",
     "bench-*": "the others are seconds and bytes of the machine that measured",
 }
 """Files of docs/results that are not measured again -> why."""
