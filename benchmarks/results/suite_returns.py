@@ -6,7 +6,6 @@ from benchmarks.results.markdown import Row, digits, grid
 from benchmarks.results.sources import read
 
 _FILE = "rewards-dm_control.json"
-_COMMAND = f"`python -m benchmarks.rewards out=docs/results/{_FILE}`"
 
 
 def rows() -> list[Row]:
@@ -19,7 +18,8 @@ def rows() -> list[Row]:
         num, best = len(of["seeds"]), max(of["published"].values(), default=None)
         label = f"{task} by its reward from pixels, {found['control_steps']:,} control steps of data"
         value = f"{of['return']:.0f} of 1,000, {num} {'seed' if num == 1 else 'seeds'} (random {of['random']:.0f})"
-        rows.append((label, value, "–" if best is None else str(best), _COMMAND))
+        command = f'`python -m benchmarks.rewards "tasks=[{task}]" out=docs/results/{_FILE}`'
+        rows.append((label, value, "–" if best is None else str(best), command))
     return rows
 
 

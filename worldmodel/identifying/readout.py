@@ -94,7 +94,11 @@ class Readout:
 
     def standardize(self, latents: np.ndarray) -> np.ndarray:
         """Latents (…, D) of zero mean and unit variance over the poses, clipped."""
-        return np.clip((latents - self.centre) / self.scale, -_REACH, _REACH)
+        return _standardized(latents, self.centre, self.scale)
+
+
+def _standardized(latents: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.clip((latents - centre) / scale, -_REACH, _REACH)
 
 
 def fit_readout(latents: np.ndarray, numbers: np.ndarray) -> Readout:
@@ -116,7 +120,7 @@ def _rmse(errors: np.ndarray) -> np.ndarray:
 def _fit_polynomial(latents: np.ndarray, numbers: np.ndarray) -> Readout:
     num = held_out(len(latents)).start
     centre, scale = latents.mean(0), unit_spread(latents)
-    near = np.clip((latents - centre) / scale, -_REACH, _REACH)
+    near = _standardized(latents, centre, scale)
     best: Readout | None = None
     for degree in _DEGREES:
         features = hermite_features(near, degree)
