@@ -74,15 +74,20 @@ class RecipesBench(Settings):
 def cell(bench: RecipesBench, config: TrainConfig, as_it_stands: Figures | None = None) -> Figures:
     """The figures of one training, read from its file where it is finished.
 
+    It learns no reward, which no figure needs. That is no part of the cell's key, since other weights do not depend on
+    it: cells of trainings that learned one stay valid.
+
     as_it_stands: the figures of a training that chooses nothing, which are also those of one whose choice changes
     nothing.
     """
 
+    without_reward = replace(config, reward_head=False)
+
     def measured() -> Figures:
-        choice = wm.choose(config) if as_it_stands else None
+        choice = wm.choose(without_reward) if as_it_stands else None
         if choice and as_it_stands and not choice.chosen:
             return {**as_it_stands, "choice_share": choice.share, "choice_s": choice.seconds}
-        return _measured(config, bench.tasks)
+        return _measured(without_reward, bench.tasks)
 
     key = cell_key(config.run_name, training=config, choose=list(config.choose), tasks=bench.tasks)
     return CellStore(bench.cells, Figures).result(key, measured)

@@ -1,12 +1,15 @@
 """The evidence for settings that are chosen without labels: correlations of figures whose order is known."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+import worldmodel as wm
 from benchmarks.recipes import comparison, criteria
-from benchmarks.recipes.options import Figures, RecipesBench
+from benchmarks.recipes.options import Figures, RecipesBench, cell
 from benchmarks.results import chosen_settings
+from worldmodel.runs import CellStore, cell_key
 from worldmodel.settings import recipe
 
 
@@ -54,3 +57,23 @@ def test_every_world_leaves_its_settings_open():
     assert all(recipe(world).choose for world in worlds) and len(RecipesBench().all_worlds) == 12
     config = RecipesBench().base("gym:Pusher-v5", "lag_2", 1, {"method.lag": 2})
     assert (config.name, config.method.lag, config.choose) == ("Pusher-v5-lag_2-s1", 2, ())
+
+
+class Trained(Exception):
+    """Instead of a training."""
+
+
+def test_cells_learn_no_reward_and_those_that_learned_one_stay_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bench = RecipesBench(folder=str(tmp_path))
+    config = bench.base("gym:Pusher-v5", "as_it_stands", 0, {})
+
+    def train(config: wm.TrainConfig):
+        assert not config.reward_head
+        raise Trained
+
+    monkeypatch.setattr(wm, "train", train)
+    with pytest.raises(Trained):
+        cell(bench, config)
+    of_before = cell_key("Pusher-v5-as_it_stands-s0", training=config, choose=[], tasks=bench.tasks)
+    CellStore(bench.cells, Figures).keep(of_before, {"success": 0.5})
+    assert cell(bench, config) == {"success": 0.5}

@@ -391,7 +391,7 @@ def test_a_run_opens_that_has_options_which_are_constants_now(tmp_path: Path):
     assert len(said) == len(GONE)
 
 
-MOST_SHOWN, MOST_OPTIONS = 72, 103
+MOST_SHOWN, MOST_OPTIONS = 73, 104
 
 
 def test_train_has_few_options():
@@ -431,6 +431,7 @@ def test_train_has_few_options():
         ("looks", {"distillation.kinds": ["noise"]}),
         ("decoder", {"decoder": False}),
         ("decoder", {"decoder_training.steps": 7}),
+        ("reward", {"reward_head": False}),
         (None, {"runs": "elsewhere"}),
         (None, {"name": "other"}),
         (None, {"collection.data": "elsewhere"}),
@@ -445,6 +446,13 @@ def test_a_stage_s_settings_hold_what_its_weights_depend_on(stage: str | None, c
     after = configure(TrainConfig, {"env": "two_room", **changes}).stage_settings()
     assert list(after) == ["encoder", "context", "predictor", "heads", "decoder", "looks", "reward"]
     assert [name for name in after if after[name] != before[name]] == ([] if stage is None else [stage])
+
+
+def test_what_drives_a_round_decides_what_it_sees():
+    rounds = dataclasses.replace(recipe("cartpole-swingup"), rounds=1)
+    without = dataclasses.replace(rounds, reward_head=False).stage_settings()
+    assert without["encoder-1"] == {"round": 1, "reward_head": False}
+    assert [name for name in without if without[name] != rounds.stage_settings()[name]] == ["encoder-1"]
 
 
 def test_lewm_trains_the_predictor_with_the_encoder():

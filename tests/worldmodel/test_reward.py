@@ -144,6 +144,10 @@ def test_a_reward_head_changes_no_other_weight_and_can_be_added(home, rewarded, 
     assert without.train.reward is None
     with pytest.raises(UserError, match="a reward never seen to differ cannot be learned: all rewards that"):
         control(ControlConfig(run=str(without.path), protocol="reward", tasks=1))
+    Run(train(replace(named, reward_head=False)).run)
+    with pytest.raises(UserError, match="no reward head; give its train command again with reward_head=true"):
+        control(ControlConfig(run=str(without.path), protocol="reward", tasks=1))
+    assert read_weights(without.path / "model.safetensors").keys() == others.keys()
     added = read_weights(Run(train(named).run).path / "model.safetensors")
     assert all(torch.equal(ours[name], value) for name, value in added.items()), "added to a finished run, to the bit"
 

@@ -276,7 +276,7 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
         heads=HEADS if has_dynamics and config.goal_heads else None,
         decoder=DecoderConfig(image_size=episodes.index.world.image_size) if config.decoder else None,
         robust=robust_encoder_config(encoder, episodes.index.world.image_size) if config.robust else None,
-        reward=REWARD if has_dynamics and lowest < highest else None,
+        reward=REWARD if has_dynamics and config.reward_head and lowest < highest else None,
     )
 
 

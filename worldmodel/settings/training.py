@@ -55,6 +55,9 @@ class TrainConfig(Settings):
     a finished run."""
     decoder_training: StepsConfig | None = None
     """How long the decoder learns, at most 40 passes over its frames; null takes 1,500 steps."""
+    reward_head: bool = True
+    """Also learn the reward, where recordings hold one that differs: last of all, so that nothing else depends on it.
+    protocol=reward and rounds plan by it. It can be added to a finished run."""
     robust: bool = False
     """Also learn a robust encoder, which gives the same latents where the world looks different: the run sees by it on
     frames on which the two encoders disagree. It can be added to a finished run."""
@@ -185,6 +188,8 @@ class TrainConfig(Settings):
         lewm = self.method.name == "lewm"  # whose encoder stage trains the predictor as well
         for path, value in changed(self).items():
             stage = _STAGE_OF_SETTING.get(path.split(".")[0], "encoder")
+            if path == "reward_head" and self.rounds:
+                stage = in_round("encoder", 1)  # a first round without one drives elsewhere, and sees other things
             if path != "rounds":
                 stages["encoder" if lewm and stage == "predictor" else stage][path] = value
         if self.robust:  # runs of earlier versions have one of another kind, which cannot be taken up
@@ -207,6 +212,7 @@ _STAGE_OF_SETTING = {
     "goal_heads": "heads",
     "decoder": "decoder",
     "decoder_training": "decoder",
+    "reward_head": "reward",
     "robust": "looks",
     "distillation": "looks",
 }

@@ -308,7 +308,7 @@ def _check_told(evaluation: Evaluation, run: Run, model: WorldModel) -> None:
         return
     low, high = run.train.data.lowest_reward, run.train.data.highest_reward
     if by_head or low is None or low != high:
-        raise UserError(f"{run.path} has no reward head; give its train command again, which adds one")
+        raise UserError(f"{run.path} has no reward head; give its train command again with reward_head=true")
     raise UserError(
         f"a reward never seen to differ cannot be learned: all rewards that {run.path} was trained on are {low:g}; "
         "record with a policy= that earns some"
