@@ -45,8 +45,8 @@ def package_of(name: str) -> str | None:
 
 
 def has_text_options(name: str) -> bool:
-    """Whether an option of "gym:ID?option=value" is text, which may name a file."""
-    return any(isinstance(value, str) for value in _options(name).values())
+    """Whether an option of "gym:ID?option=value" is text, or may hold some, which may name a file."""
+    return not all(value is None or isinstance(value, bool | int | float) for value in _options(name).values())
 
 
 def make_environment(name: str, **options: Any) -> gymnasium.Env:

@@ -486,6 +486,7 @@ def test_a_run_is_verified_to_the_last_file(tmp_path: Path, run: Path):
         ("gym:Hopper-v5", False),
         ("gym:Hopper-v5?frame_skip=4", False),
         ("gym:Hopper-v5?xml_file=/etc/passwd", True),
+        ('gym:Hopper-v5?options={"xml_file": "/etc/passwd"}', True),
         ("gym:antigravity/Fly-v0", True),
     ],
 )

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,14 @@ from worldmodel.evaluation.imagination import imagine
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.robustness.films import read_films
 from worldmodel.identifying.array_files import read_arrays
+from worldmodel.learning.imagining import show_futures
+from worldmodel.reporting import report
 from worldmodel.runs import CellStore, cell_key
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.runs.zoo import FOLDER, find_run
 from worldmodel.settings import (
     ImagineConfig,
+    ReportConfig,
     RobustConfig,
     RunsConfig,
     TrainConfig,
@@ -35,6 +39,8 @@ from worldmodel.settings import (
     write_run_config,
 )
 from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import write_atomically, write_text
+from worldmodel.system.locks import lock_file
 from worldmodel.system.printable import say
 from worldmodel.system.progress import end_open_bars, progress
 from worldmodel.viewing import view
@@ -231,7 +237,7 @@ def test_a_run_of_the_zoo_is_copied_whole_and_through_no_link(tmp_path: Path, mo
         find_run("zoo/puck", tmp_path)
     assert not (target / "summary.json").exists()
     find_run("zoo/puck", tmp_path)
-    assert {path.name: path.read_bytes() for path in target.iterdir()} == {
+    assert {path.name: path.read_bytes() for path in target.iterdir() if path.name != ".lock"} == {
         path.name: path.read_bytes() for path in (FOLDER / "puck").iterdir()
     }
     assert mine.read_text() == "mine"
@@ -279,3 +285,72 @@ def test_the_terminal_obeys_no_name(capsys: pytest.CaptureFixture[str]):
     list(progress([1], desc="world\x1b[31m"))
     told = "".join(capsys.readouterr())
     assert "\\x1b]0;owned\\x07\\u202e" in told and "\\x1b[31m" in told and "\x1b[31m" not in told
+
+
+@pytest.mark.parametrize("name", ["figures", "videos"])
+def test_a_run_whose_folders_lead_elsewhere_is_refused_before_minutes_are_spent(tmp_path: Path, name: str):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    for folder in (run, elsewhere):
+        folder.mkdir()
+    (run / name).symlink_to(elsewhere)
+    with pytest.raises(UserError, match=f"{name} is a link, and a folder is expected"), RunDirectory(run).locked():
+        pass
+    (run / name).unlink()
+    (run / name).write_text("a thesis")
+    with pytest.raises(UserError, match=f"{name} is a file, and a folder is expected"), RunDirectory(run).locked():
+        pass
+    with RunDirectory(run).alone():  # so that it can be removed
+        pass
+
+
+def test_a_run_of_the_zoo_that_another_command_copies_is_left_to_it(tmp_path: Path):
+    target = tmp_path / "zoo" / "puck"
+    with RunDirectory(target).alone(), pytest.raises(UserError, match="in use by"):
+        find_run("zoo/puck", tmp_path)
+    assert [path.name for path in target.iterdir()] == [".lock"]
+
+
+def test_the_lock_of_a_run_that_was_removed_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def removed_first(file: Any) -> bool:
+        if not asked:
+            shutil.rmtree(tmp_path / "run")
+        asked.append(file)
+        return lock_file(file)
+
+    monkeypatch.setattr("worldmodel.runs.run_directory.lock_file", removed_first)
+    with RunDirectory(tmp_path / "run").alone():
+        assert len(asked) == 2 and (tmp_path / "run" / ".lock").read_text().startswith("`")
+
+
+def test_a_file_that_a_living_process_writes_without_the_lock_is_left_to_it(tmp_path: Path):
+    def fill(temporary: Path) -> None:
+        temporary.write_text("a page")
+        with RunDirectory(tmp_path).locked():
+            pass
+
+    write_atomically(tmp_path / "report.html", fill)
+    assert (tmp_path / "report.html").read_text() == "a page"
+
+
+def test_a_page_of_several_runs_replaces_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    mine = tmp_path / "report.html"
+    mine.write_text("my own")
+    of = [SimpleNamespace(path=tmp_path / name) for name in ("a", "b")]
+    monkeypatch.setattr("worldmodel.reporting.page.find_runs", lambda _: of)
+    with pytest.raises(UserError, match=r"report\.html exists and is no page of a run"):
+        report(ReportConfig(run="?"))
+    assert mine.read_text() == "my own"
+
+
+def test_a_film_that_cannot_be_made_is_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for place in ("figures/x.png", "videos/x.mp4"):
+        (tmp_path / place).mkdir(parents=True)
+    draw = "worldmodel.learning.imagining"
+    monkeypatch.setattr(f"{draw}.draw_futures", lambda path, *_: write_text(path, "a picture"))
+    monkeypatch.setattr(f"{draw}.film_futures", lambda path, *_: write_text(path, "a film"))
+    assert show_futures(RunDirectory(tmp_path), None, None, "x") == []  # type: ignore[arg-type]
+    assert [line.split(" could")[0] for line in capsys.readouterr().out.splitlines()] == ["note: x.png", "note: x.mp4"]

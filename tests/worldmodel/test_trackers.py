@@ -1,9 +1,10 @@
 """Experiment trackers: TensorBoard's files are read back, Trackio and Weights & Biases are played by a stand-in."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import imageio.v3 as imageio
@@ -13,8 +14,12 @@ import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from worldmodel.cli.main import main
+from worldmodel.evaluation.control import control
+from worldmodel.evaluation.control.showing import track
 from worldmodel.figures.videos import write_video
 from worldmodel.runs import check_tracker, open_tracker, track_result
+from worldmodel.settings import ControlConfig
+from worldmodel.system.errors import UserError
 
 EXTRAS = ("trackio", "wandb")
 
@@ -110,7 +115,8 @@ def test_train_and_control_tell_the_tracker(tmp_path: Path, service: Service, mo
     keys = {key for values in service.logged for key in values}
     assert {"encoder/loss", "predictor/loss", "encoder/step", "figures/training_curves"} <= keys
     assert not Path("runs/reacher/tensorboard").exists()
-    assert main(["control", "run=runs/reacher", *tiny.OPTIONS["control"], "videos=1"]) == 0
+    tracked = f"track={service.__name__}"
+    assert main(["control", "run=runs/reacher", *tiny.OPTIONS["control"], "videos=1", tracked]) == 0
     keys = {key for values in service.logged for key in values}
     assert {"control/success/latent", "control/control_000"} <= keys and service.finished == 2
 
@@ -128,3 +134,35 @@ def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_recorded(
         f"error: track={name} needs {name}; install it with: pip install 'worldmodel[{name}]'\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_what_others_put_into_a_run_is_shown_only_if_it_is_a_picture_or_a_film(
+    tmp_path: Path, media: list[Path], capsys: pytest.CaptureFixture[str]
+):
+    run, mine = tmp_path / "run", tmp_path / "mine.png"
+    mine.write_bytes(media[0].read_bytes())
+    (tmp_path / "linked.png").symlink_to(mine)
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("text.png", "text.mp4"):
+        (tmp_path / name).write_text("a thesis")
+    names = ["linked.png", "pipe.png", "text.png", "text.mp4", "curves.png"]
+    track_result("tensorboard", run, "control", {}, [tmp_path / name for name in names])
+    shown = EventAccumulator(str(run / "tensorboard/control")).Reload()
+    assert shown.Tags()["images"] == ["control/curves"]
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(" is not")[0] for line in told] == [f"note: {name}" for name in names[:-1]]
+
+
+@pytest.mark.parametrize("service", ["wandb"], indirect=True)
+def test_where_results_are_sent_is_what_the_user_says_and_not_the_run(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    run = SimpleNamespace(path=tmp_path, figures=tmp_path, config=SimpleNamespace(track="wandb"))
+    found = SimpleNamespace(controllers={}, videos=[])
+    track(run, found, ControlConfig(run=str(tmp_path)).track)  # type: ignore[arg-type]
+    assert not service.entries and "add track=wandb to show this there, too" in capsys.readouterr().out
+    track(run, found, "wandb")  # type: ignore[arg-type]
+    assert len(service.entries) == 1
+    monkeypatch.setattr(importlib.util, "find_spec", lambda found: None)
+    with pytest.raises(UserError, match="track=wandb needs wandb"):  # before a run is opened
+        control(ControlConfig(run="nowhere", track="wandb"))

@@ -118,14 +118,15 @@ def _draw_hero(run: Run, rates: dict[str, figures.Rate]) -> None:
     model = run.model()
     frames = load_frames(data, model.config.encoder.input_size, model.device)
     variables = latent_variables(data)
-    figures.hero(
-        run.figures / "hero.png",
-        data.frames(slice(0, 16)),
-        variables.values[rows.numpy()],
-        encode_rows(model.encoder, frames, rows).numpy(),
-        variables.names,
-        rates,
-    )
+    with figures.drawing("hero.png"):
+        figures.hero(
+            run.figures / "hero.png",
+            data.frames(slice(0, 16)),
+            variables.values[rows.numpy()],
+            encode_rows(model.encoder, frames, rows).numpy(),
+            variables.names,
+            rates,
+        )
 
 
 def _table(found: DemoResult) -> str:

@@ -104,7 +104,6 @@ def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:
     if linked := [str(path) for path in paths if path.is_symlink()]:
         raise UserError(f"{', '.join(linked)} are links; remove the runs where they are")
     for path in paths:
-        with RunDirectory(path).locked():  # not one that is being trained
-            pass
-        shutil.rmtree(path)
+        with RunDirectory(path).alone():  # not one that is being trained
+            shutil.rmtree(path)
     return f"removed: {', '.join(map(str, paths))}"

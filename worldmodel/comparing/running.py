@@ -46,8 +46,11 @@ def compare(config: CompareConfig) -> CompareResult | LitBallResult:
     Raises:
         UserError: a method or a part does not exist or is not allowed by the world; or no variable of the world moves.
     """
-    check_out(config.out, LitBallResult if config.study == "lit_ball" else CompareResult, config.overwrite)
+    kind = LitBallResult if config.study == "lit_ball" else CompareResult
+    check_out(config.out, kind, config.overwrite)
+    check_out(str(_result_file(config)), kind, overwrite=True)
     check_names(config.methods)
+    _figures(config)
     return _lit_ball(config) if config.study == "lit_ball" else _methods(config)
 
 
@@ -55,6 +58,10 @@ def study_folder(config: CompareConfig) -> Path:
     """Where a study keeps its cells, its result and its figure."""
     label = "lit-ball-study" if config.study == "lit_ball" else config.training.env.label
     return Path(config.training.runs) / f"compare-{label}"
+
+
+def _result_file(config: CompareConfig) -> Path:
+    return study_folder(config) / "compare.json"
 
 
 def _figures(config: CompareConfig) -> Path:
@@ -152,7 +159,7 @@ def _written(config: CompareConfig, result: CompareResult) -> CompareResult:
 
 
 def _write(config: CompareConfig, result: CompareResult | LitBallResult) -> None:
-    for path in (study_folder(config) / "compare.json", *([Path(config.out)] if config.out else [])):
+    for path in (_result_file(config), *([Path(config.out)] if config.out else [])):
         write_record(path, result)
 
 

@@ -6,15 +6,13 @@ when its process ends, however that happens: nothing is left behind to expire or
 On a file system without locks everybody is granted every lease. Work is then done twice, and nothing is lost by it.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from worldmodel.system.files import open_lock
-from worldmodel.system.locks import lock_bytes
+from worldmodel.system.locks import is_at, lock_bytes
 
 _NAME = ".leases"
 _INDEX_BYTE = 2**40  # beyond the shards
@@ -64,17 +62,7 @@ def _locked(directory: Path, start: int, length: int = 1) -> Iterator[bool]:
     while True:
         with open_lock(path) as file:
             granted = lock_bytes(file, start, length)
-            if granted and not _is_at(path, file):
-                continue  # another command removed the file in between: what was locked is known to nobody else
+            if granted and not is_at(path, file):
+                continue
             yield granted
             return
-
-
-def _is_at(path: Path, file: BinaryIO) -> bool:
-    """Whether the open file is still the one at `path`."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return False
-    held = os.fstat(file.fileno())
-    return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)

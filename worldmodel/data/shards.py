@@ -19,9 +19,7 @@ Anybody may have written a shard that a user opens: only plain columns that lie 
 bytes than the file has.
 """
 
-import errno
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,12 +28,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from worldmodel.data.hdf5_files import make_hdf5, open_hdf5
+from worldmodel.data.hdf5_files import check_room, new_hdf5, open_hdf5
 from worldmodel.data.index import INDEX_NAME, WorldRecord
 from worldmodel.envs.rollout import Episode
 from worldmodel.system.digest import CHECKSUM
 from worldmodel.system.errors import StoreError, UserError
-from worldmodel.system.files import require_space, write_atomically
+from worldmodel.system.files import write_atomically
 
 FRAMES_PER_SHARD = 10_000
 """Frames up to which whole episodes are put into one shard; a longer episode has its own."""
@@ -55,33 +53,30 @@ def write_shard(path: Path, episodes: Iterable[Episode], unless: Callable[[], bo
     """
 
     def fill(temporary: Path) -> None:
-        with make_hdf5(temporary) as file:
-            try:
-                _fill(file, path.parent, episodes)
-            except (OSError, RuntimeError) as error:
-                # HDF5 crashes where it cannot write what it holds when it closes a file: on a full disk, make room
-                os.truncate(temporary, 0)
-                if f"errno = {errno.ENOSPC}," in str(error):  # of some failures h5py makes a RuntimeError
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-                raise
+        with new_hdf5(temporary) as file:
+            _fill(file, path, episodes)
 
     write_atomically(path, fill, unless)
 
 
-def _fill(file: h5py.File, directory: Path, episodes: Iterable[Episode]) -> None:
+def _fill(file: h5py.File, path: Path, episodes: Iterable[Episode]) -> None:
+    """Fill a file that will stand at `path`."""
     small: list[dict[str, np.ndarray]] = []
+    num_bytes = 0
     digest = hashlib.sha256()
     pixels: h5py.Dataset | None = None
     for episode in episodes:
         frames = np.ascontiguousarray(episode.frames)
-        require_space(directory, frames.nbytes)
+        small.append(_small_columns(episode))
+        added = frames.nbytes + sum(values.nbytes for values in small[-1].values())
+        check_room(path, added, num_bytes)
+        num_bytes += added
         if pixels is None:
             shape = frames.shape[1:]
             pixels = file.create_dataset("pixels", (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(4, *shape))
         _append(pixels, frames)
         file.flush()  # a disk that refuses is noticed here, and not when HDF5 empties its caches
         digest.update(frames)  # type: ignore[arg-type]
-        small.append(_small_columns(episode))
     assert pixels is not None
     lengths = np.array([len(columns["state"]) for columns in small], np.int64)
     columns = {name: np.concatenate([columns[name] for columns in small]) for name in small[0]}

@@ -30,6 +30,7 @@ from worldmodel.figures import design_figure
 from worldmodel.runs import RunDirectory, check_out, write_record
 from worldmodel.settings import DesignConfig, TrainConfig
 from worldmodel.system.errors import UserError
+from worldmodel.system.files import check_folder
 from worldmodel.system.progress import progress
 
 NUM_SCREENED, NUM_COMPARED = 6, 16
@@ -45,6 +46,8 @@ def design(config: DesignConfig) -> DesignResult:
         UserError: the world has no physical constants, or nothing of it moves or is observed.
     """
     check_out(config.out, DesignResult, config.overwrite)
+    check_out(str(result_file(config)), DesignResult, overwrite=True)
+    check_folder(config.run_directory / "figures")
     problem = open_problem(config)
     differences = choose_differences(problem)
     given = problem.given_policy

@@ -3,7 +3,9 @@
 Letters: T frames, S image side. Frames are uint8 RGB.
 """
 
+import subprocess
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -95,32 +97,26 @@ def write_film(path: Path, frames: np.ndarray, fps: float) -> Path:
     if path.suffix != ".gif":
         return write_video(path, frames, fps)
     _check_frames(frames)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    duration_ms = 1000 / fps
-    write_atomically(
-        path, lambda temporary: imageio.imwrite(temporary, frames, extension=".gif", duration=duration_ms, loop=0)
-    )
+    # in memory first: of a file that cannot be written, imageio prints a traceback and goes on
+    film = imageio.imwrite("<bytes>", frames, extension=".gif", duration=1000 / fps, loop=0)
+    write_atomically(path, lambda temporary: temporary.write_bytes(film))
     return path
 
 
 def _encode(path: Path, frames: np.ndarray, fps: float) -> None:
-    """Run the encoder: constant quality, index first so that playback starts at once, even sides taken as they are."""
-    height, width = frames.shape[1:3]
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=fps,  # pyright: ignore[reportArgumentType]
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        quality=None,  # pyright: ignore[reportArgumentType]
-        macro_block_size=2,
-        ffmpeg_log_level="error",
-        output_params=["-crf", "20", "-preset", "medium", "-movflags", "+faststart", "-f", "mp4"],
-    )
-    writer.send(None)
-    for frame in np.ascontiguousarray(frames):
-        writer.send(frame)
-    writer.close()
+    """Run the encoder: constant quality, index first so that playback starts at once.
+
+    Raises RuntimeError, with what the encoder says, where it fails: imageio would leave half a film without a word.
+    """
+    (height, width), rate = frames.shape[1:3], Fraction(fps).limit_denominator()
+    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
+    wanted = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-preset", "medium", "-movflags", "+faststart"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *given, *wanted, "-f", "mp4", str(path)]
+    # signals stay as they are here, so that a limit to the size of files is an error and does not kill the encoder
+    done = subprocess.run(command, input=frames.tobytes(), capture_output=True, restore_signals=False, check=False)
+    if done.returncode:
+        told = done.stderr.decode(errors="replace").strip() or f"it ended with {done.returncode}"
+        raise RuntimeError(f"ffmpeg wrote no film: {told}")
 
 
 def _tile(image: np.ndarray, scale: int, edge: tuple[int, int, int], label: str, note: str) -> np.ndarray:

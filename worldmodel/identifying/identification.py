@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from worldmodel.designing import chosen_policy
+from worldmodel.figures import drawing
 from worldmodel.identifying.alarms import alarms_of
 from worldmodel.identifying.array_files import write_arrays
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
@@ -28,6 +29,7 @@ from worldmodel.runs import ConstantEstimate, FitQuality, IdentifyResult, Record
 from worldmodel.runs.identify_result import RoundResult
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.devices import pick_device
+from worldmodel.system.errors import UserError
 from worldmodel.system.files import inner_folder, write_text
 
 
@@ -41,7 +43,7 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
     check_out(config.out, IdentifyResult, config.overwrite)
     run = Run(config.run)
     with run.directory.locked():
-        inner_folder(run.path / FOLDER)
+        _check_files_only(inner_folder(run.path / FOLDER))
         trained, model = run.config, run.model(pick_device(config.device))
         set_cpu_threads(model.config.encoder)
         worlds = open_worlds(trained, config)
@@ -61,6 +63,13 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
     if config.out:
         write_record(Path(config.out), result)
     return result
+
+
+def _check_files_only(folder: Path) -> None:
+    """UserError, before minutes are spent, where a folder stands in a folder of files, one of which it may hinder."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, and identify writes files there; remove it")
 
 
 def _judged(run: Run, explained: Explained, model: WorldModel, config: IdentifyConfig) -> IdentifyResult:
@@ -102,7 +111,8 @@ def _judged(run: Run, explained: Explained, model: WorldModel, config: IdentifyC
         seed=config.seed,
         cpu_seconds=explained.seconds,
     )
-    draw(run.directory.figures, explained, result, predicted)
+    with drawing("the figures of identify"):
+        draw(run.directory.figures, explained, result, predicted)
     return result
 
 

@@ -29,7 +29,12 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write plain containers of tensors, with a checksum of them all."""
     whole = {"schema": SCHEMA_VERSION, **content}
     whole[CHECKSUM] = digest(whole)
-    write_atomically(path, lambda temporary: torch.save(whole, temporary))
+    write_atomically(path, lambda temporary: _save(whole, temporary))
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:  # of a file that it opens itself, torch does not say that the disk is full
+        torch.save(content, file)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:

@@ -110,15 +110,23 @@ def contexts_of(model: WorldModel, source: Source, table: LatentTable, episodes:
     return Contexts(model.context_encoder, windows, episodes, source.data.num_rows)
 
 
-def film_held_out(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> str:
-    """Film a few held-out episodes beside what the model imagines of them; returns the film's path, relative to the
-    run. Needs a decoder."""
+def show_futures(run: RunDirectory, data: DataSet, futures: Futures, name: str) -> list[str]:
+    """Make a figure and a film of this name in a run; returns the film's path, relative to the run, if it was made."""
+    with figures.drawing(f"{name}.png"):
+        draw_futures(run.figures / f"{name}.png", data, futures)
+    with figures.drawing(f"{name}.mp4"):
+        path = run.videos / f"{name}.mp4"
+        film_futures(path, data, futures)
+        return [str(path.relative_to(run.path))]
+    return []
+
+
+def film_held_out(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> list[str]:
+    """Film a few held-out episodes beside what the model imagines of them; returns as `show_futures`. Needs a
+    decoder."""
     rows, latents = held_out_futures(model, source, table, _NUM_FILMED)
     futures = Futures(rows, {"imagined": model.decode(latents).cpu().numpy()}, model.num_context_frames)
-    draw_futures(run.figures / "imagination.png", source.data, futures)
-    path = run.videos / "imagination.mp4"
-    film_futures(path, source.data, futures)
-    return str(path.relative_to(run.path))
+    return show_futures(run, source.data, futures, "imagination")
 
 
 def held_out_futures(model: WorldModel, source: Source, table: LatentTable, most: int) -> tuple[np.ndarray, Tensor]:

@@ -36,6 +36,7 @@ from worldmodel.runs import (
     check_tracker,
     open_tracker,
     peak_memory_mb,
+    show_media,
 )
 from worldmodel.settings import (
     HEADS,
@@ -131,10 +132,8 @@ def _tracked(config: TrainConfig, run: RunDirectory, trainer: Trainer) -> Iterat
         tracker.settings(dict(flatten(config)))
         trainer.tracker = tracker
         yield
-        for path in sorted(run.figures.glob("*.png")):
-            tracker.image(f"figures/{path.stem}", path)
-        for path in sorted(run.videos.glob("imagination.mp4")):
-            tracker.video(f"videos/{path.stem}", path)
+        show_media(tracker, "figures", sorted(run.figures.glob("*.png")))
+        show_media(tracker, "videos", sorted(run.videos.glob("imagination.mp4")))
 
 
 def _train_stages(
@@ -176,7 +175,7 @@ def _train_stages(
         seconds["decoder"] = _train_decoder(config, model.decoder, trainer, pictures)
         if first:
             decoding = judge_decoder(model, episodes, pictures, run)
-            videos = [film_held_out(model, episodes, table, run)] if table is not None else []
+            videos = film_held_out(model, episodes, table, run) if table is not None else []
             found = replace(found, decoding=replace(decoding, videos=videos))
     if model.robust_encoder is not None:
         settings = config.distillation_or_default

@@ -1,5 +1,6 @@
 """Whether the files of a run are what was written."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +71,8 @@ def _checks(run: RunDirectory) -> dict[str, Callable[[], bool]]:
         "summary.json": lambda: bool(run.read_summary()) and carries_checksum(run.summary_file),
         "metrics.jsonl": lambda: isinstance(run.read_metrics(), list),
     }
-    if (path / CHOICE).exists():  # where training chose settings by itself
+    if os.path.lexists(path / CHOICE):  # where training chose settings by itself
         checks[CHOICE] = lambda: bool(read_record(path / CHOICE, ChoiceResult)) and carries_checksum(path / CHOICE)
-    if (path / CHECKPOINT).exists():  # runs that come with the package have none
+    if os.path.lexists(path / CHECKPOINT):  # runs that come with the package have none
         checks[CHECKPOINT] = lambda: checked_checkpoint(path / CHECKPOINT)[1]
     return checks

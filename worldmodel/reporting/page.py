@@ -55,9 +55,10 @@ def report(config: ReportConfig) -> Path:
     """
     runs = [run.path for run in find_runs(config.run)]
     folder = runs[0] if len(runs) == 1 else runs[0].parent
-    if config.out and not config.overwrite:
-        check_replaceable(Path(config.out), [_MARK], "page of a run", "choose another out=, or add overwrite=true")
-    return write_page(runs, Path(config.out) if config.out else folder / "report.html")
+    out = Path(config.out) if config.out else folder / "report.html"
+    if (config.out or len(runs) > 1) and not config.overwrite:  # a run's own folder holds no other page
+        check_replaceable(out, [_MARK], "page of a run", "choose another out=, or add overwrite=true")
+    return write_page(runs, out)
 
 
 def write_page(runs: Sequence[Path], out: Path, title: str | None = None) -> Path:

@@ -67,7 +67,7 @@ from worldmodel.runs.stage_results import (
     TrainingRound,
 )
 from worldmodel.runs.summary import Record, Summary, check_out, read_record, read_summary, write_record
-from worldmodel.runs.trackers import Tracker, check_tracker, open_tracker, track_result
+from worldmodel.runs.trackers import Tracker, check_tracker, open_tracker, show_media, track_result
 
 __all__ = [
     "CLEAN",
@@ -138,6 +138,7 @@ __all__ = [
     "peak_memory_mb",
     "read_record",
     "read_summary",
+    "show_media",
     "this_machine",
     "track_result",
     "versions",

@@ -16,15 +16,15 @@ from worldmodel.runs.trackers import Tracker
 from worldmodel.system.errors import CheckpointError, ResultError, UserError
 from worldmodel.system.files import (
     append_line,
+    check_folder,
     inner_folder,
     open_lock,
     parse_json,
     read_regular,
     remove_all_leftovers,
-    remove_temporary,
     write_text,
 )
-from worldmodel.system.locks import lock_file
+from worldmodel.system.locks import is_at, lock_file
 from worldmodel.system.printable import printable
 
 MAX_LOG_BYTES = 64 * 2**20
@@ -64,29 +64,43 @@ class RunDirectory:
         return run
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other commands out of this run, and clear away the half-written files of one that was killed.
+    def alone(self) -> Iterator[None]:
+        """Keep other commands out of this run.
 
         The operating system releases the lock however this process ends.
 
         Raises:
             UserError: another command is at work here; on a shared file system, on whatever machine.
+        """
+        while True:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with open_lock(self.path / ".lock") as file:
+                if not lock_file(file):
+                    file.seek(0)
+                    user = printable(file.read(500).decode(errors="replace")).strip() or "another command"
+                    raise UserError(f"{self.path} is in use by {user}; wait until it has ended, or choose another run")
+                if not is_at(self.path / ".lock", file):
+                    continue
+                file.truncate(0)
+                file.write(f"`{command_line()}` (process {os.getpid()} on {platform.node()})\n".encode())
+                file.flush()
+                yield
+                return
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other commands out of this run, whose results are to be changed, and clear away the half-written files
+        of one that was killed.
+
+        Raises:
+            UserError: as by `alone`; or something else is where folders of a run belong.
             ResultError: results could not be added to the summary that is here.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open_lock(self.path / ".lock") as file:
-            if not lock_file(file):
-                file.seek(0)
-                user = printable(file.read(500).decode(errors="replace")).strip() or "another command"
-                raise UserError(f"{self.path} is in use by {user}; wait until it has ended, or choose another run")
-            file.truncate(0)
-            file.write(f"`{command_line()}` (process {os.getpid()} on {platform.node()})\n".encode())
-            file.flush()
-            for leftover in self.path.glob(".*.tmp"):  # of a command that was killed while it wrote
-                if not leftover.name.startswith(".report.html."):  # which takes no lock
-                    remove_temporary(leftover)
+        with self.alone():
             for folder in (self.path / "figures", self.path / "videos"):
+                check_folder(folder)  # now, and not when minutes were spent
                 remove_all_leftovers(folder)
+            remove_all_leftovers(self.path, locked=True)  # of a command that was killed while it wrote
             if os.path.lexists(self.summary_file):
                 self.read_summary()
             self._is_locked = True

@@ -15,15 +15,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import imageio.v3 as imageio
+import numpy as np
 
+from worldmodel.data.interchange.images import decode
+from worldmodel.data.interchange.video_frames import VideoReader
 from worldmodel.settings import TrackerName
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import inner_folder, read_text, require_space, write_text
+from worldmodel.system.files import check_regular, inner_folder, read_regular, read_text, require_space, write_text
+from worldmodel.system.printable import say
 
 PROJECT = "worldmodel"
 """The project that runs belong to, in trackers that have projects."""
-GIF_SIDE = 160
-"""Longer side in pixels to which TensorBoard's videos are reduced, which are kept as GIF."""
+GIF_SIDE, MAX_FRAMES = 160, 3000
+"""Longer side in pixels to which TensorBoard's videos are reduced, which are kept as GIF, and their most frames."""
+MAX_MEDIA_BYTES = 64 * 2**20
+"""Largest picture or video that is shown."""
 
 
 class Tracker(Protocol):
@@ -76,10 +82,19 @@ def track_result(
     """Log a command's figures: numbers, and pictures (PNG) and videos (MP4) under the names of their files."""
     tracker = open_tracker(name, run)
     tracker.scalars(stage, 0, values)
+    show_media(tracker, stage, media)
+    tracker.close()
+
+
+def show_media(tracker: Tracker, place: str, media: Sequence[Path]) -> None:
+    """Show pictures (PNG) and videos (MP4) as `place/NAME`; a note names what cannot be shown, such as a link."""
     for path in media:
         show = tracker.video if path.suffix == ".mp4" else tracker.image
-        show(f"{stage}/{path.stem}", path)
-    tracker.close()
+        try:
+            check_regular(path, MAX_MEDIA_BYTES)  # others may have put it into the run
+            show(f"{place}/{path.stem}", path)
+        except UserError as error:
+            say(f"note: {path.name} is not shown by the tracker: {error}")
 
 
 class TensorBoard:
@@ -104,15 +119,13 @@ class TensorBoard:
             self._writer(stage).add_scalar(f"{stage}/{name}", value, step)
 
     def image(self, name: str, path: Path, step: int = 0) -> None:
-        picture = imageio.imread(path)[..., :3]
+        picture = decode(read_regular(path, MAX_MEDIA_BYTES), path)
         self._writer(name.partition("/")[0]).add_image(name, picture, step, dataformats="HWC")
 
     def video(self, name: str, path: Path) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        frames = imageio.imread(path)  # uint8 (T, H, W, 3)
-        shrink = max(1, -(-max(frames.shape[1:3]) // GIF_SIDE))
-        frames = frames[:, ::shrink, ::shrink]
+        frames = _reduced(path)
         gif = imageio.imwrite("<bytes>", frames, extension=".gif", duration=50, loop=0)
         picture = Summary.Image(height=frames.shape[1], width=frames.shape[2], colorspace=3, encoded_image_string=gif)
         writer = self._writer(name.partition("/")[0]).file_writer
@@ -131,6 +144,20 @@ class TensorBoard:
 
     def _place(self, stage: str) -> Path:
         return inner_folder(inner_folder(self._folder) / stage)
+
+
+def _reduced(film: Path) -> np.ndarray:
+    """The frames of an MP4, uint8 (T, h, w, 3), every second, third, … pixel of each; UserError where it has none."""
+    reader, frames = VideoReader(), []
+    try:
+        for frame in reader.first(film, MAX_FRAMES):
+            shrink = max(1, -(-max(frame.shape[:2]) // GIF_SIDE))
+            frames.append(frame[::shrink, ::shrink].copy())
+    finally:
+        reader.close()
+    if not frames:
+        raise UserError(f"{film} holds no frames")
+    return np.stack(frames)
 
 
 @contextmanager

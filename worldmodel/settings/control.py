@@ -11,6 +11,7 @@ from worldmodel.settings.base import (
     NonNegativeInt,
     Positive,
     Settings,
+    TrackerName,
 )
 from worldmodel.system.errors import UserError
 
@@ -138,6 +139,9 @@ class ControlConfig(Settings):
     """auto takes CUDA where there is a GPU."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of a plan's matrix products; bfloat16 is faster on a GPU."""
+    track: TrackerName = "tensorboard"
+    """Where success and videos are shown, as in `train`. What the run itself names is not asked: it may come from
+    others, and trackio and wandb send results away."""
     out: str | None = None
     """Also write the result of all runs together there, as JSON."""
     overwrite: bool = False

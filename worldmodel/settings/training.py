@@ -11,7 +11,15 @@ from worldmodel.settings.architecture import (
     PredictorConfig,
     RewardConfig,
 )
-from worldmodel.settings.base import Count, NonNegativeInt, Positive, Settings, changed, no_effect_on_weights
+from worldmodel.settings.base import (
+    Count,
+    NonNegativeInt,
+    Positive,
+    Settings,
+    TrackerName,
+    changed,
+    no_effect_on_weights,
+)
 from worldmodel.settings.choosing import Choosable
 from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig
 from worldmodel.settings.control import PlanConfig
@@ -22,7 +30,6 @@ from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_inside
 
 Device = Literal["auto", "cpu", "cuda"]
-TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,8 @@ class TrainConfig(Settings):
     strategy: Literal["ddp", "fsdp"] = no_effect_on_weights("ddp")
     """How processes share the work. ddp: each holds the whole model. fsdp: optimiser states and gradients are split."""
     track: TrackerName = no_effect_on_weights("tensorboard")
-    """Where curves, figures and videos of the run are shown, also those of `control`. tensorboard: files in the run's
-    folder. trackio, wandb: these packages, which show them beside other runs."""
+    """Where curves, figures and videos of the run are shown. tensorboard: files in the run's folder. trackio, wandb:
+    these packages, which show them beside other runs."""
 
     def __post_init__(self) -> None:
         if self.plan is None:

@@ -25,6 +25,11 @@ from typing import Any, BinaryIO
 
 from worldmodel.system.errors import UserError
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 SPARE_BYTES = 32 * 2**20  # that must stay free on the disk after a write
 MAX_JSON_BYTES = 16 * 2**20
 MAX_JSON_DEPTH = 50
@@ -34,7 +39,7 @@ MAX_INTEGER = 2**63  # whole numbers in JSON are smaller
 MAX_HOLES, NEVER_HOLES = 64, 64 * 2**20
 # After this many seconds without a write, a temporary file of another machine is taken to be abandoned.
 ABANDONED_S = 24 * 3600.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL, _TOO_LARGE = (errno.ENOSPC, errno.EDQUOT), (errno.EFBIG,)
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
 _SAFELY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 """How a file is opened: without following a link, without waiting; Windows knows only the last of these."""
@@ -187,10 +192,16 @@ def _refuse_constant(name: str) -> float:
 # writing
 
 
+def check_folder(path: Path) -> None:
+    """UserError where something else than a folder is at `path`, within a folder of ours: a link leads elsewhere."""
+    if os.path.lexists(path) and not stat.S_ISDIR(mode := os.lstat(path).st_mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "a file")
+        raise UserError(f"{path} is {kind}, and a folder is expected; remove it, or put the folder itself there")
+
+
 def inner_folder(path: Path) -> Path:
-    """A folder within one of ours, made where it is missing; UserError where it is a link, which leads elsewhere."""
-    if path.is_symlink():
-        raise UserError(f"{path} is a link, which may lead anywhere; put a folder of that name there")
+    """A folder within one of ours, made where it is missing; UserError as by `check_folder`."""
+    check_folder(path)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -204,15 +215,10 @@ def open_lock(path: Path) -> BinaryIO:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file of ours; UserError where the disk is full, or something else is at `path`."""
+    """Add a line to a text file of ours; UserError where the disk takes no more, or something else is at `path`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFELY
-    try:
-        with os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8") as file:
-            file.write(line + "\n")
-    except OSError as error:
-        if tells_of_a_full_disk(error):
-            raise _no_space(path.parent) from error
-        raise
+    with _told_of_the_disk(path), os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8") as file:
+        file.write(line + "\n")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], unless: Callable[[], bool] | None = None) -> None:
@@ -221,7 +227,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], unless: Callab
     A reader sees the old file or the new one, never half of either. `unless` is called when the file is filled: where
     it returns True, the file that is at `path` by then is kept.
 
-    Raises UserError where the disk is full.
+    Raises UserError where the disk is full, or takes no file so large.
     """
     with _temporary(path, write) as temporary:
         if unless is None or not unless():
@@ -249,23 +255,36 @@ def _temporary(path: Path, write: Callable[[Path], object]) -> Iterator[Path]:
     require_space(path.parent)
     temporary = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
-        write(temporary)
-        check_regular(temporary)
-        with os.fdopen(os.open(temporary, os.O_RDWR | _SAFELY), "r+b") as handle:  # Windows flushes what can be written
-            os.fsync(handle.fileno())
-        yield temporary
-    except (OSError, RuntimeError) as error:
-        if tells_of_a_full_disk(error):
-            raise _no_space(path.parent) from error
-        raise
+        with _told_of_the_disk(path):
+            write(temporary)
+            check_regular(temporary)
+            flags = os.O_RDWR | _SAFELY  # Windows flushes only what can be written
+            with os.fdopen(os.open(temporary, flags), "r+b") as handle:
+                os.fsync(handle.fileno())
+            yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def tells_of_a_full_disk(error: BaseException | None) -> bool:
-    """Whether an error, or one that came before it, is that the disk was full."""
+@contextmanager
+def _told_of_the_disk(path: Path) -> Iterator[None]:
+    """While `path` is written: UserError, in words, where the disk is full, or takes no file so large."""
+    try:
+        yield
+    except Exception as error:  # libraries make errors of their own of what the disk says
+        if _tells(error, _FULL):
+            raise _no_space(path.parent) from error
+        if _tells(error, _TOO_LARGE):
+            raise _too_large(path) from error
+        raise
+
+
+def _tells(error: BaseException | None, numbers: Sequence[int]) -> bool:
+    """Whether an error, or one that came before it, is of these numbers, or says so in words, as of other programs."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError) and error.errno in numbers:
+            return True
+        if any(os.strerror(number) in str(error) for number in numbers):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -279,29 +298,32 @@ def remove_leftovers(path: Path) -> None:
     """
     for leftover in path.parent.glob(f".{escape(path.name)}.*.tmp"):
         if _is_abandoned(leftover):
-            remove_temporary(leftover)
+            _remove_temporary(leftover)
 
 
-def remove_all_leftovers(folder: Path) -> None:
-    """As `remove_leftovers`, for every file of a folder; does nothing where the folder is a link."""
+def remove_all_leftovers(folder: Path, locked: bool = False) -> None:
+    """As `remove_leftovers`, for every file of a folder; does nothing where the folder is a link.
+
+    locked: no other machine is at work here; on this one some commands write a file without the lock.
+    """
     for leftover in [] if folder.is_symlink() else folder.glob(".*.tmp"):
-        if _is_abandoned(leftover):
-            remove_temporary(leftover)
+        if _is_abandoned(leftover, locked):
+            _remove_temporary(leftover)
 
 
-def remove_temporary(leftover: Path) -> None:
+def _remove_temporary(leftover: Path) -> None:
     """Remove a temporary file; a folder of such a name is none of ours, and stays."""
     with suppress(FileNotFoundError, IsADirectoryError):
         leftover.unlink()
 
 
-def _is_abandoned(leftover: Path) -> bool:
+def _is_abandoned(leftover: Path, locked: bool = False) -> bool:
     machine, _, rest = leftover.name.removesuffix(".tmp").rpartition(".")[2].partition("-")
     process = rest.partition("-")[0]
     if machine == _machine() and process.isdecimal() and sys.platform != "win32":  # where os.kill ends what it asks
         return not _is_alive(int(process))
     try:
-        return time.time() - leftover.stat().st_mtime > ABANDONED_S
+        return locked or time.time() - leftover.stat().st_mtime > ABANDONED_S
     except FileNotFoundError:
         return False
 
@@ -333,6 +355,19 @@ def require_space(directory: Path, num_bytes: int = 0) -> None:
     """UserError unless the disk takes `num_bytes` and some to spare: HDF5 crashes on a write that the disk refuses."""
     if shutil.disk_usage(directory).free < num_bytes + SPARE_BYTES:
         raise _no_space(directory)
+
+
+def require_size(path: Path, num_bytes: int) -> None:
+    """UserError unless a process may write a file of `num_bytes`, for the same reason."""
+    if resource is not None and 0 <= resource.getrlimit(resource.RLIMIT_FSIZE)[0] < num_bytes:
+        raise _too_large(path)
+
+
+def _too_large(path: Path) -> UserError:
+    return UserError(
+        f"{path} becomes larger than a file may be here; what is finished is kept: raise the limit (ulimit -f) or take "
+        "another disk, and run again"
+    )
 
 
 def _no_space(directory: Path) -> UserError:

@@ -4,7 +4,9 @@ Where there are no locks (some file systems, Windows) everybody is granted every
 """
 
 import errno
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO
 
 try:
@@ -26,6 +28,16 @@ def lock_bytes(file: BinaryIO, start: int, length: int) -> bool:
     The lock belongs to the process: it is lost when the process closes the file, however often it has opened it.
     """
     return fcntl is None or _granted(fcntl.lockf, file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+
+
+def is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether an open file is still the one at `path`: where another command has removed it, nobody knows its locks."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(file.fileno())
+    return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
 
 def _granted(lock: Callable[..., object], *arguments: object) -> bool:

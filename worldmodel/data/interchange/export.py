@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel.data.hdf5_files import make_hdf5, open_hdf5
+from worldmodel.data.hdf5_files import check_room, new_hdf5, open_hdf5
 from worldmodel.data.shards import digest_of_shards
 from worldmodel.data.store import DataSet
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import remove_leftovers, require_space, write_atomically
+from worldmodel.system.files import remove_leftovers, write_atomically
 
 _SOURCE = "source_digest"
 
@@ -28,17 +28,17 @@ def write_stable_worldmodel(data: DataSet, path: Path) -> None:
     Each shard can be opened by stable-worldmodel's reader as it is, too.
     """
     shape = data.frames(slice(0, 1)).shape[1:]
+    columns = {"action": data.actions, "state": data.states, "reward": data.rewards, "factors": data.factors}
 
     def fill(temporary: Path) -> None:
-        require_space(path.parent, data.num_rows * int(np.prod(shape)))
-        with make_hdf5(temporary, latest=True) as file:
+        check_room(path, data.num_rows * int(np.prod(shape)) + sum(values.nbytes for values in columns.values()))
+        with new_hdf5(temporary, latest=True) as file:
             file.attrs[_SOURCE] = digest_of_shards(data.shards)
             pixels = file.create_dataset("pixels", (data.num_rows, *shape), np.uint8, chunks=(1, *shape))
             start = 0
             for frames in data.chunks(4096):
                 pixels[start : start + len(frames)] = frames
                 start += len(frames)
-            columns = {"action": data.actions, "state": data.states, "reward": data.rewards, "factors": data.factors}
             for name, values in columns.items():
                 if values.shape[-1]:
                     file[name] = values

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel import figures
 from worldmodel.envs import MujocoWorld
 from worldmodel.envs.futures import can_simulate
 from worldmodel.evaluation.control.achieved import ChangedOutcomes, Outcomes, achieved, change_result
@@ -24,11 +23,12 @@ from worldmodel.evaluation.control.controllers import (
     check_heads,
     plans_by_head,
 )
-from worldmodel.evaluation.control.driving import VIDEO_TAIL_STEPS, Controller, Outcome, run_tasks
+from worldmodel.evaluation.control.driving import Controller, Outcome, run_tasks
 from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
 from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.manifests import manifest_tasks
 from worldmodel.evaluation.control.moments import draw_moments
+from worldmodel.evaluation.control.showing import draw, film, track
 from worldmodel.evaluation.control.tasks import (
     Tasks,
     draw_tasks,
@@ -41,11 +41,18 @@ from worldmodel.evaluation.control.tolerance import check_names, set_tolerance
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.fits import check_fits
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
-from worldmodel.figures.videos import control_video
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.planners import PLANNERS, Planner, make_planner
-from worldmodel.runs import ControlResult, Run, TaskProtocol, check_out, find_runs, track_result, write_record
+from worldmodel.runs import (
+    ControlResult,
+    Run,
+    TaskProtocol,
+    check_out,
+    check_tracker,
+    find_runs,
+    write_record,
+)
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
 from worldmodel.settings.names import check_parameters
 from worldmodel.system.devices import pick_device
@@ -84,6 +91,7 @@ def control(config: ControlConfig) -> ControlResult:
         UserError: a run cannot be used: there is none, its world is another one, or it has no predictor.
     """
     check_out(config.out, ControlResult, config.overwrite)
+    check_tracker(config.track)
     runs = find_runs(config.run)
     supervised = find_runs(config.supervised) if config.supervised else []
     with ExitStack() as locks:
@@ -171,11 +179,11 @@ def _judge(evaluation: Evaluation, runs: list[Run], supervised: list[Run]) -> Co
         doubts += (doubts_of_run := [(of, outcome.solved) for of in _doubts(evaluation, run)])
         changed += (changed_of_run := _changed(evaluation, run, outcome))
         found = _result(evaluation, [run], {"latent": [outcome], **beside}, doubts_of_run, changed_of_run)
-        videos = _film(evaluation, run, outcome)
+        videos = film(evaluation.world, evaluation.tasks, run, outcome)
         found = replace(found, videos=videos)
-        _draw(run, found, controller)
+        draw(run, found, controller)
         run.directory.record(found)
-        _track(run, found)
+        track(run, found, config.track)
         of_runs.append(found)
     together = (
         of_runs[0] if len(runs) == 1 else _result(evaluation, runs, {"latent": latent, **beside}, doubts, changed)
@@ -360,41 +368,3 @@ def _in_full(evaluation: Evaluation) -> dict[str, Any]:
     planner = evaluation.planner
     values = {item.name: getattr(planner, item.name) for item in dataclasses.fields(planner)}  # type: ignore[arg-type]
     return {"name": evaluation.plan.planner["name"], **values}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# pictures
-
-
-def _track(run: Run, found: ControlResult) -> None:
-    """Show rates, videos and figures where the run is tracked."""
-    rates = {f"success/{name}": one.success.rate for name, one in found.controllers.items() if one.success}
-    rates |= {f"return/{name}": one.returns.mean for name, one in found.controllers.items() if one.returns}
-    media = [*(run.path / video for video in found.videos), *sorted(run.figures.glob("planner_cost.png"))]
-    track_result(run.config.track, run.path, "control", rates, media)
-
-
-def _draw(run: Run, found: ControlResult, controller: LatentController) -> None:
-    if not found.protocol.rewarded:
-        with figures.drawing("success.png"):
-            figures.success_bars(run.figures / "success.png", found.labelled_rates())
-    with figures.drawing("planner_cost.png"):
-        label = "value of the state" if found.protocol.by_head else "distance to goal (latent units)"
-        figures.planner_cost(run.figures / "planner_cost.png", *controller.traces(), label)
-
-
-def _film(evaluation: Evaluation, run: Run, outcome: Outcome) -> list[str]:
-    """Videos of the filmed tasks, the goal beside the view where there is one; paths relative to the run."""
-    paths, fps = [], min(20.0, 1 / evaluation.world.control_dt_s)
-    filmed = evaluation.tasks.part(0, outcome.frames.shape[1])
-    goals = goal_frames(evaluation.world, filmed) if len(filmed) and filmed.have_goals else None
-    for i in range(outcome.frames.shape[1]):
-        solved = int(outcome.solved_at[i])
-        last = solved + VIDEO_TAIL_STEPS if solved >= 0 else len(outcome.frames) - 1
-        views = outcome.frames[: last + 1, i]
-        reached = (np.arange(len(views)) >= solved) & (solved >= 0)
-        with figures.drawing(f"control_{i:03d}.mp4"):
-            path = run.videos / f"control_{i:03d}.mp4"
-            control_video(path, views, None if goals is None else goals[i], reached, fps)
-            paths.append(str(path.relative_to(run.path)))
-    return paths

@@ -9,6 +9,7 @@ from worldmodel.evaluation.control.controllers import GoalController, check_head
 from worldmodel.evaluation.control.driving import begin
 from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
+from worldmodel.figures import drawing
 from worldmodel.figures.videos import rows_of_films, write_film
 from worldmodel.learning.imagining import film_fps
 from worldmodel.models import PlanningModel, WorldModel
@@ -20,11 +21,11 @@ _GOAL_STEPS = 15
 """Control steps from start to goal in their episode: near enough for one plan."""
 
 
-def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: MujocoWorld) -> str:
+def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: MujocoWorld) -> list[str]:
     """Film the first plan to a few goal images: what the camera then saw above what the model imagined.
 
     Each plan is carried out to its end, without a further look and without planning again. Returns the film's path,
-    relative to the run.
+    relative to the run, where it could be written.
     """
     trained, plan = run.config, possible(run.config.plan, run.config)
     settings = ControlConfig(run=config.run, tasks=config.tasks, goal_steps=_GOAL_STEPS, seed=config.seed)
@@ -40,9 +41,11 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     goal = np.repeat(goals[:, None], camera.shape[1], 1)
     notes = ["seen", *(f"+{step}" for step in range(1, camera.shape[1]))]
     film = rows_of_films({"goal": goal, "camera": camera, "imagined": imagined}, notes)
-    path = run.videos / "imagined_plans.mp4"
-    write_film(path, film, film_fps(world.control_dt_s))
-    return str(path.relative_to(run.path))
+    with drawing("imagined_plans.mp4"):
+        path = run.videos / "imagined_plans.mp4"
+        write_film(path, film, film_fps(world.control_dt_s))
+        return [str(path.relative_to(run.path))]
+    return []
 
 
 def _carry_out(

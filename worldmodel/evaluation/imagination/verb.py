@@ -1,7 +1,7 @@
 """`worldmodel imagine`: what a model expects to happen, filmed beside what happened, and how far off its state is."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from worldmodel.evaluation.imagination.forecasts import Forecaster, Forecasts
 from worldmodel.evaluation.imagination.imagined_errors import error_bounds, state_errors
 from worldmodel.evaluation.imagination.plans import film_plans
 from worldmodel.evaluation.trust import distrusted, trusted_world
-from worldmodel.learning.imagining import NUM_STRIPS, Futures, draw_futures, film_futures
+from worldmodel.learning.imagining import NUM_STRIPS, Futures, film_futures, show_futures
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.runs import ImagineResult, Run, RunDirectory, StateErrors, StatePath, find_runs
+from worldmodel.runs import ImagineResult, Run, StateErrors, StatePath, find_runs
 from worldmodel.settings import RECORDED, EnvConfig, ImagineConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import CheckpointError, UserError
@@ -63,10 +63,11 @@ def imagine(config: ImagineConfig) -> ImagineResult:
             if len(runs) > 1:
                 results = _together(config, runs, each, found, results)
             else:
-                (runs[0].figures / f"{_FILM_OF_ALL}.png").unlink(missing_ok=True)  # of an earlier command
+                with suppress(OSError):  # of an earlier command
+                    (runs[0].figures / f"{_FILM_OF_ALL}.png").unlink()
             if len(runs) == 1 and world is not None and config.tasks:
-                film = film_plans(config, runs[0], models[0], world)
-                results = [replace(results[0], videos=[*results[0].videos, film])]
+                films = film_plans(config, runs[0], models[0], world)
+                results = [replace(results[0], videos=[*results[0].videos, *films])]
         for run, result in zip(runs, results, strict=True):
             run.directory.record(result)
     return results[0]
@@ -120,7 +121,7 @@ def _imagined(config: ImagineConfig, run: Run, of: Forecaster, found: Forecasts)
     few = _filmed(config, found)
     decoded = of.model.decode(found.latents[few]).cpu().numpy()
     futures = Futures(found.rows[few], {"imagined": decoded}, of.num_seen)
-    film = _pictures(run.directory, of.data, futures, _FILM)
+    videos = show_futures(run.directory, of.data, futures, _FILM)
     if config.out:  # of several runs, the film of all of them takes its place
         film_futures(Path(config.out), of.data, futures)
     errors: dict[str, StateErrors] = {}
@@ -131,10 +132,12 @@ def _imagined(config: ImagineConfig, run: Run, of: Forecaster, found: Forecasts)
         errors = state_errors(
             of.reader, of.imagined(found), of.seen(found), truth, found.episode, config.bootstrap, rng, bounds
         )
-        figures.state_errors(run.figures / "imagination_errors.png", of.ahead.tolist(), errors)
+        with figures.drawing("imagination_errors.png"):
+            figures.state_errors(run.figures / "imagination_errors.png", of.ahead.tolist(), errors)
     paths = [_paths(of, found, window) for window in few[:NUM_STRIPS]] if of.reader else []
     if paths:
-        figures.state_paths(run.figures / "imagination_paths.png", of.ahead.tolist(), paths, errors)
+        with figures.drawing("imagination_paths.png"):
+            figures.state_paths(run.figures / "imagination_paths.png", of.ahead.tolist(), paths, errors)
     return ImagineResult(
         world=run.config.env.label,
         num_seen=of.num_seen,
@@ -143,7 +146,7 @@ def _imagined(config: ImagineConfig, run: Run, of: Forecaster, found: Forecasts)
         steps=of.ahead.tolist(),
         errors=errors,
         seed=config.seed,
-        videos=[film],
+        videos=videos,
         paths=paths,
     )
 
@@ -152,14 +155,6 @@ def _filmed(config: ImagineConfig, found: Forecasts) -> list[int]:
     """Which windows are filmed."""
     most = min(config.shown, len(found.latents))
     return np.unique(np.linspace(0, len(found.latents) - 1, most).astype(int)).tolist()
-
-
-def _pictures(run: RunDirectory, data: DataSet, futures: Futures, name: str) -> str:
-    """A figure and a film of futures, by name; the film's path, relative to the run."""
-    draw_futures(run.figures / f"{name}.png", data, futures)
-    path = run.videos / f"{name}.mp4"
-    film_futures(path, data, futures)
-    return str(path.relative_to(run.path))
 
 
 def _paths(of: Forecaster, found: Forecasts, window: int) -> dict[str, StatePath]:
@@ -186,6 +181,6 @@ def _together(
         film_futures(Path(config.out), each[0].data, futures)
     together = []
     for run, of, result in zip(runs, each, results, strict=True):
-        film = _pictures(run.directory, of.data, futures, _FILM_OF_ALL)
-        together.append(replace(result, videos=[*result.videos, film], runs=names, disagreement=spread))
+        videos = [*result.videos, *show_futures(run.directory, of.data, futures, _FILM_OF_ALL)]
+        together.append(replace(result, videos=videos, runs=names, disagreement=spread))
     return together

@@ -37,6 +37,7 @@ def positions(config: PositionsConfig) -> PositionsResult:
         UserError: no physical constant varies, or nothing moves.
     """
     check_out(config.out, PositionsResult, config.overwrite)
+    check_out(str(result_file(config)), PositionsResult, overwrite=True)
     device = pick_device(config.training.device)
     torch.set_num_threads(config.training.threads or 1)
     study = ContextStudy(config, device)

@@ -267,8 +267,8 @@ def _draw(run: Run, result: RobustResult, found: list[_Found]) -> None:
         ENCODER_LABELS[encoder]: {of.label: (of.success.rate, *of.success.interval) for of in looks if of.success}
         for encoder, looks in result.encoders.items()
     }
-    figures.looks_sheet(
-        run.figures / "looks.png",
-        {of.label: one.shown for of, one in zip(next(iter(result.encoders.values())), found, strict=True)},
-    )
-    figures.looks_success(run.figures / "robust.png", rates)
+    shown = {of.label: one.shown for of, one in zip(next(iter(result.encoders.values())), found, strict=True)}
+    with figures.drawing("looks.png"):
+        figures.looks_sheet(run.figures / "looks.png", shown)
+    with figures.drawing("robust.png"):
+        figures.looks_success(run.figures / "robust.png", rates)

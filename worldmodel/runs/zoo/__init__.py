@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from worldmodel.models.weights import WEIGHTS
+from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.runs.summary import Summary, read_summary
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import inner_folder, read_text, write_atomically
@@ -70,8 +71,11 @@ def find_run(run: str, runs: Path = Path("runs")) -> str:
     model = find_model(run.removeprefix(prefix))
     target = runs / PREFIX / model.name
     if not (target / _LAST).exists():
-        inner_folder(target.parent)
+        for folder in (target.parent, target):
+            inner_folder(folder)
         files = sorted((FOLDER / model.name).iterdir(), key=lambda path: path.name == _LAST)
-        for file in files:  # each whole or not at all, so that a copy that was cut off is completed
-            write_atomically(inner_folder(target) / file.name, partial(shutil.copyfile, file))
+        with RunDirectory(target).alone():
+            if not (target / _LAST).exists():  # another command may have copied it, and be at work on it
+                for file in files:  # each whole or not at all, so that a copy that was cut off is completed
+                    write_atomically(target / file.name, partial(shutil.copyfile, file))
     return str(target)
