@@ -19,6 +19,8 @@ import numpy as np
 
 from worldmodel.envs.factors import Factor
 
+_MOST_SUBSTEPS = 10_000
+"""Physics steps of a control step; more take a hundredth of a second or longer."""
 FREE = "free"
 """Name of the camera that is `Scene.free_camera`."""
 
@@ -291,10 +293,11 @@ class MjcfScene(Scene):
         self.holds_control = type(self).advance is MjcfScene.advance
         self.is_task = reward is not None or terminated is not None
         self.num_substeps = round(control_dt_s / max(self.model.opt.timestep, 1e-9))
-        if not np.isclose(self.num_substeps * self.model.opt.timestep, control_dt_s) or self.num_substeps < 1:
+        is_multiple = np.isclose(self.num_substeps * self.model.opt.timestep, control_dt_s)
+        if not is_multiple or not 1 <= self.num_substeps <= _MOST_SUBSTEPS:
             raise ValueError(
-                f"control_dt_s must be a multiple of the physics step {self.model.opt.timestep:g} s, "
-                f"got {control_dt_s:g} s; change control_dt_s or the MJCF option timestep"
+                f"control_dt_s must be a multiple of the physics step {self.model.opt.timestep:g} s, by at most "
+                f"{_MOST_SUBSTEPS}, got {control_dt_s:g} s; change control_dt_s or the MJCF option timestep"
             )
         low, high = np.where(self.model.actuator_ctrllimited, self.model.actuator_ctrlrange.T, [[-1.0], [1.0]])
         self.ctrl_centre, self.ctrl_half_range = (low + high) / 2, (high - low) / 2

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -549,6 +550,9 @@ def test_constants_and_model_files_that_do_not_fit_are_refused(tmp_path: Path):
         open_worlds(trained, IdentifyConfig(mjcf=str(other)))
     other.write_text(source.replace('camera name="top"', 'camera name="side"'))
     with pytest.raises(UserError, match=r"the cameras of .*other.xml are side"):
+        open_worlds(trained, IdentifyConfig(mjcf=str(other)))
+    other.write_text(re.sub('timestep="[^"]*"', 'timestep="1e-6"', source))  # 100,000 of them are a control step
+    with pytest.raises(UserError, match=r"must be a multiple of the physics step 1e-06 s, by at most 10000, got 0.1 s"):
         open_worlds(trained, IdentifyConfig(mjcf=str(other)))
     with pytest.raises(UserError, match=r"nothing.xml is no model file"):
         open_worlds(trained, IdentifyConfig(mjcf="nothing.xml"))

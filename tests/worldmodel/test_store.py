@@ -154,6 +154,9 @@ def test_missing_directory(tmp_path):
 def test_empty_directory(tmp_path):
     with pytest.raises(StoreError, match="no data set at"):
         DataSet(tmp_path)
+    (tmp_path / "meta").mkdir()  # as in LeRobot's folders
+    with pytest.raises(StoreError, match="make one with: worldmodel data convert path="):
+        DataSet(tmp_path)
 
 
 def test_an_index_of_version_0_1_is_read_and_gains_defaults_and_a_checksum(tmp_path):

@@ -25,7 +25,7 @@ from worldmodel.identifying.array_files import read_arrays
 from worldmodel.learning.imagining import show_futures
 from worldmodel.reporting import report
 from worldmodel.runs import CellStore, cell_key
-from worldmodel.runs.run_directory import RunDirectory
+from worldmodel.runs.run_directory import RunDirectory, scratch_run
 from worldmodel.runs.zoo import FOLDER, find_run
 from worldmodel.settings import (
     ImagineConfig,
@@ -287,7 +287,7 @@ def test_the_terminal_obeys_no_name(capsys: pytest.CaptureFixture[str]):
     assert "\\x1b]0;owned\\x07\\u202e" in told and "\\x1b[31m" in told and "\x1b[31m" not in told
 
 
-@pytest.mark.parametrize("name", ["figures", "videos"])
+@pytest.mark.parametrize("name", ["figures", "videos", "tensorboard"])
 def test_a_run_whose_folders_lead_elsewhere_is_refused_before_minutes_are_spent(tmp_path: Path, name: str):
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     for folder in (run, elsewhere):
@@ -332,6 +332,17 @@ def test_a_file_that_a_living_process_writes_without_the_lock_is_left_to_it(tmp_
 
     write_atomically(tmp_path / "report.html", fill)
     assert (tmp_path / "report.html").read_text() == "a page"
+
+
+def test_what_killed_studies_left_is_removed_and_what_others_work_in_is_not(tmp_path: Path):
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    for folder in (work / "run-killed", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "trainer.pt").write_text("half")
+    (work / "run-linked").symlink_to(elsewhere)
+    with RunDirectory(work / "run-alive").alone(), scratch_run(work) as run:
+        assert {path.name for path in work.iterdir()} == {"run-alive", "run-linked", run.path.name}
+    assert not run.path.exists() and [path.name for path in elsewhere.iterdir()] == ["trainer.pt"]
 
 
 def test_a_page_of_several_runs_replaces_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

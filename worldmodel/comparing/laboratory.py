@@ -3,7 +3,6 @@
 import dataclasses
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -25,11 +24,10 @@ from worldmodel.learning.train import architecture, collect_all
 from worldmodel.measures.regression import Examples, Split, linear_r2
 from worldmodel.measures.statistics import mean_known, varies
 from worldmodel.models.encoders import Encoder, set_cpu_threads
-from worldmodel.runs import CellKey, CellStore, RunDirectory, cell_key
+from worldmodel.runs import CellKey, CellStore, cell_key, scratch_run
 from worldmodel.settings import MethodConfig, TrainConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
-from worldmodel.system.files import inner_folder
 from worldmodel.system.printable import say
 
 NUM_LOGGED = 40
@@ -171,9 +169,10 @@ class Laboratory:
         objective = encoder_objective(method, encoder, self.poses.data, episodes, cell.seed, pairs)
         stage = encoder_stage(objective, encoder, self.poses.frames, method.optim, method.on_collapse)
         curve = TrainingCurve(encoder, stage.module, self.poses, self.variables, episodes, method.optim.steps)
-        with TemporaryDirectory(dir=inner_folder(self.folder / "work")) as work:  # several commands may train at once
-            run, stages = RunDirectory(Path(work)), {stage.name: {}}
-            trainer = Trainer(run, encoder, stages, cell.seed, checkpoint_every_s=1e9, num_log_points=NUM_LOGGED)
+        with scratch_run(self.folder / "work") as run:  # several commands may train at once
+            trainer = Trainer(
+                run, encoder, {stage.name: {}}, cell.seed, checkpoint_every_s=1e9, num_log_points=NUM_LOGGED
+            )
             trainer.fit(stage, curve.observe)
         return encoder, curve
 

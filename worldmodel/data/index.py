@@ -19,6 +19,7 @@ from msgspec import Meta
 from worldmodel.system.digest import with_checksum, without_checksum
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import read_json, write_atomically, write_json
+from worldmodel.system.printable import command
 
 SCHEMA_VERSION = 1
 INDEX_NAME = "dataset.json"
@@ -295,7 +296,11 @@ def read_index(directory: Path) -> Index:
     """The index of a data set; StoreError when it is missing, foreign or of another schema."""
     path = directory / INDEX_NAME
     if not os.path.lexists(path):
-        raise StoreError(f"no data set at {directory} (no {INDEX_NAME}); make one with: worldmodel collect env=NAME")
+        names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+        make = "worldmodel collect env=NAME"
+        if names and not any(name.startswith("shard-") for name in names):  # of another layout
+            make = command("data convert", path=directory, out="data/NAME")
+        raise StoreError(f"no data set at {directory} (no {INDEX_NAME}); make one with: {make}")
     try:
         content = read_json(path)
         if content.get("schema") != SCHEMA_VERSION:

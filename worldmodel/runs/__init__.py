@@ -57,7 +57,7 @@ from worldmodel.runs.results import (
 )
 from worldmodel.runs.robust_result import CLEAN, LookResult, RobustResult, SuiteSetting
 from worldmodel.runs.run import Run, find_runs
-from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory
+from worldmodel.runs.run_directory import LogLine, MetricsLog, RunDirectory, scratch_run
 from worldmodel.runs.stage_results import (
     DecodingResult,
     PictureQuality,
@@ -138,6 +138,7 @@ __all__ = [
     "peak_memory_mb",
     "read_record",
     "read_summary",
+    "scratch_run",
     "show_media",
     "this_machine",
     "track_result",

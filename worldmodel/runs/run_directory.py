@@ -4,10 +4,12 @@ import difflib
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypedDict
 
 from worldmodel.runs.process_info import command_line
@@ -97,7 +99,7 @@ class RunDirectory:
             ResultError: results could not be added to the summary that is here.
         """
         with self.alone():
-            for folder in (self.path / "figures", self.path / "videos"):
+            for folder in (self.path / name for name in ("figures", "videos", "tensorboard")):
                 check_folder(folder)  # now, and not when minutes were spent
                 remove_all_leftovers(folder)
             remove_all_leftovers(self.path, locked=True)  # of a command that was killed while it wrote
@@ -148,6 +150,19 @@ class RunDirectory:
     def seconds_of(self, stage: str) -> float:
         """What a stage's training has taken so far, in every process that worked on it; 0 where nothing is logged."""
         return max((line["seconds"] for line in self.read_metrics() if line["stage"] == stage), default=0.0)
+
+
+@contextmanager
+def scratch_run(folder: Path) -> Iterator[RunDirectory]:
+    """A run inside `folder`, a folder of ours, that is gone afterwards, as are those of commands that were killed."""
+    for left in inner_folder(folder).glob("run-*"):
+        if left.is_dir() and not left.is_symlink():
+            with suppress(UserError), RunDirectory(left).alone():  # not one that a living command is at work in
+                shutil.rmtree(left)
+    with TemporaryDirectory(prefix="run-", dir=folder) as made:
+        run = RunDirectory(Path(made))
+        with run.alone():
+            yield run
 
 
 def _metrics_line(path: Path, number: int, line: str) -> LogLine:

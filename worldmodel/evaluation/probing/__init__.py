@@ -26,14 +26,14 @@ def probe(config: ProbeConfig) -> ProbeResult:
     run = Run(config.run)
     with run.directory.locked():
         subject = open_subject(config, run)
-        rng = np.random.default_rng(config.seed)
+        has_contexts, rng = subject.model.context_encoder is not None, np.random.default_rng(config.seed)
+        if has_contexts and (config.bound_trajectories or config.shifts):  # which need the world
+            check_trusted(subject.trained.env, config.trust_world)
+        if has_contexts and config.shifts:
+            check_inside_project(subject.trained.collection.data, config.data)
         states, readings = probe_states(subject, config, rng)
         result = ProbeResult(states)
-        if subject.model.context_encoder is not None:
-            if config.bound_trajectories or config.shifts:
-                check_trusted(subject.trained.env, config.trust_world)
-            if config.shifts:
-                check_inside_project(subject.trained.collection.data, config.data)
+        if has_contexts:
             result, of_constants = probe_constants(subject, config, rng)
             result = replace(result, variables=result.variables | states)
             readings += of_constants
