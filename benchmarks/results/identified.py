@@ -243,7 +243,7 @@ def _foreseen(settings: dict[_Setting, list[_Measured]]) -> list[str]:
         if disturbance != "none" or free or not known:
             continue
         for joint, by_simulator in known[0].items():
-            for name in by_simulator:
+            for name in (name for name in by_simulator if all(name in of[joint] for of in known)):
                 errors = np.sqrt(np.mean([np.square(of[joint][name]) for of in known], 0))
                 cells = [f"{errors[k - 1]:.4f}" if k <= len(errors) else "–" for k in (1, 5, 10, 15)]
                 lines.append(f"| {world} | {joint} | {name} | {' | '.join(cells)} |")

@@ -186,7 +186,7 @@ def test_the_page_holds_every_figure_of_identified_constants(puck: Run, monkeypa
     assert [(item.name, item.recording) for item in found.constants] == [
         ("mass", None), ("friction", "data/puck:0"), ("force_gain", None), ("friction", "data/puck:1")
     ]  # fmt: skip
-    assert set(found.check.rms["x"]) == {"calibrated", "nominal", "true", "learned"}
+    assert set(found.check.rms["x"]) == {"calibrated", "written", "nominal", "true", "learned"}
     assert missing_on_page(puck) == []
     said = identify_lines(found)
     assert all(f"{item.value:.4g}" in said for item in found.constants)

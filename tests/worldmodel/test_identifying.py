@@ -5,6 +5,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mujoco
 import numpy as np
@@ -23,12 +24,16 @@ from worldmodel.identifying.calibration import Calibration, Looks, _shrinkage, _
 from worldmodel.identifying.calibration_file import _flat, _read, write_arrays
 from worldmodel.identifying.context_reader import fit_context_reader
 from worldmodel.identifying.estimation import Errors, estimate, known_at
+from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
+from worldmodel.identifying.held_out import check
+from worldmodel.identifying.identification import _write_models
 from worldmodel.identifying.least_squares import Layout, LeastSquares
 from worldmodel.identifying.observation import Observation, Start, observation_of, start_of
+from worldmodel.identifying.posterior import constants_found
 from worldmodel.identifying.readout import Network, Readout, fit_readout
-from worldmodel.identifying.recordings import open_recording
-from worldmodel.identifying.rendered import open_worlds
+from worldmodel.identifying.recordings import RecordedMotion, open_recording
+from worldmodel.identifying.rendered import Simulator, open_worlds
 from worldmodel.identifying.replay import Replay
 from worldmodel.identifying.rounds import true_constants
 from worldmodel.identifying.tracks import Nuisances, Track
@@ -398,6 +403,35 @@ def test_more_recordings_need_less_shrinkage():
 
 # ---------------------------------------------------------------------------------------------------------------------
 # files
+
+
+@pytest.mark.parametrize("factors", [np.array([1.0, 1.0]), np.array([0.0, 0.5])])
+def test_the_check_judges_the_constants_of_the_model_file(
+    world, episodes, seen, factors: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Also where they were moved: with a mass at the prior's mean a simulator predicts no better than that."""
+    replay, errors = (
+        replay_of("puck", "mass", "friction"),
+        Errors(Autoregressive(np.full(2, NOISE_M), 0.0), field_of(NOISE_M)),
+    )
+    calibration = replace(A_CALIBRATION, errors=errors, shrinkage=factors)
+    states = episodes[0].states.astype(np.float64)
+    simulator = Simulator(world, replay, make_policy(**PUCK_POLICY), states, seen)
+    recording = RecordedMotion("recording", np.zeros((41, 8, 8, 3), np.uint8), episodes[0].actions, states)
+    track = track_of(world, seen, episodes[0], replay)
+    explained = Explained(simulator, calibration, [recording], [track], [], estimate([track], errors), 0.0, [None])
+    judged: list[float] = []
+    fixed = Replay.fixed
+    monkeypatch.setattr(Replay, "fixed", lambda self, values: judged.append(values["mass"]) or fixed(self, values))
+    found, _ = check(explained, SimpleNamespace(predictor=None), 10)  # type: ignore[arg-type]
+    (file,), _ = _write_models(tmp_path, explained)
+    model = mujoco.MjModel.from_xml_path(str(tmp_path / file))
+    assert list(found.rms["x"]) == ["nominal", "calibrated", "written"]
+    assert judged[1] == pytest.approx(model.body_mass.max(), rel=1e-12) == constants_found(explained, False)[0].value
+    if factors[0]:
+        assert max(found.rms["x"]["written"]) < 2 * NOISE_M < found.rms["x"]["nominal"][-1]
+    else:
+        assert judged[0] == judged[1] == world.factors["mass"].nominal
 
 
 def test_a_calibration_comes_back_from_its_file_unless_that_is_damaged(tmp_path: Path):

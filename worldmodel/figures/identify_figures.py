@@ -11,6 +11,7 @@ from worldmodel.figures import style
 
 SIMULATOR_COLOURS = {
     "calibrated": style.BLUE,
+    "written": style.PALE_BLUE,
     "true": style.TEAL,
     "learned": style.AMBER,
     "nominal": style.ROSE,

@@ -54,7 +54,11 @@ class Explained:
     def coordinates(self, number: int) -> np.ndarray:
         """Standardised coordinates of the constants of a recording, (P,): those of the fit, moved towards the prior's
         mean where the calibration found fits to tell little."""
-        return self.calibration.estimates(self.solution.x[self.place(number)], self._num_behind)
+        return self.moved(self.solution.x[self.place(number)])
+
+    def moved(self, found: np.ndarray) -> np.ndarray:
+        """Estimates (P,) of a fit to these recordings or parts of them, moved towards the prior's mean."""
+        return self.calibration.estimates(found, self._num_behind)
 
     @property
     def _num_behind(self) -> np.ndarray:

@@ -44,15 +44,26 @@ def held_out_steps(asked: int | None, tracks: Sequence[Track]) -> int:
 
 
 def check(explained: Explained, model: WorldModel, steps: int) -> tuple[HeldOutCheck, list[HeldOutPrediction]]:
-    """Fit all but the last `steps` steps of every recording, and predict these with each simulator."""
+    """Fit all but the last `steps` steps of every recording, and predict these with each simulator.
+
+    Estimates are moved towards the prior's mean as those that `identify` writes, since a check of others would say
+    nothing of what is written. With the constants decided, start and nuisances are fitted once more.
+    """
     simulator, calibration, tracks = explained.simulator, explained.calibration, explained.tracks
     parts = [track.first(track.num_steps - steps) for track in tracks]
     solution, layout = estimate(parts, calibration.errors, explained.own), Layout.of(parts, explained.own)
     predicted = []
-    for track, part, recording, place in zip(tracks, parts, explained.recordings, layout.places, strict=True):
-        found = _by_replay(simulator, track, part, solution.x[place])
+    for number, (track, part, recording) in enumerate(zip(tracks, parts, explained.recordings, strict=True)):
+        place = layout.places[number][: len(simulator.constants)]
+        constants = {
+            "calibrated": simulator.replay.values(explained.moved(solution.x[place])),
+            "written": simulator.replay.values(explained.coordinates(number)),
+        }
         if recording.factors is not None and all(name in recording.factors for name in simulator.constants):
-            found["true"] = _with_true_constants(simulator, calibration, track, part, recording.factors)
+            constants["true"] = {name: recording.factors[name] for name in simulator.constants}
+        ends = {name: _end(calibration, track, part, values) for name, values in constants.items()}
+        nominal = _nominal(simulator, track, part, ends["calibrated"].state)
+        found = {"nominal": nominal, **{name: end.qpos for name, end in ends.items()}}
         joints = {name: qpos[:, track.observation.columns] for name, qpos in found.items()}
         learned = _by_model(model, calibration, track, recording, part.num_steps)
         if learned is not None:
@@ -88,25 +99,32 @@ def _reference(simulator: Simulator, track: Track, recording: RecordedMotion) ->
     return track.observation.positions(track.numbers)
 
 
-def _by_replay(simulator: Simulator, track: Track, part: Track, parameters: np.ndarray) -> dict[str, np.ndarray]:
-    """Positions (H, nq) with the constants that were found, and from the same state with those that it had."""
-    known = part.num_steps
-    calibrated = track.states(parameters[None])[0, known + 1 :]
-    coordinates, nuisances, starts = track.split(parameters[None])
+@dataclass(frozen=True)
+class _End:
+    """The end of a recording, predicted from a fit of its start to its beginning."""
+
+    qpos: np.ndarray
+    """Positions (H, nq)."""
+    state: np.ndarray
+    """The state (1, X) from which they are predicted: that after the beginning."""
+
+
+def _end(calibration: Calibration, track: Track, part: Track, constants: Mapping[str, float]) -> _End:
+    """Predict the end of a recording with these constants, whose start and nuisances are fitted to its beginning."""
+    replay = track.replay.fixed(constants)
+    fixed = replace(part, replay=replay)
+    parameters = estimate([fixed], calibration.errors).x[None]
+    none, nuisances, starts = fixed.split(parameters)
     gain = 1 + nuisances.get("actuator_gain", np.zeros(1))
-    state = simulator.replay.end(coordinates, starts, gain[:, None, None] * part.actions)
-    nominal = simulator.replay.positions(np.zeros_like(coordinates), state, track.actions[known:])
-    return {"calibrated": calibrated, "nominal": nominal[0, simulator.replay.substeps :: simulator.replay.substeps]}
+    state = replay.end(none, starts, gain[:, None, None] * part.actions)
+    return _End(replace(track, replay=replay).states(parameters)[0, part.num_steps + 1 :], state)
 
 
-def _with_true_constants(
-    simulator: Simulator, calibration: Calibration, track: Track, part: Track, factors: Mapping[str, float]
-) -> np.ndarray:
-    """Positions (H, nq) where only the start is fitted, and the constants are those at work."""
-    replay = simulator.replay.fixed({name: factors[name] for name in simulator.constants})
-    fixed, whole = replace(part, replay=replay), replace(track, replay=replay)
-    solution = estimate([fixed], calibration.errors)
-    return whole.states(solution.x[None])[0, part.num_steps + 1 :]
+def _nominal(simulator: Simulator, track: Track, part: Track, state: np.ndarray) -> np.ndarray:
+    """Positions (H, nq) with the constants before calibration, from the state (1, X) after the beginning."""
+    nominal = np.zeros((1, len(simulator.constants)))
+    found = simulator.replay.positions(nominal, state, track.actions[part.num_steps :])
+    return found[0, simulator.replay.substeps :: simulator.replay.substeps]
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ class Replay:
         batch = self._batches[len(states)]
         return np.concatenate([batch.qpos, batch.qvel, batch.act], 1)
 
-    def fixed(self, values: dict[str, float]) -> "Replay":
+    def fixed(self, values: Mapping[str, float]) -> "Replay":
         """A replay without unknown constants: they have these values."""
         return Replay(self.world, (), {**self._fixed, **values})
 

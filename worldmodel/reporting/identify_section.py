@@ -19,8 +19,8 @@ def identify_section(run: ReportedRun, figures: list[Path]) -> Section:
         "Positions are read from the frames of a recording; the constants are those with which the simulator "
         "reproduces them best under the same actions. Grey bars are the prior's interval, blue ones the 95 % interval.",
         "The simulator is calibrated where it predicts the end of the recording, which a first fit has not seen, as "
-        "well as with true constants, and better than with nominal ones. The film shows recording and simulators at "
-        "the same moments.",
+        "well as with true constants, and better than with nominal ones. The model file has the constants of the "
+        "whole recording; `written` judges those. The film shows recording and simulators at the same moments.",
         command(run, "identify"),
         [*figures, *tables],
         "; ".join(identify_verdict(found)) if found else "",

@@ -91,8 +91,10 @@ class FitQuality:
 class HeldOutCheck:
     """Errors of simulators that predict the end of the recordings, of which the fit has seen only the beginning.
 
-    calibrated: with the estimated constants. nominal: with the values before calibration, from the same state. true:
-    with the true constants, where they are known. learned: the run's own latent dynamics.
+    calibrated: with constants estimated from the beginning alone. written: with those in the model file, which are
+    estimated from the whole recordings, and so have seen the end. Both are moved towards the prior's mean where
+    recordings tell little. nominal: with the values before calibration, from the state in which `calibrated` begins.
+    true: with the true constants, where they are known. learned: the run's own latent dynamics.
     """
 
     fitted_steps: int
