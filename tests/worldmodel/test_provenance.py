@@ -1,8 +1,10 @@
 """A world that was edited is not taken for the one that a data set was recorded in."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from worldmodel import envs
 from worldmodel.data.collecting import collect
 from worldmodel.data.index import Index, RecordingRecord, WorldArguments, WorldDigest, read_index, write_index
 from worldmodel.data.provenance import Provenance, check_same_world, model_digest, provenance
-from worldmodel.settings import CollectConfig, EnvConfig
+from worldmodel.evaluation.trust import warn_if_edited
+from worldmodel.runs import read_summary
+from worldmodel.settings import CollectConfig, EnvConfig, TrainConfig
 from worldmodel.system.errors import StoreError
 
 MJCF = """<mujoco><worldbody><light pos="0 -1 2"/><camera name="c" pos="0 -2 0" xyaxes="1 0 0 0 0 1"/>
@@ -101,6 +105,32 @@ def test_digests_do_not_hang_on_the_last_bits_of_a_machine():
     assert model_digest(second) == digest
     second.body_mass[-1] *= 1 + 1e-6
     assert model_digest(second) != digest
+
+
+def test_a_run_tells_an_edited_world_wherever_its_data_set_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    env = EnvConfig(arguments(folder).name, "pole", image_size=16)
+    collection = CollectConfig(env, {"name": "ou"}, episodes=10, episode_steps=3, data="data")
+    summary = read_summary(Path(__file__).parent.parent / "fixtures/run-v0.1/summary.json")
+
+    def said(digest: WorldDigest | None) -> str:
+        train = replace(summary.train, data=replace(summary.train.data, world=digest))
+        run = SimpleNamespace(path=Path("runs/pole"), config=TrainConfig(collection), train=train)
+        warn_if_edited(run, envs.make(env.world, image_size=16))  # type: ignore[arg-type]
+        return capsys.readouterr().out
+
+    monkeypatch.chdir(folder)
+    before = now(folder).digest
+    assert said(before) == ""
+    assert "not checked: whether pole was edited since runs/pole was trained; neither the run nor" in said(None)
+    edit(Path("pole.xml"), "0 0 -.5", "0 0 -.6")(folder)
+    told = "warning: runs/pole was trained in another world than pole is now \\(its compiled model changed\\); what it"
+    assert re.match(told, said(before))
+    assert "; MuJoCo 3.3.0 compiled it then, and" in said(replace(before, simulator="3.3.0"))
+    collection.directory.mkdir(parents=True)  # a run of an earlier version asks its data set
+    write_index(collection.directory, replace(index_of(now(folder)), digest=before))
+    assert re.match(told, said(None))
 
 
 def test_a_finished_data_set_is_not_used_for_a_world_that_was_edited_since(folder: Path):

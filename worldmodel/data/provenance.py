@@ -68,17 +68,22 @@ def _fields(structure: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _fields(value, f"{prefix}{name}.")
 
 
+def edited_parts(before: WorldDigest, now: WorldDigest) -> list[str]:
+    """What was edited of a world, in words for a message; models of different versions of the simulator count as the
+    same, since they cannot be compared."""
+    parts = [] if before.source == now.source else ["its Python file"]
+    compiled_otherwise = before.simulator == now.simulator and before.model != now.model
+    return [*parts, "its compiled model"] if compiled_otherwise else parts
+
+
 def check_same_world(directory: Path, index: Index, arguments: WorldArguments, now: Provenance) -> None:
     """StoreError where a world is not, or is no longer, the one that the data set was recorded in.
 
     Compiled models of different versions of the simulator cannot be compared, and are taken to be the same.
     """
     changed = [f"its {key}" for key, _, _ in differences(index.world, now.record)]
-    held = index.digest
-    if held is not None and held.source != now.digest.source:
-        changed.append("its Python file")
-    if held is not None and held.simulator == now.digest.simulator and held.model != now.digest.model:
-        changed.append("its compiled model")
+    if index.digest is not None:
+        changed += edited_parts(index.digest, now.digest)
     if changed:
         raise StoreError(
             f"{directory} was recorded in another world than {arguments.name} is now ({', '.join(changed)} changed); "

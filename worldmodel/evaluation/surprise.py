@@ -51,7 +51,7 @@ def surprise(config: SurpriseConfig) -> SurpriseResult:
         model = PlanningModel(loaded)
         _check_fits(config, model)
         world = trusted_world(trained.env, config.trust_world)
-        warn_if_edited(trained.collection, world)
+        warn_if_edited(run, world)
         try:
             check_actions(loaded, world.scene.action_dim, world.name)
             check_frames(loaded, world.image_size, world.name)

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from worldmodel import envs
-from worldmodel.data.index import INDEX_NAME, read_index
-from worldmodel.data.provenance import check_same_world, provenance
+from worldmodel.data.index import WorldDigest, read_index
+from worldmodel.data.provenance import edited_parts, provenance
 from worldmodel.data.recording import recording_of
 from worldmodel.envs import MujocoWorld, gym_ids
-from worldmodel.settings import RECORDED, CollectConfig, EnvConfig, recipe
+from worldmodel.runs import Run
+from worldmodel.settings import RECORDED, EnvConfig, recipe
 from worldmodel.settings.recipes import preset_names
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.printable import say
@@ -57,13 +58,32 @@ def trusted_world(env: EnvConfig, trust_world: bool) -> MujocoWorld:
     return envs.make(**env.make_arguments())
 
 
-def warn_if_edited(collection: CollectConfig, world: MujocoWorld) -> None:
-    """Say so where the world of a run, just made, is no longer the one in which its data set was recorded."""
-    if not (collection.directory / INDEX_NAME).is_file():
-        return
-    arguments = recording_of(collection).arguments()
+def warn_if_edited(run: Run, world: MujocoWorld) -> None:
+    """Say so where the world of a run, just made and not yet reset, is no longer the one in which its episodes were
+    recorded, or where that cannot be told.
+
+    The run itself says in which world it learned, so that this works wherever it lies. A run of an earlier version does
+    not, and its data set is asked.
+    """
+    collection = run.config.collection
+    name = collection.env.label
+    recorded = run.train.data.world or _digest_in(collection.directory)
+    now = provenance(recording_of(collection).arguments(), world).digest
+    unknown = f"not checked: whether {name} was edited since {run.path} was trained"
+    if recorded is None:
+        say(f"{unknown}; neither the run nor a data set at {collection.directory} holds a digest of it")
+    elif edited := edited_parts(recorded, now):
+        say(
+            f"warning: {run.path} was trained in another world than {name} is now ({', '.join(edited)} changed); "
+            "what it learned may not hold in it"
+        )
+    elif recorded.simulator != now.simulator:
+        say(f"{unknown}; MuJoCo {recorded.simulator} compiled it then, and {now.simulator} does now")
+
+
+def _digest_in(directory: Path) -> WorldDigest | None:
+    """The digest of the world of a data set; None where there is none, or nothing that can be read."""
     try:
-        index = read_index(collection.directory)
-        check_same_world(collection.directory, index, arguments, provenance(arguments, world))
-    except StoreError as error:
-        say(f"warning: {str(error).split(';')[0]}; what the run learned may not hold in it")
+        return read_index(directory).digest
+    except StoreError:
+        return None

@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from worldmodel.designing import chosen_policy
+from worldmodel.evaluation.trust import warn_if_edited
 from worldmodel.figures import drawing
 from worldmodel.identifying.alarms import alarms_of
 from worldmodel.identifying.array_files import write_arrays
@@ -47,6 +48,8 @@ def identify(config: IdentifyConfig) -> IdentifyResult:
         trained, model = run.config, run.model(pick_device(config.device))
         set_cpu_threads(model.config.encoder)
         worlds = open_worlds(trained, config)
+        if config.mjcf is None:
+            warn_if_edited(run, worlds.drawing)
         size = trained.env.image_size
         recordings = [open_recording(name, worlds.nominal, size) for name in config.recordings]
         num_steps = int(np.median([len(recording.actions) for recording in recordings]))

@@ -216,7 +216,15 @@ def _finished(run: RunDirectory, model: WorldModel, found: TrainResult, seconds:
 
 def _data_used(config: TrainConfig, episodes: DataSet, poses: DataSet) -> DataUsed:
     low, high = reward_range(episodes)
-    return DataUsed(episodes.num_episodes, episodes.num_rows, config.env.image_size, poses.num_rows, low, high)
+    return DataUsed(
+        episodes=episodes.num_episodes,
+        frames=episodes.num_rows,
+        image_size=config.env.image_size,
+        encoder_frames=poses.num_rows,
+        lowest_reward=low,
+        highest_reward=high,
+        world=episodes.index.digest,
+    )
 
 
 def _model_size(config: TrainConfig, model: WorldModel) -> ModelSize:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from worldmodel.data.index import WorldDigest
 from worldmodel.measures.identifiability import Identifiability
 from worldmodel.runs.choice_result import ChoiceResult
 from worldmodel.runs.doubt_result import DoubtResult
@@ -43,6 +44,9 @@ class DataUsed:
     """Lowest reward of the training episodes; None where the version that trained the run did not look."""
     highest_reward: float | None = None
     """Highest reward of the training episodes."""
+    world: WorldDigest | None = None
+    """Digests of the world of the episodes for the dynamics; None where there is no simulator, or where an earlier
+    version recorded them or trained the run."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from worldmodel.envs.excitation import make_policy
 from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.fits import check_frames
-from worldmodel.evaluation.trust import trusted_world
+from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import Run, ViewResult
 from worldmodel.settings import RECORDED, EnvConfig, TrainConfig, ViewConfig
@@ -131,6 +131,7 @@ def open_session(config: ViewConfig) -> Session:
     world = trusted_world(_held(trained.env), config.trust_world)
     window = model.context_encoder.config.window if model.context_encoder else None
     try:
+        warn_if_edited(run, world)
         check_frames(model, world.image_size, world.name)
         _set_tolerance(world, trained)
         episodes = reference(trained, world, config.seed, window)

@@ -111,7 +111,7 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     check_parameters("planner", plan.planner, PLANNERS)
     make_planner(**plan.planner)  # refuses a bad planner before a world is made
     world, change = _world(trained, config)
-    warn_if_edited(trained.collection, world)
+    warn_if_edited(run, world)
     goal_s = config.goal_s or trained.goal_s
     goal_steps = max(1, round(goal_s / world.control_dt_s)) if goal_s else None
     protocol = make_protocol(config, world.name, goal_steps, world.max_steps)

@@ -15,12 +15,12 @@ from worldmodel.evaluation.imagination.disagreement import check_alike, disagree
 from worldmodel.evaluation.imagination.forecasts import Forecaster, Forecasts
 from worldmodel.evaluation.imagination.imagined_errors import error_bounds, state_errors
 from worldmodel.evaluation.imagination.plans import film_plans
-from worldmodel.evaluation.trust import distrusted, trusted_world
+from worldmodel.evaluation.trust import distrusted, trusted_world, warn_if_edited
 from worldmodel.learning.imagining import NUM_STRIPS, Futures, film_futures, show_futures
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import ImagineResult, Run, StateErrors, StatePath, find_runs
-from worldmodel.settings import RECORDED, EnvConfig, ImagineConfig
+from worldmodel.settings import RECORDED, ImagineConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import CheckpointError, UserError
 from worldmodel.system.files import check_replaceable
@@ -48,7 +48,7 @@ def imagine(config: ImagineConfig) -> ImagineResult:
         for run in runs:
             locks.enter_context(run.directory.locked())
         models = [_model(run, config) for run in runs]
-        with _world(runs[0].config.env, config.trust_world) as world:
+        with _world(runs[0], config.trust_world) as world:
             units = {} if world is None else world.scene.position_units
             if world is not None:
                 check_fits(models[0], world)
@@ -104,13 +104,15 @@ def _sees(of: Forecaster) -> tuple[object, ...]:
 
 
 @contextmanager
-def _world(env: EnvConfig, trust_world: bool) -> Iterator[MujocoWorld | None]:
+def _world(run: Run, trust_world: bool) -> Iterator[MujocoWorld | None]:
     """The run's world; None where there is none, or it is code that the user has not agreed to run."""
+    env = run.config.env
     if env.world == RECORDED or (distrusted(env.world) and not trust_world):
         yield None
         return
     world = trusted_world(env, trust_world)
     try:
+        warn_if_edited(run, world)
         yield world
     finally:
         world.close()

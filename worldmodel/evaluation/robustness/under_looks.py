@@ -22,7 +22,7 @@ from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.fits import check_fits
 from worldmodel.evaluation.robustness.grid import GridCell, check_can_look, shifts_of
 from worldmodel.evaluation.robustness.state_reading import StateReader, mean_r2
-from worldmodel.evaluation.trust import trusted_world
+from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.measures.statistics import mean_known, share_kept
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
@@ -91,6 +91,7 @@ def robust(config: RobustConfig) -> RobustResult:
             stack.enter_context(run.directory.locked())
         world = trusted_world(env, config.trust_world)
         stack.callback(world.close)
+        warn_if_edited(runs[0], world)
         check_can_look(world, shifts)
         bench = _prepare(config, runs[0].config, world, shifts)
         models = [_load(bench, run) for run in runs]
