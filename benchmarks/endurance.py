@@ -18,6 +18,7 @@ from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.planners import CEM, MPC, GoalDistance
 from worldmodel.runs import RunDirectory
 from worldmodel.settings import EncoderConfig, OptimConfig, PredictorConfig, recipe
+from worldmodel.system import resident_bytes
 
 NUM_LOOKS = 10
 
@@ -48,7 +49,7 @@ def _grown(work: Iterator[None], rounds: int) -> dict[str, Any]:
         if index % max(1, rounds // NUM_LOOKS) == 0:
             gc.collect()
             held = len(os.listdir("/proc/self/fd")), threading.active_count(), rendering.num_open()
-            looks.append((_resident_mb(), *held))
+            looks.append((resident_bytes() / 1e6, *held))
     work.close()  # type: ignore[attr-defined]
     third = max(1, len(looks) // 3)
     memory, files, threads, contexts = np.array(looks).T
@@ -62,11 +63,6 @@ def _grown(work: Iterator[None], rounds: int) -> dict[str, Any]:
         "threads_growth": int(threads[-1] - threads[third]),
         "opengl_contexts_growth": int(contexts[-1] - contexts[third]),
     }
-
-
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _episodes(env: str) -> Iterator[None]:

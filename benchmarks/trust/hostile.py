@@ -26,7 +26,7 @@ from worldmodel.learning import read_checkpoint, verify_run
 from worldmodel.models import WorldModel
 from worldmodel.reporting import report
 from worldmodel.settings import ReportConfig, read_run_config
-from worldmodel.system import UserError
+from worldmodel.system import UserError, forget_peak, peak_resident_bytes
 
 PATIENCE_S = 60.0
 """After so many seconds a reader counts as hanging."""
@@ -84,19 +84,14 @@ def _cost(read: Callable[[Path], object], folder: Path) -> Cost:
 
 def _measure(read: Callable[[Path], object], folder: Path, sender: Any) -> None:
     os.chdir(folder)
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before, start, told = _peak_mb(), time.monotonic(), ""
+    forget_peak()  # the kernel's own account begins with that of the parent
+    before, start, told = peak_resident_bytes(), time.monotonic(), ""
     try:
         told = str(read(folder) or "")
     except UserError as error:
         told = str(error)
-    sender.send(Cost(round(time.monotonic() - start, 3), round(_peak_mb() - before, 1), told.replace(str(folder), "…")))
-
-
-def _peak_mb() -> float:
-    """Most memory since the last reset, 10^6 bytes. The kernel's own account begins with that of the parent."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+    seconds, megabytes = time.monotonic() - start, (peak_resident_bytes() - before) / 1e6
+    sender.send(Cost(round(seconds, 3), round(megabytes, 1), told.replace(str(folder), "…")))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import dataclasses
 import multiprocessing
-import sys
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from worldmodel.learning.loop import Stage
 from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.models.encoders import Encoder
 from worldmodel.settings import EncoderConfig, MethodConfig
+from worldmodel.system.resident import forget_peak, peak_resident_bytes, resident_bytes
 
 NUM_ROWS = 2048
 """Random frames that stand for the data set's."""
@@ -77,10 +77,9 @@ def _measure(method: MethodConfig, encoder: EncoderConfig, directory: Path) -> P
     # memory that any first training takes for good, such as libraries loaded late, is not this method's
     warm_up = CANDIDATES["lejepa"].configure(dataclasses.replace(method, options={}), 0)
     _train(_stage(warm_up, EncoderConfig(input_size=4, hidden=4, latent_dim=2), data, torch.device("cpu")), 2)
-    before = _reset_peak()
+    before = _held_now()
     _train(_stage(method, encoder, data, torch.device("cpu")), NUM_STEPS)
-    after = _status("VmHWM")
-    cpu = after - before if before is not None and after is not None else None
+    cpu = None if before is None else peak_resident_bytes() - before
     gpu = None
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -101,20 +100,10 @@ def _train(stage: Stage, num_steps: int) -> None:
         optimizer.step()
 
 
-def _reset_peak() -> int | None:
-    """Resident bytes now, with the kernel's peak set back to them; None where the kernel has no such counter."""
-    if not sys.platform.startswith("linux"):
-        return None
+def _held_now() -> int | None:
+    """Resident bytes, with the kernel's peak set back to them; None where the kernel does not tell."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        forget_peak()
+        return resident_bytes()
     except OSError:
         return None
-    return _status("VmRSS")
-
-
-def _status(key: str) -> int | None:
-    path = Path("/proc/self/status")
-    if not path.exists():
-        return None
-    line = next((line for line in path.read_text().splitlines() if line.startswith(f"{key}:")), None)
-    return int(line.split()[1]) * 1024 if line else None

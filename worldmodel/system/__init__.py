@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from worldmodel.system.distributed import Processes, launch, whole
     from worldmodel.system.errors import UserError
     from worldmodel.system.files import read_json, write_json
+    from worldmodel.system.resident import forget_peak, peak_resident_bytes, resident_bytes
 
 __all__ = [
     "Processes",
     "UserError",
+    "forget_peak",
     "launch",
+    "peak_resident_bytes",
     "pick_device",
     "read_json",
+    "resident_bytes",
     "whole",
     "write_json",
 ]
@@ -27,5 +31,6 @@ __getattr__ = lazy_names(
         "distributed": ["Processes", "launch", "whole"],
         "errors": ["UserError"],
         "files": ["read_json", "write_json"],
+        "resident": ["forget_peak", "peak_resident_bytes", "resident_bytes"],
     },
 )

@@ -10,7 +10,7 @@ from random import Random
 from typing import Literal
 
 from benchmarks.trust.fuzzing.readers import READERS
-from worldmodel.system import UserError
+from worldmodel.system import UserError, forget_peak, peak_resident_bytes, resident_bytes
 
 LONGEST_LINE = 1100
 MOST_S, MOST_MB = 5.0, 1000.0
@@ -42,7 +42,7 @@ class Attempts:
         self._content = self.file.read_bytes()
         self._reader.read(scratch)  # valid content must be read; this also loads libraries, which are loaded once
         self._clean()
-        self._before_mb = _memory_mb("VmRSS")
+        self._before = resident_bytes()
 
     def changed(self, rng: Random) -> bytes:
         """The valid content with changes."""
@@ -61,10 +61,10 @@ class Attempts:
                 outcome, told = "failed", f"not one plain line: {told[:300]!r}"
         except Exception as error:
             outcome, told = "failed", f"{type(error).__name__}: {error} ({_place(error)})"[:300]
-        cpu_s, megabytes = _cpu_s() - start, _memory_mb("VmHWM") - self._before_mb
+        cpu_s, megabytes = _cpu_s() - start, (peak_resident_bytes() - self._before) / 1e6
         self._clean()
         if megabytes > 100:
-            _forget_peak()
+            forget_peak()
         if outcome != "failed" and (cpu_s > MOST_S or megabytes > MOST_MB):
             outcome, told = "failed", f"{cpu_s:.1f} s, {megabytes:.0f} MB: {told}"
         return Attempt(outcome, told, round(cpu_s, 4), round(megabytes, 1))
@@ -91,23 +91,13 @@ def _cpu_s() -> float:
     return sum(part.ru_utime + part.ru_stime for part in usage)
 
 
-def _memory_mb(what: str) -> float:
-    """VmRSS, memory now, or VmHWM, at its largest: 10^6 bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(what)).split()[1]) * 1024 / 1e6
-
-
-def _forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def work_at(valid: Path, scratch: Path, name: str, seed: int, numbers: range, sender: object) -> None:
     """Try the inputs of these numbers, and send (number, attempt) for each."""
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(null, stream)  # libraries complain there by themselves
     attempts = Attempts(valid, scratch, name)
-    _forget_peak()
+    forget_peak()
     sender.send(None)  # type: ignore[attr-defined]  # ready
     for number in numbers:
         attempt = attempts.of(attempts.changed(random_of(seed, name, number)))
