@@ -13,7 +13,13 @@ _PLANNER = CEM(horizon=20, num_samples=32, num_iterations=3, num_elites=4)
 
 
 class TrueRewards:
-    """A `worldmodel.planners.LatentDynamics` of one world, in which the latent after an action is its true reward."""
+    """A `worldmodel.planners.LatentDynamics` of one world, in which the latent after an action is its true reward.
+
+    It steps the world instead of using `HeldControls`, which gives states alone. A reward would have to be computed
+    from each state and the control that led to it, also between the control steps for which an action is held. That
+    takes most of the time: .10 of .16 ms a step on cheetah-run, .20 of .29 on cartpole-swingup, .09 of .16 on
+    hopper-hop. In all it would save 15, 19 and 3 % of the time, for more code.
+    """
 
     num_context_frames = 1
 
