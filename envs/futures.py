@@ -16,8 +16,9 @@ from worldmodel.envs.world import MujocoWorld
 
 
 def can_simulate(scene: Scene) -> bool:
-    """Whether it is known how actions become controls. It is not where another library's controller computes them, or
-    without a MuJoCo model."""
+    """Whether `HeldControls` can stand for a scene: it is known how actions become controls. It is not where another
+    library's controller computes them, or without a MuJoCo model. Whatever else a scene of one's own does in `advance`
+    is left out."""
     return scene.state_is_whole or scene.holds_control
 
 
@@ -26,7 +27,9 @@ class HeldControls:
 
     def __init__(self, world: MujocoWorld, num_threads: int = 0) -> None:
         """
-        num_threads: 0 simulates in the calling thread; the states are the same, to the bit, with any number.
+        Args:
+            world: its controls and physics steps; it is not moved.
+            num_threads: 0 simulates in the calling thread; the states are the same, to the bit, with any number.
         """
         self._scene, self._num_substeps = world.scene, world.action_repeat * world.scene.num_substeps
         self._pool = Rollout(nthread=num_threads)
@@ -36,8 +39,8 @@ class HeldControls:
         """Simulate K sequences of actions.
 
         Args:
-            models: of each sequence.
-            starts: states, float64 (K, X).
+            models: K, one for each sequence, with the constants that act in it.
+            starts: the states before the first action, float64 (K, X).
             actions: (K, H, A) in [-1, 1].
 
         Returns:

@@ -32,13 +32,18 @@ def num_repeats(scene: Scene, action_repeat: int | Literal["auto"]) -> int:
 def advance_held(
     scene: Scene, action: np.ndarray, repeats: int, is_judged: bool, step: int, factors: Mapping[str, float]
 ) -> tuple[float, bool]:
-    """Hold an action (A,) for some control steps of a scene, or until its episode ends: the sum of rewards, and whether
-    it has ended.
+    """Hold an action for some control steps of a scene, or until its episode ends.
 
     Args:
+        scene: is moved.
+        action: float (A,) in [-1, 1].
+        repeats: control steps of the scene, at least one.
         is_judged: whether reward and end count.
-        step: number of the world's control step, and
-        factors: its factors, for the message of a simulation that diverges.
+        step: number of the world's control step, for messages.
+        factors: factor -> its value now, for the message of a simulation that diverges.
+
+    Returns:
+        The sum of rewards, and whether the episode has ended.
 
     Raises:
         ValueError: a reward is not finite.

@@ -58,7 +58,7 @@ class Snapshot:
     """Whether reward and termination count."""
 
     rng_state: dict[str, Any]
-    """Of the world's random generator."""
+    """The state of the world's random generator."""
 
     scene: object = None
     """What the scene holds besides; see `Scene.moment`."""
@@ -70,10 +70,10 @@ class SimulationDiverged(RuntimeError):
 
 @contextmanager
 def finite(scene: Scene, num_steps: int, factors: Mapping[str, float]) -> Iterator[None]:
-    """While a scene is reset (num_steps 0) or stepped.
+    """Check a scene that is reset (num_steps 0) or stepped within this context.
 
-    Raises SimulationDiverged where MuJoCo finds a number that is not finite, and resets the simulation; or where a
-    world tells one.
+    Raises:
+        SimulationDiverged: MuJoCo found a number that is not finite, and so reset the simulation; or a world tells one.
     """
     scene.data.warning.number[_DIVERGENCE] = 0  # what is found afterwards came of this
     yield
@@ -90,7 +90,11 @@ def finite(scene: Scene, num_steps: int, factors: Mapping[str, float]) -> Iterat
 
 
 def outcome(scene: Scene, num_steps: int) -> tuple[float, bool]:
-    """Reward and end of the state just reached; ValueError where the reward is no finite number."""
+    """The reward of the state just reached, and whether that state ends the episode.
+
+    Raises:
+        ValueError: the reward is not finite.
+    """
     reward = scene.reward()
     if not math.isfinite(reward):
         raise ValueError(

@@ -60,7 +60,7 @@ def collect_round(config: TrainConfig, number: int) -> None:
 
 
 class _Drive:
-    """A world that the model of a run drives."""
+    """A world that the model of a run drives: to the reward where the model knows one, else to recorded pictures."""
 
     def __init__(self, config: TrainConfig, run: Run, world: MujocoWorld, number: int) -> None:
         self._config, self._run, self._world, self._number = config, run, world, number
@@ -71,10 +71,10 @@ class _Drive:
         check_heads(model, config.plan)
         self._model, self._planner = PlanningModel(model), make_planner(**config.plan.planner)
         self._by_reward = plans_by_head(model, world)
-        self._graph = None if self._by_reward else ways(config.plan, model, config)
-        self._pictures = (
-            None if self._by_reward else DataSet(config.collection.directory, config.collection.num_episodes)
-        )
+        self._graph = self._pictures = None  # of goals, where no reward is known
+        if not self._by_reward:
+            self._graph = ways(config.plan, model, config)
+            self._pictures = DataSet(config.collection.directory, config.collection.num_episodes)
 
     def index(self) -> Index:
         """The index of the round's data set."""
@@ -92,7 +92,7 @@ class _Drive:
         return Index(recording.name, self._num_episodes, per_shard, settings, self._now.record, self._now.digest)
 
     def episodes(self, numbers: range) -> Iterator[Episode]:
-        """The episodes of these numbers, which are driven side by side."""
+        """The episodes of these numbers, which are driven side by side; a robot whose world ends its episode leaves."""
         seed = episode_seed(self._config.collection.data_seed, self._number)
         batch = BatchWorld(self._world, len(numbers))
         batch.reset(seed=seed // 2 + numbers.start)
@@ -176,5 +176,5 @@ class _Log:
             np.stack(self._actions),
             np.array(self._rewards, np.float32),
             np.array(self._factors, np.float32).reshape(len(self._frames), -1),
-            seed=0,
+            seed=0,  # none reproduces it, as the model drives
         )
