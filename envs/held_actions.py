@@ -12,18 +12,20 @@ from worldmodel.envs.snapshot import finite, outcome
 _AUTO_HOLD_S = 0.05
 """Seconds for which "auto" holds an action at least: the suite's tasks run at 40 to 100 control steps a second, and a
 plan of 20 actions then looks a second or a little more ahead in all of them."""
+_MOST_REPEATS = 1000
+"""Control steps for which an action is held at most: the number may be a stranger's, and each is simulated."""
 
 
 def num_repeats(scene: Scene, action_repeat: int | Literal["auto"]) -> int:
     """For how many control steps of a scene an action is held; "auto": as few as last a twentieth of a second.
 
     Raises:
-        ValueError: less than one, or a scene without actions.
+        ValueError: out of range, or a scene without actions.
     """
     if action_repeat == "auto":
         return max(1, math.ceil(_AUTO_HOLD_S / scene.control_dt_s - 1e-9))
-    if action_repeat < 1:
-        raise ValueError(f'action_repeat must be >= 1 or "auto", got {action_repeat}')
+    if not 1 <= action_repeat <= _MOST_REPEATS:
+        raise ValueError(f'action_repeat must be in 1..{_MOST_REPEATS} or "auto", got {action_repeat}')
     if action_repeat > 1 and scene.kinematic is not None:
         raise ValueError(f"{scene.name} has no actions that could be repeated; leave out action_repeat")
     return action_repeat

@@ -67,6 +67,14 @@ def test_tasks_are_reproducible_apart_by_split_and_not_solved_at_the_start(puck,
         draw_tasks(puck, RECORDED, strict, replace(config, tasks=1), PLAN)
 
 
+def test_no_episode_is_simulated_without_end(puck):
+    """Such numbers may stand in the settings of a stranger's run."""
+    with pytest.raises(UserError, match="episode_steps must be a whole number >= 1 and <= 100000, got 1000000000"):
+        CollectConfig(episode_steps=10**9)
+    with pytest.raises(UserError, match="episodes of 1000000000 control steps, at most 100000 are simulated"):
+        draw_tasks(puck, RECORDED, TaskProtocol("strict", goal_steps=10**9), ControlConfig(tasks=1), PLAN)
+
+
 def test_goals_may_be_asked_to_lie_far_from_the_start(puck):
     config = ControlConfig(tasks=3, protocol="strict", goal_steps=4, goal_apart={"x": 0.1})
     protocol = make_protocol(config, "puck")

@@ -22,6 +22,7 @@ from worldmodel.settings import ControlConfig
 from worldmodel.system.errors import UserError
 
 EXTRAS = ("trackio", "wandb")
+TRAIN = tiny.OPTIONS["train"]
 
 
 class Service(ModuleType):
@@ -110,7 +111,7 @@ def test_a_service_is_told_the_same_and_a_run_keeps_its_entry(tmp_path: Path, se
 def test_train_and_control_tell_the_tracker(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "env=reacher", f"track={service.__name__}", *tiny.OPTIONS["train"]]) == 0
+    assert main(["train", "env=reacher", f"track={service.__name__}", *TRAIN]) == 0
     assert service.config["encoder.hidden"] == 16 and service.config["track"] == service.__name__
     keys = {key for values in service.logged for key in values}
     assert {"encoder/loss", "predictor/loss", "encoder/step", "figures/training_curves"} <= keys
@@ -119,6 +120,14 @@ def test_train_and_control_tell_the_tracker(tmp_path: Path, service: Service, mo
     assert main(["control", "run=runs/reacher", *tiny.OPTIONS["control"], "videos=1", tracked]) == 0
     keys = {key for values in service.logged for key in values}
     assert {"control/success/latent", "control/control_000"} <= keys and service.finished == 2
+    figures = Path("runs/reacher/figures")
+    (figures / "linked.png").symlink_to(figures / "training_curves.png")
+    os.mkfifo(figures / "pipe.png")  # would be waited for
+    service.logged.clear()
+    goes_on = [option.replace("predictor_training.steps=6", "predictor_training.steps=7") for option in TRAIN]
+    assert main(["train", "env=reacher", tracked, *goes_on]) == 0
+    keys = {key for values in service.logged for key in values}
+    assert "figures/training_curves" in keys and not {"figures/linked", "figures/pipe"} & keys
 
 
 @pytest.mark.parametrize("name", EXTRAS)

@@ -29,7 +29,7 @@ from worldmodel.settings.base import (
 )
 from worldmodel.settings.calibrating import IdentifyConfig, Nuisance
 from worldmodel.settings.choosing import VALUES, Choosable, options_of
-from worldmodel.settings.collection import RECORDED, CollectConfig, EnvConfig, KinematicConfig
+from worldmodel.settings.collection import MOST_STEPS, RECORDED, CollectConfig, EnvConfig, KinematicConfig
 from worldmodel.settings.control import ChangeConfig, ControlConfig, PlanConfig
 from worldmodel.settings.convert import with_options
 from worldmodel.settings.distillation import DistillationConfig, SeenLook
@@ -78,6 +78,7 @@ __all__ = [
     "HEADS",
     "HEADS_TRAINING",
     "METHODS",
+    "MOST_STEPS",
     "RECORDED",
     "REWARD",
     "SHELL_SD",

@@ -5,7 +5,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from worldmodel.settings.base import Count, Fraction, NonNegativeInt, Positive, Settings, no_effect_on_weights
 from worldmodel.settings.convert import plain, structure
@@ -14,6 +16,9 @@ from worldmodel.system.errors import UserError
 
 RECORDED = "recorded"
 """The world of data sets that came from elsewhere: frames and actions, and no simulator."""
+MOST_STEPS = 100_000
+"""Control steps of the longest episode: a run's settings may be a stranger's, and verbs simulate such episodes."""
+EpisodeSteps = Annotated[int, msgspec.Meta(ge=1, le=MOST_STEPS)]
 
 
 @dataclass(frozen=True)
@@ -138,8 +143,8 @@ class CollectConfig(Settings):
     policy.SETTING=VALUE changes a setting, such as policy.std; an unknown name is answered with a list of all."""
     episodes: Count = 200
     """Episodes to record."""
-    episode_steps: Count = 200
-    """Control steps of an episode."""
+    episode_steps: EpisodeSteps = 200
+    """Control steps of an episode, which is held in memory as a whole."""
     drift_rho: Fraction | None = None
     """Redraws the physical constants in the middle of an episode, with this correlation to those before: 0 draws them
     independently; null: they stay."""

@@ -11,7 +11,7 @@ from worldmodel.envs.excitation import Policy, make_policy
 from worldmodel.envs.world import Snapshot
 from worldmodel.evaluation.control.goal_rules import AUDITED, GoalRule, audited_rule, goal_rule
 from worldmodel.runs import TaskProtocol
-from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
+from worldmodel.settings import MOST_STEPS, ControlConfig, PlanConfig, TrainConfig
 from worldmodel.system.errors import UserError
 
 # streams of task seeds, apart from each other and from those of data sets, which are (data_seed, episode)
@@ -126,6 +126,11 @@ def draw_tasks(
     policy = task_policy(recorded, config)
     lead_steps = plan.lead_steps
     num_steps = max(recorded.collection.episode_steps, lead_steps + protocol.goal_steps)
+    if num_steps > MOST_STEPS:  # such numbers may stand in a stranger's run
+        raise UserError(
+            f"tasks would be parts of episodes of {num_steps} control steps, at most {MOST_STEPS} are simulated; set "
+            "goal_steps, and plan.lead_steps=0"
+        )
     # what is watched before the clock runs must happen under the constants that hold afterwards
     drift_rho = None if lead_steps else recorded.collection.drift_rho
     rule, rare = goal_rule(world, protocol), protocol.name in AUDITED or bool(protocol.goal_apart)
