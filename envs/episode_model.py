@@ -136,6 +136,7 @@ class EpisodeModel:
         return model
 
     def state(self) -> ModelState:
+        """The model as it is now, but for the factors, to be gone back to."""
         return ModelState(self._writes, {name: getattr(self._model, name).copy() for name in EPISODE_FIELDS})
 
     def restore(self, state: ModelState) -> None:

@@ -87,6 +87,7 @@ class FactorDraws:
             self._coordinates[name] = self.factors[name].standardize(value)
 
     def assign_nominal(self) -> None:
+        """Set all factors to their nominal values."""
         self.assign({name: factor.nominal for name, factor in self.factors.items()})
 
     def draw(self, rng: np.random.Generator) -> None:

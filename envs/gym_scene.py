@@ -22,8 +22,8 @@ from worldmodel.envs.gym_ids import acting, global_seed, max_steps, quietly
 from worldmodel.envs.named_factors import named_factors
 from worldmodel.envs.scene import FREE, Scene, one_number, unlimited_hinges
 from worldmodel.envs.scenes import palette
+from worldmodel.envs.snapshot import PHYSICS, physics_of
 
-_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _DEFAULT_STEPS = 1000  # of an episode that the environment itself never ends
 _UNBOUNDED = 1e10  # some write the largest number of their type for none
 _SUCCESS_KEYS = ("success", "is_success")
@@ -45,6 +45,7 @@ class GymMoment:
     """Plain attributes of each Python object of the environment."""
 
     outcome: tuple[float, bool, bool | None]
+    """Reward, end and success of the last step."""
 
 
 class GymScene(Scene):
@@ -112,9 +113,7 @@ class GymScene(Scene):
 
     def drawn(self) -> mujoco.MjData:
         """Poses of the state as it is, apart from what the environment itself will read in its next step."""
-        state = np.empty(mujoco.mj_stateSize(self.model, _STATE))
-        mujoco.mj_getState(self.model, self.data, state, _STATE)
-        mujoco.mj_setState(self.model, self._drawn, state, _STATE)
+        mujoco.mj_setState(self.model, self._drawn, physics_of(self), PHYSICS)
         mujoco.mj_fwdPosition(self.model, self._drawn)
         return self._drawn
 
@@ -209,7 +208,13 @@ def _find_simulation(base: Any) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
 
 
 def action_range(name: str, env: gymnasium.Env) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
-    """A, and the lowest and highest action (A,); where it is unbounded -1 and 1, or 2 from the bound that there is."""
+    """A, and the lowest and highest action, each (A,).
+
+    Where an action is unbounded they are -1 and 1; where it has one bound, the other is 2 from it.
+
+    Raises:
+        ValueError: the actions are not continuous.
+    """
     space = env.action_space
     if not isinstance(space, gymnasium.spaces.Box):
         raise ValueError(f"{name} has actions {space}; worldmodel plans continuous ones (gymnasium.spaces.Box)")

@@ -31,11 +31,13 @@ class Property:
     """Fields of the model that hold it; those after the first change in proportion to the first."""
 
     unit: str
+    """Unit of the number; "1" where it is dimensionless."""
 
     prior: float
     """Standard deviation of the prior where none is given: of the logarithm, or in the property's own unit."""
 
     transform: Transform = "log"
+    """What the prior is Gaussian in."""
 
     columns: tuple[int, ...] = ()
     """Columns of the first field that change; empty for all."""
@@ -47,8 +49,10 @@ class Property:
     """Whether a path without a part is one factor for each part; otherwise it is one for `columns`."""
 
     limits: tuple[float, float] = _ANY
+    """Lowest and highest value that the number can have."""
 
     visual: bool = False
+    """Whether it changes how the world looks, and nothing else."""
 
     relative_to_size: bool = False
     """Whether `prior` is in units of the model's extent."""

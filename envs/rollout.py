@@ -130,7 +130,15 @@ class BatchWorld:
     """
 
     def __init__(self, world: MujocoWorld, num: int, render: bool = True) -> None:
-        """With render=False frames are (B, 0, 0, 3): for controllers that read states only."""
+        """
+        Args:
+            world: runs every episode in turn.
+            num: B, episodes side by side.
+            render: False leaves out the pictures; frames are then (B, 0, 0, 3), for controllers that read states only.
+
+        Raises:
+            ValueError: num < 1.
+        """
         if num < 1:
             raise ValueError(f"num must be >= 1 episodes, got {num}")
         self.world = world
