@@ -1,7 +1,7 @@
 """The sections of a page about training: what the latents are, how far the model predicts, how it was made."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +223,7 @@ def provenance_section(run: ReportedRun) -> Section:
             for stage, seconds in trained.seconds.items()
         ]
         tables.append(Table("Where the time of training went", ("Stage", "Time"), rows))
-    tables.append(facts("Data", asdict(trained.data)))
+    tables.append(facts("Data", asdict(replace(trained.data, world=None))))  # digests are for programs
     tables.append(facts("Model", _model(trained)))
     if summary.hardware:
         tables.append(facts("Machine", asdict(summary.hardware)))
