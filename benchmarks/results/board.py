@@ -1,7 +1,7 @@
 """The audited board: `worldmodel control protocol=clear_…` on push_t, reacher, two_room and OGBench's cube."""
 
 from benchmarks.results.commands import control_command, training
-from benchmarks.results.markdown import rated
+from benchmarks.results.markdown import rated, shown_possible
 from benchmarks.results.sources import read_control
 
 PUBLISHED = {
@@ -34,6 +34,6 @@ def details() -> str:
         for world, theirs in worlds.items():
             if of := read_control(f"{world}-{protocol}"):
                 command = control_command(of, training(world), f"{protocol=!s}")
-                cells = [world, of.protocol.name, rated(of), rated(of, "random"), rated(of, "oracle"), theirs]
+                cells = [world, of.protocol.name, rated(of), rated(of, "random"), shown_possible(of), theirs]
                 lines.append(f"| {' | '.join(cells)} | `{command}` |")
     return "\n".join(lines) + "\n" if len(lines) > num_lines else ""

@@ -52,7 +52,7 @@ def control_command(found: ControlResult, trained: Training, *options: str) -> s
         own = farther(own, trained.config.predictor.horizon)
     num_runs, num_tasks = found.latent.num_runs, found.latent.num_tasks
     words = [trained.runs(num_runs), *options, *_plan_options(found.plan, own)]
-    oracle = found.controllers.get("oracle")
+    oracle = found.controllers.get("oracle") or found.controllers.get("recorded")
     if oracle is None:
         words.append("oracle=false")
     elif oracle.num_tasks != min(num_tasks, ControlConfig.oracle_tasks):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from benchmarks.results.commands import Training, control_command, training
-from benchmarks.results.markdown import Row, rated, with_interval
+from benchmarks.results.markdown import Row, rated, shown_possible, with_interval
 from benchmarks.results.sources import read_control, read_controls, read_runs
 from worldmodel.runs import ControllerName, ControlResult
 
@@ -190,7 +190,7 @@ def _success_table(found: Sequence[tuple[str, ControlResult]]) -> str:
             ", ".join(f"{rate:.1%}" for rate in success.by_run),
             rated(of, "random"),
             "–" if of.solved_at_start is None else f"{of.solved_at_start:.1%}",
-            rated(of, "oracle"),
+            shown_possible(of),
             rated(of, "supervised"),
             f"{of.cpu_ms_per_decision:.2f}",
         ]

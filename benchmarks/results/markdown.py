@@ -49,3 +49,8 @@ def rated(of: ControlResult, name: ControllerName = "latent") -> str:
     if found is None or found.success is None:
         return "–"
     return with_interval(found.success.rate, found.success.interval, ".1%")
+
+
+def shown_possible(of: ControlResult) -> str:
+    """What shows that the tasks can be done: the oracle's success rate, or that of recorded actions in its place."""
+    return f"{rated(of, 'recorded')} (recorded actions)" if "recorded" in of.controllers else rated(of, "oracle")
