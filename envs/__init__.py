@@ -11,6 +11,7 @@ from worldmodel.envs import rendering  # isort: skip  # first: it sets MUJOCO_GL
 import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -90,8 +91,8 @@ def make(
     """A world by name.
 
     Args:
-        name: one of `names()`, "path/to/file.py:factory" with `factory() -> Scene`, or "gym:ID" for any environment of
-            Gymnasium's, also of another package: "gym:ogbench/cube-single-v0".
+        name: one of `names()`, "path/to/file.py:factory" with a function that returns a `Scene` or a `gymnasium.Env`,
+            or "gym:ID" for any environment of Gymnasium's, also of another package: "gym:ogbench/cube-single-v0".
         factors: factors by MJCF name, besides those that the world declares, or in place of one of the same name:
             {"heavy": {"of": "body.puck.mass"}} with the arguments of `named_factors`.
         kinematic: {"latents": {state name: scale}, "rho": rho} replaces the forces by an OU process; see `OUScene`.
@@ -119,27 +120,44 @@ def _scene(name: str) -> Scene:
         scene = _gym_scene(name)
     elif ".py:" in name:
         scene = scene_from_file(name)
+        if isinstance(scene, gymnasium.Env) and not isinstance(scene, MujocoWorld):
+            scene = _scene_around(Path(name).name, scene, partial(_environment_from_file, name))
     else:
         close = difflib.get_close_matches(name, _FACTORIES, n=4)
         meant = f"did you mean {', '.join(close)}?" if close else "worldmodel worlds lists what there is;"
         raise UnknownWorld(f"unknown world {name!r}; {meant} or give path/to/file.py:factory or gym:ID")
     if not isinstance(scene, Scene):
         raise ValueError(
-            f"the factory of world {name!r} must return a Scene, e.g. envs.MjcfScene(...), got {type(scene).__name__}; "
-            "return the scene alone: envs.make builds the world around it"
+            f"the factory of world {name!r} must return a Scene, e.g. envs.MjcfScene(...), or an environment of "
+            f"Gymnasium's, got {type(scene).__name__}; return the scene alone: envs.make builds the world around it"
         )
     return scene
 
 
 def _gym_scene(name: str) -> Scene:
-    """The scene of "gym:ID": around its MuJoCo model where it has one, otherwise around its own pictures."""
+    """The scene of "gym:ID"."""
     env = gym_ids.make_environment(name)
+    return _scene_around(name, env, partial(gym_ids.make_environment, name, render_mode="rgb_array"))
+
+
+def _scene_around(name: str, env: gymnasium.Env, make: Callable[[], gymnasium.Env]) -> Scene:
+    """A scene around the MuJoCo model of an environment where it has one, otherwise around its own pictures.
+
+    make: makes a copy of it that renders pictures.
+    """
     with gym_ids.quietly(), gym_ids.acting(name, "reset"):
         env.reset(seed=0)
     if has_simulation(env):
         return GymScene(name, env)
     env.close()
-    return PixelScene(name, partial(gym_ids.make_environment, name, render_mode="rgb_array"))
+    return PixelScene(name, make)
+
+
+def _environment_from_file(name: str) -> gymnasium.Env:
+    """The environment of a Python file once more."""
+    environment = scene_from_file(name)
+    assert isinstance(environment, gymnasium.Env)
+    return environment
 
 
 def _with_named(scene: Scene, factors: Mapping[str, Mapping[str, Any]]) -> tuple[Factor, ...]:

@@ -10,6 +10,7 @@ import random
 import traceback
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -148,6 +149,11 @@ def _options(name: str) -> dict[str, Any]:
 def _import(name: str, module: str) -> None:
     package = PACKAGES.get(module, module.replace("_", "-"))
     if importlib.util.find_spec(module) is None:
+        if Path(f"{module}.py").is_file():
+            raise UnknownWorld(
+                f"{name} names a module that is not installed; for {module}.py in this folder give a function of it "
+                f"that returns the environment: env={module}.py:FUNCTION"
+            )
         raise UnknownWorld(f"{name} needs the package {package}, which is not installed: pip install {package}")
     try:
         gymnasium.register_envs(importlib.import_module(module))

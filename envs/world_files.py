@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,9 @@ def scene_from_file(name: str) -> object:
     with _importable(Path(path).resolve().parent):
         sys.modules[spec.name] = module  # dataclasses look their module up
         try:
-            spec.loader.exec_module(module)
+            with warnings.catch_warnings():  # of what the file registers, each time that it is loaded
+                warnings.filterwarnings("ignore", ".*Overriding environment")
+                spec.loader.exec_module(module)
             factory = getattr(module, attribute, None)
             if callable(factory):
                 return factory()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from worldmodel import envs
@@ -109,3 +110,59 @@ def test_worlds_need_no_torch():
     code = "import sys; from worldmodel import envs; envs.make('reacher'); print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr
+
+
+ENVIRONMENTS = """
+import gymnasium
+import numpy as np
+from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
+
+
+class Ball(gymnasium.Env):
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+    action_space = gymnasium.spaces.Box(-2.0, 2.0, (2,))
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.pos = self.np_random.uniform(-0.8, 0.8, 2)
+        return self.pos.copy(), {}
+
+    def step(self, action):
+        self.pos = np.clip(self.pos + 0.1 * action, -1, 1)
+        return self.pos.copy(), -float(np.abs(self.pos).sum()), False, False, {}
+
+    def render(self):
+        at = np.linspace(-1, 1, 40)
+        near = np.hypot(at - self.pos[0], at[:, None] - self.pos[1]) < 0.3
+        return np.where(near[..., None], 220, 30).astype(np.uint8).repeat(3, 2)
+
+
+gymnasium.register("Ball-v0", Ball)
+arm, ball, no_pictures = ReacherEnv, Ball, lambda: gymnasium.make("Hopper-v5").unwrapped.action_space
+"""
+
+
+def test_a_file_may_return_an_environment_of_gymnasium(tmp_path, recwarn):
+    (tmp_path / "own.py").write_text(ENVIRONMENTS)
+    with envs.make(f"{tmp_path}/own.py:arm", image_size=16) as arm:
+        assert arm.name == "own.py:arm" and "mass_scale" in arm.factors and arm.state_names[0] == "joint0"
+    with envs.make(f"{tmp_path}/own.py:ball", image_size=20) as ball:
+        ball.restart(seed=1)
+        first = ball.snapshot()
+        after = [ball.advance(np.ones(2, np.float32))[0], ball.state(), ball.frame()]
+        assert ball.control_dt_s == 0.05 and after[0] < 0 and after[2].std() > 10
+        ball.restart(seed=2)  # in another copy of it
+        ball.restore(first)
+        again = [ball.advance(np.ones(2, np.float32))[0], ball.state(), ball.frame()]
+        assert all(np.array_equal(one, other) for one, other in zip(after, again, strict=True))
+    assert not [warning for warning in recwarn if "Overriding environment" in str(warning.message)]
+    with pytest.raises(ValueError, match="or an environment of Gymnasium's, got Box"):
+        envs.make(f"{tmp_path}/own.py:no_pictures")
+
+
+def test_a_module_that_stands_here_is_named_as_a_file(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(ENVIRONMENTS)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(envs.UnknownWorld, match=r"env=own\.py:FUNCTION"):
+        envs.make("gym:own/Ball-v0")

@@ -60,7 +60,8 @@ class EnvConfig(Settings):
     """A world, and how it is rendered and randomised."""
 
     world: str = "reacher"
-    """Name of the world, path/to/file.py:factory for your own, or gym:ID for any environment of Gymnasium."""
+    """Name of the world, gym:ID for any environment of Gymnasium, or path/to/file.py:factory for your own: a function
+    that returns a scene or an environment."""
     name: str | None = None
     """Name of its data set and run; null takes the world's name."""
     kinematic: KinematicConfig | None = None
