@@ -70,6 +70,8 @@ def test_the_readme_s_python_is_short():
 @pytest.mark.parametrize(("page", "line"), command_lines(), ids=[line[:60] for _, line in command_lines()])
 def test_every_command_is_accepted(page: str, line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
+    for block in blocks("yaml", PAGES[page]):  # which begins with the file's name
+        (tmp_path / block.split()[1]).write_text(block)
     words = shlex.split(line, comments=True)
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)

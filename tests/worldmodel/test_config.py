@@ -463,3 +463,37 @@ def test_lewm_trains_the_predictor_with_the_encoder():
 def test_options_at_their_defaults_are_not_part_of_a_stage_s_settings():
     """So that an option that a later version adds does not make an earlier run another one."""
     assert not any(TrainConfig().stage_settings().values())
+
+
+def test_options_may_stand_in_a_file(tmp_path: Path):
+    path = tmp_path / "heavy.yaml"
+    path.write_text(
+        "env: puck\nenv.name: heavy\nepisodes: 50\nenv.factors:\n  heavy: {of: body.puck.mass, prior: 0.3}\n"
+        "  view: camera.top.pos\ncollection:\n  env: {randomize: [heavy, view]}\npolicy: ou\n"
+    )
+    config = configure(TrainConfig, values([f"options={path}", "collection.episodes=70", "seed=3"], TrainConfig))
+    env = config.env
+    assert (env.world, env.name, env.randomize) == ("puck", "heavy", ["heavy", "view"])
+    assert env.factors == {"heavy": {"of": "body.puck.mass", "prior": 0.3}, "view": "camera.top.pos"}
+    assert (config.collection.episodes, config.seed, config.collection.policy["name"]) == (70, 3, "ou")
+    same = [*values([f"options={path}"], TrainConfig).items()]
+    written = ["env=puck", "env.name=heavy", "episodes=50", "policy=ou", "env.randomize=[heavy,view]"]
+    written += ["env.factors={heavy: {of: body.puck.mass, prior: 0.3}, view: camera.top.pos}"]
+    assert configure(TrainConfig, dict(same)) == configure(TrainConfig, values(written, TrainConfig))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: no such file"),
+        ("- episodes", "a mapping was expected, not list; write one option a line"),
+        ("episodes: [", "not YAML"),
+        ("episods: 5", r"unknown option 'episods' \(did you mean"),
+    ],
+)
+def test_a_file_that_holds_no_options_is_refused(tmp_path: Path, content: str | None, message: str):
+    path = tmp_path / "mine.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=message):
+        configure(TrainConfig, values([f"options={path}"], TrainConfig))

@@ -67,8 +67,9 @@ def help_text(verb: str, summary: str, cls: type[Any], common: tuple[str, ...], 
 
 HOW_TO_WRITE = """\
 Options are written key=value. Any unambiguous end of an option's path will do: episodes=50 for collection.episodes=50.
-Quote lists and mappings, so that the shell leaves them alone: 'history=[0,1]', 'goal_apart={y: 1}'. With -m, values
-separated by commas are a sweep: one run after the other."""
+Quote lists and mappings, so that the shell leaves them alone: 'history=[0,1]', 'goal_apart={y: 1}'. options=FILE.yaml
+takes options from a file, one a line (episodes: 50). With -m, values separated by commas are a sweep: one run after the
+other."""
 
 
 def _choices(env: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,7 +12,11 @@ from hydra.errors import OverrideParseException
 from worldmodel.settings.arguments import recipe_section, takes_text
 from worldmodel.settings.base import type_hints
 from worldmodel.settings.convert import option_paths
+from worldmodel.settings.yaml_files import read_yaml
 from worldmodel.system.errors import UserError
+
+OPTIONS = "options"
+"""Stands on a command line for the options in a file."""
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:
@@ -32,13 +37,17 @@ def values(arguments: Sequence[str], cls: type[Any]) -> dict[str, Any]:
     """Option of a settings class -> value; UserError where a comma asks for a sweep.
 
     What stands after the `=` of a path or a name is meant as it stands: also `=`, `#`, an accent, and words such as
-    `nan` that would be a number elsewhere.
+    `nan` that would be a number elsewhere. `options=FILE` stands for the options in a YAML file; what is given after
+    it counts more.
     """
     chosen: dict[str, Any] = {}
     for argument in arguments:
         if problem := _not_key_value(argument, cls):
             raise UserError(problem)
         key, equals, text = argument.lstrip("+").partition("=")
+        if equals and key == OPTIONS:
+            chosen |= _options_in(Path(_unquoted(text)))
+            continue
         if equals and takes_text(cls, key):
             chosen[key] = _text(text)
             continue
@@ -50,6 +59,16 @@ def values(arguments: Sequence[str], cls: type[Any]) -> dict[str, Any]:
             )
         chosen[override.key_or_group] = override.value()
     return chosen
+
+
+def _options_in(path: Path) -> dict[str, Any]:
+    """Option -> value in a YAML file, which names options as a command line does."""
+    try:
+        return read_yaml(path)
+    except OSError as error:
+        raise UserError(f"{OPTIONS}={path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise UserError(f"{OPTIONS}={path}: {error}; write one option a line, such as episodes: 50") from error
 
 
 def _not_key_value(argument: str, cls: type[Any]) -> str:

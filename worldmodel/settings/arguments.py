@@ -5,7 +5,7 @@ key is the path of an option, or any unambiguous end of one: `episodes` for `col
 """
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worldmodel.settings.base import settings_class, type_hints
@@ -40,7 +40,7 @@ def configure(cls: type[SettingsT], chosen: Mapping[str, Any], base: Mapping[str
 def configured_tree(cls: type[Any], chosen: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """As `configure`, in nested plain values."""
     tree = over_defaults(cls, base or {})
-    rest = dict(chosen)
+    rest = dict(_spread(cls, chosen))
     section = recipe_section(cls)
     if section is not None:
         env, size = _take_recipe(cls, rest), rest.pop("size", None)
@@ -59,6 +59,25 @@ def configured_tree(cls: type[Any], chosen: Mapping[str, Any], base: Mapping[str
         given = {locate(cls, name)[0].removeprefix(f"{section}.") for name in rest}
         training["choose"] = [what for what in training["choose"] if not options_of(what) & given]
     return tree
+
+
+def _spread(cls: type[Any], chosen: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """(option, value), with mappings for a section taken apart into its options; an option may be a mapping itself."""
+    for key, value in chosen.items():
+        name = f"{within}{key}"
+        if isinstance(value, Mapping) and value and not _takes_mapping(cls, name):
+            yield from _spread(cls, value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _takes_mapping(cls: type[Any], name: str) -> bool:
+    """Whether `name` is an option and no section."""
+    try:
+        path, inside = locate(cls, name)
+    except UserError:
+        return False
+    return bool(inside) or settings_class({option: hint for option, hint, _ in option_paths(cls)}[path]) is None
 
 
 def _take_recipe(cls: type[Any], rest: dict[str, Any]) -> str:
