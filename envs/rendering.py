@@ -85,8 +85,9 @@ _SLOW_EFFECTS = (
 )
 
 
-Aim = Callable[["mujoco.MjModel", "mujoco.MjData", int], None]
-"""Moves a camera, known by its number, for one frame."""
+Aim = Callable[[np.ndarray, np.ndarray, "int | None"], tuple[np.ndarray, np.ndarray]]
+"""(position (3,), rotation (3, 3), number of the camera or None for a free one) -> another pose for one frame. A camera
+looks along minus the third column of its rotation."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,7 @@ class FrameRenderer:
         Args:
             data: the simulation.
             camera: which camera sees it.
-            aim: moves the camera for this frame, (model, data, number of the camera): it may write `data.cam_xpos` and
-                `data.cam_xmat`. A free camera stays where it is.
+            aim: moves the camera for this frame.
             moving: False leaves out everything that can move: geoms of bodies that are not fixed to the world, sites
                 and tendons.
 
@@ -180,13 +180,15 @@ class FrameRenderer:
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_camlight(self._model, data)
         self._look_through(camera)
-        if aim is not None and not isinstance(camera, FreeCamera):
-            aim(self._model, data, self._camera.fixedcamid)
+        upwards = None if aim is None else self._move(aim, data)
         with nullcontext() if moving else _hidden_moving_geoms(self._model):
             options = self._options if moving else self._without_moving
             mujoco.mjv_updateScene(
                 self._model, data, options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
             )
+        if upwards is not None:
+            for eye in self._scene.camera:
+                eye.up[:] = upwards
         self._context.make_current()  # another world's renderer may have been
         try:
             if not np.array_equal(self._terrain, self._model.hfield_data):
@@ -215,6 +217,21 @@ class FrameRenderer:
             self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
             self._camera.fixedcamid = self._model.camera(camera).id
 
+    def _move(self, aim: Aim, data: mujoco.MjData) -> np.ndarray | None:
+        """Move the camera; the direction (3,) that a free one has upwards, which MuJoCo would take as vertical."""
+        camera, number = self._camera, self._camera.fixedcamid
+        if camera.type == mujoco.mjtCamera.mjCAMERA_FIXED:
+            position, rotation = aim(data.cam_xpos[number].copy(), data.cam_xmat[number].reshape(3, 3).copy(), number)
+            data.cam_xpos[number], data.cam_xmat[number] = position, rotation.reshape(9)
+            return None
+        rotation = _rotation_of_free(camera.azimuth, camera.elevation)
+        position, rotation = aim(camera.lookat + camera.distance * rotation[:, 2], rotation, None)
+        ahead = -rotation[:, 2]
+        camera.lookat[:] = position + camera.distance * ahead
+        camera.azimuth = np.rad2deg(np.arctan2(ahead[1], ahead[0]))
+        camera.elevation = np.rad2deg(np.arcsin(np.clip(ahead[2], -1, 1)))
+        return rotation[:, 1]
+
     def _let_go(self) -> None:
         """Leave the OpenGL context to whatever thread draws next."""
         if self._release is not None:
@@ -225,6 +242,14 @@ class FrameRenderer:
         self._terrain[:] = self._model.hfield_data
         for index in range(self._model.nhfield):
             mujoco.mjr_uploadHField(self._model, self._gpu, index)
+
+
+def _rotation_of_free(azimuth: float, elevation: float) -> np.ndarray:
+    """Axes of a free camera as columns, (3, 3): to the right, upwards, backwards; angles in degrees."""
+    (sin_a, sin_e), (cos_a, cos_e) = (function(np.deg2rad([azimuth, elevation])) for function in (np.sin, np.cos))
+    ahead = np.array([cos_e * cos_a, cos_e * sin_a, sin_e])
+    upwards = np.array([-sin_e * cos_a, -sin_e * sin_a, cos_e])
+    return np.stack([np.cross(ahead, upwards), upwards, -ahead], 1)
 
 
 _HIDDEN_GROUP = 5

@@ -10,13 +10,14 @@ from operator import attrgetter
 import mujoco
 import numpy as np
 
-from worldmodel.envs.looks.look import CameraLook, FrameLook, Look, ModelLook, Painter, View
+from worldmodel.envs.looks.look import CameraLook, FrameLook, Look, ModelLook, Painter, Pose, View
 from worldmodel.envs.rendering import Aim, Camera, FrameRenderer
 
 _FAINT, _CLEAR = 4.0, 20.0  # differences from the empty scene, in grey levels, at which the robot's mask is 0 and 1
 _NOWHERE = np.zeros((1, 1, 1), np.float32)
 _SHOWN_BY = ("geom_pos", "geom_quat", "geom_size", "geom_rgba", "geom_matid", "mat_rgba", "light_diffuse")
 _SHOWN_BY += ("light_ambient", "vis.headlight.diffuse", "vis.headlight.ambient", "cam_fovy", "hfield_data")
+_SHOWN_BY += ("vis.global_.fovy",)
 _FOLLOWING = (mujoco.mjtCamLight.mjCAMLIGHT_TRACK, mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM)
 _PLACED_BY = ("cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 
@@ -38,6 +39,7 @@ class Appearance:
         self._needs_robot = any(isinstance(look, FrameLook) and look.needs_robot for look in looks)
         self._empty: tuple[bytes, np.ndarray] | None = None
         self._agent: np.ndarray | None = None
+        self._seen_from = b""
 
     def photograph(
         self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, step: int, moving: bool = True
@@ -46,7 +48,7 @@ class Appearance:
 
         moving: as in `FrameRenderer.render`.
         """
-        aim = partial(self._aim, step)
+        aim = partial(self._aim, renderer.model, data, step) if self._aimers else None
         with self._changed_model(renderer.model, step):
             seen = renderer.render(data, camera, aim, moving).astype(np.float32)
             robot = _NOWHERE
@@ -66,7 +68,8 @@ class Appearance:
     def _changed_model(self, model: mujoco.MjModel, step: int) -> Iterator[None]:
         """The model with this instance of colours and lights; restored afterwards."""
         arrays = [attrgetter(field)(model) for look, _ in self._writers for field in look.fields]
-        kept = [array.copy() for array in arrays]
+        kept, view = [array.copy() for array in arrays], model.vis.global_
+        angle = view.fovy  # of a free camera
         try:
             for _, write in self._writers:
                 write(model, step)
@@ -74,26 +77,32 @@ class Appearance:
         finally:
             for array, before in zip(arrays, kept, strict=True):
                 array[:] = before
+            view.fovy = angle
 
-    def _aim(self, step: int, model: mujoco.MjModel, data: mujoco.MjData, camera: int) -> None:
-        """Move the camera of the frame that is about to be drawn."""
-        for aim in self._aimers:
-            position, rotation = aim(self._view(model, data, camera), step)
-            data.cam_xpos[camera], data.cam_xmat[camera] = position, rotation.reshape(9)
-
-    def _view(self, model: mujoco.MjModel, data: mujoco.MjData, camera: int) -> View:
-        """From where the camera sees, as data say now."""
-        position, rotation = data.cam_xpos[camera].copy(), data.cam_xmat[camera].reshape(3, 3).copy()
-        follows = model.cam_mode[camera] in _FOLLOWING
+    def _aim(
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        step: int,
+        position: np.ndarray,
+        rotation: np.ndarray,
+        camera: int | None,
+    ) -> Pose:
+        """Where the camera of the frame that is about to be drawn stands."""
+        follows = camera is not None and model.cam_mode[camera] in _FOLLOWING
         if self._agent is None:
             self._agent = _agent_at_rest(model)
         agent = data.subtree_com[min(1, model.nbody - 1)].copy() if follows else self._agent
-        return View(position, rotation, float(np.linalg.norm(position - model.stat.center)), agent, follows)
+        for aim in self._aimers:
+            distance = float(np.linalg.norm(position - model.stat.center))
+            position, rotation = aim(View(position, rotation, distance, agent, follows), step)
+        self._seen_from = position.tobytes() + rotation.tobytes()
+        return position, rotation
 
-    def _empty_scene(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, aim: Aim) -> np.ndarray:
+    def _empty_scene(self, renderer: FrameRenderer, data: mujoco.MjData, camera: Camera, aim: Aim | None) -> np.ndarray:
         model = renderer.model
         shown = [np.ascontiguousarray(attrgetter(field)(model)).tobytes() for field in _SHOWN_BY]
-        key = b"".join([*shown, *(getattr(data, field).tobytes() for field in _PLACED_BY)])
+        key = b"".join([*shown, *(getattr(data, field).tobytes() for field in _PLACED_BY), self._seen_from])
         if self._empty is None or self._empty[0] != key:
             empty = renderer.render(data, camera, aim, moving=False)
             self._empty = (key, empty.astype(np.float32))

@@ -73,5 +73,6 @@ class FieldOfView(ModelLook):
 
         def write(model: mujoco.MjModel, step: int) -> None:
             model.cam_fovy *= gain
+            model.vis.global_.fovy *= gain
 
         return write

@@ -19,6 +19,8 @@ from worldmodel.envs.looks.distracting_suite import (
     suite_level,
 )
 from worldmodel.envs.looks.look import View
+from worldmodel.envs.rendering import FreeCamera, _rotation_of_free
+from worldmodel.envs.scene import FREE
 
 STRENGTHS = {
     "texture": 0.6, "cloud": 0.6, "stripes": 0.5, "video": 0.5, "pictures": 0.7, "tint": 0.6, "robot_colour": 1.0,
@@ -197,6 +199,34 @@ def test_a_shifted_camera_keeps_its_distance_and_direction():
     moved, turned = CameraShift(10).aimer(np.random.default_rng(0))(view, 0)
     assert np.array_equal(turned, rotation) and np.linalg.norm(moved) == pytest.approx(0.2)
     assert moved @ rotation[:, 2] == pytest.approx(0)
+
+
+SEEN_FROM = FreeCamera((0.1, 0.0, 0.2), 1.6, 60.0, -30.0)
+SOMEWHERE = """<mujoco><visual><headlight diffuse=".5 .5 .5"/><global fovy="50"/></visual><worldbody>
+<camera name="fixed" pos="{pos}" xyaxes="{axes}" fovy="50"/><geom type="plane" size="2 2 .1" rgba=".2 .4 .3 1"/>
+<body pos="0 0 .2"><joint name="h" axis="0 1 0"/><geom size=".05" type="capsule" fromto="0 0 0 .3 0 0"/></body>
+</worldbody><actuator><motor joint="h"/></actuator></mujoco>"""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "camera" in kind or kind == "field_of_view"])
+def test_a_free_camera_is_moved_as_one_of_the_model_is(kind):
+    axes = _rotation_of_free(SEEN_FROM.azimuth, SEEN_FROM.elevation)
+    place = np.array(SEEN_FROM.lookat) + SEEN_FROM.distance * axes[:, 2]
+    numbers = {"pos": place, "axes": axes[:, :2].T.reshape(-1)}
+    text = SOMEWHERE.format(**{name: " ".join(map(repr, value.tolist())) for name, value in numbers.items()})
+    scene = envs.MjcfScene(text, name="somewhere", camera="fixed", control_dt_s=0.02)
+    scene.free_camera, frames = SEEN_FROM, []
+    with envs.MujocoWorld(scene, image_size=SIZE) as world:
+        world.restart(seed=0)
+        for world.camera in ("fixed", FREE):
+            frames += [
+                world.frame().astype(int),
+                seen(world, kind, STRENGTHS[kind]).astype(int),
+                world.frame().astype(int),
+            ]
+    fixed, moved, _, free, free_moved, free_again = frames
+    assert np.abs(fixed - free).mean() < 0.1 and np.abs(moved - free_moved).mean() < 0.1 < np.abs(fixed - moved).mean()
+    assert np.array_equal(free, free_again), "it goes back"
 
 
 def test_colours_of_the_suite_are_those_of_materials_and_walk_in_their_range(world):

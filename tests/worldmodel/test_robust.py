@@ -8,14 +8,15 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from worldmodel import envs
 from worldmodel.cli.terminal import robust_lines
-from worldmodel.envs.looks import KINDS, make
-from worldmodel.envs.rendering import FreeCamera
-from worldmodel.envs.scene import FREE
+from worldmodel.envs.looks import KINDS, Appearance, make
 from worldmodel.evaluation.control import control
+from worldmodel.evaluation.control.tasks import draw_tasks, goal_frames, make_protocol, photographs_of_tasks
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.robustness.films import read_films
-from worldmodel.evaluation.robustness.grid import GridCell, check_can_look, shifts_of
+from worldmodel.evaluation.robustness.grid import check_can_look, shifts_of
+from worldmodel.evaluation.trust import trusted_world
 from worldmodel.figures import style
 from worldmodel.figures.look_figures import looks_success
 from worldmodel.measures.statistics import share_kept
@@ -23,7 +24,7 @@ from worldmodel.reporting.verdicts import robust_verdict
 from worldmodel.runs import RobustResult, Run, read_record
 from worldmodel.runs.robust_result import ENCODER_LABELS
 from worldmodel.runs.zoo import find_run
-from worldmodel.settings import RECORDED, ControlConfig, EnvConfig, RobustConfig
+from worldmodel.settings import RECORDED, ControlConfig, EnvConfig, RobustConfig, recipe
 from worldmodel.settings.robust import usual_looks
 from worldmodel.system.errors import UserError
 
@@ -131,22 +132,45 @@ def test_a_look_that_hides_what_moves_is_counted_apart(run: str):
 
 
 def test_worlds_that_cannot_look_different_are_refused():
-    from worldmodel import envs
-
     world = envs.make("reacher", image_size=16)
-    tilt = [GridCell("camera_tilt", 2.0, "", (make("camera_tilt", 2.0),))]
-    check_can_look(world, tilt)
-    world.scene.free_camera = FreeCamera((0.0, 0, 0), 1.0, 0.0, -45.0)
-    world.camera = FREE
-    with pytest.raises(UserError, match="camera tilt moves a camera of the model"):
-        check_can_look(world, tilt)
+    check_can_look(world)
     scene = world.scene
     scene.__class__ = type("Drawn", (type(scene),), {"picture": lambda self, size: np.zeros((size, size, 3), np.uint8)})
     with pytest.raises(UserError, match="draws its own frames"):
-        check_can_look(world, [])
+        check_can_look(world)
     with pytest.raises(ValueError, match="draws its own frames; leave looks out"):
         envs.MujocoWorld(scene, randomize=["looks"])
     world.close()
+
+
+def test_a_world_without_a_goal_tolerance_is_judged_as_by_control(run: str, monkeypatch):
+    from worldmodel.evaluation.robustness import under_looks
+
+    def without_tolerance(*arguments):
+        world = trusted_world(*arguments)
+        world.scene.goal_tolerance = {}
+        return world
+
+    monkeypatch.setattr(under_looks, "trusted_world", without_tolerance)
+    config = RobustConfig(run=run, looks={}, tasks=2, instances=1, frames=20, budget_steps=2)
+    assert robust(config).protocol.goal_tolerance.keys() == {"shoulder", "wrist"}
+    given = replace(config, goal_tolerance={"wrist": 9.0})
+    found = robust(given)
+    assert found.protocol.goal_tolerance == {"wrist": 9.0}
+    clean = found.encoders["encoder"][0].success
+    assert clean is not None and clean.rate == 1
+    with pytest.raises(UserError, match="goal_tolerance names wrst"):
+        robust(replace(config, goal_tolerance={"wrst": 1.0}))
+
+
+def test_goals_of_other_libraries_worlds_are_photographed_under_the_look():
+    config, trained = ControlConfig(tasks=2, goal_steps=5), recipe("gym:Reacher-v5")
+    trained = replace(trained, collection=replace(trained.collection, episode_steps=12))
+    with envs.make("gym:Reacher-v5", image_size=32) as world:
+        tasks = draw_tasks(world, trained, make_protocol(config, world.name), config, trained.plan)
+        assert np.array_equal(photographs_of_tasks(world, tasks, tasks.goal), goal_frames(world, tasks))
+        world.appearance = Appearance([make("camera_tilt", 5.0)], 1)
+        assert not np.array_equal(photographs_of_tasks(world, tasks, tasks.goal), goal_frames(world, tasks))
 
 
 def test_recordings_cannot_be_shown_under_other_looks():

@@ -9,7 +9,7 @@ from worldmodel.comparing.encoder_cells import EncoderCell
 from worldmodel.comparing.laboratory import Laboratory
 from worldmodel.evaluation.control import control
 from worldmodel.evaluation.robustness import robust
-from worldmodel.evaluation.robustness.grid import check_can_look, shifts_of
+from worldmodel.evaluation.robustness.grid import check_can_look
 from worldmodel.learning.train import train
 from worldmodel.runs import CellStore, cell_key
 from worldmodel.settings import ControlConfig, EnvConfig, RobustConfig, TrainConfig
@@ -58,7 +58,7 @@ def refusal_of_looks(env: EnvConfig) -> str | None:
     """Why a world cannot look different; None where it can."""
     with closing(envs.make(**env.make_arguments())) as world:
         try:
-            check_can_look(world, shifts_of(RobustConfig(), env.image_size, env.world))
+            check_can_look(world)
         except UserError as error:
             return str(error)
     return None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worldmodel.settings.base import Count, NonNegativeInt, Settings
+from worldmodel.settings.base import Count, NonNegativeInt, Positive, Settings
 from worldmodel.settings.training import Device
 from worldmodel.system.errors import UserError
 
@@ -67,6 +67,8 @@ class RobustConfig(Settings):
     """Control steps from start to goal; null takes the protocol's own."""
     budget_steps: Count | None = None
     """Control steps to get there; null takes the protocol's own."""
+    goal_tolerance: dict[str, Positive] | None = None
+    """State variable -> how near counts as reached, as in `control`."""
     trust_world: bool = False
     """Allow the Python file that the run names as its world to be executed."""
     seed: NonNegativeInt = 0

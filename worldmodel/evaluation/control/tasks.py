@@ -107,6 +107,18 @@ def photographs(
     return np.stack([world.goal_frame(state, of, moving) for state, of in zip(states, factors, strict=True)])
 
 
+def photographs_of_tasks(world: MujocoWorld, tasks: Tasks, states: np.ndarray, moving: bool = True) -> np.ndarray:
+    """Pictures as the world looks now of states (n, X), each in its task's own episode, uint8 (n, S, S, 3)."""
+    if tasks.moments is None:
+        return photographs(world, states, tasks.factors, moving)
+    before, shown = world.snapshot(), []
+    for moment, state in zip(tasks.moments, states, strict=True):
+        world.restore(moment)
+        shown.append(world.goal_frame(state, moving=moving))
+    world.restore(before)
+    return np.stack(shown)
+
+
 def task_policy(recorded: TrainConfig, config: ControlConfig) -> Policy:
     """The policy that draws tasks: that of the run's data, unless the settings name another."""
     return make_policy(**({"name": config.task_policy} if config.task_policy else recorded.collection.policy))

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel.envs import MujocoWorld, looks
-from worldmodel.envs.looks import Appearance, CameraLook, Look
-from worldmodel.envs.rendering import FreeCamera
+from worldmodel.envs.looks import Appearance, Look
 from worldmodel.evaluation.robustness.films import read_films
 from worldmodel.runs.robust_result import CLEAN, SuiteSetting
 from worldmodel.settings import RobustConfig
@@ -63,15 +62,9 @@ def shifts_of(config: RobustConfig, image_size: int, world: str) -> list[GridCel
     return found
 
 
-def check_can_look(world: MujocoWorld, shifts: list[GridCell]) -> None:
-    """UserError where a world cannot look different: it is not rendered here, or by a camera that stays where it is."""
+def check_can_look(world: MujocoWorld) -> None:
+    """UserError where a world cannot look different, since it is not rendered here."""
     if world.scene.draws_itself:
         raise UserError(
             f"{world.name} draws its own frames, so its looks cannot be changed here; probe and surprise need none"
-        )
-    moved = [shift.look for shift in shifts if any(isinstance(look, CameraLook) for look in shift.looks)]
-    if moved and isinstance(world.scene.view_of(world.camera), FreeCamera):
-        raise UserError(
-            f"looks: {moved[0].replace('_', ' ')} moves a camera of the model, and {world.name} is seen by a free one; "
-            "leave out camera looks and levels"
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +17,15 @@ from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.evaluate import check_same_world
 from worldmodel.evaluation.control.landmarks import LandmarkGraph, possible, ways
 from worldmodel.evaluation.control.moments import Moments, draw_moments
-from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol, photographs
+from worldmodel.evaluation.control.tasks import (
+    Tasks,
+    draw_tasks,
+    make_protocol,
+    photographs,
+    photographs_of_tasks,
+    task_policy,
+)
+from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.fits import check_fits
 from worldmodel.evaluation.robustness.grid import GridCell, check_can_look, shifts_of
@@ -92,7 +100,7 @@ def robust(config: RobustConfig) -> RobustResult:
         world = trusted_world(env, config.trust_world)
         stack.callback(world.close)
         warn_if_edited(runs[0], world)
-        check_can_look(world, shifts)
+        check_can_look(world)
         bench = _prepare(config, runs[0].config, world, shifts)
         models = [_load(bench, run) for run in runs]
         found: _ByEncoder = {
@@ -119,7 +127,10 @@ def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shi
         budget_steps=config.budget_steps,
         seed=config.seed,
     )
-    protocol, plan = make_protocol(as_control, world.name), possible(trained.plan, trained)
+    policy, steps = task_policy(trained, as_control), trained.collection.episode_steps
+    tolerance = set_tolerance(world, config.goal_tolerance, policy, steps)
+    protocol = replace(make_protocol(as_control, world.name), goal_tolerance=tolerance)
+    plan = possible(trained.plan, trained)
     tasks = draw_tasks(world, trained, protocol, as_control, plan)
     fitted, judged = draw_moments(world, trained.collection, config.frames, config.seed)
     planner = make_planner(**plan.planner)
@@ -177,9 +188,9 @@ def _under(
         bench.world.appearance = shift.appearance(bench.config.seed * 1000 + instance)
         bench.world.restart(seed=bench.config.seed)  # what moves begins with the episode, in the goal image too
         tasks = bench.tasks.part(*of_tasks)
-        goals = goal_frames(bench.world, tasks)
-        starts = photographs(bench.world, tasks.start, tasks.factors)
-        empty = photographs(bench.world, tasks.start, tasks.factors, moving=False)
+        goals = photographs_of_tasks(bench.world, tasks, tasks.goal)
+        starts = photographs_of_tasks(bench.world, tasks, tasks.start)
+        empty = photographs_of_tasks(bench.world, tasks, tasks.start, moving=False)
         contexts = context_source("online", model, bench.trained, bench.world, tasks)
         controller = GoalController(planning, bench.planner, bench.plan, goals, contexts, bench.config.seed, graph)
         outcome = run_tasks(bench.world, tasks, controller, bench.protocol, None, int(moves and not instance))
