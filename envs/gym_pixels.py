@@ -61,7 +61,7 @@ class PixelScene(Scene):
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame would look for a screen
         env = make()
         self._new = [plain_attributes(holder) for holder in objects_of(env)]
-        self.action_dim, self._low_high = action_range(name, env)
+        self.action_dim, self._low_high = action_range(name, env.action_space)
         self.ctrl_centre = self.ctrl_half_range = np.zeros(0)
         self._env, self._now = env, _Moment(0)
         at_reset = self._seeded_reset(0)

@@ -63,7 +63,9 @@ class GymScene(Scene):
     def __init__(self, name: str, env: gymnasium.Env) -> None:
         self.name, self._env = name, env
         self._base: Any = env.unwrapped
-        self.action_dim, self._low_high = action_range(name, env)
+        with quietly():
+            self._action_space = env.action_space  # ogbench makes a new one each time, with a warning
+        self.action_dim, self._low_high = action_range(name, self._action_space)
         self._seeded_reset(0)
         _spare_pictures(self._base)
         self.model, self.data = _simulation(self._base)
@@ -95,7 +97,7 @@ class GymScene(Scene):
             raise ValueError(f"{self.name} compiles another model at each reset, which worldmodel cannot follow")
 
     def advance(self, action: np.ndarray) -> None:
-        native = native_action(action, self._low_high, self._env.action_space)
+        native = native_action(action, self._low_high, self._action_space)
         with acting(self.name, "step"):
             _, reward, ended, _, info = self._env.step(native)
         self._outcome = one_number(reward), bool(ended), success_flag(info)
@@ -207,7 +209,7 @@ def _find_simulation(base: Any) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
     return None
 
 
-def action_range(name: str, env: gymnasium.Env) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+def action_range(name: str, space: gymnasium.Space) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
     """A, and the lowest and highest action, each (A,).
 
     Where an action is unbounded they are -1 and 1; where it has one bound, the other is 2 from it.
@@ -215,7 +217,6 @@ def action_range(name: str, env: gymnasium.Env) -> tuple[int, tuple[np.ndarray, 
     Raises:
         ValueError: the actions are not continuous.
     """
-    space = env.action_space
     if not isinstance(space, gymnasium.spaces.Box):
         raise ValueError(f"{name} has actions {space}; worldmodel plans continuous ones (gymnasium.spaces.Box)")
     low, high = space.low.reshape(-1).astype(float), space.high.reshape(-1).astype(float)

@@ -6,13 +6,15 @@ import pytest
 import worldmodel as wm
 from worldmodel import envs
 from worldmodel.cli.main import main
-from worldmodel.cli.worlds_table import worlds_lines
+from worldmodel.cli.worlds_table import _by_element, worlds_lines
+from worldmodel.designing.survey import _in_turn, _nameable_factors
 from worldmodel.system.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def looked(tmp_path_factory):
-    return wm.worlds(wm.WorldsConfig(env="gym:Reacher-v5", out=str(tmp_path_factory.mktemp("w") / "reacher.png")))
+    picture = str(tmp_path_factory.mktemp("w") / "reacher.png")
+    return wm.worlds(wm.WorldsConfig(env="gym:Reacher-v5", out=picture, seconds=100))
 
 
 def test_a_world_never_seen_before_is_shown_with_what_acts(looked):
@@ -48,3 +50,21 @@ def test_what_does_not_exist_is_refused(capsys):
     with pytest.raises(UserError, match="no world matches 'nothing-\\*'"):
         wm.worlds(wm.WorldsConfig(env="nothing-*"))
     assert main(["worlds", "env=reachr"]) == 1 and "did you mean reacher" in capsys.readouterr().err
+
+
+def test_the_world_of_a_recipe_is_shown_under_the_recipes_name():
+    found = wm.worlds(wm.WorldsConfig(env="reacher_ou", seconds=0))
+    assert found.worlds[0].name == "reacher_ou" and found.worlds[0].kind == "poses" and found.view.factors
+
+
+def test_where_time_is_short_something_of_every_kind_is_measured(looked):
+    world = envs.make("gym:Reacher-v5", image_size=8)
+    order = [factor.group for factor in _in_turn(_nameable_factors(world))]
+    kinds = [(path.partition(".")[0], path.rpartition(".")[2]) for path in order]
+    assert len(set(kinds[: len(set(kinds))])) == len(set(kinds)) < len(kinds)
+    assert sorted(order) == sorted(path.name for path in looked.view.paths)
+
+
+def test_paths_of_one_element_stand_together():
+    paths = ["body.arm/1.mass", "body.arm/1.com", "geom.floor.rgba", "gravity", "light"]
+    assert _by_element(paths) == ["body.arm/1.{mass,com}", "geom.floor.rgba", "gravity", "light"]

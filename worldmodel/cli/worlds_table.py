@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 
 from worldmodel.cli.terminal import aligned, table
@@ -18,7 +19,10 @@ def worlds_lines(found: WorldsResult) -> str:
         for domain, names in domains:
             told = f"{domain}: {', '.join(name.removeprefix(f'{domain}-') for name in names)}"
             lines.append(textwrap.fill(told, terminal_width(), initial_indent="  ", subsequent_indent="    "))
-        lines += ["", "any environment of Gymnasium: env=gym:ID, of another package env=gym:MODULE/ID"]
+        told = f"recipes with another name than their world: {', '.join(found.recipes)}"
+        lines += ["", textwrap.fill(told, terminal_width(), subsequent_indent="  ")]
+        lines += ["any environment of Gymnasium: env=gym:ID, of another package env=gym:MODULE/ID"]
+        lines += ["a scene or an environment of your own: env=path/to/file.py:FUNCTION"]
     if found.picture:
         lines.append(f"picture: {found.picture}")
     name = found.worlds[0].name
@@ -57,12 +61,20 @@ def _view_lines(view: WorldView) -> str:
         ("goal reached", goals or "within a quarter of each position's spread (control goal_tolerance={NAME: VALUE})"),
         ("camera", f"{view.camera} (env.camera={' | '.join(view.cameras)})"),
     ]
-    lines = [summary.name, aligned(rows)]
+    lines = [summary.name, aligned(_wrapped(rows))]
     if view.factors:
         lines += ["", "factors, randomised with env.randomize=[NAME]", _factor_table(view.factors)]
     if view.paths:
         lines += ["", "paths that become factors with env.factors={NAME: PATH}", _factor_table(view.paths)]
     return "\n".join(lines)
+
+
+def _wrapped(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Labels and values, long values on several lines: an arm with a gripper has forty numbers of state."""
+    indent = 4 + max(len(label) for label, _ in rows)
+    room = terminal_width() - indent
+    wrap = partial(textwrap.wrap, width=room, break_long_words=False, break_on_hyphens=False)
+    return [(label, f"\n{'':{indent}}".join(wrap(value))) for label, value in rows]
 
 
 def _factor_table(factors: Sequence[FactorView]) -> str:
@@ -75,9 +87,19 @@ def _factor_table(factors: Sequence[FactorView]) -> str:
     }
     for why, names in others.items():
         if names:
-            told = f"{why}: {', '.join(names)}"
+            told = f"{why}: {', '.join(_by_element(names))}"
             lines.append(textwrap.fill(told, terminal_width(), subsequent_indent="  ", break_on_hyphens=False))
     return "\n".join(lines)
+
+
+def _by_element(paths: Sequence[str]) -> list[str]:
+    """Paths with those of one element together, as a shell would write them: body.arm.{mass,com}."""
+    found = []
+    for element, group in groupby(paths, key=lambda path: path.rpartition(".")[0]):
+        properties = [path.rpartition(".")[2] for path in group]
+        together = len(properties) > 1 and element
+        found += [f"{element}.{{{','.join(properties)}}}"] if together else [f"{element}.{properties[0]}".lstrip(".")]
+    return found
 
 
 def _factor_row(factor: FactorView) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 import fnmatch
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.factors import Factor, FactorError
 from worldmodel.envs.model_paths import nameable
 from worldmodel.envs.named_factors import named_factors
-from worldmodel.settings import WorldsConfig
+from worldmodel.settings import RECORDED, WorldsConfig, recipe
 from worldmodel.settings.recipes import preset_names, sizes
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_replaceable
@@ -98,6 +99,8 @@ class WorldsResult:
     """The worlds that were asked for."""
     others: tuple[str, ...]
     """Names of the other worlds: dm_control's tasks, where all were asked for."""
+    recipes: tuple[str, ...]
+    """Recipes that are called otherwise than their world, where all were asked for."""
     view: WorldView | None
     """The closer look, where one world was asked for."""
     picture: str | None
@@ -116,22 +119,32 @@ def worlds(config: WorldsConfig) -> WorldsResult:
         check_replaceable(Path(config.out), [b"\x89PNG"], "PNG", "choose another out=, or delete it")
     if env is None or (any(letter in env for letter in "*[") and not envs.gym_ids.is_gym(env)):
         return _listed(config)
-    world = envs.make(env, image_size=_PICTURE, quality="fast")
+    world = _made(env)
     try:
         pictures = _camera_pictures(world)
         summary = _summary(env, world)
         view = _view(world, summary, config.seconds)
     finally:
         world.close()
-    return WorldsResult((summary,), (), view, _draw(config.out, pictures))
+    return WorldsResult((summary,), (), (), view, _draw(config.out, pictures))
+
+
+def _made(env: str) -> MujocoWorld:
+    """The world of this name, or that a recipe of this name records, without what it randomises."""
+    arguments: dict[str, Any] = {"name": env}
+    if env in preset_names("env") and env not in envs.names():
+        recorded = recipe(env).env.make_arguments()
+        arguments = {key: recorded[key] for key in ("name", "kinematic", "factors", "camera", "action_repeat")}
+    return envs.make(**arguments, image_size=_PICTURE, quality="fast")
 
 
 def _listed(config: WorldsConfig) -> WorldsResult:
     known, tasks = envs.names(), _tasks()
     if config.env is None:
         names, others = (tuple(name for name in known if (name in tasks) == is_task) for is_task in (False, True))
+        recipes = tuple(name for name in preset_names("env") if name not in (*known, RECORDED))
     else:
-        names, others = tuple(fnmatch.filter(known, config.env)), ()
+        names, others, recipes = tuple(fnmatch.filter(known, config.env)), (), ()
     if not names:
         raise UserError(f"no world matches {config.env!r}; worldmodel worlds lists them all")
     found, pictures = [], {}
@@ -141,7 +154,7 @@ def _listed(config: WorldsConfig) -> WorldsResult:
             pictures[name] = _after_motion(world)
         found.append(_summary(name, world))
         world.close()
-    return WorldsResult(tuple(found), others, None, _draw(config.out, pictures))
+    return WorldsResult(tuple(found), others, recipes, None, _draw(config.out, pictures))
 
 
 def _tasks() -> set[str]:
@@ -198,12 +211,26 @@ def _nameable_factors(world: MujocoWorld) -> Iterator[Factor]:
 
 def _measured(world: MujocoWorld, until: float) -> Iterator[FactorView]:
     """Every factor of a world, with its effect as long as there is time."""
-    policy = make_policy("uniform", hold_steps=5)
-    for factor in progress(world.factors.values(), desc="factors", unit="factor", delay=2):
-        there_is_time = time.monotonic() < until
-        acts = effect(world, factor.name, policy, num_steps=_STEPS) if there_is_time else None
+    policy, effects = make_policy("uniform", hold_steps=5), {}
+    for factor in progress(_in_turn(world.factors.values()), desc="factors", unit="factor", delay=2):
+        if time.monotonic() < until:
+            effects[factor.name] = effect(world, factor.name, policy, num_steps=_STEPS)
+    for factor in world.factors.values():
+        acts = effects.get(factor.name)
         kind = "visual" if factor.kind == "visual" else "physical"
         yield FactorView(factor.group, factor.nominal, factor.unit, kind, factor.description or factor.name, acts)
+
+
+def _in_turn(factors: Iterable[Factor]) -> list[Factor]:
+    """One factor of each property, then a second one of each: where time is short, something of every kind is seen."""
+    before: Counter[tuple[str, str]] = Counter()
+    turns = []
+    for factor in factors:
+        kind, _, rest = factor.group.partition(".")
+        prop = kind, rest.rpartition(".")[2]
+        turns.append((before[prop], factor))
+        before[prop] += 1
+    return [factor for _, factor in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _cameras(world: MujocoWorld) -> list[str | int]:

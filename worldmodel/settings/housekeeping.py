@@ -81,7 +81,8 @@ class WorldsConfig(Settings):
     """List the worlds, or look closely at one: worldmodel worlds env=NAME."""
 
     env: str | None = None
-    """Name of a world, path/to/file.py:factory or gym:ID; "walker-*" lists those that match; null lists all."""
+    """Name of a world or a recipe, path/to/file.py:factory or gym:ID; "walker-*" lists worlds that match; null lists
+    all."""
     out: str | None = None
     """Where a picture goes (PNG): of the world through each of its cameras, or of all that are listed."""
     seconds: NonNegative = 6.0
