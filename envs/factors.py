@@ -110,12 +110,15 @@ class Factor:
         low, high = self.bounds
         if self.transform not in _TRANSFORMS:
             raise FactorError(f"factor {self.name}: transform must be log or linear, got {self.transform!r}")
-        if not low <= self.nominal <= high:
-            raise FactorError(f"factor {self.name}: nominal {self.nominal} is outside its bounds [{low}, {high}]")
-        if self.transform == "log" and low <= 0:
-            raise FactorError(f"factor {self.name}: a log transform needs bounds above 0, got [{low}, {high}]")
         if self.prior_scale <= 0:
             raise FactorError(f"factor {self.name}: prior_scale must be > 0, got {self.prior_scale}")
+        if not low <= self.nominal <= high:
+            raise FactorError(
+                f"factor {self.name}: nominal {self.nominal:g} is outside its bounds [{low:g}, {high:g}]; give bounds "
+                "that contain it, or another nominal"
+            )
+        if self.transform == "log" and low <= 0:
+            raise FactorError(f"factor {self.name}: a log transform needs bounds above 0, got [{low:g}, {high:g}]")
         if not self.group:
             object.__setattr__(self, "group", self.name)
         if self.moves_constants is None:

@@ -21,6 +21,7 @@ from worldmodel.envs.factors import FactorError, Transform
 _XYZ = {"x": (0,), "y": (1,), "z": (2,)}
 _RGB = {"red": (0,), "green": (1,), "blue": (2,)}
 _ANY = (-math.inf, math.inf)
+_SHOWN = 4  # paths in a message
 
 
 @dataclass(frozen=True)
@@ -206,8 +207,7 @@ def resolve(model: mujoco.MjModel, factor: str, of: str) -> Iterator[tuple[str, 
     """(what to add to the factor's name, place, property) of everything that a path names."""
     kind, _, rest = of.partition(".")
     if kind not in PROPERTIES:
-        hint = "; textures are fixed: tint or repeat them by material.NAME.rgba" if kind == "texture" else ""
-        raise FactorError(f"factor {factor}: {_unknown('kind', kind, of, PROPERTIES)}{hint}")
+        raise FactorError(f"factor {factor}: {_no_such_kind(model, kind, of)}")
     name, prop_name, part = _split(factor, kind, rest, of)
     prop = PROPERTIES[kind][prop_name]
     if kind in _WITHOUT_NAME:
@@ -242,12 +242,15 @@ def _split(factor: str, kind: str, rest: str, of: str) -> tuple[str, str, str]:
         name, prop, part = ".".join(words[:at]), words[at], "".join(words[at + 1 :])
         parts = properties[prop].parts or {}
         if part and part not in parts:
-            raise FactorError(f"factor {factor}: {_unknown('part', part, of, parts)}")
+            told = _unknown("part", part, of, parts) if parts else f"{prop} is one number, which has no part {part!r}"
+            raise FactorError(f"factor {factor}: {told}")
         return name, prop, part
     if len(words) < least:
         form = f"{kind}.PROPERTY" if kind in _WITHOUT_NAME else f"{kind}.NAME.PROPERTY"
         raise FactorError(f"factor {factor}: write {form} with PROPERTY one of {', '.join(properties)}, got {of!r}")
-    raise FactorError(f"factor {factor}: {_unknown('property', words[-1], of, properties)}")
+    owners = [f"{other}.NAME.{words[-1]}" for other, known in PROPERTIES.items() if words[-1] in known]
+    hint = f"; elsewhere there is {', '.join(owners)}" if owners else ""
+    raise FactorError(f"factor {factor}: {_unknown('property', words[-1], of, properties)}{hint}")
 
 
 def _rows(model: mujoco.MjModel, factor: str, kind: str, name: str, of: str, field: str) -> tuple[int, ...]:
@@ -278,6 +281,16 @@ def _unknown(what: str, word: str, of: str, known: Sequence[str] | Mapping[str, 
     close = difflib.get_close_matches(word, list(known), n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
     return f"unknown {what} {word!r} in {of!r}{meant}; there is {', '.join(known) or 'none with a name'}"
+
+
+def _no_such_kind(model: mujoco.MjModel, kind: str, of: str) -> str:
+    """One line about a path that begins with no kind: the paths of this model that end in it, or what there is."""
+    ends = [path for path in nameable(model) if path.endswith(f".{of}")]
+    if ends:
+        some = f"{', '.join(ends[:_SHOWN])}{', …' if len(ends) > _SHOWN else ''}"
+        return f"{of!r} does not say of what kind it is: write {some}"
+    hint = "; textures are fixed: tint or repeat them by material.NAME.rgba" if kind == "texture" else ""
+    return f"{_unknown('kind', kind, of, PROPERTIES)}{hint}"
 
 
 def _check_no_material(model: mujoco.MjModel, factor: str, rows: Sequence[int]) -> None:

@@ -81,13 +81,13 @@ def _factor(
             "transform: linear with prior and bounds"
         )
     prior = prior if prior is not None else prop.prior * scale
+    limits = (0.0, math.inf) if place.is_ratio else prop.limits
     if bounds is None:
         reach = PRIOR_REACH * prior
         low, high = prior_bounds(value, prior) if transform == "log" else (value - reach, value + reach)
-        limits = (0, math.inf) if place.is_ratio else prop.limits
         bounds = max(low, limits[0]), min(high, limits[1])
-    if len(bounds) != 2:
-        raise FactorError(f"factor {name}: bounds must be [lowest, highest], got {list(bounds)}")
+    else:
+        _check_bounds(name, place.path, bounds, limits)
     return (VisualFactor if prop.visual else PhysicsFactor)(
         name=name,
         group=group,
@@ -100,6 +100,15 @@ def _factor(
         description=f"ratio for {place.path}" if place.is_ratio else place.path,
         moves_constants=not prop.visual or place.field.startswith(("cam_", "light_pos", "light_dir")),
     )
+
+
+def _check_bounds(name: str, path: str, bounds: Sequence[float], limits: tuple[float, float]) -> None:
+    """FactorError for bounds that a user gave and that are none, or that lie where the property cannot be."""
+    if len(bounds) != 2 or not bounds[0] < bounds[1]:
+        raise FactorError(f"factor {name}: bounds must be [lowest, highest], got {list(bounds)}")
+    if bounds[0] < limits[0] or bounds[1] > limits[1]:
+        within = f"in [{limits[0]:g}, {limits[1]:g}]" if limits[1] < math.inf else f"{limits[0]:g} or more"
+        raise FactorError(f"factor {name}: {path} is {within}, got the bounds {list(bounds)}")
 
 
 def _writer(place: Place, in_proportion: bool) -> Writer:

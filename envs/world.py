@@ -372,6 +372,8 @@ def _check_scene(scene: Scene, render_mode: str | None, randomize: Sequence[str]
     """ValueError for what a scene cannot show, or where it speaks of a state variable that it has not."""
     if LOOKS in randomize and scene.draws_itself:
         raise ValueError(f"{scene.name} draws its own frames; leave looks out of randomize")
+    if any(LOOKS in (factor.name, factor.group) for factor in scene.factors):
+        raise ValueError(f"a factor of {scene.name} is called {LOOKS}, which is another word of randomize; rename it")
     if render_mode not in (None, "rgb_array"):
         raise ValueError(f'render_mode must be "rgb_array" or None, got {render_mode!r}; no window is opened')
     for what in ("goal_tolerance", "symmetries", "angle_names"):

@@ -134,9 +134,22 @@ def test_what_acts_is_measured():
         ({"of": "geom.disc"}, "write geom.NAME.PROPERTY"),
         ({"of": "body.puck.com.x"}, "its centre of mass at its origin"),
         ({"of": "joint.x.stiffness"}, "is 0, which has no logarithm; give it a nominal value"),
-        ({"of": "body.puck.mass", "bounds": [2, 3]}, r"nominal 1.0 is outside its bounds"),
+        ({"of": "body.puck.mass", "bounds": [2, 3]}, r"nominal 1 is outside its bounds \[2, 3\]; give bounds"),
+        ({"of": "body.puck.mass", "bounds": [5, 0.2]}, r"bounds must be \[lowest, highest\], got \[5, 0.2\]"),
+        ({"of": "body.puck.mass", "transform": "linear", "bounds": [-1, 2]}, "body.puck.mass is 0 or more"),
+        ({"of": "camera.top.fovy", "bounds": [10, 400]}, r"camera.top.fovy is in \[1, 170\]"),
+        ({"of": "body.puck.mass", "prior": -1}, "prior_scale must be > 0"),
+        ({"of": "puck.mass"}, r"'puck.mass' does not say of what kind it is: write body.puck.mass$"),
+        ({"of": "gravity"}, "write option.gravity$"),
+        ({"of": "geom.disc.mass"}, "elsewhere there is body.NAME.mass$"),
+        ({"of": "body.puck.mass.x"}, "mass is one number, which has no part 'x'"),
     ],
 )
 def test_a_path_that_names_nothing_is_refused_in_one_line(arguments, message):
     with pytest.raises(FactorError, match=message):
         envs.make("puck", factors={"thing": arguments})
+
+
+def test_no_factor_is_called_as_what_redraws_the_looks():
+    with pytest.raises(ValueError, match="a factor of puck is called looks"):
+        envs.make("puck", factors={"looks": {"of": "body.puck.mass"}})

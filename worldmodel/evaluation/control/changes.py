@@ -16,8 +16,8 @@ from worldmodel.system.errors import UserError
 
 _FACTOR = "changed"
 """Name of the factors made from MJCF paths, followed by a number."""
-_ANY_VALUE = {"transform": "linear", "prior": 1.0, "bounds": [-1e12, 1e12]}
-"""Settings of these factors. They are never drawn, so no value is out of bounds."""
+_ANY_VALUE = {"transform": "linear", "prior": 1e12}
+"""Settings of these factors. They are never drawn, and their bounds are wide: all that the property can be."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ def world_that_changes(env: EnvConfig, change: ChangeConfig, trust: bool) -> tup
         UserError: a name or path that the world does not have, or a number that it cannot be.
     """
     world = trusted_world(env, trust)
+    if change.times and world.scene.model.nbody == 1:
+        world.close()
+        raise UserError(f"change.times changes a MuJoCo model, and {world.name} has none; use change.delay")
     paths = [name for name in change.times if "." in name]
     factors = {name: f"{_FACTOR}_{paths.index(name)}" if name in paths else name for name in change.times}
     if paths:
@@ -74,11 +77,11 @@ def world_that_changes(env: EnvConfig, change: ChangeConfig, trust: bool) -> tup
         except FactorError as error:
             raise UserError(f"change.times: {str(error).partition(': ')[2]}") from None
     for name, factor in factors.items():
-        _check(world, name, factor)
+        _check(world, env.world, name, factor)
     return world, Change({factors[name]: ratio for name, ratio in change.times.items()}, change.delay, change.at)
 
 
-def _check(world: MujocoWorld, name: str, factor: str) -> None:
+def _check(world: MujocoWorld, env: str, name: str, factor: str) -> None:
     """UserError where a world has no such physical factor, or one whose multiple is the same."""
     if factor not in world.factors:
         if factor != name:
@@ -86,8 +89,8 @@ def _check(world: MujocoWorld, name: str, factor: str) -> None:
         close = difflib.get_close_matches(name, world.factors, n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
         raise UserError(
-            f"change.times: {world.name} has no factor {name!r}{meant}; there is {', '.join(world.factors)}, and any "
-            f"path such as body.NAME.mass that worldmodel worlds env={world.name} lists"
+            f"change.times: {world.name} has no factor {name!r}{meant}; there is {', '.join(world.factors) or 'none'}, "
+            f"and any path such as body.NAME.mass that worldmodel worlds env={env} lists"
         )
     found = world.factors[factor]
     if found.kind != "physical":
