@@ -131,6 +131,8 @@ def test_the_help_of_control_shows_how_the_run_plans(capsys: pytest.CaptureFixtu
         (["train", "episodes="], "episodes"),
         (["train", "device=tpu"], "'tpu'"),
         (["control", RUN, *TASKS, "device=tpu"], "'tpu'"),
+        (["train", "env=puck", "context.window=40", "episode_steps=60"], "do not fit into episodes of 60 steps"),
+        (["train", "options=nowhere.yaml"], "options=nowhere.yaml cannot be read"),
         (["train", "env.image_size=0"], "image_size"),
         (["train", "env.image_size=large"], "image_size"),
         (["train", "encoder.kind=cnn", "encoder.input_size=24"], "input_size=24"),

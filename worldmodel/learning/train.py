@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from worldmodel import figures
+from worldmodel import envs, figures
 from worldmodel.data.collecting import collect
 from worldmodel.data.frames import check_frame_size
 from worldmodel.data.pairs import window_starts
@@ -42,6 +42,7 @@ from worldmodel.settings import (
     HEADS,
     RECORDED,
     REWARD,
+    CollectConfig,
     DecoderConfig,
     TrainConfig,
     write_run_config,
@@ -243,7 +244,7 @@ def check_collection(config: TrainConfig) -> None:
     """Refuse what cannot be trained, before anything is collected for it.
 
     Raises:
-        UserError: the settings ask for too few episodes, or for OU pairs in a world that has none.
+        UserError: the settings ask for too few episodes, or too short ones, or for OU pairs in a world that has none.
     """
     collection = config.collection
     if collection.env.world != RECORDED and collection.episodes < FEWEST_EPISODES:
@@ -251,11 +252,25 @@ def check_collection(config: TrainConfig) -> None:
             f"{collection.episodes} episodes are too few for a train, a validation and a test split; collect at least "
             f"{FEWEST_EPISODES} (episodes={FEWEST_EPISODES})"
         )
+    _check_halves(collection, config.context_or_default.window)
     for one in (collection, config.poses):
         if one.env.world != RECORDED:  # what a recording holds is known once it is open
             check_frame_size(one.env.image_size, config.encoder.input_size)
     if config.poses.env.world != RECORDED:
         check_pairs(config.method, config.poses.env.label, bool(config.poses.env.kinematic))
+
+
+def _check_halves(collection: CollectConfig, window: int) -> None:
+    """UserError where physical constants vary and half an episode holds no context window."""
+    steps, env = collection.episode_steps, collection.env
+    if steps >= 2 * (window + collection.restart_midway) or not env.randomize or env.world == RECORDED:
+        return
+    with closing(envs.make(**env.make_arguments())) as world:
+        if world.randomized("physical") and world.scene.kinematic is None:
+            raise UserError(
+                f"two windows of {window} steps do not fit into episodes of {steps} steps, and {world.name} varies "
+                f"{', '.join(world.randomized('physical'))}; set context.window to at most half of episode_steps"
+            )
 
 
 def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> ModelConfig:
