@@ -17,6 +17,7 @@ from worldmodel.evaluation.surprise import (
     score,
 )
 from worldmodel.settings import ContextConfig, SurpriseConfig
+from worldmodel.system.errors import UserError
 
 pytestmark = pytest.mark.numerics
 
@@ -34,6 +35,9 @@ def test_worlds_offer_the_events_they_have(puck):
     assert available_events(puck) == ["teleport", "colour", "mass"]
     reacher = envs.make("reacher", image_size=8)
     assert available_events(reacher) == ["teleport", "colour", "mass"]
+    drawn = SimpleNamespace(name="drawn", scene=SimpleNamespace(draws_itself=True))
+    with pytest.raises(UserError, match="events happen in a MuJoCo model, and drawn holds none"):
+        available_events(drawn)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("event", ["teleport", "colour", "mass"])

@@ -128,7 +128,13 @@ def _check_fits(config: SurpriseConfig, model: PlanningModel) -> None:
 
 def available_events(world: MujocoWorld) -> list[str]:
     """Events that a world can show: a jump to another state; a change of light, colour or mass where it has such
-    factors."""
+    factors.
+
+    Raises:
+        UserError: it has no MuJoCo model in which anything could happen.
+    """
+    if world.scene.draws_itself:
+        raise UserError(f"events happen in a MuJoCo model, and {world.name} holds none; probe and imagine need none")
     return ["teleport", *(name for name in ("colour", "mass") if _factor(world, name))]
 
 

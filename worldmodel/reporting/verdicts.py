@@ -173,7 +173,7 @@ def imagine_verdict(found: ImagineResult) -> str:
     """How far off the imagined state is, beside what one frame shows and standing still."""
     if not found.errors:
         return ""
-    told = [f"{of.imagined[-1]:.2g} {of.unit} ({plain(name)}{_beside(of)})" for name, of in found.errors.items()]
+    told = [f"{_amount(of.imagined[-1], of.unit)} ({plain(name)}{_beside(of)})" for name, of in found.errors.items()]
     text = f"{found.steps[-1]} steps ahead the imagined state is off by {', '.join(told)}"
     lost = [plain(name) for name, of in found.errors.items() if of.imagined[-1] >= of.persistence[-1]]
     if lost:
@@ -186,12 +186,17 @@ def _disagreement_verdict(found: ImagineResult) -> str:
     told = {name: of.foretells for name, of in found.disagreement.items() if of.foretells is not None}
     useful = [plain(name) for name, rank in told.items() if rank >= FORETELLS]
     apart = ", ".join(
-        f"{of.spread[-1]:.2g} {found.errors[name].unit} ({plain(name)})" for name, of in found.disagreement.items()
+        f"{_amount(of.spread[-1], found.errors[name].unit)} ({plain(name)})" for name, of in found.disagreement.items()
     )
     says = (
         f"which tells how wrong they are of {', '.join(useful)}" if useful else "which hardly tells how wrong they are"
     )
     return f"{len(found.runs)} runs lie {apart} apart, {says}"
+
+
+def _amount(value: float, unit: str) -> str:
+    """A value with its unit, where it has one."""
+    return f"{value:.2g} {unit}".rstrip()
 
 
 def _beside(of: StateErrors) -> str:

@@ -66,5 +66,5 @@ def check_can_look(world: MujocoWorld) -> None:
     """UserError where a world cannot look different, since it is not rendered here."""
     if world.scene.draws_itself:
         raise UserError(
-            f"{world.name} draws its own frames, so its looks cannot be changed here; probe and surprise need none"
+            f"{world.name} draws its own frames, so its looks cannot be changed here; probe and imagine need none"
         )
