@@ -265,7 +265,8 @@ def _rows(model: mujoco.MjModel, factor: str, kind: str, name: str, of: str, fie
         if kind == "body":
             found = [index for index in found if index > 0]  # the world
     if not found:
-        raise FactorError(f"factor {factor}: {_unknown(kind, name, of, [known for known in names if known])}")
+        hint = "" if names or kind != "camera" else "; a free camera is no factor, but randomize=[looks] moves it"
+        raise FactorError(f"factor {factor}: {_unknown(kind, name, of, [known for known in names if known])}{hint}")
     if field.startswith("dof_"):
         found = [int(dof) for joint in found for dof in np.flatnonzero(model.dof_jntid == joint)]
     return tuple(found)

@@ -246,6 +246,7 @@ class MjcfScene(Scene):
         reset: `reset(model, data, rng)` draws a start, after `data` was set to the model's initial state.
         reward: `reward(model, data)` of the state just reached.
         terminated: `terminated(model, data)`, whether that state ends the episode.
+        success: `success(model, data)`, whether that state is a success, which `control protocol=reward` counts.
         angle_names: see `Scene`; by default the hinges without limits.
         hidden: names of geoms that are not drawn.
 
@@ -265,6 +266,7 @@ class MjcfScene(Scene):
         reset: Callable[[mujoco.MjModel, mujoco.MjData, np.random.Generator], None] | None = None,
         reward: Callable[[mujoco.MjModel, mujoco.MjData], float] | None = None,
         terminated: Callable[[mujoco.MjModel, mujoco.MjData], bool] | None = None,
+        success: Callable[[mujoco.MjModel, mujoco.MjData], bool] | None = None,
         goal_tolerance: Mapping[str, float] | None = None,
         angle_names: Sequence[str] | None = None,
         symmetries: Mapping[str, float] | None = None,
@@ -289,7 +291,7 @@ class MjcfScene(Scene):
         self.goal_tolerance = dict(goal_tolerance or {})
         self.angle_names = unlimited_hinges(self.model) if angle_names is None else tuple(angle_names)
         self.symmetries = dict(symmetries or {})
-        self._reset, self._reward, self._terminated = reset, reward, terminated
+        self._reset, self._reward, self._terminated, self._success = reset, reward, terminated, success
         self.holds_control = type(self).advance is MjcfScene.advance
         self.is_task = reward is not None or terminated is not None
         self.num_substeps = round(control_dt_s / max(self.model.opt.timestep, 1e-9))
@@ -321,6 +323,9 @@ class MjcfScene(Scene):
 
     def terminated(self) -> bool:
         return self._terminated is not None and bool(self._terminated(self.model, self.data))
+
+    def success(self) -> bool | None:
+        return None if self._success is None else bool(self._success(self.model, self.data))
 
 
 def one_number(reward: object) -> float:

@@ -153,3 +153,8 @@ def test_a_path_that_names_nothing_is_refused_in_one_line(arguments, message):
 def test_no_factor_is_called_as_what_redraws_the_looks():
     with pytest.raises(ValueError, match="a factor of puck is called looks"):
         envs.make("puck", factors={"looks": {"of": "body.puck.mass"}})
+
+
+def test_a_world_that_a_free_camera_sees_says_so():
+    with pytest.raises(FactorError, match=r"unknown camera 'front' .*none with a name; a free camera is no factor"):
+        envs.make("gym:Reacher-v5", factors={"view": {"of": "camera.front.pos"}})

@@ -166,3 +166,13 @@ def test_a_module_that_stands_here_is_named_as_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(envs.UnknownWorld, match=r"env=own\.py:FUNCTION"):
         envs.make("gym:own/Ball-v0")
+
+
+def test_a_scene_of_ones_own_may_say_what_it_rewards_and_what_is_a_success():
+    functions = {"reward": lambda model, data: -abs(data.qpos[0]), "success": lambda model, data: data.qpos[0] < 1}
+    scene = envs.MjcfScene(MJCF.format(joint="elbow"), name="own", control_dt_s=0.02, **functions)
+    world = envs.MujocoWorld(scene, image_size=8)
+    for angle in (2.0, 0.5):
+        world.restart(seed=0, state=np.array([angle, 0.0]))
+        assert scene.reward() == -angle and scene.success() is (angle < 1)
+    assert envs.MjcfScene(MJCF.format(joint="elbow"), name="own", control_dt_s=0.02).success() is None
