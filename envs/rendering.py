@@ -106,6 +106,19 @@ class FreeCamera:
     elevation: float
     """Of that direction above the horizontal, in degrees; negative looks down."""
 
+    @property
+    def rotation(self) -> np.ndarray:
+        """Its axes as columns, (3, 3): to the right, upwards, backwards."""
+        (sin_a, sin_e), (cos_a, cos_e) = (of(np.deg2rad([self.azimuth, self.elevation])) for of in (np.sin, np.cos))
+        ahead = np.array([cos_e * cos_a, cos_e * sin_a, sin_e])
+        upwards = np.array([-sin_e * cos_a, -sin_e * sin_a, cos_e])
+        return np.stack([np.cross(ahead, upwards), upwards, -ahead], 1)
+
+    @property
+    def position(self) -> np.ndarray:
+        """Where it stands, (3,), in metres."""
+        return np.array(self.lookat) + self.distance * self.rotation[:, 2]
+
 
 Camera = str | int | FreeCamera
 """Name or number of a camera of the model, or a free one."""
@@ -180,7 +193,7 @@ class FrameRenderer:
         mujoco.mj_kinematics(self._model, data)
         mujoco.mj_camlight(self._model, data)
         self._look_through(camera)
-        upwards = None if aim is None else self._move(aim, data)
+        upwards = None if aim is None else self._move(camera, aim, data)
         with nullcontext() if moving else _hidden_moving_geoms(self._model):
             options = self._options if moving else self._without_moving
             mujoco.mjv_updateScene(
@@ -217,19 +230,18 @@ class FrameRenderer:
             self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
             self._camera.fixedcamid = self._model.camera(camera).id
 
-    def _move(self, aim: Aim, data: mujoco.MjData) -> np.ndarray | None:
+    def _move(self, camera: Camera, aim: Aim, data: mujoco.MjData) -> np.ndarray | None:
         """Move the camera; the direction (3,) that a free one has upwards, which MuJoCo would take as vertical."""
-        camera, number = self._camera, self._camera.fixedcamid
-        if camera.type == mujoco.mjtCamera.mjCAMERA_FIXED:
+        if not isinstance(camera, FreeCamera):
+            number = self._camera.fixedcamid
             position, rotation = aim(data.cam_xpos[number].copy(), data.cam_xmat[number].reshape(3, 3).copy(), number)
             data.cam_xpos[number], data.cam_xmat[number] = position, rotation.reshape(9)
             return None
-        rotation = _rotation_of_free(camera.azimuth, camera.elevation)
-        position, rotation = aim(camera.lookat + camera.distance * rotation[:, 2], rotation, None)
+        position, rotation = aim(camera.position, camera.rotation, None)
         ahead = -rotation[:, 2]
-        camera.lookat[:] = position + camera.distance * ahead
-        camera.azimuth = np.rad2deg(np.arctan2(ahead[1], ahead[0]))
-        camera.elevation = np.rad2deg(np.arcsin(np.clip(ahead[2], -1, 1)))
+        self._camera.lookat[:] = position + camera.distance * ahead
+        self._camera.azimuth = np.rad2deg(np.arctan2(ahead[1], ahead[0]))
+        self._camera.elevation = np.rad2deg(np.arcsin(np.clip(ahead[2], -1, 1)))
         return rotation[:, 1]
 
     def _let_go(self) -> None:
@@ -242,14 +254,6 @@ class FrameRenderer:
         self._terrain[:] = self._model.hfield_data
         for index in range(self._model.nhfield):
             mujoco.mjr_uploadHField(self._model, self._gpu, index)
-
-
-def _rotation_of_free(azimuth: float, elevation: float) -> np.ndarray:
-    """Axes of a free camera as columns, (3, 3): to the right, upwards, backwards; angles in degrees."""
-    (sin_a, sin_e), (cos_a, cos_e) = (function(np.deg2rad([azimuth, elevation])) for function in (np.sin, np.cos))
-    ahead = np.array([cos_e * cos_a, cos_e * sin_a, sin_e])
-    upwards = np.array([-sin_e * cos_a, -sin_e * sin_a, cos_e])
-    return np.stack([np.cross(ahead, upwards), upwards, -ahead], 1)
 
 
 _HIDDEN_GROUP = 5

@@ -19,7 +19,7 @@ from worldmodel.envs.looks.distracting_suite import (
     suite_level,
 )
 from worldmodel.envs.looks.look import View
-from worldmodel.envs.rendering import FreeCamera, _rotation_of_free
+from worldmodel.envs.rendering import FreeCamera
 from worldmodel.envs.scene import FREE
 
 STRENGTHS = {
@@ -210,9 +210,7 @@ SOMEWHERE = """<mujoco><visual><headlight diffuse=".5 .5 .5"/><global fovy="50"/
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "camera" in kind or kind == "field_of_view"])
 def test_a_free_camera_is_moved_as_one_of_the_model_is(kind):
-    axes = _rotation_of_free(SEEN_FROM.azimuth, SEEN_FROM.elevation)
-    place = np.array(SEEN_FROM.lookat) + SEEN_FROM.distance * axes[:, 2]
-    numbers = {"pos": place, "axes": axes[:, :2].T.reshape(-1)}
+    numbers = {"pos": SEEN_FROM.position, "axes": SEEN_FROM.rotation[:, :2].T.reshape(-1)}
     text = SOMEWHERE.format(**{name: " ".join(map(repr, value.tolist())) for name, value in numbers.items()})
     scene = envs.MjcfScene(text, name="somewhere", camera="fixed", control_dt_s=0.02)
     scene.free_camera, frames = SEEN_FROM, []

@@ -8,13 +8,15 @@ import torch
 
 from worldmodel import envs
 from worldmodel.data.store import DataSet
+from worldmodel.envs.rendering import FreeCamera
+from worldmodel.evaluation.trust import trusted_world
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.planners import CEM, GoalDistance, OverHorizon, Problem
 from worldmodel.runs import Run
 from worldmodel.settings import CollectConfig, EncoderConfig, EnvConfig, PlanConfig, TrainConfig, ViewConfig
 from worldmodel.system.errors import UserError
 from worldmodel.viewing import messages as say
-from worldmodel.viewing import open_session, reference
+from worldmodel.viewing import open_session, reference, start
 from worldmodel.viewing.live import HOLD_STEPS, LiveSession, LiveSubject
 from worldmodel.viewing.picture_files import png
 from worldmodel.viewing.readouts import Encoded, StateReadout
@@ -240,6 +242,27 @@ def test_solids_are_what_mujoco_draws(name):
     assert all(any(np.allclose(place[0], xipos) for xipos in data.xipos) for place in places)
     assert moving
     world.close()
+
+
+def test_a_free_camera_gives_the_first_viewpoint_too():
+    with envs.make("gym:Reacher-v5", image_size=8) as world:
+        camera = world.scene.view_of(world.camera)
+        assert isinstance(camera, FreeCamera)
+        view = Solids(world.scene.model).viewpoint(world.scene.data, camera)
+    towards = np.array(view.centre) - np.array(view.eye)
+    assert towards / np.linalg.norm(towards) == pytest.approx(-camera.rotation[:, 2], abs=1e-3)
+
+
+def test_a_world_without_a_mujoco_model_is_refused(home, monkeypatch):
+    def drawn(*arguments):
+        world = trusted_world(*arguments)
+        picture = {"picture": lambda self, size: np.zeros((size, size, 3), np.uint8)}
+        world.scene.__class__ = type("Drawn", (type(world.scene),), picture)
+        return world
+
+    monkeypatch.setattr(start, "trusted_world", drawn)
+    with pytest.raises(UserError, match="view moves and draws a MuJoCo model, and reacher holds none"):
+        open_session(ViewConfig(run="zoo/reacher"))
 
 
 def test_a_linear_latent_is_read_exactly():

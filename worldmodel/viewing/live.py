@@ -256,7 +256,7 @@ class LiveSession:
             notes=_notes(subject, self._pilot.shown, bool(self._senses.constants(world.factor_values))),
             control_dt_s=world.control_dt_s,
             frame_size=world.image_size,
-            viewpoint=self.solids.viewpoint(scene.data, world.camera),
+            viewpoint=self.solids.viewpoint(scene.data, scene.view_of(world.camera)),
             meshes=self.solids.meshes(),
             factors=factor_controls(world),
             positions=self._controls,

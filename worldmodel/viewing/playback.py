@@ -40,7 +40,7 @@ def open_playback(folder: Path, model: WorldModel | None, trust_world: bool) -> 
 
 
 def _world(data: DataSet, trust_world: bool) -> MujocoWorld | None:
-    """The world that was recorded; None where it has no simulator here, or is a Python file that is not trusted."""
+    """The world that was recorded; None where it has no MuJoCo model here, or is a Python file that is not trusted."""
     arguments = data.index.settings.world
     if arguments is None or (distrusted(arguments.name) and not trust_world):
         return None
@@ -48,7 +48,7 @@ def _world(data: DataSet, trust_world: bool) -> MujocoWorld | None:
         world = envs.make(**msgspec.to_builtins(arguments))
     except ValueError:  # the world belongs to another version of the toolkit, or to another folder
         return None
-    if list(world.state_names) == data.state_names:
+    if list(world.state_names) == data.state_names and not world.scene.draws_itself:
         return world
     world.close()
     return None
@@ -237,7 +237,11 @@ class Playback:
             notes=notes,
             control_dt_s=data.index.world.control_dt_s,
             frame_size=data.index.world.image_size,
-            viewpoint=self._solids.viewpoint(world.scene.data, world.camera) if world and self._solids else None,
+            viewpoint=(
+                self._solids.viewpoint(world.scene.data, world.scene.view_of(world.camera))
+                if world and self._solids
+                else None
+            ),
             meshes=self._solids.meshes() if self._solids else [],
             factors=[] if world is None else factor_controls(world),
             positions=[],

@@ -4,6 +4,8 @@
 colour. It needs no OpenGL.
 """
 
+from worldmodel.envs.rendering import Camera, FreeCamera  # first: it sets MUJOCO_GL  # isort: skip
+
 import mujoco
 import numpy as np
 
@@ -88,10 +90,13 @@ class Solids:
                 positions[address] = np.clip(positions[address], *model.jnt_range[joint])
         return positions
 
-    def viewpoint(self, data: mujoco.MjData, camera: str | int) -> Viewpoint:
+    def viewpoint(self, data: mujoco.MjData, camera: Camera) -> Viewpoint:
         """The first viewpoint: the camera's own, or a slanted one where the camera looks straight down."""
-        number = self._model.camera(camera).id
-        eye, forward = data.cam_xpos[number], -data.cam_xmat[number].reshape(3, 3)[:, 2]
+        if isinstance(camera, FreeCamera):
+            eye, forward = camera.position, -camera.rotation[:, 2]
+        else:
+            number = self._model.camera(camera).id
+            eye, forward = data.cam_xpos[number], -data.cam_xmat[number].reshape(3, 3)[:, 2]
         drop = eye[2] / -forward[2] if forward[2] < -0.2 else np.linalg.norm(self._model.stat.center - eye)
         centre = eye + forward * min(drop, 3 * self._model.stat.extent)
         distance = 1.15 * np.linalg.norm(eye - centre)

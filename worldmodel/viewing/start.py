@@ -132,6 +132,11 @@ def open_session(config: ViewConfig) -> Session:
     window = model.context_encoder.config.window if model.context_encoder else None
     try:
         warn_if_edited(run, world)
+        if world.scene.draws_itself:
+            raise UserError(
+                f"view moves and draws a MuJoCo model, and {world.name} holds none; worldmodel imagine films what the "
+                f"model expects, and view data={trained.collection.directory} plays the recordings"
+            )
         check_frames(model, world.image_size, world.name)
         _set_tolerance(world, trained)
         episodes = reference(trained, world, config.seed, window)
