@@ -61,6 +61,6 @@ def make(kind: str, strength: float, pictures: np.ndarray | None = None) -> Look
         raise ValueError(f"unknown look {kind!r}; choose among {', '.join(KINDS)}")
     if kind == "pictures":
         if pictures is None or not len(pictures):
-            raise ValueError("the look pictures needs a folder of them: pictures=FOLDER")
+            raise ValueError("the look pictures needs pictures, such as those of pictures=FOLDER")
         return GivenPictures(strength, pictures)
     return KINDS[kind](strength)
