@@ -80,7 +80,8 @@ def _wrapped(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 def _factor_table(factors: Sequence[FactorView]) -> str:
     """Those that act, a row each; the names of the others, which would be most of the lines."""
     acting = [factor for factor in factors if factor.effect]
-    lines = [table([("name", "nominal", "unit", "what it changes", "effect"), *map(_factor_row, acting)])]
+    heads = ("name", "nominal", "unit", "what it changes", "effect")
+    lines = [table([heads, *map(_factor_row, acting)])] if acting else []
     others = {
         "no effect seen under random actions": [factor.name for factor in factors if factor.effect == 0],
         "not measured, for want of seconds=": [factor.name for factor in factors if factor.effect is None],
@@ -96,9 +97,9 @@ def _by_element(paths: Sequence[str]) -> list[str]:
     """Paths with those of one element together, as a shell would write them: body.arm.{mass,com}."""
     found = []
     for element, group in groupby(paths, key=lambda path: path.rpartition(".")[0]):
-        properties = [path.rpartition(".")[2] for path in group]
-        together = len(properties) > 1 and element
-        found += [f"{element}.{{{','.join(properties)}}}"] if together else [f"{element}.{properties[0]}".lstrip(".")]
+        paths_of = list(group)
+        properties = ",".join(path.rpartition(".")[2] for path in paths_of)
+        found += [f"{element}.{{{properties}}}"] if element and len(paths_of) > 1 else paths_of
     return found
 
 
