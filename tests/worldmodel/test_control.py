@@ -11,7 +11,7 @@ from worldmodel.evaluation.control.achieved import achieved
 from worldmodel.evaluation.control.driving import Outcome, run_tasks
 from worldmodel.evaluation.control.evaluate import farther
 from worldmodel.evaluation.control.goal_rules import WorldTolerance
-from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, make_protocol
+from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, far_turns, make_protocol
 from worldmodel.evaluation.control.tolerance import check_names, from_motion, set_tolerance
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.runs import TaskProtocol
@@ -164,6 +164,14 @@ def test_angles_may_be_compared_raw_or_on_the_circle():
 
 def outcome_of(solved: list[bool]) -> Outcome:
     return Outcome(np.where(solved, 3, -1), np.arange(len(solved), dtype=float), 1.0, 10, np.zeros(0))
+
+
+def test_turns_that_no_picture_shows_are_told():
+    world = envs.make("reacher", image_size=8)
+    starts = np.zeros((2, 4))
+    goals = np.array([[0.2, 0.1, 0, 0], [-4.0, 0.3, 9.0, 0]])
+    assert far_turns(world, Tasks(starts, goals, [{}, {}])) == ["shoulder"]
+    assert far_turns(world, Tasks(starts[:1], goals[:1], [{}])) == []
 
 
 def test_figures_pool_the_seeds_and_state_regret_on_the_oracles_tasks():

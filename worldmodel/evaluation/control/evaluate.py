@@ -32,6 +32,7 @@ from worldmodel.evaluation.control.showing import draw, film, track
 from worldmodel.evaluation.control.tasks import (
     Tasks,
     draw_tasks,
+    far_turns,
     goal_frames,
     make_protocol,
     photographs,
@@ -128,6 +129,11 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
         policy, steps = task_policy(trained, config), trained.collection.episode_steps
         protocol = replace(protocol, goal_tolerance=set_tolerance(world, config.goal_tolerance, policy, steps))
     tasks = _tasks(world, trained, protocol, config, plan)
+    if not protocol.wrap and (wound := far_turns(world, tasks)):
+        say(
+            f"note: {', '.join(wound)} turns more than half round on the way to a goal, which no picture shows, and "
+            f"protocol={protocol.name} compares raw angles; protocol=strict compares them on the circle"
+        )
     if change is not None:
         check_change(change, protocol, tasks, world)
     return Evaluation(config, plan, world, trained.env.label, protocol, tasks, make_planner(**plan.planner), change)

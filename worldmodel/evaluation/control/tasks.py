@@ -251,6 +251,14 @@ def _together(drawn: Sequence[_Drawn], has_lead: bool) -> Tasks:
     )
 
 
+def far_turns(world: MujocoWorld, tasks: Tasks) -> list[str]:
+    """Angles on a circle of which a goal counts and lies more than half a turn from the start."""
+    counted = [name for name in world.scene.goal_tolerance if name in world.scene.angle_names]
+    columns = [world.state_names.index(name) for name in counted]
+    far = (np.abs(tasks.goal - tasks.start)[:, columns] > np.pi).any(0)
+    return [name for name, is_far in zip(counted, far, strict=True) if is_far]
+
+
 def begun(world: MujocoWorld, tasks: Tasks) -> Tasks:
     """Tasks as snapshots of their starts, in a world whose state can be set but is not all of an episode."""
     moments = []
