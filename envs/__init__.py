@@ -18,7 +18,7 @@ import gymnasium
 
 from worldmodel.envs import gym_ids
 from worldmodel.envs.excitation import make_policy
-from worldmodel.envs.factors import Factor
+from worldmodel.envs.factors import Factor, FactorError
 from worldmodel.envs.gym_pixels import PixelScene
 from worldmodel.envs.gym_scene import GymScene, has_simulation
 from worldmodel.envs.named_factors import named_factors
@@ -48,6 +48,7 @@ __all__ = [
     "Scene",
     "UnknownWorld",
     "gym_ids",
+    "is_known_everywhere",
     "make",
     "make_policy",
     "movable_objects",
@@ -64,7 +65,9 @@ _FACTORIES: dict[str, SceneFactory] = {}
 
 
 def register(name: str, scene_factory: SceneFactory) -> None:
-    """Make a world known under a name, here and to Gymnasium as `worldmodel/NAME-v0`.
+    """Make a world known under a name, to this process and its Gymnasium, as `worldmodel/NAME-v0`.
+
+    Recording needs a world that other processes find: "path/to/file.py:factory".
 
     Raises:
         ValueError: the name is taken.
@@ -76,6 +79,11 @@ def register(name: str, scene_factory: SceneFactory) -> None:
         gymnasium.register(gymnasium_id, entry_point="worldmodel.envs:make", kwargs={"name": name})
 
 
+def is_known_everywhere(name: str) -> bool:
+    """Whether other processes know this world too; False of what `register` has made known here."""
+    return name not in _FACTORIES or name in _OF_THE_PACKAGE
+
+
 def names() -> tuple[str, ...]:
     """The names of all worlds."""
     return tuple(_FACTORIES)
@@ -85,7 +93,7 @@ def make(
     name: str,
     *,
     kinematic: Mapping[str, Any] | None = None,
-    factors: Mapping[str, Mapping[str, Any]] | None = None,
+    factors: Mapping[str, str | Mapping[str, Any]] | None = None,
     **world_kwargs: Any,
 ) -> MujocoWorld:
     """A world by name.
@@ -94,7 +102,8 @@ def make(
         name: one of `names()`, "path/to/file.py:factory" with a function that returns a `Scene` or a `gymnasium.Env`,
             or "gym:ID" for any environment of Gymnasium's, also of another package: "gym:ogbench/cube-single-v0".
         factors: factors by MJCF name, besides those that the world declares, or in place of one of the same name:
-            {"heavy": {"of": "body.puck.mass"}} with the arguments of `named_factors`.
+            {"heavy": "body.puck.mass"}, or {"heavy": {"of": "body.puck.mass", "prior": 0.3}} with arguments of
+            `named_factors`.
         kinematic: {"latents": {state name: scale}, "rho": rho} replaces the forces by an OU process; see `OUScene`.
         world_kwargs: options of `MujocoWorld`, such as image_size and randomize.
 
@@ -102,6 +111,11 @@ def make(
         UnknownWorld: no such name, file or factory.
         ValueError: an option that is out of range, or a factory that returns no Scene.
     """
+    if not isinstance(name, str):
+        raise ValueError(
+            f"envs.make takes a world's name, got {type(name).__name__}; around a scene write envs.MujocoWorld(scene); "
+            "a function that returns a scene or an environment is named path/to/file.py:function"
+        )
     scene = _scene(name)
     if factors:
         scene.factors = _with_named(scene, factors)
@@ -122,6 +136,11 @@ def _scene(name: str) -> Scene:
         scene = scene_from_file(name)
         if isinstance(scene, gymnasium.Env) and not isinstance(scene, MujocoWorld):
             scene = _scene_around(Path(name).name, scene, partial(_environment_from_file, name))
+    elif name.endswith((".py", ".xml")):
+        function = (
+            f"{name}:factory" if name.endswith(".py") else "path/to/file.py:factory, where it gives MjcfScene this file"
+        )
+        raise UnknownWorld(f"world {name!r} is a file; name the function that returns its scene: {function}")
     else:
         close = difflib.get_close_matches(name, _FACTORIES, n=4)
         meant = f"did you mean {', '.join(close)}?" if close else "worldmodel worlds lists what there is;"
@@ -160,12 +179,20 @@ def _environment_from_file(name: str) -> gymnasium.Env:
     return environment
 
 
-def _with_named(scene: Scene, factors: Mapping[str, Mapping[str, Any]]) -> tuple[Factor, ...]:
+_FACTOR_OPTIONS = ("of", "prior", "transform", "bounds", "nominal")
+
+
+def _with_named(scene: Scene, factors: Mapping[str, str | Mapping[str, Any]]) -> tuple[Factor, ...]:
     """The factors of a scene, and those that are named."""
     by_name = {factor.name: factor for factor in scene.factors}
     for name, arguments in factors.items():
+        given: dict[str, Any] = {"of": arguments} if isinstance(arguments, str) else dict(arguments)
+        if "of" not in given or given.keys() - {*_FACTOR_OPTIONS}:
+            raise FactorError(
+                f"factor {name} takes {', '.join(_FACTOR_OPTIONS)}, the first always; got {', '.join(given)}"
+            )
         by_name.pop(name, None)
-        by_name |= {factor.name: factor for factor in named_factors(scene.model, name, **arguments)}
+        by_name |= {factor.name: factor for factor in named_factors(scene.model, name, **given)}
     return tuple(by_name.values())
 
 
@@ -188,3 +215,4 @@ def _register_all() -> None:
 
 
 _register_all()
+_OF_THE_PACKAGE = frozenset(_FACTORIES)

@@ -1,9 +1,11 @@
 """Looks change what is seen and nothing else; each does what its name says, at its strength."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from worldmodel import envs
+from worldmodel.data.index import WorldRecord
 from worldmodel.envs import looks, rollout
 from worldmodel.envs.excitation import Uniform
 from worldmodel.envs.looks import KINDS, Appearance, robot_mask
@@ -309,6 +311,7 @@ def test_randomised_looks_redraw_every_frame_and_nothing_else():
     assert np.array_equal(recorded[0].factors, recorded[1].factors)
     assert np.array_equal(again.frames, shown), "the same arguments give the same frames"
     assert (clean != shown).any((1, 2, 3)).mean() > 0.8
+    assert msgspec.convert(drawn.describe(), WorldRecord).randomize == ("mass", "looks"), "a data set says so"
     assert drawn.describe()["randomize"] == ["mass", "looks"] and plain.describe()["randomize"] == ["mass"]
     assert drawn.randomize == ("mass",), "looks are no factor"
     for one in (plain, drawn):

@@ -158,3 +158,10 @@ def test_no_factor_is_called_as_what_redraws_the_looks():
 def test_a_world_that_a_free_camera_sees_says_so():
     with pytest.raises(FactorError, match=r"unknown camera 'front' .*none with a name; a free camera is no factor"):
         envs.make("gym:Reacher-v5", factors={"view": {"of": "camera.front.pos"}})
+
+
+def test_a_path_alone_is_a_factor_and_unknown_options_are_refused():
+    assert "heavy" in envs.make("puck", image_size=8, factors={"heavy": "body.puck.mass"}).factors
+    for given in ({"off": "body.puck.mass"}, {"of": "body.puck.mass", "scale": 2.0}):
+        with pytest.raises(FactorError, match="factor heavy takes of, prior, transform, bounds, nominal"):
+            envs.make("puck", factors={"heavy": given})

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from worldmodel import envs
+from worldmodel.data.collecting import collect
+from worldmodel.settings import CollectConfig, EnvConfig
+from worldmodel.system.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 MJCF = """<mujoco><option timestep="0.01"/><worldbody><light pos="0 -1 2"/>
@@ -178,3 +181,22 @@ def test_a_scene_of_ones_own_may_say_what_it_rewards_and_what_is_a_success():
         world.restart(seed=0, state=np.array([angle, 0.0]))
         assert scene.reward() == -angle and scene.success() is (angle < 1)
     assert envs.MjcfScene(MJCF.format(joint="elbow"), name="own", control_dt_s=0.02).success() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("own.py", "is a file; name the function that returns its scene: own.py:factory"),
+        ("own.xml", "is a file; name the function that returns its scene: path/to/file.py:factory, where"),
+        (dict, "envs.make takes a world's name, got type; around a scene write envs.MujocoWorld"),
+    ],
+)
+def test_what_is_no_name_of_a_world_is_told_how_to_become_one(name, message):
+    with pytest.raises(ValueError, match=message):
+        envs.make(name)
+
+
+def test_a_world_that_one_process_knows_is_not_recorded(monkeypatch, tmp_path):
+    monkeypatch.setitem(envs._FACTORIES, "here", envs._FACTORIES["puck"])
+    with pytest.raises(UserError, match="world 'here' is registered in this process alone"):
+        collect(CollectConfig(env=EnvConfig(world="here"), data=str(tmp_path)))

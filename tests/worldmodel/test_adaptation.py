@@ -214,6 +214,7 @@ def test_the_verdict_says_whether_adaptation_pays(run: str):
     assert verdict(1, 0.5, 0.6, (-0.1, 0.4)).endswith("nothing that these tasks could tell from chance")
     assert verdict(1, 1, 1, None).endswith("costs no goals: replanning makes up for it")
     assert "adaptation costs 10% more" in verdict(1, 0.9, 0.8, (-2, 0))
+    assert verdict(0, 0, 0, None).endswith("costs cannot be told: the robot as it is reaches no goal either")
 
 
 def test_the_share_won_back_is_of_what_was_lost():

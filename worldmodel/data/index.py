@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from worldmodel.envs.looks.redrawn import LOOKS
 from worldmodel.system.digest import with_checksum, without_checksum
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import read_json, write_atomically, write_json
@@ -156,7 +157,7 @@ class WorldRecord:
             ("angle_names", self.angle_names, "state variable", self.state_names),
             ("kinematic.latents", self.latent_names, "state variable", self.state_names),
             ("goal_tolerance", self.goal_tolerance, "state variable", self.state_names),
-            ("randomize", self.randomize, "factor", self.factor_names),
+            ("randomize", self.randomize, "factor", (*self.factor_names, LOOKS)),
             ("factor_rho", self.factor_rho, "factor that was drawn", self.randomize),
             ("factor_shell", self.factor_shell, "factor that was drawn", self.randomize),
             ("factor_spread", self.factor_spread, "factor that was drawn", self.randomize),

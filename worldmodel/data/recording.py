@@ -186,6 +186,11 @@ def _claim(directory: Path, recording: Recording) -> None:
     """
     arguments = recording.arguments()
     policy = make_policy(**recording.policy)
+    if not envs.is_known_everywhere(arguments.name):
+        raise UserError(
+            f"world {arguments.name!r} is registered in this process alone, and other processes record; name a "
+            "function in a Python file that returns it: path/to/file.py:factory"
+        )
     world = envs.make(**recording.world)
     try:
         now = provenance(arguments, world)

@@ -140,6 +140,8 @@ def control_verdict(found: ControlResult) -> str | None:
 
 def change_verdict(found: ChangeResult, knowing: Success | None = None) -> str:
     """What a change of the robot costs, and whether adaptation pays; knowing: of the oracle that knows the change."""
+    if not found.unchanged.rate:
+        return f"what {found.change.in_words} costs cannot be told: the robot as it is reaches no goal either"
     lost = found.unchanged.rate - found.fixed.rate
     gained = found.adapting.rate - found.fixed.rate
     costs = (

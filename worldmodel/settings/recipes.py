@@ -187,6 +187,11 @@ def _unknown_world(name: str, known: list[str]) -> str:
     listed = "worldmodel worlds lists what there is"
     if name.endswith(".py"):
         return f"env={name} names a file and no world; add the function that makes it: env={name}:factory"
+    if name.endswith(".xml"):
+        return (
+            f"env={name} names a model and no world; a function in a Python file that returns envs.MjcfScene makes one "
+            "of it: env=path/to/file.py:factory"
+        )
     if re.fullmatch(r"[\w/.-]+-v\d+", name):
         return f"unknown env {name!r}; environments of Gymnasium are written gym:ID: env=gym:{name}"
     if set(name.split(",")) <= set(known):
