@@ -253,10 +253,8 @@ def _together(drawn: Sequence[_Drawn], has_lead: bool) -> Tasks:
 
 def far_turns(world: MujocoWorld, tasks: Tasks) -> list[str]:
     """Angles on a circle of which a goal counts and lies more than half a turn from the start."""
-    counted = [name for name in world.scene.goal_tolerance if name in world.scene.angle_names]
-    columns = [world.state_names.index(name) for name in counted]
-    far = (np.abs(tasks.goal - tasks.start)[:, columns] > np.pi).any(0)
-    return [name for name, is_far in zip(counted, far, strict=True) if is_far]
+    apart = dict(zip(world.state_names, np.abs(tasks.goal - tasks.start).max(0), strict=True))
+    return [name for name in world.scene.goal_tolerance if name in world.scene.angle_names and apart[name] > np.pi]
 
 
 def begun(world: MujocoWorld, tasks: Tasks) -> Tasks:
