@@ -187,7 +187,7 @@ def test_factor_rho_sets_the_autocorrelation():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"nominal": 5.0}, "nominal 5.0 is outside its bounds"),
+        ({"nominal": 5.0}, "nominal 5 is outside its bounds"),
         ({"bounds": (0.0, 2.0)}, "log transform needs bounds above 0"),
         ({"prior_scale": 0.0}, "prior_scale must be > 0"),
         ({"transform": "sqrt"}, "transform must be log or linear"),
