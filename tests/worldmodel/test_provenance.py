@@ -14,7 +14,7 @@ from worldmodel.data.collecting import collect
 from worldmodel.data.index import Index, RecordingRecord, WorldArguments, WorldDigest, read_index, write_index
 from worldmodel.data.provenance import Provenance, check_same_world, model_digest, provenance
 from worldmodel.evaluation.trust import warn_if_edited
-from worldmodel.runs import read_summary
+from worldmodel.runs import Run, read_summary
 from worldmodel.settings import CollectConfig, EnvConfig, TrainConfig
 from worldmodel.system.errors import StoreError
 
@@ -131,6 +131,16 @@ def test_a_run_tells_an_edited_world_wherever_its_data_set_is(
     collection.directory.mkdir(parents=True)  # a run of an earlier version asks its data set
     write_index(collection.directory, replace(index_of(now(folder)), digest=before))
     assert re.match(told, said(None))
+
+
+def test_nothing_is_said_of_a_world_that_ships_with_the_toolkit_where_an_old_run_holds_no_digest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    run = Run("zoo/reacher")
+    assert run.train.data.world is None
+    warn_if_edited(run, envs.make(**run.config.env.make_arguments()))
+    assert "not checked" not in capsys.readouterr().out
 
 
 def test_a_finished_data_set_is_not_used_for_a_world_that_was_edited_since(folder: Path):

@@ -60,7 +60,7 @@ def trusted_world(env: EnvConfig, trust_world: bool) -> MujocoWorld:
 
 def warn_if_edited(run: Run, world: MujocoWorld) -> None:
     """Say so where the world of a run, just made and not yet reset, is no longer the one in which its episodes were
-    recorded, or where that cannot be told.
+    recorded, or where that cannot be told of a world that is not the toolkit's own.
 
     The run itself says in which world it learned, so that this works wherever it lies. A run of an earlier version does
     not, and its data set is asked.
@@ -69,16 +69,18 @@ def warn_if_edited(run: Run, world: MujocoWorld) -> None:
     name = collection.env.label
     recorded = run.train.data.world or _digest_in(collection.directory)
     now = provenance(recording_of(collection).arguments(), world).digest
-    unknown = f"not checked: whether {name} was edited since {run.path} was trained"
-    if recorded is None:
-        say(f"{unknown}; neither the run nor a data set at {collection.directory} holds a digest of it")
-    elif edited := edited_parts(recorded, now):
+    if recorded and (edited := edited_parts(recorded, now)):
         say(
             f"warning: {run.path} was trained in another world than {name} is now ({', '.join(edited)} changed); "
             "what it learned may not hold in it"
         )
-    elif recorded.simulator != now.simulator:
-        say(f"{unknown}; MuJoCo {recorded.simulator} compiled it then, and {now.simulator} does now")
+    elif distrusted(collection.env.world) and (recorded is None or recorded.simulator != now.simulator):
+        why = (
+            f"MuJoCo {recorded.simulator} compiled it then, and {now.simulator} does now"
+            if recorded
+            else f"neither the run nor a data set at {collection.directory} holds a digest of it"
+        )
+        say(f"not checked: whether {name} was edited since {run.path} was trained; {why}")
 
 
 def _digest_in(directory: Path) -> WorldDigest | None:
