@@ -163,6 +163,13 @@ def test_a_world_without_a_goal_tolerance_is_judged_as_by_control(run: str, monk
         robust(replace(config, goal_tolerance={"wrst": 1.0}))
 
 
+def test_goals_are_as_far_ahead_as_those_of_control(run: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Run, "config", replace(Run(run).config, goal_s=0.3))
+    driven = control(ControlConfig(run=run, tasks=2, oracle=False, videos=0))
+    found = robust(RobustConfig(run=run, looks={}, tasks=2, instances=1, frames=20))
+    assert found.protocol == driven.protocol and (driven.protocol.goal_steps, driven.protocol.budget_steps) == (15, 30)
+
+
 def test_goals_of_other_libraries_worlds_are_photographed_under_the_look():
     config, trained = ControlConfig(tasks=2, goal_steps=5), recipe("gym:Reacher-v5")
     trained = replace(trained, collection=replace(trained.collection, episode_steps=12))

@@ -64,9 +64,9 @@ class RobustConfig(Settings):
     protocol: Literal["lewm", "strict"] = "lewm"
     """When a goal counts as reached, as in `control`."""
     goal_steps: Count | None = None
-    """Control steps from start to goal; null takes the protocol's own."""
+    """Control steps from start to goal; null: as far as in `control`, by the run's `goal_s` or the protocol."""
     budget_steps: Count | None = None
-    """Control steps to get there; null takes the protocol's own."""
+    """Control steps to get there; null takes twice as many."""
     goal_tolerance: dict[str, Positive] | None = None
     """State variable -> how near counts as reached, as in `control`."""
     trust_world: bool = False

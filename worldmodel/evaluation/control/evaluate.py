@@ -33,6 +33,7 @@ from worldmodel.evaluation.control.tasks import (
     Tasks,
     draw_tasks,
     far_turns,
+    goal_distance,
     goal_frames,
     make_protocol,
     photographs,
@@ -113,8 +114,7 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     make_planner(**plan.planner)  # refuses a bad planner before a world is made
     world, change = _world(trained, config)
     warn_if_edited(run, world)
-    goal_s = config.goal_s or trained.goal_s
-    goal_steps = max(1, round(goal_s / world.control_dt_s)) if goal_s else None
+    goal_steps = goal_distance(config.goal_s or trained.goal_s, world)
     protocol = make_protocol(config, world.name, goal_steps, world.max_steps)
     if protocol.rewarded:
         protocol = replace(protocol, by_head=plans_by_head(run.model(), world))

@@ -19,6 +19,11 @@ _STREAMS = {"validation": 7_001, "test": 7_002}
 _EPISODES_PER_TASK = 20
 
 
+def goal_distance(goal_s: float | None, world: MujocoWorld) -> int | None:
+    """Control steps to a goal that lies `goal_s` seconds ahead; None for None."""
+    return max(1, round(goal_s / world.control_dt_s)) if goal_s else None
+
+
 def make_protocol(
     config: ControlConfig, world: str, goal_steps: int | None = None, episode_steps: int = 1000
 ) -> TaskProtocol:

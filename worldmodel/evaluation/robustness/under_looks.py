@@ -20,6 +20,7 @@ from worldmodel.evaluation.control.moments import Moments, draw_moments
 from worldmodel.evaluation.control.tasks import (
     Tasks,
     draw_tasks,
+    goal_distance,
     make_protocol,
     photographs,
     photographs_of_tasks,
@@ -129,7 +130,8 @@ def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shi
     )
     policy, steps = task_policy(trained, as_control), trained.collection.episode_steps
     tolerance = set_tolerance(world, config.goal_tolerance, policy, steps)
-    protocol = replace(make_protocol(as_control, world.name), goal_tolerance=tolerance)
+    protocol = make_protocol(as_control, world.name, goal_distance(trained.goal_s, world))
+    protocol = replace(protocol, goal_tolerance=tolerance)
     plan = possible(trained.plan, trained)
     tasks = draw_tasks(world, trained, protocol, as_control, plan)
     fitted, judged = draw_moments(world, trained.collection, config.frames, config.seed)
