@@ -142,11 +142,11 @@ def test_of_the_paths_of_a_world_only_those_that_act_have_a_row():
     )
     summary = WorldSummary("arm", "goals", None, 1, 2, tuple(f"f{k}" for k in range(9)))
     view = WorldView(summary, ("arm",), {}, 0.05, 10.0, "front", ("front",), False, (), paths)
-    told = worlds_lines(WorldsResult((summary,), (), view, None))
+    told = worlds_lines(WorldsResult((summary,), (), (), view, None))
     table, _, idle = told.partition("no effect seen")
     assert "body.arm.mass" in table and "lamp" not in table and "wall_0" not in table
     idle, _, unmeasured = idle.partition("not measured")
     assert idle.count("geom.wall_") == 40 and "light.lamp.diffuse" in unmeasured
     assert max(map(len, told.splitlines())) < 140
-    listed = worlds_lines(WorldsResult((summary,), (), None, None))
+    listed = worlds_lines(WorldsResult((summary,), (), (), None, None))
     assert "f0, f1, f2 and 6 more" in listed
