@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from worldmodel_fakes import fake_episode, write_fake_data
 
 from worldmodel import __version__
 from worldmodel.cli.main import main
@@ -243,6 +244,16 @@ def test_a_bad_value_in_a_sweep_is_one_line(tmp_path: Path):
     _, errors = process.communicate()
     (line,) = errors.splitlines()
     assert process.returncode == 1 and line.startswith("error: seed must be a whole number") and "'x'" in line
+
+
+def test_a_sweep_runs_on_after_an_error_and_names_every_job_that_failed(tmp_path: Path):
+    write_fake_data(tmp_path / "whole", [fake_episode(0)])
+    process = start(["data", "verify", "-m", "path=none,whole,no=ne"], tmp_path)
+    output, errors = process.communicate()
+    *_, heading, first, second, last = errors.splitlines()
+    assert process.returncode == 1 and "whole is whole" in output and heading == "jobs that failed:"
+    assert first.startswith("  path='none': no data set at none") and second.startswith("  path='no=ne': no data set")
+    assert last.startswith("error: 2 jobs of the sweep failed;") and "Traceback" not in errors
 
 
 NO_LIBRARY = """

@@ -36,13 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        from worldmodel.cli.error_lines import one_line
         from worldmodel.system.progress import end_open_bars
 
         end_open_bars()
         if show_traceback:
             traceback.print_exc()
         else:
-            say(f"error: {_one_line(error)}", to_stderr=True)
+            say(f"error: {one_line(error)}", to_stderr=True)
         return 1
 
 
@@ -54,16 +55,6 @@ def _afterwards(arguments: list[str]) -> str:
     if verb and verb.continues:
         return "what was finished is kept, and the same command continues from there"
     return "earlier results are as they were, and the same command begins anew"
-
-
-def _one_line(error: Exception) -> str:
-    """The message of an error meant for users; for any other, also its type and how to see the traceback."""
-    text = " ".join(str(error).split())
-    if isinstance(error, ValueError) or type(error).__name__ == "GLUnavailable":
-        return text
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror.lower()}; check the path, its permissions and the space on its disk"
-    return f"{type(error).__name__}: {text} (--traceback shows where)"
 
 
 def _dispatch(arguments: list[str]) -> int:
