@@ -38,7 +38,7 @@ ALLOWED = {
     "worldmodel/data/interchange/video_frames.py": {"read_frames"},
     "worldmodel/identifying/recordings.py": {"loadtxt"},  # of a table beside the user's own film
     "worldmodel/identifying/other_model.py": {"from_xml_path", "read_text"},  # the user's own model; /proc
-    "worldmodel/identifying/array_files.py": {"load", "open", "savez"},  # of a checked file, and temporary ones
+    "worldmodel/runs/array_files.py": {"load", "open", "savez"},  # of a checked file, and temporary ones
     "worldmodel/evaluation/control/manifests.py": {"loadtxt", "savetxt"},  # of an open file of the package
     "worldmodel/viewing/picture_files.py": {"imwrite"},  # to memory
     "worldmodel/viewing/replay_page.py": {"read_text"},  # of the package

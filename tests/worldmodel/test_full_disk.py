@@ -20,9 +20,9 @@ from worldmodel.data.shards import write_shard
 from worldmodel.envs import Episode
 from worldmodel.figures.style import save_png
 from worldmodel.figures.videos import write_film
-from worldmodel.identifying.array_files import write_arrays as write_table
 from worldmodel.learning.checkpoints import write_checkpoint
 from worldmodel.models.weights import write_weights
+from worldmodel.runs.array_files import write_arrays as write_table
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import append_line, write_json, write_new
 

@@ -31,6 +31,7 @@ from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.verifying import verify_run
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.runs import SurpriseResult, check_out
+from worldmodel.runs.array_files import write_arrays
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.runs.zoo import find_run
 from worldmodel.settings import (
@@ -478,6 +479,15 @@ def test_a_run_is_verified_to_the_last_file(tmp_path: Path, run: Path):
     assert not found.is_whole and any("model.json is damaged" in line for line in found.damaged)
     assert any("summary.json" in line for line in found.damaged)  # this run was not finished
     assert f"{folder}/config.yaml carries no checksum" in " ".join(found.warnings)
+
+
+def test_a_calibration_is_verified_as_a_file_of_its_run(tmp_path: Path, run: Path):
+    folder = in_folder(tmp_path, run, "summary.json", b"{}")
+    path = folder / "identify" / "calibration.npz"
+    write_arrays(path, {"floor": np.arange(100.0)})
+    assert "identify/calibration.npz" in verify_run(folder).files
+    path.write_bytes(path.read_bytes().replace(np.array(50.0).tobytes(), np.array(51.0).tobytes()))
+    assert any(line.startswith(f"{path} is damaged") for line in verify_run(folder).damaged)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from worldmodel.figures.videos import write_video
 from worldmodel.identifying import estimation
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
 from worldmodel.identifying.calibration import Calibration, Looks, _shrinkage, _stretch
-from worldmodel.identifying.calibration_file import _flat, _read, write_arrays
-from worldmodel.identifying.context_reader import fit_context_reader
+from worldmodel.identifying.calibration_file import CalibrationSizes, _flat, read_calibration, write_arrays
+from worldmodel.identifying.context_reader import ContextReader, fit_context_reader
 from worldmodel.identifying.estimation import Errors, estimate, known_at
 from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.field_noise import Autoregressive, ErrorField, LocalErrors
@@ -38,7 +38,7 @@ from worldmodel.identifying.replay import Replay
 from worldmodel.identifying.rounds import true_constants
 from worldmodel.identifying.tracks import Nuisances, Track
 from worldmodel.settings import IdentifyConfig, recipe
-from worldmodel.system.errors import UserError
+from worldmodel.system.errors import CheckpointError, UserError
 
 PUCK_POLICY = {"name": "ou_tracking", "std": 0.3, "time_constant_s": 0.94, "stiffness": 20.0, "damping": 2.0}
 NOISE_M = 0.002
@@ -49,7 +49,7 @@ def _a_calibration() -> Calibration:
     local = LocalErrors(np.ones(2), rng.standard_normal((9, 2)), rng.random((9, 2)))
     network = Network(*(rng.random(shape) for shape in ((3, 4), 4, (4, 4), 4, (4, 2), 2)))
     return Calibration(
-        Readout(np.zeros(3), np.ones(3), 2, rng.standard_normal((2, 10)), np.zeros(2), np.ones(2), network),
+        Readout(np.zeros(3), np.ones(3), 2, rng.standard_normal((2, 9)), np.zeros(2), np.ones(2), network),
         Errors(Autoregressive(np.ones(2), 0.5), ErrorField(local, rng.random((2, 7)), np.ones(2))),
         np.ones(2),
         Looks(rng.random(5), rng.random((4, 5)), 0.1),
@@ -62,6 +62,7 @@ def _a_calibration() -> Calibration:
 
 
 A_CALIBRATION = _a_calibration()
+ITS_SIZES = CalibrationSizes(latents=3, numbers=2, poses=9, pixels=5, constants=2, context=0)
 
 
 @pytest.fixture(scope="module")
@@ -434,21 +435,62 @@ def test_the_check_judges_the_constants_of_the_model_file(
         assert judged[0] == judged[1] == world.factors["mass"].nominal
 
 
-def test_a_calibration_comes_back_from_its_file_unless_that_is_damaged(tmp_path: Path):
-    made = A_CALIBRATION
+def test_a_calibration_comes_back_from_its_file(tmp_path: Path):
+    made = replace(A_CALIBRATION, context_reader=ContextReader(np.ones((1, 2)), np.ones(2)))
     path = tmp_path / "calibration.npz"
     write_arrays(path, {**_flat(made), "made_for": np.array("abc")})
-    found = _read(path, "abc")
-    assert found and found.readout.degree == 2 and found.misfit_limit == 3.0 and found.context_reader is None
+    found = read_calibration(path, "abc", ITS_SIZES)
+    assert found and found.readout.degree == 2 and found.misfit_limit == 3.0
     assert {name: value.tolist() for name, value in _flat(found).items()} == {
         name: value.tolist() for name, value in _flat(made).items()
     }
     np.testing.assert_array_equal(
         found.errors.field.whitening(np.ones((4, 2))), made.errors.field.whitening(np.ones((4, 2)))
     )
-    assert _read(path, "abd") is None and _read(tmp_path / "none.npz", "abc") is None
+    assert read_calibration(path, "abd", ITS_SIZES) is None
+    assert read_calibration(tmp_path / "none.npz", "abc", ITS_SIZES) is None
     path.write_bytes(path.read_bytes()[:-400])
-    assert _read(path, "abc") is None
+    with pytest.raises(CheckpointError, match=r"calibration.npz holds no calibration of this run \(.*remove it"):
+        read_calibration(path, "abc", ITS_SIZES)
+
+
+FOREIGN = {
+    "more numbers than the world": ("readout.weights", np.ones((3, 9))),
+    "fewer features than its degree": ("readout.weights", np.ones((2, 8))),
+    "a degree that nothing computes": ("readout.degree", np.array(10**9)),
+    "several degrees": ("readout.degree", np.array([2, 2])),
+    "layers that do not fit": ("readout.rest.second", np.ones((4, 3))),
+    "poses without errors": ("errors.field.local.squared", np.ones((8, 2))),
+    "more poses than were rendered": ("errors.field.local.places", np.ones((10, 2))),
+    "not a number": ("stretch", np.array([1.0, np.nan])),
+    "without end": ("misfit_limit", np.array(np.inf)),
+    "text": ("floor", np.array(["1", "2"])),
+    "complex": ("floor", np.ones(2, complex)),
+    "whole numbers": ("readout.centre", np.zeros(3, int)),
+    "no scale": ("readout.scale", np.zeros(3)),
+    "a single number": ("shrinkage", np.array(1.0)),
+    "no white part": ("errors.field.white", np.full(2, 1e-12)),
+    "correlated without end": ("errors.simple.correlation", np.array(1.0)),
+    "an array of no calibration": ("readout.more", np.ones(2)),
+}
+
+
+@pytest.mark.parametrize("of", FOREIGN)
+def test_a_stranger_s_calibration_is_refused_with_its_name_and_a_remedy(of: str, tmp_path: Path):
+    name, array = FOREIGN[of]
+    path = tmp_path / "calibration.npz"
+    write_arrays(path, {**_flat(A_CALIBRATION), "made_for": np.array("abc"), name: array})
+    with pytest.raises(CheckpointError, match=f"{path} holds no calibration.*{name}.*; remove it") as caught:
+        read_calibration(path, "abc", ITS_SIZES)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_calibration_without_one_of_its_arrays_is_refused(tmp_path: Path):
+    arrays = {**_flat(A_CALIBRATION), "made_for": np.array("abc")}
+    for name in arrays.keys() - {"made_for"}:
+        write_arrays(tmp_path / "calibration.npz", {key: array for key, array in arrays.items() if key != name})
+        with pytest.raises(CheckpointError, match="holds no calibration"):
+            read_calibration(tmp_path / "calibration.npz", "abc", ITS_SIZES)
 
 
 @pytest.mark.parametrize("name", ["puck", "varied_pendulum", "block"])

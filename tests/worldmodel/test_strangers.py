@@ -21,10 +21,10 @@ from worldmodel.designing import worlds
 from worldmodel.evaluation.imagination import imagine
 from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.robustness.films import read_films
-from worldmodel.identifying.array_files import read_arrays
 from worldmodel.learning.imagining import show_futures
 from worldmodel.reporting import report
 from worldmodel.runs import CellStore, cell_key
+from worldmodel.runs.array_files import read_arrays
 from worldmodel.runs.run_directory import RunDirectory, scratch_run
 from worldmodel.runs.zoo import FOLDER, find_run
 from worldmodel.settings import (

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
-_LENGTHS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 6.0)
+LENGTHS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 6.0)
 """Lengths of the field, in standard deviations of the positions."""
 _BINS = np.concatenate([[0.0], np.geomspace(0.007, 4.0, 40)])
 """Distances, likewise, at which the covariance of errors is averaged."""
@@ -117,7 +117,7 @@ class ErrorField:
         count = np.bincount(bins, minlength=len(_BINS) + 1)
         kept = count >= _FEWEST_PAIRS
         distance2 = np.bincount(bins, squared, len(_BINS) + 1)[kept] / count[kept]
-        kernels = np.exp(-distance2[:, None] / 2 / np.square(_LENGTHS))
+        kernels = np.exp(-distance2[:, None] / 2 / np.square(LENGTHS))
         weight = np.sqrt(np.minimum(count[kept], _MOST_PAIRS))
         matrix = np.append(kernels, np.zeros((len(kernels), 1)), 1) * weight[:, None]
         # ties field plus white part to the total variance, which the data would not: they hold no small distances
@@ -136,6 +136,6 @@ class ErrorField:
         """See `ErrorModel`."""
         place = numbers / self.local.scale
         squared = ((place[:, None] - place[None]) ** 2).sum(-1)
-        kernels = np.exp(-squared[..., None] / 2 / np.square(_LENGTHS))
+        kernels = np.exp(-squared[..., None] / 2 / np.square(LENGTHS))
         covariance = np.moveaxis(kernels @ self.variances.T, -1, 0) + self.white[:, None, None] * np.eye(len(place))
         return np.linalg.inv(np.linalg.cholesky(covariance)) / self.local.std(numbers).T[:, None]

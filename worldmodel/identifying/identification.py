@@ -12,9 +12,8 @@ from worldmodel.designing import chosen_policy
 from worldmodel.evaluation.trust import warn_if_edited
 from worldmodel.figures import drawing
 from worldmodel.identifying.alarms import alarms_of
-from worldmodel.identifying.array_files import write_arrays
 from worldmodel.identifying.calibrated_mjcf import write_calibrated
-from worldmodel.identifying.calibration_file import FOLDER, kept_calibration
+from worldmodel.identifying.calibration_file import kept_calibration
 from worldmodel.identifying.drawing import draw
 from worldmodel.identifying.explained import Explained
 from worldmodel.identifying.explaining import explain
@@ -27,7 +26,8 @@ from worldmodel.identifying.rounds import run_rounds, true_constants
 from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import ConstantEstimate, FitQuality, IdentifyResult, RecordingUsed, Run, check_out, write_record
-from worldmodel.runs.identify_result import RoundResult
+from worldmodel.runs.array_files import write_arrays
+from worldmodel.runs.identify_result import FOLDER, RoundResult
 from worldmodel.settings import IdentifyConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError

@@ -17,7 +17,7 @@ from worldmodel.measures.canonical import hermite_features
 from worldmodel.measures.statistics import unit_spread
 from worldmodel.models import WorldModel
 
-_DEGREES = (1, 2, 3, 5, 7)
+DEGREES = (1, 2, 3, 5, 7)
 _MOST_FEATURES = 500
 _RIDGE = 1e-3
 _REACH = 4.0
@@ -122,7 +122,7 @@ def _fit_polynomial(latents: np.ndarray, numbers: np.ndarray) -> Readout:
     centre, scale = latents.mean(0), unit_spread(latents)
     near = _standardized(latents, centre, scale)
     best: Readout | None = None
-    for degree in _DEGREES:
+    for degree in DEGREES:
         features = hermite_features(near, degree)
         if features.shape[1] > min(_MOST_FEATURES, num // 4) and best is not None:
             break

@@ -13,7 +13,7 @@ from worldmodel.data import DataSet
 from worldmodel.data.interchange.images import fit_frames, fitted
 from worldmodel.data.interchange.video_frames import VideoReader
 from worldmodel.envs import MujocoWorld
-from worldmodel.identifying.array_files import read_arrays
+from worldmodel.runs.array_files import read_arrays
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_regular, read_text
 

@@ -1,7 +1,7 @@
 """Whether the files of a run are what was written."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,15 @@ from worldmodel.learning.loop import CHECKPOINT
 from worldmodel.models import WorldModel
 from worldmodel.models.weights import WEIGHTS, checked_weights
 from worldmodel.models.world_model import DESCRIPTION
+from worldmodel.runs.array_files import read_arrays
 from worldmodel.runs.choice_result import CHOICE, ChoiceResult
+from worldmodel.runs.identify_result import CALIBRATION, FOLDER, MAX_CALIBRATION_BYTES
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.runs.summary import read_record
 from worldmodel.settings.stored import FILE_NAME, has_checksum, read_run_config
 from worldmodel.system.digest import carries_checksum
 from worldmodel.system.errors import CheckpointError, UserError
+from worldmodel.system.files import check_folder
 
 
 @dataclass(frozen=True)
@@ -75,4 +78,18 @@ def _checks(run: RunDirectory) -> dict[str, Callable[[], bool]]:
         checks[CHOICE] = lambda: bool(read_record(path / CHOICE, ChoiceResult)) and carries_checksum(path / CHOICE)
     if os.path.lexists(path / CHECKPOINT):  # runs that come with the package have none
         checks[CHECKPOINT] = lambda: checked_checkpoint(path / CHECKPOINT)[1]
+    calibration = path / FOLDER / CALIBRATION
+    if os.path.lexists(calibration):
+        checks[f"{FOLDER}/{CALIBRATION}"] = lambda: bool(_calibration(calibration))
     return checks
+
+
+def _calibration(path: Path) -> Mapping[str, object]:
+    """The arrays in a calibration; each carries a checksum, as all in zip files do."""
+    check_folder(path.parent)
+    try:
+        return read_arrays(path, MAX_CALIBRATION_BYTES)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}; remove it, and identify makes it anew") from error

@@ -5,6 +5,11 @@ from typing import ClassVar, Literal
 
 from worldmodel.runs.results import Interval
 
+FOLDER, CALIBRATION = "identify", "calibration.npz"
+"""Folder of the files that identify leaves in a run, and the file there that it reads again."""
+MAX_CALIBRATION_BYTES = 256 * 2**20
+"""Largest calibration that is read."""
+
 Known = Literal["well", "in part", "not"]
 """well: the posterior variance is at most .2 of the prior's, as where `design` calls a constant identifiable. not: at
 least .5, so that the prior says more than the recording."""
