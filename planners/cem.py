@@ -13,6 +13,7 @@ from worldmodel.planners.checks import (
     check_momentum,
     check_ordered,
     check_positive,
+    check_size,
 )
 from worldmodel.planners.interfaces import Plan, Problem
 from worldmodel.planners.sampling import BlockSearch, Incumbent, best_plan, candidates_around, lowest, mean_plan, refit
@@ -62,6 +63,7 @@ class CEM:
     def __post_init__(self) -> None:
         check_horizon(self.horizon, self.action_block)
         check_at_least(1, num_samples=self.num_samples, num_iterations=self.num_iterations, num_elites=self.num_elites)
+        check_size(self.num_iterations, self.num_samples, self.horizon // self.action_block)
         check_at_least(0, num_kept_elites=self.num_kept_elites)
         check_ordered(num_kept_elites=self.num_kept_elites, num_elites=self.num_elites, num_samples=self.num_samples)
         check_positive(init_std=self.init_std, warm_std=self.warm_std, min_std=self.min_std)

@@ -9,6 +9,9 @@ from typing import get_type_hints
 
 from torch import Tensor
 
+MAX_DRAWN, MAX_HORIZON = 2**26, 10_000
+"""Most random numbers of a plan, and control steps that it looks ahead: both may come with a stranger's run."""
+
 
 def check_known(what: str, name: object, known: Sequence[str]) -> None:
     """Raises ValueError, with the nearest known name, unless a name is known."""
@@ -64,12 +67,23 @@ def check_choice(name: str, value: str, choices: Sequence[str], option: str = ""
 
 
 def check_horizon(horizon: int, action_block: int) -> None:
-    """Raises ValueError unless the horizon is a whole number of action blocks."""
+    """Raises ValueError unless the horizon is a whole number of action blocks, and at most `MAX_HORIZON`."""
     check_at_least(1, horizon=horizon, action_block=action_block)
     if horizon % action_block:
         raise ValueError(
             f"horizon must be a multiple of action_block = {action_block}, got {horizon}; "
             "set planner.horizon or planner.action_block"
+        )
+    if horizon > MAX_HORIZON:
+        raise ValueError(f"horizon must be <= {MAX_HORIZON}, got {horizon}; set planner.horizon")
+
+
+def check_size(num_iterations: int, num_samples: int, num_blocks: int, action_dim: int = 1) -> None:
+    """Raises ValueError where a plan would try more than `MAX_DRAWN` numbers, in iterations of samples of blocks."""
+    if num_iterations * num_samples * num_blocks * action_dim > MAX_DRAWN:
+        raise ValueError(
+            f"a plan would try {num_iterations} x {num_samples} sequences of {num_blocks} x {action_dim} numbers, at "
+            f"most {MAX_DRAWN} numbers are tried; lower planner.num_samples, planner.num_iterations or planner.horizon"
         )
 
 

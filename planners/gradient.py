@@ -6,7 +6,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from worldmodel.planners.checks import check_at_least, check_choice, check_horizon, check_positive
+from worldmodel.planners.checks import check_at_least, check_choice, check_horizon, check_positive, check_size
 from worldmodel.planners.interfaces import Plan, Problem
 from worldmodel.planners.sampling import BlockSearch, Incumbent, best_plan, candidates_around
 
@@ -45,6 +45,7 @@ class GradientPlanner:
     def __post_init__(self) -> None:
         check_horizon(self.horizon, self.action_block)
         check_at_least(1, num_restarts=self.num_restarts, num_iterations=self.num_iterations)
+        check_size(self.num_iterations, self.num_restarts, self.horizon // self.action_block)
         check_positive(learning_rate=self.learning_rate, init_std=self.init_std)
         check_choice("projection", self.projection, ("tanh", "clamp"))
 

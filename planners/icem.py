@@ -13,6 +13,7 @@ from worldmodel.planners.checks import (
     check_momentum,
     check_ordered,
     check_positive,
+    check_size,
 )
 from worldmodel.planners.interfaces import Plan, Problem
 from worldmodel.planners.sampling import (
@@ -78,6 +79,7 @@ class ICEM:
     def __post_init__(self) -> None:
         check_horizon(self.horizon, self.action_block)
         check_at_least(1, num_samples=self.num_samples, num_iterations=self.num_iterations, num_elites=self.num_elites)
+        check_size(self.num_iterations, self.num_samples, self.horizon // self.action_block)
         check_at_least(0, num_kept_elites=self.num_kept_elites, noise_exponent=self.noise_exponent)
         check_at_least(1, population_decay=self.population_decay)
         check_ordered(num_kept_elites=self.num_kept_elites, num_elites=self.num_elites, num_samples=self.num_samples)

@@ -6,7 +6,14 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from worldmodel.planners.checks import check_at_least, check_choice, check_horizon, check_momentum, check_positive
+from worldmodel.planners.checks import (
+    check_at_least,
+    check_choice,
+    check_horizon,
+    check_momentum,
+    check_positive,
+    check_size,
+)
 from worldmodel.planners.interfaces import Plan, Problem
 from worldmodel.planners.sampling import BlockSearch, Incumbent, best_plan, candidates_around, mean_plan, refit
 
@@ -52,6 +59,7 @@ class MPPI:
     def __post_init__(self) -> None:
         check_horizon(self.horizon, self.action_block)
         check_at_least(1, num_samples=self.num_samples, num_iterations=self.num_iterations)
+        check_size(self.num_iterations, self.num_samples, self.horizon // self.action_block)
         check_positive(temperature=self.temperature)
         check_positive(init_std=self.init_std, warm_std=self.warm_std, min_std=self.min_std)
         check_momentum(self.momentum)

@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 
-from worldmodel.planners.checks import check_at_least, check_horizon
+from worldmodel.planners.checks import check_at_least, check_horizon, check_size
 from worldmodel.planners.interfaces import Plan, Problem
 from worldmodel.planners.sampling import BlockSearch, Incumbent, best_plan
 
@@ -28,6 +28,7 @@ class RandomShooting:
     def __post_init__(self) -> None:
         check_horizon(self.horizon, self.action_block)
         check_at_least(1, num_samples=self.num_samples)
+        check_size(1, self.num_samples, self.horizon // self.action_block)
 
     @torch.no_grad()
     def plan(self, problem: Problem, generator: torch.Generator) -> Plan:

@@ -11,11 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from worldmodel.planners.checks import check_shape
+from worldmodel.planners.checks import check_shape, check_size
 from worldmodel.planners.interfaces import Plan, Problem, evaluate_objective
 
-MAX_DRAWN, MAX_HORIZON = 2**28, 10_000
-"""Most random numbers and control steps of a plan: its hyperparameters may come with a stranger's run."""
+MAX_HELD = 2**28
+"""Most numbers in the actions that are rolled out at once: a planner's settings may come with a stranger's run."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,6 @@ class BlockSearch:
 
     action_block: int
     """Control steps for which one action is held; divides the horizon."""
-
-    def __post_init__(self) -> None:
-        if self.horizon > MAX_HORIZON:
-            raise ValueError(f"horizon must be <= {MAX_HORIZON}, got {self.horizon}; set planner.horizon")
 
     def outside_inference_mode(self) -> "BlockSearch":
         """The search with copies of tensors that were made in `torch.inference_mode`, through which autograd refuses
@@ -64,15 +60,16 @@ class BlockSearch:
         """White normal noise (I, N, G, A), drawn once and shared by the batch (common random numbers)."""
         z0, action_dim = self.problem.z0, self.problem.dynamics.action_dim
         shape = (num_iterations, num_samples, self.horizon // self.action_block, action_dim)
-        if math.prod(shape) > MAX_DRAWN:
-            raise ValueError(
-                f"a plan would draw {' x '.join(map(str, shape))} numbers, at most {MAX_DRAWN} are drawn; lower "
-                "planner.num_samples, planner.num_iterations or planner.horizon"
-            )
+        check_size(*shape)
         return torch.randn(shape, generator=generator, device=generator.device, dtype=z0.dtype).to(z0.device)
 
     def hold(self, blocks: Tensor) -> Tensor:
         """The actions (…, H, A) that blocks (…, G, A) stand for."""
+        if blocks.numel() * self.action_block > MAX_HELD:
+            raise ValueError(
+                f"a plan would roll out {blocks.numel() * self.action_block} numbers of actions at once, at most "
+                f"{MAX_HELD}; lower planner.num_samples, planner.horizon or the number of tasks"
+            )
         if self.action_block == 1:
             return blocks
         return blocks.repeat_interleave(self.action_block, dim=-2)

@@ -52,7 +52,6 @@ ALLOWED = {
     "worldmodel/runs/zoo/__init__.py": {"copyfile"},  # of the package's own files
     "worldmodel/runs/zoo/__main__.py": {"copy", "write_text"},
     "worldmodel/system/resident.py": {"read_text", "write_text"},  # /proc
-    "worldmodel/data/frames.py": {"read_text"},  # /proc
     "worldmodel/system/distributed.py": {"open"},  # /dev/null
     "worldmodel/cli/main.py": {"open"},  # /dev/null
     "worldmodel/data/recording.py": {"loads"},  # of what it has just made

@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
-from planner_fakes import A, B, H, seeded
+from planner_fakes import A, B, H, linear_problem, seeded
 
+from worldmodel.planners import CEM, Problem, make_planner
 from worldmodel.planners.mppi import boltzmann_weights
 from worldmodel.planners.sampling import Incumbent, candidates_around, coloured, refit, shift
 
@@ -81,3 +82,27 @@ def test_boltzmann_weights_follow_the_formula_and_survive_infinity():
     cost = torch.tensor([[1.0, 3.0, math.inf], [math.inf] * 3])
     expected = torch.tensor([[1.0, math.exp(-2 / 0.5), 0.0], [0.0, 0.0, 0.0]])
     torch.testing.assert_close(boltzmann_weights(cost, 0.5), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("cem", {"num_samples": 10**9, "num_elites": 4}),
+        ("icem", {"num_samples": 10**9}),
+        ("icem", {"num_iterations": 10**9}),
+        ("mppi", {"num_iterations": 10**9}),
+        ("random_shooting", {"num_samples": 10**9}),
+        ("gradient", {"num_restarts": 10**9}),
+        ("gradient", {"num_iterations": 10**9}),
+        ("follow", {"horizon": 10**9}),
+    ],
+)
+def test_a_planner_of_enormous_size_is_refused_before_it_is_asked(name: str, params: dict[str, int]):
+    with pytest.raises(ValueError, match=r"lower planner\.num_samples|set planner\.horizon"):
+        make_planner(name, **params)
+
+
+def test_few_numbers_that_are_held_for_long_are_many():
+    planner = CEM(num_samples=5 * 10**5, horizon=10_000, action_block=10_000)
+    with pytest.raises(ValueError, match=r"numbers of actions at once.*lower planner\.num_samples"):
+        planner.plan(Problem(*linear_problem()), seeded())

@@ -2,8 +2,6 @@
 
 import math
 import os
-import re
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 from worldmodel.data.mapped import MappedFrames
 from worldmodel.data.store import DataSet
 from worldmodel.system.errors import UserError
+from worldmodel.system.resident import available_bytes, shown
 
 
 def box_resize(frames: Tensor, size: int) -> Tensor:
@@ -67,7 +66,7 @@ class MemoryFrames:
         self._device = device
         self._frames = frames.to(device) if _fits(frames.numel(), device) else frames
         where = "device memory" if self._frames.device.type == "cuda" else "memory"
-        self.place = f"{len(frames):,} of {self.size} x {self.size} in {where} ({_shown(frames.numel())})"
+        self.place = f"{len(frames):,} of {self.size} x {self.size} in {where} ({shown(frames.numel())})"
 
     def gather(self, rows: Tensor) -> Tensor:
         # index_select on a matrix copies whole rows: ten times as fast as indexing, which copies byte by byte
@@ -84,7 +83,7 @@ class DiskFrames:
         self._mapped, self._device = MappedFrames(data), device
         num_bytes = data.num_rows * math.prod(self._mapped.shape)
         self.place = (
-            f"{data.num_rows:,} streamed from {data.directory} ({_shown(num_bytes)}), reduced to {size} x {size}"
+            f"{data.num_rows:,} streamed from {data.directory} ({shown(num_bytes)}), reduced to {size} x {size}"
         )
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -106,26 +105,4 @@ def _fits(num_bytes: int, device: torch.device) -> bool:
     """Whether `num_bytes` take less than half of the device's free memory, shared with this machine's other ranks."""
     if device.type == "cuda":
         return num_bytes < torch.cuda.mem_get_info(device)[0] // 2
-    return num_bytes < _available_bytes() // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-
-
-_ASSUMED_BYTES = 4 * 2**30  # free memory on Windows
-
-
-def _available_bytes() -> int:
-    """Free memory of the host: on Linux with what the page cache would give back, on Windows a careful guess."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists() and (found := re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())):
-        return 1024 * int(found[1])
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return _ASSUMED_BYTES
-
-
-def _shown(num_bytes: float) -> str:
-    """A number of bytes for a reader: "3.09 MB"."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} TB"
+    return num_bytes < available_bytes() // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", 1))

@@ -1,6 +1,7 @@
 """A trained world model ready for planning: the same function in fewer operations."""
 
 import copy
+import math
 from itertools import pairwise
 
 import torch
@@ -14,6 +15,7 @@ from worldmodel.models.heads import GoalHeads
 from worldmodel.models.layers import for_inference
 from worldmodel.models.reward_head import RewardHead
 from worldmodel.models.world_model import WorldModel
+from worldmodel.system.resident import require_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Names of dtypes for a rollout's matrix products; latents are always float32."""
@@ -57,7 +59,15 @@ class PlanningModel:
         return self._planning_state(latents, actions)
 
     def rollout(self, z0: Tensor, actions: Tensor, context: Tensor | None = None) -> Tensor:
-        """As `WorldModel.rollout`."""
+        """As `WorldModel.rollout`.
+
+        Raises:
+            UserError: as there, or the host has no memory for so many rollouts; a GPU says so itself.
+        """
+        if z0.device.type == "cpu":
+            numbers = math.prod(actions.shape[:3]) * (self.latent_dim + self.action_dim)
+            remedy = "lower planner.num_samples, planner.horizon or the number of tasks"
+            require_memory(2 * z0.element_size() * numbers, "a plan", remedy)  # latents, and what makes them
         return self._predictor.rollout(z0, actions, context)
 
 

@@ -45,7 +45,7 @@ from worldmodel.evaluation.fits import check_fits
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.planners import PLANNERS, Planner, make_planner
+from worldmodel.planners import Planner, make_planner
 from worldmodel.runs import (
     ControlResult,
     Run,
@@ -56,7 +56,6 @@ from worldmodel.runs import (
     write_record,
 )
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
-from worldmodel.settings.names import check_parameters
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.printable import say
@@ -110,8 +109,6 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
     """World and tasks of the runs, of which this is one."""
     trained = run.config
     plan = possible(config.plan or trained.plan, trained)
-    check_parameters("planner", plan.planner, PLANNERS)
-    make_planner(**plan.planner)  # refuses a bad planner before a world is made
     world, change = _world(trained, config)
     warn_if_edited(run, world)
     goal_steps = goal_distance(config.goal_s or trained.goal_s, world)

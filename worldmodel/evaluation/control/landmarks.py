@@ -17,8 +17,9 @@ from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.learning.sources import encoded_table, segments
 from worldmodel.models import WorldModel
-from worldmodel.planners import make_planner
+from worldmodel.planners import PLANNERS, make_planner
 from worldmodel.settings import PlanConfig, TrainConfig
+from worldmodel.settings.names import check_parameters
 from worldmodel.system.errors import StoreError
 from worldmodel.system.printable import say
 
@@ -122,7 +123,13 @@ def _visits(label: np.ndarray, distance: np.ndarray, episode: np.ndarray) -> np.
 
 
 def possible(plan: PlanConfig, trained: TrainConfig) -> PlanConfig:
-    """The plan settings; without subgoals, and with a message, where the recording that they need is gone."""
+    """The plan settings; without subgoals, and with a message, where the recording that they need is gone.
+
+    Raises:
+        UserError: there is no such planner; ValueError: its settings are out of range. Both before minutes are spent.
+    """
+    check_parameters("planner", plan.planner, PLANNERS)
+    make_planner(**plan.planner)
     if plan.subgoals:
         try:
             _recording(trained)

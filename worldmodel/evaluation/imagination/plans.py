@@ -7,7 +7,7 @@ from worldmodel.envs import BatchWorld, MujocoWorld
 from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import GoalController, check_heads
 from worldmodel.evaluation.control.driving import begin
-from worldmodel.evaluation.control.landmarks import possible, ways
+from worldmodel.evaluation.control.landmarks import ways
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
 from worldmodel.figures import drawing
 from worldmodel.figures.videos import rows_of_films, write_film
@@ -15,19 +15,19 @@ from worldmodel.learning.imagining import film_fps
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.planners import make_planner
 from worldmodel.runs import Run, TaskProtocol
-from worldmodel.settings import ControlConfig, ImagineConfig
+from worldmodel.settings import ControlConfig, ImagineConfig, PlanConfig
 
 _GOAL_STEPS = 15
 """Control steps from start to goal in their episode: near enough for one plan."""
 
 
-def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: MujocoWorld) -> list[str]:
+def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: MujocoWorld, plan: PlanConfig) -> list[str]:
     """Film the first plan to a few goal images: what the camera then saw above what the model imagined.
 
     Each plan is carried out to its end, without a further look and without planning again. Returns the film's path,
     relative to the run, where it could be written.
     """
-    trained, plan = run.config, possible(run.config.plan, run.config)
+    trained = run.config
     settings = ControlConfig(run=config.run, tasks=config.tasks, goal_steps=_GOAL_STEPS, seed=config.seed)
     check_heads(model, plan)
     protocol = make_protocol(settings, world.name)

@@ -10,6 +10,7 @@ import numpy as np
 from worldmodel import figures
 from worldmodel.data.store import DataSet
 from worldmodel.envs import MujocoWorld
+from worldmodel.evaluation.control.landmarks import possible
 from worldmodel.evaluation.fits import check_actions, check_fits, check_frames
 from worldmodel.evaluation.imagination.disagreement import check_alike, disagreement
 from worldmodel.evaluation.imagination.forecasts import Forecaster, Forecasts
@@ -47,6 +48,7 @@ def imagine(config: ImagineConfig) -> ImagineResult:
     with ExitStack() as locks:
         for run in runs:
             locks.enter_context(run.directory.locked())
+        plan = possible(runs[0].config.plan, runs[0].config)
         models = [_model(run, config) for run in runs]
         with _world(runs[0], config.trust_world) as world:
             units = {} if world is None else world.scene.position_units
@@ -66,7 +68,7 @@ def imagine(config: ImagineConfig) -> ImagineResult:
                 with suppress(OSError):  # of an earlier command
                     (runs[0].figures / f"{_FILM_OF_ALL}.png").unlink()
             if len(runs) == 1 and world is not None and config.tasks:
-                films = film_plans(config, runs[0], models[0], world)
+                films = film_plans(config, runs[0], models[0], world, plan)
                 results = [replace(results[0], videos=[*results[0].videos, *films])]
         for run, result in zip(runs, results, strict=True):
             run.directory.record(result)

@@ -121,6 +121,7 @@ def robust(config: RobustConfig) -> RobustResult:
 
 def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shifts: list[GridCell]) -> _Bench:
     """The tasks and the moments; drawn in the world as it is."""
+    plan = possible(trained.plan, trained)
     as_control = ControlConfig(
         protocol=config.protocol,
         tasks=config.tasks,
@@ -132,7 +133,6 @@ def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shi
     tolerance = set_tolerance(world, config.goal_tolerance, policy, steps)
     protocol = make_protocol(as_control, world.name, goal_distance(trained.goal_s, world))
     protocol = replace(protocol, goal_tolerance=tolerance)
-    plan = possible(trained.plan, trained)
     tasks = draw_tasks(world, trained, protocol, as_control, plan)
     fitted, judged = draw_moments(world, trained.collection, config.frames, config.seed)
     planner = make_planner(**plan.planner)
