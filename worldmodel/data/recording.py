@@ -42,6 +42,7 @@ from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import remove_leftovers, write_new
 from worldmodel.system.printable import say
 from worldmodel.system.progress import progress
+from worldmodel.system.resident import require_frames
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,11 @@ def record(
     if not jobs and recorded >= total:
         _check_world(directory, recording)
         return time.monotonic() - start
+    num_workers = num_workers or _usual_workers(recording)
+    at_once = recording.worlds if recording.engine == "warp" else min(num_workers, len(jobs))
+    num_frames = at_once * (recording.episode_steps + 1)
+    remedy = "lower workers, warp_worlds, episode_steps or env.image_size"
+    require_frames(num_frames, recording.arguments().image_size, "the frames of episodes recorded at once", remedy)
     # before the first shard, so that a command with other settings does not complete what this one began
     _claim(directory, recording)
     # none are left where an earlier command was killed between the last shard and the index
@@ -302,16 +308,17 @@ def _num_episodes(path: Path) -> int:
         return 0
 
 
-def _record_jobs(
-    directory: Path, recording: Recording, jobs: list[range], num_workers: int | None, stall_s: float
-) -> None:
+def _record_jobs(directory: Path, recording: Recording, jobs: list[range], num_workers: int, stall_s: float) -> None:
     work = Work(partial(_record_shard, directory, recording), partial(_is_recorded, directory, recording), __name__)
-    # torchrun starts several commands on a machine; one process fills a GPU
-    most = 1 if recording.engine == "warp" else os.cpu_count() or 1
-    num_workers = num_workers or most // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) or 1
     total = sum(map(len, jobs)) * (recording.episode_steps + 1)
     with progress(total=total, desc=f"collect {recording.name}", unit="frame", unit_scale=True) as bar:
         WorkerPool(work, num_workers, stall_s).run(jobs, bar)
+
+
+def _usual_workers(recording: Recording) -> int:
+    """Every core, shared with the other commands that torchrun starts on a machine; one process fills a GPU."""
+    most = 1 if recording.engine == "warp" else os.cpu_count() or 1
+    return most // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) or 1
 
 
 def _record_shard(directory: Path, recording: Recording, job: range) -> bool:

@@ -23,6 +23,7 @@ from worldmodel.settings import SurpriseConfig
 from worldmodel.system.devices import pick_device
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
+from worldmodel.system.resident import require_frames
 
 _SEED_STREAM = 7_003
 
@@ -55,6 +56,7 @@ def surprise(config: SurpriseConfig) -> SurpriseResult:
         try:
             check_actions(loaded, world.scene.action_dim, world.name)
             check_frames(loaded, world.image_size, world.name)
+            require_frames(config.episode_steps + 1, world.image_size, "a trajectory", "lower episode_steps")
             scores, changes = _scores(config, world, make_policy(**trained.collection.policy), model)
         finally:
             world.close()

@@ -22,6 +22,7 @@ from worldmodel.settings import RECORDED, IdentifyConfig, TrainConfig
 from worldmodel.settings.recipes import unknown
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
+from worldmodel.system.resident import require_frames
 
 _SEED_STREAM = 9_017
 NUM_MOTIONS = 60
@@ -156,6 +157,7 @@ def rendered_poses(simulator: Simulator, num: int, seed: int) -> tuple[np.ndarra
     read of them (num, N)."""
     rng = np.random.default_rng([_SEED_STREAM, 1, seed])
     world, columns = simulator.world, simulator.observation.columns
+    require_frames(num, world.image_size, "rendered poses", "lower poses, or train on smaller frames")
     centre, spread = simulator.states.mean(0), simulator.spread
     states = simulator.states[rng.integers(len(simulator.states), size=num)].copy()
     away = (states - centre)[:, columns] * rng.uniform(1.0, _WIDENED, (num, 1))
@@ -172,5 +174,7 @@ def rendered_poses(simulator: Simulator, num: int, seed: int) -> tuple[np.ndarra
 
 def rendered_windows(simulator: Simulator, num: int, num_steps: int, seed: int) -> list[Episode]:
     """Recordings of known constants under the policy, each in light and colours of its own."""
+    remedy = "lower calibration_recordings, or give shorter recordings"
+    require_frames(num * (num_steps + 1), simulator.world.image_size, "simulated recordings", remedy)
     seeds = progress(_seeds(2 + seed, num), desc="calibration recordings", unit="recording", delay=2)
     return [rollout(simulator.world, simulator.policy, seed=seed, num_steps=num_steps) for seed in seeds]

@@ -31,6 +31,11 @@ def require_memory(num_bytes: int, what: str, remedy: str) -> None:
         raise UserError(f"{what} would take {shown(num_bytes)} of memory, and {shown(free)} are free; {remedy}")
 
 
+def require_frames(num: int, side: int, what: str, remedy: str) -> None:
+    """As `require_memory`, for frames uint8 (num, side, side, 3) that are gathered, and then stacked."""
+    require_memory(2 * num * side**2 * 3, f"{what} ({num:,} of {side} x {side})", remedy)
+
+
 def shown(num_bytes: float) -> str:
     """A number of bytes for a reader: "3.09 MB"."""
     for unit in ("bytes", "kB", "MB", "GB"):

@@ -10,6 +10,7 @@ from worldmodel.envs.excitation import make_policy
 from worldmodel.settings import TrainConfig
 from worldmodel.system.errors import StoreError
 from worldmodel.system.progress import progress
+from worldmodel.system.resident import require_frames
 
 _SEED_STREAM = 7_004
 STATE_EPISODES, STATE_STEPS = 24, 80
@@ -69,6 +70,7 @@ def recorded(data: DataSet, num: int = STATE_EPISODES, steps: int = STATE_STEPS)
 
 def _simulated(trained: TrainConfig, world: MujocoWorld, seed: int, num: int, steps: int, why: str) -> Reference:
     policy = make_policy(**trained.collection.policy)
+    require_frames(num * (steps + 1), world.image_size, "episodes to fit readouts on", "train on smaller frames")
     seeds = np.random.SeedSequence([_SEED_STREAM, seed]).generate_state(num)
     shown = progress(seeds, desc="episodes to fit readouts on", unit="episode")
     episodes = [rollout(world, policy, seed=int(each), num_steps=steps) for each in shown]

@@ -12,6 +12,7 @@ from worldmodel.evaluation.control.goal_rules import goal_rule
 from worldmodel.evaluation.control.tasks import Tasks
 from worldmodel.runs import TaskProtocol
 from worldmodel.system.progress import progress
+from worldmodel.system.resident import require_frames
 
 VIDEO_TAIL_STEPS = 8
 
@@ -85,6 +86,9 @@ def run_tasks(
         change: a change of the robots in the middle of the tasks.
     """
     num = len(tasks)
+    if controller.sees:
+        num_frames = num + num_filmed * (protocol.budget_steps + 1)
+        require_frames(num_frames, world.image_size, "the frames of tasks", "lower tasks, videos or budget_steps")
     batch = BatchWorld(world, num, render=controller.sees)
     frames, states = begin(batch, tasks, controller, protocol)
     open_tasks, returns, judge = np.arange(num), np.zeros(num), _Judge(world, tasks, protocol)

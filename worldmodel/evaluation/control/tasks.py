@@ -13,6 +13,7 @@ from worldmodel.evaluation.control.goal_rules import AUDITED, GoalRule, audited_
 from worldmodel.runs import TaskProtocol
 from worldmodel.settings import MOST_STEPS, ControlConfig, PlanConfig, TrainConfig
 from worldmodel.system.errors import UserError
+from worldmodel.system.resident import require_frames
 
 # streams of task seeds, apart from each other and from those of data sets, which are (data_seed, episode)
 _STREAMS = {"validation": 7_001, "test": 7_002}
@@ -109,6 +110,7 @@ def photographs(
     world: MujocoWorld, states: np.ndarray, factors: Sequence[Mapping[str, float]], moving: bool = True
 ) -> np.ndarray:
     """Pictures of states (n, X), each under its factors, uint8 (n, S, S, 3); moving=False leaves out what can move."""
+    require_frames(len(states), world.image_size, "photographs", "lower tasks, or train on smaller frames")
     return np.stack([world.goal_frame(state, of, moving) for state, of in zip(states, factors, strict=True)])
 
 
