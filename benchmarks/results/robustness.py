@@ -73,7 +73,8 @@ def details() -> str:
         "## Under other looks",
         "",
         "`worldmodel robust run=… out=docs/results/robust-NAME.json`: share of goals reached with its 95 % interval,",
-        "share of the clean success that is kept, and R² of the positions by the linear map fitted on clean frames.",
+        "share of the clean success that is kept, and R² of the positions by the linear map fitted on clean frames;",
+        "where a run knows of constants, also R² of these from one window, by the linear map fitted on clean windows.",
         "Novel: share of tasks whose start or goal the decoder cannot draw from its latent. Doubted: its latent is",
         "none of training. Both are known before the first step, and beyond 99 % of clean frames.",
         "The kinds of look and the units of their strengths are in [LOOKS.md](LOOKS.md).",
@@ -82,14 +83,15 @@ def details() -> str:
 
 
 def _table(name: str, found: RobustResult) -> str:
-    encoders, num_tasks = list(found.encoders), next(iter(found.encoders.values()))[0].num_tasks
+    encoders, clean = list(found.encoders), next(iter(found.encoders.values()))[0]
+    constants = "".join(f"R² of {name} | " for name in clean.constants)
     lines = [
         "",
-        f"`{name}`: {found.world}, {len(found.runs)} run(s) x {num_tasks} tasks, protocol {found.protocol.name}, "
+        f"`{name}`: {found.world}, {len(found.runs)} run(s) x {clean.num_tasks} tasks, protocol {found.protocol.name}, "
         f"{found.instances} instances of each look.",
         "",
-        "| look |" + "".join(f" {encoder}: goals reached | kept | R² | novel |" for encoder in encoders),
-        "|---|" + "---|---|---|---|" * len(encoders),
+        "| look |" + "".join(f" {encoder}: goals reached | kept | R² | {constants}novel |" for encoder in encoders),
+        "|---|" + "---|" * (4 + len(clean.constants)) * len(encoders),
     ]
     for looks in zip(*found.encoders.values(), strict=True):
         cells = [cell for of in looks for cell in _cells(of)]
@@ -101,7 +103,8 @@ def _table(name: str, found: RobustResult) -> str:
 
 def _cells(of: LookResult) -> list[str]:
     reached = with_interval(of.success.rate, of.success.interval, ".2f") if of.success else digits(None)
-    return [reached, digits(of.kept, ".2f"), digits(of.r2, ".2f"), digits(of.novel, ".2f")]
+    shares = [of.kept, of.r2, *of.constants.values(), of.novel]
+    return [reached, *(digits(share, ".2f") for share in shares)]
 
 
 def _doubted(found: DoubtResult) -> str:

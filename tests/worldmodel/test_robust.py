@@ -69,6 +69,19 @@ def test_each_look_of_the_grid_is_there_once(found: RobustResult, run: str):
     assert all(of.num_tasks + of.num_hidden == 3 for of in found.encoders["encoder"])
 
 
+def test_constants_are_read_under_looks_too(tmp_path: Path):
+    run = tmp_path / "puck"
+    shutil.copytree(find_run("zoo/puck"), run)
+    config = RobustConfig(
+        run=str(run), looks={"texture": [1.0]}, tasks=2, instances=2, frames=20, windows=16, budget_steps=1
+    )
+    found = robust(config)
+    clean, hidden = (of.constants for of in found.encoders["encoder"])
+    assert found.windows == 16 and clean.keys() == hidden.keys() == {"mass", "friction"}
+    assert clean["mass"] is not None and hidden["mass"] is not None and hidden["mass"] < 0.5 < clean["mass"]
+    assert {"of mass", "of friction"} <= set(robust_lines(found).splitlines()[1].strip().split("  "))
+
+
 def test_the_legend_of_the_figure_covers_no_label(monkeypatch):
     figures = []
     monkeypatch.setattr(style, "save_png", lambda figure, path: figures.append(figure))

@@ -198,12 +198,13 @@ def _constant_value(found: ConstantEstimate) -> str:
 
 
 def robust_lines(found: RobustResult) -> str:
-    """Goals reached and positions read under every look, encoder by encoder."""
+    """Goals reached, positions and constants read under every look, encoder by encoder."""
     protocol, parts = found.protocol, []
     instances = f"{found.instances} instance{'s' if found.instances > 1 else ''} of each look"
     head = f"protocol {protocol.name}, {protocol.budget_steps} steps, {instances}"
     for encoder, looks in found.encoders.items():
         heads = (f"  {ENCODER_LABELS[encoder]}", "goals reached", "share of clean", "R2 of positions")
+        heads = (*heads, *(f"of {name}" for name in looks[0].constants))
         parts.append(table([heads, *map(_under_look, looks)]))
         if encoder in found.doubt:
             parts.append(f"  start or goal unlike training: {_doubt(found.doubt[encoder])}")
@@ -213,4 +214,5 @@ def robust_lines(found: RobustResult) -> str:
 def _under_look(found: LookResult) -> tuple[str, ...]:
     reached = with_interval(found.success.rate, found.success.interval, ".0%") if found.success else DASH
     hidden = (f"{found.num_hidden} tasks left out: the look hides what differs",) if found.num_hidden else ()
-    return (f"  {found.label}", reached, digits(found.kept, ".2f"), digits(found.r2, ".2f"), *hidden)
+    constants = (digits(r2, ".2f") for r2 in found.constants.values())
+    return (f"  {found.label}", reached, digits(found.kept, ".2f"), digits(found.r2, ".2f"), *constants, *hidden)

@@ -61,7 +61,8 @@ def _levels_table(encoder: EncoderName, looks: list[LookResult]) -> Table:
 
 def _looks_table(encoder: EncoderName, looks: list[LookResult]) -> Table:
     headers = ("Look", "Strength", "Goals reached", "95 % interval", "By run", "Median steps", "Kept", "95 % interval")
-    headers = (*headers, "R² of positions", "Novel", "Doubted", "Tasks", "Left out")
+    constants = [f"R² of {name.replace('_', ' ')}" for name in looks[0].constants]
+    headers = (*headers, "R² of positions", *constants, "Novel", "Doubted", "Tasks", "Left out")
     rows = []
     for of in looks:
         rows.append(
@@ -72,6 +73,7 @@ def _looks_table(encoder: EncoderName, looks: list[LookResult]) -> Table:
                 number(of.kept, 2, bar=True),
                 interval(of.kept_interval, 2),
                 number(of.r2, 2),
+                *(number(r2, 2) for r2 in of.constants.values()),
                 percent(of.novel),
                 percent(of.doubted),
                 number(of.num_tasks, 0),
@@ -97,6 +99,7 @@ def _facts(found: RobustResult) -> Table:
         "lead steps": plan.lead_steps,
         "instances of each look": found.instances,
         "frames behind R²": found.frames,
+        "windows behind R² of constants": found.windows,
         "seed": found.seed,
     }
     return facts("How it was measured", values)

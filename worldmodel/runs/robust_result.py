@@ -58,6 +58,9 @@ class LookResult:
     run without a decoder."""
     doubted: float | None = None
     """Share of tasks that are doubted before they begin; see `DoubtResult`."""
+    constants: dict[str, float | None] = field(default_factory=dict)
+    """Physical constant -> R2 of its standardised coordinate, read from one context window by a linear map from clean
+    windows; empty for a run that learned none."""
     suite: SuiteSetting | None = None
     """Which setting of the Distracting Control Suite it is; None for any other look."""
 
@@ -90,3 +93,5 @@ class RobustResult:
     """Encoder -> its results under each look, the world as it is first."""
     doubt: dict[EncoderName, DoubtResult] = field(default_factory=dict)
     """Encoder -> whether tasks under all looks together are doubted before they fail; empty without a decoder."""
+    windows: int | None = None
+    """Windows behind each R2 of a constant; None where none was read."""

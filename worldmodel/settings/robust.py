@@ -61,6 +61,8 @@ class RobustConfig(Settings):
     """Tasks for each look, the same for all."""
     frames: Count = 300
     """Frames from which the state is read, by a linear map that was fitted on clean frames of other episodes."""
+    windows: Count = 100
+    """Windows, each of an episode of its own, from which a run reads the constants that it knows of."""
     protocol: Literal["lewm", "strict"] = "lewm"
     """When a goal counts as reached, as in `control`."""
     goal_steps: Count | None = None

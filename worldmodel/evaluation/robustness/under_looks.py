@@ -1,4 +1,4 @@
-"""Control and reading of the state, look by look."""
+"""Control, and reading of state and constants, look by look."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -29,6 +29,7 @@ from worldmodel.evaluation.control.tasks import (
 from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.fits import check_fits
+from worldmodel.evaluation.robustness.constant_reading import ConstantReader
 from worldmodel.evaluation.robustness.grid import GridCell, check_can_look, shifts_of
 from worldmodel.evaluation.robustness.state_reading import StateReader, mean_r2
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
@@ -63,6 +64,20 @@ class _Bench:
 
 
 @dataclass(frozen=True)
+class _Subject:
+    """The model of a run, and what reads from its latents."""
+
+    model: WorldModel
+    planning: PlanningModel
+    graph: LandmarkGraph | None
+    positions: StateReader
+    constants: ConstantReader | None
+    """None where the run knows of no constants."""
+    doubter: Doubter | None
+    """None without a decoder."""
+
+
+@dataclass(frozen=True)
 class _Found:
     """Outcomes of one run under one look."""
 
@@ -72,6 +87,8 @@ class _Found:
     """Tasks whose start or goal shows nothing that moves, or which look exactly the same, bool (n,)."""
     r2: float | None
     """Mean R2 of positions."""
+    constants: dict[str, float | None]
+    """Constant -> R2."""
     shown: np.ndarray
     """Examples, uint8 (n, S, S, 3): a goal as each instance shows it; for looks that move, moments of one episode."""
     doubts: list[Doubts]
@@ -159,52 +176,65 @@ def _load(bench: _Bench, run: Run) -> WorldModel:
 
 def _measure(bench: _Bench, run: Run, model: WorldModel) -> list[_Found]:
     """Outcomes of one run under every look."""
-    planning, graph = PlanningModel(model), ways(bench.plan, model, run.config)
-    bench.world.appearance = None
-    reader = StateReader(bench.world, planning, bench.fitted)
-    usual = photographs(bench.world, bench.fitted.states, bench.fitted.factors)
-    doubter = Doubter(model, usual) if model.decoder is not None else None
-    found = []
+    subject, found = _subject(bench, run, model), []
     bar = progress(bench.shifts, desc=f"{run.path.name}, by {model.config.sees_by}", unit="look")
     for shift in bar:
         bar.set_postfix(look=shift.look)
-        found.append(_under(bench, model, planning, graph, reader, doubter, shift))
+        found.append(_under(bench, subject, shift))
     bench.world.appearance = None
     return found
 
 
-def _under(
-    bench: _Bench,
-    model: WorldModel,
-    planning: PlanningModel,
-    graph: LandmarkGraph | None,
-    reader: StateReader,
-    doubter: Doubter | None,
-    shift: GridCell,
-) -> _Found:
-    """Outcomes of a model under one look: every instance has its share of the tasks and of the moments."""
-    solved_at, unseen, read, shown, doubts = [], [], [], [], []
+def _subject(bench: _Bench, run: Run, model: WorldModel) -> _Subject:
+    """The model with its readers, which are fitted in the world as it is."""
+    config, world, planning = bench.config, bench.world, PlanningModel(model)
+    world.appearance = None
+    usual = photographs(world, bench.fitted.states, bench.fitted.factors)
+    encoder, collection = model.context_encoder, bench.trained.collection
+    return _Subject(
+        model,
+        planning,
+        ways(bench.plan, model, run.config),
+        StateReader(world, planning, bench.fitted),
+        ConstantReader(world, planning, encoder, collection, config.windows, config.seed) if encoder else None,
+        Doubter(model, usual) if model.decoder is not None else None,
+    )
+
+
+def _under(bench: _Bench, subject: _Subject, shift: GridCell) -> _Found:
+    """Outcomes of a model under one look: every instance has its share of the tasks, the moments and the windows."""
+    solved_at, unseen, read, shown, doubts, contexts = [], [], [], [], [], []
     moves = shift.suite is not None and shift.suite.motion == "dynamic"
-    cuts = [_cuts(len(of), bench.config.instances) for of in (bench.tasks, bench.judged)]
-    for instance, (of_tasks, of_moments) in enumerate(zip(*cuts, strict=True)):
+    numbers = (len(bench.tasks), len(bench.judged), bench.config.windows)
+    cuts = [_cuts(number, bench.config.instances) for number in numbers]
+    for instance, (of_tasks, of_moments, of_windows) in enumerate(zip(*cuts, strict=True)):
         bench.world.appearance = shift.appearance(bench.config.seed * 1000 + instance)
         bench.world.restart(seed=bench.config.seed)  # what moves begins with the episode, in the goal image too
         tasks = bench.tasks.part(*of_tasks)
         goals = photographs_of_tasks(bench.world, tasks, tasks.goal)
         starts = photographs_of_tasks(bench.world, tasks, tasks.start)
         empty = photographs_of_tasks(bench.world, tasks, tasks.start, moving=False)
-        contexts = context_source("online", model, bench.trained, bench.world, tasks)
-        controller = GoalController(planning, bench.planner, bench.plan, goals, contexts, bench.config.seed, graph)
+        controller = _controller(bench, subject, tasks, goals)
         outcome = run_tasks(bench.world, tasks, controller, bench.protocol, None, int(moves and not instance))
         solved_at.append(outcome.solved_at)
         unseen.append(_same(goals, starts) | _same(goals, empty) | _same(starts, empty))
         shown += [*_moments(outcome.frames[:, 0])] if outcome.frames.shape[1] else [] if moves else [goals[0]]
-        if doubter is not None:
-            doubts.append(doubter.of_tasks(starts, goals))
+        if subject.doubter is not None:
+            doubts.append(subject.doubter.of_tasks(starts, goals))
         bench.world.restart(seed=bench.config.seed)
-        read.append(reader.read(bench.judged.part(*of_moments)))
+        read.append(subject.positions.read(bench.judged.part(*of_moments)))
+        if subject.constants is not None:
+            contexts.append(subject.constants.windows(*of_windows))
     r2 = mean_r2(bench.judged.positions, np.concatenate(read))
-    return _Found(np.concatenate(solved_at), np.concatenate(unseen), r2, np.stack(shown[:_SHOWN]), doubts)
+    constants = subject.constants.r2(*map(np.concatenate, zip(*contexts, strict=True))) if subject.constants else {}
+    return _Found(np.concatenate(solved_at), np.concatenate(unseen), r2, constants, np.stack(shown[:_SHOWN]), doubts)
+
+
+def _controller(bench: _Bench, subject: _Subject, tasks: Tasks, goals: np.ndarray) -> GoalController:
+    contexts = context_source("online", subject.model, bench.trained, bench.world, tasks)
+    return GoalController(
+        subject.planning, bench.planner, bench.plan, goals, contexts, bench.config.seed, subject.graph
+    )
 
 
 def _same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -239,6 +269,7 @@ def _result(bench: _Bench, runs: list[Run], found: _ByEncoder) -> RobustResult:
         seed=bench.config.seed,
         encoders=encoders,
         doubt={name: doubt for name, of_runs in found.items() if (doubt := _doubt(of_runs)) is not None},
+        windows=bench.config.windows if any(of.constants for looks in encoders.values() for of in looks) else None,
     )
 
 
@@ -268,6 +299,7 @@ def _look_result(shift: GridCell, of_runs: Sequence[_Found], clean: Sequence[_Fo
         num_hidden=int(hidden.sum()),
         novel=_share_above_one([doubts.novelty for of in of_runs for doubts in of.doubts]),
         doubted=_share_above_one([doubts.doubt for of in of_runs for doubts in of.doubts]),
+        constants={name: mean_known(of.constants[name] for of in of_runs) for name in of_runs[0].constants},
         suite=shift.suite,
     )
 
