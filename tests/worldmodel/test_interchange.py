@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import re
+import resource
 import shlex
 import shutil
 import struct
@@ -502,12 +503,16 @@ def jpegs(episode: Episode) -> list[np.ndarray]:
     return [np.frombuffer(one, np.uint8) for one in encoded]
 
 
-def of_many_lengths(group: h5py.Group, episode: Episode) -> None:
+def of_many_lengths(group: h5py.Group, episode: Episode, **how: Any) -> None:
     encoded = jpegs(episode)
-    column = group.create_dataset("observations/pixels", (len(encoded),), h5py.vlen_dtype(np.uint8))
+    column = group.create_dataset("observations/pixels", (len(encoded),), h5py.vlen_dtype(np.uint8), **how)
     for index, one in enumerate(encoded):
         column[index] = one
     group["observations/state"] = episode.states
+
+
+def in_chunks(group: h5py.Group, episode: Episode) -> None:
+    of_many_lengths(group, episode, chunks=(4,), maxshape=(None,))
 
 
 def of_one_length(group: h5py.Group, episode: Episode) -> None:
@@ -517,7 +522,9 @@ def of_one_length(group: h5py.Group, episode: Episode) -> None:
     group["observations/state"] = episode.states
 
 
-@pytest.mark.parametrize(("observations", "tolerance"), [(nested, 0), (of_many_lengths, 3), (of_one_length, 3)])
+@pytest.mark.parametrize(
+    ("observations", "tolerance"), [(nested, 0), (of_many_lengths, 3), (in_chunks, 3), (of_one_length, 3)]
+)
 def test_minari_s_nested_and_encoded_images_are_found(tmp_path: Path, observations: Fill, tolerance: float):
     write_minari(tmp_path / "theirs", observations)
     found = convert(tmp_path / "theirs", tmp_path / "ours", image_size=S)
@@ -525,6 +532,30 @@ def test_minari_s_nested_and_encoded_images_are_found(tmp_path: Path, observatio
     data = DataSet(tmp_path / "ours")
     assert data.state_names == ["state_0", "state_1", "state_2"]
     assert_holds_the_recordings(data, tolerance)
+
+
+@pytest.mark.parametrize("observations", [of_many_lengths, in_chunks])
+def test_an_image_that_promises_gigabytes_is_refused_before_there_is_room_for_it(tmp_path: Path, observations: Fill):
+    write_minari(tmp_path / "theirs", observations)
+    path = tmp_path / "theirs" / "data" / "main_data.hdf5"
+    with h5py.File(path) as file:
+        column = file["episode_0/observations/pixels"].id
+        place = column.get_chunk_info(0).byte_offset if observations is in_chunks else column.get_offset()
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write((1_963_000_000).to_bytes(4, "little"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        UserError, match=r"/episode_0/observations/pixels promises 19630\d{5} bytes, more than the file has"
+    ):
+        open_foreign(tmp_path / "theirs")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
+
+
+def test_packed_images_of_many_lengths_are_refused(tmp_path: Path):
+    write_minari(tmp_path / "theirs", lambda group, episode: of_many_lengths(group, episode, compression="gzip"))
+    with pytest.raises(UserError, match="packed by HDF5; write the column without compression"):
+        open_foreign(tmp_path / "theirs")
 
 
 def whole_numbers(*shape: int) -> np.ndarray:

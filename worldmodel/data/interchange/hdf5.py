@@ -11,6 +11,7 @@ from worldmodel.data.hdf5_files import open_hdf5
 from worldmodel.data.interchange.foreign import MAX_EPISODE_BYTES
 from worldmodel.data.interchange.images import CHANNELS_FIRST, CHANNELS_LAST
 from worldmodel.system.errors import StoreError, UserError
+from worldmodel.system.files import open_regular
 
 # A column is refused that promises more than this many times its stored bytes, unless it is small in any case.
 MAX_COMPRESSION, ALWAYS_READ_BYTES = 100, 128 * 2**20
@@ -89,6 +90,35 @@ def blocks(found: h5py.Dataset, start: int, stop: int, path: Path) -> Iterator[n
     step = max(1, _BLOCK_BYTES // max(1, found.nbytes // max(1, len(found))))
     for first in range(start, stop, step):
         yield found[first : min(first + step, stop)]
+
+
+def check_lengths(found: h5py.Dataset, path: Path) -> None:
+    """StoreError where byte strings, each of a length of its own, together promise more bytes than their file has.
+
+    HDF5 makes room for as many bytes as a string says it has, up to 4 GB, before it looks for them.
+    """
+    promised = sum(int(lengths.sum()) for lengths in _lengths(found, path))
+    if promised > path.stat().st_size:
+        raise StoreError(f"{path}: {found.name} promises {promised} bytes, more than the file has")
+
+
+def _lengths(found: h5py.Dataset, path: Path) -> Iterator[np.ndarray]:
+    """Bytes of each string, int64: the first four bytes of what a column stores of it, stretch by stretch."""
+    stored, size = found.id, found.id.get_type().get_size()
+    if found.chunks:
+        chunks = [stored.get_chunk_info(index) for index in range(stored.get_num_chunks())]
+        stretches = [(chunk.byte_offset, chunk.size // size) for chunk in chunks]
+    else:
+        stretches = [(stored.get_offset(), len(found))] if stored.get_storage_size() else []
+    if stored.get_create_plist().get_nfilters() or any(place is None for place, _ in stretches):
+        raise StoreError(
+            f"{path}: {found.name} holds images of many lengths, packed by HDF5; write the column without compression"
+        )
+    with open_regular(path) as file:
+        for place, num in stretches:
+            file.seek(place)
+            strings = np.frombuffer(file.read(num * size), np.uint8)
+            yield strings.reshape(-1, size)[:, :4].copy().view("<u4").astype(np.int64)
 
 
 def is_image(found: h5py.Dataset) -> bool:

@@ -11,7 +11,17 @@ import h5py
 import numpy as np
 
 from worldmodel.data.interchange.foreign import ForeignColumns, as_actions, choose_camera, numbered, stacked
-from worldmodel.data.interchange.hdf5 import blocks, column, described, is_image, is_vector, opened, rows, width
+from worldmodel.data.interchange.hdf5 import (
+    blocks,
+    check_lengths,
+    column,
+    described,
+    is_image,
+    is_vector,
+    opened,
+    rows,
+    width,
+)
 from worldmodel.data.interchange.images import as_frames, decode, fitted, is_encoded
 from worldmodel.system.errors import StoreError
 from worldmodel.system.files import check_inside
@@ -40,7 +50,7 @@ class MinariFile:
             if not self._groups:
                 raise StoreError(f"{path} holds no episodes")
             observations = dict(_observations(file[self._groups[0]], "observations"))
-            self._encoded = {name for name, found in observations.items() if _is_encoded(found)}
+            self._encoded = {name for name, found in observations.items() if _is_encoded(found, path)}
             self.cameras = tuple(n for n, found in observations.items() if n in self._encoded or is_image(found))
             self.camera = choose_camera(self.cameras, camera, path, [described(one) for one in observations.values()])
             vectors = {n: found for n, found in observations.items() if n not in self._encoded and is_vector(found)}
@@ -76,6 +86,8 @@ class MinariFile:
 
     def _decoded(self, found: h5py.Dataset) -> Iterator[np.ndarray]:
         """Encoded images one by one, each (1, H, W, 3); no more of them than the file holds."""
+        if found.ndim == 1:
+            check_lengths(found, self._path)
         num_bytes, most = 0, self._path.stat().st_size
         for row in range(len(found)):
             content = np.asarray(found[row], np.uint8).tobytes()
@@ -109,8 +121,10 @@ def _observations(group: Any, name: str, holders: tuple[int, ...] = ()) -> Itera
                 yield f"{name}/{below}", column_below
 
 
-def _is_encoded(found: h5py.Dataset) -> bool:
+def _is_encoded(found: h5py.Dataset, path: Path) -> bool:
     """Whether a column holds encoded images: byte strings of any length, or of one length with zeros behind."""
     of_many_lengths = found.ndim == 1 and h5py.check_vlen_dtype(found.dtype) == np.uint8
+    if of_many_lengths:
+        check_lengths(found, path)
     of_one_length = found.ndim == 2 and found.dtype == np.uint8
     return (of_many_lengths or of_one_length) and len(found) > 0 and is_encoded(np.asarray(found[0]).tobytes())
