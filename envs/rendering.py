@@ -25,6 +25,8 @@ import numpy as np
 # In order of preference: EGL serves GPUs and software rendering; OSMesa is software only.
 _GL_LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
 _NO_GL = ("disable", "disabled", "off", "false", "0")
+_ANY_GL = ("", "enable", "enabled", "on", "true", "1")
+"""Values of `MUJOCO_GL` that name no library, which MuJoCo takes as if it were unset."""
 
 
 class GLUnavailable(RuntimeError):
@@ -40,12 +42,19 @@ def _loads(library: str) -> bool:
 
 
 def _choose_gl() -> None:
-    """Set `MUJOCO_GL` to the first library found ("disable" without one), unless the user has set it."""
+    """Set `MUJOCO_GL` to the first library found ("disable" without one), unless the user has named one."""
     # Software rendering of one small frame is about twice as fast on one thread as over llvmpipe's thread pool.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    if sys.platform.startswith("linux") and "MUJOCO_GL" not in os.environ:
+    if sys.platform.startswith("linux") and _backend() in _ANY_GL:
         found = (name for name, library in _GL_LIBRARIES.items() if _loads(library))
         os.environ["MUJOCO_GL"] = next(found, "disable")
+    elif _backend():
+        os.environ["MUJOCO_GL"] = _backend()  # dm_control reads it to the letter
+
+
+def _backend() -> str:
+    """`MUJOCO_GL` as MuJoCo reads it."""
+    return os.environ.get("MUJOCO_GL", "").lower().strip()
 
 
 def _load_triton() -> None:
@@ -330,6 +339,8 @@ def _make_contexts(model: mujoco.MjModel, side: int, quality: Quality) -> tuple[
     """An OpenGL context, and MuJoCo's in it, for frames of side x side pixels."""
     backend = _backend()
     if backend in _NO_GL:
+        if any(map(_loads, _GL_LIBRARIES.values())):
+            raise GLUnavailable(f"MUJOCO_GL={backend!r} turns pictures off; leave it unset, or set it to egl or osmesa")
         raise GLUnavailable(
             f"No headless OpenGL library found (looked for {', '.join(_GL_LIBRARIES.values())}); "
             "install one: apt-get install libegl1 libgl1-mesa-dri"
@@ -360,10 +371,6 @@ def _context_class(backend: str) -> type[Any]:
     if backend in _GL_LIBRARIES:
         return importlib.import_module(f"mujoco.{backend}").GLContext
     return mujoco.GLContext
-
-
-def _backend() -> str:
-    return os.environ.get("MUJOCO_GL", "").lower()
 
 
 def _release_of(backend: str) -> Callable[[], object] | None:

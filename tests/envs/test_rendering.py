@@ -156,6 +156,17 @@ def test_without_opengl_states_work_and_frames_name_the_remedy():
     assert "apt-get install libegl1 libgl1-mesa-dri" in result.stdout
 
 
+@pytest.mark.parametrize("value", ["", " ", "on", "1", " EGL "])
+def test_what_names_no_library_is_as_good_as_unset(value):
+    result = run_python("from worldmodel import envs\nenvs.make('puck', image_size=8).reset(seed=0)", MUJOCO_GL=value)
+    assert result.returncode == 0, result.stderr
+
+
+def test_pictures_that_were_turned_off_are_told_so():
+    result = run_python("from worldmodel import envs\nenvs.make('puck', image_size=8).reset(seed=0)", MUJOCO_GL="off")
+    assert "MUJOCO_GL='off' turns pictures off; leave it unset, or set it to egl or osmesa" in result.stderr
+
+
 def test_the_order_of_imports_does_not_matter():
     code = "import mujoco\nfrom worldmodel import envs\nprint(envs.make('puck').reset()[0]['pixels'].shape)"
     result = run_python(code)
