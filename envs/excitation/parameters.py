@@ -20,7 +20,7 @@ _SIMPLE = {  # type of a field -> what a value must be an instance of, and how a
 def check_known(what: str, name: object, known: Sequence[str]) -> None:
     """Raises ValueError, with the nearest known name, unless a name is known."""
     if name not in known:
-        close = get_close_matches(str(name), known, n=1)
+        close = get_close_matches(str(name).lower(), known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ValueError(f"unknown {what} {name!r}; {hint}choose from {', '.join(known)}")
 

@@ -83,6 +83,23 @@ def test_a_world_of_ones_own_gives_its_data_and_run_the_name_of_its_file():
     assert recipe("gym:ogbench/cube-single-v0").run_name == "cube-single-v0"
 
 
+@pytest.mark.parametrize(
+    ("planner", "said"),
+    [
+        ("hierarchical", "write subgoals=true in place of planner=hierarchical, or choose from cem, icem"),
+        ("CEM", "unknown planner 'CEM'; did you mean 'cem'?"),
+    ],
+)
+@pytest.mark.parametrize(
+    "verb", ["train env=puck", "control run=zoo/reacher", "view run=zoo/reacher serve=false steps=1 save=a.html"]
+)
+def test_a_planner_that_there_is_not_is_refused_at_once(verb, planner, said, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*verb.split(), f"planner={planner}"]) == 1
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("choice", ["[]", "[lag]"])
 def test_a_world_that_is_missing_leaves_no_folder(choice, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

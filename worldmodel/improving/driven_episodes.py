@@ -24,10 +24,10 @@ from worldmodel.evaluation.control.controllers import (
     plans_by_head,
 )
 from worldmodel.evaluation.control.landmarks import ways
+from worldmodel.evaluation.control.planning import planner_of
 from worldmodel.models import PlanningModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.models.weights import WEIGHTS
-from worldmodel.planners import make_planner
 from worldmodel.runs import Run
 from worldmodel.settings import TrainConfig
 from worldmodel.system.devices import pick_device
@@ -69,7 +69,7 @@ class _Drive:
         model = run.model(pick_device(config.device))
         set_cpu_threads(model.eye.config, config.threads)
         check_heads(model, config.plan)
-        self._model, self._planner = PlanningModel(model), make_planner(**config.plan.planner)
+        self._model, self._planner = PlanningModel(model), planner_of(config.plan)
         self._by_reward = plans_by_head(model, world)
         self._graph = self._pictures = None  # of goals, where no reward is known
         if not self._by_reward:

@@ -6,11 +6,10 @@ from pathlib import Path
 from worldmodel import envs, learning
 from worldmodel.choosing import choose, left_open
 from worldmodel.data.index import INDEX_NAME, read_index
+from worldmodel.evaluation.control.planning import planner_of
 from worldmodel.improving.driven_episodes import collect_round
-from worldmodel.planners import PLANNERS, make_planner
 from worldmodel.runs import ChoiceResult, RunDirectory, TrainResult
 from worldmodel.settings import TrainConfig
-from worldmodel.settings.names import check_parameters
 from worldmodel.system.errors import UserError
 
 
@@ -25,11 +24,9 @@ def train(config: TrainConfig) -> TrainResult:
 
     Raises:
         UserError: the settings do not fit the world, or the run has gone through more rounds.
-        ValueError: the planner that rounds drive by does not fit together.
+        ValueError: the planner does not fit together.
     """
-    if config.rounds:  # whose planner is refused now, not when the first round begins
-        check_parameters("planner", config.plan.planner, PLANNERS)
-        make_planner(**config.plan.planner)
+    planner_of(config.plan)  # refused now, and not by `control` or a round that comes after hours of training
     if _rounds_collected(config) < config.rounds:
         _check_constants_stay(config)
     config = replace(config, choose=left_open(config))

@@ -10,11 +10,11 @@ from worldmodel.envs import MujocoWorld
 from worldmodel.evaluation.control.context_sources import OnlineContexts
 from worldmodel.evaluation.control.controllers import GoalController, RandomController, check_heads
 from worldmodel.evaluation.control.landmarks import LandmarkGraph
+from worldmodel.evaluation.control.planning import planner_of
 from worldmodel.evaluation.fits import check_fits
 from worldmodel.models import PlanningModel, WorldModel
-from worldmodel.planners import PLANNERS, Planner, make_planner
+from worldmodel.planners import PLANNERS
 from worldmodel.settings import PlanConfig
-from worldmodel.settings.names import check_parameters
 from worldmodel.system.errors import UserError
 from worldmodel.viewing.messages import ChoosePlanner, PlannerShown
 from worldmodel.viewing.watching import Search, WatchedPlanner
@@ -53,7 +53,7 @@ class Pilot:
             self._planning = PlanningModel(model)
             self.drivers.insert(0, "model")
         self.driver = self.drivers[0]
-        self._planner = self._made(plan)
+        self._planner = planner_of(plan)
         self._watched = WatchedPlanner(self._planner)
         self._controller: GoalController | None = None
         self._random = RandomController(world.scene.action_dim, seed)
@@ -98,7 +98,7 @@ class Pilot:
             num_elites = max(1, wish.num_samples // _SAMPLES_PER_ELITE)
             chosen |= {"num_elites": num_elites, "num_kept_elites": min(2, num_elites)}
         plan = replace(self.plan, planner=chosen, replan_every=min(self.plan.replan_every, wish.horizon))
-        self._planner = self._made(plan)  # refuses what does not fit before anything is changed
+        self._planner = planner_of(plan)  # refuses what does not fit before anything is changed
         self.plan = plan
         self._watched = WatchedPlanner(self._planner)
 
@@ -130,7 +130,3 @@ class Pilot:
             action = np.zeros(self._world.scene.action_dim, np.float32)
         self.decision_ms = round(1e3 * (time.perf_counter() - begun), 2)
         return action
-
-    def _made(self, plan: PlanConfig) -> Planner:
-        check_parameters("planner", plan.planner, PLANNERS)
-        return make_planner(**plan.planner)

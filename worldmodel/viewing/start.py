@@ -138,9 +138,9 @@ def open_session(config: ViewConfig) -> Session:
                 f"model expects, and view data={trained.collection.directory} plays the recordings"
             )
         check_frames(model, world.image_size, world.name)
+        plan = possible(config.plan or trained.plan, trained)
         _set_tolerance(world, trained)
         episodes = reference(trained, world, config.seed, window)
-        plan = possible(config.plan or trained.plan, trained)
         graph = ways(plan, model, trained)
         subject = LiveSubject(str(run.path), model, world, plan, episodes, config.seed, graph)
         return LiveSession(subject)

@@ -28,6 +28,7 @@ from worldmodel.evaluation.control.goal_rules import AUDITED, goal_rule
 from worldmodel.evaluation.control.landmarks import possible, ways
 from worldmodel.evaluation.control.manifests import manifest_tasks
 from worldmodel.evaluation.control.moments import draw_moments
+from worldmodel.evaluation.control.planning import planner_of
 from worldmodel.evaluation.control.showing import draw, film, track
 from worldmodel.evaluation.control.tasks import (
     Tasks,
@@ -45,7 +46,7 @@ from worldmodel.evaluation.fits import check_fits
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.models import DTYPES, PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.planners import Planner, make_planner
+from worldmodel.planners import Planner
 from worldmodel.runs import (
     ControlResult,
     Run,
@@ -133,7 +134,7 @@ def prepare(config: ControlConfig, run: Run) -> Evaluation:
         )
     if change is not None:
         check_change(change, protocol, tasks, world)
-    return Evaluation(config, plan, world, trained.env.label, protocol, tasks, make_planner(**plan.planner), change)
+    return Evaluation(config, plan, world, trained.env.label, protocol, tasks, planner_of(plan), change)
 
 
 def _world(trained: TrainConfig, config: ControlConfig) -> tuple[MujocoWorld, Change | None]:
@@ -148,7 +149,7 @@ def farther(plan: PlanConfig, steps: int) -> PlanConfig:
 
     A plan that names no horizon looks `steps` control steps ahead, in a few actions that are each held equally long.
     """
-    planner = make_planner(**plan.planner)
+    planner = planner_of(plan)
     if plan.planner.keys() & {"horizon", "action_block"} or steps <= planner.horizon:
         return plan
     block = steps // _DECISIONS

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from worldmodel.data.frames import load_frames
 from worldmodel.data.store import DataSet, EpisodeIndex
+from worldmodel.evaluation.control.planning import planner_of
 from worldmodel.learning.sources import encoded_table, segments
 from worldmodel.models import WorldModel
-from worldmodel.planners import PLANNERS, make_planner
 from worldmodel.settings import PlanConfig, TrainConfig
-from worldmodel.settings.names import check_parameters
 from worldmodel.system.errors import StoreError
 from worldmodel.system.printable import say
 
@@ -128,8 +127,7 @@ def possible(plan: PlanConfig, trained: TrainConfig) -> PlanConfig:
     Raises:
         UserError: there is no such planner; ValueError: its settings are out of range. Both before minutes are spent.
     """
-    check_parameters("planner", plan.planner, PLANNERS)
-    make_planner(**plan.planner)
+    planner_of(plan)
     if plan.subgoals:
         try:
             _recording(trained)
@@ -151,7 +149,7 @@ def ways(plan: PlanConfig, model: WorldModel, trained: TrainConfig) -> LandmarkG
     # recorded frames look as the encoder knows them, so a robust one, ten times as slow, has nothing to add
     frames = load_frames(data, model.encoder.config.input_size, model.device)
     table = encoded_table(model.encoder, data, frames)
-    reach = max(1, round(_REACH * make_planner(**plan.planner).horizon))
+    reach = max(1, round(_REACH * planner_of(plan).horizon))
     return landmark_graph(table.latents, segments(data, data.split("train")), reach, model.num_context_frames - 1)
 
 

@@ -8,12 +8,12 @@ from worldmodel.evaluation.control.context_sources import context_source
 from worldmodel.evaluation.control.controllers import GoalController, check_heads
 from worldmodel.evaluation.control.driving import begin
 from worldmodel.evaluation.control.landmarks import ways
+from worldmodel.evaluation.control.planning import planner_of
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, goal_frames, make_protocol
 from worldmodel.figures import drawing
 from worldmodel.figures.videos import rows_of_films, write_film
 from worldmodel.learning.imagining import film_fps
 from worldmodel.models import PlanningModel, WorldModel
-from worldmodel.planners import make_planner
 from worldmodel.runs import Run, TaskProtocol
 from worldmodel.settings import ControlConfig, ImagineConfig, PlanConfig
 
@@ -32,7 +32,7 @@ def film_plans(config: ImagineConfig, run: Run, model: WorldModel, world: Mujoco
     check_heads(model, plan)
     protocol = make_protocol(settings, world.name)
     tasks = draw_tasks(world, trained, protocol, settings, plan)
-    goals, planner = goal_frames(world, tasks), make_planner(**plan.planner)
+    goals, planner = goal_frames(world, tasks), planner_of(plan)
     contexts = context_source("online", model, trained, world, tasks)
     graph = ways(plan, model, trained)
     controller = GoalController(PlanningModel(model), planner, plan, goals, contexts, config.seed, graph)

@@ -17,6 +17,7 @@ from worldmodel.evaluation.control.driving import run_tasks
 from worldmodel.evaluation.control.evaluate import check_same_world
 from worldmodel.evaluation.control.landmarks import LandmarkGraph, possible, ways
 from worldmodel.evaluation.control.moments import Moments, draw_moments
+from worldmodel.evaluation.control.planning import planner_of
 from worldmodel.evaluation.control.tasks import (
     Tasks,
     draw_tasks,
@@ -36,7 +37,7 @@ from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.measures.statistics import mean_known, share_kept
 from worldmodel.models import PlanningModel, WorldModel
 from worldmodel.models.encoders import set_cpu_threads
-from worldmodel.planners import Planner, make_planner
+from worldmodel.planners import Planner
 from worldmodel.runs import DoubtResult, LookResult, RobustResult, Run, TaskProtocol, check_out, find_runs, write_record
 from worldmodel.runs.results import as_interval
 from worldmodel.runs.robust_result import ENCODER_LABELS
@@ -152,7 +153,7 @@ def _prepare(config: RobustConfig, trained: TrainConfig, world: MujocoWorld, shi
     protocol = replace(protocol, goal_tolerance=tolerance)
     tasks = draw_tasks(world, trained, protocol, as_control, plan)
     fitted, judged = draw_moments(world, trained.collection, config.frames, config.seed)
-    planner = make_planner(**plan.planner)
+    planner = planner_of(plan)
     return _Bench(config, trained, world, protocol, plan, planner, tasks, fitted, judged, shifts)
 
 
