@@ -23,6 +23,8 @@ from worldmodel.envs.scene import Scene, one_number
 
 _MOST_COPIES = 128  # of an environment, each at a moment of its own
 _DEFAULT_FPS = 10.0
+_KNOWN_ANGLES = {"gym_pusht": ("block_pose_2",)}
+"""Package -> which numbers of its environments' info are angles, in radians, where the environments do not say so."""
 _DEFAULT_STEPS = 1000
 
 
@@ -42,7 +44,8 @@ class PixelScene(Scene):
 
     Args:
         name: "gym:ID".
-        make: makes a copy of the environment that renders "rgb_array".
+        make: makes a copy of the environment that renders "rgb_array". Its attribute `angle_names`, if it has one, says
+            which numbers of the state are angles, in radians.
 
     Raises:
         ValueError: it has no continuous actions, or shows no pictures.
@@ -68,6 +71,8 @@ class PixelScene(Scene):
         observation, _, _, _, info = self._step(np.zeros(self.action_dim, np.float32))
         self._told = _told(at_reset, (observation, info))
         self._now = _Moment(0, numbers=self._numbers(*self._seeded_reset(0)))
+        package = type(env.unwrapped).__module__.partition(".")[0]
+        self.angle_names = tuple(getattr(env.unwrapped, "angle_names", _KNOWN_ANGLES.get(package, ())))
         self.picture(1)
         self.control_dt_s = 1 / float(env.metadata.get("render_fps") or _DEFAULT_FPS)
         self.time_limit_s = (max_steps(env) or _DEFAULT_STEPS) * self.control_dt_s

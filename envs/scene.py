@@ -224,15 +224,40 @@ class Scene(ABC):
         """
         if not self.goal_tolerance:
             raise ValueError(f"world {self.name} has no goal tolerance; give its scene goal_tolerance")
-        for name, tolerance in self.goal_tolerance.items():
+        error = np.abs(self.difference(state, goal_state, wrap))
+        return all(error[self.state_names.index(name)] <= most for name, most in self.goal_tolerance.items())
+
+    def difference(self, state: np.ndarray, other: np.ndarray, wrap: bool = True) -> np.ndarray:
+        """How far a state (X,) is from another in each of its numbers, (X,), as far as pictures can show it.
+
+        wrap: measure angles the shorter way around the circle, and turns of a free body by the nearer of the two
+            quaternions that stand for them; False compares raw values. Angles with a symmetry are measured around it
+            all the same.
+        """
+        error = state - other
+        turns = dict.fromkeys((*self.angle_names, *self._wide_hinges), 2 * np.pi) if wrap else {}
+        for name, turn in (turns | dict(self.symmetries)).items():
             index = self.state_names.index(name)
-            error = state[index] - goal_state[index]
-            turn = self.symmetries.get(name, 2 * np.pi if wrap and name in self.angle_names else None)
-            if turn:
-                error = shorter_way(error, turn)
-            if abs(error) > tolerance:
-                return False
-        return True
+            error[index] = shorter_way(error[index], turn)
+        for rows in self._quaternions if wrap else ():
+            error[rows] = min(error[rows], state[rows] + other[rows], key=np.linalg.norm)
+        return error
+
+    @cached_property
+    def _wide_hinges(self) -> tuple[str, ...]:
+        """Hinges with limits that are more than a turn apart: two of their angles give the same picture."""
+        return _hinges(self.model, self.model.jnt_limited.astype(bool) & (np.ptp(self.model.jnt_range, 1) > 2 * np.pi))
+
+    @cached_property
+    def _quaternions(self) -> list[slice]:
+        """Where the state holds the rotations of bodies that move freely or hang on a ball joint."""
+        offset = {mujoco.mjtJoint.mjJNT_FREE: 3, mujoco.mjtJoint.mjJNT_BALL: 0}
+        starts = [
+            address + offset[mujoco.mjtJoint(kind)]
+            for kind, address in zip(self.model.jnt_type, self.model.jnt_qposadr, strict=True)
+            if mujoco.mjtJoint(kind) in offset
+        ]
+        return [slice(start, start + 4) for start in starts]
 
 
 class MjcfScene(Scene):
@@ -382,8 +407,12 @@ def state_names(model: mujoco.MjModel) -> tuple[str, ...]:
 
 def unlimited_hinges(model: mujoco.MjModel) -> tuple[str, ...]:
     """The hinge joints without limits: the positions that live on a circle."""
-    hinge = model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE
-    indices = np.flatnonzero(hinge & ~model.jnt_limited.astype(bool))
+    return _hinges(model, ~model.jnt_limited.astype(bool))
+
+
+def _hinges(model: mujoco.MjModel, among: np.ndarray) -> tuple[str, ...]:
+    """Names of the hinge joints among some joints, bool (njnt,)."""
+    indices = np.flatnonzero(among & (model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE))
     return tuple(model.joint(index).name or f"joint{index}" for index in indices)
 
 

@@ -265,6 +265,43 @@ def test_reached_measures_angles_around_the_circle(world_of):
         world_of("cheetah-run").reached(goal, goal)
 
 
+TURNING = """
+<mujoco>
+  <worldbody>
+    <camera name="front" pos="0 -1 0" xyaxes="1 0 0 0 0 1"/>
+    <body name="ball"><freejoint name="ball"/><geom size=".1 .05 .02" type="ellipsoid"/></body>
+    <body name="wrist" pos="1 0 0">
+      <joint name="wrist" axis="0 1 0" range="-360 360"/>
+      <geom size=".1 .05 .02" type="ellipsoid"/>
+      <body name="elbow"><joint name="elbow" axis="0 1 0" range="-90 90"/><geom size=".05"/></body>
+    </body>
+  </worldbody>
+</mujoco>"""
+
+
+@pytest.mark.parametrize(
+    ("joint", "turned"),
+    [("wrist", lambda angle: angle - 2 * np.pi), ("elbow", None), ("ball_q", np.negative)],
+)
+def test_a_goal_that_looks_the_same_is_reached(joint, turned):
+    names = tuple(f"ball_q{part}" for part in "wxyz") if joint == "ball_q" else (joint,)
+    scene = envs.MjcfScene(TURNING, name="turning", control_dt_s=0.02, goal_tolerance=dict.fromkeys(names, 0.1))
+    world = envs.MujocoWorld(scene, image_size=32)
+    world.restart(seed=0)
+    goal = world.state()
+    goal[[world.state_names.index(name) for name in names]] = (0.8, 0.0, 0.6, 0.0) if len(names) == 4 else 1.0
+    state = goal.copy()
+    for name in names:
+        row = world.state_names.index(name)
+        state[row] = turned(goal[row]) if turned else goal[row] - 2 * np.pi
+    assert world.reached(state, goal) == (turned is not None) and not world.reached(state, goal, wrap=False)
+    if turned:
+        assert np.array_equal(world.goal_frame(state), world.goal_frame(goal))
+        state[world.state_names.index(names[-1])] += 0.2
+        assert not world.reached(state, goal)
+    world.close()
+
+
 def test_goal_frame_leaves_the_episode_alone(world_of):
     world = world_of("puck")
     world.reset(seed=0)

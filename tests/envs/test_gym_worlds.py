@@ -289,6 +289,16 @@ def test_what_is_told_in_every_step_is_the_state(told, names):
     assert world.state_names == names and world.state().shape == (len(names),)
 
 
+def test_an_environment_may_say_which_of_its_numbers_are_angles(monkeypatch):
+    monkeypatch.setattr(Dot, "angle_names", ("theta",), raising=False)
+    world = dot(info=lambda dot: {"theta": 7.0, "x": 7.0})
+    assert world.scene.angle_names == ("theta",)
+    np.testing.assert_allclose(world.scene.difference(np.full(2, 7.0), np.full(2, 0.5)), [6.5 - 2 * np.pi, 6.5])
+    monkeypatch.setattr(Dot, "angle_names", ("phi",))
+    with pytest.raises(ValueError, match="angle_names of dot names 'phi', which is no state variable; there are theta"):
+        dot(info=lambda dot: {"theta": 7.0})
+
+
 def test_gray_pictures_have_three_channels():
     expected = dot().reset(seed=0)[0]["pixels"]
     for picture in (lambda dot: Dot.picture(dot)[..., 0], lambda dot: Dot.picture(dot)[..., :1]):

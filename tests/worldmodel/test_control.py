@@ -32,7 +32,7 @@ PLAN = PlanConfig()
 
 def test_protocols_differ_as_documented():
     lewm, strict, reward = (
-        make_protocol(ControlConfig(protocol=name), "puck") for name in ("lewm", "strict", "reward")
+        make_protocol(ControlConfig(protocol=name), "reacher") for name in ("lewm", "strict", "reward")
     )
     assert (lewm.goal_steps, lewm.budget_steps, lewm.hold_steps, lewm.wrap, lewm.drop_solved) == (
         25,
@@ -44,6 +44,14 @@ def test_protocols_differ_as_documented():
     assert (strict.hold_steps, strict.wrap, strict.drop_solved) == (5, True, True)
     assert make_protocol(ControlConfig(protocol="strict", goal_steps=100), "puck").budget_steps == 200
     assert reward.budget_steps == 1000 and reward.rewarded
+
+
+@pytest.mark.parametrize(
+    ("world", "wraps"),
+    [*((name, False) for name in ("push_t", "reacher", "two_room")), ("pendulum", True), ("gym:Reacher-v5", True)],
+)
+def test_only_the_published_worlds_of_lewm_compare_raw_angles(world, wraps):
+    assert make_protocol(ControlConfig(), world).wrap == wraps
 
 
 def test_goals_may_be_set_in_seconds_by_the_command_or_by_the_run():

@@ -90,9 +90,10 @@ class ControlConfig(Settings):
     plan: PlanConfig | None = None
     """How to plan; null takes what the run keeps."""
     protocol: Protocol = "lewm"
-    """lewm: a goal 25 steps ahead, twice the time to get there, a moment within tolerance is enough, raw joint values
-    (arXiv:2603.19312). strict: pairs that are solved at the start left out, angles compared on the circle, the goal
-    held for 5 steps. reward: the world's own reward over its own episode; the goal is a picture of the state that
+    """lewm: a goal 25 steps ahead, twice the time to get there, a moment within tolerance is enough (arXiv:2603.19312);
+    angles are compared on the circle, but for that article's own worlds, push_t, reacher and two_room, where it
+    compares raw values. strict: pairs that are solved at the start left out, angles always compared on the circle, the
+    goal held for 5 steps. reward: the world's own reward over its own episode; the goal is a picture of the state that
     earns it where the world names one, else the run's reward head predicts the rewards. clear_moderate, clear_strict,
     clear08_moderate, clear08_strict: the rules of the CLEAR-LeWM board, versions 0.3 and 0.8, for push_t, reacher,
     two_room and OGBench's cube-single, on a hundred tasks that come with the package."""

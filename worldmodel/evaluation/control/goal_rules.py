@@ -51,14 +51,9 @@ class WorldTolerance:
     """State variable -> how far apart start and goal are at least."""
 
     def admits(self, start: np.ndarray, goal: np.ndarray) -> bool:
-        near = (self._distance(name, start, goal) < least for name, least in self.apart.items())
+        apart = np.abs(self.world.scene.difference(goal, start, self.wrap))
+        near = (apart[self.world.state_names.index(name)] < least for name, least in self.apart.items())
         return not any(near) and not (self.drop_solved and self.reached(start, goal))
-
-    def _distance(self, name: str, start: np.ndarray, goal: np.ndarray) -> float:
-        column = self.world.state_names.index(name)
-        difference = goal[column] - start[column]
-        on_circle = self.wrap and name in self.world.scene.angle_names
-        return abs(float(shorter_way(difference) if on_circle else difference))
 
     def reached(self, state: np.ndarray, goal: np.ndarray) -> bool:
         return self.world.reached(state, goal, self.wrap)
