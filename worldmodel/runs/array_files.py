@@ -21,9 +21,13 @@ def read_arrays(path: Path, most: int, *names: str) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             if sum(entry.file_size for entry in file.zip.infolist()) > most:
                 raise ValueError(f"it unpacks to more than {most} bytes")
-            return {name: file[name] for name in names or file.files}
+            arrays = {name: file[name] for name in names or file.files}
     except Exception as error:  # numpy and zipfile raise whatever the file provokes
         raise ValueError(" ".join(str(error).split())) from error
+    # any file may be in a zip
+    if stray := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{stray[0][:60]} is no array")
+    return arrays
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
