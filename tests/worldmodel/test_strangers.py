@@ -23,7 +23,7 @@ from worldmodel.evaluation.robustness import robust
 from worldmodel.evaluation.robustness.films import read_films
 from worldmodel.learning.imagining import show_futures
 from worldmodel.reporting import report
-from worldmodel.runs import CellStore, cell_key
+from worldmodel.runs import CellStore, Run, cell_key
 from worldmodel.runs.array_files import read_arrays
 from worldmodel.runs.run_directory import RunDirectory, scratch_run
 from worldmodel.runs.zoo import FOLDER, find_run
@@ -231,6 +231,23 @@ def test_a_link_to_a_run_is_not_removed(tmp_path: Path):
     assert (tmp_path / "mine").is_dir()
 
 
+def test_a_run_is_removed_at_once_and_a_removal_that_was_cut_off_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.yaml", "summary.json"):
+        (run / name).write_text("{}")
+    with monkeypatch.context() as cut_off, pytest.raises(KeyboardInterrupt):
+        cut_off.setattr("shutil.rmtree", interrupt)
+        runs(RunsConfig("remove", str(run)))
+    assert not run.exists() and len(list(tmp_path.iterdir())) == 1
+    assert runs(RunsConfig("remove", str(run))) == f"removed: {run}"
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match="no run at"):
+        runs(RunsConfig("remove", str(run)))
+
+
 def test_a_run_of_the_zoo_is_copied_whole_and_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     target, mine = tmp_path / "zoo" / "puck", tmp_path / "mine"
     mine.write_text("mine")
@@ -327,6 +344,14 @@ def test_the_lock_of_a_run_that_was_removed_meanwhile_is_none(tmp_path: Path, mo
     monkeypatch.setattr("worldmodel.runs.run_directory.lock_file", removed_first)
     with RunDirectory(tmp_path / "run").alone():
         assert len(asked) == 2 and (tmp_path / "run" / ".lock").read_text().startswith("`")
+
+
+def test_a_run_that_was_removed_after_it_was_opened_is_not_begun_anew(tmp_path: Path):
+    run = Run(find_run("zoo/puck", tmp_path))
+    runs(RunsConfig("remove", str(run.path)))
+    with pytest.raises(UserError, match="puck was removed meanwhile"), run.directory.locked():
+        pass
+    assert not run.path.exists()
 
 
 def test_a_file_that_a_living_process_writes_without_the_lock_is_left_to_it(tmp_path: Path):

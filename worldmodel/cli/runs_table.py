@@ -4,6 +4,7 @@ import glob
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from worldmodel.cli.terminal import achievement, table
@@ -13,12 +14,15 @@ from worldmodel.runs import Run, RunDirectory
 from worldmodel.settings import RunsConfig, differing, read_run_config
 from worldmodel.system.errors import UserError
 
+_REMOVED = ".removed-"
+"""A run that is being removed has this before its name."""
+
 
 def runs(config: RunsConfig) -> str:
     """Do what `config.what` says; returns the text to print."""
-    paths = _paths(config)
     if config.what == "remove":
-        return _remove(config, paths)
+        return _remove(config)
+    paths = _paths(config)
     if config.what == "verify":
         return _verified(paths)
     return _compared(paths) if config.what == "compare" else _listed(paths)
@@ -98,12 +102,27 @@ def _verified(paths: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def _remove(config: RunsConfig, paths: Sequence[Path]) -> str:
+def _remove(config: RunsConfig) -> str:
     if config.run is None:
         raise UserError("which runs? worldmodel runs remove run=runs/NAME")
+    names = _cut_off(Path(config.run))
+    paths = [] if names and not glob.glob(config.run) else _paths(config)
     if linked := [str(path) for path in paths if path.is_symlink()]:
         raise UserError(f"{', '.join(linked)} are links; remove the runs where they are")
     for path in paths:
         with RunDirectory(path).alone():  # not one that is being trained
+            # at once: other commands see a whole run or none, and what a kill leaves is no half of one
+            away = path.with_name(_REMOVED + path.name)
+            path.rename(away)
+            shutil.rmtree(away)
+    return f"removed: {', '.join(dict.fromkeys([*names, *map(str, paths)]))}"
+
+
+def _cut_off(pattern: Path) -> list[str]:
+    """Remove what is left of runs that an interrupted command was removing; returns their names."""
+    removed = []
+    for path in map(Path, glob.glob(str(pattern.with_name(_REMOVED + pattern.name))) if pattern.name else []):
+        with suppress(UserError), RunDirectory(path).alone():  # not one that a living command is removing
             shutil.rmtree(path)
-    return f"removed: {', '.join(map(str, paths))}"
+            removed.append(str(path.with_name(path.name.removeprefix(_REMOVED))))
+    return removed

@@ -75,6 +75,8 @@ def write_page(runs: Sequence[Path], out: Path, title: str | None = None) -> Pat
     with tempfile.TemporaryDirectory() as scratch:
         contents = [_content(run, index, Path(scratch) / str(index)) for index, run in enumerate(loaded)]
         html = _render(loaded, contents, title)
+    if gone := [path for path in runs if not path.is_dir()]:
+        raise ResultError(f"{gone[0]} was removed meanwhile, so that there is nothing to report")
     write_text(Path(out), html)
     return Path(out)
 

@@ -49,7 +49,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._is_locked = False
+        self._is_locked, self._was_there = False, False
 
     @staticmethod
     def open(path: Path) -> "RunDirectory":
@@ -63,6 +63,7 @@ class RunDirectory:
         if not os.path.lexists(run.summary_file):
             raise CheckpointError(f"{path} is not a finished run (no summary.json); {_remedy(path)}")
         run.read_summary()
+        run._was_there = True
         return run
 
     @contextmanager
@@ -73,8 +74,11 @@ class RunDirectory:
 
         Raises:
             UserError: another command is at work here; on a shared file system, on whatever machine.
+            CheckpointError: another command has removed the run since it was opened.
         """
         while True:
+            if self._was_there and not self.path.is_dir():
+                raise CheckpointError(f"{self.path} was removed meanwhile; {_remedy(self.path)}")
             self.path.mkdir(parents=True, exist_ok=True)
             with open_lock(self.path / ".lock") as file:
                 if not lock_file(file):
