@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from worldmodel.system.distributed import Processes, launch, whole
     from worldmodel.system.errors import UserError
     from worldmodel.system.files import read_json, write_json
+    from worldmodel.system.interrupts import Terminated, sigterm_raises
     from worldmodel.system.resident import forget_peak, peak_resident_bytes, resident_bytes
 
 __all__ = [
     "Processes",
+    "Terminated",
     "UserError",
     "forget_peak",
     "launch",
@@ -20,6 +22,7 @@ __all__ = [
     "pick_device",
     "read_json",
     "resident_bytes",
+    "sigterm_raises",
     "whole",
     "write_json",
 ]
@@ -31,6 +34,7 @@ __getattr__ = lazy_names(
         "distributed": ["Processes", "launch", "whole"],
         "errors": ["UserError"],
         "files": ["read_json", "write_json"],
+        "interrupts": ["Terminated", "sigterm_raises"],
         "resident": ["forget_peak", "peak_resident_bytes", "resident_bytes"],
     },
 )
