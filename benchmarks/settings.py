@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 Bench = Literal[
     "render", "collect", "plan", "train", "sigreg", "load", "processes", "faults", "memory", "engines", "view",
-    "startup", "goals",
+    "startup", "goals", "worlds", "oracle",
 ]  # fmt: skip
 
 
@@ -32,9 +32,11 @@ class BenchConfig(Settings):
     processes: training in two processes against one, gradients and costs. faults: random kills of every verb that
     writes, and what they lose. memory: growth over many episodes, training steps and control steps. engines: MuJoCo
     Warp's episodes against MuJoCo's. view: control steps a second of the live view, with everything shown. startup:
-    importing the package, and every help. goals: from nothing to a model that reaches 95 % of goals."""
+    importing the package, and every help. goals: from nothing to a model that reaches 95 % of goals. worlds: seconds to
+    the pictures and factors of worlds without a recipe. oracle: CPU-seconds of 60 tasks by the planner of world=push_t
+    on the true simulator."""
     world: str = "reacher"
-    """Name of a recipe or a world, for render, collect, train, goals and memory."""
+    """Name of a recipe or a world, for render, collect, train, goals, oracle and memory."""
     warp_worlds: Count | None = None
     """For collect: episodes that MuJoCo Warp makes at once; null collects with MuJoCo and OpenGL."""
     run: str | None = None

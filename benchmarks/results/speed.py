@@ -46,6 +46,15 @@ def rows() -> list[Row]:
         if theirs := goals.get("lewm_cpu_s_extrapolated"):
             value += f"; size=lewm {theirs:,.0f}, extrapolated"
         rows.append((label, value, "100", "`python -m benchmarks.speed what=goals`"))
+    if worlds := read("bench-worlds.json"):
+        label = "seconds from `worldmodel worlds env=NAME` to its pictures and factors, the slowest of these"
+        value = f"{worlds['slowest_s']:.0f} ({', '.join(f'{name} {of:.0f}' for name, of in worlds['seconds'].items())})"
+        rows.append((label, value, "15", "`python -m benchmarks.speed what=worlds out=docs/results/bench-worlds.json`"))
+    if oracle := read("bench-oracle.json"):
+        samples = f"{oracle['planner']['num_samples']} samples x {oracle['planner']['num_iterations']}"
+        label = f"CPU-seconds of {oracle['env']}'s oracle, {oracle['tasks']} tasks, {samples}"
+        command = "`python -m benchmarks.speed what=oracle world=push_t out=docs/results/bench-oracle.json`"
+        rows.append((label, f"{oracle['cpu_s']:,.0f} ({oracle['success']:.0%} of goals)", "600", command))
     if view := read("bench-view.json"):
         command = "`python -m benchmarks.speed what=view run=runs/reacher out=docs/results/bench-view.json`"
         value = f"{view['server_cpu_ms_per_step']:.0f} / {view['browser_cpu_ms_per_moment']:.0f}"

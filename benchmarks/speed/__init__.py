@@ -11,6 +11,8 @@ from benchmarks.provenance import with_provenance
 from benchmarks.settings import BenchConfig
 from benchmarks.speed.first_goals import first_goals
 from benchmarks.speed.loading import load
+from benchmarks.speed.new_worlds import first_look
+from benchmarks.speed.oracle import oracle_cost
 from benchmarks.speed.planning import plan
 from benchmarks.speed.recording import collect, render
 from benchmarks.speed.regularizer import sigreg_cost
@@ -30,6 +32,8 @@ _MEASURES: dict[str, Callable[[BenchConfig], dict[str, Any]]] = {
     "startup": startup,
     "view": view_rate,
     "goals": first_goals,
+    "worlds": first_look,
+    "oracle": oracle_cost,
     "engines": lambda config: engines(),
     "faults": faults,
     "memory": lambda config: endurance(config.repeats, config.world),

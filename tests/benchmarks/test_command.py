@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import command
 from benchmarks.settings import BenchConfig, ReproduceConfig
-from benchmarks.speed import bench, bench_lines
+from benchmarks.speed import bench, bench_lines, new_worlds, oracle
 from worldmodel.settings import configure
 from worldmodel.system import UserError
 
@@ -65,3 +65,16 @@ def test_figures_of_a_benchmark_are_written_and_shown(tmp_path: Path):
     written = json.loads((tmp_path / "render.json").read_text())
     assert written["what"] == "render" and {name: written[name] for name in figures} == figures
     assert bench_lines("render", figures).splitlines()[0] == "render"
+
+
+def test_a_first_look_at_a_world_is_timed(monkeypatch):
+    monkeypatch.setattr(new_worlds, "WORLDS", ("two_room",))
+    figures = bench(BenchConfig(what="worlds", repeats=1))
+    assert figures["slowest_s"] == figures["seconds"]["two_room"] > 0
+
+
+def test_the_oracle_of_a_world_is_timed(monkeypatch):
+    monkeypatch.setattr(oracle, "TASKS", 2)
+    figures = bench(BenchConfig(what="oracle", world="two_room"))
+    assert 0 < figures["planning_cpu_s"] <= figures["cpu_s"] and figures["success"] == 1
+    assert figures["planner"]["name"] == "cem" and figures["decisions"] >= 2
