@@ -31,6 +31,11 @@ def worlds_lines(found: WorldsResult) -> str:
 
 
 _SHOWN = 3
+_NO_RECIPE = "none: train begins with default settings, and chooses some by short trainings (choose=[] for none)"
+_EFFECT = (
+    "effect: how far apart a random episode is with the factor 1.5 deviations of its prior below and above nominal, by "
+    "the largest difference of a state variable, or the mean difference of a picture in levels of 255"
+)
 _HEADS = ("env", "about", "sizes", "actions", "state", "factors")
 
 
@@ -52,7 +57,7 @@ def _view_lines(view: WorldView) -> str:
     kind = {"goals": "goals", "reward": "a reward of its own", "poses": "poses, without physics"}[summary.kind]
     rows = [
         ("about", kind + (", and tells success" if view.tells_success else "")),
-        ("recipe", f"sizes {', '.join(summary.sizes)}" if summary.sizes else "none: default settings are taken"),
+        ("recipe", f"sizes {', '.join(summary.sizes)}" if summary.sizes else _NO_RECIPE),
         (
             "actions",
             f"{summary.num_actions} numbers in [-1, 1], every {view.control_dt_s:g} s, for {view.time_limit_s:g} s",
@@ -66,6 +71,8 @@ def _view_lines(view: WorldView) -> str:
         lines += ["", "factors, randomised with env.randomize=[NAME]", _factor_table(view.factors)]
     if view.paths:
         lines += ["", "paths that become factors with env.factors={NAME: PATH}", _factor_table(view.paths)]
+    if any(factor.effect for factor in (*view.factors, *view.paths)):
+        lines.append(textwrap.fill(_EFFECT, terminal_width(), subsequent_indent="  "))
     return "\n".join(lines)
 
 

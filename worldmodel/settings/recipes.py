@@ -72,8 +72,9 @@ def _sized(sizes: Mapping[str, Any], size: str, depth: int) -> dict[str, Any]:
 
 
 def sizes(env: str) -> list[str]:
-    """Names of a recipe's sizes."""
-    return list(_read(env, 0).get("sizes", {}))
+    """Names of a recipe's sizes, the one that is taken where none is named first."""
+    values = _read(env, 0)
+    return sorted(values.get("sizes", {}), key=lambda name: name != values.get("default_size"))
 
 
 def preset(group: str, name: str) -> dict[str, Any]:
