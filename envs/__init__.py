@@ -117,6 +117,10 @@ def make(
             "a function that returns a scene or an environment is named path/to/file.py:function"
         )
     scene = _scene(name)
+    if factors and isinstance(scene, PixelScene):
+        raise FactorError(
+            f"{scene.name} holds no MuJoCo model whose numbers could be factors; leave out factors={', '.join(factors)}"
+        )
     if factors:
         scene.factors = _with_named(scene, factors)
     if kinematic is not None:
@@ -145,6 +149,8 @@ def _scene(name: str) -> Scene:
         close = difflib.get_close_matches(name, _FACTORIES, n=4)
         meant = f"did you mean {', '.join(close)}?" if close else "worldmodel worlds lists what there is;"
         raise UnknownWorld(f"unknown world {name!r}; {meant} or give path/to/file.py:factory or gym:ID")
+    if isinstance(scene, type):
+        raise ValueError(f"world {name!r} gives the class {scene.__name__}, where an object is expected: return one")
     if not isinstance(scene, Scene):
         raise ValueError(
             f"the factory of world {name!r} must return a Scene, e.g. envs.MjcfScene(...), or an environment of "

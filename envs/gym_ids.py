@@ -7,7 +7,6 @@ import importlib.util
 import io
 import json
 import random
-import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
+from worldmodel.envs.failures import failing_in, kind_and_text
 from worldmodel.envs.world_files import UnknownWorld
 
 PREFIX = "gym:"
@@ -60,10 +60,11 @@ def make_environment(name: str, **options: Any) -> gymnasium.Env:
         UnknownWorld: there is no such id (and what was perhaps meant), its package is missing (and how to install it),
             or the environment cannot be made here (and why).
     """
+    own = _options(name)
     with quietly():
         env_id = _registered(name)
         try:
-            return gymnasium.make(env_id, max_episode_steps=-1, disable_env_checker=True, **options, **_options(name))
+            return gymnasium.make(env_id, max_episode_steps=-1, disable_env_checker=True, **(options | own))
         except Exception as error:  # each library fails in its own way
             raise UnknownWorld(f"{name} cannot be made {_why(error)}") from error
 
@@ -77,9 +78,14 @@ def max_steps(env: gymnasium.Env) -> int | None:
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Suppress what libraries print when they are imported, or when an environment is made."""
+    told = mujoco.get_mju_user_warning()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        yield
+        mujoco.set_mju_user_warning(lambda text: None)  # of the compiler, which would also write a file here
+        try:
+            yield
+        finally:
+            mujoco.set_mju_user_warning(told)
 
 
 @contextlib.contextmanager
@@ -88,11 +94,8 @@ def acting(name: str, what: str) -> Iterator[None]:
 
     name, what: whose doing and which, for the message.
     """
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            yield
-        except Exception as error:  # each library fails in its own way
-            raise ValueError(f"{name} failed in its {what}: {_kind_and_text(error)}") from error
+    with contextlib.redirect_stdout(io.StringIO()), failing_in(name, what):
+        yield
 
 
 @contextlib.contextmanager
@@ -111,6 +114,8 @@ def global_seed(seed: int) -> Iterator[None]:
 def _registered(name: str) -> str:
     """The id under which Gymnasium knows the environment."""
     asked = name.removeprefix(PREFIX).partition("?")[0]
+    if not asked.strip("/"):
+        raise UnknownWorld(f"{name!r} names no environment; write gym:ID, such as gym:Reacher-v5, or gym:MODULE/ID")
     module, rest = package_of(name), asked.rpartition("/")[2]
     if module is not None and asked not in gymnasium.registry:  # a namespace need not be the name of a module
         _import(name, module)
@@ -162,12 +167,4 @@ def _import(name: str, module: str) -> None:
 
 
 def _why(error: Exception) -> str:
-    return f"with mujoco {mujoco.__version__} and gymnasium {gymnasium.__version__}: {_kind_and_text(error)}"
-
-
-def _kind_and_text(error: Exception) -> str:
-    """The error in one line; where it has no message, the line of code that failed."""
-    text = " ".join(str(error).split())
-    if not text:
-        text = traceback.extract_tb(error.__traceback__)[-1].line or ""
-    return f"{type(error).__name__}: {text}"
+    return f"with mujoco {mujoco.__version__} and gymnasium {gymnasium.__version__}: {kind_and_text(error)}"

@@ -7,6 +7,7 @@ by seed.
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -74,7 +75,7 @@ class PixelScene(Scene):
         package = type(env.unwrapped).__module__.partition(".")[0]
         self.angle_names = tuple(getattr(env.unwrapped, "angle_names", _KNOWN_ANGLES.get(package, ())))
         self.picture(1)
-        self.control_dt_s = 1 / float(env.metadata.get("render_fps") or _DEFAULT_FPS)
+        self.control_dt_s = 1 / _control_steps_a_second(name, env)
         self.time_limit_s = (max_steps(env) or _DEFAULT_STEPS) * self.control_dt_s
 
     @cached_property
@@ -117,13 +118,14 @@ class PixelScene(Scene):
         raise ValueError(f"{self.name} holds no MuJoCo model: it cannot be put into a state, only reset and stepped")
 
     def picture(self, size: int) -> np.ndarray:
-        with quietly(), acting(self.name, "render"):
-            picture: Any = self._env.render()
+        picture: Any = None
+        with quietly(), acting(self.name, "render"), suppress(NotImplementedError):  # as gymnasium.Env itself
+            picture = self._env.render()
         if not _is_picture(picture):
             given = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
             raise ValueError(
                 f"{self.name} shows no pictures, from which worldmodel learns: render gives {given}, uint8 "
-                "(height, width, 3) is expected; wrap the environment"
+                "(height, width, 3) is expected; make it with render_mode='rgb_array', or wrap it"
             )
         return reduced(picture if picture.ndim == 3 else picture[..., None], size)
 
@@ -144,10 +146,23 @@ class PixelScene(Scene):
         while start.before is not None:
             actions.append(start.action)
             start = start.before
-        self._seeded_reset(start.seed)
+        observation, info = self._seeded_reset(start.seed)
         for action in reversed(actions):
-            self._step(action)
+            observation, _, _, _, info = self._step(action)
+        self._check_same(moment, self._numbers(observation, info))
         self._now = moment
+
+    def _check_same(self, moment: _Moment, numbers: np.ndarray) -> None:
+        """ValueError where repeating an episode has not led to the moment that it led to before."""
+        assert moment.numbers is not None
+        other = ~np.isclose(numbers, moment.numbers, rtol=1e-4, atol=1e-6, equal_nan=True)
+        if other.any():
+            index = int(np.flatnonzero(other)[0])
+            raise ValueError(
+                f"{self.name} does not come back to a moment of an episode: {self.state_names[index]} was "
+                f"{moment.numbers[index]:.4g}, and {numbers[index]:.4g} when the same actions were repeated; after "
+                "reset(seed=…) it must draw from self.np_random alone, and tell no time in info"
+            )
 
     def _seeded_reset(self, seed: int) -> tuple[Any, dict[str, Any]]:
         # as a new environment: some draw what was left from the episode before (gym-pusht its last action)
@@ -174,6 +189,14 @@ class PixelScene(Scene):
                     "now; wrap the environment so that it tells the same in every step"
                 )
         return np.concatenate([np.zeros(0), *(told[key] for key in self._told)])
+
+
+def _control_steps_a_second(name: str, env: gymnasium.Env) -> float:
+    given = env.metadata.get("render_fps")
+    fps = _DEFAULT_FPS if given is None else given
+    if not isinstance(fps, int | float) or not 0 < fps < np.inf:
+        raise ValueError(f"{name} has metadata['render_fps'] = {given!r}; give its control steps a second, such as 10")
+    return float(fps)
 
 
 def _told(first: tuple[Any, dict[str, Any]], second: tuple[Any, dict[str, Any]]) -> dict[str, int]:

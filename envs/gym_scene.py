@@ -220,6 +220,8 @@ def action_range(name: str, space: gymnasium.Space) -> tuple[int, tuple[np.ndarr
     if not isinstance(space, gymnasium.spaces.Box):
         raise ValueError(f"{name} has actions {space}; worldmodel plans continuous ones (gymnasium.spaces.Box)")
     low, high = space.low.reshape(-1).astype(float), space.high.reshape(-1).astype(float)
+    if np.isnan(low).any() or np.isnan(high).any() or (high < low).any() or (low.size and (high == low).all()):
+        raise ValueError(f"{name} has actions {space}, between whose bounds there is no room; mend its action_space")
     has_low, has_high = np.abs(low) < _UNBOUNDED, np.abs(high) < _UNBOUNDED
     lowest = np.where(has_low, low, np.where(has_high, high - 2, -1.0))
     return low.size, (lowest, np.where(has_high, high, lowest + 2))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from worldmodel.envs.excitation import Policy
+from worldmodel.envs.snapshot import success
 from worldmodel.envs.world import MujocoWorld, Snapshot
 
 
@@ -230,7 +231,7 @@ class BatchWorld:
         for i, action in enumerate(actions):
             self.world.restore(self._snapshots[i])
             self.rewards[i], self.ended[i] = self.world.advance(action)
-            self.succeeded[i] = self.world.scene.success()
+            self.succeeded[i] = success(self.world.scene)
             frames.append(self._look())
             states.append(self.world.state())
             self._snapshots[i] = self.world.snapshot()

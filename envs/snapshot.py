@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs.episode_model import ModelState
+from worldmodel.envs.failures import failing_in
 from worldmodel.envs.scene import Scene
 
 _DIVERGENCE = [
@@ -73,10 +74,12 @@ def finite(scene: Scene, num_steps: int, factors: Mapping[str, float]) -> Iterat
     """Check a scene that is reset (num_steps 0) or stepped within this context.
 
     Raises:
+        ValueError: whatever the scene raises.
         SimulationDiverged: MuJoCo found a number that is not finite, and so reset the simulation; or a world tells one.
     """
     scene.data.warning.number[_DIVERGENCE] = 0  # what is found afterwards came of this
-    yield
+    with failing_in(scene.name, "step" if num_steps else "reset"):
+        yield
     if num_steps == 0 and not np.isfinite(scene.state()).all():  # MuJoCo would notice it in its next step
         raise SimulationDiverged(f"{scene.name} was reset to a state that is not finite; mend its reset")
     if scene.data.warning.number[_DIVERGENCE].any():
@@ -93,11 +96,19 @@ def outcome(scene: Scene, num_steps: int) -> tuple[float, bool]:
     """The reward of the state just reached, and whether that state ends the episode.
 
     Raises:
-        ValueError: the reward is not finite.
+        ValueError: the reward is not finite, or whatever the scene raises.
     """
-    reward = scene.reward()
+    with failing_in(scene.name, "reward"):
+        reward = scene.reward()
     if not math.isfinite(reward):
         raise ValueError(
             f"{scene.name} gave a reward that is no finite number after {num_steps} steps; mend its reward"
         )
-    return reward, scene.terminated()
+    with failing_in(scene.name, "terminated"):
+        return reward, scene.terminated()
+
+
+def success(scene: Scene) -> bool | None:
+    """Whether the state just reached is a success by the world's own flag; None where it has none."""
+    with failing_in(scene.name, "success"):
+        return scene.success()

@@ -376,6 +376,11 @@ def _check_scene(scene: Scene, render_mode: str | None, randomize: Sequence[str]
         raise ValueError(f"a factor of {scene.name} is called {LOOKS}, which is another word of randomize; rename it")
     if render_mode not in (None, "rgb_array"):
         raise ValueError(f'render_mode must be "rgb_array" or None, got {render_mode!r}; no window is opened')
+    if not 0 < scene.time_limit_s < np.inf:
+        raise ValueError(f"time_limit_s of {scene.name} must be a number of seconds > 0, got {scene.time_limit_s}")
+    for name, value in (*scene.goal_tolerance.items(), *scene.symmetries.items()):
+        if not isinstance(value, int | float | np.number) or not value > 0:
+            raise ValueError(f"goal_tolerance and symmetries of {scene.name} hold numbers > 0, got {name}: {value!r}")
     for what in ("goal_tolerance", "symmetries", "angle_names"):
         if unknown := [name for name in getattr(scene, what) if name not in scene.state_names]:
             raise ValueError(

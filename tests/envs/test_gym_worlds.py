@@ -1,6 +1,7 @@
 """What holds for every environment of Gymnasium that is installed here: one contract over them all."""
 
 import importlib.util
+import itertools
 from typing import ClassVar
 
 import gymnasium
@@ -310,6 +311,10 @@ def test_gray_pictures_have_three_channels():
     [
         ({"picture": lambda dot: Dot.picture(dot) / 255}, r"render gives float64 \(32, 32, 3\), uint8"),
         ({"picture": lambda dot: Dot.picture(dot).transpose(2, 0, 1)}, r"render gives uint8 \(3, 32, 32\)"),
+        (
+            {"picture": lambda dot: gymnasium.Env.render(dot)},
+            "render gives NoneType, uint8 .* make it with render_mode",
+        ),
         ({"picture": lambda dot: None if dot.t > 1 else Dot.picture(dot)}, "render gives NoneType"),
         ({"step": lambda dot: (dot.place, 0.0, False, {})}, "dot failed in its step: ValueError: not enough values"),
         ({"step": lambda dot: 1 / 0}, "dot failed in its step: ZeroDivisionError"),
@@ -330,6 +335,65 @@ def test_an_environment_that_misbehaves_is_refused_in_one_line(says, message):
         world = dot(**says)
         advanced(world)
         world.frame()
+
+
+@pytest.mark.parametrize("fps", [0, -5, "30", float("nan")])
+def test_control_steps_a_second_are_a_positive_number(fps, monkeypatch):
+    monkeypatch.setattr(Dot, "metadata", {"render_modes": ["rgb_array"], "render_fps": fps})
+    with pytest.raises(ValueError, match=r"dot has metadata\['render_fps'\] = .*; give its control steps a second"):
+        dot()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        box([5], [5]),
+        gymnasium.spaces.MultiBinary(3),
+        gymnasium.spaces.Discrete(4),
+        gymnasium.spaces.Dict(a=box([0], [1])),
+    ],
+)
+def test_actions_among_which_there_is_nothing_to_choose_are_refused(space):
+    with pytest.raises(ValueError, match=r"no room; mend its action_space|plans continuous ones"):
+        dot(space)
+
+
+def test_an_environment_that_does_not_heed_its_seed_does_not_come_back():
+    numbers = itertools.count()
+    world = dot(info=lambda dot: {"x": float(next(numbers))})
+    world.restart(seed=0)
+    moment = world.snapshot()
+    world.advance(np.ones(2, np.float32))
+    with pytest.raises(ValueError, match="dot does not come back to a moment of an episode: x was"):
+        world.restore(moment)
+
+
+def test_factors_need_a_model():
+    gymnasium.register("Dot-v0", entry_point=lambda render_mode=None: Dot({}, box([-1], [1])))
+    try:
+        with pytest.raises(ValueError, match=r"gym:Dot-v0 holds no MuJoCo model .* leave out factors=heavy"):
+            envs.make("gym:Dot-v0", factors={"heavy": "body.dot.mass"})
+    finally:
+        del gymnasium.registry["Dot-v0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gym:Reacher-v5?frobnicate", r"^gym:Reacher-v5\?frobnicate: options are written gym:ID\?option=value"),
+        ("gym:Reacher-v9", r"did you mean gym:Reacher-v5"),
+        ("gym:/", "'gym:/' names no environment; write gym:ID"),
+    ],
+)
+def test_an_id_that_is_none_is_told_how_to_become_one(name, message):
+    with pytest.raises(UnknownWorld, match=message):
+        envs.make(name)
+
+
+def test_what_mujoco_says_of_the_model_of_an_environment_stays_away(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    envs.make("gym:HalfCheetah-v5", image_size=8)
+    assert "WARNING" not in "".join(capfd.readouterr()) and list(tmp_path.iterdir()) == []
 
 
 def test_what_an_environment_prints_stays_away(capsys):

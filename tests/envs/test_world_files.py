@@ -10,6 +10,7 @@ import pytest
 
 from worldmodel import envs
 from worldmodel.data.collecting import collect
+from worldmodel.envs.snapshot import success
 from worldmodel.settings import CollectConfig, EnvConfig
 from worldmodel.system.errors import UserError
 
@@ -181,6 +182,40 @@ def test_a_scene_of_ones_own_may_say_what_it_rewards_and_what_is_a_success():
         world.restart(seed=0, state=np.array([angle, 0.0]))
         assert scene.reward() == -angle and scene.success() is (angle < 1)
     assert envs.MjcfScene(MJCF.format(joint="elbow"), name="own", control_dt_s=0.02).success() is None
+
+
+@pytest.mark.parametrize("what", ["reset", "reward", "terminated", "success"])
+def test_what_a_scene_of_ones_own_raises_is_one_line_with_its_name(what):
+    def broken(*_: object) -> float:
+        return {}["joint"]
+
+    scene = envs.MjcfScene(MJCF.format(joint="elbow"), name="own", control_dt_s=0.02, **{what: broken})
+    world = envs.MujocoWorld(scene, image_size=8)
+    with pytest.raises(ValueError, match=f"^own failed in its {what}: KeyError: 'joint'$"):
+        world.restart(seed=0)
+        world.advance(np.zeros(world.scene.action_dim))
+        success(scene)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"goal_tolerance": {"elbow": 0.0}}, "own hold numbers > 0, got elbow: 0.0"),
+        ({"goal_tolerance": {"elbow": "small"}}, "own hold numbers > 0, got elbow: 'small'"),
+        ({"time_limit_s": 0.0}, "time_limit_s of own must be a number of seconds > 0, got 0.0"),
+        ({"time_limit_s": float("inf")}, "time_limit_s of own must be a number of seconds > 0, got inf"),
+    ],
+)
+def test_numbers_of_a_scene_that_make_no_sense_are_refused(wrong, message):
+    scene = envs.MjcfScene(MJCF.format(joint="elbow"), name="own", control_dt_s=0.02, **wrong)
+    with pytest.raises(ValueError, match=message):
+        envs.MujocoWorld(scene, image_size=8)
+
+
+def test_a_class_in_place_of_an_object_is_told(tmp_path):
+    (tmp_path / "own.py").write_text("class World: pass\ndef factory(): return World\n")
+    with pytest.raises(ValueError, match="gives the class World, where an object is expected: return one"):
+        envs.make(f"{tmp_path}/own.py:factory")
 
 
 @pytest.mark.parametrize(

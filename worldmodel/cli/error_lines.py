@@ -7,7 +7,7 @@ _OUT_OF_MEMORY = ("OutOfMemoryError", "can't allocate memory", "Unable to alloca
 def one_line(error: Exception) -> str:
     """The message of an error meant for users; for any other, also its type and how to see the traceback."""
     text = " ".join(str(error).split())
-    if isinstance(error, ValueError) or type(error).__name__ == "GLUnavailable":
+    if isinstance(error, ValueError) or type(error).__name__ in ("GLUnavailable", "SimulationDiverged"):
         return text
     if isinstance(error, MemoryError) or any(sign in f"{type(error).__name__} {text}" for sign in _OUT_OF_MEMORY):
         asked = f" ({text[:300]})" if text else ""

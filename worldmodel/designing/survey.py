@@ -17,6 +17,7 @@ from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.factors import Factor, FactorError
 from worldmodel.envs.model_paths import nameable
 from worldmodel.envs.named_factors import named_factors
+from worldmodel.envs.snapshot import success
 from worldmodel.settings import RECORDED, WorldsConfig, recipe
 from worldmodel.settings.recipes import preset_names, sizes
 from worldmodel.system.errors import UserError
@@ -176,7 +177,7 @@ def _view(world: MujocoWorld, summary: WorldSummary, seconds: float) -> WorldVie
     world.restart(seed=0)
     if scene.action_dim:
         world.advance(np.zeros(scene.action_dim, np.float32))
-    flag = scene.success() is not None
+    flag = success(scene) is not None
     declared = tuple(_measured(world, time.monotonic() + seconds))
     paths: tuple[FactorView, ...] = ()
     if scene.model.nq:
