@@ -20,9 +20,10 @@ import numpy as np
 from worldmodel.envs.factors import Factor
 from worldmodel.envs.gym_ids import acting, global_seed, max_steps, quietly
 from worldmodel.envs.named_factors import named_factors
-from worldmodel.envs.scene import FREE, Scene, one_number, unlimited_hinges
+from worldmodel.envs.scene import FREE, Scene, one_number
 from worldmodel.envs.scenes import palette
 from worldmodel.envs.snapshot import PHYSICS, physics_of
+from worldmodel.envs.state_variables import unlimited_hinges
 
 _DEFAULT_STEPS = 1000  # of an episode that the environment itself never ends
 _UNBOUNDED = 1e10  # some write the largest number of their type for none

@@ -18,18 +18,19 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs.factors import Factor
+from worldmodel.envs.state_variables import (
+    SUFFIXES,
+    check_names,
+    quaternions,
+    state_names,
+    unlimited_hinges,
+    wide_hinges,
+)
 
 _MOST_SUBSTEPS = 10_000
 """Physics steps of a control step; more take a hundredth of a second or longer."""
 FREE = "free"
 """Name of the camera that is `Scene.free_camera`."""
-
-_FREE_POS = ("x", "y", "z", "qw", "qx", "qy", "qz")
-_FREE_VEL = ("x_vel", "y_vel", "z_vel", "wx_vel", "wy_vel", "wz_vel")
-_SUFFIXES = {  # of the position and velocity names of joints with more than one degree of freedom
-    mujoco.mjtJoint.mjJNT_FREE: (_FREE_POS, _FREE_VEL),
-    mujoco.mjtJoint.mjJNT_BALL: (_FREE_POS[3:], _FREE_VEL[3:]),
-}
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Scene(ABC):
         for index in range(self.action_dim):
             joint = model.actuator_trnid[index, 0]
             drives_joint = model.actuator_trntype[index] == mujoco.mjtTrn.mjTRN_JOINT
-            if drives_joint and mujoco.mjtJoint(model.jnt_type[joint]) not in _SUFFIXES:
+            if drives_joint and mujoco.mjtJoint(model.jnt_type[joint]) not in SUFFIXES:
                 pairs.append((int(model.jnt_qposadr[joint]), int(model.nq + model.jnt_dofadr[joint])))
             else:
                 pairs.append(None)
@@ -245,19 +246,11 @@ class Scene(ABC):
 
     @cached_property
     def _wide_hinges(self) -> tuple[str, ...]:
-        """Hinges with limits that are more than a turn apart: two of their angles give the same picture."""
-        return _hinges(self.model, self.model.jnt_limited.astype(bool) & (np.ptp(self.model.jnt_range, 1) > 2 * np.pi))
+        return wide_hinges(self.model)
 
     @cached_property
     def _quaternions(self) -> list[slice]:
-        """Where the state holds the rotations of bodies that move freely or hang on a ball joint."""
-        offset = {mujoco.mjtJoint.mjJNT_FREE: 3, mujoco.mjtJoint.mjJNT_BALL: 0}
-        starts = [
-            address + offset[mujoco.mjtJoint(kind)]
-            for kind, address in zip(self.model.jnt_type, self.model.jnt_qposadr, strict=True)
-            if mujoco.mjtJoint(kind) in offset
-        ]
-        return [slice(start, start + 4) for start in starts]
+        return quaternions(self.model)
 
 
 class MjcfScene(Scene):
@@ -306,6 +299,7 @@ class MjcfScene(Scene):
                 "Path(__file__).parent / NAME for what stands beside it"
             )
         self.model = (mujoco.MjModel.from_xml_string if is_text else mujoco.MjModel.from_xml_path)(source)
+        check_names(self.model)
         self._load_spec = partial(mujoco.MjSpec.from_string if is_text else mujoco.MjSpec.from_file, source)
         self.data = mujoco.MjData(self.model)
         hide_geoms(self.model, hidden)
@@ -375,45 +369,6 @@ def position_units(model: mujoco.MjModel) -> tuple[str, ...]:
     of_type = {mujoco.mjtJoint.mjJNT_HINGE: ("rad",), mujoco.mjtJoint.mjJNT_SLIDE: ("m",)}
     of_type |= {mujoco.mjtJoint.mjJNT_FREE: ("m",) * 3 + ("",) * 4, mujoco.mjtJoint.mjJNT_BALL: ("",) * 4}
     return tuple(unit for kind in model.jnt_type for unit in of_type[mujoco.mjtJoint(kind)])
-
-
-def state_names(model: mujoco.MjModel) -> tuple[str, ...]:
-    """A name for each number of the state.
-
-    A joint "wrist" gives "wrist" and "wrist_vel"; a free joint "root" gives "root_x" to "root_qz" and "root_x_vel" to
-    "root_wz_vel"; an actuator "lift" with an activation gives "lift_act".
-
-    Raises:
-        ValueError: two numbers would have the same name, as those of joints "a" and "a_vel".
-    """
-    positions, velocities = [], []
-    for index in range(model.njnt):
-        name = model.joint(index).name or f"joint{index}"
-        pos, vel = _SUFFIXES.get(mujoco.mjtJoint(model.jnt_type[index]), ((), ()))
-        positions += [f"{name}_{suffix}" for suffix in pos] or [name]
-        velocities += [f"{name}_{suffix}" for suffix in vel] or [f"{name}_vel"]
-    activations = []
-    for index in range(model.nu):
-        name, num = model.actuator(index).name or f"actuator{index}", model.actuator_actnum[index]
-        activations += [f"{name}_act"] if num == 1 else [f"{name}_act{i}" for i in range(num)]
-    names = (*positions, *velocities, *activations)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(
-            f"two state variables are called {twice[0]}: a joint's velocity is its name and _vel, an actuator's "
-            "activation its name and _act; rename a joint or an actuator in the MJCF"
-        )
-    return names
-
-
-def unlimited_hinges(model: mujoco.MjModel) -> tuple[str, ...]:
-    """The hinge joints without limits: the positions that live on a circle."""
-    return _hinges(model, ~model.jnt_limited.astype(bool))
-
-
-def _hinges(model: mujoco.MjModel, among: np.ndarray) -> tuple[str, ...]:
-    """Names of the hinge joints among some joints, bool (njnt,)."""
-    indices = np.flatnonzero(among & (model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE))
-    return tuple(model.joint(index).name or f"joint{index}" for index in indices)
 
 
 def hide_geoms(model: mujoco.MjModel, geoms: Sequence[str]) -> None:

@@ -17,8 +17,9 @@ import numpy as np
 
 from worldmodel.envs import writers
 from worldmodel.envs.factors import Factor, PhysicsFactor, VisualFactor, Writer
-from worldmodel.envs.scene import Scene, hide_geoms, unlimited_hinges
+from worldmodel.envs.scene import Scene, hide_geoms
 from worldmodel.envs.scenes import palette
+from worldmodel.envs.state_variables import unlimited_hinges
 
 # Written out because importing dm_control takes a second; a test compares them with its own list.
 _TASKS = {

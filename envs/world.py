@@ -383,10 +383,8 @@ def _check_scene(scene: Scene, render_mode: str | None, randomize: Sequence[str]
             raise ValueError(f"goal_tolerance and symmetries of {scene.name} hold numbers > 0, got {name}: {value!r}")
     for what in ("goal_tolerance", "symmetries", "angle_names"):
         if unknown := [name for name in getattr(scene, what) if name not in scene.state_names]:
-            raise ValueError(
-                f"{what} of {scene.name} names {unknown[0]!r}, which is no state variable; there are "
-                f"{', '.join(scene.state_names)}"
-            )
+            of, there = f"{what} of {scene.name}", ", ".join(scene.state_names)
+            raise ValueError(f"{of} names {unknown[0]!r}, which is no state variable; there are {there}")
 
 
 def _known_options(options: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Speed of everything but planning: `python -m benchmarks.speed`, from rendering to training."""
 
+from typing import Any
+
 from benchmarks.results.markdown import Row
 from benchmarks.results.sources import read
 
@@ -56,16 +58,23 @@ def rows() -> list[Row]:
         command = "`python -m benchmarks.speed what=oracle world=push_t out=docs/results/bench-oracle.json`"
         rows.append((label, f"{oracle['cpu_s']:,.0f} ({oracle['success']:.0%} of goals)", "600", command))
     if view := read("bench-view.json"):
-        command = "`python -m benchmarks.speed what=view run=runs/reacher out=docs/results/bench-view.json`"
-        value = f"{view['server_cpu_ms_per_step']:.0f} / {view['browser_cpu_ms_per_moment']:.0f}"
-        label = "live view, everything shown: CPU-ms of a control step, and of its picture in a browser without a GPU"
-        rows.append((label, value, "200 together", command))
-        load = f"{view['hardware']['cores']} cores, {view['load_average']:.0f} processes waiting or at work"
-        value = f"{view['control_steps_per_s']:.1f} ({load})"
-        rows.append(("live view, everything shown: control steps a second", value, "10", command))
-        value = f"{view['command_to_first_picture_s']:.0f} ({load})"
-        rows.append(("live view: seconds from the command to the first picture", value, "30", command))
+        rows += _view_rows(view)
     return rows
+
+
+def _view_rows(view: dict[str, Any]) -> list[Row]:
+    """What the live view takes."""
+    command = "`python -m benchmarks.speed what=view run=runs/reacher out=docs/results/bench-view.json`"
+    load = f"{view['hardware']['cores']} cores, {view['load_average']:.0f} processes waiting or at work"
+    whole = "live view, everything shown: CPU-ms of a control step, and of its picture in a browser without a GPU"
+    cost = f"{view['server_cpu_ms_per_step']:.0f} / {view['browser_cpu_ms_per_moment']:.0f}"
+    rate = f"{view['control_steps_per_s']:.1f} ({load})"
+    wait = f"{view['command_to_first_picture_s']:.0f} ({load})"
+    return [
+        (whole, cost, "200 together", command),
+        ("live view, everything shown: control steps a second", rate, "10", command),
+        ("live view: seconds from the command to the first picture", wait, "30", command),
+    ]
 
 
 def cost_rows() -> list[Row]:

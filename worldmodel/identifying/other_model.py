@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from worldmodel.envs import MjcfScene, Scene
-from worldmodel.envs.scene import state_names
+from worldmodel.envs.state_variables import check_names, state_names
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_regular
 
@@ -58,6 +58,7 @@ def other_model(scene: Scene, mjcf: str, constants: Sequence[str]) -> MjcfScene:
     _check_cost(mjcf)
     try:
         model = mujoco.MjModel.from_xml_path(mjcf)
+        check_names(model)
     except ValueError as error:
         raise UserError(f"{mjcf} is no model file: {' '.join(str(error).split())}") from error
     _check_same("joints", scene.state_names, state_names(model), mjcf, scene)

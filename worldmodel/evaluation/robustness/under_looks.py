@@ -30,7 +30,7 @@ from worldmodel.evaluation.control.tasks import (
 from worldmodel.evaluation.control.tolerance import set_tolerance
 from worldmodel.evaluation.doubting import Doubter, Doubts, doubt_result
 from worldmodel.evaluation.fits import check_fits
-from worldmodel.evaluation.robustness.constant_reading import ConstantReader
+from worldmodel.evaluation.robustness.constants_under_looks import ConstantReader
 from worldmodel.evaluation.robustness.grid import GridCell, check_can_look, shifts_of
 from worldmodel.evaluation.robustness.state_reading import StateReader, mean_r2
 from worldmodel.evaluation.trust import trusted_world, warn_if_edited
