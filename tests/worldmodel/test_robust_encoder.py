@@ -43,12 +43,15 @@ SMALL = {
 ROBUST = {"robust": True, "distillation.optim.steps": 2, "distillation.frames": 50}
 
 
-def dots(num: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Frames uint8 (num, 3, S, S) of a bright dot of 3 x 3 on grey, and its place (num, 2) in units of the side."""
+def dots(num: int, margin: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frames uint8 (num, 3, S, S) of a bright dot on grey, and its place (num, 2) in units of the side.
+
+    margin: pixels of the dot on either side of its place.
+    """
     frames = torch.full((num, 3, SIZE, SIZE), 60, dtype=torch.uint8)
     places = torch.randint(1, SIZE - 1, (num, 2), generator=seeded(3))
     for frame, (row, column) in zip(frames, places.tolist(), strict=True):
-        frame[:, row - 1 : row + 2, column - 1 : column + 2] = 250
+        frame[:, row - margin : row + margin + 1, column - margin : column + margin + 1] = 250
     return frames, places / SIZE
 
 
@@ -98,6 +101,20 @@ def test_the_stage_learns_the_place_of_a_dot_whatever_is_behind_it():
     )
     assert alone < 0.5, "a dot of nine pixels in a second of training; a reader that sees nothing scores 1"
     assert beside < 0.7 * alone, "another frame tells what stands still"
+
+
+def test_the_stage_finds_a_body_of_one_pixel_among_all_looks():
+    """Looks at their full share from the first step on would hide it: the error stayed at .8."""
+    frames, places = dots(600, 0)
+    frames, (x, y) = frames.clamp(max=160), (2 * places - 1).T
+    wanted = torch.stack([3 * x**2 - 1, 3 * y**2 - 1, 2 * x * y, 5 * x**3 - 3 * x, 5 * y**3 - 3 * y], 1)
+    torch.manual_seed(0)
+    student = Encoder(EncoderConfig("paired", SIZE, 5, 32, channels=[8, 16]))
+    student.fit_normalization(frames)
+    data = LooksData(frames, wanted, median_background(frames))
+    fit_quietly(looks_stage(student, data, DistillationConfig(optim=StepsConfig(120)), 0), 0)
+    error = ((student.eval()(frames) - wanted) / wanted.std(0)).square().mean()
+    assert error < 0.6, "a reader that sees nothing scores 1"
 
 
 @pytest.mark.parametrize(

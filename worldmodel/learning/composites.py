@@ -13,7 +13,8 @@ from torch.nn import functional
 from worldmodel.models.encoders import moved_mask
 from worldmodel.settings import SeenLook
 
-_CLEAN = 0.25  # share of views that are left unchanged
+CLEAN = 0.25
+"""Share of scenes that are left as they are."""
 _NUM_PICTURES = 400  # half of them by each generator
 _NUM_NOISES = 100
 
@@ -59,10 +60,11 @@ class Composites:
         """Frames uint8 (n, 3, S, S) -> views float32 (n, 3, S, S), in grey levels."""
         return self.of_scenes([frames.float()], generator)[0]
 
-    def of_scenes(self, moments: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+    def of_scenes(self, moments: Sequence[Tensor], generator: torch.Generator, clean: float = CLEAN) -> list[Tensor]:
         """Views of several moments of n scenes, float32 (n, 3, S, S) each; a scene keeps its background and looks.
 
         moments: frames (n, 3, S, S) each; the background itself stands for a scene without the robot.
+        clean: share of scenes that are left as they are.
         """
         state, views = generator.get_state(), []
         for frames in moments:
@@ -70,7 +72,7 @@ class Composites:
             views.append(self._static_view(frames, generator))
         for change in self._moving:
             views = [change(view, generator) for view in views]
-        stays = self._uniform(generator, len(moments[0]), 1, 1, 1) < _CLEAN
+        stays = self._uniform(generator, len(moments[0]), 1, 1, 1) < clean
         return [torch.where(stays, frames, view).clamp_(0, 255) for frames, view in zip(moments, views, strict=True)]
 
     def _static_view(self, clean: Tensor, generator: torch.Generator) -> Tensor:

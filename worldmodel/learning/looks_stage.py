@@ -14,7 +14,7 @@ from torch import Tensor
 from worldmodel.data.frames import DiskFrames
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.truth import latent_variables
-from worldmodel.learning.composites import Composites, median_background
+from worldmodel.learning.composites import CLEAN, Composites, median_background
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.sources import spread_rows
 from worldmodel.measures.identifiability import affine_apply, affine_fit, scores
@@ -39,6 +39,10 @@ _MOST_PASSES = 40
 """Most passes over the training frames."""
 _ALONE, _ELSEWHERE, _EMPTY = 0.25, 0.15, 0.25
 """Shares of views without a reference and with one of another scene; share of references without the robot."""
+_SMALL = 0.005
+"""Share of the pixels below which what moves is small, and is shown without looks first."""
+_ALL_LOOKS = 0.5
+"""Share of that training from which on looks are as frequent as for larger bodies."""
 _NEAR = 8
 """In half of the pairs, the two frames are at most so many rows apart among the frames that the student learns from."""
 
@@ -104,6 +108,7 @@ def looks_stage(student: Encoder, data: LooksData, config: DistillationConfig, s
     composites = Composites(data.background, config.kinds, seed)
     deviation = data.latents.std(0).clamp_min(1e-6)
     num = len(data.frames)
+    is_small = _moving_share(data.frames[:: max(1, num // 2000)], data.background) < _SMALL
     steps = min(config.optim.steps, max(1, _MOST_PASSES * num // _BATCH_SIZE))
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
@@ -114,7 +119,8 @@ def looks_stage(student: Encoder, data: LooksData, config: DistillationConfig, s
         empty = torch.rand(half, generator=generator) < _EMPTY
         others = data.frames[second].float()
         others[empty] = data.background
-        one, other = composites.of_scenes([data.frames[first].float(), others], generator)
+        clean = _clean_share(progress) if is_small else CLEAN
+        one, other = composites.of_scenes([data.frames[first].float(), others], generator, clean)
         views, references = torch.cat([one, other]), torch.cat([other, one])
         chance = torch.rand(len(views), 1, 1, 1, generator=generator).to(views.device)
         references = torch.where(chance < _ALONE + _ELSEWHERE, references.roll(1, 0), references)
@@ -124,6 +130,20 @@ def looks_stage(student: Encoder, data: LooksData, config: DistillationConfig, s
         return {"loss": ((latents - data.latents[rows[shows]]) / deviation).square().mean()}
 
     return Stage("looks", student, loss, OptimConfig(steps, _BATCH_SIZE, _LEARNING_RATE))
+
+
+def _clean_share(progress: float) -> float:
+    """Share of scenes as they are, after a share `progress` of the training on a small body.
+
+    All of them at first: from these it is soon learned where two pixels are, and never among looks, which show so much
+    else that is as large and as bright.
+    """
+    return max(CLEAN, 1 - (1 - CLEAN) * progress / _ALL_LOOKS)
+
+
+def _moving_share(frames: Tensor, background: Tensor) -> float:
+    """Share of the pixels of frames (n, 3, S, S) that differ from the background, (3, S, S)."""
+    return float(((frames.float() - background).abs().amax(1) > 8).float().mean())
 
 
 def judge_robust_encoder(
@@ -149,14 +169,13 @@ def judge_robust_encoder(
             mean_known(scores(truth, affine_apply(weights, of.double().cpu().numpy()))) for of in (read, latents)
         )
     keeps_state = r2 is None or r2_encoder is None or r2 >= r2_encoder - MOST_R2_LOST
-    moving = float(((frames.float() - trained_on.background).abs().amax(1) > 8).float().mean())
     return RobustEncoderResult(
         encoder=f"{model.robust_encoder.config.kind} {frames.shape[-1]}x{frames.shape[-1]}",
         error=error,
         error_under_looks=error_shown,
         r2=r2,
         r2_encoder=r2_encoder,
-        moving_share=moving,
+        moving_share=_moving_share(frames, trained_on.background),
         agreement=float(conformal_bound(apart, _USUAL)[0]),
         used=error <= MOST_ERROR and keeps_state,
     )
