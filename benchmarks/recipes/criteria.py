@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.recipes.options import Figures, RecipesBench, cell
+from benchmarks.recipes.options import EARLIER, Figures, RecipesBench, cell
 from worldmodel.measures import best_known, digits, mean_known, over_seeds
 from worldmodel.settings import TrainConfig
 
@@ -18,6 +18,7 @@ CANDIDATES: dict[str, dict[str, int | float]] = {
     "sigreg low": {"method.sigreg_start": 0.002, "method.sigreg_end": 0.0005},
     "input 16": {"encoder.input_size": 16},
 }
+"""Candidates, each a change of the earlier settings."""
 CRITERIA = {"steps_off": -1, "ratio_15": -1, "ratio_5": -1, "ratio_1": -1, "alignment": -1, "effective_rank": 1}
 """Criterion -> whether a higher value is better (1) or worse (-1)."""
 _SHORT: dict[str, int | float] = {
@@ -46,7 +47,7 @@ def measure(bench: RecipesBench, keep: Callable[[dict[str, Any]], None]) -> dict
 
 
 def _config(bench: RecipesBench, world: str, seed: int, candidate: str) -> TrainConfig:
-    return bench.base(world, candidate.replace(" ", "_"), seed, {**_SHORT, **CANDIDATES[candidate]})
+    return bench.base(world, candidate.replace(" ", "_"), seed, {**EARLIER, **_SHORT, **CANDIDATES[candidate]})
 
 
 def judged(cells: Cells) -> dict[str, Any]:

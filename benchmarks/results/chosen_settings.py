@@ -29,7 +29,7 @@ def rows() -> list[Row]:
         num = len(found["cells"])
         for outcome, label in _OUTCOMES.items():
             of = found["totals"][outcome]
-            what = f"settings chosen by training, beside the default ones: {label} in {num} worlds and seeds"
+            what = f"the automatic recipe beside the settings before it: {label} in {num} worlds and seeds"
             value = f"{of['better']} better, {of['same']} the same, {of['worse']} worse"
             rows.append((what, value, "10 of 12 better", "`python -m benchmarks.recipes what=comparison`"))
     return rows
@@ -78,10 +78,10 @@ def _line(found: dict[str, Any], criterion: str, outcome: str) -> list[str]:
 
 def _comparison(found: dict[str, Any]) -> str:
     """A line for each world and seed."""
-    columns = ["world", "goals reached: default", "chosen", "random", "state R²: default", "chosen", "chosen settings"]
+    columns = ["world", "goals reached: earlier", "automatic", "random", "state R²: earlier", "automatic", "chosen"]
     body = {}
     for world, of in found["cells"].items():
-        before, after = of["as it stands"], of["chosen"]
+        before, after = of["earlier"], of["automatic"]
         options = {name: value for name, value in after.items() if "." in name}
         body[world] = [
             *(
@@ -92,5 +92,8 @@ def _comparison(found: dict[str, Any]) -> str:
             ", ".join(f"{name.rsplit('.', 1)[-1]} {value:g}" for name, value in options.items()) or "as they stand",
         ]
     refused = [f"{world} was left out: {why}." for world, why in found["refused"].items()]
-    head = "Whole trainings with the settings of `configs/default.yaml`, and with those that training chose.\n"
+    head = (
+        "Whole trainings by the automatic recipe: `configs/default.yaml` and what training chose from there. Earlier: "
+        "16 latents,\nalignment of all change, and nothing chosen.\n"
+    )
     return "\n".join([head, grid(columns, body), *([""] if refused else []), *refused]) + "\n"

@@ -42,7 +42,7 @@ def test_a_criterion_that_orders_every_world_rightly_has_a_correlation_of_one():
 def test_tables_are_as_wide_as_their_heads(monkeypatch: pytest.MonkeyPatch):
     before: Figures = {"success": 0.5, "state_r2": 0.4, "random": 0.1}
     after: Figures = before | {"success": 0.7, "method.lag": 2}
-    told = comparison.judged({"w s0": {"as it stands": before, "chosen": after}}, {"gym:X": "it is not installed"})
+    told = comparison.judged({"w s0": {"earlier": before, "automatic": after}}, {"gym:X": "it is not installed"})
     assert told["totals"]["success"]["better"] == 1 and "0.50 -> 0.70" in comparison.lines(told)
     files = {"recipes-criteria.json": criteria.judged(cells(3)), "recipes-comparison.json": told}
     monkeypatch.setattr(chosen_settings, "read", files.get)

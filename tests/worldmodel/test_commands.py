@@ -159,6 +159,20 @@ def test_goal_heads_given_later_are_those_given_at_once(home: Path):
     assert once == twice
 
 
+def test_goals_of_heads_lie_no_further_ahead_than_episodes_last(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.modules["worldmodel.learning.train"], "HEADS", HeadsConfig(reach=25, hidden=16))
+    short = ["name=short", *SMALL, "data=data/short", "episode_steps=12", "goal_heads=true"]
+    assert main(["train", "env=reacher", *short]) == 0
+    heads = Run("runs/short").model().heads
+    assert heads and heads.config.reach == 13 - 3, "frames of an episode, and those of the history"
+
+
+def test_what_plans_by_heads_learns_them(home: Path, capsys: pytest.CaptureFixture[str]):
+    told = error_of(capsys, ["train", "env=cartpole-swingup", "name=headless", *SMALL, "goal_heads=false"])
+    assert told.endswith("plan.metric=learned needs goal heads: leave goal_heads=true, or set plan.metric=l2")
+    assert not Path("runs/headless").exists()
+
+
 def test_control_with_learned_heads(home: Path, capsys: pytest.CaptureFixture[str]):
     small = ["tasks=2", "goal_steps=6", "budget_steps=4", "videos=0", "oracle=false", "planner.horizon=5"]
     assert "goal_heads=true" in error_of(capsys, ["control", "run=runs/demo/control", "proposal=true", *small])
@@ -244,12 +258,8 @@ def test_frames_that_do_not_fit_are_refused_before_anything_is_collected(
     assert not Path("never").exists()
 
 
-@pytest.mark.parametrize("option", ["predictor.horizon=40", "goal_heads=true"])
-def test_windows_that_do_not_fit_are_refused_before_anything_is_trained(
-    home: Path, capsys: pytest.CaptureFixture[str], option: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(sys.modules["worldmodel.learning.train"], "HEADS", HeadsConfig(reach=40, hidden=16))
-    assert "episodes of at most 24 steps" in error_of(capsys, ["train", "name=b", *SMALL, option])
+def test_windows_that_do_not_fit_are_refused_before_anything_is_trained(home: Path, capsys: pytest.CaptureFixture[str]):
+    assert "episodes of at most 24 steps" in error_of(capsys, ["train", "name=b", *SMALL, "predictor.horizon=40"])
     assert not Path("runs/b/metrics.jsonl").exists()
 
 

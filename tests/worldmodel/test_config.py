@@ -36,7 +36,7 @@ from worldmodel.settings import (
 )
 from worldmodel.settings.arguments import configure
 from worldmodel.settings.base import field_docs, settings_class
-from worldmodel.settings.convert import option_paths
+from worldmodel.settings.convert import option_paths, with_options
 from worldmodel.settings.method import LEWM_SIGREG
 from worldmodel.settings.recipes import folder, preset, preset_names, sizes
 from worldmodel.settings.stored import GONE
@@ -137,7 +137,9 @@ def test_a_world_without_a_recipe_has_the_default_one_however_it_is_named(world:
 
 def test_a_recording_from_elsewhere_is_trained_on_like_a_world_without_a_recipe():
     recorded, world = recipe("recorded"), recipe("walker-walk")
-    assert dataclasses.replace(recorded, collection=world.collection) == world
+    needs_neither_actions_nor_goals = {"method.controlled": False, "goal_heads": False, "plan.metric": "l2"}
+    expected = with_options(world, needs_neither_actions_nor_goals)
+    assert dataclasses.replace(recorded, collection=world.collection) == expected
 
 
 def test_worlds_with_recipes_set_goals_in_steps_as_their_figures_were_measured():

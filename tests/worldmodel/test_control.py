@@ -267,6 +267,14 @@ def test_where_a_world_names_no_tolerance_its_own_motion_does():
         set_tolerance(world, {"elbow": 1.0}, policy, 100)
 
 
+def test_a_world_that_starts_anywhere_is_judged_by_what_it_moves_in_a_second():
+    world = envs.make("reacher", image_size=16)
+    weak, strong = (from_motion(world, make_policy("ou", std=std), 100) for std in (0.02, 0.5))
+    assert weak.keys() == {"shoulder", "wrist"}, "the target does not move"
+    of_starts = 0.25 * np.pi / np.sqrt(3)  # a quarter of their spread
+    assert weak["shoulder"] < 0.05 * of_starts < strong["shoulder"] < of_starts
+
+
 def test_the_place_of_a_robot_that_the_camera_follows_is_not_judged():
     world = envs.make("gym:Hopper-v5", image_size=16)
     found = from_motion(world, make_policy("uniform", hold_steps=5), 50)

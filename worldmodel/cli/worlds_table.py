@@ -63,7 +63,10 @@ def _view_lines(view: WorldView) -> str:
             f"{summary.num_actions} numbers in [-1, 1], every {view.control_dt_s:g} s, for {view.time_limit_s:g} s",
         ),
         ("state", f"{summary.num_states} numbers: {', '.join(view.state_names)}"),
-        ("goal reached", goals or "within a quarter of each position's spread (control goal_tolerance={NAME: VALUE})"),
+        (
+            "goal reached",
+            goals or "within a quarter of what each position moves in a second (control goal_tolerance={NAME: VALUE})",
+        ),
         ("camera", f"{view.camera} (env.camera={' | '.join(view.cameras)})"),
     ]
     lines = [summary.name, aligned(_wrapped(rows))]

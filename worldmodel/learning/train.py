@@ -44,6 +44,7 @@ from worldmodel.settings import (
     REWARD,
     CollectConfig,
     DecoderConfig,
+    HeadsConfig,
     TrainConfig,
     write_run_config,
 )
@@ -244,9 +245,12 @@ def check_collection(config: TrainConfig) -> None:
     """Refuse what cannot be trained, before anything is collected for it.
 
     Raises:
-        UserError: the settings ask for too few episodes, or too short ones, or for OU pairs in a world that has none.
+        UserError: the settings ask for too few episodes, or too short ones, for OU pairs in a world that has none, or
+            for plans by goal heads that are not learned.
     """
-    collection = config.collection
+    collection, plan = config.collection, config.plan
+    if not config.goal_heads and plan.metric != "l2":
+        raise UserError(f"plan.metric={plan.metric} needs goal heads: leave goal_heads=true, or set plan.metric=l2")
     if collection.env.world != RECORDED and collection.episodes < FEWEST_EPISODES:
         raise UserError(
             f"{collection.episodes} episodes are too few for a train, a validation and a test split; collect at least "
@@ -295,11 +299,17 @@ def architecture(config: TrainConfig, episodes: DataSet, poses: DataSet) -> Mode
         action_dim=episodes.actions.shape[1],
         predictor=config.predictor if has_dynamics else None,
         context=replace(context, dim=context.dim or num_constants) if with_context else None,
-        heads=HEADS if has_dynamics and config.goal_heads else None,
+        heads=_goal_heads(config, episodes) if has_dynamics and config.goal_heads else None,
         decoder=DecoderConfig(image_size=episodes.index.world.image_size) if config.decoder else None,
         robust=robust_encoder_config(encoder, episodes.index.world.image_size) if config.robust else None,
         reward=REWARD if has_dynamics and config.reward_head and lowest < highest else None,
     )
+
+
+def _goal_heads(config: TrainConfig, episodes: DataSet) -> HeadsConfig:
+    """The goal heads; where episodes are short, goals lie no further ahead than an episode shows."""
+    longest = int(segments(episodes, episodes.split("train")).length.max()) - config.predictor.num_context_frames
+    return replace(HEADS, reach=max(1, min(HEADS.reach, longest)))
 
 
 def _check_windows(config: TrainConfig, model: WorldModel, episodes: Source, poses: Source) -> None:
@@ -309,7 +319,7 @@ def _check_windows(config: TrainConfig, model: WorldModel, episodes: Source, pos
     if model.predictor is None:
         return
     num_frames, horizon = config.predictor.num_context_frames, config.predictor.horizon
-    longest = max(horizon, HEADS.reach) if config.goal_heads else horizon
+    longest = max(horizon, model.heads.config.reach) if model.heads else horizon
     window_starts(segments(episodes.data, episodes.train), num_frames + longest)
     window_starts(segments(episodes.data, episodes.test), num_frames + horizon)
 

@@ -14,7 +14,7 @@ VALUES: dict[Choosable, list[dict[str, int | float]]] = {
         {"method.sigreg_start": 0.08, "method.sigreg_end": 0.02},
         {"method.sigreg_start": 0.02, "method.sigreg_end": 0.005},
     ],
-    "latent_dim": [{"encoder.latent_dim": 32}, {"encoder.latent_dim": 8}],
+    "latent_dim": [{"encoder.latent_dim": 32}, {"encoder.latent_dim": 16}, {"encoder.latent_dim": 8}],
 }
 """What is chosen -> the values that are tried, in this order, each as option -> value."""
 

@@ -10,11 +10,13 @@ from worldmodel.envs.excitation import Policy
 from worldmodel.system.errors import UserError
 
 SHARE = 0.25
-"""Default tolerance of a position, as a share of its standard deviation under the recording's policy."""
+"""Default tolerance of a position, as a share of how far it moves under the recording's policy."""
+_WITHIN_S = 1.0
+"""Seconds of motion that say how far a position moves; also how far ahead the goals of worlds without a recipe lie."""
 _EPISODES, _MOST_STEPS = 8, 200
 _SEED = 7_003
 _SMALLEST = 1e-4
-"""A position whose standard deviation is smaller stands still, and is not judged."""
+"""A position that moves less stands still, and is not judged."""
 
 
 def set_tolerance(
@@ -40,22 +42,24 @@ def check_names(option: str, names: Iterable[str], world: MujocoWorld) -> None:
 
 
 def from_motion(world: MujocoWorld, policy: Policy, episode_steps: int) -> dict[str, float]:
-    """A quarter of the standard deviation of every position that moves and that pictures can show.
+    """A quarter of how far every position moves that pictures can show.
 
-    Left out are velocities, positions that stand still, and those with which the camera moves along: the place of a
-    robot that a tracking camera keeps in the middle. The spread of an angle is at most that of a uniform one.
+    That is what it changes within a second (root mean square), or its standard deviation where this is less: where a
+    world starts anywhere and moves slowly, a share of the whole spread would be reached without a move. Left out are
+    velocities, positions that stand still, and those with which the camera moves along: the place of a robot that a
+    tracking camera keeps in the middle. The spread of an angle is at most that of a uniform one.
 
     Raises:
         UserError: nothing moves.
     """
     steps = min(episode_steps, _MOST_STEPS)
-    states = np.concatenate(
-        [
-            rollout(world, policy, seed=_SEED + k, num_steps=steps, render=False).states.astype(float)
-            for k in range(_EPISODES)
-        ]
+    episodes = [
+        rollout(world, policy, seed=_SEED + k, num_steps=steps, render=False).states.astype(float)
+        for k in range(_EPISODES)
+    ]
+    spread = dict(
+        zip(world.state_names, np.minimum(np.concatenate(episodes).std(0), _change(world, episodes)), strict=True)
     )
-    spread = dict(zip(world.state_names, states.std(0), strict=True))
     for name in world.scene.angle_names:
         spread[name] = min(spread[name], np.pi / np.sqrt(3))
     tolerance = {
@@ -69,6 +73,14 @@ def from_motion(world: MujocoWorld, policy: Policy, episode_steps: int) -> dict[
             "are no goals to reach; say what counts with goal_tolerance={NAME: VALUE}, or use protocol=reward"
         )
     return tolerance
+
+
+def _change(world: MujocoWorld, episodes: list[np.ndarray]) -> np.ndarray:
+    """How far each number of the state moves within a second, or within the longest episode (X,)."""
+    longest = max(map(len, episodes)) - 1
+    steps = min(longest, max(1, round(_WITHIN_S / world.control_dt_s)))
+    changes = np.concatenate([states[steps:] - states[:-steps] for states in episodes])
+    return np.sqrt(np.square(changes).mean(0))
 
 
 def position_names(world: MujocoWorld) -> tuple[str, ...]:
