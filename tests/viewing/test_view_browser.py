@@ -215,6 +215,7 @@ def test_its_recording_plays_without_the_server(browser, served, tmp_path):
     file = tmp_path / "replay.html"
     with urllib.request.urlopen(f"{url}replay.html") as answer:
         file.write_bytes(answer.read())
+    browser.get_log("browser")  # what the page before it complained of, when it lost its server
     browser.get(file.as_uri())
     begun = until(lambda: browser.execute_script("return moment && moment.step"))
     until(lambda: browser.execute_script("return moment.step") != begun)
