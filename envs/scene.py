@@ -358,9 +358,10 @@ def one_number(reward: object) -> float:
 def checked_camera(scene: Scene, camera: str | int) -> str | int:
     """`camera`, a name or a number that the scene has; ValueError for another."""
     names = [scene.model.camera(index).name for index in range(scene.model.ncam)]
-    is_own = camera == scene.camera and (scene.draws_itself or (camera == FREE and scene.free_camera is not None))
-    if camera not in names and camera not in range(len(names)) and not is_own:
-        raise ValueError(f"{scene.name} has no camera {camera!r}; it has {', '.join(names) or 'none, and needs one'}")
+    own = [scene.camera] if scene.draws_itself or (scene.camera == FREE and scene.free_camera is not None) else []
+    if camera not in (*own, *names) and camera not in range(len(names)):
+        there = ", ".join(str(name) for name in (*own, *names))
+        raise ValueError(f"{scene.name} has no camera {camera!r}; it has {there or 'none, and needs one'}")
     return camera
 
 

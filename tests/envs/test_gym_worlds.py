@@ -390,6 +390,11 @@ def test_an_id_that_is_none_is_told_how_to_become_one(name, message):
         envs.make(name)
 
 
+def test_a_camera_that_there_is_not_is_answered_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"gym:Reacher-v5 has no camera 'side'; it has free$"):
+        envs.make("gym:Reacher-v5", camera="side")
+
+
 def test_what_mujoco_says_of_the_model_of_an_environment_stays_away(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     envs.make("gym:HalfCheetah-v5", image_size=8)

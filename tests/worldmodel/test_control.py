@@ -94,6 +94,15 @@ def test_goals_may_be_asked_to_lie_far_from_the_start(puck):
         ControlConfig(protocol="reward", goal_apart={"x": 0.1})
 
 
+def test_tasks_that_there_are_not_are_given_up_early(puck, monkeypatch):
+    monkeypatch.setitem(draw_tasks.__globals__, "_EPISODES_WITHOUT_TASK", 3)
+    far = TaskProtocol("strict", goal_steps=4, goal_apart={"x": 100.0})
+    with pytest.raises(
+        UserError, match=r"^3 episodes of 30 steps gave only 0 of 9 tasks: .* never goal_apart={'x': 100"
+    ):
+        draw_tasks(puck, RECORDED, far, ControlConfig(tasks=9), PLAN)
+
+
 @dataclass
 class Script:
     """Pushes every puck along x with a given action, and notes how many it was asked for."""

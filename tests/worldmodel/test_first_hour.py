@@ -107,6 +107,25 @@ def test_a_world_that_is_missing_leaves_no_folder(choice, tmp_path: Path, monkey
     assert "there is no file missing.py" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
+STILL = """
+from worldmodel import envs
+
+def factory():
+    seen = '<camera name="front" pos="0 -1 0" xyaxes="1 0 0 0 0 1"/><geom size=".1"/>'
+    return envs.MjcfScene(f"<mujoco><worldbody>{seen}</worldbody></mujoco>", name="still", control_dt_s=0.02)
+"""
+
+
+def test_frames_in_which_nothing_moves_are_not_learned_from(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "still.py").write_text(STILL)
+    small = ["episodes=10", "episode_steps=40", "env.image_size=32", "workers=1", "choose=[]"]
+    assert main(["train", "env=still.py:factory", *small]) == 1
+    said = capsys.readouterr().err
+    assert "nothing moves in the frames of data/still at 32 x 32 pixels" in said
+    assert not list(tmp_path.glob("runs/still/*.safetensors"))
+
+
 def test_other_settings_are_refused_before_anything_is_recorded(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     settings = recipe("reacher").stage_settings()

@@ -16,8 +16,12 @@ from worldmodel.learning.dynamics import encode_rows
 from worldmodel.models import WorldModel
 from worldmodel.models.both_encoders import BothEncoders
 from worldmodel.models.encoders import Encoder
-from worldmodel.settings import CollectConfig, TrainConfig
+from worldmodel.settings import RECORDED, CollectConfig, TrainConfig
+from worldmodel.system.errors import UserError
 from worldmodel.system.printable import say
+
+_WATCHED = 10
+"""Episodes that are looked at for something that moves."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,26 @@ def open_source(
         )
     frames = load_frames(data, size, device)
     say(f"frames of {data.directory}: {frames.place}")
-    return Source(data, frames, data.split("train"), data.split("test"))
+    source = Source(data, frames, data.split("train"), data.split("test"))
+    if window is not None and config.env.world != RECORDED:
+        _check_motion(source)
+    return source
+
+
+def _check_motion(source: Source) -> None:
+    """UserError where all frames of an episode are the same, in each of the first few episodes."""
+    data, frames = source.data, source.frames
+    if data.index.world.kinematic is not None:
+        return
+    whole = segments(data, source.train)
+    for offset, length in list(zip(whole.offset, whole.length, strict=True))[:_WATCHED]:
+        seen = frames.gather(torch.arange(offset, offset + length))
+        if (seen != seen[:1]).any():
+            return
+    raise UserError(
+        f"nothing moves in the frames of {data.directory} at {frames.size} x {frames.size} pixels; look at them by "
+        f"worldmodel view data={data.directory}, and record with another policy= or camera, or larger frames"
+    )
 
 
 def long_enough(data: DataSet, window: int) -> DataSet:

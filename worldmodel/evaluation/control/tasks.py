@@ -18,6 +18,8 @@ from worldmodel.system.resident import require_frames
 # streams of task seeds, apart from each other and from those of data sets, which are (data_seed, episode)
 _STREAMS = {"validation": 7_001, "test": 7_002}
 _EPISODES_PER_TASK = 20
+_EPISODES_WITHOUT_TASK = 100
+"""Episodes after which it is clear that there are no tasks, where none was found."""
 _RAW_ANGLES = ("push_t", "reacher", "two_room")
 """Worlds in which lewm compares raw joint values, as arXiv:2603.19312 does; elsewhere no goal asks for what its picture
 cannot show."""
@@ -158,21 +160,23 @@ def draw_tasks(
     rule, rare = goal_rule(world, protocol), protocol.name in AUDITED or bool(protocol.goal_apart)
     by_state = world.scene.state_is_whole or protocol.name in AUDITED
     drawn: list[_Drawn] = []
-    for seed in seeds.generate_state(_EPISODES_PER_TASK * config.tasks):
+    for tried, seed in enumerate(seeds.generate_state(_EPISODES_PER_TASK * config.tasks), 1):
         span = _Span(num_steps, lead_steps, protocol.goal_steps, drift_rho)
         if by_state:
             task = _from_states(world, policy, int(seed), span, rule if rare else None)
         else:
             task = _from_moments(world, policy, int(seed), span)
-        if task is None or not rule.admits(task.start, task.goal):
-            continue
-        drawn.append(task)
+        if task is not None and rule.admits(task.start, task.goal):
+            drawn.append(task)
         if len(drawn) == config.tasks:
             tasks = _together(drawn, lead_steps > 0)
             return begun(world, tasks) if by_state and not world.scene.state_is_whole else tasks
+        if tried >= _EPISODES_WITHOUT_TASK and not drawn:
+            break
+    apart = f", or were never goal_apart={dict(protocol.goal_apart)}" if protocol.goal_apart else ""
     raise UserError(
-        f"{_EPISODES_PER_TASK * config.tasks} episodes of {num_steps} steps gave only {len(drawn)} of {config.tasks} "
-        "tasks: the others were solved at the start or ended early; set goal_steps, or a task_policy that moves more"
+        f"{tried} episodes of {num_steps} steps gave only {len(drawn)} of {config.tasks} tasks: the others were solved "
+        f"at the start or ended early{apart}; set goal_steps, or a task_policy that moves more"
     )
 
 
