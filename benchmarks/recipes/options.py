@@ -22,9 +22,21 @@ _COMPARED = (
 )  # fmt: skip
 """Worlds without a recipe: six of dm_control, three of Gymnasium, and three of other packages."""
 
-EARLIER: dict[str, int | float | bool] = {"encoder.latent_dim": 16, "method.controlled": False}
-"""How worlds without a recipe were trained before 16 latents became 32, and before the change that actions explain was
-taken out of alignment."""
+EARLIER: dict[str, int | float | bool | str] = {
+    "encoder.latent_dim": 16,
+    "method.controlled": False,
+    "method.drop": 0.0,
+    "predictor.kind": "mlp",
+    "predictor.hidden": 384,
+    "predictor.depth": 2,
+    "predictor.width": 192,
+    "predictor_training.steps": 3000,
+    "predictor_training.batch_size": 512,
+    "predictor_training.optimizer": "adamw",
+    "predictor_training.lr": 2e-3,
+}
+"""How worlds without a recipe were trained before: 16 latents, alignment of all change, whole frames, and a
+predictor with weights of its own for every step."""
 
 
 @dataclass(frozen=True)

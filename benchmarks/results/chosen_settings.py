@@ -94,6 +94,7 @@ def _comparison(found: dict[str, Any]) -> str:
     refused = [f"{world} was left out: {why}." for world, why in found["refused"].items()]
     head = (
         "Whole trainings by the automatic recipe: `configs/default.yaml` and what training chose from there. Earlier: "
-        "16 latents,\nalignment of all change, and nothing chosen.\n"
+        "16 latents,\nalignment of all change, whole frames, a predictor with weights of its own for every step, and "
+        "nothing chosen.\n"
     )
     return "\n".join([head, grid(columns, body), *([""] if refused else []), *refused]) + "\n"

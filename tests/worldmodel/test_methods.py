@@ -19,7 +19,7 @@ from worldmodel.learning.methods.lejepa import LeJEPA, SIGRegWeight
 from worldmodel.learning.methods.lewm import Clips
 from worldmodel.learning.methods.reconstruction import VAE, Autoencoder
 from worldmodel.learning.methods.vicreg import VICReg, Whitening
-from worldmodel.learning.methods.views import MovingAverage
+from worldmodel.learning.methods.views import MovingAverage, without_some_pixels
 from worldmodel.models.encoders import Encoder
 from worldmodel.models.glimpse import Glimpse, LocationLatents
 from worldmodel.runs.run_directory import RunDirectory
@@ -411,10 +411,9 @@ def test_methods_name_what_a_world_lacks(tmp_path: Path):
         encoder_objective(MethodConfig("supervised", lag=2), encoder(), still, still.split("train"), seed=0)
 
 
-def test_frames_reach_the_loss_as_they_are(data: DataSet):
-    objective = encoder_objective(
-        MethodConfig("autoencoder", optim=OPTIM), encoder(), data, data.split("train"), seed=0
-    )
+def views_that_a_loss_sees(method: MethodConfig, data: DataSet, progress: float) -> tuple[Views, Tensor]:
+    """The views that reach the loss, and the frames of their rows as they were recorded."""
+    objective = encoder_objective(method, encoder(), data, data.split("train"), seed=0)
     seen: list[Views] = []
 
     class Spy(nn.Module):
@@ -424,5 +423,35 @@ def test_frames_reach_the_loss_as_they_are(data: DataSet):
 
     frames = load_frames(data, S, CPU)
     assert isinstance(frames, MemoryFrames)
-    encoder_stage(type(objective)(objective.sampler, Spy()), encoder(), frames, OPTIM).loss(0.3, seeded())
-    assert torch.equal(seen[0].frames, frames.gather(seen[0].rows)) and seen[0].progress == 0.3
+    encoder_stage(replace(objective, loss=Spy()), encoder(), frames, OPTIM).loss(progress, seeded())
+    return seen[0], frames.gather(seen[0].rows)
+
+
+def test_frames_reach_the_loss_as_they_are(data: DataSet):
+    views, recorded = views_that_a_loss_sees(MethodConfig("autoencoder", optim=OPTIM), data, 0.3)
+    assert torch.equal(views.frames, recorded) and views.progress == 0.3
+
+
+@pytest.mark.parametrize("name", ["lejepa", "lewm", "supervised"])
+def test_pixels_that_frames_lose_are_those_of_the_mean_frame(name: str, data: DataSet):
+    method = MethodConfig(name, pairs="lag", lag=2, drop=0.4, options={"block": 3} if name == "lewm" else {})
+    seen, recorded = views_that_a_loss_sees(method, data, 0.3)
+    lost = (seen.frames != recorded).any(2)
+    for pixel in lost.flatten(0, 1).any(0).nonzero():  # the same colour, wherever a frame has lost this pixel
+        shown = seen.frames[..., *pixel.tolist()][lost[..., *pixel.tolist()]]
+        assert (shown == shown[0]).all()
+        assert (shown[0] - recorded[..., *pixel.tolist()].float().mean((0, 1))).abs().max() < 60
+    assert 0.3 < float(lost.float().mean()) < 0.45
+
+
+def test_a_share_of_the_pixels_is_lost_in_each_frame_anew():
+    num, share = 3000, 0.3
+    frames, mean = torch.full((num, 3, S, S), 7, dtype=torch.uint8), torch.arange(3 * S * S).view(3, S, S).byte() + 8
+    seen = without_some_pixels(frames, share, mean, seeded())
+    lost = (seen != 7).all(1)
+    assert torch.equal(seen, torch.where(lost[:, None], mean, frames)), "all colours of a pixel go together"
+    # of all pixels, and of neighbours in a frame and from frame to frame, which go together by chance alone: seven standard
+    # deviations of a binomial count, since neighbouring pairs share a pixel
+    for chance, count in ((share, lost), (share**2, lost[..., 1:] & lost[..., :-1]), (share**2, lost[1:] & lost[:-1])):
+        assert abs(float(count.float().mean()) - chance) < 7 * (chance * (1 - chance) / count.numel()) ** 0.5
+    assert torch.equal(without_some_pixels(frames, 0.0, mean, seeded()), frames)

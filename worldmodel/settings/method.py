@@ -158,6 +158,9 @@ class MethodConfig(Settings):
     controlled: bool = False
     """Alignment penalises only the change that actions do not explain linearly, so that joints and pushers, which
     actions move at once, are learned as well as slow objects."""
+    drop: Fraction = 0.0
+    """Share of the pixels that each frame loses in training, drawn anew each time: they look as in the mean frame. From
+    few episodes an encoder otherwise learns frames by heart."""
     same_pose_fraction: Fraction = 0.0
     """Share of OU pairs that are two renderings of one pose under different light and colours."""
     sigreg_start: Positive = 0.02

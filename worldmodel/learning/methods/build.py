@@ -1,5 +1,7 @@
 """From a method's settings and a data set to the objective of the encoder."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -45,11 +47,24 @@ def encoder_objective(
     Raises:
         UserError: the data lack what the method needs.
     """
-    latent_dim = encoder.config.num_latents
     if method.name == "lewm":
-        return _lewm(method, encoder, data, episodes, predictor)
-    sampler, unit = pairs or positive_pairs(method, data, episodes, seed)
+        objective = _lewm(method, encoder, data, episodes, predictor)
+    else:
+        objective = _of_pairs(method, encoder, data, episodes, pairs or positive_pairs(method, data, episodes, seed))
+    return replace(objective, drop=method.drop)
+
+
+def _of_pairs(
+    method: MethodConfig,
+    encoder: Encoder,
+    data: DataSet,
+    episodes: EpisodeIndex,
+    pairs: tuple[PairSampler, float],
+) -> EncoderObjective:
+    """The objective of a method that learns from positive pairs."""
+    sampler, unit = pairs
     closer, own = _closer_pairs(method, data, episodes), method.own()
+    latent_dim = encoder.config.num_latents
     match method.name:
         case "lejepa":
             nearer = method.lag_end / method.lag if method.lag_end else 1.0

@@ -48,6 +48,8 @@ class EncoderObjective:
     """Follows the encoder and computes `Views.targets`; None uses the encoder itself."""
     closer: PairSampler | None = None
     """Draws rows in place of `sampler` from progress `CLOSER_FROM` on."""
+    drop: float = 0.0
+    """Share of the pixels that each frame loses; 0 takes none and draws no random numbers."""
 
     def sampler_at(self, progress: float) -> PairSampler:
         """The sampler that draws rows at a progress in [0, 1]."""
@@ -91,10 +93,13 @@ def encoder_stage(
         parts["target"] = objective.target
     module = nn.ModuleDict(parts)
     encode = Captured(encoder)
+    mean = _mean_frame(objective.sampler, frames) if objective.drop else None
 
     def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         rows = objective.sampler_at(progress).sample(optim.batch_size, generator)
         seen = frames.gather(rows.flatten())
+        if mean is not None:
+            seen = without_some_pixels(seen, objective.drop, mean, generator)
         with bfloat16_on_gpu(encoder.mean.device):
             latents = in_parallel(encoder, encode, seen).view(*rows.shape, -1)
             targets = latents
@@ -107,3 +112,15 @@ def encoder_stage(
         return {**values, "latents": latents.flatten(0, 1)}
 
     return Stage("encoder", module, loss, optim, on_collapse)
+
+
+def _mean_frame(sampler: PairSampler, frames: Frames) -> Tensor:
+    """The mean of some training frames, uint8 (3, S, S)."""
+    rows = sampler.sample(256, torch.Generator().manual_seed(0))
+    return frames.gather(rows.flatten()).float().mean(0).round().to(torch.uint8)
+
+
+def without_some_pixels(frames: Tensor, share: float, mean: Tensor, generator: torch.Generator) -> Tensor:
+    """Frames uint8 (n, 3, S, S), each with a share of its pixels, drawn anew, as the mean frame (3, S, S) has them."""
+    lost = torch.rand(len(frames), 1, *frames.shape[-2:], generator=generator) < share
+    return torch.where(lost.to(frames.device), mean, frames)
