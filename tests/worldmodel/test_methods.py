@@ -450,8 +450,8 @@ def test_a_share_of_the_pixels_is_lost_in_each_frame_anew():
     seen = without_some_pixels(frames, share, mean, seeded())
     lost = (seen != 7).all(1)
     assert torch.equal(seen, torch.where(lost[:, None], mean, frames)), "all colours of a pixel go together"
-    # of all pixels, and of neighbours in a frame and from frame to frame, which go together by chance alone: seven standard
-    # deviations of a binomial count, since neighbouring pairs share a pixel
+    # of all pixels, and of neighbours in a frame and from frame to frame, which go together by chance alone: seven
+    # standard deviations of a binomial count, since neighbouring pairs share a pixel
     for chance, count in ((share, lost), (share**2, lost[..., 1:] & lost[..., :-1]), (share**2, lost[1:] & lost[:-1])):
         assert abs(float(count.float().mean()) - chance) < 7 * (chance * (1 - chance) / count.numel()) ** 0.5
     assert torch.equal(without_some_pixels(frames, 0.0, mean, seeded()), frames)

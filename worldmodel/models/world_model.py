@@ -135,7 +135,7 @@ class WorldModel(nn.Module):
             return self.encoder
         if self.config.sees_by == "robust" or self.config.agreement is None:
             return self.robust_encoder
-        return BothEncoders(self.encoder, self.robust_encoder, self.config.agreement)
+        return BothEncoders(self.encoder, self.robust_encoder, self.config.agreement, self.decoder)
 
     def seeing_by(self, name: EncoderName) -> "WorldModel":
         """The same model, with the same weights, embedding frames by the encoder of this name.

@@ -21,7 +21,7 @@ class ViTConfig(Settings):
 
 EncoderName = Literal["encoder", "robust", "both"]
 """encoder: the one trained on frames as they are. robust: the one trained to give its latents under other looks too.
-both: `encoder`, and `robust` for frames on which the two disagree."""
+both: `encoder`, and `robust` for frames on which the two disagree, unless the decoder speaks for `encoder`."""
 
 
 @dataclass(frozen=True)

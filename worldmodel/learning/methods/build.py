@@ -47,22 +47,22 @@ def encoder_objective(
     Raises:
         UserError: the data lack what the method needs.
     """
-    if method.name == "lewm":
-        objective = _lewm(method, encoder, data, episodes, predictor)
-    else:
-        objective = _of_pairs(method, encoder, data, episodes, pairs or positive_pairs(method, data, episodes, seed))
+    objective = _objective(method, encoder, data, episodes, seed, pairs, predictor)
     return replace(objective, drop=method.drop)
 
 
-def _of_pairs(
+def _objective(
     method: MethodConfig,
     encoder: Encoder,
     data: DataSet,
     episodes: EpisodeIndex,
-    pairs: tuple[PairSampler, float],
+    seed: int,
+    pairs: tuple[PairSampler, float] | None,
+    predictor: AnyPredictor | None,
 ) -> EncoderObjective:
-    """The objective of a method that learns from positive pairs."""
-    sampler, unit = pairs
+    if method.name == "lewm":
+        return _lewm(method, encoder, data, episodes, predictor)
+    sampler, unit = pairs or positive_pairs(method, data, episodes, seed)
     closer, own = _closer_pairs(method, data, episodes), method.own()
     latent_dim = encoder.config.num_latents
     match method.name:
