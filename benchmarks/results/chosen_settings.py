@@ -31,7 +31,7 @@ def rows() -> list[Row]:
             of = found["totals"][outcome]
             what = f"the automatic recipe beside the settings before it: {label} in {num} worlds and seeds"
             value = f"{of['better']} better, {of['same']} the same, {of['worse']} worse"
-            rows.append((what, value, "10 of 12 better", "`python -m benchmarks.recipes what=comparison`"))
+            rows.append((what, value, "10 of 12 better", "`python -m benchmarks.recipes what=comparison tasks=100`"))
     return rows
 
 

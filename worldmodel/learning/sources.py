@@ -46,6 +46,8 @@ def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Sou
     window = config.context_or_default.window
     rounds = [config.round_directory(number) for number in range(1, config.rounds + 1)]
     episodes = open_source(config.collection, config.encoder.input_size, device, window, rounds)
+    if config.collection.env.world != RECORDED:
+        _check_motion(episodes)
     return episodes, open_source(config.atlas, config.encoder.input_size, device) if config.atlas else episodes
 
 
@@ -70,10 +72,7 @@ def open_source(
         )
     frames = load_frames(data, size, device)
     say(f"frames of {data.directory}: {frames.place}")
-    source = Source(data, frames, data.split("train"), data.split("test"))
-    if window is not None and config.env.world != RECORDED:
-        _check_motion(source)
-    return source
+    return Source(data, frames, data.split("train"), data.split("test"))
 
 
 def _check_motion(source: Source) -> None:

@@ -21,7 +21,8 @@ class ViTConfig(Settings):
 
 EncoderName = Literal["encoder", "robust", "both"]
 """encoder: the one trained on frames as they are. robust: the one trained to give its latents under other looks too.
-both: `encoder`, and `robust` for frames on which the two disagree, unless the decoder speaks for `encoder`."""
+both: `encoder`, and `robust` for frames on which the two disagree, unless the picture decoded from the
+latent of `encoder` fits the frame better."""
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class ControlConfig(Settings):
     """Correct the predictor by its own errors, within a second of motion: what actions do, and when they arrive."""
     encoder: EncoderName | None = None
     """Which encoder the planner uses, in a run trained with robust=true. both: the robust one for frames on which the
-    two disagree, unless the decoder speaks for the other. null takes what the run chose."""
+    two disagree, unless the picture decoded from the other's latent fits better. null takes what the run chose."""
     split: Literal["validation", "test"] = "test"
     """Which tasks: choose settings on validation, report on test."""
     videos: NonNegativeInt = 4
