@@ -251,6 +251,7 @@ def test_a_world_beside_a_recipe_is_put_into_it():
         (TrainConfig, {"episodes": "many"}, r"collection\.episodes must be a whole number >= 1, got 'many'"),
         (TrainConfig, {"method.rho": 1.5}, r"method\.rho must be a number > 0 and < 1 or null, got 1\.5"),
         (TrainConfig, {"encoder": "cnn"}, r"encoder is a group of options, got 'cnn'; set one as encoder\.NAME=VALUE"),
+        (TrainConfig, {"method.drop": 1.0}, r"method\.drop must be a number >= 0 and < 1, got 1\.0"),
         (TrainConfig, {"method": "lejepaa"}, r"method\.name must be one of lejepa, "),
         (TrainConfig, {"method": "infonce", "method.options.temprature": 1.0}, r"temprature of method=infonce; it has"),
         (TrainConfig, {"env.kinematic.rho": 2.0}, r"kinematic\.rho must be a number >= 0 and <= 1"),

@@ -12,7 +12,7 @@ from worldmodel.evaluation.control.driving import Outcome, run_tasks
 from worldmodel.evaluation.control.evaluate import farther
 from worldmodel.evaluation.control.goal_rules import WorldTolerance
 from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, far_turns, make_protocol
-from worldmodel.evaluation.control.tolerance import check_names, from_motion, set_tolerance
+from worldmodel.evaluation.control.tolerance import check_names, from_motion, set_tolerance, share
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.runs import TaskProtocol
 from worldmodel.settings import CollectConfig, ControlConfig, PlanConfig, TrainConfig, recipe
@@ -282,6 +282,14 @@ def test_a_world_that_starts_anywhere_is_judged_by_what_it_moves_in_a_second():
     assert weak.keys() == {"shoulder", "wrist"}, "the target does not move"
     of_starts = 0.25 * np.pi / np.sqrt(3)  # a quarter of their spread
     assert weak["shoulder"] < 0.05 * of_starts < strong["shoulder"] < of_starts
+
+
+def test_the_more_positions_must_be_near_the_wider_each_is_judged():
+    drawn = np.abs(np.random.default_rng(0).normal(size=(100_000, 9)))
+    for num in (3, 6, 9):
+        reached = (drawn[:, :num] <= share(num)).all(1).mean()
+        assert reached == pytest.approx(0.01, abs=4 * np.sqrt(0.01 / len(drawn)))
+    assert share(1) == share(2) == 0.25 and share(60) == 1.0
 
 
 def test_the_place_of_a_robot_that_the_camera_follows_is_not_judged():

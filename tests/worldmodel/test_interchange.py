@@ -972,6 +972,16 @@ def test_a_flipped_bit_is_found_and_its_shard_named(tmp_path: Path, capsys: pyte
     assert verify_shard(shard) == ShardCheck(5, 35, ())
 
 
+def test_a_recording_from_elsewhere_in_which_nothing_moves_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    still = {"frames": np.full((15, 16, 16, 3), 90, np.uint8), "actions": np.zeros((14, A))}
+    write_arrays("data/still", "still", [still] * 3)
+    assert main(["train", "env=recorded", "env.name=still", "encoder.input_size=16"]) == 1
+    assert "nothing moves in the frames of data/still at 16 x 16 pixels" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("num_episodes", [3, 10])
 def test_a_recording_from_elsewhere_trains_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], num_episodes: int

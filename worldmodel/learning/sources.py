@@ -16,7 +16,7 @@ from worldmodel.learning.dynamics import encode_rows
 from worldmodel.models import WorldModel
 from worldmodel.models.both_encoders import BothEncoders
 from worldmodel.models.encoders import Encoder
-from worldmodel.settings import RECORDED, CollectConfig, TrainConfig
+from worldmodel.settings import CollectConfig, TrainConfig
 from worldmodel.system.errors import UserError
 from worldmodel.system.printable import say
 
@@ -46,8 +46,7 @@ def open_sources(config: TrainConfig, device: torch.device) -> tuple[Source, Sou
     window = config.context_or_default.window
     rounds = [config.round_directory(number) for number in range(1, config.rounds + 1)]
     episodes = open_source(config.collection, config.encoder.input_size, device, window, rounds)
-    if config.collection.env.world != RECORDED:
-        _check_motion(episodes)
+    _check_motion(episodes)
     return episodes, open_source(config.atlas, config.encoder.input_size, device) if config.atlas else episodes
 
 
@@ -87,7 +86,7 @@ def _check_motion(source: Source) -> None:
             return
     raise UserError(
         f"nothing moves in the frames of {data.directory} at {frames.size} x {frames.size} pixels; look at them by "
-        f"worldmodel view data={data.directory}, and record with another policy= or camera, or larger frames"
+        f"worldmodel view data={data.directory}, and record what moves: by another policy= or camera, or larger frames"
     )
 
 

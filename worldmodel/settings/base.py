@@ -27,6 +27,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 OpenFraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+BelowOne = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 _TOO_LARGE = 2**63

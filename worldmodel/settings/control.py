@@ -109,7 +109,8 @@ class ControlConfig(Settings):
     """Control steps to get there; null takes the protocol's own."""
     goal_tolerance: dict[str, Positive] | None = None
     """State variable -> how near counts as reached, in its unit, e.g. {hinge: 0.1}; null takes the world's own, or else
-    a quarter of how far each position moves in a second under the policy that recorded the run's data."""
+    a quarter of how far each position moves in a second under the policy that recorded the run's data, and more of it
+    where three or more positions must be near at once."""
     goal_apart: dict[str, Positive] = field(default_factory=dict)
     """State variable -> how far from the start a goal is at least, in its unit: {y: 1} for the far corridor of maze."""
     context: Literal["online", "known", "mean"] = "online"

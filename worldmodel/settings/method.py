@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from worldmodel.settings.base import Count, Fraction, NonNegative, OpenFraction, Positive, Settings
+from worldmodel.settings.base import BelowOne, Count, Fraction, NonNegative, OpenFraction, Positive, Settings
 from worldmodel.system.errors import UserError
 
 MethodName = Literal["lejepa", "lewm", "jepa", "infonce", "vicreg", "whitening", "autoencoder", "vae", "supervised"]
@@ -158,7 +158,7 @@ class MethodConfig(Settings):
     controlled: bool = False
     """Alignment penalises only the change that actions do not explain linearly, so that joints and pushers, which
     actions move at once, are learned as well as slow objects."""
-    drop: Fraction = 0.0
+    drop: BelowOne = 0.0
     """Share of the pixels that each frame loses in training, drawn anew each time: they look as in the mean frame. From
     few episodes an encoder otherwise learns frames by heart."""
     same_pose_fraction: Fraction = 0.0

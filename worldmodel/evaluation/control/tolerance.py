@@ -4,13 +4,16 @@ from collections.abc import Iterable, Mapping
 
 import mujoco
 import numpy as np
+from scipy.stats import norm
 
 from worldmodel.envs import MujocoWorld, rollout
 from worldmodel.envs.excitation import Policy
 from worldmodel.system.errors import UserError
 
-SHARE = 0.25
+_LEAST_SHARE, _MOST_SHARE = 0.25, 1.0
 """Default tolerance of a position, as a share of how far it moves under the recording's policy."""
+_BY_CHANCE = 0.01
+"""How often a goal may be reached by positions that vary as they do in a second, each by itself."""
 _WITHIN_S = 1.0
 """Seconds of motion that say how far a position moves; also how far ahead the goals of worlds without a recipe lie."""
 _EPISODES, _MOST_STEPS = 8, 200
@@ -42,12 +45,13 @@ def check_names(option: str, names: Iterable[str], world: MujocoWorld) -> None:
 
 
 def from_motion(world: MujocoWorld, policy: Policy, episode_steps: int) -> dict[str, float]:
-    """A quarter of how far every position moves that pictures can show.
+    """A share of how far every position moves that pictures can show.
 
-    That is what it changes within a second (root mean square), or its standard deviation where this is less: where a
-    world starts anywhere and moves slowly, a share of the whole spread would be reached without a move. Left out are
-    velocities, positions that stand still, and those with which the camera moves along: the place of a robot that a
-    tracking camera keeps in the middle. The spread of an angle is at most that of a uniform one.
+    A quarter, and more where three or more must be near at once, as `share` says. How far one moves is what it changes
+    within a second (root mean square), or its standard deviation where this is less: where a world starts anywhere and
+    moves slowly, a share of the whole spread would be reached without a move. Left out are velocities, positions that
+    stand still, and those with which the camera moves along: the place of a robot that a tracking camera keeps in the
+    middle. The spread of an angle is at most that of a uniform one.
 
     Raises:
         UserError: nothing moves.
@@ -62,17 +66,24 @@ def from_motion(world: MujocoWorld, policy: Policy, episode_steps: int) -> dict[
     )
     for name in world.scene.angle_names:
         spread[name] = min(spread[name], np.pi / np.sqrt(3))
-    tolerance = {
-        name: float(f"{SHARE * spread[name]:.2g}")
-        for name in position_names(world)
-        if spread[name] > _SMALLEST and not _camera_follows(world, name)
-    }
-    if not tolerance:
+    judged = [name for name in position_names(world) if spread[name] > _SMALLEST and not _camera_follows(world, name)]
+    if not judged:
         raise UserError(
             f"nothing that pictures of {world.name} can show moves under policy {type(policy).__name__}, so there "
             "are no goals to reach; say what counts with goal_tolerance={NAME: VALUE}, or use protocol=reward"
         )
-    return tolerance
+    return {name: float(f"{share(len(judged)) * spread[name]:.2g}") for name in judged}
+
+
+def share(num_positions: int) -> float:
+    """Tolerance of each of several positions, as a share of how far it moves.
+
+    A quarter of it for one or two. All must be near at once, so that by the same share no robot of many joints would
+    ever reach a goal: from three on it is the share within which as many independent normal variables all are in one
+    case of a hundred (.27 for three, .70 for seven), and at most how far a position moves.
+    """
+    each = _BY_CHANCE ** (1 / num_positions)
+    return float(np.clip(norm.ppf((1 + each) / 2), _LEAST_SHARE, _MOST_SHARE))
 
 
 def _change(world: MujocoWorld, episodes: list[np.ndarray]) -> np.ndarray:
