@@ -16,6 +16,17 @@ def _single_threaded():
     threadpool_limits(1, user_api="blas")  # numpy's and scipy's, which torch knows nothing of
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _few_steps_of_goal_heads():
+    """No option says how long goal heads are trained: 3000 steps, ten seconds of every tiny run that learns them."""
+    from worldmodel.learning import dynamics_stages
+    from worldmodel.settings import OptimConfig
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamics_stages, "HEADS_TRAINING", OptimConfig(steps=6, batch_size=16))
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _leaves_the_folder():
     """The tests of a file leave the working directory as they found it: which file comes next is chance."""

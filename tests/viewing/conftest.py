@@ -22,6 +22,8 @@ PUCK = [
     "predictor_training.steps=6",
     "predictor_training.batch_size=16",
     "context_training.optim.steps=20",
+    "decoder_training.steps=2",
+    "distillation.optim.steps=2",
 ]
 
 

@@ -22,9 +22,8 @@ from worldmodel.cli.verbs import VERBS
 from worldmodel.data.store import DataSet
 from worldmodel.data.truth import Variables, state_variables
 from worldmodel.envs.excitation import make_policy
-from worldmodel.learning import dynamics_stages
 from worldmodel.runs import ControlResult, Run, read_record
-from worldmodel.settings import HeadsConfig, OptimConfig, TrainConfig, read_run_config
+from worldmodel.settings import HeadsConfig, TrainConfig, read_run_config
 from worldmodel.settings.base import settings_class
 from worldmodel.settings.convert import option_paths
 
@@ -49,10 +48,9 @@ SMALL = [
 
 @pytest.fixture(autouse=True)
 def _small_heads(monkeypatch: pytest.MonkeyPatch):
-    """Goal heads of a few units and steps."""
+    """Goal heads of a few units."""
     module = sys.modules["worldmodel.learning.train"]  # the package's attribute of that name is the function
     monkeypatch.setattr(module, "HEADS", HeadsConfig(reach=5, hidden=16))
-    monkeypatch.setattr(dynamics_stages, "HEADS_TRAINING", OptimConfig(steps=6, batch_size=16))
 
 
 @pytest.fixture(scope="module")

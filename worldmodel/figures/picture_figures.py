@@ -11,6 +11,7 @@ from worldmodel.figures import style
 
 _TILE_IN = 0.92
 _LABEL_IN = 0.2
+_GAP_IN = 0.02
 
 
 class StateErrorCurves(Protocol):
@@ -44,20 +45,24 @@ def filmstrip(path: Path, rows: Mapping[str, np.ndarray], captions: Sequence[str
     counts = {len(frames) for frames in rows.values()}
     style.require(len(counts) == 1, "equally many frames in every row", *rows.values())
     (count,) = counts
+    width, row_in = _TILE_IN * count, _TILE_IN + _LABEL_IN
+    height = row_in * len(rows) + (_LABEL_IN if captions else 0)
     with style.styled():
-        figure = style.new_figure(_TILE_IN * count, (_TILE_IN + _LABEL_IN) * len(rows) + (_LABEL_IN if captions else 0))
-        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, hspace=0.0, wspace=0.0)
+        figure = style.new_figure(width, height, layout=None)
+        # one pair of axes, in inches from the top left: a pair for each frame takes many times as long to draw
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
         for row, (label, frames) in enumerate(rows.items()):
+            bottom = height - row_in * (len(rows) - 1 - row) - _GAP_IN
+            top = bottom + 2 * _GAP_IN - _TILE_IN
+            axes.text(_GAP_IN, top - _GAP_IN, label, fontsize=8, verticalalignment="bottom")
             for column, frame in enumerate(frames):
-                axes = figure.add_subplot(len(rows), count, row * count + column + 1)
-                axes.imshow(frame, interpolation="nearest")
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
-                if column == 0:
-                    text = axes.annotate(label, (0, 1), (0, 3), "axes fraction", "offset points", fontsize=8)
-                    text.set_in_layout(False)  # else the first column is as wide as its label
-                if row == 0 and captions:
-                    axes.set_title(captions[column], fontsize=7.5, fontweight="normal", loc="right")
+                left, right = column * _TILE_IN + _GAP_IN, (column + 1) * _TILE_IN - _GAP_IN
+                axes.imshow(frame, interpolation="nearest", aspect="auto", extent=(left, right, bottom, top))
+        for column, caption in enumerate(captions or ()):
+            right = (column + 1) * _TILE_IN - _GAP_IN
+            axes.text(right, _GAP_IN, caption, fontsize=7.5, horizontalalignment="right", verticalalignment="top")
+        axes.set(xlim=(0, width), ylim=(height, 0))  # pictures have moved them
         return style.save_png(figure, path)
 
 

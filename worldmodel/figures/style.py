@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -63,6 +63,8 @@ _RC: dict[str, Any] = {
     "legend.fontsize": 8,
     "lines.linewidth": 1.8,
     "figure.facecolor": "white",
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
     "axes.facecolor": "white",
 }
 
@@ -72,18 +74,41 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_RC)  # pyright: ignore[reportArgumentType]
 
 
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """An empty figure of `width_in` by `height_in` inches that no global state knows about."""
-    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
+def new_figure(width_in: float, height_in: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """An empty figure of `width_in` by `height_in` inches that no global state knows about.
+
+    layout: "constrained" makes room for labels, None leaves axes where they are put.
+    """
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
-def panels(count: int, columns: int, panel_in: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` equal panels, `columns` to a row at most, each `panel_in` (width, height) inches."""
+def panels(
+    count: int,
+    columns: int,
+    panel_in: tuple[float, float],
+    margins_in: tuple[float, float, float, float] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` equal panels, `columns` to a row at most, each `panel_in` (width, height) inches.
+
+    margins_in: (left, right, bottom, top) inches around the axes of each panel. None fits them to the labels, which
+    makes a figure of many panels take four times as long.
+    """
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = new_figure(panel_in[0] * columns, panel_in[1] * rows)
+    width, height = panel_in[0] * columns, panel_in[1] * rows
+    figure = new_figure(width, height, None if margins_in else "constrained")
+    if margins_in:
+        left, right, bottom, top = margins_in
+        figure.subplots_adjust(
+            left=left / width,
+            right=1 - right / width,
+            bottom=bottom / height,
+            top=1 - top / height,
+            wspace=(left + right) / (panel_in[0] - left - right),
+            hspace=(bottom + top) / (panel_in[1] - bottom - top),
+        )
     axes = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
     return figure, axes
 

@@ -11,6 +11,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from worldmodel.figures import style
 
 _TRAINING_ORDER = ("loss", "alignment", "sigreg", "prediction", "effective_rank")
+_MARGINS_IN = (0.72, 0.1, 0.43, 0.28)
+"""Room for numbers of eight characters at the left, the step below, and the title."""
 _NOT_CURVES = {"stage", "step", "seconds", "epoch"}
 
 
@@ -22,7 +24,7 @@ def training_curves(path: Path, metrics: Sequence[Mapping[str, object]]) -> Path
             "training curves need at least one row with a stage, a step and a finite value; the metrics hold none"
         )
     with style.styled():
-        figure, axes = style.panels(len(curves), 4, (2.75, 2.05))
+        figure, axes = style.panels(len(curves), 4, (2.75, 2.05), _MARGINS_IN)
         for panel, ((stage, key), (steps, values)) in zip(axes, curves.items(), strict=True):
             _curve_panel(panel, stage, key, steps, values)
         return style.save_png(figure, path)
