@@ -125,9 +125,10 @@ def test_a_batch_of_episodes_is_exactly_the_single_ones(reset, with_factors):
 def test_an_episode_depends_on_its_seed_and_not_on_the_episodes_before(reset, with_factors):
     actions = np.random.default_rng(0).uniform(-1, 1, (3, 1))
     world = make(reset, with_factors)
-    for seed in (1, 2, 3, 1):
-        fresh, used = make(reset, with_factors), episode(world, seed, actions)
-        assert all(np.array_equal(a, b) for a, b in zip(episode(fresh, seed, actions), used, strict=True))
+    fresh = {seed: episode(make(reset, with_factors), seed, actions) for seed in (1, 2)}
+    for seed in (1, 2, 1):
+        used = episode(world, seed, actions)
+        assert all(np.array_equal(a, b) for a, b in zip(fresh[seed], used, strict=True))
 
 
 def test_a_factor_is_written_on_what_the_reset_drew():

@@ -21,12 +21,14 @@ def tiny(config: DemoConfig, name: str, root: Path) -> TrainConfig:
         found.atlas, env=replace(found.atlas.env, image_size=16, supersample=1), episodes=60
     )
     optim = replace(found.method.optim, steps=6, batch_size=16)
+    context_training = found.context_training_or_default
     return replace(
         found,
         collection=collection,
         atlas=atlas,
         encoder=replace(found.encoder, input_size=16, hidden=16),
         method=replace(found.method, optim=optim, num_slices=4),
+        context_training=replace(context_training, optim=replace(context_training.optim, steps=20)),
         predictor=replace(found.predictor, hidden=16),
         predictor_training=replace(found.predictor_training, steps=6, batch_size=16),
         decoder_training=StepsConfig(2),

@@ -636,7 +636,9 @@ def test_constants_and_model_files_that_do_not_fit_are_refused(tmp_path: Path):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="named pipes are told by Linux's /proc")
 @pytest.mark.parametrize("part", ['<asset><mesh file="pipe.obj"/></asset>', '<include file="pipe.obj"/>'])
-def test_a_named_pipe_in_a_model_file_is_not_waited_for(part: str, tmp_path: Path):
+def test_a_named_pipe_in_a_model_file_is_not_waited_for(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    compiling = importlib.import_module("worldmodel.identifying.other_model")
+    monkeypatch.setattr(compiling, "_MOST_LOOKS_ASLEEP", 4)
     os.mkfifo(tmp_path / "pipe.obj")
     model = tmp_path / "model.xml"
     model.write_text(f"<mujoco>{part}</mujoco>")

@@ -21,7 +21,7 @@ _TASKS = ["tasks=1", "goal_steps=4", "budget_steps=2"]
 COMMANDS = [
     ("run", ["report", "run=run"]),
     ("run", ["control", "run=run", *_TASKS, "videos=1", "oracle=false"]),
-    ("run", ["robust", "run=run", "looks={texture: [.5]}", "instances=1", "frames=4", *_TASKS]),
+    ("run", ["robust", "run=run", "looks={texture: [.5]}", "instances=1", "frames=4", "windows=4", *_TASKS]),
     ("run", ["surprise", "run=run", "trajectories=6", "episode_steps=12", "event_step=6"]),
     ("data", ["data", "merge", "path=data", "others=[again]", "out=whole"]),
     ("again", ["data", "verify", "path=again"]),
