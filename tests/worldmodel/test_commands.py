@@ -45,10 +45,14 @@ SMALL = [
     "distillation.optim.steps=2",
 ]
 
+LEAN = [*SMALL, "decoder=false", "robust=false"]
+"""Where neither frames from latents nor other looks matter."""
+
 
 @pytest.fixture(autouse=True)
-def _small_heads(monkeypatch: pytest.MonkeyPatch):
-    """Goal heads of a few units."""
+def _small_networks(monkeypatch: pytest.MonkeyPatch):
+    """Goal heads of a few units, and few steps of the networks that probe."""
+    monkeypatch.setattr("worldmodel.measures.regression.MLP_STEPS", 50)
     module = sys.modules["worldmodel.learning.train"]  # the package's attribute of that name is the function
     monkeypatch.setattr(module, "HEADS", HeadsConfig(reach=5, hidden=16))
 
@@ -123,7 +127,7 @@ def test_what_stands_still_is_named_and_the_rest_is_reported(
 
 
 def test_a_single_test_pair_has_no_bound(home: Path):
-    assert main(["train", "env=reacher_ou", "name=few", *SMALL, "episodes=10", "method.optim.steps=3"]) == 0
+    assert main(["train", "env=reacher_ou", "name=few", *LEAN, "episodes=10", "method.optim.steps=3"]) == 0
     found = Run("runs/few").train.identifiability
     assert found and found.theorem_bound is found.alignment_gap is None and found.r2_h_to_z is not None
 
@@ -144,7 +148,7 @@ HEADS = ["goal_heads=true", "episode_steps=40"]
 def test_other_methods_encoders_and_worlds(
     home: Path, name: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ):
-    assert main(["train", f"name={name}", *SMALL, *arguments]) == 0
+    assert main(["train", f"name={name}", *(SMALL if name == "heads" else LEAN), *arguments]) == 0
     assert ("control run=runs/own trust_world=true\n" in capsys.readouterr().out) == (name == "own"), "the next command"
     found = Run(Path("runs") / name).train
     assert found.identifiability and (found.prediction is not None) == (name != "cnn")
@@ -159,7 +163,7 @@ def test_goal_heads_given_later_are_those_given_at_once(home: Path):
 
 def test_goals_of_heads_lie_no_further_ahead_than_episodes_last(home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.modules["worldmodel.learning.train"], "HEADS", HeadsConfig(reach=25, hidden=16))
-    short = ["name=short", *SMALL, "data=data/short", "episode_steps=12", "goal_heads=true"]
+    short = ["name=short", *LEAN, "data=data/short", "episode_steps=12", "goal_heads=true"]
     assert main(["train", "env=reacher", *short]) == 0
     heads = Run("runs/short").model().heads
     assert heads and heads.config.reach == 13 - 3, "frames of an episode, and those of the history"
@@ -189,7 +193,7 @@ def test_a_world_in_a_file_needs_trust(home: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_sweep_makes_one_run_each(home: Path):
-    assert main(["train", "-m", "env=reacher", "name=swept", "seed=1,2", *SMALL]) == 0
+    assert main(["train", "-m", "env=reacher", "name=swept", "seed=1,2", *LEAN]) == 0
     assert {path.parent.name for path in Path("runs").glob("swept-*/summary.json")} == {"swept-s1", "swept-s2"}
     assert main(["report", "run=runs/swept-s1"]) == 0
 
@@ -262,7 +266,7 @@ def test_windows_that_do_not_fit_are_refused_before_anything_is_trained(home: Pa
 
 
 def test_a_world_that_names_no_tolerance_is_judged_by_its_own_motion(home: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["train", "env=walker-walk", *SMALL]) == 0
+    assert main(["train", "env=walker-walk", *LEAN]) == 0
     assert "worldmodel control run=runs/walker-walk\n" in capsys.readouterr().out
     few = ["run=runs/walker-walk", "tasks=2", "budget_steps=3", "oracle=false", "videos=1"]
     assert main(["control", *few]) == 0
@@ -298,7 +302,7 @@ def test_episodes_that_end_early_are_left_out_and_an_edited_world_is_named(
 ):
     Path("early.py").write_text(ENDS_EARLY)
     constants = ["env.randomize=[physical]", "drift_rho=0.9", "context.window=8", "context_training.optim.steps=3"]
-    small = ["env.name=early", *SMALL, "episodes=40", "context.strides=[1,2]", *constants]
+    small = ["env.name=early", *LEAN, "episodes=40", "context.strides=[1,2]", *constants]
     assert main(["train", "env.world=early.py:factory", *small]) == 0
     told = re.search(r"left out: (\d+) of 40 episodes", capsys.readouterr().out)
     assert told and 0 < int(told[1]) < 20
@@ -357,8 +361,9 @@ def test_help_shows_the_values_of_the_recipe(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("number", "status", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
-def test_an_interrupted_training_goes_on(tmp_path: Path, number: int, status: int, said: str):
-    command = [sys.executable, "-m", "worldmodel.cli", "train", *SMALL, "method.optim.steps=100000"]
+def test_an_interrupted_training_goes_on(home: Path, tmp_path: Path, number: int, status: int, said: str):
+    options = [*SMALL, "method.optim.steps=100000", f"data={home}/data"]
+    command = [sys.executable, "-m", "worldmodel.cli", "train", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "runs/reacher/metrics.jsonl"

@@ -203,7 +203,7 @@ def test_a_write_that_the_disk_refuses_leaves_no_half_shard(tmp_path, monkeypatc
 
 
 def test_workers_that_die_or_hang_are_replaced_and_nothing_is_lost(reference, tmp_path):
-    record(tmp_path / "tiny", settings(WithMishaps, folder=str(tmp_path)), 3 * PER_SHARD, 1, stall_s=10)
+    record(tmp_path / "tiny", settings(WithMishaps, folder=str(tmp_path)), 3 * PER_SHARD, 1, stall_s=5)
     assert {path.name for path in tmp_path.glob("tried-*")} == {"tried-1", "tried-2"}
     for shard in range(3):
         assert shard_path(tmp_path / "tiny", shard).read_bytes() == shard_path(reference, shard).read_bytes()
@@ -433,7 +433,7 @@ def collecting(tmp_path) -> Iterator[Callable[[float], Collect]]:
 
 
 def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(collecting, reference):
-    interrupted = collecting(1.0)
+    interrupted = collecting(0.5)
     interrupted.wait_for(lambda: bool(interrupted.shards()))
     os.killpg(interrupted.process.pid, signal.SIGINT)  # as Ctrl-C in a terminal: workers get it too
     code, errors = interrupted.finish()
@@ -445,7 +445,7 @@ def test_interrupted_then_killed_then_finished_is_as_if_nothing_had_happened(col
     with pytest.raises(StoreError, match="no episode yet"):
         DataSet(interrupted.directory)
 
-    killed = collecting(1.0)
+    killed = collecting(0.5)
     killed.wait_for(lambda: len(killed.shards()) > len(kept))
     os.kill(killed.process.pid, signal.SIGKILL)  # the parent alone: its workers must end by themselves
     assert killed.finish()[0] == -signal.SIGKILL  # the pipe closes when the last worker has ended
