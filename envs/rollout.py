@@ -21,6 +21,11 @@ def episode_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
+def middle_frame(num_steps: int) -> int:
+    """The frame from which constants are redrawn, or the world starts afresh, in an episode of so many steps."""
+    return num_steps // 2
+
+
 @dataclass(frozen=True)
 class Episode:
     """A recorded episode."""
@@ -63,8 +68,8 @@ def rollout(
         seed: seed of the start, the factors and the policy.
         num_steps: T; the world's time limit does not apply. The episode is shorter only if the world terminates
             (and its scene does not go on after that).
-        drift_rho: if given, the randomised physical factors are redrawn with this correlation before frame
-            num_steps // 2, so that the two halves share them only in part.
+        drift_rho: if given, the randomised physical factors are redrawn with this correlation before the
+            middle frame, so that the two halves share them only in part.
         restart_midway: at that frame the world also starts afresh, and the policy with it: the halves are two motions
             that share nothing but constants, and no action leads from one to the other.
         state0: start here, float (X,).
@@ -85,7 +90,7 @@ def rollout(
     for t in range(num_steps):
         actions.append(np.clip(act(seen[-1].state), -1, 1))
         reward, terminated = world.advance(actions[-1])
-        if t + 1 == num_steps // 2:
+        if t + 1 == middle_frame(num_steps):
             if drift_rho is not None:
                 world.drift_constants(drift_rho)
             if restart_midway:

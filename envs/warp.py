@@ -25,7 +25,7 @@ import mujoco_warp as mjw  # noqa: E402
 from worldmodel.envs.episode_model import EPISODE_FIELDS  # noqa: E402
 from worldmodel.envs.excitation import Policy  # noqa: E402
 from worldmodel.envs.factors import WRITABLE_FIELDS  # noqa: E402
-from worldmodel.envs.rollout import Episode  # noqa: E402
+from worldmodel.envs.rollout import Episode, middle_frame  # noqa: E402
 from worldmodel.envs.world import MujocoWorld, SimulationDiverged, Snapshot  # noqa: E402
 
 # What mj_setConst derives from masses and lengths.
@@ -90,7 +90,7 @@ def warp_rollouts(
         actions[:, t] = episodes.actions(states[:, t])
         if world.scene.kinematic is None:
             worlds.step(actions[:, t])
-        if episodes.advance(actions[:, t], middle=t + 1 == num_steps // 2):
+        if episodes.advance(actions[:, t], middle=t + 1 == middle_frame(num_steps)):
             worlds.write(episodes.rows)
         if world.scene.kinematic is not None:
             worlds.pose(episodes.states())

@@ -907,6 +907,31 @@ def test_merged_data_sets_hold_all_episodes(tmp_path: Path):
     assert not (tmp_path / "other").exists()
 
 
+def test_merged_episodes_are_halved_where_any_of_them_drift(tmp_path: Path):
+    for name, settings in {"a": {"drift_rho": 0.5}, "b": {}, "c": {"drift_rho": 0.9}}.items():
+        write_fake_data(tmp_path / name, [fake_episode(i) for i in range(10)], episode_steps=6, **settings)
+    merge([tmp_path / name for name in "bac"], tmp_path / "all")
+    settings = DataSet(tmp_path / "all").index.settings
+    assert (settings.drift_rho, settings.middle) == (0.5, 3)
+
+
+def test_what_would_hide_the_middle_of_episodes_is_not_merged(tmp_path: Path):
+    short = [fake_episode(i, 4) for i in range(10)]
+    kinds = {"anew": {"restart_midway": True}, "plain": {}, "drifts": {"drift_rho": 0.5}}
+    for name, settings in kinds.items():
+        write_fake_data(tmp_path / name, short, episode_steps=6, **settings)
+        write_fake_data(tmp_path / f"long-{name}", [fake_episode(i, 8) for i in range(10)], episode_steps=8, **settings)
+    for pair in (["anew", "plain"], ["plain", "anew"]):
+        with pytest.raises(
+            StoreError, match=r"of \S+/anew start anew in the middle \(restart_midway\), those of \S+/plain"
+        ):
+            merge([tmp_path / name for name in pair], tmp_path / "out")
+    for kind in ("anew", "drifts"):
+        with pytest.raises(StoreError, match=f"an episode of .*/{kind} ended before its 6 steps"):
+            merge([tmp_path / kind, tmp_path / f"long-{kind}"], tmp_path / "out")
+    merge([tmp_path / "plain", tmp_path / "long-drifts"], tmp_path / "out")
+
+
 @pytest.mark.parametrize("what", ["merge", "convert"])
 def test_a_damaged_shard_is_not_made_to_look_whole(tmp_path: Path, what: str):
     write_fake_data(tmp_path / "a", [fake_episode(i) for i in range(12)])

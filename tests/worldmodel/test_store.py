@@ -14,6 +14,8 @@ from worldmodel.data.arrays import write_arrays
 from worldmodel.data.index import INDEX_NAME, FactorRecord, KinematicRecord, read_index, write_index
 from worldmodel.data.shards import shard_path, write_shard
 from worldmodel.data.store import DataSet
+from worldmodel.data.truth import half_constants
+from worldmodel.learning.sources import segments
 from worldmodel.system.digest import carries_checksum
 from worldmodel.system.errors import StoreError
 from worldmodel.system.files import write_atomically
@@ -116,6 +118,30 @@ def test_halves_share_the_middle_frame(directory):
     np.testing.assert_array_equal(first.offset + first.length - 1, second.offset)
     episodes = DataSet(directory).split("train")
     np.testing.assert_array_equal(second.offset + second.length, episodes.offset + episodes.length)
+
+
+@pytest.mark.parametrize("settings", [{"drift_rho": 0.5}, {"restart_midway": True}])
+def test_halves_meet_where_constants_were_redrawn_or_the_world_started_anew(tmp_path, settings):
+    """At frame 5 of episodes of 10 steps, though some ended before: after 7, 5 and 3 of them."""
+    ended = [fake_episode(index, num_steps) for index, num_steps in enumerate([10, 7, 5, 3, 10, 7, 5, 3, 10, 10])]
+    for episode in ended:
+        episode.factors[:5], episode.factors[5:] = 1.0, 2.0
+    write_fake_data(tmp_path, ended, {"randomize": ["factor0"]}, episode_steps=10, **settings)
+    data = DataSet(tmp_path)
+    episodes, restarts = data.split("train"), data.index.settings.restart_midway
+    first, second = episodes.halves()
+    assert first.length.tolist() == ([5, 5, 5, 4] if restarts else [6, 6, 6, 4]) * 2
+    assert second.length.tolist() == [6, 3, 1, 0] * 2
+    assert (second.offset == episodes.offset + np.minimum(5, episodes.length)).all()
+    stretches = segments(data, episodes)
+    assert len(stretches) == 14  # none of no frames
+    for offset, length in zip(stretches.offset, stretches.length, strict=True):
+        seen = data.factors[offset : offset + length - (not restarts), 0]  # the middle frame may be in both halves
+        assert np.ptp(seen) == 0 if len(seen) else length == 1
+    roomy = data.with_room_for(2)
+    assert roomy.num_too_short == 4 and roomy.split("train").length.tolist() == [11, 8] * 2
+    np.testing.assert_array_equal(half_constants(roomy, roomy.split("train"))[..., 0], [[1, 2]] * 4)
+    assert half_constants(data, data.split("train")).shape == (8, 2, 1)  # one that ended before has its last constants
 
 
 def test_episodes_that_are_too_short_can_be_left_out(directory):

@@ -148,7 +148,7 @@ class Laboratory:
         if cell.share < 1:
             num = max(2, round(cell.share * len(episodes)))
             chosen = np.sort(np.random.default_rng(cell.seed).permutation(len(episodes))[:num])
-            episodes = EpisodeIndex(episodes.offset[chosen], episodes.length[chosen])
+            episodes = episodes.only(chosen)
         return episodes
 
     def train(self, cell: EncoderCell) -> Encoder:

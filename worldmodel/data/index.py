@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Meta
 
 from worldmodel.envs.looks.redrawn import LOOKS
+from worldmodel.envs.rollout import middle_frame
 from worldmodel.system.digest import with_checksum, without_checksum
 from worldmodel.system.errors import StoreError, UserError
 from worldmodel.system.files import read_json, write_atomically, write_json
@@ -249,6 +250,13 @@ class RecordingRecord:
 
     merged: tuple[Name, ...] = ()
     """The data sets that were joined."""
+
+    @property
+    def middle(self) -> int | None:
+        """Frame from which constants are redrawn, or the world starts anew; None where neither happens, or where
+        episodes of different lengths were joined."""
+        is_cut = self.restart_midway or self.drift_rho is not None
+        return middle_frame(self.episode_steps) if is_cut and self.episode_steps else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class JoinedDataSet(DataSet):
                 )
         self.parts = list(parts)
         self.directory, self.index = first.directory, first.index
-        self._min_frames = max(part._min_frames for part in parts)
+        self._window = first._window
         self.num_episodes = sum(part.num_episodes for part in parts)
         self.shards = [path for part in parts for path in part.shards]
         self.shard_rows = [rows for part in parts for rows in part.shard_rows]

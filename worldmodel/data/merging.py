@@ -41,7 +41,8 @@ def merge(paths: Sequence[Path], out: Path) -> MergeResult:
     scaled by different limits, their actions are scaled anew, by limits that hold for all. A command that was cut off
     can be given again: it continues where it stopped, and leaves the same bytes.
 
-    Raises StoreError where a source is damaged or of another world, or where `out` holds something else.
+    Raises StoreError where a source is damaged, of another world, or of episodes with another middle, or where `out`
+    holds something else.
     """
     if twice := [path for path in paths if [other.resolve() for other in paths].count(path.resolve()) > 1]:
         say(f"warning: {twice[0]} is named twice: the same episodes will be trained on and tested")
@@ -50,6 +51,7 @@ def merge(paths: Sequence[Path], out: Path) -> MergeResult:
     first = sources[0].index
     for source in sources[1:]:
         _check_same_world(sources[0], source)
+    _check_same_middle(sources)
     bounds = _common_bounds(sources)
     world = first.world
     if bounds is not None:
@@ -102,6 +104,31 @@ def _check_same_world(first: DataSet, other: DataSet) -> None:
         raise StoreError(f"{other.directory} and {first.directory} are of different worlds ({', '.join(differing)})")
 
 
+def _check_same_middle(sources: list[DataSet]) -> None:
+    """StoreError where the whole could not say where an episode starts anew, or its constants are redrawn.
+
+    One index speaks for all episodes. Where their lengths differ, it names no middle, and each episode is halved by its
+    own length; one that ended early would be halved elsewhere.
+    """
+    first = sources[0]
+    for source in sources[1:]:
+        if source.index.settings.restart_midway != first.index.settings.restart_midway:
+            one, other = (source, first) if source.index.settings.restart_midway else (first, source)
+            raise StoreError(
+                f"episodes of {one.directory} start anew in the middle (restart_midway), those of {other.directory} do "
+                "not; merge data sets that were recorded alike"
+            )
+    if len({source.index.settings.episode_steps for source in sources}) == 1:
+        return
+    for source in sources:
+        steps = source.index.settings.episode_steps
+        if source.index.settings.middle is not None and steps and source.length.min() <= steps:
+            raise StoreError(
+                f"an episode of {source.directory} ended before its {steps} steps, and other data sets have episodes "
+                "of another length, so that its middle would be lost; merge data sets of one episode_steps"
+            )
+
+
 def _short(value: object) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
@@ -127,9 +154,14 @@ def _same(one: Bounds, other: Bounds) -> bool:
 
 
 def _settings(sources: list[DataSet]) -> RecordingRecord:
-    """Settings that all sources share; the others have their defaults, and drift_rho is None."""
-    first, *others = (source.index.settings for source in sources)
-    shared: dict[str, Any] = {"drift_rho": None}
+    """Settings that all sources share; the others have their defaults.
+
+    Where constants drift in some sources, halves are told apart in all, and drift_rho is the lowest.
+    """
+    first, *others = every = [source.index.settings for source in sources]
+    shared: dict[str, Any] = {
+        "drift_rho": min((of.drift_rho for of in every if of.drift_rho is not None), default=None)
+    }
     for name in (item.name for item in fields(RecordingRecord)):
         if all(getattr(other, name) == getattr(first, name) for other in others):
             shared[name] = getattr(first, name)

@@ -33,24 +33,39 @@ class EpisodeIndex:
     restart_midway: bool = False
     """Whether the second half of an episode starts anew, from another state."""
 
+    middle: int | None = None
+    """Frame at which the second half of every episode begins, whenever the episode ends: where constants were redrawn
+    or the world started anew. None: the middle of each episode's own length."""
+
     def __len__(self) -> int:
         return len(self.offset)
 
     def halves(self) -> tuple["EpisodeIndex", "EpisodeIndex"]:
         """First and second half of every episode.
 
-        The middle frame, where constants may drift, belongs to both, unless the second half starts anew there.
+        The middle frame, where constants may drift, belongs to both, unless the second half starts anew there. Of an
+        episode that ended before it, the second half has no frames.
         """
-        middle = (self.length - 1) // 2
-        return (
-            EpisodeIndex(self.offset, middle if self.restart_midway else middle + 1),
-            EpisodeIndex(self.offset + middle, self.length - middle),
-        )
+        middle = (self.length - 1) // 2 if self.middle is None else np.minimum(self.middle, self.length)
+        first = middle if self.restart_midway else np.minimum(middle + 1, self.length)
+        return EpisodeIndex(self.offset, first), EpisodeIndex(self.offset + middle, self.length - middle)
+
+    def only(self, chosen: np.ndarray) -> "EpisodeIndex":
+        """Some of the episodes, by their numbers or by a mask (E,)."""
+        return replace(self, offset=self.offset[chosen], length=self.length[chosen])
 
     def at_least(self, num_frames: int) -> "EpisodeIndex":
         """The episodes of at least so many frames: some worlds end an episode early, and some recordings are cut."""
-        long_enough = self.length >= num_frames
-        return replace(self, offset=self.offset[long_enough], length=self.length[long_enough])
+        return self.only(self.length >= num_frames)
+
+    def with_room_for(self, window: int) -> "EpisodeIndex":
+        """The episodes whose halves each hold `window` control steps."""
+        return self.only(self.have_room_for(window))
+
+    def have_room_for(self, window: int) -> np.ndarray:
+        """Whether both halves of each episode hold `window` control steps, bool (E,)."""
+        first, second = self.halves()
+        return np.minimum(first.length, second.length) > window
 
     def rows(self) -> np.ndarray:
         """All rows of these episodes, int64 (rows,), episode after episode."""
@@ -69,7 +84,7 @@ class DataSet:
         Raises StoreError where it is missing, not finished, of another schema, or damaged, or holds fewer episodes.
         """
         self.directory = directory
-        self._min_frames = 0
+        self._window: int | None = None
         self.index = read_index(directory)
         available = self.index.num_episodes
         if available == 0:
@@ -99,13 +114,19 @@ class DataSet:
     def with_room_for(self, window: int) -> "DataSet":
         """The same data set; its splits leave out episodes whose halves do not each hold `window` control steps."""
         found = copy.copy(self)
-        found._min_frames = 2 * window + (3 if self.index.settings.restart_midway else 1)
+        found._window = window
         return found
 
     @property
     def num_too_short(self) -> int:
         """Episodes that no split has, since they ended early."""
-        return int((self.length < self._min_frames).sum())
+        return self.num_episodes - len(self.chosen(np.arange(self.num_episodes)))
+
+    def chosen(self, numbers: np.ndarray) -> EpisodeIndex:
+        """Episodes by their numbers or by a mask (E,), without those that have no room."""
+        settings = self.index.settings
+        found = EpisodeIndex(self.offset, self.length, settings.restart_midway, settings.middle).only(numbers)
+        return found if self._window is None else found.with_room_for(self._window)
 
     @property
     def state_names(self) -> list[str]:
@@ -211,9 +232,7 @@ class DataSet:
                 f"{self.directory} has {self.num_episodes} episodes, too few for a {name} split; "
                 "collect at least 10 (episodes=10)"
             )
-        return EpisodeIndex(self.offset[chosen], self.length[chosen], self.index.settings.restart_midway).at_least(
-            self._min_frames
-        )
+        return self.chosen(chosen)
 
     def _split_of_few(self, name: str) -> EpisodeIndex:
         if self.num_episodes > 2:

@@ -131,8 +131,13 @@ def half_constants(data: DataSet, episodes: EpisodeIndex) -> np.ndarray:
 
     At its first frame a half may still have the constants of the other one, so they are read at its second.
     """
-    values = physical_constants(data).values
-    return np.stack([values[half.offset + 1] for half in episodes.halves()], 1)
+    return physical_constants(data).values[second_rows(episodes)]
+
+
+def second_rows(episodes: EpisodeIndex) -> np.ndarray:
+    """The second row of either half of each episode, or its last where it ended before that, int64 (E, 2)."""
+    last = episodes.offset + episodes.length - 1
+    return np.stack([np.minimum(half.offset + 1, last) for half in episodes.halves()], 1)
 
 
 def standardized_factor(data: DataSet, name: str) -> np.ndarray:

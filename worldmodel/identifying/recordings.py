@@ -67,10 +67,9 @@ def _episode(name: str, directory: Path, episode: str, world: MujocoWorld, image
             f"{directory} has a frame every {data.index.world.control_dt_s:g} s, the run's world one every "
             f"{world.control_dt_s:g} s; give a recording of the run's rate"
         )
-    offset, length = int(data.offset[int(episode)]), int(data.length[int(episode)])
-    settings = data.index.settings
-    if settings.drift_rho is not None or settings.restart_midway:
-        length = (length - 1) // 2 + (0 if settings.restart_midway else 1)
+    whole = data.chosen(np.array([int(episode)]))
+    motion = whole if whole.middle is None else whole.halves()[0]
+    offset, length = int(motion.offset[0]), int(motion.length[0])
     rows, actions = slice(offset, offset + length), data.actions[offset : offset + length - 1]
     _check_fits(name, actions, world)
     same_world = data.state_names == list(world.state_names)

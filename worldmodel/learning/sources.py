@@ -123,4 +123,5 @@ def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
     if data.index.settings.drift_rho is None and not episodes.restart_midway:
         return episodes
     first, second = episodes.halves()
-    return EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
+    both = EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
+    return both.at_least(1)  # an episode may have ended before its second half

@@ -1,6 +1,6 @@
 """Held-out episodes, encoded, and the windows of them that a model imagines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def held_out_windows(
     latents = encode_rows(model.encoder, frames, torch.from_numpy(rows))
     table = LatentTable(latents, torch.from_numpy(np.nan_to_num(data.actions[rows])).to(latents.device))
     offset = np.concatenate([[0], np.cumsum(chosen.length)[:-1]])
-    episodes = EpisodeIndex(offset, chosen.length, chosen.restart_midway)
+    episodes = replace(chosen, offset=offset)
     starts = window_starts(segments(data, episodes), num_rows)
     start = starts[torch.linspace(0, len(starts) - 1, min(most, len(starts))).long()]
     context = None
@@ -72,4 +72,4 @@ def _some(episodes: EpisodeIndex, num_rows: int) -> EpisodeIndex:
         return episodes
     most = max(1, int(_MOST_ROWS / long_enough.length.mean()))
     few = np.unique(np.linspace(0, len(long_enough) - 1, min(most, len(long_enough))).astype(int))
-    return EpisodeIndex(long_enough.offset[few], long_enough.length[few], episodes.restart_midway)
+    return long_enough.only(few)

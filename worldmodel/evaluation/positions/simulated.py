@@ -1,6 +1,6 @@
 """Episodes without pictures: positions with noise in place of frame latents, and the constants at work."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ import torch
 from worldmodel import envs
 from worldmodel.data.store import SPLITS, EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.data.truth import moving_columns
+from worldmodel.data.truth import moving_columns, second_rows
 from worldmodel.envs.excitation import make_policy
-from worldmodel.envs.rollout import Episode, episode_seed, rollout
+from worldmodel.envs.rollout import Episode, episode_seed, middle_frame, rollout
 from worldmodel.envs.sensitivity import position_names, rotational
 from worldmodel.envs.world import MujocoWorld
 from worldmodel.settings import SHELL_SD, PositionsConfig
@@ -36,15 +36,19 @@ class SimulatedEpisodes:
     def split(self, name: str) -> tuple[EpisodeIndex, np.ndarray]:
         """Episodes of a split, as data sets are split, and their constants."""
         chosen = np.isin(np.arange(len(self.episodes)) % 10, list(SPLITS[name]))
-        held = EpisodeIndex(self.episodes.offset[chosen], self.episodes.length[chosen], self.episodes.restart_midway)
-        return held, self.constants[chosen]
+        return self.episodes.only(chosen), self.constants[chosen]
+
+    def with_room_for(self, window: int) -> "SimulatedEpisodes":
+        """The episodes whose halves each hold `window` control steps: some worlds end an episode early."""
+        chosen = self.episodes.have_room_for(window)
+        return replace(self, episodes=self.episodes.only(chosen), constants=self.constants[chosen])
 
     @property
     def unseen(self) -> EpisodeIndex:
         """Episodes that no encoder was trained on."""
         parts = [self.split(name)[0] for name in ("validation", "test")]
         offset, length = (np.concatenate([getattr(p, key) for p in parts]) for key in ("offset", "length"))
-        return EpisodeIndex(offset, length, self.episodes.restart_midway)
+        return replace(self.episodes, offset=offset, length=length)
 
 
 def make_world(config: PositionsConfig, **arguments: Any) -> MujocoWorld:
@@ -82,8 +86,11 @@ def simulate(
         seed = collection.data_seed + SHIFT_SEED
         far = _rollouts(config, shell, config.shift_episodes, seed)
         out_of_range = _as_contexts_see(world, far, lens, device, seed)
-    data = _as_contexts_see(world, near, lens, device, collection.data_seed, collection.restart_midway)
-    return data, out_of_range
+    is_cut = collection.restart_midway or collection.drift_rho is not None
+    middle = middle_frame(collection.episode_steps) if is_cut else None
+    cut = {"restart_midway": collection.restart_midway, "middle": middle}
+    data = _as_contexts_see(world, near, lens, device, collection.data_seed, **cut)
+    return data.with_room_for(config.training.context_or_default.window), out_of_range
 
 
 def _rollouts(config: PositionsConfig, world: MujocoWorld, num: int, seed: int, **pairs: Any) -> list[Episode]:
@@ -142,17 +149,16 @@ def _as_contexts_see(
     lens: Lens,
     device: torch.device,
     seed: int,
-    restart_midway: bool = False,
+    **cut: Any,
 ) -> SimulatedEpisodes:
     length = np.array([len(episode.states) for episode in episodes])
-    index = EpisodeIndex(np.concatenate([[0], length.cumsum()[:-1]]), length, restart_midway)
+    index = EpisodeIndex(np.concatenate([[0], length.cumsum()[:-1]]), length, **cut)
     latents = lens(np.concatenate([e.states for e in episodes]), np.random.default_rng([seed, len(episodes)]))
     actions = np.concatenate([np.concatenate([e.actions, np.zeros_like(e.actions[:1])]) for e in episodes])
     table = LatentTable(torch.from_numpy(latents).to(device), torch.from_numpy(actions).to(device))
     columns = [list(world.factors).index(name) for name in world.randomize]
     values = np.concatenate([e.factors for e in episodes])[:, columns].astype(np.float64)
-    # at a half's first frame the constants may be the other half's still
-    halves = np.stack([values[half.offset + 1] for half in index.halves()], 1)
+    halves = values[second_rows(index)]
     factors = [world.factors[name] for name in world.randomize]
     constants = [np.vectorize(factor.standardize)(halves[..., k]) for k, factor in enumerate(factors)]
     return SimulatedEpisodes(table, index, np.stack(constants, -1))
