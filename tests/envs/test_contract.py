@@ -2,6 +2,7 @@
 
 import importlib.util
 import warnings
+from itertools import pairwise
 
 import gymnasium
 import mujoco
@@ -11,9 +12,10 @@ from gymnasium.utils.env_checker import check_env
 
 from worldmodel import envs
 from worldmodel.envs.suite import TASKS
-from worldmodel.envs.world import SimulationDiverged
+from worldmodel.envs.world import SimulationDiverged, Snapshot
 
 ALL = pytest.mark.parametrize("name", envs.names(), scope="module")  # all tests of a world, then the next one
+NUM_STEPS = {"ball_in_cup": 80, "finger": 80, "walker": 50}  # until there is contact; 15 elsewhere
 
 
 def random_actions(world: envs.MujocoWorld, num: int, seed: int = 0) -> np.ndarray:
@@ -97,6 +99,32 @@ def test_truncates_at_the_time_limit(world_of, name, monkeypatch):
     world.reset(seed=4)
     action = np.zeros(world.scene.action_dim, np.float32)
     assert [world.step(action)[3] for _ in range(2)] == [False, True]
+
+
+def outcome(world: envs.MujocoWorld, start: Snapshot, name: str, value: float) -> np.ndarray:
+    """What a value of a factor leads to: the state after a rollout, or the frame of its start."""
+    world.restore(start)
+    world.set_factors({name: value})
+    if world.factors[name].kind == "visual":
+        return world.frame().astype(float)
+    rng = np.random.default_rng(0)
+    for step in range(NUM_STEPS.get(world.name.split("-")[0], 15)):
+        if step % 5 == 0:
+            action = rng.uniform(-1, 1, world.scene.action_dim)
+        world.advance(action)
+    return world.state()
+
+
+@ALL
+def test_every_factor_acts_over_its_whole_range(world_of, name):
+    world = world_of(name)
+    world.restart(seed=1)
+    start = world.snapshot()
+    for factor in world.factors.values():
+        outcomes = [outcome(world, start, factor.name, value) for value in factor.grid(5)]
+        for low, high in pairwise(outcomes):
+            assert np.abs(low - high).max() > 1e-6, f"{factor.name} does not act"
+    world.restore(start)
 
 
 @ALL

@@ -1,6 +1,4 @@
-"""Every declared factor acts over its whole range, is drawn from its prior, and is written without residue."""
-
-from itertools import pairwise
+"""Every declared factor is drawn from its prior, and written without residue; that it acts: test_contract.py."""
 
 import mujoco
 import numpy as np
@@ -8,34 +6,6 @@ import pytest
 
 from worldmodel import envs
 from worldmodel.envs.factors import FactorError, PhysicsFactor
-from worldmodel.envs.world import Snapshot
-
-NUM_STEPS = {"ball_in_cup": 80, "finger": 80, "walker": 50}  # until there is contact; 15 elsewhere
-
-
-def outcome(world: envs.MujocoWorld, start: Snapshot, name: str, value: float) -> np.ndarray:
-    """What a value of a factor leads to: the state after a rollout, or the frame of its start."""
-    world.restore(start)
-    world.set_factors({name: value})
-    if world.factors[name].kind == "visual":
-        return world.frame().astype(float)
-    rng = np.random.default_rng(0)
-    for step in range(NUM_STEPS.get(world.name.split("-")[0], 15)):
-        if step % 5 == 0:
-            action = rng.uniform(-1, 1, world.scene.action_dim)
-        world.advance(action)
-    return world.state()
-
-
-@pytest.mark.parametrize("name", envs.names())
-def test_every_factor_acts_over_its_whole_range(world_of, name):
-    world = world_of(name)
-    world.restart(seed=1)
-    start = world.snapshot()
-    for factor in world.factors.values():
-        outcomes = [outcome(world, start, factor.name, value) for value in factor.grid(5)]
-        for low, high in pairwise(outcomes):
-            assert np.abs(low - high).max() > 1e-6, f"{factor.name} does not act"
 
 
 @pytest.mark.parametrize("name", ["puck", "reacher", "quadruped-walk", "cartpole-two_poles"])

@@ -54,6 +54,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs that version 0.1 wrote, in a folder of their own that is the working directory."""
     shutil.copytree(OLD, tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("worldmodel.measures.regression.MLP_STEPS", 50)
     return Path("runs")
 
 
