@@ -9,6 +9,7 @@ import shlex
 import shutil
 import struct
 import subprocess
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -27,7 +28,7 @@ from pyarrow import parquet
 from worldmodel_fakes import A, S, X, fake_episode, write_fake_data
 
 from worldmodel.cli.main import main
-from worldmodel.data import converting, writing
+from worldmodel.data import arrays, converting, writing
 from worldmodel.data.arrays import write_arrays
 from worldmodel.data.curation import LeftOut, VerifyResult, convert, describe, merge, verify
 from worldmodel.data.interchange import fit_frames, open_foreign, write_stable_worldmodel
@@ -93,6 +94,43 @@ def test_arrays_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, np.n
     with pytest.raises(UserError, match=named) as caught:
         write_arrays(tmp_path, "bad", [good, {**good, **change}], state_names=["a", "b", "c"])
     assert "episode 1" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bounds", [(-2.0, 2), ([-2], [2]), (np.full(A, -2), 2.0)])
+def test_one_bound_holds_for_all_numbers_of_an_action(tmp_path: Path, bounds: tuple):
+    episode = {"frames": np.zeros((5, S, S, 3), np.uint8), "actions": np.full((4, A), 1.0)}
+    write_arrays(tmp_path, "one", [episode], action_bounds=bounds)
+    data = DataSet(tmp_path)
+    assert data.index.world.action_bounds == ((-2.0,) * A, (2.0,) * A)
+    np.testing.assert_allclose(data.actions[:4], 0.5)
+
+
+@pytest.mark.parametrize("bounds", [(-2.0,), ([-2] * (A + 1), 2), (2.0, -2.0), (-np.inf, 2.0), ("low", "high"), 2.0])
+def test_bounds_of_other_actions_are_refused(tmp_path: Path, bounds: tuple):
+    episode = {"frames": np.zeros((5, S, S, 3), np.uint8), "actions": np.zeros((4, A))}
+    with pytest.raises(UserError, match=rf"action_bounds must be \(lowest, highest\), each a number or {A} of them"):
+        write_arrays(tmp_path / "bad", "bad", [episode], action_bounds=bounds)
+    assert not (tmp_path / "bad").exists()
+
+
+def test_arrays_are_written_as_they_come_and_shards_are_of_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """However short the first episode is; ten episodes are looked at, and no more are in memory at once."""
+    monkeypatch.setattr(arrays, "FRAMES_PER_SHARD", 5000)
+    held: list[weakref.ref] = []
+    most = 0
+
+    def episodes() -> Iterator[dict[str, np.ndarray]]:
+        nonlocal most
+        for index in range(120):
+            frames = np.full((10 if index == 0 else 100, S, S, 3), index, np.uint8)
+            held.append(weakref.ref(frames))
+            most = max(most, sum(of() is not None for of in held))
+            yield {"frames": frames, "actions": np.zeros((len(frames) - 1, A))}
+
+    assert write_arrays(tmp_path, "many", episodes()) == 120
+    data = DataSet(tmp_path)
+    assert most <= 13 and [data.index.episodes_per_shard, len(data.shards)] == [50, 3]
+    assert [int(episode.frames.mean()) for episode in data.episodes()] == list(range(120))
 
 
 def test_two_state_variables_of_one_name_are_refused(tmp_path: Path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from worldmodel.data.index import INDEX_NAME, Index, RecordingRecord, WorldRecord, read_index
 from worldmodel.data.shards import FRAMES_PER_SHARD, shard_path, write_shard
@@ -15,6 +16,9 @@ from worldmodel.envs.rollout import Episode
 from worldmodel.settings import RECORDED
 from worldmodel.system.errors import StoreError, UserError
 
+_SAMPLED = 10
+"""Episodes by the longest of which it is decided how many go into a shard."""
+
 
 def write_arrays(
     directory: Path | str,
@@ -22,7 +26,7 @@ def write_arrays(
     episodes: Iterable[Mapping[str, np.ndarray]],
     *,
     state_names: Sequence[str] = (),
-    action_bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    action_bounds: tuple[ArrayLike, ArrayLike] | None = None,
     control_dt_s: float = 0.1,
     source: str = "arrays",
 ) -> int:
@@ -33,7 +37,8 @@ def write_arrays(
         episodes: for each, "frames" uint8 (T+1, S, S, 3) and "actions" float (T, A); where known, "states" float
             (T+1, X) and "rewards" float (T,). They are taken one by one, so that they may exceed memory.
         state_names: X names. Velocities end in "_vel".
-        action_bounds: lowest and highest action, float (A,): scaled to [-1, 1], where planners look for actions.
+        action_bounds: lowest and highest action, float (A,) or a number for all: scaled to [-1, 1], where planners look
+            for actions.
         control_dt_s: seconds from one frame to the next.
         source: where the episodes are from; kept in the index.
 
@@ -43,27 +48,47 @@ def write_arrays(
     Raises:
         StoreError: `directory` holds a data set, or other files. (What the same call left there when it was cut off
             is written anew.)
-        UserError: an episode whose arrays do not fit together, or whose actions leave [-1, 1].
+        UserError: an episode whose arrays do not fit together, or whose actions leave [-1, 1] or have other bounds.
     """
     directory = Path(directory)
     if (directory / INDEX_NAME).exists() and read_index(directory).num_episodes > 0:
         raise StoreError(f"{directory} holds a data set already; choose another folder, or delete it")
-    bounds = None if action_bounds is None else (np.asarray(action_bounds[0]), np.asarray(action_bounds[1]))
-    checked = _checked(episodes, len(state_names), bounds)
-    first = next(checked, None)
-    if first is None:
+    checked = _checked(episodes, len(state_names), action_bounds)
+    first = list(islice(checked, _SAMPLED))
+    if not first:
         raise UserError(f"no episodes to write to {directory}")
-    per_shard = episodes_per_shard(len(first.frames))
-    world = recorded_world(first.frames.shape[1], control_dt_s, state_names, bounds)
+    per_shard = episodes_per_shard(max(len(episode.frames) for episode in first))
+    bounds = None if action_bounds is None else as_bounds(action_bounds, first[0].actions.shape[1])
+    world = recorded_world(first[0].frames.shape[1], control_dt_s, state_names, bounds)
     index = Index(name, 0, per_shard, RecordingRecord(source=source, drift_rho=None), world)
     num_episodes = 0
+
+    def counted(group: Iterable[Episode]) -> Iterator[Episode]:
+        nonlocal num_episodes
+        for episode in group:
+            num_episodes += 1
+            yield episode
+
     with alone_in(directory):
         claim(directory, index)
-        for shard, group in enumerate(_groups(chain([first], checked), per_shard)):
-            write_shard(shard_path(directory, shard), group)
-            num_episodes += len(group)
+        for shard, group in enumerate(_groups(_drained(first, checked), per_shard)):
+            write_shard(shard_path(directory, shard), counted(group))
         finish(directory, replace(index, num_episodes=num_episodes))
     return num_episodes
+
+
+def as_bounds(bounds: tuple[ArrayLike, ArrayLike], num_actions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest action, float (A,) each; UserError where these bounds are none of A actions."""
+    try:
+        low, high = (np.broadcast_to(np.asarray(end, np.float64), (num_actions,)) for end in bounds)
+        if np.isfinite([low, high]).all() and (low <= high).all():
+            return low, high
+    except (TypeError, ValueError):
+        pass
+    raise UserError(
+        f"action_bounds must be (lowest, highest), each a number or {num_actions} of them, one for each number of an "
+        f"action, got {' '.join(str(bounds).split())}"
+    )
 
 
 def recorded_world(
@@ -94,13 +119,21 @@ def episodes_per_shard(num_frames: int) -> int:
     return max(1, FRAMES_PER_SHARD // num_frames)
 
 
-def _groups(episodes: Iterator[Episode], size: int) -> Iterator[list[Episode]]:
-    while group := list(islice(episodes, size)):
-        yield group
+def _groups(episodes: Iterator[Episode], size: int) -> Iterator[Iterator[Episode]]:
+    """Every `size` of the episodes, none of which is held; each group is to be read to its end before the next."""
+    for episode in episodes:
+        yield chain([episode], islice(episodes, size - 1))
+
+
+def _drained(first: list[Episode], others: Iterator[Episode]) -> Iterator[Episode]:
+    """Those of a list, each of which leaves it, and then the others."""
+    while first:
+        yield first.pop(0)
+    yield from others
 
 
 def _checked(
-    episodes: Iterable[Mapping[str, np.ndarray]], num_states: int, bounds: tuple[np.ndarray, np.ndarray] | None
+    episodes: Iterable[Mapping[str, np.ndarray]], num_states: int, bounds: tuple[ArrayLike, ArrayLike] | None
 ) -> Iterator[Episode]:
     shape: tuple[Any, ...] | None = None
     for index, arrays in enumerate(episodes):
@@ -113,7 +146,7 @@ def _checked(
 
 
 def as_episode(
-    index: int, arrays: Mapping[str, np.ndarray], num_states: int, bounds: tuple[np.ndarray, np.ndarray] | None
+    index: int, arrays: Mapping[str, np.ndarray], num_states: int, bounds: tuple[ArrayLike, ArrayLike] | None
 ) -> Episode:
     """An episode of arrays as `write_arrays` takes them, its actions scaled by `bounds`; UserError where they do not
     fit together."""
@@ -133,7 +166,7 @@ def as_episode(
         actions.ndim == 2 and len(actions) == num - 1, f"{num} frames need ({num - 1}, A) actions, got {actions.shape}"
     )
     if bounds is not None:
-        low, high = (np.asarray(end, np.float32) for end in bounds)
+        low, high = (end.astype(np.float32) for end in as_bounds(bounds, actions.shape[1]))
         actions = 2 * (actions - low) / np.maximum(high - low, 1e-8) - 1
     expect(bool(np.isfinite(actions).all()), "actions must be finite numbers")
     expect(
