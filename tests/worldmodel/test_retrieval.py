@@ -7,10 +7,11 @@ import torch
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning import retrieval
-from worldmodel.learning.retrieval import steps_off
+from worldmodel.learning.retrieval import steps_ahead, steps_off
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.runs import StepsOff
 from worldmodel.settings import EncoderConfig, PredictorConfig
+from worldmodel.settings.architecture import TransformerConfig
 
 
 def test_predictions_of_the_right_moment_are_zero_steps_off(monkeypatch):
@@ -28,5 +29,9 @@ def test_predictions_of_the_right_moment_are_zero_steps_off(monkeypatch):
 
     assert [off_by(steps) for steps in (0, 0.4, 3, -15)] == [StepsOff(mean, 15) for mean in (0, 0, 3, 14)]
     assert StepsOff(0, 15).chance == pytest.approx(7.5)
+    blocks = PredictorConfig(
+        "transformer", history=[0, 20], horizon=20, transformer=TransformerConfig(block=20, window=2)
+    )
+    assert steps_ahead(blocks) == 20  # a block is predicted as a whole
     short = EpisodeIndex(np.array([0]), np.array([31]))
     assert steps_off(model, table, short, None) is None

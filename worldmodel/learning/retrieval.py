@@ -20,7 +20,7 @@ from worldmodel.runs import StepsOff
 from worldmodel.settings import PredictorConfig
 
 _MOST_AHEAD = 15
-"""Control steps ahead; fewer where the predictor's horizon is shorter."""
+"""Control steps ahead; fewer where the predictor's horizon is shorter, more where a block of actions is longer."""
 _NUM_WINDOWS = 2048
 
 
@@ -48,8 +48,8 @@ def steps_off(
 
 
 def steps_ahead(config: PredictorConfig) -> int:
-    """Control steps ahead of the predictions that are judged."""
-    return min(_MOST_AHEAD, config.horizon) // config.stride * config.stride
+    """Control steps ahead of the predictions that are judged: whole blocks of actions, and at least one."""
+    return max(config.stride, min(_MOST_AHEAD, config.horizon) // config.stride * config.stride)
 
 
 @torch.no_grad()
