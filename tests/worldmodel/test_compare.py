@@ -183,6 +183,9 @@ def test_a_sector_of_the_first_circle_is_kept_from_training(tmp_path: Path):
     bounds = {*episodes.offset, *(episodes.offset + episodes.length)}
     for edge in (*stretches.offset, *(stretches.offset + stretches.length)):
         assert edge in bounds or seen[edge - 1] != seen[edge]
+    data.states[:, 1] = 0
+    with pytest.raises(UserError, match=r"no training episode of \S+ stays in range.*collect more"):
+        shifts.inside_episodes(data, episodes)
 
 
 def test_a_study_takes_the_lengths_of_the_recipe_unless_it_is_to_be_quick():

@@ -191,6 +191,10 @@ def test_windows_longer_than_every_episode_are_one_line():
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="windows of 11 steps"):
         LagPairs(EPISODES, 11)
+    none = EPISODES.at_least(1000)
+    assert none.rows().tolist() == []
+    with pytest.raises(UserError, match="no episode to take windows of 11 steps from; collect more"):
+        LagPairs(none, 11)
 
 
 @pytest.mark.parametrize("lag", [1, 5, 10])

@@ -110,7 +110,10 @@ def test_splits_leave_out_what_ended_before_two_windows(directory):
         assert (roomy.split(name).length >= 7).all()
         np.testing.assert_array_equal(roomy.split(name).offset, data.split(name).at_least(7).offset)
         assert all((half.length > 3).all() for half in roomy.split(name).halves())
-    assert len(data.with_room_for(500).split("train")) == 0
+    with pytest.raises(
+        StoreError, match=r"no validation episode of \S+ holds two windows of 500 steps.*context.window"
+    ):
+        data.with_room_for(500).split("validation")
 
 
 def test_halves_share_the_middle_frame(directory):

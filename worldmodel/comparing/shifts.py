@@ -16,6 +16,7 @@ from worldmodel.learning.sources import Source, open_source
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.statistics import mean_known, unit_spread
 from worldmodel.settings import TrainConfig
+from worldmodel.system.errors import UserError
 
 RANGE_SD = 2.5
 """Kinematic latents and visual factors beyond so many standard deviations are kept from training."""
@@ -88,6 +89,11 @@ def inside_episodes(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
             edges = np.flatnonzero(np.diff(np.pad(outside_sector[start : start + num].astype(np.int8), 1)))
             offset.append(start + edges[::2])
             length.append(edges[1::2] - edges[::2])
+    if not sum(len(of) for of in offset):
+        raise UserError(
+            f"no training episode of {data.directory} stays in range, so that nothing can be learned inside it; "
+            "collect more episodes"
+        )
     return EpisodeIndex(np.concatenate(offset), np.concatenate(length))
 
 

@@ -102,6 +102,8 @@ class LagPairs:
 
 def window_starts(episodes: EpisodeIndex, num_rows: int) -> Tensor:
     """Every row from which `num_rows` rows of one episode follow (itself included), int64 (windows,)."""
+    if not len(episodes):
+        raise UserError(f"there is no episode to take windows of {num_rows - 1} steps from; collect more episodes")
     starts = [np.arange(o, o + n - num_rows + 1) for o, n in zip(episodes.offset, episodes.length, strict=True)]
     flat = np.concatenate(starts)
     if len(flat) == 0:

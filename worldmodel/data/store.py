@@ -69,7 +69,8 @@ class EpisodeIndex:
 
     def rows(self) -> np.ndarray:
         """All rows of these episodes, int64 (rows,), episode after episode."""
-        return np.concatenate([np.arange(o, o + n) for o, n in zip(self.offset, self.length, strict=True)])
+        none = np.zeros(0, np.int64)
+        return np.concatenate([none, *(np.arange(o, o + n) for o, n in zip(self.offset, self.length, strict=True))])
 
 
 class DataSet:
@@ -223,6 +224,8 @@ class DataSet:
 
         Of recordings from elsewhere there may be fewer than ten, and no more can be had: then the last is for the test,
         the one before it for validation; one or two are split by time, each into eight tenths, one and one.
+
+        Raises StoreError where no episode is left for it.
         """
         if self.index.world.name == RECORDED and self.num_episodes < 10:
             return self._split_of_few(name)
@@ -232,7 +235,14 @@ class DataSet:
                 f"{self.directory} has {self.num_episodes} episodes, too few for a {name} split; "
                 "collect at least 10 (episodes=10)"
             )
-        return self.chosen(chosen)
+        episodes = self.chosen(chosen)
+        if not len(episodes):
+            raise StoreError(
+                f"no {name} episode of {self.directory} holds two windows of {self._window} steps, one in each half; "
+                "set context.window to less than half of episode_steps, or collect more episodes, some of which go on "
+                "for longer"
+            )
+        return episodes
 
     def _split_of_few(self, name: str) -> EpisodeIndex:
         if self.num_episodes > 2:
