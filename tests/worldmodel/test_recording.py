@@ -180,6 +180,14 @@ def test_a_disk_that_fills_up_in_a_worker_is_one_line_and_finished_shards_stay(t
         DataSet(tmp_path)
 
 
+def test_a_recording_that_fails_ends_its_own_processes_and_no_other(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        number = pool.apply(os.getpid)
+        with pytest.raises(UserError, match="no space left"):
+            record(tmp_path, settings(DiskFillsUp), EPISODES, 2)
+        assert pool.apply_async(os.getpid).get(60) == number
+
+
 @pytest.mark.parametrize("call", ["record", "write_shard"])
 def test_a_full_disk_is_noticed_before_hdf5_meets_it(tmp_path, monkeypatch, call):
     monkeypatch.setattr("worldmodel.system.files.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))

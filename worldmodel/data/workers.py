@@ -88,6 +88,7 @@ class WorkerPool:
             context.set_forkserver_preload([self._work.preload])
         # of this set of processes: a worker of the last one may have died while it held the lock of its counter
         progress = context.Value("q", 0)
+        not_ours = set(multiprocessing.active_children())  # of the script that called, such as a pool of its own
         num_workers = max(1, min(self._num_workers, len(jobs)))
         pool = ProcessPoolExecutor(num_workers, context, initializer=_start_worker, initargs=(progress,))
         try:
@@ -98,7 +99,7 @@ class WorkerPool:
                 if jobs:
                     time.sleep(BUSY_POLL_S)
         except BaseException as error:
-            for child in multiprocessing.active_children():
+            for child in set(multiprocessing.active_children()) - not_ours:
                 child.kill() if isinstance(error, _Stalled) else child.terminate()
             raise
         finally:
