@@ -46,6 +46,19 @@ def test_an_episode_that_ends_before_there_is_a_history_has_no_rows_to_probe():
     assert episode[order].tolist() == [0] * 6 + [3] * 2
 
 
+def test_where_the_world_restarts_no_history_reaches_into_the_motion_before():
+    episodes = EpisodeIndex(np.array([0, 10]), np.array([9, 9]), restart_midway=True, middle=4)
+    rows, episode = _frame_rows(episodes, previous=3, most=99, rng=np.random.default_rng(0))
+    assert sorted(zip(rows.tolist(), episode.tolist(), strict=True)) == [
+        (3, 0),
+        (7, 0),
+        (8, 0),
+        (13, 1),
+        (17, 1),
+        (18, 1),
+    ]
+
+
 def test_a_linear_probe_recovers_a_linear_relation():
     score = linear_probe(split(linear), 200, np.random.default_rng(2))
     num_test = EPISODES["test"] * PER_EPISODE

@@ -18,7 +18,7 @@ from worldmodel.learning.loop import fit_quietly
 from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.learning.retrieval import retrieved
 from worldmodel.learning.round_stages import STEPS_SHARE
-from worldmodel.learning.sources import latent_table, segments, spread_rows
+from worldmodel.learning.sources import latent_table, motions, segments, spread_rows
 from worldmodel.learning.train import architecture
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.encoders import Encoder
@@ -77,7 +77,7 @@ class ShortTrainings:
 
     def architecture(self, config: TrainConfig) -> ModelConfig:
         """Encoder and predictor of a candidate; UserError where the recording does not support it."""
-        window_starts(segments(self._data, self.fitted), config.method.lag + 1)
+        window_starts(motions(self.fitted), config.method.lag + 1)
         of = architecture(config, self._data, self._data)
         return replace(of, context=None, heads=None, decoder=None, robust=None, reward=None)
 
@@ -105,11 +105,11 @@ class ShortTrainings:
         assert model.predictor is not None
         frames = self._frames(config.encoder.input_size)
         model.encoder.fit_normalization(frames.gather(spread_rows(self.fitted, 4096)))
-        motions = segments(data, self.fitted)
-        objective = encoder_objective(short.method, model.encoder, data, motions, config.seed, None, model.predictor)
+        pairs_of = motions(self.fitted)
+        objective = encoder_objective(short.method, model.encoder, data, pairs_of, config.seed, None, model.predictor)
         fit_quietly(encoder_stage(objective, model.encoder, frames, short.method.optim), config.seed)
         table = latent_table(model, data, frames, shown=False)
-        stage = predictor_stage(model.predictor, table, motions, short.predictor_training, None)
+        stage = predictor_stage(model.predictor, table, segments(data, self.fitted), short.predictor_training, None)
         fit_quietly(stage, config.seed)
         judged = segments(data, self.judged)
         found = retrieved(model, table, judged, None)

@@ -19,7 +19,7 @@ from worldmodel.data.truth import Variables, latent_variables, physical_constant
 from worldmodel.evaluation.probing.constant_probes import pixel_split
 from worldmodel.learning.loop import Trainer
 from worldmodel.learning.methods import encoder_objective, encoder_stage, positive_pairs
-from worldmodel.learning.sources import open_sources, spread_rows
+from worldmodel.learning.sources import motions, open_sources, spread_rows
 from worldmodel.learning.train import architecture, collect_all
 from worldmodel.measures.regression import Examples, Split, linear_r2
 from worldmodel.measures.statistics import mean_known, varies
@@ -141,8 +141,8 @@ class Laboratory:
         return encoder
 
     def training_episodes(self, cell: EncoderCell) -> EpisodeIndex:
-        """The training episodes of a cell: a random share, the same for every candidate at one seed."""
-        episodes = self.poses.train
+        """The motions that a cell is trained on: a random share of them, the same for every candidate at one seed."""
+        episodes = motions(self.poses.train)
         if cell.inside:
             episodes = inside_episodes(self.poses.data, episodes)
         if cell.share < 1:

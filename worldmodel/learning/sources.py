@@ -120,8 +120,16 @@ def spread_rows(episodes: EpisodeIndex, num: int) -> Tensor:
 def segments(data: DataSet, episodes: EpisodeIndex) -> EpisodeIndex:
     """Stretches of rows with one motion and the same constants: whole episodes, or halves where constants drift or the
     world restarts in the middle."""
-    if data.index.settings.drift_rho is None and not episodes.restart_midway:
-        return episodes
+    return motions(episodes) if data.index.settings.drift_rho is None else _halved(episodes)
+
+
+def motions(episodes: EpisodeIndex) -> EpisodeIndex:
+    """Stretches of rows with one motion, of which positive pairs are taken: whole episodes, or halves where the world
+    restarts in the middle. Constants may drift within one."""
+    return _halved(episodes) if episodes.restart_midway else episodes
+
+
+def _halved(episodes: EpisodeIndex) -> EpisodeIndex:
     first, second = episodes.halves()
     both = EpisodeIndex(np.concatenate([first.offset, second.offset]), np.concatenate([first.length, second.length]))
     return both.at_least(1)  # an episode may have ended before its second half

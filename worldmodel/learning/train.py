@@ -24,7 +24,7 @@ from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer, check_s
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
 from worldmodel.learning.reward_stage import reward_range, train_reward
 from worldmodel.learning.round_stages import recorded_rounds, stage_parts, train_rounds
-from worldmodel.learning.sources import Source, latent_table, open_sources, segments, spread_rows
+from worldmodel.learning.sources import Source, latent_table, motions, open_sources, segments, spread_rows
 from worldmodel.models import ModelConfig, WorldModel
 from worldmodel.models.decoder import Decoder
 from worldmodel.models.encoders import check_installed, set_cpu_threads
@@ -315,7 +315,7 @@ def _goal_heads(config: TrainConfig, episodes: DataSet) -> HeadsConfig:
 def _check_windows(config: TrainConfig, model: WorldModel, episodes: Source, poses: Source) -> None:
     """UserError where a window that training needs does not fit into the episodes; before any stage is trained."""
     if poses.data.index.world.kinematic is None and config.method.name != "lewm":
-        window_starts(segments(poses.data, poses.train), config.method.lag + 1)
+        window_starts(motions(poses.train), config.method.lag + 1)
     if model.predictor is None:
         return
     num_frames, horizon = config.predictor.num_context_frames, config.predictor.horizon
@@ -340,8 +340,8 @@ def _check_support(latent_dim: int, input_size: int, poses: DataSet) -> None:
 
 def _encoder_stage(config: TrainConfig, model: WorldModel, poses: Source) -> Stage:
     method = config.method
-    motions = segments(poses.data, poses.train) if poses.train.restart_midway else poses.train
-    objective = encoder_objective(method, model.encoder, poses.data, motions, config.seed, None, model.predictor)
+    stretches = motions(poses.train)
+    objective = encoder_objective(method, model.encoder, poses.data, stretches, config.seed, None, model.predictor)
     return encoder_stage(objective, model.encoder, poses.frames, method.optim, method.on_collapse)
 
 

@@ -72,6 +72,7 @@ def _collect(trained: TrainConfig, shift: str, num_episodes: int) -> DataSet:
         env=env,
         policy=dict(policy),
         drift_rho=None,
+        restart_midway=False,
         data_seed=trained.collection.data_seed + 1,  # constants and starts that no training episode had
         episodes=num_episodes,
     )

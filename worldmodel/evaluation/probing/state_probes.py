@@ -12,6 +12,7 @@ from worldmodel.data.table import LatentTable
 from worldmodel.data.truth import latent_variables, state_variables
 from worldmodel.evaluation.probing.readings import Reading, scored
 from worldmodel.evaluation.probing.subject import SPLIT_NAMES, Subject
+from worldmodel.learning.sources import motions
 from worldmodel.measures.regression import Examples, Split, linear_probe, linear_r2, mlp_probe
 from worldmodel.runs import ProbedVariable
 from worldmodel.settings import ProbeConfig
@@ -57,13 +58,11 @@ def probe_states(
 def _frame_rows(
     episodes: EpisodeIndex, previous: int, most: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random rows that have `previous` rows before them, and the episode of each."""
-    rows = np.concatenate(
-        [np.arange(o + previous, o + n) for o, n in zip(episodes.offset, episodes.length, strict=True)]
-    )
-    episode = np.repeat(np.arange(len(episodes)), np.maximum(episodes.length - previous, 0))
-    chosen = rng.permutation(len(rows))[:most]
-    return rows[chosen], episode[chosen]
+    """Random rows that have `previous` rows of the same motion before them, and the episode of each."""
+    whole = motions(episodes)
+    rows = np.concatenate([np.arange(o + previous, o + n) for o, n in zip(whole.offset, whole.length, strict=True)])
+    chosen = rows[rng.permutation(len(rows))[:most]]
+    return chosen, np.searchsorted(episodes.offset, chosen, "right") - 1
 
 
 def _latents(table: LatentTable) -> Callable[[np.ndarray], np.ndarray]:
