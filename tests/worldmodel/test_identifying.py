@@ -253,7 +253,10 @@ def test_recordings_share_constants_or_have_their_own(world, episodes, seen):
     np.testing.assert_allclose([found.x[:2], found.x[6:8]], alone, atol=2e-3)
 
 
-def test_late_frames_are_told_by_the_misfit_and_found_where_delay_is_free(world, episodes, seen):
+def test_late_frames_are_told_by_the_misfit_and_found_where_delay_is_free(
+    world, episodes, seen, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(estimation, "_GROWTHS", estimation._GROWTHS[:1])  # no search where nothing fits
     episode, replay = episodes[0], replay_of("puck", "mass", "friction")
     errors = Errors(Autoregressive(np.full(2, NOISE_M), 0.0), field_of(NOISE_M))
     late = track_of(world, seen, episode, replay, late=1)
@@ -422,6 +425,7 @@ def test_the_check_judges_the_constants_of_the_model_file(
     track = track_of(world, seen, episodes[0], replay)
     explained = Explained(simulator, calibration, [recording], [track], [], estimate([track], errors), 0.0, [None])
     judged: list[float] = []
+    monkeypatch.setattr(estimation, "_GROWTHS", estimation._GROWTHS[:1])  # no search where a wrong mass fits nothing
     fixed = Replay.fixed
     monkeypatch.setattr(Replay, "fixed", lambda self, values: judged.append(values["mass"]) or fixed(self, values))
     found, _ = check(explained, SimpleNamespace(predictor=None), 10)  # type: ignore[arg-type]
