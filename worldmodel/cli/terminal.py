@@ -43,7 +43,7 @@ def train_lines(found: TrainResult) -> str:
         rows.append(("robust encoder, error on frames as they are", f"{digits(found.robust.error)}; {used}"))
     if found.prediction:
         steps, ratio = found.prediction.farthest
-        rows.append((f"prediction error after {steps} steps / standing still", digits(ratio)))
+        rows.append((f"prediction error after {steps} steps / if nothing moved", digits(ratio)))
         if off := found.prediction.steps_off:
             told = f"{off.mean:.1f} steps, by chance {off.chance:.1f}"
             rows.append((f"{off.steps_ahead} steps ahead, the frame that fits best is off by", told))
