@@ -15,6 +15,8 @@ def printable(text: str) -> str:
 
     A terminal would obey them: they can hide text, or pretend that something else was printed.
     """
+    if text.isprintable():  # at once: a page holds megabytes of pictures as text
+        return text
     return "".join(c if c in _KEPT or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else _escaped(c) for c in text)
 
 
