@@ -17,6 +17,7 @@ from worldmodel.learning.constants import (
     SIGREG_WEIGHT,
     Contexts,
     MotionHead,
+    PastContexts,
     Windows,
     context_stage,
     fit_context_scale,
@@ -48,6 +49,11 @@ def contexts() -> tuple[Contexts, RowEncoder]:
     encoder = RowEncoder(W)
     stand_in = cast(Any, encoder)
     return Contexts(stand_in, Windows(stand_in, rows_table()), EPISODES, ROWS), encoder
+
+
+def past_contexts(encoder: RowEncoder, table: LatentTable, stretches: EpisodeIndex, num_seen: int) -> PastContexts:
+    stand_in = cast(Any, encoder)
+    return PastContexts(stand_in, Windows(stand_in, table), stretches, num_seen)
 
 
 def assert_inside(starts: np.ndarray, half: EpisodeIndex, episode: int) -> None:
@@ -93,6 +99,24 @@ def test_the_context_of_a_row_comes_from_its_half_episode():
     for row, start in zip(rows.tolist(), starts, strict=True):
         episode = int(np.searchsorted(OFFSET, row, side="right")) - 1
         assert_inside(start, HALVES[int(row >= HALVES[1].offset[episode])], episode)
+
+
+def test_held_out_contexts_see_no_frame_after_the_last_one_seen():
+    """And not the motion before a restart, nor constants before a drift; where too few steps are seen, the mean is."""
+    encoder, num_seen, torn = RowEncoder(W), 3, 1000.0
+    stretches = EpisodeIndex(np.array([2, 30, 15]), np.array([13, 12, 11]))  # in any order
+    start = torch.cat(
+        [torch.arange(o, o + n - num_seen) for o, n in zip(stretches.offset, stretches.length, strict=True)]
+    )
+    for row, context in zip(start, past_contexts(encoder, rows_table(), stretches, num_seen)(start), strict=True):
+        latents = rows_table().latents
+        latents[row + num_seen :] = torn
+        latents[: stretches.offset[(stretches.offset <= int(row))].max()] = torn
+        told = past_contexts(encoder, LatentTable(latents, rows_table().actions), stretches, num_seen)(row[None])
+        assert torch.equal(told[0], context)
+        steps = int(min(W, row + num_seen - 1 - stretches.offset[stretches.offset <= int(row)].max()))
+        middle = float(row) + num_seen - 1 - steps + (steps - 2) / 2  # see RowEncoder
+        assert float(context) == (middle if steps >= encoder.min_steps else 0)
 
 
 def test_windows_that_do_not_fit_into_half_an_episode_are_one_line():

@@ -73,10 +73,15 @@ class RowEncoder:
 
     window: int
     margin: int = 1
+    num_values: int = 1
     config: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.config = self
+
+    @property
+    def min_steps(self) -> int:
+        return 2 * self.margin + 1
 
     def step_features(self, latents: Tensor, actions: Tensor) -> Tensor:
         return latents[..., :-2, :1]

@@ -33,10 +33,20 @@ class Windows:
             features = encoder.step_features(table.latents, table.actions[:-1]).double()
         self._sums = torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
 
+    @property
+    def device(self) -> torch.device:
+        """Where the moments are."""
+        return self._sums.device
+
     def moments(self, start: Tensor) -> Tensor:
         """Mean step features float32 (n, F) of windows of `num_steps` actions that begin at rows `start` int64 (n,)."""
         count = self.num_steps + 1 - 2 * self._margin
         return ((self._sums[start + count] - self._sums[start]) / count).float()
+
+    def moments_of(self, start: Tensor, steps: Tensor) -> Tensor:
+        """The same of windows of `steps` actions, int64 (n,), which may differ."""
+        count = steps + 1 - 2 * self._margin
+        return ((self._sums[start + count] - self._sums[start]) / count[:, None].to(self._sums.device)).float()
 
 
 def fit_context_scale(encoder: ContextEncoder, table: LatentTable, episodes: EpisodeIndex) -> None:
@@ -220,6 +230,33 @@ def half_windows(episodes: EpisodeIndex, num_steps: int) -> tuple[Tensor, Tensor
             "set context.window to less than half of episode_steps"
         )
     return low, room
+
+
+class PastContexts:
+    """What can be known of the constants at a moment: contexts of the steps before it, as a controller has them.
+
+    A random window of the episode, as in `Contexts`, may show the frames that are then predicted.
+    """
+
+    def __init__(self, encoder: ContextEncoder, windows: Windows, stretches: EpisodeIndex, num_seen: int) -> None:
+        """stretches: of rows with one motion and the same constants. num_seen: frames of a window that a model sees
+        before it predicts the others."""
+        self._encoder, self._windows, self._num_seen = encoder.eval(), windows, num_seen
+        self._first = torch.from_numpy(np.sort(stretches.offset))
+
+    @torch.no_grad()
+    def __call__(self, start: Tensor) -> Tensor:
+        """Contexts (n, C) of windows that begin at rows `start` int64 (n,), each from the steps that end at the last
+        frame seen: as many as the encoder's window has, or as the stretch has so far; too few give the mean context."""
+        last = start + self._num_seen - 1
+        begin = self._first[torch.searchsorted(self._first, start, right=True) - 1]
+        begin = torch.maximum(begin, last - self._windows.num_steps)
+        knows = last - begin >= self._encoder.min_steps
+        contexts = torch.zeros(len(start), self._encoder.config.num_values, device=self._windows.device)
+        if knows.any():
+            moments = self._windows.moments_of(begin[knows], (last - begin)[knows])
+            contexts[knows.to(contexts.device)] = self._encoder.from_moments(moments)
+        return contexts
 
 
 class Contexts:

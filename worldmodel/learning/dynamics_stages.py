@@ -67,7 +67,10 @@ def train_heads(model: WorldModel, trainer: Trainer, source: Source, table: Late
 
 
 def measured_prediction(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> PredictionErrors:
-    """Prediction error on test episodes relative to persistence, by steps ahead; also draws it."""
+    """Prediction error on test episodes relative to persistence, by steps ahead; also draws it.
+
+    A model that knows constants is given what the frames up to the last one seen tell of them (`PastContexts`).
+    """
     assert model.predictor is not None
     context_of = held_out_contexts(model, source, table)
     errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)

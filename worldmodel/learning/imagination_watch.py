@@ -4,6 +4,8 @@ The decoder is learned last, so that no other weight depends on it. Until then a
 training frame whose latent is nearest to it: a real picture, never a blur, which is as wrong as the latent is.
 """
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from torch import Tensor
 from worldmodel import figures
 from worldmodel.data.mapped import MappedFrames
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.imagining import Futures, draw_futures, held_out_futures
+from worldmodel.learning.imagining import Futures, draw_futures, held_out_futures, held_out_starts
 from worldmodel.learning.sources import Source, spread_rows
 from worldmodel.learning.state_units import FITTED_ROWS, UnitReader, fit_reader
 from worldmodel.models import WorldModel
@@ -64,13 +66,18 @@ class ImaginationWatch:
         assert self._model.predictor is not None
         self._errors_due = [due for due in self._errors_due if due > step]
         self._model.predictor.eval()
-        rows, latents = held_out_futures(self._model, self._source, self._table, _NUM_WINDOWS)
+        rows, latents = held_out_futures(self._model, self._table, *self._windows)
         self._model.predictor.train()
         if self._pictures_due and step >= self._pictures_due[0]:
             self._pictures_due = [due for due in self._pictures_due if due > step]
             with figures.drawing("imagination_in_training.png"):
                 self._draw(step, rows, latents)
         return self._errors(rows, latents)
+
+    @cached_property
+    def _windows(self) -> tuple[Tensor, Tensor | None]:
+        """First rows of the windows, and their contexts, which no longer change."""
+        return held_out_starts(self._model, self._source, self._table, _NUM_WINDOWS)
 
     def _errors(self, rows: np.ndarray, latents: Tensor) -> dict[str, float]:
         if self._reader is None:

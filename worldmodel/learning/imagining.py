@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.figures.videos import rows_of_films, write_film
-from worldmodel.learning.constants import Contexts, Windows
+from worldmodel.learning.constants import Contexts, PastContexts, Windows
 from worldmodel.learning.sources import Source, segments
 from worldmodel.models import WorldModel
 from worldmodel.runs import RunDirectory
@@ -97,9 +96,12 @@ def film_fps(control_dt_s: float) -> float:
 
 
 def held_out_contexts(model: WorldModel, source: Source, table: LatentTable) -> Callable[[Tensor], Tensor] | None:
-    """A function from rows of test episodes (n,) to their contexts (n, C); None for a model without contexts."""
-    contexts = contexts_of(model, source, table, source.test)
-    return contexts and partial(contexts.of_rows, generator=torch.Generator().manual_seed(0))
+    """A function from first rows of windows of test episodes (n,) to what is known of their constants at the last frame
+    that the model sees, (n, C); None for a model without contexts."""
+    if model.context_encoder is None:
+        return None
+    windows, stretches = Windows(model.context_encoder, table), segments(source.data, source.test)
+    return PastContexts(model.context_encoder, windows, stretches, model.num_context_frames)
 
 
 def contexts_of(model: WorldModel, source: Source, table: LatentTable, episodes: EpisodeIndex) -> Contexts | None:
@@ -124,18 +126,29 @@ def show_futures(run: RunDirectory, data: DataSet, futures: Futures, name: str) 
 def film_held_out(model: WorldModel, source: Source, table: LatentTable, run: RunDirectory) -> list[str]:
     """Film a few held-out episodes beside what the model imagines of them; returns as `show_futures`. Needs a
     decoder."""
-    rows, latents = held_out_futures(model, source, table, _NUM_FILMED)
+    start, context = held_out_starts(model, source, table, _NUM_FILMED)
+    rows, latents = held_out_futures(model, table, start, context)
     futures = Futures(rows, {"imagined": model.decode(latents).cpu().numpy()}, model.num_context_frames)
     return show_futures(run, source.data, futures, "imagination")
 
 
-def held_out_futures(model: WorldModel, source: Source, table: LatentTable, most: int) -> tuple[np.ndarray, Tensor]:
-    """A few windows of test episodes over the predictor's horizon: rows int64 (n, K+H), latents seen and imagined
+def held_out_starts(model: WorldModel, source: Source, table: LatentTable, most: int) -> tuple[Tensor, Tensor | None]:
+    """First rows int64 (n,) of a few windows of test episodes over the predictor's horizon; their contexts (n, C)."""
+    assert model.predictor is not None
+    starts = window_starts(
+        segments(source.data, source.test), model.num_context_frames + model.predictor.config.horizon
+    )
+    start = starts[torch.linspace(0, len(starts) - 1, min(most, len(starts))).long()]
+    context_of = held_out_contexts(model, source, table)
+    return start, context_of(start) if context_of else None
+
+
+def held_out_futures(
+    model: WorldModel, table: LatentTable, start: Tensor, context: Tensor | None
+) -> tuple[np.ndarray, Tensor]:
+    """Windows that begin at `start` (n,), over the predictor's horizon: rows int64 (n, K+H), latents seen and imagined
     (n, K+H, D)."""
     assert model.predictor is not None
     num_seen, horizon = model.num_context_frames, model.predictor.config.horizon
-    starts = window_starts(segments(source.data, source.test), num_seen + horizon)
-    start = starts[torch.linspace(0, len(starts) - 1, min(most, len(starts))).long()]
-    context_of = held_out_contexts(model, source, table)
-    latents = imagine_futures(model, table, start, horizon, context_of(start) if context_of else None)
+    latents = imagine_futures(model, table, start, horizon, context)
     return (start[:, None] + torch.arange(num_seen + horizon)).numpy(), latents

@@ -10,7 +10,7 @@ from worldmodel.data.frames import Frames
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.constants import Contexts, Windows
+from worldmodel.learning.constants import PastContexts, Windows
 from worldmodel.learning.dynamics import encode_rows
 from worldmodel.learning.sources import segments
 from worldmodel.models import WorldModel
@@ -33,8 +33,7 @@ class HeldOutWindows:
     episode: np.ndarray
     """Number of the episode that each window is of, int (n,)."""
     context: Tensor | None
-    """Physical constants that the model assumes, read from another window of the episode, (n, C); None where it knows
-    none."""
+    """What the model knows of physical constants at the last frame that it sees, (n, C); None where it knows none."""
 
 
 def held_out_windows(
@@ -56,12 +55,13 @@ def held_out_windows(
     table = LatentTable(latents, torch.from_numpy(np.nan_to_num(data.actions[rows])).to(latents.device))
     offset = np.concatenate([[0], np.cumsum(chosen.length)[:-1]])
     episodes = replace(chosen, offset=offset)
-    starts = window_starts(segments(data, episodes), num_rows)
+    stretches = segments(data, episodes)
+    starts = window_starts(stretches, num_rows)
     start = starts[torch.linspace(0, len(starts) - 1, min(most, len(starts))).long()]
     context = None
     if model.context_encoder is not None:
-        contexts = Contexts(model.context_encoder, Windows(model.context_encoder, table), episodes, len(rows))
-        context = contexts.of_rows(start, torch.Generator().manual_seed(0))
+        windows = Windows(model.context_encoder, table)
+        context = PastContexts(model.context_encoder, windows, stretches, model.num_context_frames)(start)
     return HeldOutWindows(table, rows, start, np.searchsorted(offset, start.numpy(), "right") - 1, context)
 
 
