@@ -92,7 +92,7 @@ class PlanningSuccess:
     random_success_rate: OverSeeds
     """Share that random actions solve."""
     prediction_error_ratio: OverSeeds
-    """Squared error of the longest prediction, divided by that of persistence."""
+    """Root mean squared error of the longest prediction, divided by that of persistence."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class PlannedTasks:
     num_tasks: int
     """Number of tasks."""
     prediction_error_ratio: dict[int, float | None]
-    """Control steps ahead -> squared prediction error, divided by that of persistence."""
+    """Control steps ahead -> root mean squared prediction error, divided by that of persistence."""
 
     @property
     def farthest_error_ratio(self) -> float | None:
