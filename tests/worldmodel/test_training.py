@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
-from worldmodel.learning.loop import Stage, StageSettings, Trainer, spread
+from worldmodel.learning.loop import Stage, StageSettings, Trainer, spread, stream_of
+from worldmodel.learning.train import PARTS
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs.run_directory import RunDirectory
-from worldmodel.settings import EncoderConfig, OptimConfig
+from worldmodel.settings import EncoderConfig, OptimConfig, in_round
 from worldmodel.settings.method import PredictorOptim
 from worldmodel.system.devices import cpu_threads_kept
 from worldmodel.system.errors import CheckpointError, TrainingError, UserError
@@ -180,6 +182,43 @@ def test_a_resumed_stage_does_not_begin_again(tmp_path):
 
     Trainer(RunDirectory(tmp_path), model, SAME, 3).fit(stage("first", model.first, change=watch))
     assert seen == list(range(5, STEPS))
+
+
+def test_a_stage_that_continues_another_goes_on_with_what_is_no_part_of_the_model(tmp_path):
+    """A loss's own network, which is built anew each time, as in every round: in one command, or in a later one."""
+
+    def begun(name: str, head: float, model: TwoParts) -> tuple[Stage, nn.Module]:
+        module = nn.ModuleDict({"encoder": model.first, "head": nn.Linear(OUT, OUT)})
+        nn.init.constant_(module["head"].weight, head)
+
+        def loss(progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+            return {"loss": (module["head"](module["encoder"](X)) - Y).square().mean()}
+
+        return Stage(name, module, loss, OptimConfig(steps=STEPS, batch_size=BATCH, lr=0.02), kept_as="encoder"), module
+
+    def run(folder: Path, *, afresh: bool) -> tuple[TwoParts, list[Tensor]]:
+        model, heads = TwoParts(), []
+        trainer = Trainer(RunDirectory(folder), model, {"encoder": {}, "encoder-1": {}}, 0)
+        for index, name in enumerate(["encoder", "encoder-1"]):
+            if afresh and index:
+                model = TwoParts()
+                trainer = Trainer(RunDirectory(folder), model, {"encoder": {}, "encoder-1": {}}, 0)
+            of_stage, module = begun(name, head=float(index), model=model)
+            trainer.fit(replace(of_stage, optim=replace(of_stage.optim, lr=1e-12 if index else 0.02)))
+            heads.append(module["head"].weight.detach().clone())
+        return model, heads
+
+    once, again = run(tmp_path / "once", afresh=False), run(tmp_path / "again", afresh=True)
+    for _, (first, second) in (once, again):
+        assert torch.allclose(first, second, atol=1e-9) and float(first.abs().min()) > 1e-6
+    assert_same_weights(once[0], again[0])
+
+
+def test_stages_of_all_rounds_have_random_numbers_of_their_own():
+    names = [*PARTS, *(in_round(stage, number) for stage in ("encoder", "predictor") for number in range(1, 100))]
+    assert len({stream_of(name) for name in names}) == len(names)
+    before = [*PARTS, *(in_round(stage, number) for stage in ("encoder", "predictor") for number in range(1, 11))]
+    assert all(stream_of(name) == sum(name.encode()) for name in before)
 
 
 def test_finished_stages_are_skipped(tmp_path):

@@ -20,6 +20,7 @@ SCHEMA_VERSION = 2
 _FIELDS = {
     "settings": dict, "stages_done": list, "stage": str, "step": int,
     "model": dict, "module": dict, "optimizer": dict, "generator": torch.Tensor,
+    "kept": dict,  # which earlier versions did not write
 }  # fmt: skip
 MOST_ENTRIES = 1_000_000
 """Most values that a checkpoint may hold; one of ten thousand tensors holds a tenth of that."""
@@ -68,7 +69,7 @@ def checked_checkpoint(path: Path) -> tuple[dict[str, Any] | None, bool]:
             f"used as it is; to train it again choose another name=…, or delete {path.parent}"
         )
     for name, kind in _FIELDS.items():
-        if not isinstance(saved.get(name), kind):
+        if not isinstance(saved.get(name, {} if name == "kept" else None), kind):
             raise CheckpointError(f"{path} does not say its {name}; delete {path.parent}")
     if is_damaged:
         raise CheckpointError(f"{path} is damaged: its checksum differs from the one written with it; delete it")

@@ -1,5 +1,6 @@
 """The one training loop, and exact resumption of it."""
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -71,6 +72,9 @@ class Stage:
     """Clips the module's gradient to a norm."""
     grad_clip: float = GRAD_CLIP
     """The norm that gradients are clipped to."""
+    kept_as: str = ""
+    """Name under which a checkpoint keeps what of `module` is no part of the model, such as a loss's own networks, for
+    a later stage that continues this one and gives the same name; empty where nothing is kept."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class Trainer:
         """Gets every line of the log too."""
         self._saved = read_checkpoint(run.path / CHECKPOINT)
         self.stages_done: list[str] = []
+        self._kept: dict[str, dict[str, Tensor]] = {}
         if self._saved:
             with _of_this_model(run.path):
                 self._take_up(self._saved, run.path, parts or {})
@@ -137,8 +142,9 @@ class Trainer:
     def _take_up(self, saved: dict[str, Any], run: Path, parts: Mapping[str, str]) -> None:
         """Load the weights of stages whose settings are the same; forget the others."""
         kept, changed, differences = _stages_kept(saved, self._settings)
+        beside = saved.get("kept", {})  # which earlier versions did not write
         if changed is None:
-            self.stages_done = kept
+            self.stages_done, self._kept = kept, dict(beside)
             # a stage that this version has and the one that trained the run had not is still to be done
             new = tuple(prefix for stage, prefix in parts.items() if stage not in self.stages_done)
             fresh = {name: value for name, value in self._model.state_dict().items() if name.startswith(new)}
@@ -152,6 +158,7 @@ class Trainer:
         weights = {name: value for name, value in saved["model"].items() if name.startswith(prefixes)}
         self._model.load_state_dict(weights, strict=False)
         self.stages_done, self._saved = kept, None
+        self._kept = {stage: of for stage, of in beside.items() if stage in kept}
 
     def fit(self, stage: Stage, observe: Observe | None = None) -> float:
         """Train one stage to its end and return its seconds, those of earlier processes included.
@@ -174,18 +181,23 @@ class Trainer:
             unshard(stage.module)
             stage.module.eval()
             self.stages_done.append(stage.name)
+            if stage.kept_as:
+                self._kept[stage.kept_as] = self._beside_the_model(stage.module)
             self._save(training, stage.optim.steps)
         return self._run.seconds_of(stage.name)
 
     def _begin(self, stage: Stage) -> _Training:
         """The stage as it was saved, or from its start."""
         # a stream of its own for each stage, so that changing one leaves the others as they were
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + sum(stage.name.encode()))
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + stream_of(stage.name))
         saved = self._saved if self._saved and self._saved["stage"] == stage.name else None
         if saved:
             with _of_this_model(self._run.path):
                 stage.module.load_state_dict(saved["module"])
                 generator.set_state(saved["generator"])
+        elif stage.kept_as in self._kept:
+            with _of_this_model(self._run.path):
+                stage.module.load_state_dict(self._kept[stage.kept_as], strict=False)
         first_step = int(saved["step"]) if saved else 0
         objective = self._processes.set_up(LossModule(stage))
         optimizer = make_optimizer(stage.optim, stage.module)
@@ -193,6 +205,12 @@ class Trainer:
             with _of_this_model(self._run.path):
                 load_optimizer(optimizer, saved["optimizer"])
         return _Training(stage, objective, optimizer, generator, first_step)
+
+    def _beside_the_model(self, module: nn.Module) -> dict[str, Tensor]:
+        """Weights of a stage's module that the model does not have."""
+        model = {id(value) for value in self._model.state_dict(keep_vars=True).values()}
+        own = {name: value for name, value in module.state_dict(keep_vars=True).items() if id(value) not in model}
+        return {name: value.detach().cpu().clone() for name, value in own.items()}
 
     def _run_steps(self, training: _Training, request: StopRequest, observe: Observe | None) -> None:
         stage, first = training.stage, training.first_step
@@ -237,9 +255,22 @@ class Trainer:
             "module": whole(training.stage.module.state_dict()),
             "optimizer": whole(training.optimizer.state_dict()),
             "generator": training.generator.get_state(),
+            "kept": self._kept,
         }
         if self._processes.is_first:
             write_checkpoint(self._run.path / CHECKPOINT, content)
+
+
+def stream_of(stage: str) -> int:
+    """A number for each stage, added to the seed.
+
+    The sum of a name's characters tells all stages apart but those of many rounds, encoder-11 from encoder-20; from the
+    eleventh on they have a digest, so that the others keep the random numbers that they always had.
+    """
+    _, _, number = stage.rpartition("-")
+    if number.isdecimal() and int(number) > 10:
+        return int.from_bytes(hashlib.sha256(stage.encode()).digest()[:4])
+    return sum(stage.encode())
 
 
 def fit_quietly(stage: Stage, seed: int) -> None:

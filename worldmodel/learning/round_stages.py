@@ -60,7 +60,8 @@ def train_rounds(
 
 
 def _continued(stage: Stage, number: int) -> Stage:
-    """A stage that continues where it ended: with the final weights of its loss terms, and a smaller learning rate."""
+    """A stage that continues where it ended, the networks of its loss included: with the final weights of the loss's
+    terms, and a smaller learning rate."""
     steps = max(1, round(STEPS_SHARE * stage.optim.steps))
     return replace(
         stage,

@@ -111,7 +111,7 @@ def encoder_stage(
         values = cast(dict[str, Tensor], objective.loss(views))
         return {**values, "latents": latents.flatten(0, 1)}
 
-    return Stage("encoder", module, loss, optim, on_collapse)
+    return Stage("encoder", module, loss, optim, on_collapse, kept_as="encoder")
 
 
 def _mean_frame(sampler: PairSampler, frames: Frames) -> Tensor:
