@@ -101,6 +101,15 @@ def test_the_context_of_a_row_comes_from_its_half_episode():
         assert_inside(start, HALVES[int(row >= HALVES[1].offset[episode])], episode)
 
 
+def test_windows_of_other_lengths_are_made_of_the_same_sums():
+    encoder = cast(Any, RowEncoder(W))
+    windows, start = Windows(encoder, rows_table()), torch.arange(20)
+    for steps in (3, W, 9):
+        expected = Windows(cast(Any, RowEncoder(steps)), rows_table()).moments(start)
+        assert torch.equal(windows.of_length(steps).moments(start), expected)
+        assert torch.equal(windows.moments_of(start, torch.full_like(start, steps)), expected)
+
+
 def test_held_out_contexts_see_no_frame_after_the_last_one_seen():
     """And not the motion before a restart, nor constants before a drift; where too few steps are seen, the mean is."""
     encoder, num_seen, torn = RowEncoder(W), 3, 1000.0

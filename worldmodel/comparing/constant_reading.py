@@ -15,7 +15,7 @@ from worldmodel.data.truth import half_constants
 from worldmodel.evaluation.positions.context_trials import ContextTrial, OptimSetting
 from worldmodel.evaluation.positions.tuning import GRID
 from worldmodel.evaluation.probing.constant_probes import context_split
-from worldmodel.learning.constants import learn_contexts
+from worldmodel.learning.constants import Windows, learn_contexts
 from worldmodel.learning.sources import encoded_table
 from worldmodel.measures.regression import linear_r2
 from worldmodel.measures.statistics import best_known, mean_known, over_seeds
@@ -95,7 +95,7 @@ class ConstantsStudy:
         episodes = data.split("train")
         training = trial.setting.of(lab.config.context_training_or_default, trial.method)
         learn_contexts(encoder, table, episodes, half_constants(data, episodes), training, seed)
-        split = context_split(encoder, table, data, 1, seed)
+        split = context_split(encoder, Windows(encoder, table), data, 1, seed)
         return ContextFigures(linear_r2(replace(split, test=split.validation)), linear_r2(split))
 
     def _table(self, cell: EncoderCell) -> LatentTable:

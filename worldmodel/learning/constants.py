@@ -1,5 +1,6 @@
 """Learning physical constants: a context encoder is trained on windows of frozen latents and actions."""
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -26,12 +27,17 @@ LARGEST_TABLE = 200_000_000
 class Windows:
     """Moments of any window of any episode, from cumulative sums over all rows of a data set."""
 
-    def __init__(self, encoder: ContextEncoder, table: LatentTable, num_steps: int | None = None) -> None:
-        """num_steps: control steps of a window; None takes the encoder's own."""
-        self.num_steps, self._margin = num_steps or encoder.config.window, encoder.margin
+    def __init__(self, encoder: ContextEncoder, table: LatentTable) -> None:
+        self.num_steps, self._margin = encoder.config.window, encoder.margin
         with torch.no_grad():
             features = encoder.step_features(table.latents, table.actions[:-1]).double()
         self._sums = torch.cat([torch.zeros_like(features[:1]), features.cumsum(0)])
+
+    def of_length(self, num_steps: int) -> "Windows":
+        """Windows of another length, from the same sums."""
+        found = copy.copy(self)
+        found.num_steps = num_steps
+        return found
 
     @property
     def device(self) -> torch.device:

@@ -35,11 +35,12 @@ def probe_constants(
     assert encoder is not None
     variables = physical_constants(data)
     _check_varies(variables, data)
-    latents = context_split(encoder, subject.table, data, config.windows, config.seed)
+    windows = Windows(encoder, subject.table)
+    latents = context_split(encoder, windows, data, config.windows, config.seed)
     linear = linear_probe(latents, config.bootstrap, rng)
     nonlinear = mlp_probe(latents, config.bootstrap, rng, config.seed)
     readings = _readings(data, variables, latents.test.targets, linear.prediction)
-    lengths, correlations = _by_length(encoder, subject, config), _correlations(encoder, subject)
+    lengths, correlations = _by_length(encoder, windows, subject, config), _correlations(encoder, windows, subject)
     errors = context_errors(subject)
     shifts = {shift: probe_shift(subject, latents.train, config, shift) for shift in config.shifts}
     controls = _controls(subject, latents, variables, config, rng)
@@ -73,19 +74,11 @@ def _check_varies(variables: Variables, data: DataSet) -> None:
 # examples
 
 
-def context_split(
-    encoder: ContextEncoder,
-    table: LatentTable,
-    data: DataSet,
-    num_windows: int,
-    seed: int,
-    num_steps: int | None = None,
-) -> Split:
-    """Contexts averaged over `num_windows` windows of each half episode, and the constants at work there.
+def context_split(encoder: ContextEncoder, windows: Windows, data: DataSet, num_windows: int, seed: int) -> Split:
+    """Contexts averaged over `num_windows` of the windows of each half episode, and the constants at work there.
 
-    num_steps: control steps of a window; None takes the encoder's own. seed: of the windows.
+    seed: of the windows.
     """
-    windows = Windows(encoder, table, num_steps)
     parts = []
     for name in SPLIT_NAMES:
         episodes = data.split(name)
@@ -143,7 +136,7 @@ def _controls(
     supervised = _supervised(fresh(), subject, config.seed)
 
     def contexts(of: ContextEncoder, from_table: LatentTable) -> Split:
-        return context_split(of, from_table, data, config.windows, config.seed)
+        return context_split(of, Windows(of, from_table), data, config.windows, config.seed)
 
     return {
         "random_encoder": linear_r2(contexts(untrained, subject.random_table)),
@@ -200,11 +193,11 @@ def pixel_split(data: DataSet, frames: Frames, window: int) -> Split:
 # how many constants, and how fast they are found
 
 
-def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -> WindowLengths:
+def _by_length(encoder: ContextEncoder, windows: Windows, subject: Subject, config: ProbeConfig) -> WindowLengths:
     """How the estimate sharpens: linear R2 of every constant from shorter windows."""
     lengths = np.unique(np.geomspace(encoder.min_steps, encoder.config.window, NUM_LENGTHS).round().astype(int))
     splits = (
-        context_split(encoder, subject.table, subject.data, config.windows, config.seed, int(length))
+        context_split(encoder, windows.of_length(int(length)), subject.data, config.windows, config.seed)
         for length in lengths
     )
     by_constant = zip(*(linear_r2(split) for split in splits), strict=True)
@@ -214,9 +207,8 @@ def _by_length(encoder: ContextEncoder, subject: Subject, config: ProbeConfig) -
     )
 
 
-def _correlations(encoder: ContextEncoder, subject: Subject) -> ContextCorrelations:
+def _correlations(encoder: ContextEncoder, windows: Windows, subject: Subject) -> ContextCorrelations:
     """Canonical correlations of the two halves' contexts, and how many constants they hold; of unseen episodes."""
-    windows = Windows(encoder, subject.table)
     halves = np.concatenate([
         Contexts(encoder, windows, subject.data.split(name), subject.data.num_rows)
         .of_halves(1, torch.Generator().manual_seed(0))[:, :, 0].cpu().numpy()
