@@ -6,6 +6,7 @@ by seed.
 """
 
 import os
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class PixelScene(Scene):
         self.name, self._make = name, make
         self.model = mujoco.MjModel.from_xml_string("<mujoco/>")  # nothing: what is simulated is not MuJoCo's
         self.data = mujoco.MjData(self.model)
-        self._copies: list[tuple[gymnasium.Env, _Moment | None]] = []
+        self._copies: list[tuple[gymnasium.Env, weakref.ref[_Moment]]] = []
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame would look for a screen
         env = make()
         self._new = [plain_attributes(holder) for holder in objects_of(env)]
@@ -136,12 +137,12 @@ class PixelScene(Scene):
         assert isinstance(moment, _Moment)
         if moment is self._now:
             return
-        self._copies.append((self._env, self._now))
-        at = next((k for k, (_, stands) in enumerate(self._copies) if stands is moment), None)
+        at = next((k for k, (_, stands) in enumerate(self._copies) if stands() is moment), None)
         if at is not None:
-            self._env, self._now = self._copies.pop(at)[0], moment
+            self._leave_for(self._copies.pop(at)[0])
+            self._now = moment
             return
-        self._env = self._make() if len(self._copies) < _MOST_COPIES else self._copies.pop(0)[0]
+        self._leave_for(self._free_copy())
         actions, start = [], moment
         while start.before is not None:
             actions.append(start.action)
@@ -151,6 +152,28 @@ class PixelScene(Scene):
             observation, _, _, _, info = self._step(action)
         self._check_same(moment, self._numbers(observation, info))
         self._now = moment
+
+    def close(self) -> None:
+        for env in (self._env, *(env for env, _ in self._copies)):
+            env.close()
+        self._copies.clear()
+
+    def _leave_for(self, env: gymnasium.Env) -> None:
+        """Go on in another copy, and leave the present one at its moment."""
+        if env is not self._env:
+            self._copies.append((self._env, weakref.ref(self._now)))
+            self._env = env
+
+    def _free_copy(self) -> gymnasium.Env:
+        """A copy to repeat an episode in: one at a moment that nobody can go back to, or a new one.
+
+        Where there are as many as there may be, the present one: episodes take turns, so that its moment will be asked
+        for last of all, and that of the copy which was left first is next.
+        """
+        at = next((k for k, (_, stands) in enumerate(self._copies) if stands() is None), None)
+        if at is not None:
+            return self._copies.pop(at)[0]
+        return self._make() if len(self._copies) + 1 < _MOST_COPIES else self._env
 
     def _check_same(self, moment: _Moment, numbers: np.ndarray) -> None:
         """ValueError where repeating an episode has not led to the moment that it led to before."""

@@ -137,6 +137,9 @@ class GymScene(Scene):
             put_back(holder, saved)
         self._outcome = moment.outcome
 
+    def close(self) -> None:
+        self._env.close()
+
     def _seeded_reset(self, seed: int) -> None:
         with quietly(), acting(self.name, "reset"), global_seed(seed):
             self._env.reset(seed=seed)

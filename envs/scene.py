@@ -208,6 +208,9 @@ class Scene(ABC):
     def go_back(self, moment: object) -> None:  # noqa: B027  # most scenes hold nothing
         """Return to what `moment` gave, after simulation, model and factors have returned."""
 
+    def close(self) -> None:  # noqa: B027  # most scenes hold nothing
+        """Free what Python does not free by itself, such as windows; nothing is asked of the scene afterwards."""
+
     def task_goal(self) -> np.ndarray | None:
         """A state, float (X,), that this episode's reward asks for; None where it asks for no one state."""
         return None

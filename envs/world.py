@@ -151,10 +151,11 @@ class MujocoWorld(gymnasium.Env):
         return self.frame() if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """Free the renderer; a later frame makes a new one."""
+        """Free the renderer, of which a later frame makes a new one, and what the scene holds; see `Scene.close`."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+        self.scene.close()
 
     # The same in parts, for loops that do not want a frame at each step
 

@@ -10,6 +10,7 @@ import pytest
 from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
 
 from worldmodel import envs
+from worldmodel.envs import BatchWorld
 from worldmodel.envs.gym_ids import make_environment, package_of
 from worldmodel.envs.gym_pixels import PixelScene, reduced
 from worldmodel.envs.world import SimulationDiverged
@@ -247,6 +248,66 @@ class Dot(gymnasium.Env):
 def dot(action_space=None, **says):
     space = action_space or gymnasium.spaces.Box(-1, 1, (2,), np.float32)
     return envs.MujocoWorld(PixelScene("dot", lambda: Dot(says, space)), image_size=16)
+
+
+class Counted(Dot):
+    """Notes its resets, and how often it was closed."""
+
+    resets, closed = 0, 0
+
+    def reset(self, **given):
+        Counted.resets += 1
+        return super().reset(**given)
+
+    def close(self):
+        Counted.closed += 1
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A world of which at most four copies are made, in a list."""
+    made = []
+    monkeypatch.setattr("worldmodel.envs.gym_pixels._MOST_COPIES", 4)
+
+    def make():
+        made.append(Counted({}, gymnasium.spaces.Box(-1, 1, (2,), np.float32)))
+        return made[-1]
+
+    world = envs.MujocoWorld(PixelScene("dot", make), image_size=16)
+    Counted.resets, Counted.closed = 0, 0
+    return world, made
+
+
+def driven(world, num, steps=8):
+    """Resets of a batch of episodes after their starts, and the states at the end."""
+    batch = BatchWorld(world, num, render=False)
+    batch.reset(seed=0)
+    batch.step(np.zeros((num, 2)))
+    before = Counted.resets
+    for step in range(steps):
+        _, states = batch.step(np.full((num, 2), 0.1 * step))
+    return Counted.resets - before, states
+
+
+def test_of_more_episodes_than_copies_only_those_that_find_none_are_repeated(counted):
+    world, made = counted
+    resets, states = driven(world, 6)
+    assert len(made) == 4 and resets <= 8 * 3, "three of six stand where they were left"
+    assert np.array_equal(states, driven(dot(), 6)[1])
+
+
+def test_copies_at_moments_that_are_over_are_free_for_the_next_episodes(counted):
+    world, made = counted
+    driven(world, 4)
+    resets, _ = driven(world, 4)
+    assert resets == 0 and len(made) == 4
+
+
+def test_environments_are_closed_with_their_world(counted):
+    world, made = counted
+    driven(world, 3)
+    world.close()
+    assert Counted.closed == len(made) > 1
 
 
 def advanced(world, num=3):

@@ -88,6 +88,15 @@ def test_a_robot_that_has_not_changed_is_left_alone_under_noise():
     assert (found.gain == 1).all(1).float().mean() >= 0.9 and (found.delay == 0).float().mean() >= 0.9
 
 
+def test_a_correction_needs_no_more_than_the_steps_that_it_says():
+    latents, sent = motion(GAIN, DELAY, 60, noise=0.01)
+    whole, recent = (Adaptation(Drawer(), 4, 8, torch.device("cpu")) for _ in range(2))
+    for step in range(61):
+        whole.dynamics(latents[: step + 1], sent[:step], None)
+        recent.dynamics(latents[: step + 1][-recent.num_steps - 1 :], sent[:step][-recent.num_steps :], None)
+    assert torch.equal(whole.correction().gain, recent.correction().gain)
+
+
 def test_a_correction_is_undone_when_the_robot_is_as_before():
     weak, sent = motion(torch.full((2, 2), 0.3), [0, 0], 20)
     adaptation = adapted(weak, sent)

@@ -215,6 +215,13 @@ def test_returns_pool_the_seeds_and_one_episode_has_no_interval():
     assert regret.value == 0, "of the oracle's one episode, which returns 0 under every controller"
 
 
+@pytest.mark.parametrize("num", [2, 3, 10])
+def test_an_interval_of_a_mean_covers_it_as_often_as_it_says_however_few_the_values(num):
+    drawn = np.random.default_rng(0).normal(size=(4000, num))
+    low, high = np.array([mean_interval(values) for values in drawn]).T
+    assert np.mean((low < 0) & (high > 0)) == pytest.approx(0.95, abs=0.015)
+
+
 def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
     rng = np.random.default_rng(0)
     p, q, n, m = 0.9, 0.97, 150, 60

@@ -141,10 +141,10 @@ def conformal_bound(errors: np.ndarray, coverage: float = 0.95) -> np.ndarray:
 
 
 def mean_interval(values: np.ndarray) -> list[float] | None:
-    """95 % interval [low, high] of the mean of values (n,), normal approximation; None for fewer than two values."""
+    """95 % interval [low, high] of the mean of values (n,), by Student's t; None for fewer than two values."""
     if len(values) < 2:
         return None
-    half = Z_95 * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1)) / math.sqrt(len(values))
     return [float(values.mean()) - half, float(values.mean()) + half]
 
 

@@ -99,6 +99,8 @@ class Adaptation:
     def __init__(self, model: LatentDynamics, num: int, horizon: int, device: torch.device) -> None:
         """num: n; horizon: control steps that plans look ahead; device: of the latents."""
         self._model, self._ahead = model, min(_AHEAD, horizon)
+        self.num_steps = _WINDOWS + model.num_context_frames - 1 + DELAYS[-1]
+        """Control steps that `dynamics` looks back."""
         self._gains = torch.ones(num, len(DELAYS), model.action_dim, device=device)
         self._errors = torch.zeros(num, len(DELAYS) + 1, self._ahead, device=device)
         self._num_scored = 0
@@ -114,7 +116,7 @@ class Adaptation:
         """The model as it now is.
 
         Args:
-            latents: of every frame so far, T+1 times (n, D).
+            latents: of the frames so far, T+1 times (n, D); of a longer episode the last `num_steps` steps are enough.
             actions: those sent between them, T times (n, A).
             context: (n, C).
         """

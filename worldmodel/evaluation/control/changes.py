@@ -38,18 +38,21 @@ class Arrival:
     def __init__(self, change: Change | None) -> None:
         self._change = change
         self._sent: list[np.ndarray] = []
+        """The last actions, as many as may still arrive."""
+        self._step = -1
 
     def __call__(self, actions: np.ndarray, batch: BatchWorld) -> np.ndarray:
         """Actions (n, A) that are sent in the next control step -> those that arrive in it."""
         if self._change is None:
             return actions
-        self._sent.append(actions)
-        step, late = len(self._sent) - 1, len(self._sent) - 1 - self._change.delay
-        if step < self._change.at:
+        self._step += 1
+        delay = self._change.delay
+        self._sent = [*self._sent, actions][-delay - 1 :]
+        if self._step < self._change.at:
             return actions
-        if step == self._change.at:
+        if self._step == self._change.at:
             batch.scale(self._change.ratios)
-        return self._sent[late] if late >= 0 else np.zeros_like(actions)
+        return self._sent[0] if self._step >= delay else np.zeros_like(actions)
 
     def keep(self, open_: np.ndarray) -> None:
         """Go on with some of the robots: bool (n,)."""

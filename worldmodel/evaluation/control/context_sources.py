@@ -21,12 +21,15 @@ class OnlineContexts:
     """Estimated from the latents and actions of the episode so far; before enough was seen, the mean context."""
 
     def __init__(self, encoder: ContextEncoder, num: int, device: torch.device) -> None:
-        self._encoder = encoder
+        self._encoder, self.num_steps = encoder, encoder.config.window
         self._mean = torch.zeros(num, encoder.config.num_values, device=device)
 
     @torch.no_grad()
     def __call__(self, latents: Sequence[Tensor], actions: Sequence[Tensor]) -> Tensor:
-        """Latents of every frame so far, T+1 times (n, D), and the T actions (n, A) between them -> (n, C)."""
+        """Latents of the frames so far, T+1 times (n, D), and the T actions (n, A) between them -> (n, C).
+
+        Of a longer episode the last `num_steps` steps are enough.
+        """
         if len(actions) < self._encoder.min_steps:
             return self._mean
         window = self._encoder.config.window
@@ -39,6 +42,8 @@ class OnlineContexts:
 
 class KnownContexts:
     """The same context for the whole of each episode, (n, C)."""
+
+    num_steps = 0
 
     def __init__(self, contexts: Tensor) -> None:
         self._contexts = contexts

@@ -72,7 +72,11 @@ class LatentController(ABC):
         self._num_tasks, self._open = num_tasks, torch.arange(num_tasks)
         self._state: MPCState | None = None
         self._scenes = StaticScenes(goals, num_tasks) if model.uses_reference else None
+        readers = [part for part in (self._contexts, self._adaptation) if part]
+        self._num_kept = 1 + max([part.num_steps for part in readers], default=0)
+        """Control steps that are remembered: those that are read, and the one that is being decided."""
         self._latents: list[Tensor] = []
+        """Of the frames at the start and end of each of these steps."""
         self._actions: list[Tensor] = []
         self._progress: list[np.ndarray] = []
         self._cost_curve: np.ndarray | None = None
@@ -81,7 +85,7 @@ class LatentController(ABC):
 
     @abstractmethod
     def _objective(self, state: MPCState) -> Objective:
-        """The cost of plans from here."""
+        """The cost of plans from here, asked for once a decision and before its proposal."""
 
     @abstractmethod
     def _reached_so_far(self, state: MPCState) -> Tensor:
@@ -93,7 +97,7 @@ class LatentController(ABC):
 
     def watch(self, frames: np.ndarray, actions: np.ndarray) -> None:
         self._see(frames)
-        self._actions.append(torch.from_numpy(actions).to(self._model.device))
+        self._take(torch.from_numpy(actions).to(self._model.device))
 
     def act(self, frames: np.ndarray, states: np.ndarray) -> np.ndarray:
         state = self._see(frames)
@@ -107,7 +111,7 @@ class LatentController(ABC):
             self.num_invalid += int((~plan.valid).sum())
             if self._cost_curve is None:
                 self._cost_curve = plan.cost_curve.cpu().numpy()
-        self._actions.append(actions)
+        self._take(actions)
         return actions.cpu().numpy()
 
     def took(self, actions: np.ndarray) -> None:
@@ -152,11 +156,15 @@ class LatentController(ABC):
             self._state = mpc.init(seen)
         else:
             self._state = mpc.observe(self._state, seen, self._actions[-1])
-        self._latents.append(self._state.latents[:, -1])
+        self._latents = [*self._latents[-self._num_kept :], self._state.latents[:, -1]]
         progress = np.full(self._num_tasks, np.nan)
         progress[self._open.numpy()] = self._reached_so_far(self._state).double().cpu().numpy()
         self._progress.append(progress)
         return self._state
+
+    def _take(self, actions: Tensor) -> None:
+        """Remember actions (n', A) as those taken after the last look."""
+        self._actions = [*self._actions, actions][-self._num_kept :]
 
     def _eyes(self, seen: Tensor) -> LatentDynamics:
         """The model, embedding the frames of the open tasks, uint8 (n', 3, S, S), with their references."""
@@ -209,6 +217,8 @@ class GoalController(LatentController):
         self._graph = graph
         self._horizon = planner.horizon
         self._goal_frames, self._goal = goals, model.embed(goals)
+        self._target = self._goal
+        """The latents (n', D) that the present decision plans to: those of the goals, or of what lies on the way."""
 
     def keep(self, open_: np.ndarray) -> None:
         super().keep(open_)
@@ -222,22 +232,18 @@ class GoalController(LatentController):
         return eyes
 
     def _objective(self, state: MPCState) -> Objective:
-        now, target = self._latents[-1], self._target(state)
-        distance = goal_objective(target, now, self._model.heads, self._plan, OverHorizon(self._plan.reduction))
-        return self._with_effort(distance)
+        self._target = self._goal if self._graph is None else self._graph.subgoals(state.latents, self._goal)
+        now, reduction = self._latents[-1], OverHorizon(self._plan.reduction)
+        return self._with_effort(goal_objective(self._target, now, self._model.heads, self._plan, reduction))
 
     def _reached_so_far(self, state: MPCState) -> Tensor:
         return (state.latents[:, -1] - self._goal).norm(dim=-1)
 
     def _proposal(self, state: MPCState) -> Callable[[Tensor], Tensor] | None:
-        heads, target = self._model.heads, self._target(state)
+        heads, target = self._model.heads, self._target
         if not self._plan.proposal or heads is None:
             return None
         return lambda z0: heads.propose(z0, target, self._horizon)
-
-    def _target(self, state: MPCState) -> Tensor:
-        """The latents (n', D) to plan to: those of the goals, or of what lies on the way to them."""
-        return self._goal if self._graph is None else self._graph.subgoals(state.latents, self._goal)
 
 
 def plans_by_head(model: WorldModel, world: MujocoWorld) -> bool:
