@@ -129,7 +129,7 @@ def test_the_recipes_and_their_sizes_are_those_of_the_configs():
     page = PAGES["docs/COMMANDS.md"]
     table = page[page.index("| recipe |") :]
     listed: dict[str, list[str]] = {}
-    for names, found in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", table, re.M):
+    for names, found in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|[^|]*\|$", table, re.M):
         listed |= {name: re.findall(r"`(\w+)`", found) for name in re.findall(r"`([\w-]+)`", names)}
     for name in preset_names("env"):
         if name != "recorded":

@@ -42,7 +42,7 @@ def test_getting_started_works_command_by_command(home: Path, capsys: pytest.Cap
     for line, verb in zip(lines, verbs, strict=True):
         assert main([*shlex.split(line)[1:], *tiny.OPTIONS.get(verb, [])]) == 0, line
     assert Run("runs/reacher").probe and (home / "runs/reacher/report.html").exists()
-    (code,) = blocks("python", page)
+    code = "\n".join(blocks("python", page))
     (home / "page.py").write_text(code)
     runpy.run_path("page.py")
     assert re.search(r"^oracle: \d+%$", capsys.readouterr().out, re.M)

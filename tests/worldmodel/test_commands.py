@@ -376,15 +376,25 @@ def test_an_interrupted_training_goes_on(home: Path, tmp_path: Path, number: int
     assert torch.load(tmp_path / "runs/reacher/trainer.pt", weights_only=True)["step"] > 0
 
 
-@pytest.mark.parametrize(("verb", "said"), [("collect", "continues from there"), ("robust", "begins anew")])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("collect", "continues from there"),
+        ("robust run=zoo/reacher", "begins anew"),
+        ("data convert path=mine out=data/mine", "continues from there"),
+        ("data what=merge path=data/a out=data/b", "continues from there"),
+        ("data verify path=data/a", "begins anew"),
+    ],
+)
 def test_after_an_interrupt_it_is_said_what_the_same_command_does(
-    verb: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    line: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def interrupted(config: object) -> str:
         raise KeyboardInterrupt
 
+    verb, *options = line.split()
     monkeypatch.setitem(VERBS, verb, replace(VERBS[verb], run=interrupted))
-    assert main([verb, *(["run=zoo/reacher"] if verb == "robust" else [])]) == 130
+    assert main([verb, *options]) == 130
     assert capsys.readouterr().err.strip().endswith(said)
 
 

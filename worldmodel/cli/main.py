@@ -51,8 +51,10 @@ def _afterwards(arguments: list[str]) -> str:
     """What happens when an interrupted command is given again."""
     from worldmodel.cli.verbs import VERBS
 
-    verb = VERBS.get(arguments[0]) if arguments else None
-    if verb and verb.continues:
+    continues = VERBS[arguments[0]].continues if arguments and arguments[0] in VERBS else False
+    if isinstance(continues, tuple):
+        continues = any(argument.removeprefix("what=") in continues for argument in arguments[1:])
+    if continues:
         return "what was finished is kept, and the same command continues from there"
     return "earlier results are as they were, and the same command begins anew"
 

@@ -36,8 +36,9 @@ class Verb:
     run: Callable[[Any], str]
     common: tuple[str, ...] = ()
     """Options that `--help` shows first."""
-    continues: bool = False
-    """Whether an interrupted command continues where it stopped when it is given again; the others start over."""
+    continues: bool | tuple[str, ...] = False
+    """Whether an interrupted command continues where it stopped when it is given again, or with which values of `what`;
+    the others start over."""
 
 
 def _collect(config: CollectConfig) -> str:
@@ -296,7 +297,13 @@ VERBS = {
     ),
     "runs": Verb("look after runs: list, compare, verify, remove", RunsConfig, _runs, ("what", "run")),
     "zoo": Verb("list the trained models that come with the package", ZooConfig, _zoo, ("name",)),
-    "data": Verb("look after data sets: info, verify, merge, convert", DataConfig, _data, ("what", "path", "out")),
+    "data": Verb(
+        "look after data sets: info, verify, merge, convert",
+        DataConfig,
+        _data,
+        ("what", "path", "out"),
+        continues=("merge", "convert"),
+    ),
     "demo": Verb(
         "the whole pipeline in small: minutes on a CPU", DemoConfig, _demo, ("runs", "data", "seed", "tasks"), True
     ),
