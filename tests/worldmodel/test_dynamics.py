@@ -11,6 +11,7 @@ from rounding import assert_same_up_to_rounding, rounding
 from torch import Tensor, nn
 from worldmodel_fakes import RowEncoder, seeded
 
+from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import (
@@ -24,6 +25,7 @@ from worldmodel.learning.constants import (
     linear_contexts,
 )
 from worldmodel.learning.dynamics import prediction_errors, predictor_stage
+from worldmodel.learning.imagining import with_past
 from worldmodel.learning.loop import fit_quietly
 from worldmodel.models.context_encoder import ContextEncoder
 from worldmodel.models.predictor import Predictor
@@ -99,6 +101,16 @@ def test_the_context_of_a_row_comes_from_its_half_episode():
     for row, start in zip(rows.tolist(), starts, strict=True):
         episode = int(np.searchsorted(OFFSET, row, side="right")) - 1
         assert_inside(start, HALVES[int(row >= HALVES[1].offset[episode])], episode)
+
+
+def test_windows_that_are_judged_have_a_whole_context_window_before_them_where_there_is_room():
+    stretches, num_rows = EpisodeIndex(np.array([0, 20, 40]), np.array([15, 8, 6])), 7
+    model: Any = SimpleNamespace(context_encoder=RowEncoder(W), num_context_frames=3)
+    starts = window_starts(with_past(model, stretches, num_rows), num_rows).tolist()
+    # W steps end at the last of three frames seen; the second stretch has 3 of them at most, the third no window at all
+    assert starts == [*range(2, 9), 21]
+    model.context_encoder = None
+    assert with_past(model, stretches, num_rows) is stretches
 
 
 def test_windows_of_other_lengths_are_made_of_the_same_sums():

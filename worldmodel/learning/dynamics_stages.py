@@ -9,7 +9,7 @@ from worldmodel.data.truth import half_constants
 from worldmodel.learning.constants import Contexts, Windows, context_stage, fit_context_scale
 from worldmodel.learning.dynamics import fit_metrics, heads_stage, prediction_errors, predictor_stage
 from worldmodel.learning.imagination_watch import ImaginationWatch
-from worldmodel.learning.imagining import held_out_contexts
+from worldmodel.learning.imagining import held_out_contexts, with_past
 from worldmodel.learning.loop import Trainer
 from worldmodel.learning.retrieval import steps_off
 from worldmodel.learning.sources import Source, segments
@@ -73,14 +73,16 @@ def measured_prediction(model: WorldModel, source: Source, table: LatentTable, r
     """
     assert model.predictor is not None
     context_of = held_out_contexts(model, source, table)
-    errors, persistence = prediction_errors(model.predictor, table, segments(source.data, source.test), context_of)
+    test, num_rows = segments(source.data, source.test), model.num_context_frames + model.predictor.config.horizon
+    judged = with_past(model, test, num_rows)
+    errors, persistence = prediction_errors(model.predictor, table, judged, context_of)
     stride, horizon = model.predictor.config.stride, model.predictor.config.horizon
     steps = range(stride, horizon + 1, stride)
     with figures.drawing("predictor_error.png"):
         figures.predictor_error(run.figures / "predictor_error.png", steps, errors, persistence)
     shown = {1, *range(5, horizon + 1, 5), horizon}
     found = zip(steps, shares(errors, persistence), strict=True)
-    off = steps_off(model, table, segments(source.data, source.test), context_of)
+    off = steps_off(model, table, test, context_of)
     return PredictionErrors(horizon, {step: value for step, value in found if step in shown}, off)
 
 

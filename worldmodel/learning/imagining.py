@@ -1,7 +1,7 @@
 """Imagined futures: what a model expects of an episode from its first frames and the actions taken, and films of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +104,17 @@ def held_out_contexts(model: WorldModel, source: Source, table: LatentTable) -> 
     return PastContexts(model.context_encoder, windows, stretches, model.num_context_frames)
 
 
+def with_past(model: WorldModel, stretches: EpisodeIndex, num_rows: int) -> EpisodeIndex:
+    """The parts of stretches in which windows of `num_rows` rows are judged: where a model knows constants, each window
+    has a whole context window up to its last frame seen, or of a stretch that is too short for that, the latest has as
+    much as there is. What is not known yet is then no error of the predictor."""
+    if model.context_encoder is None:
+        return stretches
+    most = max(0, model.context_encoder.config.window + 1 - model.num_context_frames)
+    left_out = np.clip(stretches.length - num_rows, 0, most)
+    return replace(stretches, offset=stretches.offset + left_out, length=stretches.length - left_out)
+
+
 def contexts_of(model: WorldModel, source: Source, table: LatentTable, episodes: EpisodeIndex) -> Contexts | None:
     """Contexts of some episodes of a data set; None for a model without contexts."""
     if model.context_encoder is None:
@@ -135,9 +146,8 @@ def film_held_out(model: WorldModel, source: Source, table: LatentTable, run: Ru
 def held_out_starts(model: WorldModel, source: Source, table: LatentTable, most: int) -> tuple[Tensor, Tensor | None]:
     """First rows int64 (n,) of a few windows of test episodes over the predictor's horizon; their contexts (n, C)."""
     assert model.predictor is not None
-    starts = window_starts(
-        segments(source.data, source.test), model.num_context_frames + model.predictor.config.horizon
-    )
+    num_rows = model.num_context_frames + model.predictor.config.horizon
+    starts = window_starts(with_past(model, segments(source.data, source.test), num_rows), num_rows)
     start = starts[torch.linspace(0, len(starts) - 1, min(most, len(starts))).long()]
     context_of = held_out_contexts(model, source, table)
     return start, context_of(start) if context_of else None

@@ -14,7 +14,7 @@ from torch import Tensor
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.imagining import imagine_futures
+from worldmodel.learning.imagining import imagine_futures, with_past
 from worldmodel.models import WorldModel
 from worldmodel.runs import StepsOff
 from worldmodel.settings import PredictorConfig
@@ -68,7 +68,7 @@ def retrieved(
     ahead, num_seen = steps_ahead(model.predictor.config), model.num_context_frames
     if int(episodes.length.max()) < num_seen + 2 * ahead:
         return None
-    starts = window_starts(episodes, num_seen + 2 * ahead)
+    starts = window_starts(with_past(model, episodes, num_seen + 2 * ahead), num_seen + 2 * ahead)
     start = starts[torch.linspace(0, len(starts) - 1, min(_NUM_WINDOWS, len(starts))).long()]
     predicted = imagine_futures(model, table, start, ahead, context_of(start) if context_of else None)[:, -1]
     truth = table.latents[start[:, None] + torch.arange(num_seen, num_seen + 2 * ahead)]

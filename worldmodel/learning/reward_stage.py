@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.learning.imagining import contexts_of, held_out_contexts, imagine_futures
+from worldmodel.learning.imagining import contexts_of, held_out_contexts, imagine_futures, with_past
 from worldmodel.learning.loop import Stage, Trainer
 from worldmodel.learning.sources import Source, segments
 from worldmodel.measures.identifiability import scores
@@ -172,7 +172,7 @@ def judge_reward(
     head, predictor = model.reward_head, model.predictor
     assert head is not None and predictor is not None
     num, horizon = predictor.config.num_context_frames, predictor.config.horizon
-    starts = window_starts(test, num + horizon)
+    starts = window_starts(with_past(model, test, num + horizon), num + horizon)
     start = starts[torch.randperm(len(starts), generator=torch.Generator().manual_seed(0))[:_JUDGED]]
     rows = start[:, None] + torch.arange(num + horizon)
     taken = rows[:, num - 1 : -1]

@@ -12,6 +12,7 @@ from worldmodel.data.store import DataSet, EpisodeIndex
 from worldmodel.data.table import LatentTable
 from worldmodel.learning.constants import PastContexts, Windows
 from worldmodel.learning.dynamics import encode_rows
+from worldmodel.learning.imagining import with_past
 from worldmodel.learning.sources import segments
 from worldmodel.models import WorldModel
 from worldmodel.system.errors import UserError
@@ -56,7 +57,7 @@ def held_out_windows(
     offset = np.concatenate([[0], np.cumsum(chosen.length)[:-1]])
     episodes = replace(chosen, offset=offset)
     stretches = segments(data, episodes)
-    starts = window_starts(stretches, num_rows)
+    starts = window_starts(with_past(model, stretches, num_rows), num_rows)
     start = starts[torch.linspace(0, len(starts) - 1, min(most, len(starts))).long()]
     context = None
     if model.context_encoder is not None:
