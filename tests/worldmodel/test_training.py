@@ -4,23 +4,27 @@ import os
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from worldmodel_fakes import seeded
 
+import worldmodel as wm
 from worldmodel.learning.loop import Stage, StageSettings, Trainer, spread, stream_of
 from worldmodel.learning.train import PARTS
+from worldmodel.measures.regression import Examples, Split, mlp_probe
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs.run_directory import RunDirectory
 from worldmodel.settings import EncoderConfig, OptimConfig, in_round
 from worldmodel.settings.method import PredictorOptim
-from worldmodel.system.devices import cpu_threads_kept
+from worldmodel.system.devices import torch_kept
 from worldmodel.system.errors import CheckpointError, TrainingError, UserError
 from worldmodel.system.interrupts import Terminated
 
@@ -360,12 +364,31 @@ def test_wrong_optimiser_settings(wrong):
 
 @pytest.mark.parametrize(("kind", "threads", "used"), [("mlp", None, 1), ("cnn", None, 2), ("mlp", 3, 3)])
 def test_cpu_threads_suit_the_encoder_and_are_given_back(kind, threads, used):
-    @cpu_threads_kept()
+    @torch_kept()
     def work() -> int:
         set_cpu_threads(EncoderConfig(kind, input_size=16), threads)
         return torch.get_num_threads()
 
-    with cpu_threads_kept():
+    with torch_kept():
         torch.set_num_threads(2)
         assert work() == used
         assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("verb", "choose compare control identify imagine positions probe robust surprise view".split())
+def test_a_verb_leaves_torch_to_its_caller_as_it_was(verb):
+    """By its decorator: to run each of them here would take minutes."""
+    assert isinstance(getattr(wm, verb), types.FunctionType) and hasattr(getattr(wm, verb), "__wrapped__")
+
+
+def test_random_numbers_go_on_as_they_would_have():
+    with torch_kept():
+        torch.manual_seed(5)
+        expected = torch.rand(3)
+        torch.manual_seed(5)
+        with torch_kept():
+            torch.manual_seed(0)
+        x = np.random.default_rng(0).normal(size=(40, 2))
+        one = Examples(x, x, np.arange(40))
+        mlp_probe(Split(one, one, one), 10, np.random.default_rng(0), seed=0)
+        assert torch.equal(torch.rand(3), expected)

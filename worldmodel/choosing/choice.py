@@ -26,7 +26,7 @@ from worldmodel.runs import ChoiceResult, RunDirectory, ShortTraining, read_reco
 from worldmodel.runs.choice_result import CHOICE, shown
 from worldmodel.settings import RECORDED, VALUES, Choosable, TrainConfig, changed, options_of, recipe, with_options
 from worldmodel.settings.base import flatten
-from worldmodel.system.devices import cpu_threads_kept, pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.digest import digest
 from worldmodel.system.distributed import places
 from worldmodel.system.errors import ResultError, UserError
@@ -54,7 +54,7 @@ def left_open(config: TrainConfig) -> tuple[Choosable, ...]:
     return tuple(what for what in config.choose if all(own[option] == given[option] for option in options_of(what)))
 
 
-@cpu_threads_kept()
+@torch_kept()
 def choose(config: TrainConfig) -> ChoiceResult:
     """Choose the settings that a training leaves open, by short trainings on the first episodes of its recording.
 

@@ -29,6 +29,7 @@ from worldmodel.figures import drawing
 from worldmodel.learning.judging import r2_ceiling
 from worldmodel.runs import check_out, write_record
 from worldmodel.settings import CompareConfig, EncoderConfig
+from worldmodel.system.devices import torch_kept
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import inner_folder
 
@@ -38,6 +39,7 @@ CONVERGED = 0.95
 """Share of supervised training's final R2 at which a training counts as converged."""
 
 
+@torch_kept()
 def compare(config: CompareConfig) -> CompareResult | LitBallResult:
     """Run the study that `config` names; writes compare.json after each part, and a figure.
 

@@ -20,7 +20,7 @@ from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import EventResult, Run, SurpriseResult, check_out, write_record
 from worldmodel.runs.results import as_interval
 from worldmodel.settings import SurpriseConfig
-from worldmodel.system.devices import pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.errors import UserError
 from worldmodel.system.progress import progress
 from worldmodel.system.resident import require_frames
@@ -38,6 +38,7 @@ class _Trajectory:
     """float32 (T, A)."""
 
 
+@torch_kept()
 def surprise(config: SurpriseConfig) -> SurpriseResult:
     """Score trajectories with and without an event; recorded in the run.
 

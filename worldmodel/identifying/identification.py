@@ -29,11 +29,12 @@ from worldmodel.runs import ConstantEstimate, FitQuality, IdentifyResult, Record
 from worldmodel.runs.array_files import write_arrays
 from worldmodel.runs.identify_result import FOLDER, RoundResult
 from worldmodel.settings import IdentifyConfig
-from worldmodel.system.devices import pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import inner_folder, write_text
 
 
+@torch_kept()
 def identify(config: IdentifyConfig) -> IdentifyResult:
     """Find the constants of recordings; recorded in the run, with a calibrated model file and figures.
 

@@ -30,7 +30,7 @@ from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.models.weights import WEIGHTS
 from worldmodel.runs import Run
 from worldmodel.settings import TrainConfig
-from worldmodel.system.devices import pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.digest import digest_of_file
 from worldmodel.system.progress import progress
 
@@ -45,6 +45,7 @@ _GOAL_STEPS = 50
 """Control steps after which another recorded picture is the goal, in worlds that are about goals."""
 
 
+@torch_kept()
 def collect_round(config: TrainConfig, number: int) -> None:
     """Record a round with the model as it is; episodes that an earlier call has finished are kept.
 

@@ -49,7 +49,7 @@ from worldmodel.settings import (
     write_run_config,
 )
 from worldmodel.settings.base import flatten
-from worldmodel.system.devices import cpu_threads_kept, pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.distributed import Processes, launch
 from worldmodel.system.errors import UserError
 
@@ -69,7 +69,7 @@ FEWEST_EPISODES = 10
 """With ten episodes, one is for validation and one for testing."""
 
 
-@cpu_threads_kept()
+@torch_kept()
 def train(config: TrainConfig, checkpoint_every_s: float = CHECKPOINT_EVERY_S) -> TrainResult:
     """Train a world model as `config` says; its run directory is `TrainResult.run`.
 

@@ -135,10 +135,11 @@ def _fit_mlp(
     arrays = (torch.from_numpy(a.astype(np.float32)) for a in (x, y, x_val, y_val, x_test))
     x_t, y_t, x_v, y_v, x_e = arrays
     generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    net = nn.Sequential(
-        nn.Linear(x.shape[1], 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, y.shape[1])
-    )
+    with torch.random.fork_rng([]):  # whoever calls keeps their own random numbers
+        torch.default_generator.manual_seed(seed)
+        net = nn.Sequential(
+            nn.Linear(x.shape[1], 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, y.shape[1])
+        )
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, MLP_STEPS)
     best, kept = float("inf"), torch.full((len(x_e), y.shape[1]), torch.nan)

@@ -158,7 +158,7 @@ def check_installed(config: EncoderConfig) -> None:
 
 
 def set_cpu_threads(config: EncoderConfig, threads: int | None = None) -> None:
-    """Let torch use as many CPU threads as suit an encoder, until `cpu_threads_kept` gives back what it had.
+    """Let torch use as many CPU threads as suit an encoder, until `torch_kept` gives back what it had.
 
     threads: how many; None takes one for an MLP, where a second one gains a quarter on an idle machine and costs
     tenfold on a busy one, and else as many as torch has.

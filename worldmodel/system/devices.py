@@ -22,10 +22,14 @@ def pick_device(name: str) -> torch.device:
 
 
 @contextmanager
-def cpu_threads_kept() -> Iterator[None]:
-    """Give torch back the number of CPU threads that it had before; also a decorator, for functions that change it."""
+def torch_kept() -> Iterator[None]:
+    """Give torch back the CPU threads and the random numbers that it had before; also a decorator, for functions that
+    set them for themselves. Verbs are such functions: whoever calls one may go on to compute."""
     before = torch.get_num_threads()
+    # a GPU that has not been used is not woken for this
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:
-        yield
+        with torch.random.fork_rng(gpus):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -20,7 +20,7 @@ from worldmodel.evaluation.trust import trusted_world, warn_if_edited
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import Run, ViewResult
 from worldmodel.settings import RECORDED, EnvConfig, TrainConfig, ViewConfig
-from worldmodel.system.devices import pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.errors import UserError
 from worldmodel.system.files import check_replaceable, write_text
 from worldmodel.system.printable import say
@@ -35,6 +35,7 @@ _MARK = b"<title>worldmodel view</title>"
 """In the head of every page, so that `save` replaces nothing but earlier pages."""
 
 
+@torch_kept()
 def view(config: ViewConfig) -> ViewResult:
     """Serve a live view, or a recording, until it is stopped (Ctrl-C) or has made `config.steps`.
 

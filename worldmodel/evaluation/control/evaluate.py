@@ -57,7 +57,7 @@ from worldmodel.runs import (
     write_record,
 )
 from worldmodel.settings import ControlConfig, PlanConfig, TrainConfig
-from worldmodel.system.devices import pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.errors import UserError
 from worldmodel.system.printable import say
 
@@ -83,6 +83,7 @@ class Evaluation:
     """A change of the robot in the middle of a task; None: the robot stays as it is."""
 
 
+@torch_kept()
 def control(config: ControlConfig) -> ControlResult:
     """Drive the robot by MPC in the latent space of one or several runs, and record in each what it achieved.
 

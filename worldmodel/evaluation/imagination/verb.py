@@ -22,7 +22,7 @@ from worldmodel.models import WorldModel
 from worldmodel.models.encoders import set_cpu_threads
 from worldmodel.runs import ImagineResult, Run, StateErrors, StatePath, find_runs
 from worldmodel.settings import RECORDED, ImagineConfig
-from worldmodel.system.devices import pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.errors import CheckpointError, UserError
 from worldmodel.system.files import check_replaceable
 
@@ -30,6 +30,7 @@ _FILM = "imagination"
 _FILM_OF_ALL = "imagination_of_all"
 
 
+@torch_kept()
 def imagine(config: ImagineConfig) -> ImagineResult:
     """Imagine held-out episodes, open loop. Films and figures go into each run, the errors into its summary.
 

@@ -20,7 +20,7 @@ from worldmodel.evaluation.positions.positions_result import (
 from worldmodel.measures.statistics import OverSeeds, best_known, over_seeds
 from worldmodel.runs import check_out, write_record
 from worldmodel.settings import ContextMethod, PositionsConfig
-from worldmodel.system.devices import pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.progress import progress
 
 GRID = tuple(OptimSetting(*pair) for pair in ((1e-3, 1.0), (3e-3, 1.0), (1e-3, 0.3), (3e-3, 0.3)))
@@ -28,6 +28,7 @@ GRID = tuple(OptimSetting(*pair) for pair in ((1e-3, 1.0), (3e-3, 1.0), (1e-3, 0
 TUNING_SEED = 1000
 
 
+@torch_kept()
 def positions(config: PositionsConfig) -> PositionsResult:
     """Simulate, tune, train and probe every method; writes positions.json.
 

@@ -12,11 +12,13 @@ from worldmodel.evaluation.probing.subject import open_subject
 from worldmodel.evaluation.trust import check_inside_project, check_trusted
 from worldmodel.runs import ProbeResult, Run
 from worldmodel.settings import ProbeConfig
+from worldmodel.system.devices import torch_kept
 from worldmodel.system.printable import file_name
 
 __all__ = ["probe"]
 
 
+@torch_kept()
 def probe(config: ProbeConfig) -> ProbeResult:
     """Probe state variables, and physical constants where they vary; recorded in the run.
 

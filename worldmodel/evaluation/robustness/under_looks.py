@@ -42,7 +42,7 @@ from worldmodel.runs import DoubtResult, LookResult, RobustResult, Run, TaskProt
 from worldmodel.runs.results import as_interval
 from worldmodel.runs.robust_result import ENCODER_LABELS
 from worldmodel.settings import ControlConfig, EncoderName, PlanConfig, RobustConfig, TrainConfig
-from worldmodel.system.devices import pick_device
+from worldmodel.system.devices import pick_device, torch_kept
 from worldmodel.system.progress import progress
 
 _SHOWN = 5  # pictures of each look
@@ -100,6 +100,7 @@ _ByEncoder = dict[EncoderName, list[list[_Found]]]
 """Encoder -> for each run, what it did under each look."""
 
 
+@torch_kept()
 def robust(config: RobustConfig) -> RobustResult:
     """Drive to goal images, and read positions, under every look of a grid; recorded in each run.
 
