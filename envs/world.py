@@ -180,8 +180,7 @@ class MujocoWorld(gymnasium.Env):
             ValueError: an unknown factor, a value out of bounds, or a state of another shape.
         """
         super().reset(seed=seed)
-        self._num_steps = 0
-        self._is_judged = reward_hidden or not self.scene.hides_task
+        self._num_steps, self._is_judged = 0, reward_hidden or not self.scene.hides_task
         # The start is drawn before the factors and from the nominal model, so that one seed gives one start,
         # whatever is randomised and whatever the last episode's factors were.
         self.episode_model.forget_reset()
