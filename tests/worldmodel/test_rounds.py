@@ -114,7 +114,19 @@ def test_where_no_reward_is_known_recorded_pictures_are_the_goals(one_round, mon
         "write_data_set",
         lambda directory, index, episodes, what: kept.update(index=index, episodes=[*episodes(range(2))]),
     )
+    looks, aimed = [], []
+    see, aim = driven_episodes.GoalController._see, driven_episodes.GoalController.aim
+    monkeypatch.setattr(driven_episodes.GoalController, "_see", lambda of, seen: looks.append(of) or see(of, seen))
+
+    def aims(of, goals):
+        aim(of, goals)
+        assert of is looks[-1] and of._state.plan is None
+        aimed.append(of._state.latents.std(1).max())
+
+    monkeypatch.setattr(driven_episodes.GoalController, "aim", aims)
     driven_episodes.collect_round(one_round.config, 7)
+    assert len({*looks}) == 1 and len(looks) == 30, "one controller, which goes on where it was"
+    assert len(aimed) == 2 and min(aimed) > 0, "with the motion that it saw"
     policy = kept["index"].settings.policy
     assert policy["by"] == "recorded pictures" and policy["round"] == 7
     assert [episode.actions.shape for episode in kept["episodes"]] == [(30, 1), (30, 1)]

@@ -106,8 +106,8 @@ class _Drive:
             log.see(frame, state, factors)
         steps = self._config.collection.episode_steps
         for step in progress(range(steps), desc=f"drive {self._world.name}", unit="step"):
-            if step and step % _GOAL_STEPS == 0 and not self._by_reward:
-                controller = self._controller(len(open_), rng)
+            if step and step % _GOAL_STEPS == 0 and isinstance(controller, GoalController):
+                controller.aim(self._goals(len(open_), rng))
             actions = np.clip(controller.act(frames, states) + noise.next()[open_], -1, 1).astype(np.float32)
             controller.took(actions)
             frames, states = batch.step(actions)
@@ -130,11 +130,15 @@ class _Drive:
 
     def _controller(self, num: int, rng: np.random.Generator) -> LatentController:
         plan, seed = self._config.plan, int(rng.integers(2**31))
-        if self._pictures is None:
+        if self._by_reward:
             return RewardController(self._model, self._planner, plan, num, None, seed)
+        return GoalController(self._model, self._planner, plan, self._goals(num, rng), None, seed, self._graph)
+
+    def _goals(self, num: int, rng: np.random.Generator) -> np.ndarray:
+        """Recorded pictures, uint8 (n, S, S, 3)."""
+        assert self._pictures is not None
         rows = rng.integers(self._pictures.num_rows, size=num)
-        goals = np.concatenate([self._pictures.frames(slice(row, row + 1)) for row in rows])
-        return GoalController(self._model, self._planner, plan, goals, None, seed, self._graph)
+        return np.concatenate([self._pictures.frames(slice(row, row + 1)) for row in rows])
 
 
 class _Noise:

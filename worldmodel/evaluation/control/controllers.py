@@ -220,6 +220,18 @@ class GoalController(LatentController):
         self._target = self._goal
         """The latents (n', D) that the present decision plans to: those of the goals, or of what lies on the way."""
 
+    def aim(self, goal_frames: np.ndarray) -> None:
+        """Plan to other goals from now on, uint8 (n', S, S, 3): what was seen is kept, the plan to the last goals is
+        not."""
+        self._goal_frames = torch.from_numpy(goal_frames).movedim(-1, -3).to(self._model.device)
+        reference = None
+        if self._scenes:
+            self._scenes.aim(self._goal_frames)
+            reference = self._scenes.reference(self._goal_frames)
+        self._goal = self._model.embed(self._goal_frames, reference)
+        if self._state is not None:
+            self._state = replace(self._state, plan=None, num_executed=0)
+
     def keep(self, open_: np.ndarray) -> None:
         super().keep(open_)
         which = torch.from_numpy(np.flatnonzero(open_))

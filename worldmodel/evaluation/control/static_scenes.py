@@ -29,6 +29,11 @@ class StaticScenes:
         """Continue with some of the tasks."""
         self._scenes = [self._scenes[task] for task in which]
 
+    def aim(self, goals: Tensor) -> None:
+        """Replace the goal images, uint8 (n, 3, S, S)."""
+        for scene, goal in zip(self._scenes, goals, strict=True):
+            scene.aim(goal)
+
     def look(self, frames: Tensor) -> None:
         """Take in the current frames, uint8 (n, 3, S, S)."""
         changed = [scene.look(frame) for scene, frame in zip(self._scenes, frames, strict=True)]
@@ -61,9 +66,17 @@ class _Scene:
             if self._seen and float(apart.min()) < _APART * self._farthest:
                 return False
         self._seen = [*self._seen, frame][-_MOST:]
+        self._find_median()
+        return True
+
+    def aim(self, goal: Tensor) -> None:
+        """Replace the goal image."""
+        self._goal = [goal]
+        self._find_median()
+
+    def _find_median(self) -> None:
         known = self._goal + self._seen
         self._median = torch.stack(known).median(0).values if len(known) > 2 else None
-        return True
 
     def reference(self, frame: Tensor) -> Tensor:
         if self._median is not None:
