@@ -25,6 +25,7 @@ from worldmodel.planners.interfaces import (
     RecordableObjective,
     evaluate_objective,
     form_of,
+    form_of_function,
     map_tensors,
 )
 from worldmodel.planners.mpc import MPC, MPCState
@@ -37,6 +38,7 @@ from worldmodel.planners.objectives import (
     GoalDistance,
     LearnedDistance,
     OverHorizon,
+    Recordable,
     ReturnAhead,
     RewardCost,
     Staged,
@@ -70,6 +72,7 @@ __all__ = [
     "Planner",
     "Problem",
     "RandomShooting",
+    "Recordable",
     "RecordableObjective",
     "ReturnAhead",
     "RewardCost",
@@ -78,6 +81,7 @@ __all__ = [
     "capture",
     "evaluate_objective",
     "form_of",
+    "form_of_function",
     "make_planner",
     "map_tensors",
 ]

@@ -70,6 +70,7 @@ class RecordableObjective(ABC):
     """An objective that shows its tensors, so that a recorded plan can be replayed with others; see `CapturedPlanner`.
 
     An objective of your own needs this base class only for that: without it plans are the same, and slower on a GPU.
+    A function needs `Recordable` instead.
     Whatever it does not show, such as the weights that a learned distance reads, must stay at its place in memory.
     """
 
@@ -95,17 +96,29 @@ def map_tensors(objective: Objective, change: Callable[[Tensor], Tensor]) -> Obj
     return objective.map_tensors(change) if isinstance(objective, RecordableObjective) else objective
 
 
-def form_of(part: Callable[..., Tensor]) -> object:
-    """The form of a part of an objective: another objective's own form, or a plain function or method itself.
+def form_of(objective: Objective) -> object:
+    """The form of an objective: its own.
+
+    Raises:
+        NotRecordable: the objective does not show its tensors. A plain function does not either: it reads what it
+            closes over, and a graph would go on with what that was when it was recorded.
+    """
+    if isinstance(objective, RecordableObjective):
+        return objective.form()
+    if isinstance(objective, FunctionType | MethodType):
+        raise NotRecordable(f"{objective.__qualname__} does not show its tensors; give Recordable(function, tensors)")
+    raise NotRecordable(f"{type(objective).__name__} does not show its tensors; derive it from RecordableObjective")
+
+
+def form_of_function(part: Callable[..., Tensor]) -> object:
+    """The form of a function that a recordable objective calls, such as a learned distance: the function itself.
+
+    What it reads must stay at its place in memory.
 
     Raises:
         NotRecordable: the part is any other object, which may hold tensors that it does not show.
     """
-    if isinstance(part, RecordableObjective):
-        return part.form()
-    if isinstance(part, FunctionType | MethodType):
-        return part
-    raise NotRecordable(f"{type(part).__name__} does not show its tensors; derive it from RecordableObjective")
+    return part if isinstance(part, FunctionType | MethodType) else form_of(part)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from worldmodel.planners.checks import check_choice, check_shape
-from worldmodel.planners.interfaces import Objective, RecordableObjective, evaluate_objective, form_of, map_tensors
+from worldmodel.planners.interfaces import (
+    Objective,
+    RecordableObjective,
+    evaluate_objective,
+    form_of,
+    form_of_function,
+    map_tensors,
+)
 
 Reduction = Literal["sum", "terminal", "min", "mixed"]
 REDUCTIONS = ("sum", "terminal", "min", "mixed")
@@ -115,7 +122,7 @@ class LearnedDistance(RecordableObjective):
         return replace(self, goal=change(self.goal))
 
     def form(self) -> object:
-        return LearnedDistance, form_of(self.distance), self.reduction
+        return LearnedDistance, form_of_function(self.distance), self.reduction
 
 
 def over_horizon(reduction: Reduction | OverHorizon) -> OverHorizon:
@@ -161,7 +168,7 @@ class Constraint(RecordableObjective):
         return self
 
     def form(self) -> object:
-        return Constraint, form_of(self.excess), self.weight
+        return Constraint, form_of_function(self.excess), self.weight
 
 
 @final
@@ -226,7 +233,7 @@ class RewardCost(RecordableObjective):
         return self
 
     def form(self) -> object:
-        return RewardCost, form_of(self.reward), self.discount
+        return RewardCost, form_of_function(self.reward), self.discount
 
 
 @final
@@ -270,8 +277,33 @@ class ReturnAhead(RecordableObjective):
         return replace(self, seen=change(self.seen))
 
     def form(self) -> object:
-        value = None if self.value is None else form_of(self.value)
-        return ReturnAhead, form_of(self.rewards), value, self.discount
+        value = None if self.value is None else form_of_function(self.value)
+        return ReturnAhead, form_of_function(self.rewards), value, self.discount
+
+
+@final
+@dataclass(frozen=True)
+class Recordable(RecordableObjective):
+    """A function as an objective that shows its tensors: Recordable(cost, [goal]) calls cost(latents, actions, goal).
+
+    What else the function reads must stay at its place in memory.
+    """
+
+    function: Callable[..., Tensor]
+    """Maps latents (B, N, H, D), actions (B, N, H, A) and the tensors to costs (B, N)."""
+
+    tensors: Sequence[Tensor] = ()
+    """What may be another tensor in the next plan, such as a goal; each is passed to the function."""
+
+    def __call__(self, latents: Tensor, actions: Tensor) -> Tensor:
+        """Cost (B, N) of latents (B, N, H, D) and actions (B, N, H, A)."""
+        return self.function(latents, actions, *self.tensors)
+
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> "Recordable":
+        return replace(self, tensors=[change(tensor) for tensor in self.tensors])
+
+    def form(self) -> object:
+        return Recordable, form_of_function(self.function)
 
 
 @final

@@ -17,12 +17,14 @@ from worldmodel.planners import (
     NotRecordable,
     OverHorizon,
     Problem,
+    Recordable,
     RewardCost,
     Staged,
     WeightedSum,
     capture,
     form_of,
     make_planner,
+    map_tensors,
 )
 from worldmodel.planners.capture import _inputs_of, _Recording, _with_inputs
 from worldmodel.planners.objectives import Reduction
@@ -143,6 +145,25 @@ def test_an_objective_that_shows_no_tensors_has_no_form():
     for objective in (Hidden(), WeightedSum([(1.0, Hidden())]), LearnedDistance(torch.zeros(B, D), Hidden())):
         with pytest.raises(NotRecordable, match="Hidden does not show its tensors; derive it from RecordableObjective"):
             form_of(objective)
+
+
+def test_a_function_is_recorded_only_where_it_shows_its_tensors():
+    def to_goal(latents, actions, goal):
+        return (latents - goal[:, None, None]).square().sum((-1, -2))
+
+    goals, latents, actions = torch.rand(2, B, D), torch.rand(B, 7, H, D), torch.rand(B, 7, H, A)
+
+    def bound(latents, actions):
+        return to_goal(latents, actions, goals[0])  # whose goals may be rebound, which no graph would notice
+
+    for objective in (bound, WeightedSum([(1.0, bound)]), MeanOverMembers(bound, 2)):
+        with pytest.raises(NotRecordable, match=r"bound does not show its tensors; give Recordable\(function, tensors"):
+            form_of(objective)
+    first, second = (Recordable(to_goal, [goal]) for goal in goals)
+    assert form_of(first) == form_of(second) and form_of(WeightedSum([(1.0, first)]))
+    replayed = map_tensors(first, lambda _: goals[1])
+    assert torch.equal(replayed(latents, actions), second(latents, actions))
+    assert torch.equal(second(latents, actions), to_goal(latents, actions, goals[1]))
 
 
 def test_on_a_cpu_a_captured_planner_is_its_planner():
