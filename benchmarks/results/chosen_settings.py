@@ -8,7 +8,7 @@ from benchmarks.results.sources import read
 _OUTCOMES = {"success": "goals reached", "state_r2": "state R²"}
 _CRITERIA = {
     "steps_off": "steps off in time, 15 steps ahead",
-    "ratio_15": "error over standing still, 15 steps ahead",
+    "ratio_15": "error over persistence, 15 steps ahead",
     "ratio_5": "the same 5 steps ahead",
     "ratio_1": "the same 1 step ahead",
     "alignment": "alignment",
@@ -48,10 +48,10 @@ def details() -> str:
 def _criteria(found: dict[str, Any]) -> str:
     """A line for each criterion."""
     head = (
-        f"{found['num_trainings']} short trainings, five candidates in each world. Rank correlation of each criterion "
-        "with what counts, so that 1 is\nright: mean over worlds, and pooled ranks, with 95 % intervals over worlds; "
-        "pairs of candidates that are ordered rightly;\nand the mean outcome of the candidate that the criterion "
-        "picks.\n"
+        f"{found['num_trainings']} short training runs, five candidates in each world. Rank correlation of each "
+        "criterion with what counts, so that 1 is\nright: mean over worlds, and pooled ranks, with 95 % intervals over "
+        "worlds; pairs of candidates that are ordered rightly;\nand the mean outcome of the candidate that the "
+        "criterion picks.\n"
     )
     columns = ["criterion"]
     columns += [f"{label}: {what}" for label in _OUTCOMES.values() for what in ("within", "pooled", "pairs", "picked")]

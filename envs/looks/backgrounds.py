@@ -54,7 +54,7 @@ class Stripes(Background):
 class Video(FrameLook):
     """Clouds that change all the time, behind the robot."""
 
-    unit: ClassVar[str] = "the share of the film in what is seen"
+    unit: ClassVar[str] = "the share of the video in what is seen"
     highest: ClassVar[float] = 1.0
     needs_robot: ClassVar[bool] = True
 

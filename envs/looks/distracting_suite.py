@@ -35,10 +35,10 @@ _FILMS_SEED = 4_001
 
 @dataclass(frozen=True)
 class SuiteBackground(FrameLook):
-    """The suite's backgrounds: a film behind the robot, or one picture of it."""
+    """The suite's backgrounds: a video behind the robot, or one picture of it."""
 
     moving: bool = False
-    """Whether the film runs, one picture a control step, forwards and backwards."""
+    """Whether the video runs, one picture a control step, forwards and backwards."""
     ground_kept: float = 0.0
     """Opacity of the ground, where the frame shows any."""
     films: Sequence[np.ndarray] = field(default=(), compare=False)
@@ -46,7 +46,7 @@ class SuiteBackground(FrameLook):
     num_films: int = NUM_FILMS["hard"]
     """Number of films to choose from, the first ones."""
 
-    unit: ClassVar[str] = "the share of the film in what is seen"
+    unit: ClassVar[str] = "the share of the video in what is seen"
     highest: ClassVar[float] = 1.0
     needs_robot: ClassVar[bool] = True
 

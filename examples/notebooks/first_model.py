@@ -41,8 +41,8 @@ print(f"linear R2 of the true state, held-out episodes: {trained.identifiability
 # %% [markdown]
 # ## How far ahead can it see?
 #
-# The error of predicted latents, as a share of the error of the forecast that nothing moves. Below 1 is better than
-# that.
+# The error of predicted latents, as a share of that of persistence, the forecast that nothing changes. Below 1 is
+# better than that.
 
 # %%
 ratios = trained.prediction.ratio_to_persistence

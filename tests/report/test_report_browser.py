@@ -151,7 +151,7 @@ def test_a_chart_shows_its_values_at_the_pointer_and_enlarges_what_is_dragged(op
     opened.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", svg)
     ActionChains(opened).move_to_element(svg).perform()
     shown = first.find_element(By.TAG_NAME, "output").text
-    assert shown == "steps ahead 2 · nothing moves 14 · read from the true frame 3.81 · imagined 4.5"
+    assert shown == "steps ahead 2 · persistence 14 · read from the true frame 3.81 · imagined 4.5"
     labels = [text.text for text in svg.find_elements(By.TAG_NAME, "text")]
     width = svg.size["width"]
     ActionChains(opened).move_to_element(svg).click_and_hold().move_by_offset(width // 4, 0).release().perform()

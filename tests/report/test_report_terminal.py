@@ -21,10 +21,10 @@ from worldmodel.settings import recipe
 
 def test_train_says_how_good_the_model_is_and_when_it_is_no_better_than_nothing():
     assert train_lines(TRAIN).splitlines() == [
-        "  latents                                             16, by mlp 16x16 with method=lejepa",
-        "  true state from latents, linear R2, held out        0.991",
-        "  prediction error after 15 steps / if nothing moved  0.060",
-        "  frames decoded from latents, PSNR                   31.5 dB, nearest training frame – dB",
+        "  latents                                        16, by mlp 16x16 with method=lejepa",
+        "  true state from latents, linear R2, held out   0.991",
+        "  prediction error after 15 steps / persistence  0.060",
+        "  frames decoded from latents, PSNR              31.5 dB, nearest training frame – dB",
     ]
     poor = replace(TRAIN, prediction=PredictionErrors(5, {1: 0.9, 5: 1.004}))
     (well, kept, warning) = train_verdict(poor)

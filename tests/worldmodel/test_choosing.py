@@ -126,7 +126,7 @@ def test_the_better_lag_is_found_without_labels_and_trained_with(trained):
 def test_the_page_holds_every_short_training(trained):
     assert missing_on_page(trained) == []
     page = (trained.path / "report.html").read_text(encoding="utf-8")
-    assert "What it chose by itself" in page and "Short trainings, in their order" in page
+    assert "What it chose by itself" in page and "Short training runs, in their order" in page
 
 
 def test_a_choice_that_was_killed_goes_on_to_the_same_bytes(trained, from_lag_15, monkeypatch):

@@ -79,7 +79,7 @@ def start(arguments: list[str], folder: Path, code: str = "", **environment: str
 def test_without_a_verb_the_verbs_are_listed(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     assert main(arguments) == 0
     text = capsys.readouterr().out
-    assert text.startswith("usage: worldmodel VERB")
+    assert text.startswith("usage: worldmodel COMMAND")
     unwrapped = " ".join(text.split())  # the lines are as wide as the terminal
     assert all(f"\n  {name} " in text and verb.summary in unwrapped for name, verb in VERBS.items())
 

@@ -37,7 +37,7 @@ from worldmodel.settings.base import field_docs
         (["train", "env=Reacher-v5"], "env=gym:Reacher-v5"),
         (["train", "env=arm.py"], "env=arm.py:factory"),
         (["worlds", "env=nowhere-at-all"], "worldmodel worlds lists what there is"),
-        (["versions"], "unknown verb 'versions'"),
+        (["versions"], "unknown command 'versions'"),
     ],
 )
 def test_the_message_shows_how_to_write_it(arguments, said, capsys):

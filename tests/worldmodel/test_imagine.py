@@ -214,7 +214,7 @@ def test_the_verb_films_futures_and_plans_and_says_how_far_off_they_are(home: Pa
     assert found.errors.keys() == {"shoulder", "wrist"} and found.errors["wrist"].unit == "deg"
     assert all(Path("runs/reacher", name).exists() for name in found.videos) and len(found.videos) == 2
     assert Path("film.gif").exists() and Path("runs/reacher/figures/imagination_errors.png").exists()
-    assert f"{found.errors['wrist'].imagined[-1]:.3g}" in printed and "films: " in printed
+    assert f"{found.errors['wrist'].imagined[-1]:.3g}" in printed and "videos: " in printed
     assert main(["report", "run=runs/reacher"]) == 0
     page = Path("runs/reacher/report.html").read_text(encoding="utf-8")
     assert page.count("data:video/mp4") == 2 and page.index("What it imagines</h3>") < page.index(
@@ -226,7 +226,7 @@ def test_the_verb_films_futures_and_plans_and_says_how_far_off_they_are(home: Pa
     ("arguments", "named"),
     [
         (["run=runs/nothing"], "runs/nothing is not a finished run"),
-        (["run=runs/reacher", "out=film.txt"], "out is a film, .mp4 or .gif"),
+        (["run=runs/reacher", "out=film.txt"], "out is a video, .mp4 or .gif"),
         (["run=runs/reacher", "steps=99"], "steps=99"),
         (["run=runs/reacher", "steps=0"], "steps must be"),
         (["run=runs/blind"], "no decoder"),

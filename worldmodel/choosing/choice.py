@@ -35,7 +35,7 @@ from worldmodel.system.progress import progress
 
 SHARE = 1 / 3
 """Most that all short trainings may cost together, as a share of the cost of the training itself."""
-_NO_TIME = "short trainings would take more than a third of the training's time"
+_NO_TIME = "short training runs would take more than a third of the training's time"
 _BAR = "{desc}: {n:.0f}% of the time for it [{elapsed}<{remaining}]"
 
 

@@ -136,7 +136,7 @@ def _table(found: DemoResult) -> str:
         ("joint angles from latents, linear R2, held out", digits(measured.r2_h_to_z, ".4f")),
         ("latents from joint angles, linear R2, held out", digits(measured.r2_z_to_h, ".4f")),
         ("distance of the map from a rotation", digits(measured.orthogonality_error)),
-        (f"prediction error after {steps} steps / if nothing moved", digits(ratio)),
+        (f"prediction error after {steps} steps / persistence", digits(ratio)),
         (f"goals reached from pixels, {found.control.latent.num_tasks} tasks", achievement(found.control.latent)),
         ("  by random actions", achievement(controllers["random"])),
         ("  by the same planner on the true simulator", achievement(controllers["oracle"])),

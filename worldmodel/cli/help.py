@@ -1,4 +1,4 @@
-"""The text of `worldmodel VERB --help`: every option with the value that the recipe gives it, and its meaning."""
+"""The text of `worldmodel COMMAND --help`: every option with the value that the recipe gives it, and its meaning."""
 
 import dataclasses
 import inspect

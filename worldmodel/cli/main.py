@@ -10,10 +10,10 @@ from worldmodel.system import interrupts
 from worldmodel.system.errors import UserError
 from worldmodel.system.printable import say, terminal_width
 
-USAGE = "usage: worldmodel VERB [key=value ...] [--help] [--traceback] [-m]"
+USAGE = "usage: worldmodel COMMAND [key=value ...] [--help] [--traceback] [-m]"
 ABOUT = "Train a world model on MuJoCo pixels, check what its latents are, plan in them, and read physical constants."
 FLAGS = {
-    "worldmodel VERB --help": "the verb's options, their defaults and units",
+    "worldmodel COMMAND --help": "the command's options, their defaults and units",
     "--traceback": "show where an error came from",
     "-m": "sweep: comma-separated values, any Hydra launcher (hydra/launcher=joblib)",
     "--version": "the version of the package",
@@ -76,7 +76,7 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in VERBS:
         from worldmodel.settings.recipes import unknown
 
-        raise UserError(unknown("verb", name, VERBS))
+        raise UserError(unknown("command", name, VERBS))
     if name in ("data", "runs") and rest and "=" not in rest[0] and not rest[0].startswith("-"):  # data verify path=…
         rest[0] = f"what={rest[0]}"
     options = [argument for argument in rest if argument not in _FLAGS]
@@ -106,7 +106,7 @@ def _usage() -> str:
         return textwrap.fill(text, terminal_width(), subsequent_indent=" " * indent)
 
     verbs = "\n".join(wrapped(f"  {name:10}{verb.summary}", 12) for name, verb in VERBS.items())
-    flags = "\n".join(wrapped(f"  {flag:25}{meaning}", 27) for flag, meaning in FLAGS.items())
+    flags = "\n".join(wrapped(f"  {flag:28}{meaning}", 30) for flag, meaning in FLAGS.items())
     return "\n\n".join([wrapped(USAGE, 7), wrapped(ABOUT, 0), verbs, flags])
 
 

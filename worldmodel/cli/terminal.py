@@ -43,7 +43,7 @@ def train_lines(found: TrainResult) -> str:
         rows.append(("robust encoder, error on frames as they are", f"{digits(found.robust.error)}; {used}"))
     if found.prediction:
         steps, ratio = found.prediction.farthest
-        rows.append((f"prediction error after {steps} steps / if nothing moved", digits(ratio)))
+        rows.append((f"prediction error after {steps} steps / persistence", digits(ratio)))
         if off := found.prediction.steps_off:
             told = f"{off.mean:.1f} steps, by chance {off.chance:.1f}"
             rows.append((f"{off.steps_ahead} steps ahead, the frame that fits best is off by", told))
@@ -62,7 +62,9 @@ def train_lines(found: TrainResult) -> str:
 
 def choice_lines(found: ChoiceResult) -> str:
     """The settings that training chose by itself, one per line, and the cost of choosing."""
-    cost = f"{len(found.trainings)} short trainings, {found.share:.0%} of the training's cost, {found.seconds:.0f} s"
+    cost = (
+        f"{len(found.trainings)} short training runs, {found.share:.0%} of the training's cost, {found.seconds:.0f} s"
+    )
     return "\n".join([f"settings chosen without labels, by {cost}", *(f"  {told}" for told in found.sentences())])
 
 
@@ -125,8 +127,8 @@ def view_lines(found: ViewResult) -> str:
 
 
 def imagine_lines(found: ImagineResult) -> str:
-    """Error of every imagined state variable at the last step, beside no motion and what one frame shows."""
-    rows = [("", "imagined", "read from the true frame", "if nothing moved", "95 % of errors below (in test)")]
+    """Error of every imagined state variable at the last step, beside persistence and what one frame shows."""
+    rows = [("", "imagined", "read from the true frame", "persistence", "95 % of errors below (in test)")]
     for name, of in found.errors.items():
         label = f"{name} ({of.unit})" if of.unit else name
         error = with_interval(of.imagined[-1], of.imagined_interval[-1], ".3g")
@@ -134,7 +136,7 @@ def imagine_lines(found: ImagineResult) -> str:
         rows.append((f"  {label}", error, f"{of.read[-1]:.3g}", f"{of.persistence[-1]:.3g}", most))
     windows = f"{found.num_windows} windows of {found.num_episodes} held-out episodes"
     head = f"mean error of the imagined state {found.steps[-1]} steps ahead, {windows}"
-    return f"{head}\n{table(rows)}" if found.errors else "the data hold no state, so there are films and no errors"
+    return f"{head}\n{table(rows)}" if found.errors else "the data hold no state, so there are videos and no errors"
 
 
 def probe_lines(found: ProbeResult) -> str:

@@ -105,8 +105,8 @@ def _imagine(config: ImagineConfig) -> str:
     from worldmodel.runs import find_runs
 
     found, run = imagine(config), find_runs(config.run)[0].path
-    films = ", ".join([*(f"{run}/{film}" for film in found.videos), *([config.out] if config.out else [])])
-    told = [imagine_lines(found), imagine_verdict(found), f"films: {films}", f"next: {command('report', run=run)}"]
+    videos = ", ".join([*(f"{run}/{video}" for video in found.videos), *([config.out] if config.out else [])])
+    told = [imagine_lines(found), imagine_verdict(found), f"videos: {videos}", f"next: {command('report', run=run)}"]
     return "\n".join(line for line in told if line)
 
 
@@ -243,7 +243,7 @@ VERBS = {
         ("run", "protocol", "tasks", "planner", "goal_steps", "videos", "oracle", "out"),
     ),
     "imagine": Verb(
-        "film imagined futures beside what happened, and measure the error of the imagined state",
+        "show imagined futures beside what happened, as videos, and measure the error of the imagined state",
         ImagineConfig,
         _imagine,
         ("run", "steps", "windows", "shown", "tasks", "out"),
@@ -277,7 +277,7 @@ VERBS = {
         ("run", "trajectories", "out"),
     ),
     "robust": Verb(
-        "judge a run where the world looks different: textures, films, cameras, occluders, noise",
+        "judge a run where the world looks different: textures, videos, cameras, occluders, noise",
         RobustConfig,
         _robust,
         ("run", "looks", "levels", "pictures", "tasks", "instances", "protocol", "out"),

@@ -31,7 +31,7 @@ def worlds_lines(found: WorldsResult) -> str:
 
 
 _SHOWN = 3
-_NO_RECIPE = "none: train takes the default settings, and chooses the lag by short trainings (choose=[] keeps it)"
+_NO_RECIPE = "none: train takes the default settings, and chooses the lag by short training runs (choose=[] keeps it)"
 _EFFECT = (
     "effect: how far apart a random episode is with the factor 1.5 deviations of its prior below and above nominal, by "
     "the largest difference of a state variable, or the mean difference of a picture in levels of 255"

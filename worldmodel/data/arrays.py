@@ -30,7 +30,7 @@ def write_arrays(
     control_dt_s: float = 0.1,
     source: str = "arrays",
 ) -> int:
-    """Write episodes as a data set that every verb but `control` takes (`worldmodel train env=recorded env.name=…`).
+    """Write episodes as a data set that every command but `control` takes (`worldmodel train env=recorded env.name=…`).
 
     Args:
         directory: data/NAME; must not hold a data set yet.

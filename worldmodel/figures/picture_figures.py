@@ -72,7 +72,7 @@ def state_errors(path: Path, steps: Sequence[int], errors: Mapping[str, StateErr
     with style.styled():
         figure, axes = style.panels(len(errors), 3, (3.1, 2.4))
         for panel, (name, of) in zip(axes, errors.items(), strict=True):
-            panel.plot(steps, of.persistence, color=style.GREY, label="nothing moves")
+            panel.plot(steps, of.persistence, color=style.GREY, label="persistence")
             panel.plot(steps, of.read, color=style.TEAL, linestyle="--", label="read from the true frame")
             panel.plot(steps, of.imagined, color=style.BLUE, label="imagined")
             ends = [known or (at, at) for at, known in zip(of.imagined, of.imagined_interval, strict=True)]

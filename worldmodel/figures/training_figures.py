@@ -36,13 +36,13 @@ def predictor_error(
     model_error: Sequence[float] | np.ndarray,
     persistence_error: Sequence[float] | np.ndarray,
 ) -> Path:
-    """Draw the prediction error against the horizon (H,) in control steps, beside the forecast that nothing moves."""
+    """Draw the prediction error against the horizon (H,) in control steps, beside persistence."""
     model, still = np.asarray(model_error, float), np.asarray(persistence_error, float)
     style.require(len(horizons) == len(model) == len(still) > 0, "equally many horizons and errors", model, still)
     with style.styled():
         figure = style.new_figure(5.4, 2.9)
         axes = figure.add_subplot()
-        axes.plot(horizons, still, color=style.GREY, marker="o", markersize=4, label="persistence (nothing moves)")
+        axes.plot(horizons, still, color=style.GREY, marker="o", markersize=4, label="persistence")
         axes.plot(horizons, model, color=style.BLUE, marker="o", markersize=4, label="latent predictor")
         axes.fill_between(horizons, model, still, where=list(model < still), color=style.BLUE, alpha=0.08, linewidth=0)
         axes.set(xlabel="horizon (control steps)", ylabel="mean squared latent error")

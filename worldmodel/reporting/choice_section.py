@@ -13,7 +13,7 @@ _HEADERS = (
     "Steps off",
     "Better by",
     "Standard error",
-    "Error over that of standing still",
+    "Error over that of persistence",
     "Taken",
     "Of the training's cost",
     "Time",
@@ -25,7 +25,7 @@ def choice_section(run: ReportedRun, figures: list[Path]) -> Section:
     found = run.summary.train.choice
     tables: list[Path | Table] = [*figures]
     if found:
-        tables.append(Table("Short trainings, in their order", _HEADERS, [_row(of) for of in found.trainings]))
+        tables.append(Table("Short training runs, in their order", _HEADERS, [_row(of) for of in found.trainings]))
         if found.left_out:
             rows = [[Cell(plain(what)), Cell(why)] for what, why in found.left_out.items()]
             tables.append(Table("Not tried", ("Setting", "Why"), rows))
@@ -36,8 +36,8 @@ def choice_section(run: ReportedRun, figures: list[Path]) -> Section:
     return Section(
         "choice",
         "What it chose by itself",
-        "Short trainings of a few values of each setting, judged on episodes that they did not learn from: by how many "
-        "control steps their predictions are off in time, which needs no labels.",
+        "Short training runs with a few values of each setting, judged on episodes that they did not learn from: by "
+        "how many control steps their predictions are off in time, which needs no labels.",
         "A value is taken where it is better than the best one before it, episode by episode, by more than the "
         "standard error. A setting that is given on the command line is never changed, and choose=[] chooses nothing.",
         command(run, "train"),

@@ -55,7 +55,7 @@ def control_section(run: ReportedRun, figures: list[Path]) -> Section:
             planning += [replace(one, caption=f"{protocol}: {one.caption}", folded=True) for one in tables]
     films = run.videos["control"]
     beside = " at the left and the goal image at the right" if not (found and found.protocol.by_head) else ""
-    told = f" Each film shows the robot's view{beside}." if films else ""
+    told = f" Each video shows the robot's view{beside}." if films else ""
     turns_green = "The frame turns green when the goal is reached. " if films and not rewarded else ""
     return Section(
         "control",
@@ -200,11 +200,11 @@ def probe_section(run: ReportedRun, figures: list[Path]) -> Section:
     return Section(
         "probes",
         "Constants and state, read out linearly",
-        "How well a linear probe and a small MLP read each variable on episodes they never saw, beside the controls. "
+        "How well a linear probe and a small MLP read each variable on episodes they never saw, beside baselines. "
         "R² of a constant is of the coordinate its prior is Gaussian in: the logarithm of a mass.",
         "A finding is a linear bar close to the MLP's and far from the random encoder, raw pixels and shuffled labels. "
-        "The true state, where it is given, is about the best that can be hoped for; no reader of such windows exceeds "
-        "the bound.",
+        "The true state, where it is given, is about the best that can be hoped for; no estimator from such windows "
+        "exceeds the bound.",
         command(run, "probe"),
         [*_in_order(figures, found), *(_probe_tables(found) if found else [])],
         probe_verdict(found) if found else "",
@@ -264,7 +264,7 @@ def _controls_table(variables: dict[str, ProbedVariable]) -> list[Table]:
         for name, of in variables.items()
     ]
     headers = ("Variable", *(plain(control) for control in controls))
-    return [Table("Controls: linear R² of other readers", headers, rows)] if controls else []
+    return [Table("Baselines: linear R² from other inputs", headers, rows)] if controls else []
 
 
 def _correlations_table(found: ContextCorrelations) -> Table:

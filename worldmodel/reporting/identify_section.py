@@ -20,7 +20,7 @@ def identify_section(run: ReportedRun, figures: list[Path]) -> Section:
         "reproduces them best under the same actions. Grey bars are the prior's interval, blue ones the 95 % interval.",
         "The simulator is calibrated where it predicts the end of the recording, which a first fit has not seen, as "
         "well as with true constants, and better than with nominal ones. The model file has the constants of the "
-        "whole recording; `written` judges those. The film shows recording and simulators at the same moments.",
+        "whole recording; `written` judges those. The video shows recording and simulators at the same moments.",
         command(run, "identify"),
         [*figures, *tables],
         "; ".join(identify_verdict(found)) if found else "",

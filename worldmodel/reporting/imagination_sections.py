@@ -14,9 +14,9 @@ def imagination_section(run: ReportedRun, figures: list[Path]) -> Section:
     found = run.summary.imagine
     last = ""
     if found and found.disagreement:
-        last = f" The last film shows what {len(found.runs)} runs imagine of the same episodes."
+        last = f" The last video shows what {len(found.runs)} runs imagine of the same episodes."
     elif found and len(found.videos) > 1:
-        last = " The last film shows plans that the controller chose, carried out without a further look."
+        last = " The last video shows plans that the controller chose, carried out without a further look."
     return Section(
         "imagination",
         "What it imagines",
@@ -71,7 +71,7 @@ def _error_charts(found: ImagineResult) -> list[Chart]:
             f"{_with_unit(name, of)}: mean error",
             "steps ahead",
             [
-                Line("nothing moves", found.steps, of.persistence, "quiet"),
+                Line("persistence", found.steps, of.persistence, "quiet"),
                 Line("read from the true frame", found.steps, of.read, "second"),
                 Line("imagined", found.steps, of.imagined, "accent", *_ends(of)),
             ],
@@ -90,7 +90,7 @@ def _error_tables(found: ImagineResult) -> list[Table]:
     headers = (
         "Variable",
         "Imagined",
-        "Nothing moves",
+        "Persistence",
         "True frame",
         "Imagined over true frame",
         "95 % interval",
@@ -123,7 +123,7 @@ def _by_step(name: str, of: StateErrors, found: ImagineResult) -> Table:
         "Steps ahead": [number(step, 0) for step in found.steps],
         "Imagined": [short(value) for value in of.imagined],
         "95 % interval": [interval(ends, 2) for ends in of.imagined_interval],
-        "Nothing moves": [short(value) for value in of.persistence],
+        "Persistence": [short(value) for value in of.persistence],
         "Frame itself": [short(value) for value in of.read],
         "95 % of errors below": [short(value) for value in of.within or unknown],
         "Covered in test": [percent(value) for value in of.coverage or unknown],

@@ -90,7 +90,7 @@ def _content(run: ReportedRun, index: int, scratch: Path) -> RunContent:
     try:
         return run_content(run, index, [*run.figures, *_drawn_figures(run, scratch)])
     except (ValueError, ArithmeticError, LookupError, TypeError) as error:
-        raise ResultError(f"{run.path} holds results that cannot be shown ({error}); run the verbs again") from error
+        raise ResultError(f"{run.path} holds results that cannot be shown ({error}); run its commands again") from error
 
 
 def _drawn_figures(run: ReportedRun, scratch: Path) -> list[Path]:

@@ -97,8 +97,8 @@ def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
     evidence: list[Path | Table | Chart] = []
     if found:
         steps, ratios = zip(*sorted(found.ratio_to_persistence.items()), strict=True)
-        lines = [Line("nothing moves", steps, [1.0] * len(steps), "quiet"), Line("latent predictor", steps, ratios)]
-        evidence.append(Chart("Error over that of the forecast that nothing moves", "steps ahead", lines))
+        lines = [Line("persistence", steps, [1.0] * len(steps), "quiet"), Line("latent predictor", steps, ratios)]
+        evidence.append(Chart("Error over that of persistence", "steps ahead", lines))
         rows = [[number(step, 0), number(ratio, 3)] for step, ratio in zip(steps, ratios, strict=True)]
         caption = f"Error over persistence, up to {found.horizon} steps ahead"
         evidence.append(Table(caption, ("Steps ahead", "Ratio"), rows))
@@ -111,9 +111,9 @@ def prediction_section(run: ReportedRun, figures: list[Path]) -> Section:
         "predictor",
         "How far it predicts",
         "The error of the latent predictor by how far it looks ahead, over that of persistence: the forecast that "
-        "nothing moves.",
+        "nothing changes.",
         "A ratio of 1 is no better than assuming a still world, 0 is a perfect forecast. Steps off in time say which "
-        "moment a prediction is nearest to; they need no labels, and can be compared between trainings.",
+        "moment a prediction is nearest to; they need no labels, and can be compared between training runs.",
         command(run, "train"),
         evidence or figures,
         prediction_verdict(found),

@@ -35,7 +35,7 @@ HOLDS = 0.9
 FORETELLS = 0.3
 """Rank correlation from which the disagreement of runs is said to tell how wrong they are."""
 NO_BETTER = 0.95
-"""Error over that of standing still from which planning with a predictor was no better than chance (docs/LOG.md)."""
+"""Error over that of persistence from which planning with a predictor was no better than chance (docs/LOG.md)."""
 
 
 def outdated_verdict(summary: Summary) -> list[str]:
@@ -82,10 +82,11 @@ def prediction_verdict(found: PredictionErrors | None) -> str:
     if ratio is None:
         return ""
     if ratio < NO_BETTER:
-        return f"{steps} steps ahead the predictor errs {ratio:.2f} times as much as the forecast that nothing moves"
+        head = f"{steps} steps ahead the predictor errs {ratio:.2f} times as much as persistence"
+        return f"{head} (the forecast that nothing changes)"
     return (
-        f"WARNING: {steps} steps ahead the predictor is no better than the forecast that nothing moves "
-        f"(error ratio {ratio:.2f}): planning with it will be no better than chance; {_MORE_MOTION}"
+        f"WARNING: {steps} steps ahead the predictor is no better than persistence (the forecast that nothing "
+        f"changes; error ratio {ratio:.2f}): planning with it will be no better than chance; {_MORE_MOTION}"
     )
 
 
@@ -172,14 +173,14 @@ def _returns_verdict(latent: ControllerResult | None, random: ControllerResult |
 
 
 def imagine_verdict(found: ImagineResult) -> str:
-    """How far off the imagined state is, beside what one frame shows and standing still."""
+    """How far off the imagined state is, beside what one frame shows and persistence."""
     if not found.errors:
         return ""
     told = [f"{_amount(of.imagined[-1], of.unit)} ({plain(name)}{_beside(of)})" for name, of in found.errors.items()]
     text = f"{found.steps[-1]} steps ahead the imagined state is off by {', '.join(told)}"
     lost = [plain(name) for name, of in found.errors.items() if of.imagined[-1] >= of.persistence[-1]]
     if lost:
-        text += f"; no better than nothing moves: {', '.join(lost)}"
+        text += f"; no better than persistence: {', '.join(lost)}"
     return f"{text}; {_disagreement_verdict(found)}" if found.disagreement else text
 
 

@@ -25,7 +25,7 @@ class ShortTraining:
     by_episode: list[float]
     """`steps_off` of each episode."""
     ratio_to_persistence: float | None
-    """Error of these predictions over that of the forecast that nothing moves."""
+    """Error of these predictions over that of persistence (the forecast that nothing changes)."""
     share: float
     """Its cost over that of the training to come, in multiplications of encoder and predictor."""
     seconds: float

@@ -17,7 +17,7 @@ class StateErrors:
     imagined_interval: list[Interval | None]
     """95 % interval of that error; None from a single episode."""
     persistence: list[float]
-    """Error of the forecast that nothing moves: of the state read from the last frame that was seen."""
+    """Error of persistence (the forecast that nothing changes): of the state read from the last frame that was seen."""
     read: list[float]
     """Error of the state read from the camera's own frame at that step, which needs no forecast."""
     times_read: float | None

@@ -1,4 +1,4 @@
-"""What `probe` finds: how well variables are read from latents and contexts, beside controls and a bound."""
+"""What `probe` finds: how well variables are read from latents and contexts, beside baselines and a bound."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal

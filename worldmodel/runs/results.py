@@ -68,9 +68,9 @@ class PredictionErrors:
     horizon: int
     """Control steps of the longest prediction."""
     ratio_to_persistence: dict[int, float | None]
-    """Control steps ahead -> root mean squared error over that of the forecast that nothing moves. A model that knows
-    constants is told what the frames before show of them, a whole window where there is room; in results of earlier
-    versions also what the predicted frames show."""
+    """Control steps ahead -> root mean squared error over that of persistence (the forecast that nothing changes).
+    A model that knows constants is told what the frames before show of them, a whole window where there is room; in
+    results of earlier versions also what the predicted frames show."""
     steps_off: StepsOff | None = None
     """How far off in time, which needs no labels and can be compared between encoders; None where episodes are too
     short, and in results of earlier versions."""

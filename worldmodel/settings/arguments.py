@@ -18,7 +18,7 @@ from worldmodel.settings.training import TrainConfig
 from worldmodel.system.errors import UserError
 
 REMOVED = {
-    "experiment": "experiment= is gone; larger trainings of a world are sizes of its recipe: size=base",
+    "experiment": "experiment= is gone; larger versions of a world are sizes of its recipe: size=base",
     "nodes": "nodes= is gone; start the command with torchrun or srun, which say how many machines there are",
 }
 """Options of earlier versions, and what to write instead."""

@@ -128,7 +128,7 @@ class ControlConfig(Settings):
     split: Literal["validation", "test"] = "test"
     """Which tasks: choose settings on validation, report on test."""
     videos: NonNegativeInt = 4
-    """Tasks to film."""
+    """Tasks of which a video is kept."""
     oracle: bool = True
     """Also plan with the true simulator."""
     oracle_tasks: Count = 50

@@ -17,7 +17,7 @@ SHELL_SD = (2.0, 3.0)
 
 @dataclass(frozen=True)
 class ProbeConfig(Settings):
-    """Read state variables and physical constants from a run's latents, by linear and MLP probes beside controls.
+    """Read state variables and physical constants from a run's latents, by linear and MLP probes beside baselines.
 
     Every probe is fitted on training episodes and scored on test episodes, so that no episode, and with it no drawn
     constant, is on both sides.
@@ -34,10 +34,10 @@ class ProbeConfig(Settings):
     max_frames: Count = 6_000
     """Most frames of each split."""
     controls: bool = True
-    """Also probe a random encoder, raw pixels, shuffled labels and more, which takes most of the time."""
+    """Also probe baselines: a random encoder, raw pixels, shuffled labels and more, which takes most of the time."""
     bound_trajectories: NonNegativeInt = 12
-    """Simulated trajectories from which the bound on any reader of the constants is computed, at the latents' position
-    error; 0: no bound."""
+    """Simulated trajectories from which the bound on any estimator of the constants is computed, at the latents'
+    position error; 0: no bound."""
     shifts: list[Shift] = field(default_factory=list)
     """Also read constants outside the training distribution: held (constants held all episode), constants (2 to 3 prior
     standard deviations from nominal), nuisances (light and colours as far out), excitation (another policy)."""
@@ -91,7 +91,7 @@ class SurpriseConfig(Settings):
 class ImagineConfig(Settings):
     """Futures that a model imagines of held-out episodes, from a few frames and the actions taken alone.
 
-    Films of the camera's frames beside the imagined ones, and errors of the imagined state in degrees and millimetres.
+    Videos of the camera's frames beside the imagined ones, and errors of the imagined state in degrees and millimetres.
     """
 
     run: str = ""
@@ -103,7 +103,7 @@ class ImagineConfig(Settings):
     windows: Count = 500
     """Windows of held-out episodes behind every error."""
     shown: Count = 4
-    """Windows shown in the film."""
+    """Windows shown in the video."""
     tasks: NonNegativeInt = 3
     """Tasks of which the chosen plan of a single run is imagined, and then carried out; 0: none."""
     bootstrap: Count = 1000
@@ -115,12 +115,12 @@ class ImagineConfig(Settings):
     device: Device = "auto"
     """auto takes CUDA where there is a GPU."""
     out: str | None = None
-    """Also write the film there, .mp4 or .gif."""
+    """Also write the video there, .mp4 or .gif."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.out is not None and not self.out.endswith((".mp4", ".gif")):
-            raise UserError(f"out is a film, .mp4 or .gif, got {self.out}")
+            raise UserError(f"out is a video, .mp4 or .gif, got {self.out}")
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class DesignConfig(Settings):
 
 @dataclass(frozen=True)
 class PositionsConfig(Settings):
-    """Constants from true positions instead of pixels: what contexts find, and what any reader could.
+    """Constants from true positions instead of pixels: what contexts find, and what any estimator could.
 
     Positions with noise take the place of frame latents; nothing is rendered. Each method is tuned over the same four
     settings on validation episodes; test episodes are reported, beside the bound that `design` computes.
@@ -205,7 +205,7 @@ class PositionsConfig(Settings):
     tune: bool = True
     """Tune every method; else take the settings as they are."""
     num_seeds: Count = 3
-    """Trainings per figure, each with a seed of its own."""
+    """Training runs per figure, each with a seed of its own."""
     windows: Count = 1
     """Context windows averaged per half episode."""
     shift_episodes: NonNegativeInt = 200
@@ -243,7 +243,7 @@ class CompareConfig(Settings):
     """Compare methods on one world: recovery, constants, memory, planning, convergence, batch and data size, new looks.
 
     Every method is tuned over four settings on validation episodes, with a seed of its own; test episodes are reported.
-    Finished trainings are kept in runs/compare-NAME, so that the same command continues after an interruption.
+    Finished training runs are kept in runs/compare-NAME, so that the same command continues after an interruption.
     """
 
     training: TrainConfig = field(default_factory=TrainConfig)
@@ -262,7 +262,7 @@ class CompareConfig(Settings):
     """Parts of the table. What a world does not allow is left out: planning and looks (planning where the world looks
     different) need actions, constants need some that vary."""
     num_seeds: Count = 3
-    """Trainings per figure, each with a seed of its own."""
+    """Training runs per figure, each with a seed of its own."""
     out: str | None = None
     """Also write the result there, as JSON."""
     overwrite: bool = False

@@ -52,8 +52,8 @@ class RobustConfig(Settings):
     motions: list[Motion] = field(default_factory=lambda: ["static", "dynamic"])
     """The suite's settings: static keeps what is drawn for the episode, dynamic moves it on at each control step."""
     pictures: str | None = None
-    """Folder of PNG, JPEG or WebP pictures, of MP4 films, and of folders of pictures, each of which is a film: for the
-    look `pictures`, and the suite's backgrounds."""
+    """Folder of PNG, JPEG or WebP pictures, of MP4 videos, and of folders of pictures, each of which is a video: for
+    the look `pictures`, and the suite's backgrounds."""
     instances: Count = 5
     """Draws of each look, among which tasks and frames are divided; as many draws as tasks draw it anew for each task,
     as the Distracting Control Suite does."""

@@ -71,9 +71,9 @@ class TrainConfig(Settings):
     distillation: DistillationConfig | None = None
     """How the robust encoder learns; null takes its defaults."""
     choose: tuple[Choosable, ...] = no_effect_on_weights(())
-    """Settings that training first chooses by itself, in this order, by short trainings and without labels: any of lag,
-    input_size, sigreg (its weight) and latent_dim. A setting that differs from the world's recipe, or is given on the
-    command line, is kept; [] chooses nothing."""
+    """Settings that training first chooses by itself, in this order, by short training runs and without labels: any of
+    lag, input_size, sigreg (its weight) and latent_dim. A setting that differs from the world's recipe, or is given on
+    the command line, is kept; [] chooses nothing."""
     rounds: NonNegativeInt = 0
     """Rounds after the first training. In each, the model drives the robot, by reward or to recorded goal images, and
     training goes on with the new episodes: a fifth as many as were recorded at first. More can be added later. A world

@@ -135,7 +135,7 @@ def open_session(config: ViewConfig) -> Session:
         warn_if_edited(run, world)
         if world.scene.draws_itself:
             raise UserError(
-                f"view moves and draws a MuJoCo model, and {world.name} holds none; worldmodel imagine films what the "
+                f"view moves and draws a MuJoCo model, and {world.name} holds none; worldmodel imagine shows what the "
                 f"model expects, and view data={trained.collection.directory} plays the recordings"
             )
         check_frames(model, world.image_size, world.name)

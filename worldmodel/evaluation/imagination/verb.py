@@ -44,7 +44,7 @@ def imagine(config: ImagineConfig) -> ImagineResult:
             runs do not see the same windows.
     """
     if config.out:
-        check_replaceable(Path(config.out), [b"ftyp", b"GIF8"], "film", "choose another out=, or delete it")
+        check_replaceable(Path(config.out), [b"ftyp", b"GIF8"], "video", "choose another out=, or delete it")
     runs = find_runs(config.run)
     with ExitStack() as locks:
         for run in runs:

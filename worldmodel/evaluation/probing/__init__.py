@@ -1,4 +1,4 @@
-"""`worldmodel probe`: what can be read from latents and contexts, beside controls that would show a broken probe."""
+"""`worldmodel probe`: what can be read from latents and contexts, beside baselines that would show a broken probe."""
 
 from dataclasses import replace
 

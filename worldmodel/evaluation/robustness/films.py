@@ -33,7 +33,7 @@ def read_films(folder: Path, size: int, most: int) -> list[np.ndarray]:
     chosen = list(islice((place for place in places if _is_film(place)), most))
     if not chosen:
         raise UserError(
-            f"pictures={folder} holds neither pictures ({', '.join(_PICTURES)}) nor films ({', '.join(_FILMS)}, or "
+            f"pictures={folder} holds neither pictures ({', '.join(_PICTURES)}) nor videos ({', '.join(_FILMS)}, or "
             "folders of pictures); give a folder that does"
         )
     return [_film(place, size) for place in progress(chosen, desc=f"reading {folder}", unit="film")]

@@ -50,7 +50,7 @@ def _figures(train: TrainResult) -> dict[str, str]:
         figures["True state from latents, linear R2, held out"] = digits(train.identifiability.r2_h_to_z)
     if train.prediction:
         steps, ratio = train.prediction.farthest
-        figures[f"Prediction error {steps} steps ahead, beside that of standing still"] = digits(ratio)
+        figures[f"Prediction error {steps} steps ahead, over that of persistence"] = digits(ratio)
     if train.decoding:
         figures["Decoded frames, held out"] = f"{digits(train.decoding.decoded.psnr_db, '.1f')} dB PSNR"
     return figures
