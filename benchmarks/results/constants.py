@@ -14,7 +14,7 @@ def rows() -> list[Row]:
 
 
 def details() -> str:
-    """Every reader of every constant, beside its controls and the bound."""
+    """Every estimator of every constant, beside the baselines and the bound."""
     return _puck()
 
 
@@ -27,7 +27,7 @@ def _pixel_rows() -> list[Row]:
     rows: list[Row] = []
     for name in ("mass", "friction"):
         values = [found.variables[name].r2_linear for found in puck]
-        label = f"puck's log {name} from pixels, no labels, linear R2, one window"
+        label = f"puck's log {name} from pixels, no label in a loss, linear R2, one window"
         rows.append((label, spread(values, ".3f"), ".95", f"`{trained.command}`"))
     if errors := _context_errors(puck):
         value = spread([of.learned[-1] / of.true[-1] for of in errors], ".2f")
@@ -68,10 +68,10 @@ def _puck() -> str:
         "",
         f"`{trained.command} seed=N name={trained.config.run_name}-sN`, then `worldmodel probe {trained.runs()}-sN "
         '"shifts=[held,constants,nuisances,excitation]" shift_episodes=100`:',
-        f"one window of 64 steps, no labels, {len(runs)} training seeds on one data set. Linear R2 on test episodes,",
-        "median [lowest, highest]; under shifts by the same linear probe.",
+        f"one window of 64 steps, no label in a loss, {len(runs)} training seeds on one data set. Linear R2 on test",
+        "episodes, median [lowest, highest]; under shifts by the same linear probe.",
         "",
-        f"| reader | {' | '.join(names)} |",
+        f"| estimator | {' | '.join(names)} |",
         "|---" * (len(names) + 1) + "|",
     ]
 

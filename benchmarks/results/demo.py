@@ -16,7 +16,7 @@ def rows() -> list[Row]:
 
 
 def details() -> str:
-    """The controls beside every probe, and prediction error by horizon."""
+    """The baselines beside every probe, and prediction error by horizon."""
     demos = read_demos()
     if not demos:
         return ""

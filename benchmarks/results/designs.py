@@ -13,7 +13,7 @@ def details() -> str:
         "",
         "## What can be identified before anything is learned",
         "",
-        "Bounds on the R2 of any reader of one window, from `worldmodel design` (Fisher information of observed",
+        "Bounds on the R2 of any estimator from one window, from `worldmodel design` (Fisher information of observed",
         "positions, initial state unknown, prior included), for windows of 40 and 64 control steps and positions seen",
         "within the noise stated or twice as much. Commands: docs/LOG.md.",
         "",

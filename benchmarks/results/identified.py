@@ -30,7 +30,7 @@ class _Pooled:
 
     r2: float
     bound: float | None
-    """R2 that no unbiased reader of the same readings exceeds."""
+    """R2 that no unbiased estimator from the same readings exceeds."""
     error: float | None
     covered: int
     trusted: int
@@ -202,12 +202,12 @@ def details() -> str:
         "## Constants of a recording, by replay in the simulator",
         "",
         "`python -m benchmarks.identify`: simulated recordings in light and colours drawn anew, each explained on its",
-        "own (`worldmodel identify`). Bound: of the R2 of any unbiased reader of the same readings (Cramér-Rao, with",
-        "the prior and the readout's errors). Coverage over fits without an alarm, which alone have intervals; by",
+        "own (`worldmodel identify`). Bound: of the R2 of any unbiased estimator from the same readings (Cramér-Rao,",
+        "with the prior and the readout's errors). Coverage over fits without an alarm, which alone have intervals; by",
         "third of the constant, lowest first. learned: a linear readout of the run's context, intervals of one width.",
         "sysid: MuJoCo's own toolbox on the same readings, with white errors and no prior.",
         "",
-        "| world | steps | wrong with the recording | free | reader | constant | R2 | bound | bias, prior sd "
+        "| world | steps | wrong with the recording | free | estimator | constant | R2 | bound | bias, prior sd "
         "| median error | half width, prior sd | coverage | by third | told / recordings |",
         "|---" * 14 + "|",
     ]

@@ -1,4 +1,4 @@
-"""Constants from true positions, without labels, beside the bound on any reader: `worldmodel positions`."""
+"""Constants from true positions, without labels, beside the bound on any estimator: `worldmodel positions`."""
 
 from benchmarks.results.commands import training
 from benchmarks.results.markdown import Row, digits, lowest_first, mean_interval
@@ -59,7 +59,7 @@ def _command(study: PositionsResult) -> str:
 
 
 def _share(value: float | None, bound: float | None) -> str:
-    """What a reader reaches of its bound; a dash where there is none."""
+    """What an estimator reaches of its bound; a dash where there is none."""
     return digits(value / bound if value is not None and bound else None, ".2f")
 
 

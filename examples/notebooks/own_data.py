@@ -20,7 +20,7 @@ NUM_EPISODES, NUM_STEPS, SIDE = 200, 60, 32
 # ## Recordings
 #
 # Of each episode: T + 1 frames, T actions between them, and, if they are known, the states, with which the result can
-# be judged. Training never looks at states.
+# be judged; no network learns from them.
 
 # %%
 ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE]
