@@ -113,7 +113,8 @@ class Scene(ABC):
     sake of a task, a robot that has fallen, where there is still much to be seen."""
 
     state_is_whole: bool = True
-    """Whether the state determines an episode, so that one can begin in any state; else tasks begin from snapshots."""
+    """Whether state, factors and what the reset wrote to the model determine an episode, so that one can begin in any
+    state; else tasks begin from snapshots."""
 
     tells_state: bool = False
     """Whether the state is what the world tells of itself, and not MuJoCo's, which notices what is not finite."""
@@ -270,6 +271,7 @@ class MjcfScene(Scene):
         success: `success(model, data)`, whether that state is a success, which `control protocol=reward` counts.
         angle_names: see `Scene`; by default the hinges without limits.
         hidden: names of geoms that are not drawn.
+        state_is_whole: see `Scene`; False where the functions given keep something of an episode for themselves.
 
     Raises:
         ValueError: the MJCF is invalid, or control_dt_s is no whole number of physics steps.
@@ -292,6 +294,7 @@ class MjcfScene(Scene):
         angle_names: Sequence[str] | None = None,
         symmetries: Mapping[str, float] | None = None,
         hidden: Sequence[str] = (),
+        state_is_whole: bool = True,
     ) -> None:
         text = mjcf.lstrip("\ufeff").lstrip() if isinstance(mjcf, str) else ""  # editors put a byte-order mark first
         is_text = text.startswith("<")
@@ -313,6 +316,7 @@ class MjcfScene(Scene):
         self.goal_tolerance = dict(goal_tolerance or {})
         self.angle_names = unlimited_hinges(self.model) if angle_names is None else tuple(angle_names)
         self.symmetries = dict(symmetries or {})
+        self.state_is_whole = state_is_whole
         self._reset, self._reward, self._terminated, self._success = reset, reward, terminated, success
         self.holds_control = type(self).advance is MjcfScene.advance
         self.is_task = reward is not None or terminated is not None

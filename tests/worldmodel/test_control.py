@@ -8,10 +8,11 @@ import pytest
 from worldmodel import envs
 from worldmodel.envs import make_policy
 from worldmodel.evaluation.control.achieved import achieved
-from worldmodel.evaluation.control.driving import Outcome, run_tasks
+from worldmodel.evaluation.control.driving import Outcome, begin, run_tasks
 from worldmodel.evaluation.control.evaluate import farther
 from worldmodel.evaluation.control.goal_rules import WorldTolerance
-from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, far_turns, make_protocol
+from worldmodel.evaluation.control.oracle import SimulatorDynamics
+from worldmodel.evaluation.control.tasks import Tasks, draw_tasks, far_turns, goal_frames, make_protocol
 from worldmodel.evaluation.control.tolerance import check_names, from_motion, set_tolerance, share
 from worldmodel.measures.statistics import difference_interval, mean_interval, wilson_interval
 from worldmodel.runs import TaskProtocol
@@ -320,3 +321,58 @@ def test_tasks_of_a_world_with_more_than_a_state_begin_and_end_in_one_episode():
     assert np.array_equal(batch.states, tasks.start)
     world.set_state(tasks.goal[1])
     assert np.array_equal(world.frame(), tasks.pictures[1])
+
+
+BESIDE_A_WALL = """<mujoco><worldbody><light pos="0 0 3"/>
+  <camera name="above" pos="0 0 2.5"/>
+  <geom name="wall" type="box" size=".05 .8 .1" rgba="1 0 0 1"/>
+  <body pos="0 0 .05"><joint name="x" type="slide" axis="1 0 0"/><geom size=".08" mass="1" rgba="0 1 0 1"/></body>
+</worldbody><actuator><motor joint="x" ctrlrange="-.05 .05"/></actuator></mujoco>"""
+
+
+def wall_and_slider(model, data, rng):
+    """A wall somewhere in half of the episodes, else in the middle; the slider begins beside it, and gets nowhere."""
+    place = rng.uniform(-0.7, 0.7) if rng.random() < 0.5 else 0.0
+    model.geom("wall").pos[0], data.qpos[0] = place, place + 0.2
+
+
+@pytest.fixture(scope="module")
+def beside_a_wall():
+    scene = envs.MjcfScene(
+        BESIDE_A_WALL, name="wall", camera="above", control_dt_s=0.02, goal_tolerance={"x": 0.01},
+        reset=wall_and_slider, reward=lambda model, data: 1.0,
+    )  # fmt: skip
+    world = envs.MujocoWorld(scene, image_size=32)
+    yield world
+    world.close()
+
+
+def wall_columns(frames: np.ndarray) -> list[float]:
+    """Where the wall stands in frames (n, S, S, 3), in columns."""
+    red = (frames[..., 0].astype(int) > 60) & (frames[..., 1] < 40)
+    return [float(np.flatnonzero(one.any(0)).mean()) for one in red]
+
+
+@pytest.mark.parametrize(("protocol", "lead"), [("lewm", 0), ("lewm", 3), ("reward", 0)])
+@pytest.mark.parametrize("num", [1, 6])
+def test_tasks_are_done_and_shown_in_the_episodes_that_they_are_from(beside_a_wall, protocol, lead, num):
+    world, config = beside_a_wall, ControlConfig(protocol=protocol, tasks=num, goal_steps=5)
+    rule, plan = make_protocol(config, world.name), PlanConfig(lead_steps=lead)
+    rule = replace(rule, drop_solved=False)
+    tasks = draw_tasks(world, RECORDED, rule, config, plan)
+    batch = envs.BatchWorld(world, num)
+    frames, states = begin(batch, tasks, Script(0.0), rule)
+    assert np.abs(states - tasks.start).max() < 1e-6
+    models = SimulatorDynamics(world, tasks.factors, tasks.moments).models
+    walls = np.array([model.geom("wall").pos[0] for model in models])
+    assert np.abs(tasks.start[:, 0] - walls - 0.2).max() < 0.05
+    if protocol == "lewm":
+        assert np.abs(np.array(wall_columns(goal_frames(world, tasks))) - wall_columns(frames)).max() < 0.6
+        assert np.abs(tasks.goal[:, 0] - walls - 0.2).max() < 0.05
+    seen, placed = np.array(wall_columns(frames)), np.argsort(walls)
+    assert (np.diff(seen[placed]) >= -0.6).all()
+
+
+def test_tasks_of_a_world_whose_reset_writes_nothing_need_no_snapshots(puck):
+    config = ControlConfig(tasks=2, goal_steps=5)
+    assert draw_tasks(puck, RECORDED, make_protocol(config, puck.name), config, PLAN).moments is None

@@ -38,6 +38,7 @@ from worldmodel.evaluation.control.tasks import (
     goal_frames,
     make_protocol,
     photographs,
+    photographs_of_tasks,
     task_policy,
 )
 from worldmodel.evaluation.control.tolerance import check_names, set_tolerance
@@ -222,9 +223,10 @@ def _controllers_beside(evaluation: Evaluation, supervised: list[Run]) -> Outcom
 def _oracle_of_the_changed(evaluation: Evaluation, tasks: Tasks, change: Change) -> Outcomes:
     """Outcome of the oracle with a robot that is changed from the start, where the oracle knows the change.
 
-    Empty for delays and for changes in mid-task, which its simulator cannot express, or where tasks are moments.
+    Empty for delays and for changes in mid-task, which its simulator cannot express, or where states are not all of an
+    episode.
     """
-    if change.delay or change.at or tasks.moments is not None:
+    if change.delay or change.at or not evaluation.world.scene.state_is_whole:
         return {}
     factors = [{**of, **{name: ratio * of[name] for name, ratio in change.ratios.items()}} for of in tasks.factors]
     known = replace(tasks, factors=factors)
@@ -288,11 +290,11 @@ def _doubts(evaluation: Evaluation, run: Run) -> list[Doubts]:
     Empty without a decoder, in worlds whose states cannot be photographed, and where the world's own reward counts.
     """
     world, tasks, model = evaluation.world, evaluation.tasks, _load(evaluation, run)
-    if model.decoder is None or tasks.moments is not None or evaluation.protocol.rewarded:
+    if model.decoder is None or not world.scene.state_is_whole or evaluation.protocol.rewarded:
         return []
     usual, _ = draw_moments(world, run.config.collection, _USUAL_FRAMES // 4, evaluation.config.seed)
     doubter = Doubter(model, photographs(world, usual.states, usual.factors))
-    return [doubter.of_tasks(photographs(world, tasks.start, tasks.factors), goal_frames(world, tasks))]
+    return [doubter.of_tasks(photographs_of_tasks(world, tasks, tasks.start), goal_frames(world, tasks))]
 
 
 def check_same_world(run: Run, label: str) -> None:

@@ -44,7 +44,8 @@ class SimulatorDynamics:
         Args:
             world: the simulator.
             factors: name -> value for each of the B environments that will be planned for.
-            moments: where the episode of each begins, in worlds whose state does not determine it.
+            moments: where the episode of each begins, in worlds whose state does not determine it, or whose reset
+                makes another model of each.
         """
         self._world = world
         self.action_dim = world.scene.action_dim
@@ -54,6 +55,7 @@ class SimulatorDynamics:
                 world.restart(factors=values)
             else:
                 world.restore(moments[index])
+                world.set_factors(values)
             self.models.append(copy.copy(world.scene.model))
         self._futures = HeldControls(world, os.cpu_count() or 1)
 

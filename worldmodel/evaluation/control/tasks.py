@@ -70,14 +70,15 @@ class Tasks:
     factors: list[dict[str, float]]
     """For each task: every declared factor -> its value."""
     seed: int = 0
-    """Task i runs in the episode of seed + i, which says where a target is and how constants drift."""
+    """Task i runs in the episode of seed + i, which says how constants drift, unless it has a moment."""
     lead: tuple[np.ndarray, np.ndarray] | None = None
     """How the starts came about, for controllers that may watch before the clock runs: states (n, X), from which the
     actions (n, L, A) led to the starts."""
     moments: list[Snapshot] | None = None
-    """Where each task begins (or its lead), in worlds whose state does not determine an episode."""
+    """Where each task begins (or its lead), in worlds whose state does not determine an episode, or whose reset makes
+    another model of each."""
     pictures: np.ndarray | None = None
-    """Goal images in these worlds, as they were seen, uint8 (n, S, S, 3)."""
+    """Goal images as they were seen, in worlds whose state cannot be set, uint8 (n, S, S, 3)."""
     way: np.ndarray | None = None
     """The actions that led from the starts to the goals when they were recorded, (n, H, A); None where nobody went."""
 
@@ -108,7 +109,7 @@ def goal_frames(world: MujocoWorld, tasks: Tasks) -> np.ndarray:
     """Pictures of the goals, uint8 (n, S, S, 3)."""
     if tasks.pictures is not None:
         return tasks.pictures
-    return photographs(world, tasks.goal, tasks.factors)
+    return photographs_of_tasks(world, tasks, tasks.goal)
 
 
 def photographs(
@@ -123,6 +124,7 @@ def photographs_of_tasks(world: MujocoWorld, tasks: Tasks, states: np.ndarray, m
     """Pictures as the world looks now of states (n, X), each in its task's own episode, uint8 (n, S, S, 3)."""
     if tasks.moments is None:
         return photographs(world, states, tasks.factors, moving)
+    require_frames(len(states), world.image_size, "photographs", "lower tasks, or train on smaller frames")
     before, shown = world.snapshot(), []
     for moment, state in zip(tasks.moments, states, strict=True):
         world.restore(moment)
@@ -170,7 +172,7 @@ def draw_tasks(
             drawn.append(task)
         if len(drawn) == config.tasks:
             tasks = _together(drawn, lead_steps > 0)
-            return begun(world, tasks) if by_state and not world.scene.state_is_whole else tasks
+            return _in_their_episodes(world, tasks, [one.seed for one in drawn]) if by_state else tasks
         if tried >= _EPISODES_WITHOUT_TASK and not drawn:
             break
     apart = f", or were never goal_apart={dict(protocol.goal_apart)}" if protocol.goal_apart else ""
@@ -196,6 +198,7 @@ class _Span(NamedTuple):
 class _Drawn(NamedTuple):
     """One task; fields that its world does not need are None."""
 
+    seed: int
     start: np.ndarray
     goal: np.ndarray
     factors: dict[str, float]
@@ -221,9 +224,8 @@ def _from_states(world: MujocoWorld, policy: Policy, seed: int, span: _Span, rul
     first = row - span.lead_steps
     lead = states[first].astype(np.float64), episode.actions[first:row]
     way = episode.actions[row : row + span.goal_steps]
-    return _Drawn(
-        start, goal, bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True))), lead, way
-    )
+    factors = bounded_factors(world, dict(zip(world.factors, episode.factors[row], strict=True)))
+    return _Drawn(seed, start, goal, factors, lead, way)
 
 
 def _from_moments(world: MujocoWorld, policy: Policy, seed: int, span: _Span) -> _Drawn | None:
@@ -247,7 +249,7 @@ def _from_moments(world: MujocoWorld, policy: Policy, seed: int, span: _Span) ->
             return None
     lead = states[first], np.array(actions[first:row], np.float32).reshape(span.lead_steps, world.scene.action_dim)
     way = np.array(actions[row:last], np.float32)
-    return _Drawn(states[row], states[last], world.factor_values, lead, way, moment, world.frame())
+    return _Drawn(seed, states[row], states[last], world.factor_values, lead, way, moment, world.frame())
 
 
 def _together(drawn: Sequence[_Drawn], has_lead: bool) -> Tasks:
@@ -271,11 +273,39 @@ def far_turns(world: MujocoWorld, tasks: Tasks) -> list[str]:
     return [name for name in world.scene.goal_tolerance if name in world.scene.angle_names and apart[name] > np.pi]
 
 
-def begun(world: MujocoWorld, tasks: Tasks) -> Tasks:
-    """Tasks as snapshots of their starts, in a world whose state can be set but is not all of an episode."""
-    moments = []
-    for index, (start, factors) in enumerate(zip(tasks.start, tasks.factors, strict=True)):
-        world.restart(seed=tasks.seed + index, factors=factors, state=start)
+def _in_their_episodes(world: MujocoWorld, tasks: Tasks, seeds: Sequence[int], reward_hidden: bool = False) -> Tasks:
+    """Tasks between states of the episodes of these seeds, as snapshots of their starts where states are not all of an
+    episode: a reset may have moved walls or masses. Elsewhere the tasks as they are."""
+    if not world.scene.state_is_whole:
+        return begun(world, tasks)
+    # the seeds of tasks without moments as well: the reset of some episodes may write, and of others not
+    if _changes_model(world, [*seeds, *range(tasks.seed, tasks.seed + len(tasks))]):
+        return begun(world, tasks, seeds, reward_hidden)
+    return tasks
+
+
+def _changes_model(world: MujocoWorld, seeds: Sequence[int]) -> bool:
+    """Whether the reset of any of these episodes writes to the model."""
+    before = world.snapshot()
+    try:
+        for seed in seeds:
+            world.restart(seed=seed)
+            if world.episode_model.reset_fields:
+                return True
+        return False
+    finally:
+        world.restore(before)
+
+
+def begun(world: MujocoWorld, tasks: Tasks, seeds: Sequence[int] | None = None, reward_hidden: bool = False) -> Tasks:
+    """Tasks as snapshots of their starts, in a world whose state can be set but is not all of an episode.
+
+    seeds: of their episodes; None takes those of `Tasks.seed`.
+    """
+    moments, starts = [], tasks.start if tasks.lead is None else tasks.lead[0]
+    seeds = range(tasks.seed, tasks.seed + len(tasks)) if seeds is None else seeds
+    for seed, start, factors in zip(seeds, starts, tasks.factors, strict=True):
+        world.restart(seed=seed, factors=factors, state=start, reward_hidden=reward_hidden)
         moments.append(world.snapshot())
     return replace(tasks, moments=moments)
 
@@ -294,7 +324,8 @@ def _rewarded_tasks(world: MujocoWorld, num: int, seeds: np.random.SeedSequence)
         factors.append(world.factor_values)
         if not world.scene.state_is_whole:
             moments.append(world.snapshot())
-    return Tasks(np.stack(starts), np.stack(goals), factors, first, moments=moments or None)
+    tasks = Tasks(np.stack(starts), np.stack(goals), factors, first, moments=moments or None)
+    return tasks if moments else _in_their_episodes(world, tasks, range(first, first + num), reward_hidden=True)
 
 
 def bounded_factors(world: MujocoWorld, values: Mapping[str, float]) -> dict[str, float]:
