@@ -41,6 +41,7 @@ from worldmodel.comparing.memory import kept_bytes, peak_bytes
 from worldmodel.comparing.recovery import rank_correlation
 from worldmodel.comparing.scale import Scale, scale_of
 from worldmodel.data.store import DataSet
+from worldmodel.data.truth import columns_named, latent_variables
 from worldmodel.measures.statistics import OverSeeds, over_seeds
 from worldmodel.runs import Run
 from worldmodel.runs.summary import read_record
@@ -116,6 +117,27 @@ def test_a_shifted_set_in_which_one_variable_stands_still():
     shift = shifts.Shift("unseen", None, torch.arange(60), truth)  # type: ignore[arg-type]
     found = shift.score(truth, ["a", "b"])
     assert found.r2 == 1 and found.per_variable == {"a": VariableScore(1.0, 0.0), "b": VariableScore(None, 0.0)}
+
+
+def test_a_variable_that_hardly_moves_in_a_shifted_set_keeps_its_place(tmp_path: Path):
+    """What training data say is to be recovered, an angle among it, is read in sets in which it rests."""
+    for name, resting in (("training", False), ("shifted", True)):
+        episodes = [fake_episode(i, 9) for i in range(20)]
+        for episode in episodes if resting else []:
+            episode.states[:, :2] = (0.5, 0.25)
+        write_fake_data(tmp_path / name, episodes, {"angle_names": ["y"]})
+    training, shifted = DataSet(tmp_path / "training"), DataSet(tmp_path / "shifted")
+    found = shifts._in_training_units(shifted, training)
+    names, chosen = latent_variables(training).names, latent_variables(training).values[training.split("train").rows()]
+    assert {"x", "cos y", "sin y"} <= {*names}
+    rest = {"x": 0.5, "cos y": np.cos(0.25), "sin y": np.sin(0.25)}
+    for name, value in rest.items():
+        column = names.index(name)
+        expected = (value - chosen[:, column].mean()) / chosen[:, column].std()
+        np.testing.assert_allclose(found[:, column], expected, rtol=1e-6)
+    np.testing.assert_array_equal(
+        columns_named(names, training.states, training.state_names), latent_variables(training).values
+    )
 
 
 def test_convergence_is_the_first_point_that_stands_at_the_threshold():
@@ -452,6 +474,22 @@ def test_claims_that_nothing_speaks_about_are_undecided():
     found = verdicts(replace(result, methods={name: replace(row, **nothing) for name, row in result.methods.items()}))
     agrees = {verdict.claim: verdict.agrees for verdict in found}
     assert agrees["S7 planning"] is None and "S9" not in agrees and agrees["S4"] is False
+
+
+def test_a_usual_batch_that_is_the_smallest_gives_no_verdict_on_smaller_ones():
+    result = as_the_article_says()
+    rows = {name: replace(row, batch={32: known(0.9), 64: known(0.9)}) for name, row in result.methods.items()}
+    found = verdicts(replace(result, methods=rows, setup=replace(result.setup, batch_size=32)))
+    assert {verdict.claim for verdict in found} == {*CLAIMS} - {"S6"}
+
+
+def test_factors_that_nothing_is_known_of_count_as_not_read():
+    still = OverSeeds(None, None, [None])
+    result = as_the_article_says()
+    unread = replace(result.methods["jepa_ema"], per_variable={"x": still, "light": still})
+    found = verdicts(replace(result, methods={**result.methods, "jepa_ema": unread}))
+    s4 = next(verdict for verdict in found if verdict.claim == "S4")
+    assert s4.agrees is True and s4.measured["jepa_ema"] == 0
 
 
 def test_cells_have_distinct_labels():

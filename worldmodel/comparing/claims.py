@@ -87,7 +87,7 @@ def _s4(result: CompareResult, rows: Rows) -> Verdict | None:
     if "light" not in result.variables or not others:
         return None
     read = {name: [found.mean for found in rows[name].per_variable.values()] for name in ("lejepa", *others)}
-    worst = {name: min(value for value in values if value is not None) for name, values in read.items()}
+    worst = {name: min((value for value in values if value is not None), default=0.0) for name, values in read.items()}
     return Verdict(
         "S4", "ordinary nets tangle the ball's motion with the light, LeJEPA tells them apart",
         "LeJEPA's worst-read factor is read better than that of standard JEPA and of the autoencoder, and by R2 >= "
@@ -114,6 +114,8 @@ def _s6(result: CompareResult, rows: Rows) -> Verdict | None:
     if not all(name in rows and rows[name].batch for name in compared):
         return None
     usual = result.setup.batch_size
+    if not all(min(rows[name].batch) < usual for name in compared):  # the usual batch is as small as any that was tried
+        return None
     drops = {name: _drop(rows[name], usual) for name in compared}
     return Verdict(
         "S6", "contrastive learning is unstable below a batch of 256",

@@ -11,7 +11,7 @@ from torch import Tensor
 from worldmodel.comparing.encoder_cells import ShiftScore, VariableScore
 from worldmodel.data.collecting import collect
 from worldmodel.data.store import DataSet, EpisodeIndex
-from worldmodel.data.truth import Variables, latent_variables, standardized_factor
+from worldmodel.data.truth import Variables, columns_named, latent_variables, standardized_factor
 from worldmodel.learning.sources import Source, open_source
 from worldmodel.measures.identifiability import scores
 from worldmodel.measures.statistics import mean_known, unit_spread
@@ -174,9 +174,11 @@ def _unseen(config: TrainConfig, poses: Source, name: str, device: torch.device)
 
 def _in_training_units(data: DataSet, training: DataSet) -> np.ndarray:
     """Variables of `data` (rows, Z) in the standard units of the training data."""
-    own, reference = latent_variables(data), latent_variables(training)
-    columns = [own.names.index(name) for name in reference.names]
+    reference = latent_variables(training)
     if training.index.world.kinematic:
-        return own.values[:, columns]
+        own = latent_variables(data)
+        return own.values[:, [own.names.index(name) for name in reference.names]]
     chosen = reference.values[training.split("train").rows()]
-    return (own.values[:, columns] - chosen.mean(0)) / unit_spread(chosen)
+    # what moves in training may stand still in a set with other factors
+    own_values = columns_named(reference.names, data.states, data.state_names)
+    return (own_values - chosen.mean(0)) / unit_spread(chosen)

@@ -86,6 +86,17 @@ def moving_columns(chosen: list[str], values: np.ndarray, angles: set[str]) -> V
     return Variables(names, units, np.stack(columns, 1) if columns else np.zeros((len(values), 0)))
 
 
+def columns_named(names: Sequence[str], states: np.ndarray, state_names: Sequence[str]) -> np.ndarray:
+    """The columns, float64 (rows, Z), that `moving_columns` named in other states, whether or not they move in these.
+
+    states: (rows, X), variables `state_names`.
+    """
+    of = dict(zip(state_names, states.astype(np.float64).T, strict=True))
+    turned = {f"{kind} {name}": (turn, name) for name in of for kind, turn in (("cos", np.cos), ("sin", np.sin))}
+    columns = [of[name] if name in of else turned[name][0](of[turned[name][1]]) for name in names]
+    return np.stack(columns, 1) if columns else np.zeros((len(states), 0))
+
+
 def joined(names: Sequence[str], values: np.ndarray) -> dict[str, np.ndarray]:
     """State variable -> its values (…) in columns (…, Z) as `moving_columns` names them, angles in radians."""
     columns = dict(zip(names, np.moveaxis(values, -1, 0), strict=True))

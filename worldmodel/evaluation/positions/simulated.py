@@ -9,7 +9,7 @@ import torch
 from worldmodel import envs
 from worldmodel.data.store import SPLITS, EpisodeIndex
 from worldmodel.data.table import LatentTable
-from worldmodel.data.truth import moving_columns, second_rows
+from worldmodel.data.truth import columns_named, moving_columns, second_rows
 from worldmodel.envs.excitation import make_policy
 from worldmodel.envs.rollout import Episode, episode_seed, middle_frame, rollout
 from worldmodel.envs.sensitivity import position_names, rotational
@@ -138,9 +138,7 @@ class Lens:
     def __call__(self, states: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """States (rows, X) -> latents float32 (rows, D)."""
         seen = states[:, self.chosen] + self.noise * rng.standard_normal((len(states), len(self.chosen)))
-        variables = moving_columns(self.names, seen, set(self.angles))
-        columns = [variables.names.index(name) for name in self.kept]
-        return (variables.values[:, columns] / self.scale).astype(np.float32)
+        return (columns_named(self.kept, seen, self.names) / self.scale).astype(np.float32)
 
 
 def _as_contexts_see(
