@@ -233,6 +233,14 @@ def test_an_interval_of_a_difference_covers_it_as_often_as_it_says():
     assert 0.93 <= hits / 1000 <= 0.98
 
 
+def test_an_interval_of_a_mean_covers_it_as_often_as_it_says():
+    rng, covered = np.random.default_rng(0), []
+    for _ in range(4000):
+        low, high = mean_interval(rng.standard_normal(4))  # type: ignore[misc]
+        covered.append(low <= 0 <= high)
+    assert abs(np.mean(covered) - 0.95) < 0.012
+
+
 def test_a_plan_to_a_far_picture_looks_as_far_as_the_predictor_unless_it_names_a_horizon():
     plan = PlanConfig()
     assert farther(plan, 30).planner == {**plan.planner, "horizon": 30, "action_block": 6}

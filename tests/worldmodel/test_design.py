@@ -19,7 +19,7 @@ from worldmodel.designing.study import objective
 from worldmodel.designing.windows import NOISE_RATIOS, WindowInformation, window_information
 from worldmodel.runs.summary import read_record
 from worldmodel.settings import DesignConfig, configure
-from worldmodel.system.errors import ResultError
+from worldmodel.system.errors import ResultError, UserError
 
 SMALL = ["num_trajectories=4", "episode_steps=24", "window=12", "search=0"]
 
@@ -144,6 +144,21 @@ def test_one_trajectory_has_no_interval_and_no_derivative_no_change():
     assert bound_intervals(two, np.random.default_rng(0)) == [pytest.approx([0.5, 0.5])] * 2
     still = np.zeros((2, 6, 4, 3))
     assert relative_change(still, still).tolist() == [0, 0]
+
+
+def test_a_gain_pairs_trajectories_by_their_number():
+    """A trajectory that ended early under one policy alone is left out; the others are not moved up."""
+    each = np.eye(2) * np.array([1.0, 4.0, 9.0])[:, None, None]
+    numbers = np.arange(3)
+    whole, ended = (
+        WindowInformation(np.tile(each[rows], (len(NOISE_RATIOS), 1, 1, 1, 1)), numbers[rows], (8,), 0.0)
+        for rows in (slice(None), slice(1, None))
+    )
+    for found in (gain_of(ended, whole), gain_of(whole, ended)):
+        assert found.logdet_nats_per_episode == 0 and found.logdet_nats_interval == (0, 0)
+    first = WindowInformation(whole.information[:, :, :1], numbers[:1], (8,), 0.0)
+    with pytest.raises(UserError, match="under both policies; shorten the window"):
+        gain_of(first, ended)
 
 
 def test_committed_results_are_read():

@@ -16,6 +16,7 @@ from worldmodel.designing.problem import DesignProblem
 from worldmodel.designing.windows import NOISE_RATIOS, WindowInformation
 from worldmodel.measures.statistics import central_95, mean_interval
 from worldmodel.runs.results import Interval, as_interval
+from worldmodel.system.errors import UserError
 
 
 def bounds_of(problem: DesignProblem, policy: ChosenPolicy, found: WindowInformation) -> ExcitationBounds:
@@ -74,15 +75,29 @@ def bound_intervals(found: WindowInformation, rng: np.random.Generator) -> list[
 
 
 def gain_of(before: WindowInformation, after: WindowInformation) -> Gain:
-    """Gain of the second excitation, paired over trajectories with the same constants, starts and policy seeds."""
-    logdets = [np.linalg.slogdet(np.eye(e.windows.shape[-1]) + e.episodes)[1] for e in (before, after)]
-    num = min(map(len, logdets))
-    change = logdets[1][:num] - logdets[0][:num]
+    """Gain of the second excitation, paired over trajectories with the same constants, starts and policy seeds.
+
+    Trajectories that ended before a window was full under either of them are left out.
+
+    Raises:
+        UserError: that leaves none.
+    """
+    logdets = [_logdets(information) for information in (before, after)]
+    both = sorted(logdets[0].keys() & logdets[1].keys())
+    if not both:
+        raise UserError("no episode lasts for a whole window under both policies; shorten the window")
+    change = np.array([logdets[1][index] - logdets[0][index] for index in both])
     return Gain(
         logdet_nats_per_episode=float(change.mean()),
         logdet_nats_interval=as_interval(mean_interval(change)),
         worst_r2_bound=float(r2_bounds(after.covariance).min() - r2_bounds(before.covariance).min()),
     )
+
+
+def _logdets(found: WindowInformation) -> dict[int, float]:
+    """Number of a trajectory -> log det(I + information of all its windows), in nats."""
+    values = np.linalg.slogdet(np.eye(found.windows.shape[-1]) + found.episodes)[1]
+    return dict(zip(np.unique(found.trajectory).tolist(), values.tolist(), strict=True))
 
 
 def _by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
