@@ -17,7 +17,7 @@ import numpy as np
 from worldmodel.choosing.short_trainings import EPISODES, ShortTrainings
 from worldmodel.data.collecting import collect
 from worldmodel.data.store import DataSet
-from worldmodel.learning.loop import CHECKPOINT
+from worldmodel.learning.checkpoints import CHECKPOINT
 from worldmodel.learning.retrieval import steps_ahead
 from worldmodel.learning.sources import long_enough
 from worldmodel.learning.train import check_collection

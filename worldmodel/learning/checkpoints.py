@@ -7,6 +7,8 @@ these, and refuse them.
 
 import warnings
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from worldmodel.system.digest import CHECKSUM, digest
 from worldmodel.system.errors import CheckpointError
 from worldmodel.system.files import open_regular, write_atomically
 
+CHECKPOINT = "trainer.pt"
 SCHEMA_VERSION = 2
 _FIELDS = {
     "settings": dict, "stages_done": list, "stage": str, "step": int,
@@ -24,6 +27,9 @@ _FIELDS = {
 }  # fmt: skip
 MOST_ENTRIES = 1_000_000
 """Most values that a checkpoint may hold; one of ten thousand tensors holds a tenth of that."""
+
+StageSettings = Mapping[str, Mapping[str, Any]]
+"""Stage -> option -> value, for options that are not at their defaults."""
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -109,3 +115,56 @@ def _check_tensor(tensor: torch.Tensor, num_bytes: int) -> None:
         raise ValueError("a tensor of a kind that is not written here")
     if tensor.numel() * tensor.element_size() > num_bytes:
         raise ValueError("a tensor promises more bytes than the file has")
+
+
+@contextmanager
+def of_this_model(run: Path) -> Iterator[None]:
+    """CheckpointError where a checkpoint does not fit what is trained."""
+    try:
+        yield
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{run / CHECKPOINT} is of another model; choose another name=…, or delete {run}"
+        ) from error
+
+
+def stages_kept(saved: Mapping[str, Any], settings: StageSettings) -> tuple[list[str], str | None, str]:
+    """Of a checkpoint: the finished stages that stay, the first stage with other settings or None, and what differs."""
+    trained, done = saved["settings"], list(saved["stages_done"])
+    changed = next((stage for stage, values in settings.items() if trained.get(stage, {}) != values), None)
+    if changed is None:
+        return done, None, ""
+    order = list(settings)
+    kept = [stage for stage in done if stage in order[: order.index(changed)]]
+    return kept, changed, _differences(trained.get(changed, {}), settings[changed])
+
+
+def check_settings(run: Path, settings: StageSettings) -> None:
+    """Refuse, before anything is recorded, to train with these settings in a run that began with others.
+
+    Raises:
+        CheckpointError: no finished stage of the run could be kept, or its checkpoint cannot be read.
+    """
+    saved = read_checkpoint(run / CHECKPOINT)
+    kept, changed, differences = stages_kept(saved, settings) if saved else ([], None, "")
+    if changed is not None and not kept:
+        raise other_settings(run, differences)
+
+
+def other_settings(run: Path, differences: str) -> CheckpointError:
+    """The refusal to train a run with settings that differ so."""
+    return CheckpointError(
+        f"{run} holds a run with other settings ({differences}); choose another name=…, or delete {run}"
+    )
+
+
+def _differences(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """`encoder.hidden was 256, is 512`; an option that is not named is at its default."""
+    missing = object()
+    found = [
+        f"{name} was {'its default' if before is missing else before}, is {'its default' if now is missing else now}"
+        for name in sorted({*saved, *settings})
+        if (before := saved.get(name, missing)) != (now := settings.get(name, missing))
+    ]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more

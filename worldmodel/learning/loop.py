@@ -3,8 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from worldmodel.learning.checkpoints import read_checkpoint, write_checkpoint
+from worldmodel.learning.checkpoints import (
+    CHECKPOINT,
+    StageSettings,
+    of_this_model,
+    other_settings,
+    read_checkpoint,
+    stages_kept,
+    write_checkpoint,
+)
 from worldmodel.learning.muon import Muon
 from worldmodel.runs.run_directory import MetricsLog, RunDirectory
 from worldmodel.runs.trackers import Tracker
 from worldmodel.settings import OptimConfig, PredictorOptim
 from worldmodel.system.distributed import Processes, load_optimizer, unshard, whole
-from worldmodel.system.errors import CheckpointError, TrainingError
+from worldmodel.system.errors import TrainingError
 from worldmodel.system.interrupts import StopRequest, deferred
 from worldmodel.system.printable import say
 from worldmodel.system.progress import progress
 
-CHECKPOINT = "trainer.pt"
 NUM_LOG_POINTS = 200
 """About how many lines a stage writes into the log."""
 COLLAPSED_STD = 0.01
@@ -35,8 +41,6 @@ CHECKPOINT_EVERY_S = 30.0
 
 Observe = Callable[[int], Mapping[str, float] | None]
 """Number of a step -> further figures for its line in the log."""
-StageSettings = Mapping[str, Mapping[str, Any]]
-"""Stage -> option -> value, for options that are not at their defaults."""
 
 
 def make_optimizer(optim: OptimConfig, module: nn.Module) -> torch.optim.Optimizer:
@@ -135,13 +139,13 @@ class Trainer:
         self.stages_done: list[str] = []
         self._kept: dict[str, dict[str, Tensor]] = {}
         if self._saved:
-            with _of_this_model(run.path):
+            with of_this_model(run.path):
                 self._take_up(self._saved, run.path, parts or {})
         self._processes.wait()  # the first must not write what others still read
 
     def _take_up(self, saved: dict[str, Any], run: Path, parts: Mapping[str, str]) -> None:
         """Load the weights of stages whose settings are the same; forget the others."""
-        kept, changed, differences = _stages_kept(saved, self._settings)
+        kept, changed, differences = stages_kept(saved, self._settings)
         beside = saved.get("kept", {})  # which earlier versions did not write
         if changed is None:
             self.stages_done, self._kept = kept, dict(beside)
@@ -151,7 +155,7 @@ class Trainer:
             self._model.load_state_dict({**fresh, **saved["model"]})
             return
         if not kept or not parts:
-            raise _other_settings(run, differences)
+            raise other_settings(run, differences)
         if self._processes.is_first and changed in saved["settings"]:
             say(f"{run}: keeps {', '.join(kept)}; trains {changed} again ({differences})")
         prefixes = tuple(parts[stage] for stage in kept)
@@ -192,17 +196,17 @@ class Trainer:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + stream_of(stage.name))
         saved = self._saved if self._saved and self._saved["stage"] == stage.name else None
         if saved:
-            with _of_this_model(self._run.path):
+            with of_this_model(self._run.path):
                 stage.module.load_state_dict(saved["module"])
                 generator.set_state(saved["generator"])
         elif stage.kept_as in self._kept:
-            with _of_this_model(self._run.path):
+            with of_this_model(self._run.path):
                 stage.module.load_state_dict(self._kept[stage.kept_as], strict=False)
         first_step = int(saved["step"]) if saved else 0
         objective = self._processes.set_up(LossModule(stage))
         optimizer = make_optimizer(stage.optim, stage.module)
         if saved and first_step:
-            with _of_this_model(self._run.path):
+            with of_this_model(self._run.path):
                 load_optimizer(optimizer, saved["optimizer"])
         return _Training(stage, objective, optimizer, generator, first_step)
 
@@ -366,55 +370,3 @@ def spread(latents: Tensor) -> LatentSpread:
         latent_variance=[float(f"{value:.4g}") for value in centred.var(0)],
         effective_rank=float(torch.exp(-(share * share.log()).sum())),
     )
-
-
-@contextmanager
-def _of_this_model(run: Path) -> Iterator[None]:
-    """CheckpointError where a checkpoint does not fit what is trained."""
-    try:
-        yield
-    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{run / CHECKPOINT} is of another model; choose another name=…, or delete {run}"
-        ) from error
-
-
-def _stages_kept(saved: Mapping[str, Any], settings: StageSettings) -> tuple[list[str], str | None, str]:
-    """Of a checkpoint: the finished stages that stay, the first stage with other settings or None, and what differs."""
-    trained, done = saved["settings"], list(saved["stages_done"])
-    changed = next((stage for stage, values in settings.items() if trained.get(stage, {}) != values), None)
-    if changed is None:
-        return done, None, ""
-    order = list(settings)
-    kept = [stage for stage in done if stage in order[: order.index(changed)]]
-    return kept, changed, _differences(trained.get(changed, {}), settings[changed])
-
-
-def check_settings(run: Path, settings: StageSettings) -> None:
-    """Refuse, before anything is recorded, to train with these settings in a run that began with others.
-
-    Raises:
-        CheckpointError: no finished stage of the run could be kept, or its checkpoint cannot be read.
-    """
-    saved = read_checkpoint(run / CHECKPOINT)
-    kept, changed, differences = _stages_kept(saved, settings) if saved else ([], None, "")
-    if changed is not None and not kept:
-        raise _other_settings(run, differences)
-
-
-def _other_settings(run: Path, differences: str) -> CheckpointError:
-    return CheckpointError(
-        f"{run} holds a run with other settings ({differences}); choose another name=…, or delete {run}"
-    )
-
-
-def _differences(saved: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """`encoder.hidden was 256, is 512`; an option that is not named is at its default."""
-    missing = object()
-    found = [
-        f"{name} was {'its default' if before is missing else before}, is {'its default' if now is missing else now}"
-        for name in sorted({*saved, *settings})
-        if (before := saved.get(name, missing)) != (now := settings.get(name, missing))
-    ]
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return "; ".join(found[:3]) + more

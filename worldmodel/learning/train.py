@@ -14,13 +14,14 @@ from worldmodel.data.frames import check_frame_size
 from worldmodel.data.pairs import window_starts
 from worldmodel.data.store import DataSet
 from worldmodel.data.truth import latent_variables, physical_constants
+from worldmodel.learning.checkpoints import check_settings
 from worldmodel.learning.constants import half_windows
 from worldmodel.learning.decoding import Pictures, decoder_stage, fit_normalization, judge_decoder, training_pictures
 from worldmodel.learning.dynamics_stages import measured_prediction, train_dynamics, train_heads
 from worldmodel.learning.imagining import film_held_out
 from worldmodel.learning.judging import judge_latents
 from worldmodel.learning.looks_stage import robust_encoder_config, train_robust_encoder
-from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer, check_settings
+from worldmodel.learning.loop import CHECKPOINT_EVERY_S, Stage, Trainer
 from worldmodel.learning.methods import check_pairs, encoder_objective, encoder_stage
 from worldmodel.learning.reward_stage import reward_range, train_reward
 from worldmodel.learning.round_stages import recorded_rounds, stage_parts, train_rounds

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldmodel.learning.checkpoints import checked_checkpoint
-from worldmodel.learning.loop import CHECKPOINT
+from worldmodel.learning.checkpoints import CHECKPOINT, checked_checkpoint
 from worldmodel.models import WorldModel
 from worldmodel.models.weights import WEIGHTS, checked_weights
 from worldmodel.models.world_model import DESCRIPTION
