@@ -1,5 +1,7 @@
 """Comparison: equal budgets, finished cells are kept, measures and verdicts follow their rules."""
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -58,7 +60,8 @@ from worldmodel.settings import (
 )
 from worldmodel.system.errors import ResultError, UserError
 
-RESULTS = Path(__file__).parents[2] / "docs/results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs/results"
 TINY = Scale(8, 6, 8, 8, 6, 2, 2, batch_sizes=(4, 16), shares=(0.5, 1.0))
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -185,6 +188,20 @@ def test_peak_memory_is_measured_of_a_method_with_options_of_its_own(data: DataS
     assert method.options
     found = peak_bytes(method, EncoderConfig(input_size=16, hidden=64, latent_dim=4), data.directory)
     assert (found.cpu is None) == (not sys.platform.startswith("linux"))
+
+
+def test_peak_memory_is_measured_by_a_script_without_a_main_guard_too(data: DataSet, tmp_path: Path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from worldmodel.comparing.memory import peak_bytes\n"
+        "from worldmodel.settings import EncoderConfig, MethodConfig\n"
+        f"data = Path({str(data.directory)!r})\n"
+        "print(peak_bytes(MethodConfig(), EncoderConfig(input_size=4, hidden=4, latent_dim=2), data))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0 and done.stdout.startswith("PeakBytes("), done.stderr
 
 
 def test_frames_out_of_range_are_kept_from_training(data: DataSet):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from worldmodel.learning.methods import encoder_objective, encoder_stage
 from worldmodel.models.encoders import Encoder
 from worldmodel.settings import EncoderConfig, MethodConfig
 from worldmodel.system.resident import forget_peak, peak_resident_bytes, resident_bytes
+from worldmodel.system.scripts import workers_leave_script_alone
 
 NUM_ROWS = 2048
 """Random frames that stand for the data set's."""
@@ -66,9 +68,10 @@ def kept_bytes(method: MethodConfig, encoder: EncoderConfig, data: DataSet) -> K
 
 def peak_bytes(method: MethodConfig, encoder: EncoderConfig, data: Path) -> PeakBytes:
     """Peak memory of a few training steps, in a fresh process; the CPU's on Linux only."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_measure, (method, encoder, data))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with workers_leave_script_alone():
+            measured = pool.submit(_measure, method, encoder, data)
+        return measured.result()
 
 
 def _measure(method: MethodConfig, encoder: EncoderConfig, directory: Path) -> PeakBytes:
